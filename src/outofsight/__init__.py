@@ -1,0 +1,1 @@
+"""Video world models that remember what is out of sight."""

@@ -1,0 +1,191 @@
+"""What the rooms hand to each other: plain frozen records of numpy arrays, checked when they are made.
+
+Conventions: metres, seconds, radians; world z up, right-handed; camera axes OpenCV (x right, y down, z forward);
+a matrix is named for what it maps (``world_from_camera``).
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from math import atan, tan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.errors import CameraError, InputError
+
+ROTATION_TOLERANCE = 1e-3
+"""Largest accepted entry of |R Rᵀ − 1|: published files carry float32 or six printed decimals."""
+
+
+class Visibility(IntEnum):
+    """How a subject stands to the picture in one frame."""
+
+    VISIBLE = 0
+    CUT = 1  # partly outside the frame
+    OCCLUDED = 2  # inside the frame, hidden by something
+    OUT_OF_VIEW = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intrinsics:
+    """A pinhole camera. The picture spans [0, width] × [0, height]; x right, y down; pixel centres at .5."""
+
+    width_px: int
+    height_px: int
+    fx_px: float
+    fy_px: float
+    cx_px: float
+    cy_px: float
+
+    @classmethod
+    def from_fov(cls, *, width_px: int, height_px: int, fov_x_rad: float) -> "Intrinsics":
+        """Make a camera with square pixels and its axis through the middle, from its horizontal field of view."""
+        focal_px = width_px / (2 * tan(fov_x_rad / 2))
+        return cls(
+            width_px=width_px,
+            height_px=height_px,
+            fx_px=focal_px,
+            fy_px=focal_px,
+            cx_px=width_px / 2,
+            cy_px=height_px / 2,
+        )
+
+    @property
+    def fov_x_rad(self) -> float:
+        return 2 * atan(self.width_px / (2 * self.fx_px))
+
+    @property
+    def fov_y_rad(self) -> float:
+        return 2 * atan(self.height_px / (2 * self.fy_px))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CameraPath:
+    """A camera's pose in every video frame.
+
+    ``world_from_camera``: float64 [n, 3, 4], OpenCV camera axes, metres. ``intrinsics`` may be unknown.
+    Raises ``CameraError`` naming the frame if a pose is not finite or not a rotation.
+    """
+
+    world_from_camera: NDArray[np.float64]
+    intrinsics: Intrinsics | None = None
+
+    def __post_init__(self) -> None:
+        poses = np.array(self.world_from_camera, dtype=np.float64)  # a copy: the caller keeps theirs
+        if poses.ndim != 3 or poses.shape[1:] != (3, 4) or len(poses) == 0:
+            raise CameraError(f"camera path: expected poses of shape [n, 3, 4] with n ≥ 1, got {poses.shape}")
+        check_rotations(poses[:, :, :3], poses[:, :, 3], "camera path")
+        poses.setflags(write=False)
+        object.__setattr__(self, "world_from_camera", poses)
+
+    def __len__(self) -> int:
+        return len(self.world_from_camera)
+
+    def __getitem__(self, frames: slice) -> "CameraPath":
+        return CameraPath(world_from_camera=self.world_from_camera[frames], intrinsics=self.intrinsics)
+
+
+def check_rotations(rotations: NDArray[np.float64], translations: NDArray[np.float64], source: str) -> None:
+    """Raise ``CameraError`` naming the first frame whose pose is not a finite rigid motion."""
+    for frame, (rotation, translation) in enumerate(zip(rotations, translations, strict=True)):
+        if not (np.isfinite(rotation).all() and np.isfinite(translation).all()):
+            raise CameraError(f"{source}, frame {frame}: the pose holds NaN or infinity; give finite numbers")
+        error = float(np.abs(rotation @ rotation.T - np.eye(3)).max())
+        determinant = float(np.linalg.det(rotation))
+        if error > ROTATION_TOLERANCE or determinant < 0:
+            raise CameraError(
+                f"{source}, frame {frame}: expected a rotation, got a 3×3 part with |R Rᵀ − 1| = {error:.2g} and "
+                f"determinant {determinant:.3g}; check axes, order of rows and columns, and scale"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SubjectTrack:
+    """What one subject does in every frame of a clip, seen or unseen.
+
+    ``world_from_subject`` float64 [n, 3, 4] (origin on the ground, x forward, z up); ``velocity_m_s`` float64 [n, 3];
+    ``visibility`` int8 [n] of ``Visibility``; ``box_px`` float32 [n, 4] = x0, y0, x1, y1 of the projected body,
+    NaN where it is wholly behind the camera or out of view. Unknown fields of foreign data are ``None``.
+    """
+
+    subject_id: int  # value in the clip's instance masks; 0 is background
+    name: str
+    category: str
+    visibility: NDArray[np.int8]
+    world_from_subject: NDArray[np.float64] | None = None
+    velocity_m_s: NDArray[np.float64] | None = None
+    box_px: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.visibility)
+        for field_name in ("world_from_subject", "velocity_m_s", "box_px"):
+            value = getattr(self, field_name)
+            if value is not None and len(value) != n:
+                raise InputError(
+                    f"subject {self.name!r}: {field_name} has {len(value)} frames, visibility has {n}; they must agree"
+                )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Clip:
+    """A context video, the video that truly follows, and all that is known about both.
+
+    ``video`` uint8 [n, height, width, 3], context frames first. ``masks`` uint8 [n, height, width]: instance ids
+    (0 background), or 0/255 foreground where a data set has no ids (``masks_are_instances`` false).
+    ``depth_m`` float32 [n, height, width]. The target half starts at frame ``num_context_frames``.
+    """
+
+    name: str
+    video: NDArray[np.uint8]
+    num_context_frames: int
+    fps: float
+    cameras: CameraPath
+    caption: str
+    masks: NDArray[np.uint8] | None = None
+    masks_are_instances: bool = False
+    depth_m: NDArray[np.float32] | None = None
+    subjects: tuple[SubjectTrack, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)  # the source's own annotation, as read
+
+    def __post_init__(self) -> None:
+        if self.video.ndim != 4 or self.video.shape[-1] != 3:
+            raise InputError(f"clip {self.name!r}: expected video [n, height, width, 3], got {self.video.shape}")
+        n = len(self.video)
+        if not 0 < self.num_context_frames <= n:
+            raise InputError(f"clip {self.name!r}: {self.num_context_frames} context frames of {n} frames in all")
+        for part, length in (("cameras", len(self.cameras)), *((s.name, len(s.visibility)) for s in self.subjects)):
+            if length != n:
+                raise InputError(f"clip {self.name!r}: {part} has {length} frames, the video has {n}; they must agree")
+        for part in ("masks", "depth_m"):
+            value = getattr(self, part)
+            if value is not None and value.shape != self.video.shape[:3]:
+                raise InputError(
+                    f"clip {self.name!r}: {part} {value.shape} does not match video {self.video.shape[:3]}"
+                )
+
+    @property
+    def num_target_frames(self) -> int:
+        return len(self.video) - self.num_context_frames
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentGrid:
+    """The token grid of a sequence: latent frames (context first) of ``height`` × ``width`` tokens."""
+
+    frames: int
+    height: int
+    width: int
+    context_frames: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.frames, self.height, self.width) < 1 or not 0 <= self.context_frames <= self.frames:
+            raise InputError(f"a token grid needs ≥ 1 frame, row and column and context ≤ frames, got {self}")
+
+    @property
+    def tokens_per_frame(self) -> int:
+        return self.height * self.width
+
+    @property
+    def num_tokens(self) -> int:
+        return self.frames * self.tokens_per_frame
