@@ -1,0 +1,1 @@
+"""The diffusion transformer with HyDRA's memory, and its checkpoints."""

@@ -1,0 +1,1 @@
+"""Flow matching as pure functions: schedule, training target and weight, Euler step, guidance."""

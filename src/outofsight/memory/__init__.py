@@ -1,0 +1,1 @@
+"""Memory tokens and the rules by which a frame chooses among them."""

@@ -1,0 +1,1 @@
+"""Plain torch building blocks: rotary positions and retrieval attention, free of diffusers."""

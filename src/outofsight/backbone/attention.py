@@ -1,0 +1,195 @@
+"""HyDRA's self-attention as a diffusers attention module and processor."""
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.transformers.transformer_wan import WanAttention
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from outofsight.errors import InputError
+from outofsight.memory.selectors import mean_pooled_affinity, position_paired_affinity, top_slices
+from outofsight.memory.settings import MemorySettings
+from outofsight.memory.tokenizer import Kernel, MemoryTokenizer
+from outofsight.nn.retrieval_attention import Attend, Selection, retrieval_attention, sdpa
+from outofsight.nn.rope import RotaryTable, rotate
+from outofsight.types import LatentGrid
+
+CAMERA_DIM = 12
+
+
+class RetrievalLog:
+    """Collects what each layer retrieved, in the order of the layers."""
+
+    def __init__(self) -> None:
+        self._slices: list[Tensor] = []
+
+    def add(self, slices: Int[Tensor, "b f k"]) -> None:
+        self._slices.append(slices.detach())
+
+    def stacked(self) -> Int[Tensor, "b layers f k"]:
+        return torch.stack([slices.to(self._slices[0].device) for slices in self._slices], dim=1)
+
+
+class AttentionGuide(NamedTuple):
+    """All that the attention layers of one forward share. It travels where diffusers passes rotary embeddings.
+
+    ``memory_source``: the part of ``grid`` that memory is made of, from its first frame on. ``excluded``: slices
+    that a frame must not choose. ``camera_scores``: slice scores that depend on cameras alone, or ``None`` where
+    each layer scores by itself.
+    """
+
+    grid: LatentGrid
+    memory_source: LatentGrid
+    settings: MemorySettings
+    rotary: RotaryTable
+    memory_rotary: RotaryTable
+    context_cameras: Float[Tensor, "b c 12"]
+    target_cameras: Float[Tensor, "b t 12"]
+    windows: Int[Tensor, "f w"]
+    excluded: Bool[Tensor, "f m"]
+    camera_scores: Float[Tensor, "b f m"] | None
+    frames_per_chunk: int | None
+    log: RetrievalLog | None
+
+
+class HydraAttnProcessor:
+    """Dynamic retrieval attention: camera embedding, memory tokens, selection, one softmax, projector.
+
+    Source: HyDRA, eqs. 2 to 6; every published subtlety is kept (see ``docs/parity.md``).
+    """
+
+    _attention_backend = None  # set by diffusers' `set_attention_backend`
+    _parallel_config = None
+
+    def __call__(
+        self,
+        attn: "HydraAttention",
+        hidden_states: Float[Tensor, "b s d"],
+        encoder_hidden_states: None = None,
+        attention_mask: None = None,
+        rotary_emb: AttentionGuide | None = None,
+    ) -> Float[Tensor, "b s d"]:
+        if rotary_emb is None:
+            raise InputError("HyDRA's attention needs the guide that HydraTransformer3DModel.forward makes")
+        guide = rotary_emb
+        states = hidden_states + attn.camera_embedding(guide).to(hidden_states.dtype)
+        query, key, value = attn.project(states)
+        memory = attn.tokenizer(states[:, : guide.memory_source.num_tokens], guide.memory_source)
+        memory_key, memory_value = attn.norm_k(attn.to_k(memory)), attn.to_v(memory)
+
+        slices = _choose_slices(query, memory_key, guide)
+        if guide.log is not None:
+            guide.log.add(slices)
+        attended = self._attend(attn.heads, (query, key, value), (memory_key, memory_value), slices, guide)
+        for layer in attn.to_out:
+            attended = layer(attended)
+        return attn.projector(attended)
+
+    def _attend(
+        self,
+        heads: int,
+        full: tuple[Tensor, Tensor, Tensor],
+        memory: tuple[Tensor, Tensor],
+        slices: Tensor,
+        guide: AttentionGuide,
+    ) -> Float[Tensor, "b s d"]:
+        query, key, value = (states.unflatten(-1, (heads, -1)) for states in full)
+        memory_key, memory_value = (states.unflatten(-1, (heads, -1)) for states in memory)
+        slice_shape = memory_key.shape[1:3]
+        memory_key = rotate(memory_key.flatten(1, 2), guide.memory_rotary).unflatten(1, slice_shape)
+        by_frame = (guide.grid.frames, guide.grid.tokens_per_frame)
+        attended = retrieval_attention(
+            rotate(query, guide.rotary).unflatten(1, by_frame),
+            rotate(key, guide.rotary).unflatten(1, by_frame),
+            value.unflatten(1, by_frame),
+            memory_key,
+            memory_value,
+            Selection(guide.windows[None], slices),
+            frames_per_chunk=guide.frames_per_chunk,
+            attend=self._attend_function(),
+        )
+        return attended.flatten(1, 2).flatten(-2)
+
+    def _attend_function(self) -> Attend:
+        if self._attention_backend is None:
+            return sdpa
+        return partial(_dispatched, backend=self._attention_backend)
+
+
+def _dispatched(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, backend: object) -> Tensor:
+    """Attend by a backend that the user chose in diffusers (FlashAttention, SageAttention, ...)."""
+    return dispatch_attention_fn(query, key, value, attn_mask=mask, backend=backend)
+
+
+def _choose_slices(
+    query: Float[Tensor, "b s d"], memory_key: Float[Tensor, "b m p d"], guide: AttentionGuide
+) -> Int[Tensor, "b f k"]:
+    grid, settings = guide.grid, guide.settings
+    if settings.affinity == "all":
+        every = torch.arange(memory_key.shape[1], device=query.device)
+        return every.expand(query.shape[0], grid.frames, -1)
+    if guide.camera_scores is not None:
+        scores = guide.camera_scores
+    else:
+        by_frame = query.unflatten(1, (grid.frames, grid.tokens_per_frame))
+        if settings.affinity == "mean_pooled":
+            scores = mean_pooled_affinity(by_frame, memory_key)
+        else:
+            scores = position_paired_affinity(by_frame, memory_key, grid, settings.kernel[1:])
+    return top_slices(scores, guide.excluded, settings.top_k)
+
+
+class HydraAttention(WanAttention):
+    """Wan's self-attention with HyDRA's four additions.
+
+    At the start the camera encoders add nothing and the projector changes nothing, so that training starts from
+    Wan. Source: HyDRA, section 4.
+    """
+
+    _default_processor_cls = HydraAttnProcessor
+    _available_processors = [HydraAttnProcessor]  # noqa: RUF012 - diffusers' own class attribute
+
+    def __init__(self, dim: int, heads: int, eps: float, kernel: Kernel) -> None:
+        super().__init__(dim=dim, heads=heads, dim_head=dim // heads, eps=eps, processor=HydraAttnProcessor())
+        self.context_camera_encoder = nn.Linear(CAMERA_DIM, dim)
+        self.target_camera_encoder = nn.Linear(CAMERA_DIM, dim)
+        self.tokenizer = MemoryTokenizer(dim, kernel)
+        self.projector = nn.Linear(dim, dim)
+        for encoder in (self.context_camera_encoder, self.target_camera_encoder):
+            nn.init.zeros_(encoder.weight)
+            nn.init.zeros_(encoder.bias)
+        nn.init.eye_(self.projector.weight)
+        nn.init.zeros_(self.projector.bias)
+
+    def set_processor(self, processor: object) -> None:
+        """Set the processor; refuse one that would drop the memory.
+
+        Raises:
+            InputError: ``processor`` is not a ``HydraAttnProcessor``.
+        """
+        if not isinstance(processor, HydraAttnProcessor):
+            raise InputError(
+                f"{type(processor).__name__} would silently drop HyDRA's memory and cameras from self-attention; "
+                "use a HydraAttnProcessor (a subclass, or set_attention_backend for a faster kernel)"
+            )
+        super().set_processor(processor)
+
+    def camera_embedding(self, guide: AttentionGuide) -> Float[Tensor, "b s d"]:
+        """Embed every frame's pose and repeat it for the frame's tokens. Source: HyDRA, eq. 2."""
+        parts = []
+        if guide.grid.context_frames:
+            parts.append(self.context_camera_encoder(guide.context_cameras))
+        if guide.grid.context_frames < guide.grid.frames:
+            parts.append(self.target_camera_encoder(guide.target_cameras))
+        return torch.cat(parts, dim=1).repeat_interleave(guide.grid.tokens_per_frame, dim=1)
+
+    def project(self, states: Float[Tensor, "b s d"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return normalised query, normalised key and value, each [b, s, d], before rotation."""
+        if self.fused_projections:
+            query, key, value = self.to_qkv(states).chunk(3, dim=-1)
+        else:
+            query, key, value = self.to_q(states), self.to_k(states), self.to_v(states)
+        return self.norm_q(query), self.norm_k(key), value

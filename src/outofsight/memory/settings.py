@@ -1,0 +1,48 @@
+"""How a model remembers, as data."""
+
+from typing import Literal, get_args
+
+from pydantic import ConfigDict, field_validator, model_validator
+from pydantic.dataclasses import dataclass
+
+from outofsight.memory.selectors import Affinity
+from outofsight.memory.tokenizer import Kernel
+
+MemorySource = Literal["all", "context"]
+"""Slices of all frames, the noisy target included (as the code does), or of the context alone (as the paper says)."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class MemorySettings:
+    """HyDRA's memory: what is kept, and what each frame looks at.
+
+    ``kernel``: video tokens in one memory token (frames, rows, columns). ``top_k``: slices each frame retrieves
+    (0: none, so that a window as wide as the video is plain full attention).
+    ``local_window``: full-resolution latent frames around the query frame. ``fov_x_deg``: horizontal field of view
+    of the cameras, used by the affinity ``fov_overlap`` alone.
+    """
+
+    kernel: Kernel = (2, 2, 2)
+    top_k: int = 10
+    local_window: int = 5
+    affinity: Affinity = "mean_pooled"
+    source: MemorySource = "all"
+    fov_x_deg: float = 90.0
+
+    @field_validator("kernel")
+    @classmethod
+    def _positive_kernel(cls, kernel: Kernel) -> Kernel:
+        if min(kernel) < 1:
+            raise ValueError(f"a kernel needs sizes ≥ 1, got {kernel}")
+        return kernel
+
+    @model_validator(mode="after")
+    def _sizes(self) -> "MemorySettings":
+        if self.top_k < 0 or self.local_window < 1:
+            raise ValueError(f"expected top_k ≥ 0 and local_window ≥ 1, got {self.top_k} and {self.local_window}")
+        if not 0 < self.fov_x_deg < 180:
+            raise ValueError(f"fov_x_deg must lie between 0 and 180, got {self.fov_x_deg}")
+        return self
+
+
+AFFINITIES: tuple[str, ...] = get_args(Affinity)

@@ -1,0 +1,82 @@
+"""Attention in which every query frame chooses its own few frames and memory slices."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
+"""Softmax attention: query [n, q, heads, d], key and value [n, k, heads, d], a mask that is true where attended
+[n, 1, 1, k] or ``None`` → [n, q, heads, d]."""
+
+
+class Selection(NamedTuple):
+    """What each query frame attends to. An entry of −1 is empty and only allowed when ``padded`` is true.
+
+    ``frames``: indices of full-resolution frames; a leading 1 shares one choice among the batch.
+    ``slices``: indices of memory slices.
+    """
+
+    frames: Int[Tensor, "batch_or_1 f window"]
+    slices: Int[Tensor, "batch f k"]
+    padded: bool = False
+
+
+def sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attend by torch's own kernel. Shapes as in ``Attend``."""
+    query, key, value = (states.transpose(1, 2) for states in (query, key, value))
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
+
+
+def retrieval_attention(
+    query: Float[Tensor, "batch f n heads d"],
+    key: Float[Tensor, "batch f n heads d"],
+    value: Float[Tensor, "batch f n heads d"],
+    memory_key: Float[Tensor, "batch m p heads d"],
+    memory_value: Float[Tensor, "batch m p heads d"],
+    selection: Selection,
+    *,
+    frames_per_chunk: int | None = None,
+    attend: Attend = sdpa,
+) -> Float[Tensor, "batch f n heads d"]:
+    """Attend from every frame to its selected frames (all n tokens) and slices (all p tokens): one softmax.
+
+    ``frames_per_chunk`` query frames are gathered and attended to at a time; ``None`` takes all at once, which is
+    fastest and needs memory for ``f · (window · n + k · p)`` keys and as many values. The result does not depend on it.
+
+    Source: HyDRA, eq. 6.
+    """
+    outputs = []
+    for chunk in _chunks(query.shape[1], frames_per_chunk):
+        frames, slices = selection.frames[:, chunk], selection.slices[:, chunk]
+        keys = _gather(key, memory_key, frames, slices)
+        values = _gather(value, memory_value, frames, slices)
+        mask = _key_mask(frames, slices, key.shape[2], memory_key.shape[2]) if selection.padded else None
+        attended = attend(query[:, chunk].flatten(0, 1), keys, values, mask)
+        outputs.append(attended.unflatten(0, (query.shape[0], -1)))
+    return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+
+
+def _chunks(num_frames: int, size: int | None) -> Iterator[slice]:
+    size = size or num_frames
+    return (slice(start, min(start + size, num_frames)) for start in range(0, num_frames, size))
+
+
+def _gather(full: Tensor, memory: Tensor, frames: Tensor, slices: Tensor) -> Tensor:
+    """Lay the selected frames and slices of every query frame side by side: [batch · f, keys, heads, d]."""
+    batch = torch.arange(full.shape[0], device=full.device)[:, None, None]
+    # A −1 reads the last entry; the mask hides it.
+    near = full[batch, frames].flatten(2, 3)
+    far = memory[batch, slices].flatten(2, 3)
+    return torch.cat((near, far), dim=2).flatten(0, 1)
+
+
+def _key_mask(frames: Tensor, slices: Tensor, tokens_per_frame: int, tokens_per_slice: int) -> Tensor:
+    """Return [batch · f, 1, 1, keys], true where the entry is not empty."""
+    near = (frames >= 0).repeat_interleave(tokens_per_frame, dim=-1)
+    far = (slices >= 0).repeat_interleave(tokens_per_slice, dim=-1)
+    near = near.expand(far.shape[0], -1, -1)
+    return torch.cat((near, far), dim=-1).flatten(0, 1)[:, None, None]
