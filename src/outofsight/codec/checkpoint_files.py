@@ -1,0 +1,310 @@
+"""Weights on disk: read and write state dicts, safely and whole, and tell whose they are.
+
+A *state dict* is a plain ``dict`` from parameter name to CPU tensor. Pickles are only ever read with
+``weights_only=True``, so no file can run code. The content decides how a file is read, not its suffix, since
+people rename files; only a pickle that calls itself .safetensors is refused.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from outofsight.errors import CheckpointError, InputError, OutputError
+
+PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin")
+WRAPPERS = ("state_dict", "model", "module")
+"""Names under which trainers file the weights (Lightning and many scripts, plain scripts, DeepSpeed)."""
+
+MAX_SAFETENSORS_HEADER = 100_000_000  # bytes; the format's own limit
+NUM_NAMES_SHOWN = 3  # names quoted in a message before "and N more"
+
+ModelKind = Literal[
+    "hydra",
+    "wan_dit",
+    "wan_vae",
+    "umt5",
+    "diffusers_hydra",
+    "diffusers_wan_dit",
+    "diffusers_wan_vae",
+    "transformers_umt5",
+    "unknown",
+]
+
+# The first kind whose names are all present wins; what is more special stands first.
+_MARKERS: tuple[tuple[ModelKind, tuple[str, ...]], ...] = (
+    (
+        "hydra",
+        ("patch_embedding.weight", "blocks.0.self_attn.q.weight", "blocks.0.self_attn.tokenizer.conv.weight"),
+    ),
+    ("wan_dit", ("patch_embedding.weight", "blocks.0.self_attn.q.weight", "blocks.0.cross_attn.q.weight")),
+    ("wan_vae", ("encoder.conv1.weight", "decoder.conv1.weight", "encoder.head.2.weight", "conv2.weight")),
+    ("umt5", ("token_embedding.weight", "blocks.0.attn.q.weight", "blocks.0.pos_embedding.embedding.weight")),
+    ("diffusers_wan_dit", ("patch_embedding.weight", "blocks.0.attn1.to_q.weight", "scale_shift_table")),
+    ("diffusers_wan_vae", ("encoder.conv_in.weight", "decoder.conv_in.weight", "post_quant_conv.weight")),
+    (
+        "transformers_umt5",
+        ("encoder.block.0.layer.0.SelfAttention.q.weight", "encoder.final_layer_norm.weight"),
+    ),
+)
+
+_DESCRIPTIONS: dict[ModelKind, str] = {
+    "hydra": "an official HyDRA transformer",
+    "wan_dit": "an original Wan transformer",
+    "wan_vae": "an original Wan VAE (as Wan2.1_VAE.pth)",
+    "umt5": "an original umT5 text encoder (as models_t5_umt5-xxl-enc-bf16.pth)",
+    "diffusers_hydra": "a HyDRA transformer in diffusers' layout",
+    "diffusers_wan_dit": "a Wan transformer in diffusers' layout",
+    "diffusers_wan_vae": "a Wan VAE in diffusers' layout",
+    "transformers_umt5": "a umT5 or T5 encoder in transformers' layout",
+}
+
+# What diffusers' own Wan self-attention holds; anything more on it is HyDRA's.
+_PLAIN_ATTENTION = re.compile(r"blocks\.\d+\.attn1\.(to_q|to_k|to_v|to_out|norm_q|norm_k)\.")
+
+
+def load_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a .safetensors, .pth, .pt, .ckpt or .bin file onto the CPU, by their names in it.
+
+    One level of ``state_dict``, ``model`` or ``module`` around the tensors is taken off. Zip-format pickles
+    are memory-mapped, so an 11 GB text encoder costs memory only where it is touched.
+
+    Raises:
+        CheckpointError: The file is missing, truncated, no checkpoint, needs code to be read, or holds more
+            than tensors.
+    """
+    path = Path(path)
+    form = _sniff_form(path)
+    content = _read_safetensors(path) if form == "safetensors" else _read_pickle(path, is_zip=form == "zip")
+    entries = _unwrap(content, path)
+    if not entries:
+        raise CheckpointError(f"{path}: expected tensors, got an empty checkpoint; check how it was saved")
+    strangers = [
+        f"{name!r} ({type(value).__name__})" for name, value in entries.items() if not _is_entry(name, value)
+    ]
+    if strangers:
+        raise CheckpointError(
+            f"{path}: expected only named tensors (bare, or under one of {', '.join(WRAPPERS)}), "
+            f"got also {quote_names(strangers)}; save the model's state_dict alone"
+        )
+    return {name: value.detach() for name, value in entries.items()}
+
+
+def save_state_dict(
+    path: str | Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write the tensors to ``path``, whose suffix says how: .safetensors, or a .pth, .pt, .ckpt, .bin pickle.
+
+    The file appears whole or not at all, also over an older one. Tensors that share memory are written once
+    for each name. Only safetensors keeps ``metadata``; ``format: pt``, which diffusers and transformers ask
+    for, is added to it.
+
+    Raises:
+        InputError: Unknown suffix, no tensors, or metadata that the format cannot keep.
+        OutputError: The file cannot be written; an older file at ``path`` is untouched.
+    """
+    path = Path(path)
+    _check_saveable(path, state_dict, metadata)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.touch()
+        mode = partial.stat().st_mode  # what the user's umask allows; safetensors would leave 0600
+        if path.suffix == ".safetensors":
+            save_file(_with_own_storage(state_dict), partial, metadata={**(metadata or {}), "format": "pt"})
+        else:
+            with partial.open("wb") as file:  # torch would write a path's name into the archive
+                torch.save(_with_own_storage(state_dict), file)
+        partial.chmod(mode)
+        os.replace(partial, path)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch reports a full disk as RuntimeError
+        raise OutputError(
+            f"{path}: could not be written ({first_line(error)}); check the folder and free space"
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def identify(state_dict: Mapping[str, Any]) -> ModelKind:
+    """Tell from its parameter names whose state dict this is."""
+    for kind, names in _MARKERS:
+        if all(name in state_dict for name in names):
+            more_than_plain = kind == "diffusers_wan_dit" and any(map(_is_hydra_extra, state_dict))
+            return "diffusers_hydra" if more_than_plain else kind
+    return "unknown"
+
+
+def describe_checkpoint(state_dict: Mapping[str, Any]) -> str:
+    """Say in words what a state dict seems to be, for error messages: "an original Wan VAE (...)"."""
+    kind = identify(state_dict)
+    if kind == "unknown":
+        return f"no model known here (its first names: {quote_names(state_dict)})"
+    return _DESCRIPTIONS[kind]
+
+
+def require_kind(state_dict: Mapping[str, Any], kind: ModelKind) -> None:
+    """Raise ``CheckpointError`` unless ``identify`` says ``kind``."""
+    if identify(state_dict) != kind:
+        raise CheckpointError(
+            f"expected the weights of {_DESCRIPTIONS[kind]}, got {describe_checkpoint(state_dict)}; "
+            "give the file that belongs here"
+        )
+
+
+def require_entries(
+    state_dict: Mapping[str, Tensor], expected: Mapping[str, Iterable[int]], model: str
+) -> None:
+    """Raise ``CheckpointError`` unless names and shapes are exactly the expected ones; name the first faults.
+
+    ``expected`` maps each name to its shape; ``model`` is what the weights are for, in words.
+    """
+    faults = []
+    missing = [name for name in expected if name not in state_dict]
+    unknown = [name for name in state_dict if name not in expected]
+    misshaped = [
+        f"{name} {list(state_dict[name].shape)} instead of {list(shape)}"
+        for name, shape in expected.items()
+        if name in state_dict and tuple(state_dict[name].shape) != tuple(shape)
+    ]
+    for fault, names in (("missing", missing), ("unknown", unknown), ("of another shape", misshaped)):
+        if names:
+            faults.append(f"{len(names)} {fault}: {quote_names(names)}")
+    if faults:
+        raise CheckpointError(
+            f"these are not all and only the weights of {model} (they seem to be of "
+            f"{describe_checkpoint(state_dict)}): " + "; ".join(faults) + "; give the file that belongs here"
+        )
+
+
+def quote_names(names: Iterable[str]) -> str:
+    """Join the first few names for a message, and count the rest."""
+    names = [str(name) for name in names]
+    shown = ", ".join(names[:NUM_NAMES_SHOWN])
+    rest = len(names) - NUM_NAMES_SHOWN
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def first_line(error: BaseException) -> str:
+    """Take the first line of an error's text, or its type where it has none: messages here are one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _sniff_form(path: Path) -> Literal["safetensors", "zip", "pickle"]:
+    """Tell from its first bytes how a checkpoint file is to be read."""
+    if path.is_dir():
+        raise CheckpointError(f"{path}: expected a file, got a folder; name the weight file inside it")
+    try:
+        with path.open("rb") as file:
+            head = file.read(48)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: there is no such file; check the path") from error
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({first_line(error)}); check its permissions"
+        ) from error
+    if head.startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"{path}: this is a Git LFS pointer, not the weights; run `git lfs pull`")
+    is_zip = head.startswith(b"PK\x03\x04")
+    if is_zip or (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
+        if path.suffix == ".safetensors":
+            raise CheckpointError(
+                f"{path}: expected safetensors, got a pickle under that name; rename it to .pth"
+            )
+        return "zip" if is_zip else "pickle"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_SAFETENSORS_HEADER:
+        return "safetensors"
+    raise CheckpointError(
+        f"{path}: expected a safetensors file or one written by torch.save, got a file that starts with "
+        f"{head[:8]!r}; download or save it again"
+    )
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path, device="cpu")
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path}: truncated or damaged safetensors file ({first_line(error)}); download or save it again"
+        ) from error
+
+
+def _read_pickle(path: Path, *, is_zip: bool) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+    except Exception as error:  # damaged bytes make the unpickler raise nearly anything
+        text = str(error)
+        if re.search(r"GLOBAL|TorchScript|unsupported class|unrecognized function", text):
+            culprits = quote_names(sorted(set(re.findall(r"GLOBAL (\S+)", text)))) or first_line(error)
+            raise CheckpointError(
+                f"{path}: this pickle needs code to be read ({culprits}), and code in weight files is never "
+                "run here; if you trust it, load it elsewhere and save its tensors as .safetensors"
+            ) from error
+        raise CheckpointError(
+            f"{path}: truncated, damaged, or not written by torch.save ({first_line(error)}); "
+            "download or save it again"
+        ) from error
+
+
+def _unwrap(content: Any, path: Path) -> Mapping[Any, Any]:
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"{path}: expected a dict of named tensors, got a {type(content).__name__}; save a state_dict"
+        )
+    found = [wrapper for wrapper in WRAPPERS if isinstance(content.get(wrapper), Mapping)]
+    if len(found) > 1:
+        raise CheckpointError(
+            f"{path}: expected the weights under one name, found {' and '.join(found)}; "
+            "save the one you mean alone"
+        )
+    return content[found[0]] if found else content
+
+
+def _is_entry(name: Any, value: Any) -> bool:
+    return isinstance(name, str) and isinstance(value, Tensor)
+
+
+def _check_saveable(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> None:
+    if path.suffix != ".safetensors" and path.suffix not in PICKLE_SUFFIXES:
+        raise InputError(
+            f"{path}: expected a name that ends in .safetensors, {', '.join(PICKLE_SUFFIXES)}, "
+            f"got {path.suffix!r}; rename it"
+        )
+    if not state_dict or not all(_is_entry(*item) for item in state_dict.items()):
+        raise InputError(f"{path}: expected a non-empty dict of named tensors to save")
+    if hollow := [name for name, tensor in state_dict.items() if tensor.is_meta]:
+        raise InputError(
+            f"{path}: no data behind {quote_names(hollow)} (meta device); load the weights first"
+        )
+    if metadata and path.suffix != ".safetensors":
+        raise InputError(
+            f"{path}: a {path.suffix} file has no place for metadata; use .safetensors or give none"
+        )
+    if metadata and not all(isinstance(part, str) for item in metadata.items() for part in item):
+        raise InputError(
+            f"{path}: expected metadata of text keys and text values, as safetensors keeps no other"
+        )
+
+
+def _with_own_storage(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Make every tensor contiguous and the sole user of its memory, as safetensors asks (tied ones share)."""
+    seen: set[int] = set()
+    owned = {}
+    for name, tensor in state_dict.items():
+        tensor = tensor.detach().cpu().contiguous()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes:
+            tensor = tensor.clone()
+        seen.add(storage.data_ptr())
+        owned[name] = tensor
+    return owned
+
+
+def _is_hydra_extra(name: str) -> bool:
+    return ".attn1." in name and _PLAIN_ATTENTION.match(name) is None
