@@ -1,0 +1,1 @@
+"""Slow, plain forms of what the package does fast."""
