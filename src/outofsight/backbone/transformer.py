@@ -6,6 +6,7 @@ from math import radians
 from typing import Any
 
 import torch
+from diffusers import ModelMixin  # noqa: F401 - by its name here, diffusers knows how to load this component
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from diffusers.utils import BaseOutput

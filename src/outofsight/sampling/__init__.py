@@ -1,0 +1,1 @@
+"""Making video: one-shot continuation."""

@@ -1,0 +1,231 @@
+"""One-shot continuation: a context video, its cameras, the cameras to come and a caption → the video that follows."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from pydantic import ConfigDict, model_validator
+from pydantic.dataclasses import dataclass as validated_dataclass
+from safetensors.torch import save_file
+from torch import Tensor
+
+from outofsight.codec.video_vae import LatentTiling
+from outofsight.errors import CameraError, InputError, VideoError
+from outofsight.flow.schedule import sampling_sigmas
+from outofsight.geometry.conditioning import CameraConditioning, camera_conditioning, latent_frames
+from outofsight.sampling.denoising import Conditions, denoise
+from outofsight.types import CameraPath
+from outofsight.world_model import WorldModelBase
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with a stage's name ("text", "encode", "denoise", "decode"), how much of it is done, and the total."""
+
+Cameras = CameraPath | CameraConditioning
+
+
+@validated_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class SamplingSettings:
+    """How to sample. The defaults are the published ones.
+
+    ``shift``: ``None`` takes the model's own. ``negative_prompt``: what guidance leads away from.
+    """
+
+    num_steps: int = 50
+    guidance_scale: float = 5.0
+    shift: float | None = None
+    seed: int = 42
+    negative_prompt: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> "SamplingSettings":
+        if self.num_steps < 1:
+            raise ValueError(f"num_steps must be ≥ 1, got {self.num_steps}")
+        if self.guidance_scale < 0:
+            raise ValueError(f"guidance_scale must be ≥ 0, got {self.guidance_scale}")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """Which memory slices each latent frame retrieved. Slice j covers latent frames [j·n, (j+1)·n)."""
+
+    slices: Int[Tensor, "steps layers f k"]
+    frames_per_slice: int
+    num_context_latent_frames: int
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file: ``slices``, and the other fields as metadata."""
+        metadata = {name: str(getattr(self, name)) for name in ("frames_per_slice", "num_context_latent_frames")}
+        save_file({"slices": self.slices.contiguous()}, path, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continuation:
+    """``video`` uint8 [n, height, width, 3]: the target frames alone. ``seconds``: spent in each stage."""
+
+    video: NDArray[np.uint8]
+    settings: SamplingSettings
+    seconds: dict[str, float] = field(default_factory=dict)
+    retrieval: Retrieval | None = None
+
+
+def continue_video(
+    world: WorldModelBase,
+    video: NDArray[np.uint8] | Tensor,
+    context_cameras: CameraPath | None,
+    target_cameras: Cameras,
+    prompt: str,
+    settings: SamplingSettings,
+    *,
+    tiling: LatentTiling | None = None,
+    record_retrieval: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Continuation:
+    """Show what follows ``video`` along ``target_cameras``. See ``WorldModel.continue_video``."""
+    clock = _Stages(world, on_progress)
+    pixels = _as_pixels(video, world)
+    cameras = _conditioning(world, pixels.shape[1], context_cameras, target_cameras)
+    device = world._execution_device
+
+    with clock.stage("text"):
+        text = world.encode_text([prompt])
+        guided = settings.guidance_scale != 1
+        negative = world.encode_text([settings.negative_prompt], allow_empty=True) if guided else None
+    with clock.stage("encode"):
+        context = world.encode_video(pixels, tiling)
+    conditions = Conditions(
+        context, text, negative, *(torch.from_numpy(part)[None].to(device) for part in (cameras.context, cameras.target))
+    )
+    with clock.stage("denoise"):
+        latents, retrieved = denoise(
+            world.transformer,
+            target_noise(context, cameras.target.shape[0], settings.seed),
+            conditions,
+            sampling_sigmas(settings.num_steps, world.shift if settings.shift is None else settings.shift),
+            settings.guidance_scale,
+            on_step=lambda done, total, _: clock.report("denoise", done, total),
+            record_retrieval=record_retrieval,
+        )
+    with clock.stage("decode"):
+        decoded = to_uint8(world.decode_latents(latents, tiling)[0])
+    return Continuation(
+        video=decoded, settings=settings, seconds=clock.seconds, retrieval=_retrieval(world, retrieved, context.shape[2])
+    )
+
+
+def target_noise(context: Float[Tensor, "b c f h w"], num_frames: int, seed: int) -> Float[Tensor, "b c t h w"]:
+    """Draw the published starting noise: float32, on the CPU, so that a seed means the same on every device.
+
+    Each batch element has the noise it would have alone with seed, seed + 1, ...
+    """
+    batch, channels, _, height, width = context.shape
+    shape = (1, channels, num_frames, height, width)
+    drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(seed + index)) for index in range(batch)]
+    return torch.cat(drawn).to(context.device)
+
+
+def to_uint8(video: Float[Tensor, "t 3 height width"]) -> NDArray[np.uint8]:
+    """Turn a video in [−1, 1] into pixels [t, height, width, 3]."""
+    scaled = (video.float() + 1) * 127.5
+    return scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _as_pixels(video: NDArray[np.uint8] | Tensor, world: WorldModelBase) -> Float[Tensor, "1 t 3 height width"]:
+    """Check a context video and bring it to [1, t, 3, height, width] in [−1, 1]."""
+    if isinstance(video, Tensor):
+        if video.ndim == 4:
+            video = video[None]
+        if video.ndim != 5 or video.shape[0] != 1 or video.shape[2] != 3 or not video.is_floating_point():
+            raise VideoError(f"expected a float video [t, 3, height, width] in [−1, 1], got {list(video.shape)}")
+        pixels = video.float()
+    else:
+        if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != np.uint8:
+            raise VideoError(f"expected a uint8 video [t, height, width, 3], got {video.dtype} {list(video.shape)}")
+        pixels = torch.from_numpy(video).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
+    height, width = pixels.shape[-2:]
+    step = world.size_step
+    if height % step or width % step:
+        near = f"{max(round(height / step), 1) * step}×{max(round(width / step), 1) * step}"
+        raise VideoError(f"this model needs a height and width divisible by {step}, got {height}×{width}; try {near}")
+    latent_frames(pixels.shape[1], world.temporal_stride)
+    return pixels
+
+
+def _conditioning(
+    world: WorldModelBase, num_context: int, context: CameraPath | None, target: Cameras
+) -> CameraConditioning:
+    """Check the cameras against the video and bring them to what the model reads."""
+    if isinstance(target, CameraConditioning):
+        cameras = target
+        expected = len(latent_frames(num_context, world.temporal_stride))
+        if len(cameras.context) != expected:
+            raise CameraError(
+                f"{num_context} context frames are {expected} latent frames, but {len(cameras.context)} context "
+                "cameras were given"
+            )
+        return cameras
+    if context is None:
+        raise CameraError("expected the context's camera path beside the target's; give one pose for each frame")
+    if len(context) != num_context:
+        raise CameraError(f"the context video has {num_context} frames, its camera path {len(context)}; give one each")
+    return camera_conditioning(context, target, world.temporal_stride)
+
+
+def _retrieval(world: WorldModelBase, retrieved: Tensor | None, num_context: int) -> Retrieval | None:
+    if retrieved is None:
+        return None
+    return Retrieval(
+        slices=retrieved[:, 0],
+        frames_per_slice=world.transformer.memory_settings.kernel[0],
+        num_context_latent_frames=num_context,
+    )
+
+
+class _Stages:
+    """Times the stages and reports how far they are."""
+
+    def __init__(self, world: WorldModelBase, on_progress: OnProgress | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._world = world
+        self._on_progress = on_progress
+        self._bar = None
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        if self._on_progress is not None:
+            self._on_progress(stage, done, total)
+        elif stage == "denoise":
+            self._bar = self._bar or self._world.progress_bar(total=total)
+            self._bar.update(done - self._bar.n)
+            if done == total:
+                self._bar.close()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        if name != "denoise":
+            self.report(name, 0, 1)
+        yield
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.seconds[name] = time.perf_counter() - start
+        if name != "denoise":
+            self.report(name, 1, 1)
+
+
+def check_settings(**given: object) -> SamplingSettings:
+    """Make settings, or say in one line what is wrong with them.
+
+    Raises:
+        InputError: an unknown or impossible setting.
+    """
+    try:
+        return SamplingSettings(**given)  # type: ignore[arg-type]
+    except ValueError as error:
+        reasons = [line.strip() for line in str(error).splitlines()[1:] if line.strip() and "http" not in line]
+        raise InputError(f"sampling settings: {'; '.join(reasons)}") from error

@@ -1,0 +1,70 @@
+"""From noise to target latents, by Euler steps along the predicted flow."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.flow.matching import euler_step, guide
+from outofsight.flow.schedule import timesteps
+
+OnStep = Callable[[int, int, Float[Tensor, "b channels t h w"]], None]
+"""Called after each step with the number of steps done, their total and the target latents."""
+
+
+class Conditions(NamedTuple):
+    """What a continuation is conditioned on. ``negative_text`` is needed for guidance other than 1."""
+
+    context_latents: Float[Tensor, "b channels c h w"]
+    text: Float[Tensor, "b l text_dim"]
+    negative_text: Float[Tensor, "b l text_dim"] | None
+    context_cameras: Float[Tensor, "b c 12"]
+    target_cameras: Float[Tensor, "b t 12"]
+
+
+@torch.no_grad()
+def denoise(
+    transformer: HydraTransformer3DModel,
+    noise: Float[Tensor, "b channels t h w"],
+    conditions: Conditions,
+    sigmas: Float[Tensor, " steps_plus_1"],
+    guidance_scale: float = 1.0,
+    *,
+    on_step: OnStep | None = None,
+    record_retrieval: bool = False,
+) -> tuple[Float[Tensor, "b channels t h w"], Int[Tensor, "steps b layers f k"] | None]:
+    """Return the target latents, and what each frame retrieved in each step and layer, if asked for.
+
+    Latents stay float32; the transformer computes in its own dtype. Clean context latents go in front in every
+    step. With ``guidance_scale`` 1 the transformer runs once a step. Retrieval is recorded with the caption.
+    """
+    latents, retrieved = noise.float(), []
+    num_context = conditions.context_latents.shape[2]
+    for step in range(len(sigmas) - 1):
+        sequence = torch.cat((conditions.context_latents, latents), dim=2).to(transformer.dtype)
+        timestep = timesteps(sigmas[step]).to(device=latents.device, dtype=torch.float32).reshape(1)
+
+        def predict(text: Tensor, record: bool, sequence: Tensor = sequence, timestep: Tensor = timestep):
+            out = transformer(
+                sequence,
+                timestep,
+                text.to(transformer.dtype),
+                conditions.context_cameras,
+                conditions.target_cameras,
+                return_retrieval=record,
+            )
+            if record:
+                retrieved.append(out.retrieved_slices.cpu())
+            return out.sample[:, :, num_context:].float()
+
+        velocity = predict(conditions.text, record_retrieval)
+        if guidance_scale != 1:
+            assert conditions.negative_text is not None
+            velocity = guide(velocity, predict(conditions.negative_text, False), guidance_scale)
+        latents = euler_step(latents, velocity, sigmas[step], sigmas[step + 1])
+        if on_step is not None:
+            on_step(step + 1, len(sigmas) - 1, latents)
+    return latents, torch.stack(retrieved) if retrieved else None

@@ -1,0 +1,125 @@
+"""The one place that joins backbone, memory and codec: a diffusers pipeline folder, loaded as a world model."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLWan, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
+from huggingface_hub.errors import HFValidationError, HfHubHTTPError
+from jaxtyping import Float
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
+
+from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.codec.text import encode_prompts
+from outofsight.codec.video_vae import (
+    LatentTiling,
+    decode_latents,
+    encode_video,
+    spatial_factor,
+    temporal_factor,
+)
+from outofsight.errors import CheckpointError
+
+COMPONENTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
+MAX_TEXT_TOKENS = 512
+
+
+class WorldModelBase(DiffusionPipeline):
+    """Backbone, video VAE and text encoder of one world model, in the diffusers folder layout.
+
+    Everything diffusers offers a pipeline works: ``save_pretrained``, ``push_to_hub``, ``to``,
+    ``enable_model_cpu_offload``, ``enable_sequential_cpu_offload``, quantisation.
+
+    ``keep_text_encoder_on_device`` (an attribute): leave the text encoder, the largest part of the 1.3B model, on
+    the GPU between calls; by default it goes back to the CPU after use.
+    """
+
+    model_cpu_offload_seq = "text_encoder->transformer->vae"
+
+    def __init__(
+        self,
+        transformer: HydraTransformer3DModel,
+        vae: AutoencoderKLWan,
+        text_encoder: UMT5EncoderModel,
+        tokenizer: PreTrainedTokenizerBase,
+        scheduler: FlowMatchEulerDiscreteScheduler,
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            transformer=transformer, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler
+        )
+        self.keep_text_encoder_on_device = False
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, **kwargs: Any) -> "WorldModelBase":
+        """Load a model folder, or a hub id, with diffusers' own options (``torch_dtype``, ``device_map``, ...).
+
+        Raises:
+            CheckpointError: there is no such folder or hub id, or what is there is not a whole world model.
+        """
+        folder = Path(name_or_path)
+        if folder.is_file():
+            raise CheckpointError(
+                f"{folder} is a single file; expected a model folder (make one with `outofsight convert`) or a hub id"
+            )
+        if folder.is_dir():
+            _check_folder(folder)
+        try:
+            return super().from_pretrained(str(name_or_path), **kwargs)
+        except (OSError, HFValidationError, HfHubHTTPError, SafetensorError, ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise CheckpointError(f"{name_or_path} could not be loaded as a world model: {reason}") from error
+
+    @property
+    def temporal_stride(self) -> int:
+        """Video frames in one latent frame, the first excepted (4 in Wan's VAE)."""
+        return temporal_factor(self.vae)
+
+    @property
+    def size_step(self) -> int:
+        """What height and width of a video must be divisible by: the VAE's factor times the transformer's patch."""
+        return spatial_factor(self.vae) * max(self.transformer.config["patch_size"][1:])
+
+    @property
+    def shift(self) -> float:
+        """How far the noise schedule is moved towards noise."""
+        return self.scheduler.config["shift"]
+
+    @torch.no_grad()
+    def encode_text(self, prompts: list[str], *, allow_empty: bool = False) -> Float[Tensor, "b l text_dim"]:
+        """Return the text encoder's states on the execution device, and let the encoder leave the GPU again."""
+        device = self._execution_device
+        managed = self._all_hooks or device.type == "cpu" or self.keep_text_encoder_on_device
+        if not managed:
+            self.text_encoder.to(device)
+        states = encode_prompts(
+            self.text_encoder, self.tokenizer, prompts, max_length=MAX_TEXT_TOKENS, allow_empty=allow_empty, device=device
+        )
+        if not managed:
+            self.text_encoder.to("cpu")
+            torch.cuda.empty_cache()
+        return states.to(device)
+
+    @torch.no_grad()
+    def encode_video(
+        self, video: Float[Tensor, "b t 3 height width"], tiling: LatentTiling | None = None
+    ) -> Float[Tensor, "b channels f h w"]:
+        """Encode a video in [−1, 1] to normalised float32 latents on the execution device."""
+        return encode_video(self.vae, video.to(self._execution_device), tiling)
+
+    @torch.no_grad()
+    def decode_latents(
+        self, latents: Float[Tensor, "b channels f h w"], tiling: LatentTiling | None = None
+    ) -> Float[Tensor, "b t 3 height width"]:
+        """Decode normalised latents to a video in [−1, 1]."""
+        return decode_latents(self.vae, latents, tiling)
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "model_index.json").is_file():
+        raise CheckpointError(f"{folder} holds no model_index.json; expected a model folder in the diffusers layout")
+    missing = [part for part in COMPONENTS if not (folder / part).is_dir()]
+    if missing:
+        raise CheckpointError(f"{folder} lacks {', '.join(missing)}; a world model needs {', '.join(COMPONENTS)}")
