@@ -1,0 +1,78 @@
+"""What the model reads of the cameras: one relative pose for each latent frame, as twelve numbers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from outofsight.errors import CameraError, InputError
+from outofsight.geometry.poses import relative_poses
+from outofsight.types import CameraPath
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CameraConditioning:
+    """Poses relative to the first target frame, one for each latent frame, rows of the 3×4 flattened.
+
+    ``context`` float32 [c, 12], ``target`` float32 [t, 12]; the translation, in metres, is at 3, 7 and 11.
+
+    Source: HyDRA, eq. 2 and the published loader.
+    """
+
+    context: NDArray[np.float32]
+    target: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        for name in ("context", "target"):
+            rows = np.array(getattr(self, name), dtype=np.float32)
+            if rows.ndim != 2 or rows.shape[1] != 12 or len(rows) == 0:
+                raise CameraError(f"{name} cameras: expected [latent frames, 12] numbers, got {list(rows.shape)}")
+            if not np.isfinite(rows).all():
+                frame = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+                raise CameraError(f"{name} cameras, latent frame {frame}: NaN or infinity; give finite numbers")
+            object.__setattr__(self, name, rows)
+
+
+def latent_frames(num_frames: int, temporal_stride: int = 4) -> NDArray[np.int64]:
+    """Give the video frame that stands for each latent frame: 0, 4, 8, ...
+
+    ::
+
+        video frame   0 1 2 3 4 5 6 7 8 9 ...    the first latent frame is one video frame,
+        latent frame  0 └──1──┘ └──2──┘          every later one the next four
+
+    Raises:
+        InputError: ``num_frames`` is not temporal_stride · k + 1, with the nearest numbers that are.
+    """
+    if temporal_stride < 1:
+        raise InputError(f"a temporal stride must be ≥ 1, got {temporal_stride}")
+    if num_frames < 1 or (num_frames - 1) % temporal_stride:
+        below = max(num_frames - 1, 0) // temporal_stride * temporal_stride + 1
+        near = f"{below} or {below + temporal_stride}" if num_frames > 0 else f"{below}"
+        raise InputError(
+            f"expected a number of frames of the form {temporal_stride}·k + 1, got {num_frames}; nearest: {near}"
+        )
+    return np.arange(0, num_frames, temporal_stride)
+
+
+def camera_conditioning(context: CameraPath, target: CameraPath, temporal_stride: int = 4) -> CameraConditioning:
+    """Make the model's camera input from the poses of every context and every target frame.
+
+    Raises:
+        InputError: a number of frames that is not temporal_stride · k + 1.
+    """
+    reference = target.world_from_camera[0]
+    rows = []
+    for name, path in (("context", context), ("target", target)):
+        try:
+            frames = latent_frames(len(path), temporal_stride)
+        except InputError as error:
+            raise InputError(f"{name} camera path: {error}") from error
+        rows.append(flatten_poses(relative_poses(path.world_from_camera[frames], reference)))
+    return CameraConditioning(context=rows[0], target=rows[1])
+
+
+def flatten_poses(poses: ArrayLike) -> NDArray[np.float32]:
+    """Flatten poses [..., 3, 4] to float32 [..., 12], row by row."""
+    poses = np.asarray(poses)
+    return poses.reshape(*poses.shape[:-2], 12).astype(np.float32)
