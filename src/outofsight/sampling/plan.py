@@ -1,0 +1,207 @@
+"""What a run will need, found by going through it on torch's meta device: shapes only, no weights, no arithmetic."""
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLWan
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from outofsight.backbone.attention import CAMERA_DIM
+from outofsight.backbone.cost import ForwardCost, dense_attention_flops, forward_cost
+from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.codec.video_vae import LatentTiling, num_latent_frames, spatial_factor
+from outofsight.errors import InputError
+from outofsight.types import LatentGrid
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoSize:
+    """Frames and pixels of a run."""
+
+    height: int
+    width: int
+    context_frames: int
+    target_frames: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlan:
+    """``peak_bytes``: by stage, the most that weights of that stage's network, inputs and activations hold at once;
+    kernels' own workspaces and the allocator's slack come on top. ``weight_bytes``: by component."""
+
+    grid: LatentGrid
+    forward: ForwardCost
+    dense_attention_flops: int
+    num_forwards: int
+    weight_bytes: dict[str, int]
+    num_parameters: dict[str, int]
+    peak_bytes: dict[str, int]
+
+    @property
+    def denoise_flops(self) -> int:
+        return self.num_forwards * self.forward.flops
+
+
+def plan_run(
+    networks: dict[str, nn.Module],
+    size: VideoSize,
+    *,
+    num_steps: int,
+    guided: bool,
+    tiling: LatentTiling | None = None,
+    text_tokens: int = 512,
+) -> RunPlan:
+    """Plan a continuation with these networks, which lie on the meta device in the dtype they will run in.
+
+    ``networks``: ``transformer``, ``vae``, and any others, of which only the weights are counted.
+
+    Raises:
+        InputError: a size or number of frames that the model cannot take.
+    """
+    transformer, vae = networks["transformer"], networks["vae"]
+    assert isinstance(transformer, HydraTransformer3DModel)
+    assert isinstance(vae, AutoencoderKLWan)
+    grid = token_grid(transformer, vae, size)
+    weights = {name: _bytes(network) for name, network in networks.items()}
+    peaks = {
+        "encode": weights["vae"] + _encode_peak(vae, size, tiling),
+        "denoise": weights["transformer"] + _forward_peak(transformer, grid, text_tokens),
+        "decode": weights["vae"] + _decode_peak(vae, size, tiling),
+    }
+    return RunPlan(
+        grid=grid,
+        forward=forward_cost(transformer.config, grid, text_tokens),
+        dense_attention_flops=dense_attention_flops(transformer.config, grid),
+        num_forwards=num_steps * (2 if guided else 1),
+        weight_bytes=weights,
+        num_parameters={name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
+        peak_bytes=peaks,
+    )
+
+
+def shape_of(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Give a meta-device network the dtypes that ``from_pretrained(torch_dtype=dtype)`` would give it."""
+    wide = set(getattr(network, "_keep_in_fp32_modules", None) or ())
+    for name, parameter in network.named_parameters():
+        if parameter.is_floating_point():
+            kept = dtype == torch.float32 or wide & set(name.split("."))
+            parameter.data = parameter.data.to(torch.float32 if kept else dtype)
+    return network
+
+
+def token_grid(transformer: HydraTransformer3DModel, vae: AutoencoderKLWan, size: VideoSize) -> LatentGrid:
+    """Return the transformer's token grid for videos of this size."""
+    context, target = (num_latent_frames(n, vae) for n in (size.context_frames, size.target_frames))
+    _, patch_rows, patch_columns = transformer.config["patch_size"]
+    steps = (spatial_factor(vae) * patch_rows, spatial_factor(vae) * patch_columns)
+    if size.height % steps[0] or size.width % steps[1]:
+        raise InputError(
+            f"this model needs a height divisible by {steps[0]} and a width divisible by {steps[1]}, "
+            f"got {size.height}×{size.width}"
+        )
+    return LatentGrid(
+        frames=context + target,
+        height=size.height // steps[0],
+        width=size.width // steps[1],
+        context_frames=context,
+    )
+
+
+def peak_activation_bytes(run: Callable[[], Any]) -> int:
+    """Return the most bytes that tensors made by ``run`` hold at once. Attention is taken to be fused."""
+    with torch.no_grad(), _LiveBytes() as live, _FusedKernels():
+        run()
+    return live.peak
+
+
+def _bytes(network: nn.Module) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+
+
+def _forward_peak(transformer: HydraTransformer3DModel, grid: LatentGrid, text_tokens: int) -> int:
+    config, dtype = transformer.config, transformer.dtype
+    _, patch_rows, patch_columns = config["patch_size"]
+
+    def run() -> None:
+        shape = (1, config["in_channels"], grid.frames, grid.height * patch_rows, grid.width * patch_columns)
+        latents = torch.empty(shape, dtype=dtype, device="meta")
+        text = torch.empty(1, text_tokens, config["text_dim"], dtype=dtype, device="meta")
+        cameras = torch.empty(1, grid.frames, CAMERA_DIM, device="meta")
+        context, target = cameras[:, : grid.context_frames], cameras[:, grid.context_frames :]
+        transformer(latents, torch.empty(1, device="meta"), text, context, target)
+
+    return peak_activation_bytes(run)
+
+
+def _tile_size(vae: AutoencoderKLWan, size: VideoSize, tiling: LatentTiling | None) -> tuple[int, int]:
+    """Return rows and columns of latent pixels that the VAE works on at a time."""
+    factor = spatial_factor(vae)
+    rows, columns = size.height // factor, size.width // factor
+    return (rows, columns) if tiling is None else (min(rows, tiling.tile[0]), min(columns, tiling.tile[1]))
+
+
+def _encode_peak(vae: AutoencoderKLWan, size: VideoSize, tiling: LatentTiling | None) -> int:
+    factor = spatial_factor(vae)
+    rows, columns = _tile_size(vae, size, tiling)
+
+    def run() -> None:
+        shape = (1, 3, size.context_frames, rows * factor, columns * factor)
+        vae.encode(torch.empty(shape, dtype=vae.dtype, device="meta"))
+
+    return peak_activation_bytes(run) + 4 * 3 * size.context_frames * size.height * size.width
+
+
+def _decode_peak(vae: AutoencoderKLWan, size: VideoSize, tiling: LatentTiling | None) -> int:
+    rows, columns = _tile_size(vae, size, tiling)
+
+    def run() -> None:
+        shape = (1, vae.config["z_dim"], num_latent_frames(size.target_frames, vae), rows, columns)
+        vae.decode(torch.empty(shape, dtype=vae.dtype, device="meta"))
+
+    return peak_activation_bytes(run) + 4 * 3 * size.target_frames * size.height * size.width
+
+
+class _LiveBytes(TorchDispatchMode):
+    """Adds up the storages that operations make, until they are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        self.peak = 0
+        self._sizes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self._add(leaf.untyped_storage())
+        return out
+
+    def _add(self, storage: Any) -> None:
+        if storage in self._sizes:
+            return
+        size = storage.nbytes()
+        self._sizes[storage] = size
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._free, size)
+
+    def _free(self, size: int) -> None:
+        self.now -= size
+
+
+class _FusedKernels(TorchFunctionMode):
+    """Lets attention and RMS norm hold their output alone, as the CPU's and GPU's kernels do; meta's take them apart."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (functional.scaled_dot_product_attention, functional.rms_norm):
+            return torch.empty_like(args[0] if args else next(iter(kwargs.values())))
+        return func(*args, **kwargs)

@@ -1,0 +1,43 @@
+"""Tiny, randomly initialised models: the same classes as the real ones, small enough for a test."""
+
+import torch
+
+from outofsight.backbone.transformer import HydraTransformer3DModel
+
+TINY_TRANSFORMER = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 24,
+    "text_dim": 32,
+    "freq_dim": 32,
+    "ffn_dim": 96,
+    "num_layers": 2,
+    "memory_top_k": 2,
+    "local_window": 3,
+}
+
+
+def tiny_transformer(seed: int = 0, **changes) -> HydraTransformer3DModel:
+    """Make a transformer of two narrow layers whose every part, memory and cameras included, has an effect."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = HydraTransformer3DModel(**{**TINY_TRANSFORMER, **changes})
+        for name, parameter in model.named_parameters():
+            if "camera_encoder" in name or "projector" in name or name == "proj_out.weight":
+                torch.nn.init.normal_(parameter, std=0.2)
+    return model.eval()
+
+
+def tiny_inputs(batch: int = 1, context: int = 4, target: int = 4, height: int = 8, width: int = 12, seed: int = 1) -> dict:
+    """Make inputs of the transformer's forward; sizes in latent frames and pixels."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def randn(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    return {
+        "hidden_states": randn(batch, 16, context + target, height, width),
+        "timestep": torch.full((batch,), 700.0),
+        "encoder_hidden_states": randn(batch, 6, 32),
+        "context_cameras": randn(batch, context, 12),
+        "target_cameras": randn(batch, target, 12),
+    }
