@@ -1,0 +1,122 @@
+"""The house rules that a reader relies on: who may import whom, and that importing does nothing."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "outofsight"
+LEVELS = [
+    {"errors", "types"},
+    {"geometry"},
+    {"nn", "flow"},
+    {"worlds", "data"},
+    {"memory", "codec"},
+    {"backbone"},
+    {"world_model"},
+    {"sampling", "training"},
+    {"evaluation"},
+    {"cli", "web"},
+]
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+WITHOUT_TORCH = ("errors", "types", "geometry", "worlds", "data", "cli")
+"""Rooms that a newcomer's laptop enters in a moment. ``data`` and ``cli`` import torch where they first need it."""
+
+HARMLESS_CALLS = {"frozenset", "tuple", "dict", "getLogger", "get_args", "compile", "field", "radians", "np"}
+"""Calls that may make a constant; so may classes, and a file's own ``_builders`` of table rows."""
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {module_name(path) for path in MODULES}
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield every module of the package that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").startswith("outofsight"):
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from ((node.lineno, name if name in NAMES else node.module or "") for name in whole)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            pytest.fail(f"{path}:{node.lineno}: relative import; write the whole name")
+        elif isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names if alias.name.startswith("outofsight"))
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else None
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_imports_go_upwards(path):
+    room = room_of(module_name(path))
+    if room in (None, "__main__"):
+        return  # the package's own front door
+    assert room in LEVEL, f"{room} is not a room of docs and architecture"
+    for line, module in imported(path):
+        other = room_of(module)
+        if other is None or other == room:
+            continue
+        assert LEVEL[other] < LEVEL[room] or {room, other} == {"errors", "types"}, (
+            f"{path}:{line}: {room} may not import {other}"
+        )
+
+
+def test_no_circles():
+    graph = {module_name(path): {module for _, module in imported(path)} for path in MODULES}
+    done: set[str] = set()
+
+    def visit(module: str, trail: tuple[str, ...]) -> None:
+        assert module not in trail, " → ".join((*trail, module))
+        if module in done or module not in graph:
+            return
+        for other in graph[module]:
+            visit(other, (*trail, module))
+        done.add(module)
+
+    for module in graph:
+        if module != "outofsight":
+            visit(module, ())
+
+
+@pytest.mark.parametrize("path", MODULES, ids=module_name)
+def test_importing_does_no_work(path):
+    """At the top level: imports, definitions and constants; no loops, no files, no calls but harmless ones."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.If):
+            if isinstance(node, ast.If):
+                condition = ast.unparse(node.test)
+                assert condition in ("TYPE_CHECKING", "__name__ == '__main__'"), f"{path}:{node.lineno}: {condition}"
+            continue
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        assert isinstance(node, ast.Assign | ast.AnnAssign), f"{path}:{node.lineno}: work at import time"
+        for call in (part for part in ast.walk(node) if isinstance(part, ast.Call)):
+            parts = ast.unparse(call.func).split(".")
+            harmless = {parts[0], parts[-1]} & HARMLESS_CALLS or parts[-1][0].isupper() or parts == [f"_{parts[0][1:]}"]
+            assert harmless, f"{path}:{call.lineno}: calls {'.'.join(parts)} at import time"
+
+
+def test_no_drawer_for_everything():
+    for path in MODULES:
+        assert not {"utils", "common", "helpers", "misc"} & set(path.relative_to(PACKAGE).with_suffix("").parts), path
+
+
+def test_light_rooms_do_without_torch():
+    modules = [module_name(path) for path in MODULES if room_of(module_name(path)) in WITHOUT_TORCH]
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "    assert 'torch' not in sys.modules, name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr.strip().splitlines()[-1]
