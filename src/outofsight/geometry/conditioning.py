@@ -26,10 +26,14 @@ class CameraConditioning:
         for name in ("context", "target"):
             rows = np.array(getattr(self, name), dtype=np.float32)
             if rows.ndim != 2 or rows.shape[1] != 12 or len(rows) == 0:
-                raise CameraError(f"{name} cameras: expected [latent frames, 12] numbers, got {list(rows.shape)}")
+                raise CameraError(
+                    f"{name} cameras: expected [latent frames, 12] numbers, got {list(rows.shape)}"
+                )
             if not np.isfinite(rows).all():
                 frame = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-                raise CameraError(f"{name} cameras, latent frame {frame}: NaN or infinity; give finite numbers")
+                raise CameraError(
+                    f"{name} cameras, latent frame {frame}: NaN or infinity; give finite numbers"
+                )
             object.__setattr__(self, name, rows)
 
 
@@ -50,12 +54,14 @@ def latent_frames(num_frames: int, temporal_stride: int = 4) -> NDArray[np.int64
         below = max(num_frames - 1, 0) // temporal_stride * temporal_stride + 1
         near = f"{below} or {below + temporal_stride}" if num_frames > 0 else f"{below}"
         raise InputError(
-            f"expected a number of frames of the form {temporal_stride}·k + 1, got {num_frames}; nearest: {near}"
+            f"expected {temporal_stride}·k + 1 frames, got {num_frames}; the nearest such number: {near}"
         )
     return np.arange(0, num_frames, temporal_stride)
 
 
-def camera_conditioning(context: CameraPath, target: CameraPath, temporal_stride: int = 4) -> CameraConditioning:
+def camera_conditioning(
+    context: CameraPath, target: CameraPath, temporal_stride: int = 4
+) -> CameraConditioning:
     """Make the model's camera input from the poses of every context and every target frame.
 
     Raises:

@@ -3,9 +3,9 @@
 Ours: world z up, right-handed, metres; camera OpenCV (x right, y down, z forward); ``world_from_camera``.
 ViPE, DROID-SLAM and other camera-to-world poses with OpenCV axes are ours already, up to ``z_up_world``.
 
-Unreal's *world* is left-handed (x forward, y right, z up), so the y axis of the world is mirrored as well as the
-camera's axes renamed. The published loader leaves the world alone; its absolute matrices therefore have determinant
-−1, but poses relative to one another come out the same, since the mirror cancels:
+Unreal's *world* is left-handed (x forward, y right, z up), so the y axis of the world is mirrored as well as
+the camera's axes renamed. The published loader leaves the world alone; its absolute matrices therefore have
+determinant −1, but poses relative to one another come out the same, since the mirror cancels:
 (M·A)⁻¹·(M·B) = A⁻¹·B.
 """
 
@@ -68,8 +68,8 @@ def to_opengl(world_from_camera: ArrayLike) -> Poses:
 def from_colmap(quaternions: ArrayLike, translations: ArrayLike) -> Poses:
     """Convert COLMAP's images (``camera_from_world``) to ours [n, 3, 4].
 
-    ``quaternions`` [n, 4]: QW QX QY QZ; ``translations`` [n, 3]: TX TY TZ. The unit of length and the direction of
-    "up" are the reconstruction's own.
+    ``quaternions`` [n, 4]: QW QX QY QZ; ``translations`` [n, 3]: TX TY TZ. The unit of length and the
+    direction of "up" are the reconstruction's own.
 
     Raises:
         CameraError: a quaternion that is not of length 1.
@@ -100,7 +100,9 @@ def z_up_world(world_from_camera: ArrayLike, up_axis: UpAxis) -> Poses:
     }
     if up_axis not in turns:
         raise InputError(f"expected an up axis of {', '.join(get_args(UpAxis))}, got {up_axis!r}")
-    return compose(pose(np.round(turns[up_axis]), [0.0, 0.0, 0.0]), poses)  # quarter turns are exact in whole numbers
+    return compose(
+        pose(np.round(turns[up_axis]), [0.0, 0.0, 0.0]), poses
+    )  # quarter turns are exact in whole numbers
 
 
 def check_homogeneous(matrices: ArrayLike, source: str) -> NDArray[np.float64]:
@@ -118,7 +120,8 @@ def check_homogeneous(matrices: ArrayLike, source: str) -> NDArray[np.float64]:
         frame = int(np.flatnonzero(wrong)[0])
         row = " ".join(f"{value:.6g}" for value in matrices.reshape(-1, 4, 4)[frame, 3])
         raise CameraError(
-            f"{source}, frame {frame}: expected the bottom row 0 0 0 1, got {row}; are rows and columns swapped?"
+            f"{source}, frame {frame}: expected the bottom row 0 0 0 1, got {row}; are rows and columns "
+            "swapped?"
         )
     return matrices
 

@@ -25,14 +25,15 @@ def as_homogeneous(poses: ArrayLike) -> NDArray[np.float64]:
 
 def pose(rotation: ArrayLike, translation_m: ArrayLike) -> Poses:
     """Join rotations [..., 3, 3] and translations [..., 3]; leading dimensions are broadcast."""
-    rotation, translation = np.asarray(rotation, dtype=np.float64), np.asarray(translation_m, dtype=np.float64)
+    rotation = np.asarray(rotation, dtype=np.float64)
+    translation = np.asarray(translation_m, dtype=np.float64)
     batch = np.broadcast_shapes(rotation.shape[:-2], translation.shape[:-1])
     rotation = np.broadcast_to(rotation, (*batch, 3, 3))
     return np.concatenate([rotation, np.broadcast_to(translation, (*batch, 3))[..., None]], axis=-1)
 
 
 def invert_rigid(poses: ArrayLike) -> Poses:
-    """Turn ``a_from_b`` into ``b_from_a``; the 3×3 part is taken for a rotation, its inverse for its transpose."""
+    """Turn ``a_from_b`` into ``b_from_a``; the 3×3 part is taken for a rotation, so it is transposed."""
     poses = _checked(poses)
     inverse = poses[..., :3].swapaxes(-1, -2)
     return np.concatenate([inverse, -inverse @ poses[..., 3:]], axis=-1)
@@ -47,10 +48,10 @@ def compose(a_from_b: ArrayLike, b_from_c: ArrayLike) -> Poses:
 
 
 def relative_poses(world_from_camera: ArrayLike, world_from_reference: ArrayLike) -> Poses:
-    """Express cameras [n, 3, 4] in the frame of a reference camera [3, 4]: ``reference_from_camera`` [n, 3, 4].
+    """Express cameras [n, 3, 4] in a reference camera's frame [3, 4]: ``reference_from_camera`` [n, 3, 4].
 
-    The translations are subtracted before they are rotated, so that a world whose origin is kilometres away costs
-    no precision.
+    The translations are subtracted before they are rotated, so that a world whose origin is kilometres away
+    costs no precision.
     """
     cameras, reference = _checked(world_from_camera), _checked(world_from_reference)
     from_world = reference[..., :3].swapaxes(-1, -2)
@@ -59,7 +60,7 @@ def relative_poses(world_from_camera: ArrayLike, world_from_reference: ArrayLike
 
 
 def transform_points(a_from_b: ArrayLike, points_m: ArrayLike) -> NDArray[np.float64]:
-    """Map points [..., p, 3] from frame b to frame a by poses [..., 3, 4]; leading dimensions are broadcast."""
+    """Map points [..., p, 3] from b to a by poses [..., 3, 4]; leading dimensions are broadcast."""
     poses, points = _checked(a_from_b), np.asarray(points_m, dtype=np.float64)
     return points @ poses[..., :3].swapaxes(-1, -2) + poses[..., None, :, 3]
 
@@ -68,7 +69,7 @@ def look_at(position_m: ArrayLike, target_m: ArrayLike) -> Poses:
     """Place an upright camera at a position, looking at a target: ``world_from_camera`` [..., 3, 4].
 
     Raises:
-        CameraError: the two points coincide, or one is straight above the other (which way is up in the picture?).
+        CameraError: the two points coincide, or one is straight above the other.
     """
     position, target = (np.asarray(point, dtype=np.float64) for point in (position_m, target_m))
     sight = target - position
@@ -84,7 +85,8 @@ def look_at(position_m: ArrayLike, target_m: ArrayLike) -> Poses:
             "move one of the points sideways, or make the pose with level_pose"
         )
     right = right / level
-    return np.stack([right, np.cross(forward, right), forward, np.broadcast_to(position, forward.shape)], axis=-1)
+    down = np.cross(forward, right)
+    return np.stack([right, down, forward, np.broadcast_to(position, forward.shape)], axis=-1)
 
 
 def level_pose(position_m: ArrayLike, yaw_rad: float = 0.0, pitch_rad: float = 0.0) -> Poses:
@@ -92,9 +94,9 @@ def level_pose(position_m: ArrayLike, yaw_rad: float = 0.0, pitch_rad: float = 0
 
     Yaw 0 looks along +x and is positive to the left; pitch is positive upwards.
     """
-    upright = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # columns: right −y, down −z, forward +x
-    turned = rotation_about([0.0, 0.0, 1.0], yaw_rad) @ upright @ rotation_about([1.0, 0.0, 0.0], pitch_rad)
-    return pose(turned, position_m)
+    along_x = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])  # right −y, down −z, forward +x
+    yaw, pitch = rotation_about([0.0, 0.0, 1.0], yaw_rad), rotation_about([1.0, 0.0, 0.0], pitch_rad)
+    return pose(yaw @ along_x @ pitch, position_m)
 
 
 def rotation_about(axis: ArrayLike, angle_rad: ArrayLike) -> NDArray[np.float64]:
@@ -124,9 +126,8 @@ def rotation_from_quaternion(quaternion: ArrayLike) -> NDArray[np.float64]:
     quaternion = np.asarray(quaternion, dtype=np.float64)
     length = np.linalg.norm(quaternion, axis=-1, keepdims=True)
     if not (np.abs(length - 1) < 1e-3).all():
-        raise CameraError(
-            f"expected quaternions w x y z of length 1, got one of length {float(length.flat[_worst(length)]):.6g}"
-        )
+        worst = float(length.flat[np.argmax(np.nan_to_num(np.abs(length - 1), nan=np.inf))])
+        raise CameraError(f"expected quaternions w x y z of length 1, got one of length {worst:.6g}")
     w, x, y, z = np.moveaxis(quaternion / length, -1, 0)
     rows = [
         [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
@@ -139,18 +140,14 @@ def rotation_from_quaternion(quaternion: ArrayLike) -> NDArray[np.float64]:
 def quaternion_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:
     """Turn rotations [..., 3, 3] into unit quaternions [..., 4] in the order w, x, y, z, with w ≥ 0.
 
-    Source: the eigenvector form (Bar-Itzhack 2000), which has no branch and no loss of precision at half turns.
+    Source: the eigenvector form (Bar-Itzhack 2000): no branch, no loss of precision at half turns.
     """
-    r = np.moveaxis(np.asarray(rotation, dtype=np.float64), (-2, -1), (0, 1))
-    matrix = np.stack(
-        [
-            np.stack([r[0, 0] + r[1, 1] + r[2, 2], r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]], -1),
-            np.stack([r[2, 1] - r[1, 2], r[0, 0] - r[1, 1] - r[2, 2], r[0, 1] + r[1, 0], r[0, 2] + r[2, 0]], -1),
-            np.stack([r[0, 2] - r[2, 0], r[0, 1] + r[1, 0], r[1, 1] - r[0, 0] - r[2, 2], r[1, 2] + r[2, 1]], -1),
-            np.stack([r[1, 0] - r[0, 1], r[0, 2] + r[2, 0], r[1, 2] + r[2, 1], r[2, 2] - r[0, 0] - r[1, 1]], -1),
-        ],
-        axis=-2,
-    )
+    r = np.asarray(rotation, dtype=np.float64)
+    trace = np.trace(r, axis1=-2, axis2=-1)
+    matrix = np.empty((*r.shape[:-2], 4, 4))
+    matrix[..., 0, 0] = trace
+    matrix[..., 0, 1:] = matrix[..., 1:, 0] = _skew_part(r)
+    matrix[..., 1:, 1:] = r + r.swapaxes(-1, -2) - trace[..., None, None] * np.eye(3)
     quaternion = np.linalg.eigh(matrix)[1][..., -1]
     return np.where(quaternion[..., :1] < 0, -quaternion, quaternion)
 
@@ -158,16 +155,18 @@ def quaternion_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:
 def rotation_angle(rotation: ArrayLike) -> NDArray[np.float64]:
     """Give the angle in radians, in [0, π], by which rotations [..., 3, 3] turn."""
     r = np.asarray(rotation, dtype=np.float64)
-    sine = np.stack([r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1]], -1)
-    return np.arctan2(np.linalg.norm(sine, axis=-1), np.trace(r, axis1=-2, axis2=-1) - 1)  # both are doubled
+    twice_sine = np.linalg.norm(_skew_part(r), axis=-1)
+    return np.arctan2(twice_sine, np.trace(r, axis1=-2, axis2=-1) - 1)  # twice the cosine
 
 
-def _worst(length: NDArray[np.float64]) -> int:
-    return int(np.argmax(np.nan_to_num(np.abs(length - 1), nan=np.inf)))
+def _skew_part(r: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give 2 sin(angle) · axis of rotations [..., 3, 3]: [..., 3]."""
+    parts = (r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1])
+    return np.stack(parts, axis=-1)
 
 
 def _checked(poses: ArrayLike) -> Poses:
-    """Bring poses to float64 and check their shape; whether they are rotations is checked where they come in."""
+    """Bring poses to float64 and check their shape; that they are rotations is checked where they come in."""
     poses = np.asarray(poses, dtype=np.float64)
     if poses.shape[-2:] != (3, 4):
         raise CameraError(f"expected poses of shape [..., 3, 4], got {list(poses.shape)}")

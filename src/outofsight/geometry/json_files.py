@@ -1,0 +1,102 @@
+"""JSON files of numbers, read strictly and written whole: a private helper of the camera files."""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.errors import CameraError, OutputError
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        CameraError: missing, unreadable, not JSON, or an object that has the same key twice.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique_keys)
+    except FileNotFoundError as error:
+        raise CameraError(f"{path}: no such camera file") from error
+    except OSError as error:
+        raise CameraError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
+        raise CameraError(f"{path}: not a readable JSON camera file: {error}") from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file under a temporary name and rename it, so that it is there whole or not at all.
+
+    Raises:
+        OutputError: the folder is missing, not writable, or full.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        # Where the folder itself is missing or not a folder there is nothing to remove.
+        if os.path.lexists(partial):
+            partial.unlink()
+
+
+def frame_numbers(entries: Mapping[str, Any], source: str) -> Iterator[tuple[int, Any]]:
+    """Give the entries with their keys as frame numbers.
+
+    Raises:
+        CameraError: a key that is not a whole number ≥ 0 in its plain form, naming ``source``.
+    """
+    for key, value in entries.items():
+        if not (key.isascii() and key.isdigit() and str(int(key)) == key):
+            raise CameraError(f"{source}: expected frame numbers 0, 1, 2, ... as keys, got {key!r}")
+        yield int(key), value
+
+
+def number_array(value: Any, shape: tuple[int, ...], source: str) -> NDArray[np.float64]:
+    """Turn nested lists of numbers into an array of exactly this shape; −1 in ``shape`` is any length.
+
+    Raises:
+        CameraError: another shape, something that is not a number, NaN or infinity, naming ``source``.
+    """
+    wanted = "×".join("n" if size < 0 else str(size) for size in shape)
+    flat: list[float] = []
+    if not _collect(value, shape, flat):
+        raise CameraError(f"{source}: expected {wanted} numbers, got {_shorten(value)}")
+    if not all(map(math.isfinite, flat)):
+        raise CameraError(f"{source}: holds NaN or infinity; give finite numbers")
+    return np.array(flat, dtype=np.float64).reshape(shape)
+
+
+def _collect(value: Any, shape: tuple[int, ...], flat: list[float]) -> bool:
+    if not shape:
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if number:
+            try:
+                flat.append(float(value))
+            except OverflowError:  # a whole number beyond float64
+                flat.append(math.inf)
+        return number
+    if not isinstance(value, list) or (len(value) != shape[0] and shape[0] >= 0):
+        return False
+    return all(_collect(item, shape[1:], flat) for item in value)
+
+
+def _shorten(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    entries = dict(pairs)
+    if len(entries) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} is given twice")
+    return entries
