@@ -21,6 +21,7 @@ from outofsight.codec.checkpoint_files import (
     require_entries,
     require_kind,
     save_state_dict,
+    shared_prefix,
 )
 from outofsight.errors import CheckpointError, InputError, OutputError
 
@@ -241,10 +242,20 @@ KIND_NAMES = {
 }
 
 
+@pytest.mark.parametrize("prefix", ["", "module.", "pipe.dit."])
 @pytest.mark.parametrize("kind", KIND_NAMES)
-def test_identify_by_names(kind):
-    weights = {name: torch.ones(1) for name in KIND_NAMES[kind]}
+def test_identify_by_names_whatever_they_are_prefixed_with(kind, prefix):
+    weights = {prefix + name: torch.ones(1) for name in KIND_NAMES[kind]}
     assert identify(weights) == kind
+    if kind != "unknown":
+        assert tuple(require_kind(weights, kind)) == KIND_NAMES[kind]
+
+
+def test_a_prefix_that_not_all_names_share_is_none():
+    names = ["model.conv.weight", "model.conv.bias"]
+    assert shared_prefix(names, "conv.weight") == "model."
+    assert shared_prefix([*names, "ema.conv.weight"], "conv.weight") == ""
+    assert shared_prefix(names, "absent.weight") == ""
 
 
 def test_identify_the_published_files(fixtures_dir):

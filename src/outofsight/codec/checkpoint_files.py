@@ -133,12 +133,24 @@ def save_state_dict(
 
 
 def identify(state_dict: Mapping[str, Any]) -> ModelKind:
-    """Tell from its parameter names whose state dict this is."""
-    for kind, names in _MARKERS:
-        if all(name in state_dict for name in names):
-            more_than_plain = kind == "diffusers_wan_dit" and any(map(_is_hydra_extra, state_dict))
+    """Tell from its parameter names whose state dict this is, whatever prefix all names share."""
+    for kind, markers in _MARKERS:
+        prefix = shared_prefix(state_dict, markers[0])
+        names = {name.removeprefix(prefix) for name in state_dict}
+        if names.issuperset(markers):
+            more_than_plain = kind == "diffusers_wan_dit" and any(map(_is_hydra_extra, names))
             return "diffusers_hydra" if more_than_plain else kind
     return "unknown"
+
+
+def shared_prefix(state_dict: Iterable[str], anchor: str) -> str:
+    """Find what a trainer put before every name (``module.``, ``pipe.dit.``); ``anchor`` is one bare name.
+
+    Returns the empty string if the anchor is absent or not all names share the prefix.
+    """
+    names = list(state_dict)
+    candidates = [name.removesuffix(anchor) for name in names if name.endswith(f".{anchor}")]
+    return next((prefix for prefix in candidates if all(name.startswith(prefix) for name in names)), "")
 
 
 def describe_checkpoint(state_dict: Mapping[str, Any]) -> str:
@@ -149,13 +161,19 @@ def describe_checkpoint(state_dict: Mapping[str, Any]) -> str:
     return _DESCRIPTIONS[kind]
 
 
-def require_kind(state_dict: Mapping[str, Any], kind: ModelKind) -> None:
-    """Raise ``CheckpointError`` unless ``identify`` says ``kind``."""
+def require_kind(state_dict: Mapping[str, Tensor], kind: ModelKind) -> dict[str, Tensor]:
+    """Give the weights under their bare names, if they are of this kind.
+
+    Raises:
+        CheckpointError: They are not; the message says what they seem to be.
+    """
     if identify(state_dict) != kind:
         raise CheckpointError(
             f"expected the weights of {_DESCRIPTIONS[kind]}, got {describe_checkpoint(state_dict)}; "
             "give the file that belongs here"
         )
+    prefix = shared_prefix(state_dict, _anchor(kind))
+    return {name.removeprefix(prefix): tensor for name, tensor in state_dict.items()}
 
 
 def require_entries(
@@ -181,6 +199,18 @@ def require_entries(
             f"these are not all and only the weights of {model} (they seem to be of "
             f"{describe_checkpoint(state_dict)}): " + "; ".join(faults) + "; give the file that belongs here"
         )
+
+
+def axis_size(state_dict: Mapping[str, Tensor], name: str, axis: int) -> int:
+    """Give the size of one axis of a weight, for reading a model's settings off its weights.
+
+    Raises:
+        CheckpointError: The weight is missing, has fewer axes, or is empty.
+    """
+    if name not in state_dict or state_dict[name].ndim <= axis or not state_dict[name].numel():
+        got = f"one of shape {list(state_dict[name].shape)}" if name in state_dict else "none"
+        raise CheckpointError(f"expected a weight {name} with an axis {axis}, got {got}; is the file whole?")
+    return state_dict[name].shape[axis]
 
 
 def quote_names(names: Iterable[str]) -> str:
@@ -304,6 +334,12 @@ def _with_own_storage(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         seen.add(storage.data_ptr())
         owned[name] = tensor
     return owned
+
+
+def _anchor(kind: ModelKind) -> str:
+    """Name one parameter that every model of this kind has."""
+    marked = "diffusers_wan_dit" if kind == "diffusers_hydra" else kind
+    return next(names[0] for name, names in _MARKERS if name == marked)
 
 
 def _is_hydra_extra(name: str) -> bool:

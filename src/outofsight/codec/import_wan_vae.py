@@ -1,0 +1,182 @@
+"""The original Wan VAE and diffusers' ``AutoencoderKLWan``: both ways, bit for bit.
+
+The original names are those of ``Wan2.1_VAE.pth``. Both number the parts of the encoder alike. Those of the
+decoder the original counts in one row, diffusers stage by stage; where a stage of the encoder has r residual
+blocks, one of the decoder has r + 1 and an upsampler::
+
+    original   upsamples.0 ... upsamples.r             upsamples.r+1               upsamples.r+2 ...
+    diffusers  up_blocks.0.resnets.0 ... .0.resnets.r  up_blocks.0.upsamplers.0    up_blocks.1.resnets.0 ...
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
+from torch import Tensor
+
+from outofsight.codec.checkpoint_files import axis_size, require_entries, require_kind
+from outofsight.errors import CheckpointError, InputError
+
+PUBLISHED_CHANNELS = 16
+"""Latent channels of the published VAE, whose mean and std are diffusers' defaults; weights hold none."""
+
+_PARTS = {
+    "quant_conv": "conv1",
+    "post_quant_conv": "conv2",
+    **{
+        f"{side}.{ours}": f"{side}.{original}"
+        for side in ("encoder", "decoder")
+        for ours, original in (("conv_in", "conv1"), ("norm_out", "head.0"), ("conv_out", "head.2"))
+    },
+}
+_IN_BLOCK = {
+    "norm1": "residual.0",
+    "conv1": "residual.2",
+    "norm2": "residual.3",
+    "conv2": "residual.6",
+    "conv_shortcut": "shortcut",
+}  # what is not named here (resample.1, time_conv, to_qkv, ...) is called the same in both
+_BLOCK = re.compile(
+    r"(?P<side>encoder|decoder)\.(?P<row>mid_block\.resnets|mid_block\.attentions|down_blocks|up_blocks)"
+    r"\.(?P<number>\d+)\.(?:(?P<inner>resnets|upsamplers)\.(?P<inner_number>\d+)\.)?(?P<part>.+)"
+)
+_ENCODER_PART = re.compile(r"encoder\.downsamples\.(\d+)\.")
+
+
+def infer_vae_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Read the settings of an ``AutoencoderKLWan`` off original weights (bare names).
+
+    Raises:
+        CheckpointError: A weight that tells them is missing, or the stages are not built alike.
+    """
+    base_dim = axis_size(state, "encoder.conv1.weight", 0)
+    stages = _encoder_stages(state)
+    widths = [stage[-1] for stage, _ in stages]
+    lengths = [len(stage) for stage, _ in stages]
+    if len(set(lengths)) != 1 or any(width % base_dim for width in widths):
+        raise CheckpointError(
+            "expected a Wan VAE whose stages have equally many residual blocks and widths that are multiples "
+            f"of {base_dim}, got {lengths} blocks and widths {widths}"
+        )
+    multipliers = [width // base_dim for width in widths]
+    return {
+        "base_dim": base_dim,
+        "decoder_base_dim": axis_size(state, "decoder.conv1.weight", 0) // multipliers[-1],
+        "z_dim": axis_size(state, "conv2.weight", 0),
+        "dim_mult": multipliers,
+        "num_res_blocks": lengths[0],
+        "temperal_downsample": [halves_time for _, halves_time in stages[:-1]],
+        "in_channels": axis_size(state, "encoder.conv1.weight", 1),
+        "out_channels": axis_size(state, "decoder.head.2.weight", 0),
+        "scale_factor_spatial": 2 ** (len(stages) - 1),
+        "scale_factor_temporal": 2 ** sum(halves_time for _, halves_time in stages),
+    }
+
+
+def vae_from_official(
+    state: Mapping[str, Tensor],
+    *,
+    latents_mean: Sequence[float] | None = None,
+    latents_std: Sequence[float] | None = None,
+) -> AutoencoderKLWan:
+    """Make diffusers' VAE from original Wan weights, whose tensors (and dtypes) it takes over.
+
+    ``latents_mean`` and ``latents_std`` hold a number for each latent channel; ``None``: the published ones.
+
+    Raises:
+        CheckpointError: These are not all and only the weights of a Wan VAE.
+        InputError: Statistics are needed, as the VAE is not the published kind, or are too few or too many.
+    """
+    state = require_kind(state, "wan_vae")
+    config = infer_vae_config(state)
+    with torch.device("meta"):  # no storage of its own
+        vae = AutoencoderKLWan(**config, **_statistics_config(config["z_dim"], latents_mean, latents_std))
+    official = _official_names(vae)
+    shapes = {official[name]: parameter.shape for name, parameter in vae.state_dict().items()}
+    require_entries(state, shapes, "an original Wan VAE of this size")
+    vae.load_state_dict({name: state[official[name]] for name in official}, assign=True)
+    return vae.eval()
+
+
+def vae_to_official(vae: AutoencoderKLWan) -> dict[str, Tensor]:
+    """Give a VAE's weights under their original names; the inverse of ``vae_from_official``, bit for bit.
+
+    Raises:
+        InputError: The VAE is of a form that the original names cannot express.
+    """
+    if vae.config["is_residual"] or vae.config["patch_size"] is not None or vae.config["attn_scales"]:
+        raise InputError(
+            "expected a VAE of the Wan 2.1 form, got one that is residual, patched or has attention in its "
+            "stages, and the original has no names for that; keep it as a diffusers folder"
+        )
+    official = _official_names(vae)
+    return {official[name]: tensor for name, tensor in vae.state_dict().items()}
+
+
+def _official_names(vae: AutoencoderKLWan) -> dict[str, str]:
+    """Map each parameter name of ``vae`` to the original's."""
+    return {name: _official_name(name, vae.config["num_res_blocks"]) for name in vae.state_dict()}
+
+
+def _official_name(name: str, num_res_blocks: int) -> str:
+    part, leaf = name.rsplit(".", 1)
+    if part in _PARTS:
+        return f"{_PARTS[part]}.{leaf}"
+    block = _BLOCK.fullmatch(part)
+    assert block is not None, f"AutoencoderKLWan has a new part {name}"
+    number = int(block["number"])
+    place = {
+        "mid_block.resnets": f"middle.{2 * number}",
+        "mid_block.attentions": f"middle.{2 * number + 1}",
+        "down_blocks": f"downsamples.{number}",
+        "up_blocks": f"upsamples.{number * (num_res_blocks + 2) + _place_in_stage(block, num_res_blocks)}",
+    }[block["row"]]
+    return f"{block['side']}.{place}.{_IN_BLOCK.get(block['part'], block['part'])}.{leaf}"
+
+
+def _place_in_stage(block: re.Match[str], num_res_blocks: int) -> int:
+    return num_res_blocks + 1 if block["inner"] == "upsamplers" else int(block["inner_number"] or 0)
+
+
+def _encoder_stages(state: Mapping[str, Tensor]) -> list[tuple[list[int], bool]]:
+    """Give for each stage of the encoder the widths of its residual blocks, and whether it halves time."""
+    stages: list[tuple[list[int], bool]] = []
+    widths: list[int] = []
+    numbers = [int(match[1]) for name in state if (match := _ENCODER_PART.match(name))]
+    for number in range(1 + max(numbers, default=-1)):
+        part = f"encoder.downsamples.{number}"
+        if f"{part}.residual.6.weight" in state:
+            widths.append(axis_size(state, f"{part}.residual.6.weight", 0))
+        elif f"{part}.resample.1.weight" in state and widths:
+            stages.append((widths, f"{part}.time_conv.weight" in state))
+            widths = []
+        else:
+            raise CheckpointError(
+                f"expected a residual block or, after one, a halving, as {part} of a Wan VAE"
+            )
+    if not widths:
+        raise CheckpointError(
+            "expected a Wan VAE whose encoder ends with residual blocks, but they are missing"
+        )
+    return [*stages, (widths, False)]
+
+
+def _statistics_config(
+    channels: int, latents_mean: Sequence[float] | None, latents_std: Sequence[float] | None
+) -> dict[str, list[float]]:
+    given = {
+        name: list(numbers)
+        for name, numbers in (("latents_mean", latents_mean), ("latents_std", latents_std))
+        if numbers is not None
+    }
+    if not given and channels == PUBLISHED_CHANNELS:
+        return {}
+    if len(given) != 2 or any(len(numbers) != channels for numbers in given.values()):
+        lengths = {name: len(numbers) for name, numbers in given.items()} or "none"
+        raise InputError(
+            f"expected latents_mean and latents_std of {channels} numbers, one for each latent channel, got "
+            f"{lengths}; only those of the published {PUBLISHED_CHANNELS} channels are known here"
+        )
+    return given

@@ -1,0 +1,230 @@
+"""Video to latents and back, by diffusers' ``AutoencoderKLWan`` with Wan's latent statistics applied.
+
+Time is causal: the first frame is a latent frame of its own, every further four frames are one more::
+
+    video frame    0 | 1 2 3 4 | 5 6 7 8 | ...        t = 4·k + 1
+    latent frame   0 |    1    |    2    | ...        f = k + 1
+
+Every call starts from a fresh causal state, so the halves of a clip are encoded each by itself. Elements of a
+batch are run one after another: memory is that of one video, and no result depends on the batch it came in.
+
+The functions follow the caller's gradient mode: call them under ``torch.inference_mode()`` unless gradients
+are wanted. Inputs may lie on another device than the VAE; only one tile at a time is moved to it.
+"""
+
+from collections.abc import Callable
+from itertools import count
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, unpatchify
+from torch import Tensor
+
+from outofsight.codec.latent_tiling import LatentTiling, Tile, blend_tiles, plan_tiles
+from outofsight.codec.placement import work_device
+from outofsight.errors import CheckpointError, InputError
+
+MAX_PIXEL = 2.0
+"""Pixels are meant to be in [-1, 1]; resizing overshoots a little; what is beyond is 0..255 by mistake."""
+
+FRAMES_PER_CHUNK = 4
+"""Video frames that AutoencoderKLWan feeds its encoder at a time, whatever its config says."""
+
+Progress = Callable[[int, int], None]
+"""Called with (tiles done, tiles in all) after every tile; a video that is not tiled is one tile."""
+
+
+def spatial_factor(vae: AutoencoderKLWan) -> int:
+    """Tell how many pixels a latent pixel spans, in height as in width.
+
+    Raises:
+        CheckpointError: The VAE's config names another factor than its layers make.
+    """
+    made = 2 ** (len(vae.config["dim_mult"]) - 1) * (vae.config["patch_size"] or 1)
+    return _agreed_factor(vae, "scale_factor_spatial", made)
+
+
+def temporal_factor(vae: AutoencoderKLWan) -> int:
+    """Tell how many video frames a latent frame after the first spans.
+
+    Raises:
+        CheckpointError: The VAE's config names another factor than its layers make, or one that
+            AutoencoderKLWan does not handle.
+    """
+    factor = _agreed_factor(vae, "scale_factor_temporal", 2 ** sum(vae.config["temperal_downsample"]))
+    if factor != FRAMES_PER_CHUNK:
+        raise CheckpointError(
+            f"expected a VAE that makes {FRAMES_PER_CHUNK} frames one, got one that makes {factor}; "
+            "AutoencoderKLWan would drop frames"
+        )
+    return factor
+
+
+def num_latent_frames(num_frames: int, vae: AutoencoderKLWan) -> int:
+    """Count the latent frames of ``num_frames`` video frames.
+
+    Raises:
+        InputError: The number is not 4·k + 1; the message names the nearest that are.
+    """
+    factor = temporal_factor(vae)
+    groups, rest = divmod(num_frames - 1, factor)
+    if num_frames >= 1 and not rest:
+        return groups + 1
+    nearest = f"{groups * factor + 1} or {(groups + 1) * factor + 1}" if num_frames >= 1 else "1"
+    raise InputError(
+        f"expected {factor}·k + 1 video frames, got {num_frames}; the nearest legal is {nearest}"
+    )
+
+
+def encode_video(
+    vae: AutoencoderKLWan, video: Tensor, tiling: LatentTiling | None = None, progress: Progress | None = None
+) -> Tensor:
+    """Turn videos into normalised latents: (posterior mean - latents_mean) / latents_std in each channel.
+
+    ``video`` [b, t, 3, h, w] in [-1, 1], any t = 4·k + 1, h and w multiples of the VAE's spatial factor.
+
+    Returns float32 latents [b, 16, f, h/8, w/8] on the video's device; the VAE works in its own dtype.
+
+    Raises:
+        InputError: Shape, range or dtype is not as above; the message names the nearest legal size.
+        CheckpointError: The VAE's config contradicts itself.
+    """
+    factor = spatial_factor(vae)
+    _check_video(video, vae)
+    tiles = plan_tiles((video.shape[-2] // factor, video.shape[-1] // factor), tiling)
+    mean, inverse_std = _latent_statistics(vae, video.device)
+    tick = _counter(progress, len(tiles) * len(video))
+
+    def encode_element(element: Tensor) -> Tensor:  # [t, 3, h, w]
+        def encode_tile(tile: Tile) -> Tensor:
+            part = tile.cut(element, factor).to(work_device(vae), vae.dtype)
+            posterior = vae.encode(part.transpose(0, 1).unsqueeze(0)).latent_dist
+            tick()
+            return posterior.mode().to(video.device, torch.float32)
+
+        return blend_tiles(tiles, encode_tile, factor=1)
+
+    return (torch.cat([encode_element(element) for element in video]) - mean) * inverse_std
+
+
+def decode_latents(
+    vae: AutoencoderKLWan,
+    latents: Tensor,
+    tiling: LatentTiling | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Turn normalised latents back into videos.
+
+    ``latents`` [b, 16, f, h/8, w/8] as ``encode_video`` makes them.
+
+    Returns float32 videos [b, t, 3, h, w] with t = 4·(f - 1) + 1, clamped to [-1, 1], on the latents' device.
+
+    Raises:
+        InputError: The latents are not of that shape for this VAE, or not finite.
+        CheckpointError: The VAE's config contradicts itself.
+    """
+    factor = spatial_factor(vae)
+    _check_latents(latents, vae)
+    tiles = plan_tiles((latents.shape[-2], latents.shape[-1]), tiling)
+    mean, inverse_std = _latent_statistics(vae, latents.device)
+    tick = _counter(progress, len(tiles) * len(latents))
+
+    def decode_element(element: Tensor) -> Tensor:  # [1, 16, f, h/8, w/8], no longer normalised
+        def decode_tile(tile: Tile) -> Tensor:
+            decoded = _decode_unclamped(vae, tile.cut(element, 1).to(work_device(vae), vae.dtype))
+            tick()
+            return decoded.to(latents.device, torch.float32)
+
+        return blend_tiles(tiles, decode_tile, factor).clamp(-1, 1).transpose(1, 2)
+
+    return torch.cat([decode_element(z / inverse_std + mean) for z in latents.float().split(1)])
+
+
+def _decode_unclamped(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
+    """Decode without the clamp that the borrowed decode ends with: tiles are blended first, then clamped."""
+    chunks: list[Tensor] = []  # what the decoder gives for each latent frame
+    handle = vae.decoder.register_forward_hook(lambda _decoder, _inputs, chunk: chunks.append(chunk))
+    try:
+        vae.decode(latents, return_dict=False)
+    finally:
+        handle.remove()
+    return unpatchify(torch.cat(chunks, dim=2), vae.config["patch_size"] or 1)
+
+
+def _agreed_factor(vae: AutoencoderKLWan, field: str, made: int) -> int:
+    if vae.config[field] != made:
+        raise CheckpointError(
+            f"the VAE's config says {field}={vae.config[field]}, but its layers make {made}; "
+            f"set {field} to {made} in its config.json"
+        )
+    return made
+
+
+def _latent_statistics(vae: AutoencoderKLWan, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Give latents_mean and 1 / latents_std as float32 [1, 16, 1, 1, 1].
+
+    The published code multiplies by the one and divides by it again. So do we, as the decoder magnifies what
+    the other order rounds differently: a relative difference of 5e-6 instead of none in the golden case.
+    """
+    fields = vae.config["latents_mean"], vae.config["latents_std"]
+    if any(len(numbers) != vae.config["z_dim"] for numbers in fields):
+        raise CheckpointError(
+            f"the VAE has {vae.config['z_dim']} latent channels, but its config gives "
+            f"{len(fields[0])} latents_mean and {len(fields[1])} latents_std; put one of each for every "
+            "channel in its config.json"
+        )
+    mean, std = (torch.tensor(numbers, dtype=torch.float32, device=device) for numbers in fields)
+    return mean.view(1, -1, 1, 1, 1), 1 / std.view(1, -1, 1, 1, 1)
+
+
+def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
+    done = count(1)
+
+    def tick() -> None:
+        if progress:
+            progress(next(done), total)
+
+    return tick
+
+
+def _check_video(video: Tensor, vae: AutoencoderKLWan) -> None:
+    if video.ndim != 5 or video.shape[2] != 3 or 0 in video.shape:
+        raise InputError(
+            f"expected video [b, t, 3, h, w], got {list(video.shape)}; put the axes in that order"
+        )
+    if not video.is_floating_point():
+        raise InputError(
+            f"expected float video in [-1, 1], got {video.dtype}; turn 0..255 into x / 127.5 - 1"
+        )
+    num_latent_frames(video.shape[1], vae)
+    factor = spatial_factor(vae)
+    for side, pixels in (("height", video.shape[3]), ("width", video.shape[4])):
+        if pixels % factor:
+            below = pixels // factor * factor
+            nearest = f"{below} or {below + factor}" if below else f"{factor}"
+            raise InputError(
+                f"expected a {side} divisible by {factor}, got {pixels}; the nearest legal is {nearest}"
+            )
+    low, high = (float(limit) for limit in video.detach().aminmax())
+    if not -MAX_PIXEL <= low <= high <= MAX_PIXEL:  # false for NaN as well
+        raise InputError(
+            f"expected video in [-1, 1], got values from {low:.4g} to {high:.4g}; scale and clamp it"
+        )
+    _check_own_tiling_is_off(vae)
+
+
+def _check_latents(latents: Tensor, vae: AutoencoderKLWan) -> None:
+    channels = vae.config["z_dim"]
+    if latents.ndim != 5 or latents.shape[1] != channels or 0 in latents.shape:
+        raise InputError(f"expected latents [b, {channels}, f, h, w] for this VAE, got {list(latents.shape)}")
+    if not latents.is_floating_point() or not bool(latents.isfinite().all()):
+        raise InputError(
+            "expected finite float latents, got NaN, infinity or whole numbers; check what made them"
+        )
+    _check_own_tiling_is_off(vae)
+
+
+def _check_own_tiling_is_off(vae: AutoencoderKLWan) -> None:
+    if vae.use_tiling:
+        raise InputError(
+            "the VAE's own tiling is on, and blends otherwise; call vae.disable_tiling(), give a LatentTiling"
+        )
