@@ -27,7 +27,9 @@ class Golden:
         return self.tensors[key]
 
     def under(self, prefix: str) -> dict[str, Tensor]:
-        return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+        return {
+            key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)
+        }
 
 
 def golden_path(name: str) -> Path | None:
@@ -62,11 +64,15 @@ def relative_difference(actual: Tensor, expected: Tensor) -> float:
 def hydra(case: Golden, weights: Golden, **changes: Any) -> HydraTransformer3DModel:
     """Build the model of a golden case."""
     cfg = case.metadata["cfg"]
-    config = {"num_attention_heads": cfg["heads"], "memory_top_k": cfg["top_k"], "local_window": cfg["window"]}
+    config = {
+        "num_attention_heads": cfg["heads"],
+        "memory_top_k": cfg["top_k"],
+        "local_window": cfg["window"],
+    }
     return from_official(weights.under("weights."), **{**config, **changes}).eval()
 
 
 def true_grid_latents() -> Tensor:
     """The input of ``dit_D``, which is regenerated from its seed."""
-    flat = np.random.RandomState(9100).standard_normal(16 * 40 * 60 * 104)  # noqa: NPY002 - the frozen generator
+    flat = np.random.RandomState(9100).standard_normal(16 * 40 * 60 * 104)
     return torch.from_numpy(flat.astype(np.float32).reshape(1, 16, 40, 60, 104))

@@ -1,8 +1,11 @@
 """Tiny, randomly initialised models: the same classes as the real ones, small enough for a test."""
 
 import torch
+from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler
+from transformers import ByT5Tokenizer, UMT5Config, UMT5EncoderModel
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.sampling.world import WorldModel
 
 TINY_TRANSFORMER = {
     "num_attention_heads": 2,
@@ -27,7 +30,9 @@ def tiny_transformer(seed: int = 0, **changes) -> HydraTransformer3DModel:
     return model.eval()
 
 
-def tiny_inputs(batch: int = 1, context: int = 4, target: int = 4, height: int = 8, width: int = 12, seed: int = 1) -> dict:
+def tiny_inputs(
+    batch: int = 1, context: int = 4, target: int = 4, height: int = 8, width: int = 12, seed: int = 1
+) -> dict:
     """Make inputs of the transformer's forward; sizes in latent frames and pixels."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -41,3 +46,37 @@ def tiny_inputs(batch: int = 1, context: int = 4, target: int = 4, height: int =
         "context_cameras": randn(batch, context, 12),
         "target_cameras": randn(batch, target, 12),
     }
+
+
+def tiny_vae(seed: int = 0) -> AutoencoderKLWan:
+    """Make a VAE with Wan's factors (4 in time, 8 in space) and very few channels."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return AutoencoderKLWan(base_dim=4, z_dim=16, dim_mult=[1, 2, 2, 2], num_res_blocks=1).eval()
+
+
+def tiny_text_encoder(seed: int = 0) -> UMT5EncoderModel:
+    """Make a text encoder over bytes, whose states fit ``tiny_transformer``."""
+    config = UMT5Config(
+        vocab_size=384,
+        d_model=32,
+        d_kv=16,
+        d_ff=64,
+        num_layers=2,
+        num_heads=2,
+        feed_forward_proj="gated-gelu",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return UMT5EncoderModel(config).eval()
+
+
+def tiny_world(seed: int = 0, **changes) -> WorldModel:
+    """Make a whole world model; ``changes`` are the transformer's."""
+    return WorldModel(
+        transformer=tiny_transformer(seed, **changes),
+        vae=tiny_vae(seed),
+        text_encoder=tiny_text_encoder(seed),
+        tokenizer=ByT5Tokenizer(),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=5.0),
+    )

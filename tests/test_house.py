@@ -41,13 +41,19 @@ NAMES = {module_name(path) for path in MODULES}
 def imported(path: Path) -> Iterator[tuple[int, str]]:
     """Yield every module of the package that a file imports, inside functions too."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").startswith("outofsight"):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.level == 0
+            and (node.module or "").startswith("outofsight")
+        ):
             whole = [f"{node.module}.{alias.name}" for alias in node.names]
             yield from ((node.lineno, name if name in NAMES else node.module or "") for name in whole)
         elif isinstance(node, ast.ImportFrom) and node.level:
             pytest.fail(f"{path}:{node.lineno}: relative import; write the whole name")
         elif isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names if alias.name.startswith("outofsight"))
+            yield from (
+                (node.lineno, alias.name) for alias in node.names if alias.name.startswith("outofsight")
+            )
 
 
 def room_of(module: str) -> str | None:
@@ -94,20 +100,28 @@ def test_importing_does_no_work(path):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom | ast.If):
             if isinstance(node, ast.If):
                 condition = ast.unparse(node.test)
-                assert condition in ("TYPE_CHECKING", "__name__ == '__main__'"), f"{path}:{node.lineno}: {condition}"
+                assert condition in ("TYPE_CHECKING", "__name__ == '__main__'"), (
+                    f"{path}:{node.lineno}: {condition}"
+                )
             continue
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             continue
         assert isinstance(node, ast.Assign | ast.AnnAssign), f"{path}:{node.lineno}: work at import time"
         for call in (part for part in ast.walk(node) if isinstance(part, ast.Call)):
             parts = ast.unparse(call.func).split(".")
-            harmless = {parts[0], parts[-1]} & HARMLESS_CALLS or parts[-1][0].isupper() or parts == [f"_{parts[0][1:]}"]
+            harmless = (
+                {parts[0], parts[-1]} & HARMLESS_CALLS
+                or parts[-1][0].isupper()
+                or parts == [f"_{parts[0][1:]}"]
+            )
             assert harmless, f"{path}:{call.lineno}: calls {'.'.join(parts)} at import time"
 
 
 def test_no_drawer_for_everything():
     for path in MODULES:
-        assert not {"utils", "common", "helpers", "misc"} & set(path.relative_to(PACKAGE).with_suffix("").parts), path
+        assert not {"utils", "common", "helpers", "misc"} & set(
+            path.relative_to(PACKAGE).with_suffix("").parts
+        ), path
 
 
 def test_light_rooms_do_without_torch():

@@ -150,13 +150,22 @@ class Clip:
 
     def __post_init__(self) -> None:
         if self.video.ndim != 4 or self.video.shape[-1] != 3:
-            raise InputError(f"clip {self.name!r}: expected video [n, height, width, 3], got {self.video.shape}")
+            raise InputError(
+                f"clip {self.name!r}: expected video [n, height, width, 3], got {self.video.shape}"
+            )
         n = len(self.video)
         if not 0 < self.num_context_frames <= n:
-            raise InputError(f"clip {self.name!r}: {self.num_context_frames} context frames of {n} frames in all")
-        for part, length in (("cameras", len(self.cameras)), *((s.name, len(s.visibility)) for s in self.subjects)):
+            raise InputError(
+                f"clip {self.name!r}: {self.num_context_frames} context frames of {n} frames in all"
+            )
+        for part, length in (
+            ("cameras", len(self.cameras)),
+            *((s.name, len(s.visibility)) for s in self.subjects),
+        ):
             if length != n:
-                raise InputError(f"clip {self.name!r}: {part} has {length} frames, the video has {n}; they must agree")
+                raise InputError(
+                    f"clip {self.name!r}: {part} has {length} frames, the video has {n}; they must agree"
+                )
         for part in ("masks", "depth_m"):
             value = getattr(self, part)
             if value is not None and value.shape != self.video.shape[:3]:

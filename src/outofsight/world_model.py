@@ -5,13 +5,14 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
-from huggingface_hub.errors import HFValidationError, HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from jaxtyping import Float
 from safetensors import SafetensorError
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.codec.placement import work_device
 from outofsight.codec.text import encode_prompts
 from outofsight.codec.video_vae import (
     LatentTiling,
@@ -48,7 +49,11 @@ class WorldModelBase(DiffusionPipeline):
     ) -> None:
         super().__init__()
         self.register_modules(
-            transformer=transformer, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler
+            transformer=transformer,
+            vae=vae,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            scheduler=scheduler,
         )
         self.keep_text_encoder_on_device = False
 
@@ -60,15 +65,18 @@ class WorldModelBase(DiffusionPipeline):
             CheckpointError: there is no such folder or hub id, or what is there is not a whole world model.
         """
         folder = Path(name_or_path)
-        if folder.is_file():
-            raise CheckpointError(
-                f"{folder} is a single file; expected a model folder (make one with `outofsight convert`) or a hub id"
-            )
-        if folder.is_dir():
-            _check_folder(folder)
+        if folder.exists():
+            check_folder(folder)
         try:
             return super().from_pretrained(str(name_or_path), **kwargs)
-        except (OSError, HFValidationError, HfHubHTTPError, SafetensorError, ValueError, RuntimeError) as error:
+        except (
+            OSError,
+            HFValidationError,
+            HfHubHTTPError,
+            SafetensorError,
+            ValueError,
+            RuntimeError,
+        ) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise CheckpointError(f"{name_or_path} could not be loaded as a world model: {reason}") from error
 
@@ -87,27 +95,31 @@ class WorldModelBase(DiffusionPipeline):
         """How far the noise schedule is moved towards noise."""
         return self.scheduler.config["shift"]
 
+    @property
+    def work_device(self) -> torch.device:
+        """The device that denoising runs on, also where offloading keeps the weights elsewhere."""
+        return work_device(self.transformer)
+
     @torch.no_grad()
     def encode_text(self, prompts: list[str], *, allow_empty: bool = False) -> Float[Tensor, "b l text_dim"]:
-        """Return the text encoder's states on the execution device, and let the encoder leave the GPU again."""
-        device = self._execution_device
-        managed = self._all_hooks or device.type == "cpu" or self.keep_text_encoder_on_device
-        if not managed:
-            self.text_encoder.to(device)
+        """Return the text encoder's states on the work device, and let the encoder leave the GPU again."""
+        offloaded = hasattr(self.text_encoder, "_hf_hook")
+        if not offloaded:
+            self.text_encoder.to(self.work_device)
         states = encode_prompts(
-            self.text_encoder, self.tokenizer, prompts, max_length=MAX_TEXT_TOKENS, allow_empty=allow_empty, device=device
+            self.text_encoder, self.tokenizer, prompts, MAX_TEXT_TOKENS, allow_empty=allow_empty
         )
-        if not managed:
+        if not offloaded and not self.keep_text_encoder_on_device and self.work_device.type == "cuda":
             self.text_encoder.to("cpu")
             torch.cuda.empty_cache()
-        return states.to(device)
+        return states.to(self.work_device)
 
     @torch.no_grad()
     def encode_video(
         self, video: Float[Tensor, "b t 3 height width"], tiling: LatentTiling | None = None
     ) -> Float[Tensor, "b channels f h w"]:
-        """Encode a video in [−1, 1] to normalised float32 latents on the execution device."""
-        return encode_video(self.vae, video.to(self._execution_device), tiling)
+        """Encode a video in [−1, 1] to normalised float32 latents on the work device."""
+        return encode_video(self.vae, video.to(self.work_device), tiling)
 
     @torch.no_grad()
     def decode_latents(
@@ -117,9 +129,18 @@ class WorldModelBase(DiffusionPipeline):
         return decode_latents(self.vae, latents, tiling)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Raise ``CheckpointError`` if a path is not the folder of a whole world model."""
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder} is a single file; expected a model folder (make one with `outofsight convert`) or a hub id"
+        )
     if not (folder / "model_index.json").is_file():
-        raise CheckpointError(f"{folder} holds no model_index.json; expected a model folder in the diffusers layout")
+        raise CheckpointError(
+            f"{folder} holds no model_index.json; expected a model folder in the diffusers layout"
+        )
     missing = [part for part in COMPONENTS if not (folder / part).is_dir()]
     if missing:
-        raise CheckpointError(f"{folder} lacks {', '.join(missing)}; a world model needs {', '.join(COMPONENTS)}")
+        raise CheckpointError(
+            f"{folder} lacks {', '.join(missing)}; a world model needs {', '.join(COMPONENTS)}"
+        )

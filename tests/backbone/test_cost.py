@@ -40,7 +40,9 @@ def test_equals_the_counter(memory):
     # The counter does not know the CPU's fused kernel.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model(latents, torch.tensor([500.0]), text, cameras[:, :4], cameras[:, 4:])
-    cost = forward_cost(model.config, LatentGrid(frames=9, height=5, width=6, context_frames=4), text_tokens=7)
+    cost = forward_cost(
+        model.config, LatentGrid(frames=9, height=5, width=6, context_frames=4), text_tokens=7
+    )
     assert counter.get_total_flops() == cost.flops
 
 

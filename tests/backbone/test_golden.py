@@ -4,8 +4,8 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from golden import Golden, golden_path, hydra, load_golden, relative_difference, true_grid_latents
 
+from golden import Golden, golden_path, hydra, load_golden, relative_difference, true_grid_latents
 from outofsight.backbone.official import from_official
 from outofsight.flow.matching import add_noise, target_loss, velocity_target
 
@@ -80,7 +80,9 @@ def test_forward(name, weights, inputs):
         out = run(model, given)
     assert relative_difference(out.sample, case["out.model_output"]) <= TOLERANCE
     compared = [key for key in seen if key in case.tensors]
-    assert name != "dit_A" or len(compared) == 4 * len(model.blocks) + 1  # the largest files are kept without these
+    assert (
+        name != "dit_A" or len(compared) == 4 * len(model.blocks) + 1
+    )  # the largest files are kept without these
     for key in compared:
         assert relative_difference(seen[key], case[key]) <= TOLERANCE, key
 
@@ -138,7 +140,9 @@ def test_training_loss_and_gradients(name, weights):
         assert relative_difference(gradients[key], expected) <= GRADIENT_TOLERANCE, key
     for key, expected in heads.items():
         assert relative_difference(gradients[key][:8], expected) <= GRADIENT_TOLERANCE, key
-        assert relative_difference(gradients[key].norm().reshape(1), norms[key].reshape(1)) <= GRADIENT_TOLERANCE, key
+        assert (
+            relative_difference(gradients[key].norm().reshape(1), norms[key].reshape(1)) <= GRADIENT_TOLERANCE
+        ), key
 
 
 def official_gradients(model):

@@ -1,9 +1,11 @@
 """The schedule and the step, against the authors' scheduler."""
 
+from itertools import pairwise
+
 import pytest
 import torch
-from golden import load_golden, relative_difference
 
+from golden import load_golden, relative_difference
 from outofsight.errors import InputError
 from outofsight.flow.matching import (
     add_noise,
@@ -46,7 +48,12 @@ def test_schedule_that_starts_below_pure_noise(golden):
 def test_noise_and_steps(golden):
     sample, noise, sigmas = golden["in.sample"], golden["in.noise"], sampling_sigmas(50)
     for step in (0, 13, 49):
-        assert relative_difference(add_noise(sample, noise, sigmas[step]), golden[f"infer50.add_noise.step{step}"]) <= EXACT
+        assert (
+            relative_difference(
+                add_noise(sample, noise, sigmas[step]), golden[f"infer50.add_noise.step{step}"]
+            )
+            <= EXACT
+        )
         moved = euler_step(sample, noise, sigmas[step], sigmas[step + 1])
         assert relative_difference(moved, golden[f"infer50.step.step{step}"]) <= EXACT
     assert relative_difference(velocity_target(sample, noise), golden["training_target"]) <= EXACT
@@ -54,7 +61,7 @@ def test_noise_and_steps(golden):
 
 def test_whole_trajectory(golden):
     latents, sigmas = golden["in.noise"], sampling_sigmas(50)
-    for sigma, next_sigma in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for sigma, next_sigma in pairwise(sigmas):
         latents = euler_step(latents, 0.3 * latents + 0.1 * golden["in.sample"], sigma, next_sigma)
     assert relative_difference(latents, golden["infer50.trajectory_end"]) <= EXACT
 
@@ -68,11 +75,15 @@ def test_training_schedule_and_weights(golden):
     train = timesteps(sampling_sigmas(1000)[:-1])
     assert relative_difference(train, golden["train1000.timesteps"]) <= EXACT
     weights = training_weights(train)
-    assert relative_difference(weights, golden["train1000.weights"]) <= 1e-5  # small differences of near numbers
+    assert (
+        relative_difference(weights, golden["train1000.weights"]) <= 1e-5
+    )  # small differences of near numbers
     assert weights.mean() == pytest.approx(1, abs=1e-4)
     rounded = round_to_bf16(golden["train1000.timesteps"])
     assert torch.equal(rounded, golden["train1000.bf16_timesteps_as_f32"])
-    assert torch.equal(nearest_timestep(golden["train1000.timesteps"], rounded), golden["train1000.bf16_resolved_id"])
+    assert torch.equal(
+        nearest_timestep(golden["train1000.timesteps"], rounded), golden["train1000.bf16_resolved_id"]
+    )
 
 
 def test_the_clean_estimate_undoes_the_noise():
@@ -96,7 +107,9 @@ def test_loss_counts_target_frames_alone():
     assert target_loss(predicted, target, torch.tensor([9.0, 3.0]), context_frames=1) == 3
 
 
-@pytest.mark.parametrize("bad", [{"num_steps": 0}, {"num_steps": 4, "start": 0.0}, {"num_steps": 4, "shift": 0.0}])
+@pytest.mark.parametrize(
+    "bad", [{"num_steps": 0}, {"num_steps": 4, "start": 0.0}, {"num_steps": 4, "shift": 0.0}]
+)
 def test_impossible_schedules_are_refused(bad):
     with pytest.raises(InputError, match="a schedule needs"):
         sampling_sigmas(**bad)

@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import retrieval as plain
 
 from outofsight.memory.selectors import (
     fov_affinity,
@@ -17,6 +16,7 @@ from outofsight.memory.selectors import (
     top_slices,
 )
 from outofsight.types import LatentGrid
+from reference import retrieval as plain
 
 
 def test_window_is_shifted_at_the_borders():
@@ -55,7 +55,9 @@ def test_best_slices_come_first_and_excluded_ones_last():
 
 def test_mean_pooled_affinity_ignores_where_things_are():
     query = torch.tensor([[[[1.0, 0.0], [0.0, 1.0]]]])  # one frame of two tokens
-    key = torch.tensor([[[[2.0, 0.0], [0.0, 2.0]], [[0.0, 2.0], [2.0, 0.0]]]])  # a slice, and its mirror image
+    key = torch.tensor(
+        [[[[2.0, 0.0], [0.0, 2.0]], [[0.0, 2.0], [2.0, 0.0]]]]
+    )  # a slice, and its mirror image
     assert mean_pooled_affinity(query, key).tolist() == [[[1.0, 1.0]]]
 
 

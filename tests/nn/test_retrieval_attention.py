@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from reference import retrieval as plain
 
 from outofsight.nn.retrieval_attention import Selection, retrieval_attention, sdpa
+from reference import retrieval as plain
 
 BATCH, FRAMES, TOKENS, SLICES, MEMORY_TOKENS, HEADS, DIM = 2, 6, 4, 3, 2, 2, 8
 
@@ -43,7 +43,10 @@ def test_empty_entries_are_not_attended_to(states):
     frames[:, ::2, 1] = -1
     slices[:, 1::2, 0] = -1
     padded = retrieval_attention(*states, Selection(frames, slices, padded=True))
-    kept = [[[[i for i in row if i >= 0] for row in video] for video in part.tolist()] for part in (frames, slices)]
+    kept = [
+        [[[i for i in row if i >= 0] for row in video] for video in part.tolist()]
+        for part in (frames, slices)
+    ]
     torch.testing.assert_close(padded, plain.retrieval_attention(*states, *kept), rtol=1e-5, atol=1e-6)
 
 
@@ -61,5 +64,7 @@ def test_gradients_equal_those_of_the_plain_loop(states):
     leaves = [part.double().requires_grad_() for part in states]
     fast = retrieval_attention(*leaves, Selection(frames, slices), frames_per_chunk=4).square().sum()
     slow = plain.retrieval_attention(*leaves, frames.tolist(), slices.tolist()).square().sum()
-    for got, expected in zip(torch.autograd.grad(fast, leaves), torch.autograd.grad(slow, leaves), strict=True):
+    for got, expected in zip(
+        torch.autograd.grad(fast, leaves), torch.autograd.grad(slow, leaves), strict=True
+    ):
         torch.testing.assert_close(got, expected)

@@ -8,7 +8,9 @@ import torch
 from outofsight.nn.rope import axis_dims, rotary_table, rotate
 
 
-@pytest.mark.parametrize(("head_dim", "dims"), [(24, (8, 8, 8)), (32, (12, 10, 10)), (64, (24, 20, 20)), (128, (44, 42, 42))])
+@pytest.mark.parametrize(
+    ("head_dim", "dims"), [(24, (8, 8, 8)), (32, (12, 10, 10)), (64, (24, 20, 20)), (128, (44, 42, 42))]
+)
 def test_split(head_dim, dims):
     assert axis_dims(head_dim) == dims
 
@@ -23,7 +25,9 @@ def test_tokens_run_column_first():
     table = rotary_table(torch.arange(2), torch.arange(3), torch.arange(4), head_dim=24)
     assert table.cos.shape == (24, 12)
     token = (1 * 3 + 2) * 4 + 3  # frame 1, row 2, column 3
-    assert [math.atan2(table.sin[token, i], table.cos[token, i]) for i in (0, 4, 8)] == pytest.approx([1, 2, 3])
+    assert [math.atan2(table.sin[token, i], table.cos[token, i]) for i in (0, 4, 8)] == pytest.approx(
+        [1, 2, 3]
+    )
 
 
 def test_scores_depend_on_distance_alone():
@@ -31,7 +35,10 @@ def test_scores_depend_on_distance_alone():
     query, key = (torch.randn(1, 1, 1, 24, generator=generator).double() for _ in range(2))
 
     def score(query_at: float, key_at: float) -> float:
-        tables = [rotary_table(torch.tensor([at]), torch.tensor([at]), torch.tensor([at]), 24) for at in (query_at, key_at)]
+        tables = [
+            rotary_table(torch.tensor([at]), torch.tensor([at]), torch.tensor([at]), 24)
+            for at in (query_at, key_at)
+        ]
         return float((rotate(query, tables[0]) * rotate(key, tables[1])).sum())
 
     assert score(7.0, 4.0) == pytest.approx(score(103.0, 100.0), rel=1e-4)

@@ -40,7 +40,9 @@ def window(frame: int, num_frames: int, width: int) -> list[int]:
     return list(range(start, start + width))
 
 
-def allowed_slices(frame: int, num_frames: int, width: int, num_slices: int, frames_per_slice: int) -> list[int]:
+def allowed_slices(
+    frame: int, num_frames: int, width: int, num_slices: int, frames_per_slice: int
+) -> list[int]:
     """Slices that are not wholly inside the window."""
     near = set(window(frame, num_frames, width))
     covered = {j: set(range(j * frames_per_slice, (j + 1) * frames_per_slice)) for j in range(num_slices)}

@@ -54,7 +54,9 @@ def _memory_source(config: Mapping[str, Any], grid: LatentGrid) -> LatentGrid:
 
 def _keys_per_query(config: Mapping[str, Any], grid: LatentGrid) -> int:
     memory = memory_grid(_memory_source(config, grid), tuple(config["memory_kernel"]))
-    slices = memory.frames if config["memory_affinity"] == "all" else min(config["memory_top_k"], memory.frames)
+    slices = (
+        memory.frames if config["memory_affinity"] == "all" else min(config["memory_top_k"], memory.frames)
+    )
     window = min(config["local_window"], grid.frames)
     return window * grid.tokens_per_frame + slices * memory.tokens_per_frame
 

@@ -57,7 +57,9 @@ def _rename(name: str, top: Mapping[str, str], in_block: Mapping[str, str]) -> s
     return f"{prefix}{table[stem]}{suffix}" if stem in table else None
 
 
-def _rename_all(state: Mapping[str, Tensor], top: Mapping[str, str], in_block: Mapping[str, str]) -> dict[str, Tensor]:
+def _rename_all(
+    state: Mapping[str, Tensor], top: Mapping[str, str], in_block: Mapping[str, str]
+) -> dict[str, Tensor]:
     renamed = {name: _rename(name, top, in_block) for name in state}
     unknown = [name for name, new in renamed.items() if new is None]
     if unknown:
@@ -83,7 +85,12 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
     Raises:
         CheckpointError: the weights are not those of a HyDRA or Wan model.
     """
-    needed = ("patch_embedding.weight", "text_embedding.0.weight", "time_embedding.0.weight", "head.head.weight")
+    needed = (
+        "patch_embedding.weight",
+        "text_embedding.0.weight",
+        "time_embedding.0.weight",
+        "head.head.weight",
+    )
     missing = [name for name in (*needed, "blocks.0.ffn.0.weight") if name not in state]
     if missing:
         raise CheckpointError(
@@ -153,7 +160,9 @@ def _check_fit(model: HydraTransformer3DModel, state: Mapping[str, Tensor], untr
             "this is a plain Wan model without HyDRA's memory; ask for untrained_memory to start training from it"
         )
     if len(missing) > (len(memory) if untrained_memory else 0):
-        raise CheckpointError(f"the checkpoint is incomplete: {len(missing)} tensors are missing, first {missing[:3]}")
+        raise CheckpointError(
+            f"the checkpoint is incomplete: {len(missing)} tensors are missing, first {missing[:3]}"
+        )
     for name, tensor in state.items():
         if name not in expected:
             raise CheckpointError(f"the checkpoint holds {name}, which a model of this size does not have")

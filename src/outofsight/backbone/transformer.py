@@ -77,7 +77,9 @@ class HydraTransformer3DModel(WanTransformer3DModel):
     Source: HyDRA, arXiv 2603.25716.
     """
 
-    _cp_plan = None  # a frame's keys lie all over the sequence: splitting it among devices would change the result
+    _cp_plan = (
+        None  # a frame's keys lie all over the sequence: splitting it among devices would change the result
+    )
 
     @register_to_config
     def __init__(
@@ -107,9 +109,13 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         round_timestep_to_bf16: bool = False,
     ) -> None:
         if patch_size[0] != 1:
-            raise InputError(f"each latent frame has its own camera, so patch_size must begin with 1, got {patch_size}")
+            raise InputError(
+                f"each latent frame has its own camera, so patch_size must begin with 1, got {patch_size}"
+            )
         if image_dim is not None or added_kv_proj_dim is not None or pos_embed_seq_len is not None:
-            raise InputError("this is an image-to-video configuration; HyDRA is defined on Wan's text-to-video model")
+            raise InputError(
+                "this is an image-to-video configuration; HyDRA is defined on Wan's text-to-video model"
+            )
         super().__init__(
             patch_size=tuple(patch_size),
             num_attention_heads=num_attention_heads,
@@ -168,7 +174,8 @@ class HydraTransformer3DModel(WanTransformer3DModel):
             InputError: shapes that do not fit each other, or a video smaller than a memory token.
         """
         grid = self._grid(hidden_states, context_cameras, target_cameras)
-        assert context_cameras is not None and target_cameras is not None
+        assert context_cameras is not None
+        assert target_cameras is not None
         log = RetrievalLog() if return_retrieval else None
         self.rope.guide = self._guide(grid, context_cameras, target_cameras, hidden_states, log)
         try:
@@ -186,7 +193,9 @@ class HydraTransformer3DModel(WanTransformer3DModel):
             return HydraTransformerOutput(sample=sample, retrieved_slices=retrieved)
         return (sample,) if retrieved is None else (sample, retrieved)
 
-    def _grid(self, latents: Tensor, context_cameras: Tensor | None, target_cameras: Tensor | None) -> LatentGrid:
+    def _grid(
+        self, latents: Tensor, context_cameras: Tensor | None, target_cameras: Tensor | None
+    ) -> LatentGrid:
         """Check the inputs against each other and return the token grid."""
         if context_cameras is None or target_cameras is None:
             raise InputError(
@@ -200,7 +209,9 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         batch, _, frames, height, width = latents.shape
         for name, cameras in (("context_cameras", context_cameras), ("target_cameras", target_cameras)):
             if cameras.ndim != 3 or cameras.shape[0] != batch or cameras.shape[2] != CAMERA_DIM:
-                raise InputError(f"expected {name} [{batch}, frames, {CAMERA_DIM}], got {list(cameras.shape)}")
+                raise InputError(
+                    f"expected {name} [{batch}, frames, {CAMERA_DIM}], got {list(cameras.shape)}"
+                )
         if context_cameras.shape[1] + target_cameras.shape[1] != frames:
             raise InputError(
                 f"{context_cameras.shape[1]} context and {target_cameras.shape[1]} target cameras do not make up the "
@@ -247,7 +258,9 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         camera_scores = None
         if settings.affinity == "fov_overlap":
             poses = torch.cat((context_cameras, target_cameras), dim=1)
-            camera_scores = fov_affinity(poses, grid, num_slices, frames_per_slice, radians(settings.fov_x_deg))
+            camera_scores = fov_affinity(
+                poses, grid, num_slices, frames_per_slice, radians(settings.fov_x_deg)
+            )
         head_dim = self.config["attention_head_dim"]
         return AttentionGuide(
             grid=grid,
@@ -297,7 +310,9 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         missing, unexpected = model.load_state_dict(wan.state_dict(), strict=False)
         foreign = [name for name in missing if not is_memory_parameter(name)]
         if foreign or unexpected:
-            raise CheckpointError(f"this Wan model does not fit: missing {foreign[:3]}, unexpected {unexpected[:3]}")
+            raise CheckpointError(
+                f"this Wan model does not fit: missing {foreign[:3]}, unexpected {unexpected[:3]}"
+            )
         return model.to(wan.dtype)
 
 

@@ -1,0 +1,38 @@
+"""The command line: a file for each verb. Errors are one line on stderr and exit code 2."""
+
+import os
+import sys
+
+import typer
+
+from outofsight.errors import OutOfSightError
+
+
+def build_app() -> typer.Typer:
+    """Gather the verbs."""
+    from outofsight.cli.convert import build as build_convert
+    from outofsight.cli.generate import generate
+    from outofsight.cli.info import info
+
+    app = typer.Typer(
+        name="outofsight",
+        help="Video world models that remember what is out of sight.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.command("generate")(generate)
+    app.command("info")(info)
+    app.add_typer(build_convert(), name="convert")
+    return app
+
+
+def main() -> None:
+    """Run the command line. ``OUTOFSIGHT_DEBUG=1`` shows tracebacks."""
+    try:
+        build_app()()
+    except OutOfSightError as error:
+        if os.environ.get("OUTOFSIGHT_DEBUG") == "1":
+            raise
+        print(f"outofsight: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)

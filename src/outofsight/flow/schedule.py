@@ -24,7 +24,8 @@ def sampling_sigmas(num_steps: int, shift: float = 5.0, start: float = 1.0) -> F
     """
     if num_steps < 1 or not 0 < start <= 1 or shift <= 0:
         raise InputError(
-            f"a schedule needs ≥ 1 steps, 0 < start ≤ 1 and shift > 0; got {num_steps} steps, start {start}, shift {shift}"
+            "a schedule needs ≥ 1 steps, 0 < start ≤ 1 and shift > 0; "
+            f"got {num_steps} steps, start {start}, shift {shift}"
         )
     return shift_sigmas(torch.linspace(start, 0.0, num_steps + 1), shift)
 
@@ -45,7 +46,9 @@ def training_weights(train_timesteps: Float[Tensor, " n"]) -> Float[Tensor, " n"
     return bump * (len(bump) / bump.sum())
 
 
-def nearest_timestep(train_timesteps: Float[Tensor, " n"], timestep: Float[Tensor, " b"]) -> Int[Tensor, " b"]:
+def nearest_timestep(
+    train_timesteps: Float[Tensor, " n"], timestep: Float[Tensor, " b"]
+) -> Int[Tensor, " b"]:
     """Return the index of the training time step nearest to each given one.
 
     The published script rounds a time step to bfloat16 first, and then looks up sigma and weight like this.

@@ -69,8 +69,10 @@ def position_paired_affinity(
     """
     rows, columns = grid.height // cell[0], grid.width // cell[1]
     tokens = query.unflatten(2, (grid.height, grid.width))[:, :, : rows * cell[0], : columns * cell[1]]
-    pooled = tokens.unflatten(3, (columns, cell[1])).unflatten(2, (rows, cell[0])).mean(
-        dim=(3, 5), dtype=torch.float32
+    pooled = (
+        tokens.unflatten(3, (columns, cell[1]))
+        .unflatten(2, (rows, cell[0]))
+        .mean(dim=(3, 5), dtype=torch.float32)
     )
     return pooled.flatten(2) @ memory_key.float().flatten(2).transpose(1, 2) / query.shape[-1] ** 0.5
 
@@ -86,10 +88,16 @@ def fov_affinity(
     """
     half_width = tan(fov_x_rad / 2)
     half_height = half_width * grid.height / grid.width
-    points = torch.as_tensor(frustum_points(half_width, half_height), dtype=torch.float32, device=poses.device)
+    points = torch.as_tensor(
+        frustum_points(half_width, half_height), dtype=torch.float32, device=poses.device
+    )
     cameras = poses.float().unflatten(-1, (3, 4))
     overlap = frustum_overlap(cameras, cameras, points, half_width, half_height)
-    return overlap[..., : num_slices * frames_per_slice].unflatten(-1, (num_slices, frames_per_slice)).mean(dim=-1)
+    return (
+        overlap[..., : num_slices * frames_per_slice]
+        .unflatten(-1, (num_slices, frames_per_slice))
+        .mean(dim=-1)
+    )
 
 
 def top_slices(

@@ -39,7 +39,9 @@ class MemorySettings:
     @model_validator(mode="after")
     def _sizes(self) -> "MemorySettings":
         if self.top_k < 0 or self.local_window < 1:
-            raise ValueError(f"expected top_k ≥ 0 and local_window ≥ 1, got {self.top_k} and {self.local_window}")
+            raise ValueError(
+                f"expected top_k ≥ 0 and local_window ≥ 1, got {self.top_k} and {self.local_window}"
+            )
         if not 0 < self.fov_x_deg < 180:
             raise ValueError(f"fov_x_deg must lie between 0 and 180, got {self.fov_x_deg}")
         return self

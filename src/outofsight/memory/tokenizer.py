@@ -42,7 +42,9 @@ def memory_grid(grid: LatentGrid, kernel: Kernel) -> LatentGrid:
             f"a memory token covers {kernel[0]} frames × {kernel[1]} rows × {kernel[2]} columns of tokens, but the "
             f"video has only {grid.frames} × {grid.height} × {grid.width}; give more frames or a larger picture"
         )
-    return LatentGrid(frames=sizes[0], height=sizes[1], width=sizes[2], context_frames=grid.context_frames // kernel[0])
+    return LatentGrid(
+        frames=sizes[0], height=sizes[1], width=sizes[2], context_frames=grid.context_frames // kernel[0]
+    )
 
 
 def memory_rotary_table(grid: LatentGrid, kernel: Kernel, head_dim: int, device: torch.device) -> RotaryTable:
@@ -51,12 +53,15 @@ def memory_rotary_table(grid: LatentGrid, kernel: Kernel, head_dim: int, device:
     Source: the published code (time 2j + 0.5, row 2p, column 2q for kernel 2×2×2).
     """
     tokens = memory_grid(grid, kernel)
-    positions = [torch.arange(n, device=device) * k for n, k in zip((tokens.frames, tokens.height, tokens.width), kernel, strict=True)]
+    positions = [
+        torch.arange(n, device=device) * k
+        for n, k in zip((tokens.frames, tokens.height, tokens.width), kernel, strict=True)
+    ]
     middle = (kernel[0] - 1) / 2
     return rotary_table(positions[0] + middle, positions[1], positions[2], head_dim)
 
 
 def video_rotary_table(grid: LatentGrid, head_dim: int, device: torch.device) -> RotaryTable:
     """Tabulate the rotation of the full-resolution tokens: their own indices."""
-    positions = (torch.arange(n, device=device) for n in (grid.frames, grid.height, grid.width))
-    return rotary_table(*positions, head_dim)
+    frames, rows, columns = (torch.arange(n, device=device) for n in (grid.frames, grid.height, grid.width))
+    return rotary_table(frames, rows, columns, head_dim)

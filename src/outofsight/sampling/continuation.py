@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,9 @@ class Retrieval:
 
     def save(self, path: Path) -> None:
         """Write a safetensors file: ``slices``, and the other fields as metadata."""
-        metadata = {name: str(getattr(self, name)) for name in ("frames_per_slice", "num_context_latent_frames")}
+        metadata = {
+            name: str(getattr(self, name)) for name in ("frames_per_slice", "num_context_latent_frames")
+        }
         save_file({"slices": self.slices.contiguous()}, path, metadata=metadata)
 
 
@@ -91,7 +94,7 @@ def continue_video(
     clock = _Stages(world, on_progress)
     pixels = _as_pixels(video, world)
     cameras = _conditioning(world, pixels.shape[1], context_cameras, target_cameras)
-    device = world._execution_device
+    device = world.work_device
 
     with clock.stage("text"):
         text = world.encode_text([prompt])
@@ -100,7 +103,10 @@ def continue_video(
     with clock.stage("encode"):
         context = world.encode_video(pixels, tiling)
     conditions = Conditions(
-        context, text, negative, *(torch.from_numpy(part)[None].to(device) for part in (cameras.context, cameras.target))
+        context,
+        text,
+        negative,
+        *(torch.from_numpy(part)[None].to(device) for part in (cameras.context, cameras.target)),
     )
     with clock.stage("denoise"):
         latents, retrieved = denoise(
@@ -115,18 +121,25 @@ def continue_video(
     with clock.stage("decode"):
         decoded = to_uint8(world.decode_latents(latents, tiling)[0])
     return Continuation(
-        video=decoded, settings=settings, seconds=clock.seconds, retrieval=_retrieval(world, retrieved, context.shape[2])
+        video=decoded,
+        settings=settings,
+        seconds=clock.seconds,
+        retrieval=_retrieval(world, retrieved, context.shape[2]),
     )
 
 
-def target_noise(context: Float[Tensor, "b c f h w"], num_frames: int, seed: int) -> Float[Tensor, "b c t h w"]:
+def target_noise(
+    context: Float[Tensor, "b c f h w"], num_frames: int, seed: int
+) -> Float[Tensor, "b c t h w"]:
     """Draw the published starting noise: float32, on the CPU, so that a seed means the same on every device.
 
     Each batch element has the noise it would have alone with seed, seed + 1, ...
     """
     batch, channels, _, height, width = context.shape
     shape = (1, channels, num_frames, height, width)
-    drawn = [torch.randn(shape, generator=torch.Generator().manual_seed(seed + index)) for index in range(batch)]
+    drawn = [
+        torch.randn(shape, generator=torch.Generator().manual_seed(seed + index)) for index in range(batch)
+    ]
     return torch.cat(drawn).to(context.device)
 
 
@@ -136,23 +149,31 @@ def to_uint8(video: Float[Tensor, "t 3 height width"]) -> NDArray[np.uint8]:
     return scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def _as_pixels(video: NDArray[np.uint8] | Tensor, world: WorldModelBase) -> Float[Tensor, "1 t 3 height width"]:
+def _as_pixels(
+    video: NDArray[np.uint8] | Tensor, world: WorldModelBase
+) -> Float[Tensor, "1 t 3 height width"]:
     """Check a context video and bring it to [1, t, 3, height, width] in [−1, 1]."""
     if isinstance(video, Tensor):
         if video.ndim == 4:
             video = video[None]
         if video.ndim != 5 or video.shape[0] != 1 or video.shape[2] != 3 or not video.is_floating_point():
-            raise VideoError(f"expected a float video [t, 3, height, width] in [−1, 1], got {list(video.shape)}")
+            raise VideoError(
+                f"expected a float video [t, 3, height, width] in [−1, 1], got {list(video.shape)}"
+            )
         pixels = video.float()
     else:
         if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != np.uint8:
-            raise VideoError(f"expected a uint8 video [t, height, width, 3], got {video.dtype} {list(video.shape)}")
+            raise VideoError(
+                f"expected a uint8 video [t, height, width, 3], got {video.dtype} {list(video.shape)}"
+            )
         pixels = torch.from_numpy(video).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
     height, width = pixels.shape[-2:]
     step = world.size_step
     if height % step or width % step:
         near = f"{max(round(height / step), 1) * step}×{max(round(width / step), 1) * step}"
-        raise VideoError(f"this model needs a height and width divisible by {step}, got {height}×{width}; try {near}")
+        raise VideoError(
+            f"this model needs a height and width divisible by {step}, got {height}×{width}; try {near}"
+        )
     latent_frames(pixels.shape[1], world.temporal_stride)
     return pixels
 
@@ -171,9 +192,13 @@ def _conditioning(
             )
         return cameras
     if context is None:
-        raise CameraError("expected the context's camera path beside the target's; give one pose for each frame")
+        raise CameraError(
+            "expected the context's camera path beside the target's; give one pose for each frame"
+        )
     if len(context) != num_context:
-        raise CameraError(f"the context video has {num_context} frames, its camera path {len(context)}; give one each")
+        raise CameraError(
+            f"the context video has {num_context} frames, its camera path {len(context)}; give one each"
+        )
     return camera_conditioning(context, target, world.temporal_stride)
 
 
@@ -194,7 +219,7 @@ class _Stages:
         self.seconds: dict[str, float] = {}
         self._world = world
         self._on_progress = on_progress
-        self._bar = None
+        self._bar: Any = None
 
     def report(self, stage: str, done: int, total: int) -> None:
         if self._on_progress is not None:
@@ -227,5 +252,7 @@ def check_settings(**given: object) -> SamplingSettings:
     try:
         return SamplingSettings(**given)  # type: ignore[arg-type]
     except ValueError as error:
-        reasons = [line.strip() for line in str(error).splitlines()[1:] if line.strip() and "http" not in line]
+        reasons = [
+            line.strip() for line in str(error).splitlines()[1:] if line.strip() and "http" not in line
+        ]
         raise InputError(f"sampling settings: {'; '.join(reasons)}") from error

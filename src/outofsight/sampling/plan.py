@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,13 +13,15 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from transformers import UMT5Config, UMT5EncoderModel
 
 from outofsight.backbone.attention import CAMERA_DIM
 from outofsight.backbone.cost import ForwardCost, dense_attention_flops, forward_cost
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.video_vae import LatentTiling, num_latent_frames, spatial_factor
-from outofsight.errors import InputError
+from outofsight.errors import CheckpointError, InputError
 from outofsight.types import LatentGrid
+from outofsight.world_model import check_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,7 @@ class RunPlan:
 
 
 def plan_run(
-    networks: dict[str, nn.Module],
+    networks: dict[str, Any],
     size: VideoSize,
     *,
     num_steps: int,
@@ -66,8 +69,6 @@ def plan_run(
         InputError: a size or number of frames that the model cannot take.
     """
     transformer, vae = networks["transformer"], networks["vae"]
-    assert isinstance(transformer, HydraTransformer3DModel)
-    assert isinstance(vae, AutoencoderKLWan)
     grid = token_grid(transformer, vae, size)
     weights = {name: _bytes(network) for name, network in networks.items()}
     peaks = {
@@ -81,9 +82,37 @@ def plan_run(
         dense_attention_flops=dense_attention_flops(transformer.config, grid),
         num_forwards=num_steps * (2 if guided else 1),
         weight_bytes=weights,
-        num_parameters={name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()},
+        num_parameters={
+            name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()
+        },
         peak_bytes=peaks,
     )
+
+
+def networks_on_meta(name_or_path: str, dtype: torch.dtype) -> dict[str, Any]:
+    """Make a model's networks from its configuration files alone, on the meta device.
+
+    Raises:
+        CheckpointError: there is no such folder or hub id, or a configuration is not this model's.
+    """
+    folder = Path(name_or_path)
+    if folder.exists():
+        check_folder(folder)
+    try:
+        transformer = HydraTransformer3DModel.load_config(name_or_path, subfolder="transformer")
+        vae = AutoencoderKLWan.load_config(name_or_path, subfolder="vae")
+        text_encoder = UMT5Config.from_pretrained(name_or_path, subfolder="text_encoder")
+        with torch.device("meta"):
+            networks = {
+                "transformer": HydraTransformer3DModel.from_config(transformer),
+                "vae": AutoencoderKLWan.from_config(vae),
+                "text_encoder": UMT5EncoderModel(text_encoder),
+            }
+    except (OSError, ValueError, InputError) as error:
+        raise CheckpointError(
+            f"{name_or_path} is not a world model: {str(error).strip().splitlines()[0]}"
+        ) from error
+    return {name: shape_of(network, dtype) for name, network in networks.items()}
 
 
 def shape_of(network: nn.Module, dtype: torch.dtype) -> nn.Module:
@@ -198,7 +227,7 @@ class _LiveBytes(TorchDispatchMode):
 
 
 class _FusedKernels(TorchFunctionMode):
-    """Lets attention and RMS norm hold their output alone, as the CPU's and GPU's kernels do; meta's take them apart."""
+    """Lets attention and RMS norm hold their output alone, as real devices' kernels do; meta takes them apart."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}

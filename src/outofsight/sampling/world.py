@@ -5,7 +5,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from outofsight.codec.video_vae import LatentTiling
-from outofsight.sampling.continuation import Cameras, Continuation, OnProgress, SamplingSettings, continue_video
+from outofsight.sampling.continuation import (
+    Cameras,
+    Continuation,
+    OnProgress,
+    SamplingSettings,
+    continue_video,
+)
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 

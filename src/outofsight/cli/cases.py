@@ -1,0 +1,215 @@
+"""What ``generate`` works on: one case given by options, or every case of a folder; read and checked."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from outofsight.cli.values import text_or_file
+from outofsight.errors import CameraError, InputError, VideoError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from outofsight.geometry.camera_files import CameraFile
+    from outofsight.geometry.conditioning import CameraConditioning
+    from outofsight.types import CameraPath
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+CAPTION_FILE = "caption.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One continuation to make. ``camera`` and ``context_camera`` are files or path expressions."""
+
+    name: str
+    video: Path
+    camera: str
+    context_camera: str | None
+    prompt: str
+    out: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """``frames``: context and target. ``size``: height and width; ``None`` keeps the video's own."""
+
+    frames: tuple[int, int]
+    size: tuple[int, int] | None
+    repairs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseInputs:
+    """What a case reads. ``context`` is ``None`` where ``target`` is the conditioning of both halves.
+
+    ``notes``: what a user should know was done (repairs, frames left out)."""
+
+    video: "NDArray[np.uint8]"
+    context: "CameraPath | None"
+    target: "CameraPath | CameraConditioning"
+    notes: tuple[str, ...]
+
+
+def find_cases(
+    video: Path, camera: str | None, context_camera: str | None, prompt: str | None, out: Path
+) -> list[Case]:
+    """Turn options into cases. A folder holds N.mp4, camN.json and one line of caption.txt for each video, in order.
+
+    Raises:
+        InputError: something is missing, or captions do not match videos.
+    """
+    if not video.is_dir():
+        if camera is None or prompt is None:
+            missing = "--camera" if camera is None else "--prompt"
+            raise InputError(f"{missing} is missing; only a folder of cases brings its own")
+        if out.suffix != ".mp4":
+            raise InputError(f"--out: expected the name of an .mp4 file, got {out}")
+        caption = text_or_file(prompt, "--prompt")
+        return [
+            Case(
+                name=video.stem,
+                video=video,
+                camera=camera,
+                context_camera=context_camera,
+                prompt=caption,
+                out=out,
+            )
+        ]
+    if out.suffix == ".mp4":
+        raise InputError(f"--video is a folder of cases, so --out must be a folder too, got {out}")
+    videos = sorted((path for path in video.iterdir() if path.suffix in VIDEO_SUFFIXES), key=_natural_order)
+    if not videos:
+        raise InputError(f"{video}: expected videos ({', '.join(VIDEO_SUFFIXES)}) in the folder, found none")
+    captions = _captions(video, videos, prompt)
+    return [
+        Case(
+            name=path.stem,
+            video=path,
+            camera=camera or str(_camera_beside(path)),
+            context_camera=context_camera,
+            prompt=caption,
+            out=out / f"{path.stem}.mp4",
+        )
+        for path, caption in zip(videos, captions, strict=True)
+    ]
+
+
+def read_case(case: Case, shape: Shape) -> CaseInputs:
+    """Read a case's video and cameras and cut them to the frames asked for: the last of the context, the first of
+    the target::
+
+        camera file   |----- context poses -----|------ target poses -----|
+        used                      |-- context --|-- target --|
+
+    Raises:
+        CameraError: too few poses, or a malformed file.
+        VideoError: a missing or damaged video, or too few frames.
+    """
+    if _is_file(case.camera):
+        return _from_camera_file(case, shape)
+    return _from_expression(case, shape)
+
+
+def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
+    from outofsight.data.video import read_video
+
+    num_context, num_target = shape.frames
+    cameras = _read_camera_file(Path(case.camera), num_context, shape.repairs)
+    notes = tuple(str(repair) for repair in cameras.repairs)
+    if cameras.context is None or cameras.target is None:
+        conditioning = cameras.conditioning()
+        given = (4 * len(conditioning.context) - 3, 4 * len(conditioning.target) - 3)
+        if given != shape.frames:
+            raise CameraError(
+                f"{case.camera}: holds relative poses of {given[0]}+{given[1]} frames, which cannot be cut; "
+                f"--frames asks for {num_context}+{num_target}"
+            )
+        video, _ = read_video(case.video, num_frames=num_context, size=shape.size)
+        return CaseInputs(video=video, context=None, target=conditioning, notes=notes)
+    for name, path, asked in (
+        ("context", cameras.context, num_context),
+        ("target", cameras.target, num_target),
+    ):
+        if len(path) < asked:
+            raise CameraError(f"{case.camera}: has {len(path)} {name} poses, --frames asks for {asked}")
+    video, _ = read_video(case.video, num_frames=len(cameras.context), size=shape.size)
+    left_out = len(cameras.context) - num_context
+    if left_out:
+        notes += (f"the first {left_out} context frames are left out",)
+    return CaseInputs(
+        video=video[left_out:],
+        context=cameras.context[left_out:],
+        target=cameras.target[:num_target],
+        notes=notes,
+    )
+
+
+def _from_expression(case: Case, shape: Shape) -> CaseInputs:
+    from outofsight.data.video import read_video
+    from outofsight.geometry.path_expressions import make_path
+
+    num_context, num_target = shape.frames
+    if case.context_camera is None:
+        raise CameraError(
+            f"--camera {case.camera} says how the camera will move; say with --context-camera how it moved in the "
+            "context (a camera file, a path such as pan:left:30, or still)"
+        )
+    if _is_file(case.context_camera):
+        file = _read_camera_file(Path(case.context_camera), num_context, shape.repairs)
+        if file.context is None or len(file.context) < num_context:
+            given = "only relative poses" if file.context is None else f"{len(file.context)} context poses"
+            raise CameraError(f"{case.context_camera}: has {given}, --frames asks for {num_context}")
+        context, frames_read = file.context[len(file.context) - num_context :], len(file.context)
+    else:
+        context, frames_read = make_path(case.context_camera, num_context), None
+    video, _ = read_video(case.video, num_frames=frames_read, size=shape.size)
+    if len(video) < num_context:
+        raise VideoError(f"{case.video}: has {len(video)} frames, --frames asks for {num_context} of context")
+    target = make_path(case.camera, num_target, start=context.world_from_camera[-1])
+    return CaseInputs(video=video[len(video) - num_context :], context=context, target=target, notes=())
+
+
+def _read_camera_file(path: Path, num_context: int, repairs: tuple[str, ...]) -> "CameraFile":
+    from outofsight.geometry.camera_files import camera_form, read_cameras
+
+    # Two of the forms say themselves where the target begins; so do the published repairs of the third.
+    split = None if camera_form(path) in ("unreal", "relative") or "pad_halves" in repairs else num_context
+    return read_cameras(path, num_context_frames=split, repairs=repairs)
+
+
+def _is_file(camera: str) -> bool:
+    return camera.endswith(".json") or Path(camera).is_file()
+
+
+def _camera_beside(video: Path) -> Path:
+    for name in (f"cam{video.stem}.json", f"{video.stem}.json"):
+        if (video.parent / name).is_file():
+            return video.parent / name
+    raise CameraError(
+        f"{video}: expected its cameras in cam{video.stem}.json beside it; or give --camera for all"
+    )
+
+
+def _captions(folder: Path, videos: list[Path], prompt: str | None) -> list[str]:
+    if prompt is not None:
+        return [text_or_file(prompt, "--prompt")] * len(videos)
+    path = folder / CAPTION_FILE
+    if not path.is_file():
+        raise InputError(
+            f"{folder}: expected {CAPTION_FILE} with a line for each video; or give --prompt for all"
+        )
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if len(lines) != len(videos):
+        raise InputError(
+            f"{path}: has {len(lines)} captions for {len(videos)} videos; write one line for each"
+        )
+    return lines
+
+
+def _natural_order(path: Path) -> list[tuple[int, str]]:
+    """Sort 2 before 10."""
+    parts = re.split(r"(\d+)", path.stem)
+    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]

@@ -1,0 +1,163 @@
+"""``outofsight convert``: published checkpoint files → a model folder, and back."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from outofsight.cli.values import parse_settings, require_writable
+from outofsight.errors import CheckpointError, InputError, OutputError
+
+if TYPE_CHECKING:
+    from outofsight.backbone.transformer import HydraTransformer3DModel
+
+PUBLISHED_SHIFT = 5.0
+OFFICIAL_NAMES = {
+    "transformer": "hydra.safetensors",
+    "vae": "Wan2.1_VAE.safetensors",
+    "text_encoder": "models_t5_umt5-xxl-enc.safetensors",
+}
+
+
+def build() -> typer.Typer:
+    """Gather the two directions."""
+    app = typer.Typer(help="Convert published checkpoints to a model folder, and back.", no_args_is_help=True)
+    app.command("to-diffusers")(to_diffusers)
+    app.command("to-official")(to_official)
+    return app
+
+
+def to_diffusers(
+    transformer: Annotated[
+        Path, typer.Option(help="HyDRA's .ckpt, or Wan's transformer (.safetensors, .pth)")
+    ],
+    vae: Annotated[Path, typer.Option(help="Wan2.1_VAE.pth, or a diffusers VAE folder")],
+    text_encoder: Annotated[
+        Path, typer.Option(help="models_t5_umt5-xxl-enc-bf16.pth, or a transformers folder")
+    ],
+    tokenizer: Annotated[str, typer.Option(help="tokenizer folder or hub id (google/umt5-xxl)")],
+    out: Annotated[Path, typer.Option(help="the model folder to make")],
+    untrained_memory: Annotated[
+        bool, typer.Option(help="accept a plain Wan transformer and give it a memory yet to be trained")
+    ] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="what weights do not tell, e.g. num_attention_heads=12")
+    ] = None,
+) -> None:
+    """Make a model folder of published checkpoint files."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    from outofsight.sampling.world import WorldModel
+
+    _refuse_existing(out)
+    require_writable(out.parent)
+    world = WorldModel(
+        transformer=_load_transformer(transformer, untrained_memory, parse_settings(settings or [])),
+        vae=_load_vae(vae),
+        text_encoder=_load_text_encoder(text_encoder),
+        tokenizer=_load_tokenizer(tokenizer),
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=PUBLISHED_SHIFT),
+    )
+    _save_folder(out, world.save_pretrained)
+    typer.echo(f"wrote {out}")
+
+
+def to_official(
+    model: Annotated[str, typer.Option(help="model folder or hub id")],
+    out: Annotated[Path, typer.Option(help="the folder for the checkpoint files")],
+) -> None:
+    """Write a model's weights as checkpoint files under their published names."""
+    from outofsight.backbone.official import to_official as transformer_to_official
+    from outofsight.codec.checkpoint_files import save_state_dict
+    from outofsight.codec.import_umt5 import text_encoder_to_official
+    from outofsight.codec.import_wan_vae import vae_to_official
+    from outofsight.sampling.world import WorldModel
+
+    _refuse_existing(out)
+    require_writable(out.parent)
+    world = WorldModel.from_pretrained(model)
+    states = {
+        "transformer": transformer_to_official(world.transformer),
+        "vae": vae_to_official(world.vae),
+        "text_encoder": text_encoder_to_official(world.text_encoder),
+    }
+
+    def save(folder: Path) -> None:
+        folder.mkdir()
+        for part, state in states.items():
+            save_state_dict(folder / OFFICIAL_NAMES[part], state)
+
+    _save_folder(out, save)
+    typer.echo(f"wrote {', '.join(OFFICIAL_NAMES.values())} to {out}")
+
+
+def _load_transformer(
+    path: Path, untrained_memory: bool, config: dict[str, Any]
+) -> "HydraTransformer3DModel":
+    from outofsight.backbone.official import from_official
+    from outofsight.codec.checkpoint_files import identify, load_state_dict
+
+    state = load_state_dict(path)
+    # The published HyDRA was trained with rounded time steps; a plain Wan was not.
+    published = identify(state) == "hydra"
+    try:
+        return from_official(
+            state, untrained_memory=untrained_memory, **{"round_timestep_to_bf16": published, **config}
+        )
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except TypeError as error:
+        raise InputError(f"--set: {error}") from error
+
+
+def _load_vae(path: Path) -> Any:
+    from diffusers import AutoencoderKLWan
+
+    from outofsight.codec.checkpoint_files import load_state_dict
+    from outofsight.codec.import_wan_vae import vae_from_official
+
+    if path.is_dir():
+        return AutoencoderKLWan.from_pretrained(path)
+    return vae_from_official(load_state_dict(path))
+
+
+def _load_text_encoder(path: Path) -> Any:
+    from transformers import UMT5EncoderModel
+
+    from outofsight.codec.checkpoint_files import load_state_dict
+    from outofsight.codec.import_umt5 import text_encoder_from_official
+
+    if path.is_dir():
+        return UMT5EncoderModel.from_pretrained(path)
+    return text_encoder_from_official(load_state_dict(path))
+
+
+def _load_tokenizer(name_or_path: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(name_or_path)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"--tokenizer {name_or_path}: no tokenizer there ({reason})") from error
+
+
+def _refuse_existing(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
+
+
+def _save_folder(out: Path, save: Any) -> None:
+    """Let ``save`` fill a temporary folder, and give it its name when it is whole."""
+    temporary = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        save(temporary)
+        if out.is_dir():
+            out.rmdir()
+        temporary.rename(out)
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

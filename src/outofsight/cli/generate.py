@@ -1,0 +1,260 @@
+"""``outofsight generate``: continue real videos."""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from outofsight.cli.cases import Case, CaseInputs, Shape, find_cases, read_case
+from outofsight.cli.provenance import provenance
+from outofsight.cli.values import (
+    parse_frames,
+    parse_settings,
+    parse_size,
+    require_writable,
+    write_text_atomically,
+)
+from outofsight.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from outofsight.sampling.continuation import Continuation, SamplingSettings
+    from outofsight.sampling.world import WorldModel
+
+FPS = 15.0
+
+
+def generate(
+    model: Annotated[str, typer.Option(help="model folder or hub id")],
+    video: Annotated[
+        Path, typer.Option(help="context video, or a folder of cases (N.mp4, camN.json, caption.txt)")
+    ],
+    out: Annotated[Path, typer.Option(help="the .mp4 to make, or a folder for a folder of cases")],
+    camera: Annotated[
+        str | None, typer.Option(help="camera file, or the path to come, such as pan:left:60,pan:right:60")
+    ] = None,
+    context_camera: Annotated[
+        str | None,
+        typer.Option(help="how the camera moved in the context, if --camera is a path: file or path"),
+    ] = None,
+    prompt: Annotated[str | None, typer.Option(help="caption, or a text file that holds it")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="HEIGHTxWIDTH: scale to cover and crop (default: as it is)")
+    ] = None,
+    frames: Annotated[str, typer.Option(help="CONTEXT+TARGET frames, each 4k+1")] = "77+77",
+    steps: Annotated[int, typer.Option(help="denoising steps")] = 50,
+    guidance: Annotated[float, typer.Option(help="guidance scale; 1 is twice as fast")] = 5.0,
+    seed: Annotated[int, typer.Option(help="seed of the starting noise")] = 42,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="other sampling settings: shift=3, negative_prompt=blurry"),
+    ] = None,
+    with_context: Annotated[bool, typer.Option(help="put the context in front of the continuation")] = False,
+    save_retrieval: Annotated[
+        bool, typer.Option(help="also write which memory each frame retrieved, at each step and layer")
+    ] = False,
+    repair: Annotated[
+        list[str] | None,
+        typer.Option(help="permit a repair of a camera file by name, or 'published' for all"),
+    ] = None,
+    tile_vae: Annotated[bool, typer.Option(help="encode and decode in tiles: less memory, slower")] = False,
+    attention_chunk: Annotated[
+        int | None, typer.Option(min=1, help="query frames at a time: less memory")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    dtype: Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")] = None,
+    offload: Annotated[
+        str, typer.Option(help="keep weights off the GPU: none, model or sequential")
+    ] = "none",
+    overwrite: Annotated[
+        bool, typer.Option(help="make outputs again that exist with other settings")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="check everything and say what would be done")] = False,
+) -> None:
+    """Continue a video, or every video of a folder, along a camera path."""
+    cases = find_cases(video, camera, context_camera, prompt, out)
+    shape = Shape(
+        frames=parse_frames(frames), size=parse_size(size) if size else None, repairs=_repairs(repair or [])
+    )
+    sampling = _sampling({"num_steps": steps, "guidance_scale": guidance, "seed": seed}, settings or [])
+    options = {
+        "model": model,
+        "sampling": asdict(sampling),
+        "frames": list(shape.frames),
+        "size": list(shape.size) if shape.size else None,
+        "repairs": list(shape.repairs),
+        "with_context": with_context,
+        "tile_vae": tile_vae,
+        "dtype": dtype,
+    }
+    console = Console(stderr=True)
+    todo = [case for case in cases if not _is_done(case, _request(case, options), overwrite, console)]
+    for case in todo:
+        require_writable(case.out.parent)
+    _check_all(todo, shape, model)
+    if dry_run:
+        for case in todo:
+            console.print(
+                f"would write {case.out}: {json.dumps(_request(case, options), ensure_ascii=False)}",
+                soft_wrap=True,
+            )
+        return
+    if not todo:
+        return
+    world, seconds = _load(model, device, dtype, offload)
+    world.transformer.attention_frames_per_chunk = attention_chunk
+    for case in todo:
+        inputs = read_case(case, shape)
+        result = _run(world, case, inputs, sampling, tile_vae, save_retrieval, console)
+        _write(case, inputs, result, with_context)
+        record = {**_request(case, options), "notes": list(inputs.notes), **_measured(result, seconds, world)}
+        write_text_atomically(_sidecar(case), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+        console.print(f"wrote {case.out}")
+
+
+def _repairs(names: list[str]) -> tuple[str, ...]:
+    from outofsight.geometry.camera_files import PUBLISHED_REPAIRS
+
+    unknown = [name for name in names if name != "published" and name not in PUBLISHED_REPAIRS]
+    if unknown:
+        known = ", ".join(("published", *PUBLISHED_REPAIRS))
+        raise InputError(f"--repair: expected one of {known}, got {unknown[0]!r}")
+    return tuple(PUBLISHED_REPAIRS) if "published" in names else tuple(names)
+
+
+def _sampling(flags: dict[str, Any], pairs: list[str]) -> "SamplingSettings":
+    from outofsight.sampling.continuation import check_settings
+
+    others = parse_settings(pairs)
+    twice = sorted(flags.keys() & others.keys())
+    if twice:
+        raise InputError(f"--set {twice[0]}: this setting has an option of its own; see --help")
+    return check_settings(**flags, **others)
+
+
+def _request(case: Case, options: dict[str, Any]) -> dict[str, Any]:
+    """What determines a case's result: written beside it, and compared before making it again."""
+    return {
+        "video": str(case.video),
+        "camera": case.camera,
+        "context_camera": case.context_camera,
+        "prompt": case.prompt,
+        **options,
+    }
+
+
+def _sidecar(case: Case) -> Path:
+    return case.out.with_suffix(".json")
+
+
+def _is_done(case: Case, request: dict[str, Any], overwrite: bool, console: Console) -> bool:
+    """Tell whether a case's outputs are there and were made by the same request.
+
+    Raises:
+        OutputError: outputs of another request are in the way, and ``overwrite`` is not set.
+    """
+    if not case.out.exists() or overwrite:
+        return False
+    try:
+        record = json.loads(_sidecar(case).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        record = {}
+    if all(record.get(key) == value for key, value in request.items()):
+        console.print(f"{case.out} is there already, made with these settings")
+        return True
+    raise OutputError(
+        f"{case.out} exists and was made with other settings; give another --out, or --overwrite"
+    )
+
+
+def _check_all(cases: list[Case], shape: Shape, model: str) -> None:
+    """Find whatever is wrong with the model's folder or any case before anything long begins."""
+    import torch
+
+    from outofsight.cli.loading import quiet_libraries
+    from outofsight.sampling.plan import VideoSize, networks_on_meta, token_grid
+
+    quiet_libraries()
+    networks = networks_on_meta(model, torch.float32)
+    for case in cases:
+        height, width = read_case(case, shape).video.shape[1:3]
+        size = VideoSize(
+            height=height, width=width, context_frames=shape.frames[0], target_frames=shape.frames[1]
+        )
+        token_grid(networks["transformer"], networks["vae"], size)
+
+
+def _load(model: str, device: str, dtype: str | None, offload: str) -> "tuple[WorldModel, float]":
+    from outofsight.cli.loading import load_world
+
+    start = time.perf_counter()
+    world = load_world(model, device, dtype, offload)
+    return world, time.perf_counter() - start
+
+
+def _run(
+    world: "WorldModel",
+    case: Case,
+    inputs: CaseInputs,
+    sampling: "SamplingSettings",
+    tile_vae: bool,
+    save_retrieval: bool,
+    console: Console,
+) -> "Continuation":
+    from outofsight.codec.video_vae import LatentTiling
+
+    columns = (
+        TextColumn(f"{case.name} {{task.description}}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+    )
+    with Progress(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as progress:
+        tasks: dict[str, Any] = {}
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total)
+            progress.update(tasks[stage], completed=done)
+
+        return world.continue_video(
+            inputs.video,
+            inputs.context,
+            inputs.target,
+            case.prompt,
+            sampling,
+            tiling=LatentTiling() if tile_vae else None,
+            record_retrieval=save_retrieval,
+            on_progress=on_progress,
+        )
+
+
+def _write(case: Case, inputs: CaseInputs, result: "Continuation", with_context: bool) -> None:
+    import numpy as np
+
+    from outofsight.data.video import write_video
+
+    shown = np.concatenate((inputs.video, result.video)) if with_context else result.video
+    write_video(case.out, shown, FPS)
+    if result.retrieval is not None:
+        result.retrieval.save(case.out.with_suffix(".retrieval.safetensors"))
+
+
+def _measured(result: "Continuation", load_seconds: float, world: "WorldModel") -> dict[str, Any]:
+    import torch
+
+    on_gpu = world.work_device.type == "cuda"
+    stages = {"load": load_seconds, **result.seconds}
+    return {
+        "target_frames": len(result.video),
+        "fps": FPS,
+        "seconds": {stage: round(seconds, 3) for stage, seconds in stages.items()},
+        "peak_gpu_bytes": torch.cuda.max_memory_allocated(world.work_device) if on_gpu else None,
+        "device": torch.cuda.get_device_name(world.work_device) if on_gpu else "cpu",
+        **provenance(),
+    }

@@ -1,0 +1,82 @@
+"""``outofsight info``: what a model is and what a run of it will need, before anything runs."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from outofsight.cli.values import parse_frames, parse_size
+
+if TYPE_CHECKING:
+    from outofsight.sampling.plan import RunPlan
+
+
+def info(
+    model: Annotated[
+        str, typer.Argument(help="model folder or hub id; only its configuration files are read")
+    ],
+    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the video")] = "480x832",
+    frames: Annotated[str, typer.Option(help="CONTEXT+TARGET frames")] = "77+77",
+    steps: Annotated[int, typer.Option(min=1, help="denoising steps")] = 50,
+    guidance: Annotated[float, typer.Option(help="guidance scale; 1 halves the forwards")] = 5.0,
+    dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32")] = "bfloat16",
+    tile_vae: Annotated[bool, typer.Option(help="encode and decode in the published tiles")] = False,
+    attention_chunk: Annotated[
+        int | None, typer.Option(min=1, help="query frames that attention gathers at a time (default: all)")
+    ] = None,
+) -> None:
+    """Show a model's parts and sizes, and the memory and arithmetic of a run."""
+    from outofsight.cli.loading import parse_dtype, quiet_libraries
+    from outofsight.codec.video_vae import LatentTiling
+    from outofsight.sampling.plan import VideoSize, networks_on_meta, plan_run
+
+    quiet_libraries()
+    height, width = parse_size(size)
+    context, target = parse_frames(frames)
+    networks = networks_on_meta(model, parse_dtype(dtype))
+    networks["transformer"].attention_frames_per_chunk = attention_chunk
+    plan = plan_run(
+        networks,
+        VideoSize(height=height, width=width, context_frames=context, target_frames=target),
+        num_steps=steps,
+        guided=guidance != 1,
+        tiling=LatentTiling() if tile_vae else None,
+    )
+    console = Console(width=100)
+    console.print(f"{model}: {networks['transformer'].memory_settings}", soft_wrap=True)
+    console.print(_components(plan))
+    console.print(_run(plan, f"{height}×{width}, {context}+{target} frames, {steps} steps, {dtype}"))
+
+
+def _components(plan: "RunPlan") -> Table:
+    table = Table("part", "parameters", "weights", title="parts")
+    for name, count in plan.num_parameters.items():
+        table.add_row(name, f"{count / 1e6:,.1f} M", _gigabytes(plan.weight_bytes[name]))
+    table.add_row(
+        "all",
+        f"{sum(plan.num_parameters.values()) / 1e6:,.1f} M",
+        _gigabytes(sum(plan.weight_bytes.values())),
+    )
+    return table
+
+
+def _run(plan: "RunPlan", title: str) -> Table:
+    forward, grid = plan.forward, plan.grid
+    dense = forward.linear_flops + plan.dense_attention_flops
+    table = Table("what", "how much", title=title)
+    table.add_row("tokens", f"{grid.num_tokens:,} ({grid.frames} frames of {grid.height}×{grid.width})")
+    table.add_row("keys per query", f"{forward.keys_per_query:,} of {grid.num_tokens:,}")
+    table.add_row(
+        "one forward", f"{forward.flops / 1e12:,.3f} TFLOP ({dense / 1e12:,.3f} if attention were dense)"
+    )
+    table.add_row("denoising", f"{plan.denoise_flops / 1e12:,.1f} TFLOP in {plan.num_forwards} forwards")
+    for stage, peak in plan.peak_bytes.items():
+        table.add_row(
+            f"memory, {stage}", f"{_gigabytes(peak)} with this stage's weights, without kernels' workspaces"
+        )
+    return table
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 2**30:,.2f} GiB"

@@ -1,0 +1,139 @@
+"""A whole continuation with a tiny model: lengths, seeds, precision, refusals."""
+
+import numpy as np
+import pytest
+import torch
+from outofsight.geometry.path_expressions import make_path
+
+from models import tiny_world
+from outofsight.errors import CameraError, InputError, VideoError
+from outofsight.geometry.conditioning import camera_conditioning
+from outofsight.sampling.continuation import SamplingSettings, check_settings, target_noise, to_uint8
+from outofsight.sampling.world import WorldModel
+
+FAST = SamplingSettings(num_steps=2)
+CONTEXT, TARGET = 9, 13
+
+
+@pytest.fixture(scope="module")
+def world():
+    world = tiny_world()
+    world.set_progress_bar_config(disable=True)
+    return world
+
+
+@pytest.fixture(scope="module")
+def given():
+    video = np.random.default_rng(0).integers(0, 256, (CONTEXT, 32, 48, 3), dtype=np.uint8)
+    context = make_path("pan:left:20", CONTEXT)
+    return {
+        "video": video,
+        "context_cameras": context,
+        "target_cameras": make_path("pan:right:20", TARGET, start=context.world_from_camera[-1]),
+        "prompt": "A fox crosses a yard.",
+    }
+
+
+def test_result(world, given):
+    stages = []
+    result = world.continue_video(
+        **given, settings=FAST, record_retrieval=True, on_progress=lambda *args: stages.append(args)
+    )
+    assert result.video.shape == (TARGET, 32, 48, 3)
+    assert result.video.dtype == np.uint8
+    assert set(result.seconds) == {"text", "encode", "denoise", "decode"}
+    assert ("denoise", 2, 2) in stages
+    assert result.retrieval.slices.shape == (2, 2, 3 + 4, 2)  # steps, layers, latent frames, top_k
+    assert result.retrieval.num_context_latent_frames == 3
+
+
+def test_same_seed_same_video(world, given):
+    first, second = (world.continue_video(**given, settings=FAST) for _ in range(2))
+    other = world.continue_video(**given, settings=SamplingSettings(num_steps=2, seed=7))
+    assert np.array_equal(first.video, second.video)
+    assert not np.array_equal(first.video, other.video)
+
+
+def test_everything_it_is_given_matters(world, given):
+    base = world.continue_video(**given, settings=FAST).video
+    turned = make_path("pan:left:60", TARGET, start=given["context_cameras"].world_from_camera[-1])
+    for changed in (
+        {"prompt": "A red bus."},
+        {"target_cameras": turned},
+        {"video": given["video"][::-1].copy()},
+        {"settings": SamplingSettings(num_steps=2, guidance_scale=1.0)},
+        {"settings": SamplingSettings(num_steps=2, negative_prompt="blurry")},
+        {"settings": SamplingSettings(num_steps=2, shift=1.0)},
+    ):
+        assert not np.array_equal(
+            world.continue_video(**{"settings": FAST, **given, **changed}).video, base
+        ), changed
+
+
+def test_a_float_video_and_a_pixel_video_are_the_same(world, given):
+    floats = torch.from_numpy(given["video"]).permute(0, 3, 1, 2) / 127.5 - 1
+    base = world.continue_video(**given, settings=FAST).video
+    assert np.array_equal(world.continue_video(**{**given, "video": floats}, settings=FAST).video, base)
+
+
+def test_conditioning_may_be_given_ready_made(world, given):
+    ready = camera_conditioning(given["context_cameras"], given["target_cameras"])
+    base = world.continue_video(**given, settings=FAST).video
+    changed = {**given, "context_cameras": None, "target_cameras": ready}
+    assert np.array_equal(world.continue_video(**changed, settings=FAST).video, base)
+
+
+def test_bf16_runs(given, tmp_path):
+    tiny_world().save_pretrained(tmp_path)
+    world = WorldModel.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    assert world.transformer.dtype == torch.bfloat16
+    world.set_progress_bar_config(disable=True)
+    assert world.continue_video(**given, settings=FAST).video.shape == (TARGET, 32, 48, 3)
+
+
+def test_a_saved_model_continues_the_same(world, given, tmp_path):
+    world.save_pretrained(tmp_path)
+    loaded = WorldModel.from_pretrained(tmp_path)
+    loaded.set_progress_bar_config(disable=True)
+    assert np.array_equal(
+        loaded.continue_video(**given, settings=FAST).video,
+        world.continue_video(**given, settings=FAST).video,
+    )
+
+
+def test_noise_is_the_published_one_and_each_elements_own():
+    context = torch.zeros(2, 16, 5, 4, 6)
+    noise = target_noise(context, 3, seed=42)
+    for index in range(2):
+        alone = torch.randn(1, 16, 3, 4, 6, generator=torch.Generator("cpu").manual_seed(42 + index))
+        assert torch.equal(noise[index : index + 1], alone)
+
+
+def test_pixels_are_rounded_not_cut():
+    levels = torch.tensor([-1.0, 0.0, 0.999, 1.0]).reshape(4, 1, 1, 1).expand(4, 3, 1, 1)
+    assert to_uint8(levels)[:, 0, 0, 0].tolist() == [0, 128, 255, 255]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"video": np.zeros((9, 40, 48, 3), np.uint8)}, VideoError, "divisible by 16, got 40×48; try 32×48"),
+        ({"video": np.zeros((9, 32, 48), np.uint8)}, VideoError, "expected a uint8 video"),
+        ({"video": np.zeros((9, 32, 48, 3), np.float32)}, VideoError, "expected a uint8 video"),
+        ({"video": np.zeros((10, 32, 48, 3), np.uint8)}, InputError, "got 10"),
+        ({"context_cameras": None}, CameraError, "context's camera path"),
+        ({"context_cameras": make_path("still", 13)}, CameraError, "9 frames, its camera path 13"),
+        ({"target_cameras": make_path("still", 12)}, InputError, "got 12"),
+        ({"prompt": "   "}, InputError, "empty"),
+    ],
+)
+def test_refusals(world, given, changes, error, says):
+    with pytest.raises(error, match=says):
+        world.continue_video(**{**given, **changes}, settings=FAST)
+
+
+@pytest.mark.parametrize("bad", [{"num_steps": 0}, {"guidance_scale": -1}, {"seeds": 3}, {"shift": "much"}])
+def test_impossible_settings_are_refused_in_one_line(bad):
+    with pytest.raises(InputError, match="sampling settings") as caught:
+        check_settings(**bad)
+    assert "\n" not in str(caught.value)

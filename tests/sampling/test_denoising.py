@@ -1,0 +1,54 @@
+"""The sampler, against the authors' loop step by step."""
+
+import pytest
+import torch
+
+from golden import hydra, load_golden, relative_difference
+from models import tiny_inputs, tiny_transformer
+from outofsight.flow.schedule import sampling_sigmas, timesteps
+from outofsight.sampling.denoising import Conditions, denoise
+
+
+@pytest.mark.parametrize(("name", "scale"), [("cfg5", 5.0), ("cfg1", 1.0)])
+def test_every_step_is_the_published_one(name, scale):
+    case = load_golden("sampler_6steps")
+    model = hydra(case, load_golden("dit_A"))
+    sigmas = sampling_sigmas(6)
+    assert relative_difference(timesteps(sigmas[:-1]), case["timesteps"]) <= 1e-6
+    conditions = Conditions(
+        case["in.source_latents"],
+        case["in.context_pos"],
+        case["in.context_neg"],
+        case["in.cam_emb_con"],
+        case["in.cam_emb_tgt"],
+    )
+    after = []
+    final, _ = denoise(
+        model,
+        case["in.noise"],
+        conditions,
+        sigmas,
+        scale,
+        on_step=lambda done, total, x: after.append((done, total, x)),
+    )
+    assert [(done, total) for done, total, _ in after] == [(step, 6) for step in range(1, 7)]
+    for step, (_, _, latents) in enumerate(after):
+        assert relative_difference(latents, case[f"{name}.latents_after_step{step}"]) <= 1e-5
+    assert torch.equal(final, after[-1][2])
+
+
+def test_retrieval_is_recorded_for_every_step_and_layer():
+    inputs = tiny_inputs(context=5, target=3)
+    conditions = Conditions(
+        inputs["hidden_states"][:, :, :5],
+        inputs["encoder_hidden_states"],
+        torch.zeros_like(inputs["encoder_hidden_states"]),
+        inputs["context_cameras"],
+        inputs["target_cameras"],
+    )
+    model, noise = tiny_transformer(), inputs["hidden_states"][:, :, 5:]
+    recorded, retrieved = denoise(model, noise, conditions, sampling_sigmas(3), 2.0, record_retrieval=True)
+    assert retrieved.shape == (3, 1, 2, 8, 2)
+    silent, nothing = denoise(model, noise, conditions, sampling_sigmas(3), 2.0)
+    assert nothing is None
+    assert torch.equal(recorded, silent)
