@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from accelerate import cpu_offload
 from codec_vectors import official_weights, relative_difference, small_text_encoder, vectors
 from hypothesis import given
 from hypothesis import strategies as st
@@ -140,6 +141,14 @@ def test_bf16_encoder(encoder, tokenizer):
     expected = encode_prompts(encoder, tokenizer, PROMPTS, max_length=64)
     assert relative_difference(states, expected) < 0.05
     assert torch.equal(states.abs().sum(-1) == 0, expected.abs().sum(-1) == 0)
+
+
+def test_an_offloaded_encoder_works_as_before(encoder, tokenizer):
+    offloaded = cpu_offload(small_text_encoder(), torch.device("cpu"))
+    expected = encode_prompts(encoder, tokenizer, PROMPTS, max_length=64)
+    assert torch.equal(encode_prompts(offloaded, tokenizer, PROMPTS, max_length=64), expected)
+    named = encode_prompts(encoder, tokenizer, PROMPTS, max_length=64, device="cpu")
+    assert torch.equal(named, expected)
 
 
 def test_gradients_reach_the_encoder(tokenizer):

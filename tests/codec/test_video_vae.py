@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from accelerate import cpu_offload_with_hook
+from accelerate import cpu_offload, cpu_offload_with_hook
 from codec_vectors import (
     official_weights,
     random_video,
@@ -203,9 +203,12 @@ def test_gradients_reach_the_video_and_the_latents(vae):
 def test_an_offloaded_vae_works_as_before(vae):
     video = random_video(1, 5, 16, 16)
     expected = encode_video(vae, video)
-    offloaded, hook = cpu_offload_with_hook(small_vae(), torch.device("cpu"))
-    assert torch.equal(encode_video(offloaded, video), expected)
-    assert torch.equal(decode_latents(offloaded, expected), decode_latents(vae, expected))
+    whole, hook = cpu_offload_with_hook(small_vae(), torch.device("cpu"))
+    layer_by_layer = cpu_offload(small_vae(), torch.device("cpu"))
+    assert layer_by_layer.device.type == "meta"  # weights come only while a layer runs
+    for offloaded in (whole, layer_by_layer):
+        assert torch.equal(encode_video(offloaded, video), expected)
+        assert torch.equal(decode_latents(offloaded, expected), decode_latents(vae, expected))
     hook.remove()
 
 

@@ -61,9 +61,10 @@ def infer_vae_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
             f"of {base_dim}, got {lengths} blocks and widths {widths}"
         )
     multipliers = [width // base_dim for width in widths]
+    decoder_base_dim = axis_size(state, "decoder.conv1.weight", 0) // multipliers[-1]
     return {
         "base_dim": base_dim,
-        "decoder_base_dim": axis_size(state, "decoder.conv1.weight", 0) // multipliers[-1],
+        "decoder_base_dim": None if decoder_base_dim == base_dim else decoder_base_dim,
         "z_dim": axis_size(state, "conv2.weight", 0),
         "dim_mult": multipliers,
         "num_res_blocks": lengths[0],

@@ -1,6 +1,7 @@
 """Where a borrowed network does its work, also when an offloading hook keeps its weights elsewhere."""
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import torch
 
@@ -11,12 +12,18 @@ class Placed(Protocol):
     @property
     def device(self) -> torch.device: ...
 
+    def modules(self) -> Iterable[Any]: ...
+
 
 def work_device(network: Placed) -> torch.device:
     """Tell the device that ``network`` computes on.
 
-    That is where its weights lie, unless accelerate holds them on the CPU between calls; diffusers'
-    own group offloading already answers with the computing device.
+    That is where its weights lie, unless accelerate holds them elsewhere between calls: whole (the hook sits
+    on the network) or layer by layer (hooks sit on the layers). diffusers' own group offloading already answers
+    with the computing device.
     """
-    device = getattr(getattr(network, "_hf_hook", None), "execution_device", None)
-    return network.device if device is None else torch.device(device)
+    for module in network.modules():
+        device = getattr(getattr(module, "_hf_hook", None), "execution_device", None)
+        if device is not None:
+            return torch.device(device)
+    return network.device
