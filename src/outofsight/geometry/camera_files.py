@@ -89,8 +89,8 @@ def read_cameras(
     """Read a camera file of any form.
 
     ``num_context_frames``: where the target begins, for forms that do not say (strings, neutral); where the
-    file says it, it is checked; the relative form counts latent frames and has no use for it. ``repairs``: which of ``PUBLISHED_REPAIRS`` are permitted; they concern the string
-    form only.
+    file says it, it is checked; the relative form counts latent frames and has no use for it.
+    ``repairs``: which of ``PUBLISHED_REPAIRS`` are permitted; they concern the string form only.
 
     Raises:
         CameraError: anything is missing or malformed, naming the file, and the frame where one is to blame.
