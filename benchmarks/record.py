@@ -1,0 +1,88 @@
+"""How a benchmark times and keeps its figures: contenders in turn, medians, ratios within one run, JSON."""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def interleaved_seconds(
+    contenders: Mapping[str, Callable[[], Any]], *, rounds: int, warmup: int = 1
+) -> dict[str, list[float]]:
+    """Run the contenders A B C A B C ... and return each one's seconds by round; a GPU is waited for."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for round_index in range(-warmup, rounds):
+        for name, run in contenders.items():
+            synchronize()
+            start = time.perf_counter()
+            run()
+            synchronize()
+            if round_index >= 0:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(seconds: Mapping[str, list[float]], name: str, to: str) -> float:
+    """Return the median over rounds of name's seconds over to's in the same round."""
+    return median(a / b for a, b in zip(seconds[name], seconds[to], strict=True))
+
+
+def synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def hardware() -> dict[str, Any]:
+    return {
+        "cpu": _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def finish(name: str, question: str, config: dict[str, Any], figures: Any, out: Path | None) -> None:
+    """Print the last line of JSON, and keep it in ``out``."""
+    record = {
+        "benchmark": name,
+        "question": question,
+        "command": " ".join(["python", *sys.argv]),
+        "date": date.today().isoformat(),
+        "commit": _commit(),
+        "versions": {"python": platform.python_version(), **{lib: version(lib) for lib in ("torch", "numpy")}},
+        "hardware": hardware(),
+        "config": config,
+        "figures": figures,
+    }
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(record))
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, help="also write the record to this file (benchmarks/results/NAME.json)")
+
+
+def _commit() -> str | None:
+    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
