@@ -1,0 +1,242 @@
+"""How feet fall: phases, planted feet, swings, and two-bone inverse kinematics. All frames at once.
+
+A leg's cycle runs from one touchdown to the next. Phase grows with the *distance* travelled, so a foot that is planted
+stays where it is at any speed:
+
+    cycle   k ............... k + duty ................ k + 1
+            |---- stance -----|-------- swing ---------|
+    place   P_k (fixed)        eases from P_k to P_k+1
+
+P_k is where the hip passes at the middle of stance. Works in the body's plane of travel: x forward, z up, metres.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.errors import WorldError
+from outofsight.worlds.subjects.shapes import Floats
+
+REACH = 0.995
+"""Largest part of a leg's length that is used: a leg drawn quite straight snaps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leg:
+    """A leg of two bones and a foot, in the rest pose straight down; metres in the root frame.
+
+    ``ball_x_m``: where the ball of the foot is planted in mid-stance, from the hip. ``ankle_m``: the ankle (x, z)
+    from the ball when the foot is level. ``heel_x_m``: the heel from the ball (0: the animal walks on its toes).
+    ``walk_phase``, ``run_phase``: by how much of a cycle this leg is ahead.
+    """
+
+    name: str
+    hip_m: tuple[float, float, float]
+    upper_m: float
+    lower_m: float
+    ankle_m: tuple[float, float]
+    ball_x_m: float
+    walk_phase: float
+    run_phase: float
+    heel_x_m: float = 0.0
+    knee_forward: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gait:
+    """The numbers of a way of walking and running; ``bounces``: how often the body rises in one running cycle."""
+
+    walk_m_s: float
+    run_m_s: float
+    walk_stride_m: float
+    run_stride_m: float
+    walk_duty: float = 0.62
+    run_duty: float = 0.36
+    walk_lift_m: float = 0.06
+    run_lift_m: float = 0.16
+    flight_m: float = 0.05
+    walk_flight_m: float = 0.0  # for those who hop at any speed
+    crouch_m: float = 0.03
+    bounces: int = 2
+    toe_off_rad: float = 0.7
+    heel_strike_rad: float = 0.25
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Drive:
+    """What moves a body, one entry a frame: distance and speed (at the body's natural size), time, all [n]."""
+
+    distance_m: Floats
+    speed_m_s: Floats
+    time_s: Floats
+
+    def __post_init__(self) -> None:
+        shapes = {np.shape(self.distance_m), np.shape(self.speed_m_s), np.shape(self.time_s)}
+        if len(shapes) != 1 or len(next(iter(shapes))) != 1 or next(iter(shapes))[0] == 0:
+            raise WorldError(
+                f"distance, speed and time must be three arrays of one length ≥ 1, got shapes {shapes}"
+            )
+        if not all(np.isfinite(part).all() for part in (self.distance_m, self.speed_m_s, self.time_s)):
+            raise WorldError("distance, speed and time must be finite; one of them holds NaN or infinity")
+        if (np.diff(self.distance_m) < -1e-9).any() or (self.speed_m_s < 0).any():
+            raise WorldError(
+                "subjects move forward: distance must not decrease and speed must not be negative"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Steps:
+    """Where every leg is in every frame: [n, legs]; ``running``, ``moving`` [n] are weights in [0, 1]."""
+
+    cycle: Floats
+    ankle_x_m: Floats
+    ankle_z_m: Floats
+    pitch_rad: Floats
+    planted: NDArray[np.bool_]
+    running: Floats
+    moving: Floats
+
+
+def smoothstep(value: Floats) -> Floats:
+    """Rise from 0 to 1 with level ends."""
+    clipped = np.clip(value, 0.0, 1.0)
+    return clipped * clipped * (3.0 - 2.0 * clipped)
+
+
+def running_weight(gait: Gait, speed_m_s: Floats) -> Floats:
+    """0 at a walk, 1 at a run, smooth between."""
+    span = max(gait.run_m_s - gait.walk_m_s, 1e-6)
+    return smoothstep((speed_m_s - gait.walk_m_s - 0.15 * span) / (0.6 * span))
+
+
+def stride_length(gait: Gait, speed_m_s: Floats) -> Floats:
+    """Metres from one touchdown of a foot to its next; a slower walk has shorter steps, a faster run longer ones."""
+    walk = gait.walk_stride_m * (0.45 + 0.55 * speed_m_s / gait.walk_m_s)
+    share = (speed_m_s - gait.walk_m_s) / max(gait.run_m_s - gait.walk_m_s, 1e-6)
+    run = gait.walk_stride_m + (gait.run_stride_m - gait.walk_stride_m) * np.clip(share, 0.0, 1.0)
+    fast = np.maximum(speed_m_s / max(gait.run_m_s, gait.walk_m_s), 1.0) ** 0.5
+    return np.where(speed_m_s < gait.walk_m_s, walk, run * fast)
+
+
+def phase_of(gait: Gait, drive: Drive) -> Floats:
+    """Cycles gone through [n]: the distance travelled over the stride length of the moment."""
+    per_metre = 1.0 / stride_length(gait, drive.speed_m_s)
+    advance = np.diff(drive.distance_m) * 0.5 * (per_metre[1:] + per_metre[:-1])
+    return drive.distance_m[0] * per_metre[0] + np.concatenate([[0.0], np.cumsum(advance)])
+
+
+def take_steps(legs: Sequence[Leg], gait: Gait, drive: Drive) -> Steps:
+    """Plan every foot in every frame."""
+    phase = phase_of(gait, drive)
+    running = running_weight(gait, drive.speed_m_s)
+    moving = smoothstep(drive.speed_m_s / (0.3 * gait.walk_m_s))
+    columns = [_steps_of_leg(leg, gait, drive, phase, running, moving) for leg in legs]
+    cycle, x, z, pitch, planted = (np.stack(column, axis=1) for column in zip(*columns, strict=True))
+    return Steps(
+        cycle=cycle,
+        ankle_x_m=x,
+        ankle_z_m=z,
+        pitch_rad=pitch,
+        planted=planted > 0.5,
+        running=running,
+        moving=moving,
+    )
+
+
+def _steps_of_leg(
+    leg: Leg, gait: Gait, drive: Drive, phase: Floats, running: Floats, moving: Floats
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    shift = (leg.run_phase - leg.walk_phase + 0.5) % 1.0 - 0.5
+    cycle = np.maximum.accumulate(phase + leg.walk_phase + shift * running)
+    duty = gait.walk_duty + (gait.run_duty - gait.walk_duty) * running
+    places, duties, first = _footprints(gait, drive, cycle, duty)
+    whole = np.floor(cycle).astype(int)
+    now = whole - first
+    fraction, duty_now = cycle - whole, duties[now]
+    swing = np.clip((fraction - duty_now) / (1.0 - duty_now), 0.0, 1.0)
+    ground_x = places[now] + (places[now + 1] - places[now]) * smoothstep(swing) - drive.distance_m
+    lift = (gait.walk_lift_m + (gait.run_lift_m - gait.walk_lift_m) * running) * moving
+    pitch = moving * _foot_pitch(leg, gait, fraction / duty_now, swing)
+    x, z = _ankle(leg, pitch)
+    hip_x = leg.hip_m[0] + leg.ball_x_m
+    raised = lift * np.sin(np.pi * swing**0.8) ** 2
+    return cycle, hip_x + ground_x + x, raised + z, pitch, (fraction < duty_now).astype(float)
+
+
+def _footprints(gait: Gait, drive: Drive, cycle: Floats, duty: Floats) -> tuple[Floats, Floats, int]:
+    """Give P_k and duty_k for k from ``first``; beyond the clip's ends the path goes on at the last stride."""
+    strides = stride_length(gait, drive.speed_m_s)
+    cycles = np.concatenate([[cycle[0] - 4.0], cycle, [cycle[-1] + 4.0]])
+    ends = [drive.distance_m[0] - 4.0 * strides[0]], [drive.distance_m[-1] + 4.0 * strides[-1]]
+    metres = np.concatenate([ends[0], drive.distance_m, ends[1]])
+    first = int(np.floor(cycle[0])) - 1
+    numbers = np.arange(first, int(np.floor(cycle[-1])) + 3)
+    duties = np.interp(numbers, cycle, duty)
+    return np.interp(numbers + 0.5 * duties, cycles, metres), duties, first
+
+
+def _foot_pitch(leg: Leg, gait: Gait, stance: Floats, swing: Floats) -> Floats:
+    """Toes up (positive) at the heel's touchdown, flat, then rolling over the ball; a walker on toes lands level."""
+    strike = gait.heel_strike_rad if leg.heel_x_m < 0 else 0.0
+    in_stance = (
+        strike * (1.0 - smoothstep(stance / 0.2))
+        - gait.toe_off_rad * smoothstep((stance - 0.55) / 0.45) * 0.8
+    )
+    trailing = gait.toe_off_rad * (0.8 + 0.2 * np.sin(np.pi * np.clip(swing / 0.3, 0, 1)))
+    in_swing = strike * smoothstep((swing - 0.5) / 0.5) - trailing * (1.0 - smoothstep(swing / 0.65))
+    return np.where(stance < 1.0, in_stance, in_swing)
+
+
+def _ankle(leg: Leg, pitch: Floats) -> tuple[Floats, Floats]:
+    """The ankle from the level foot's ball when the foot turns about its ball (pitch < 0) or its heel (> 0)."""
+    pivot = np.where(pitch > 0, leg.heel_x_m, 0.0)
+    x, z = leg.ankle_m[0] - pivot, leg.ankle_m[1]
+    return pivot + x * np.cos(pitch) - z * np.sin(pitch), x * np.sin(pitch) + z * np.cos(pitch)
+
+
+def root_offset(legs: Sequence[Leg], gait: Gait, steps: Steps) -> Floats:
+    """Height of the root above its rest [n], metres: as high as the bounce wants and every leg can reach.
+
+    Reach gives a walk its rise over the straight leg by itself. A smooth minimum keeps it free of corners.
+    """
+    first_leg = steps.cycle[:, 0] - 0.5 * (gait.walk_duty + (gait.run_duty - gait.walk_duty) * steps.running)
+    wave = 0.5 - 0.5 * np.cos(2 * np.pi * gait.bounces * first_leg)
+    flight = gait.walk_flight_m * steps.moving * (1.0 - steps.running) + gait.flight_m * steps.running
+    bounds = [flight * wave - gait.crouch_m * steps.running]
+    for index, leg in enumerate(legs):
+        length = REACH * (leg.upper_m + leg.lower_m)
+        across = steps.ankle_x_m[:, index] - leg.hip_m[0]
+        upright = np.sqrt(np.maximum(length**2 - across**2, (0.5 * length) ** 2))
+        bounds.append(steps.ankle_z_m[:, index] + upright - leg.hip_m[2])
+    sharpness = 60.0 / legs[0].hip_m[2]
+    return -np.log(np.exp(-sharpness * np.stack(bounds)).sum(axis=0)) / sharpness
+
+
+def leg_angles(legs: Sequence[Leg], steps: Steps, offset_m: Floats) -> dict[str, Floats]:
+    """Hip, knee and ankle angles [n] (positive swings forward) of every leg that put its ankle and foot in place."""
+    angles: dict[str, Floats] = {}
+    for index, leg in enumerate(legs):
+        hip, knee = bend_to(
+            leg,
+            steps.ankle_x_m[:, index] - leg.hip_m[0],
+            steps.ankle_z_m[:, index] - leg.hip_m[2] - offset_m,
+        )
+        angles[f"hip_{leg.name}"] = hip
+        angles[f"knee_{leg.name}"] = knee
+        angles[f"ankle_{leg.name}"] = steps.pitch_rad[:, index] - hip - knee
+    return angles
+
+
+def bend_to(leg: Leg, x: Floats, z: Floats) -> tuple[Floats, Floats]:
+    """Two-bone inverse kinematics: hip and knee angles that bring the ankle to (x, z) from the hip.
+
+    Out of reach, the leg points at the target. Law of cosines in the plane of travel.
+    """
+    upper, lower = leg.upper_m, leg.lower_m
+    distance = np.clip(np.hypot(x, z), abs(upper - lower) + 1e-6, upper + lower - 1e-9)
+    at_hip = np.arccos(np.clip((upper**2 + distance**2 - lower**2) / (2 * upper * distance), -1, 1))
+    at_knee = np.arccos(np.clip((upper**2 + lower**2 - distance**2) / (2 * upper * lower), -1, 1))
+    sign = 1.0 if leg.knee_forward else -1.0
+    return np.arctan2(x, -z) + sign * at_hip, -sign * (np.pi - at_knee)

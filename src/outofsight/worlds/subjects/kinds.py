@@ -1,0 +1,99 @@
+"""What a kind of subject is: the record every consumer of the catalogue reads, and the recipe behind it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from outofsight.errors import WorldError
+from outofsight.worlds.subjects.figure import Figure
+from outofsight.worlds.subjects.gait import Drive, Leg
+from outofsight.worlds.subjects.shapes import Floats
+
+CATEGORIES = ("person", "animal", "vehicle", "robot")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubjectKind:
+    """A kind of subject at its natural size. ``actions``: what it is doing at rest, at walking and at running speed.
+
+    ``radius_m``: footprint on the ground, the circle about the root that holds the body. ``removable``: parts that
+    may come off while it is hidden. ``held_out``: kept for the test split.
+    """
+
+    name: str
+    category: str
+    noun: str
+    height_m: float
+    length_m: float
+    radius_m: float
+    walk_speed_m_s: float
+    run_speed_m_s: float
+    actions: tuple[str, str, str]
+    removable: tuple[str, ...] = ()
+    held_out: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One subject's appearance: its own random generator, and the parts left off."""
+
+    generator: np.random.Generator
+    without: frozenset[str] = frozenset()
+
+    def wears(self, part: str) -> bool:
+        return part not in self.without
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pose:
+    """Joint angles by joint name and the height of the root over its rest, all [n], radians and metres."""
+
+    angles_rad: Mapping[str, Floats]
+    offset_m: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a kind is made and how it moves; ``legs`` is empty for what rolls."""
+
+    kind: SubjectKind
+    figure: Callable[[Look], Figure]
+    pose: Callable[[Drive], Pose]
+    legs: tuple[Leg, ...] = ()
+
+
+def check_without(kind: SubjectKind, without: frozenset[str]) -> None:
+    """Raises: WorldError where a part is to come off that this kind does not have."""
+    if unknown := sorted(without - set(kind.removable)):
+        known = ", ".join(kind.removable) or "nothing"
+        raise WorldError(f"{kind.name}: cannot leave off {', '.join(unknown)}; removable here: {known}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Habit:
+    """A kind's manners and size: speeds in m/s, (height, length, radius) in metres, what may come off."""
+
+    noun: str
+    walk_m_s: float
+    run_m_s: float
+    size_m: tuple[float, float, float]
+    actions: tuple[str, str, str] = ("standing", "walking", "running")
+    removable: tuple[str, ...] = ()
+    held_out: bool = False
+
+    def kind(self, name: str, category: str) -> SubjectKind:
+        """The catalogue's record."""
+        return SubjectKind(
+            name=name,
+            category=category,
+            noun=self.noun,
+            height_m=self.size_m[0],
+            length_m=self.size_m[1],
+            radius_m=self.size_m[2],
+            walk_speed_m_s=self.walk_m_s,
+            run_speed_m_s=self.run_m_s,
+            actions=self.actions,
+            removable=self.removable,
+            held_out=self.held_out,
+        )

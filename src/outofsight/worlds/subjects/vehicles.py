@@ -1,0 +1,465 @@
+"""Vehicles: car, van, bus, tractor and forklift on four wheels, bicycle and scooter on two with a rider."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from outofsight.worlds.subjects.colours import BASICS, CLOTH, draw, shade, with_articles
+from outofsight.worlds.subjects.figure import ROLLING, Bone, Colour, Figure, Hinge
+from outofsight.worlds.subjects.gait import Drive, smoothstep
+from outofsight.worlds.subjects.kinds import Look, Pose
+from outofsight.worlds.subjects.people import PersonPlan, person_figure
+from outofsight.worlds.subjects.rider import feet_at, hands_at, rider_bones
+from outofsight.worlds.subjects.shapes import (
+    Floats,
+    Shape,
+    ball,
+    box,
+    hull,
+    limb,
+    loft,
+    merge,
+    painted,
+    pair,
+    pillar,
+    prism,
+    ring,
+    wheel,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WheelPlan:
+    """A wheel: its hub (x, y, z), radius and half width, metres."""
+
+    name: str
+    hub_m: tuple[float, float, float]
+    radius_m: float
+    half_width_m: float
+    hub_share: float = 0.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class RiderPlan:
+    """Who rides, where the hips are (x, z in the chassis frame), where hands and feet go (x, z from the hips)."""
+
+    person: PersonPlan
+    seat_m: tuple[float, float]
+    handle_m: tuple[float, float]
+    feet_m: tuple[float, float]
+    lean_rad: float = 0.1
+    out_rad: float = 0.12
+
+
+@dataclass(frozen=True, kw_only=True)
+class VehiclePlan:
+    """A chassis (built in the root frame), wheels, moving parts; ``soft`` is how much the springs give, radians."""
+
+    phrase: str
+    chassis: Callable[[], Shape]
+    wheels: tuple[WheelPlan, ...]
+    colours: Mapping[str, tuple[str, ...]]
+    fixed: Mapping[str, Colour] = field(default_factory=dict)
+    rider: RiderPlan | None = None
+    crank: tuple[float, float, float] | None = None  # hub x, z and pedal radius
+    mast: Callable[[], Shape] | None = None
+    soft: float = 0.006
+    gear: float = 2.6  # wheel turns for a turn of the pedals
+
+
+def four_wheels(
+    front: float, back: float, half_track: float, radius: float, half_width: float
+) -> tuple[WheelPlan, ...]:
+    """Four equal wheels."""
+    return tuple(
+        WheelPlan(name=f"{side}{end}", hub_m=(x, y, radius), radius_m=radius, half_width_m=half_width)
+        for end, x in (("f", front), ("b", back))
+        for side, y in (("l", half_track), ("r", -half_track))
+    )
+
+
+def vehicle_figure(plan: VehiclePlan, look: Look) -> Figure:
+    """One vehicle: draw its paint (and its rider), then build."""
+    generator = look.generator
+    names = {ink: draw(generator, choices) for ink, choices in plan.colours.items()}
+    palette: dict[str, Colour] = dict(BASICS) | {ink: CLOTH[name] for ink, name in names.items()}
+    palette.setdefault("stripe", shade(palette["paint"], 0.55))
+    palette |= dict(plan.fixed)
+    chassis = plan.chassis()
+    hinges = (Hinge(name="chassis_pitch"),)
+    bones = [Bone(name="chassis", origin_m=(0, 0, 0), hinges=hinges, shape=chassis)]
+    for part in plan.wheels:
+        shape = wheel(part.radius_m, part.half_width_m, hub=part.hub_share)
+        bones.append(
+            Bone(
+                name=f"wheel_{part.name}",
+                origin_m=part.hub_m,
+                hinges=(Hinge(name=f"wheel_{part.name}", axis=ROLLING),),
+                shape=shape,
+            )
+        )
+    if plan.crank is not None:
+        x, z, radius = plan.crank
+        bones.append(
+            Bone(
+                name="crank",
+                origin_m=(x, 0, z),
+                hinges=(Hinge(name="crank", axis=ROLLING),),
+                shape=_crank(radius),
+            )
+        )
+    if plan.mast is not None:
+        bones.append(
+            Bone(
+                name="mast",
+                parent="chassis",
+                origin_m=(0, 0, 0),
+                hinges=(Hinge(name="mast"),),
+                shape=plan.mast(),
+            )
+        )
+    if plan.rider is not None:
+        person = person_figure(plan.rider.person, look)
+        shapes = {bone.name: bone.shape for bone in person.bones if bone.shape is not None}
+        palette = dict(person.palette) | palette
+        names = dict(person.colour_names) | names
+        bones += rider_bones(plan.rider.person, shapes, plan.rider.seat_m, "chassis")
+    noun = with_articles(plan.phrase.format(**names))
+    return Figure(bones=tuple(bones), palette=palette, noun=noun, shininess=0.5, specular=0.25)
+
+
+def _crank(radius: float) -> Shape:
+    arms = []
+    for y, sign in ((0.09, 1.0), (-0.09, -1.0)):
+        arms.append(limb((0, y, 0), (0, y, sign * radius), 0.012, 0.012, "metal", sides=6))
+        arms.append(box((0, y * 1.5, sign * radius), (0.045, 0.04, 0.012), "dark"))
+    disc = hull([(-0.01, 0.1, 0.1, 0), (0.01, 0.1, 0.1, 0)], "metal", sides=12)
+    turned_disc = Shape(disc.vertices[:, [1, 0, 2]], disc.faces[:, ::-1], disc.inks)
+    return merge(
+        *arms, Shape(turned_disc.vertices + np.array([0, -0.07, 0]), turned_disc.faces, turned_disc.inks)
+    )
+
+
+def vehicle_pose(plan: VehiclePlan, drive: Drive) -> Pose:
+    """Wheels turn by distance over radius; the chassis pitches a little as it goes; riders pedal or sit."""
+    time, metres = drive.time_s, drive.distance_m
+    rolling = smoothstep(drive.speed_m_s / 1.5)
+    angles: dict[str, Floats] = {"chassis_pitch": plan.soft * rolling * np.sin(2.1 * metres + 0.3)}
+    for part in plan.wheels:
+        angles[f"wheel_{part.name}"] = metres / part.radius_m
+    if plan.mast is not None:
+        angles["mast"] = 0.05 * np.sin(0.5 * time)
+    if plan.rider is not None:
+        angles |= _rider_angles(plan, plan.rider, angles, drive)
+    return Pose(angles_rad=angles, offset_m=0.0 * time)
+
+
+def _rider_angles(
+    plan: VehiclePlan, rider: RiderPlan, so_far: Mapping[str, Floats], drive: Drive
+) -> dict[str, Floats]:
+    time = drive.time_s
+    angles = hands_at(rider.person, rider.lean_rad, rider.handle_m, rider.out_rad, time)
+    feet = {side: (rider.feet_m[0] + 0 * time, rider.feet_m[1] + 0 * time) for side in "lr"}
+    if plan.crank is not None:
+        x, z, radius = plan.crank
+        crank = so_far[f"wheel_{plan.wheels[-1].name}"] / plan.gear
+        for side, ahead in (("l", 0.0), ("r", np.pi)):
+            across, up = x + radius * np.sin(crank + ahead), z + radius * np.cos(crank + ahead)
+            feet[side] = (across - rider.seat_m[0] + 0.02, up - rider.seat_m[1] + 0.012)
+        angles["crank"] = crank
+    return angles | feet_at(rider.person, feet)
+
+
+def _arches(wheels: Sequence[tuple[float, float, float, float]]) -> Shape:
+    """Dark wheel housings (x, half track, radius, half width), a little larger than the wheels."""
+    arches = []
+    for x, y, radius, width in wheels:
+        round_ = 1.16 * radius * ring(16)
+        rows = [
+            np.column_stack([x + round_[:, 0], np.full(16, side), radius + round_[:, 1]])
+            for side in (y - width, y + 0.115)
+        ]
+        housing = loft(np.array(rows), "dark")
+        above = np.maximum(housing.vertices, [-np.inf, -np.inf, 0.5 * radius])
+        arches.append(Shape(above, housing.faces, housing.inks))
+    return merge(*(pair(arch) for arch in arches))
+
+
+def _lamps(x_front: float, x_back: float, y: float, z: float, size: float) -> Shape:
+    head = pair(ball((x_front, y, z), (0.06, size * 1.3, size), "lamp", sides=8, rows=4))
+    tail = pair(box((x_back, y, z + 0.05), (0.04, size, size * 0.8), "brake"))
+    return merge(head, tail)
+
+
+def car_chassis() -> Shape:
+    body = [
+        (-2.08, 0.70, 0.22, 0.60),
+        (-1.98, 0.82, 0.30, 0.60),
+        (-1.2, 0.88, 0.34, 0.60),
+        (0.4, 0.89, 0.33, 0.58),
+        (1.5, 0.86, 0.27, 0.55),
+        (2.0, 0.76, 0.20, 0.52),
+        (2.10, 0.62, 0.14, 0.50),
+    ]
+    lower = hull(body, "paint", sides=16, power=4.5)
+    sill = hull([(-2.0, 0.80, 0.10, 0.32), (2.02, 0.74, 0.10, 0.32)], "dark", sides=12, power=5)
+    rows = [
+        (-1.72, 0.66, 0.06, 0.90),
+        (-1.15, 0.72, 0.28, 1.10),
+        (-0.1, 0.73, 0.31, 1.12),
+        (0.35, 0.72, 0.27, 1.08),
+        (1.05, 0.66, 0.05, 0.84),
+    ]
+    cabin = painted(hull(rows, "glass", sides=16, power=3.6), "paint", lambda p: p[:, 2] > 1.30)
+    posts = [box((x, 0.70, 1.08), (0.045, 0.035, 0.26), "paint", taper=0.8) for x in (-0.38,)]
+    arches = _arches([(1.28, 0.78, 0.33, 0.12), (-1.30, 0.78, 0.33, 0.12)])
+    plate = box((2.10, 0, 0.42), (0.02, 0.24, 0.06), "white")
+    grille = box((2.07, 0, 0.56), (0.03, 0.34, 0.05), "dark")
+    mirror = ball((0.62, 0.93, 0.93), (0.07, 0.09, 0.06), "paint", sides=8, rows=3)
+    return merge(
+        lower,
+        sill,
+        cabin,
+        *(pair(post) for post in posts),
+        arches,
+        plate,
+        grille,
+        pair(mirror),
+        _lamps(2.02, -2.06, 0.58, 0.64, 0.11),
+    )
+
+
+def van_chassis() -> Shape:
+    body = [
+        (-2.40, 0.86, 0.86, 1.18),
+        (-2.34, 0.95, 0.95, 1.20),
+        (0.6, 0.96, 0.96, 1.21),
+        (1.15, 0.93, 0.90, 1.16),
+        (1.75, 0.88, 0.52, 0.82),
+        (2.22, 0.82, 0.36, 0.68),
+        (2.36, 0.70, 0.26, 0.60),
+    ]
+    lower = hull(body, "paint", sides=20, power=7)
+    windscreen = prism(
+        [(1.08, 2.02), (1.10, 1.36), (1.84, 1.30), (1.26, 2.0)], (0.76, 0.82, 0.80, 0.74), "glass"
+    )
+    side = pair(box((0.72, 0.945, 1.62), (0.42, 0.025, 0.26), "glass", taper=0.86))
+    band = pair(box((-0.9, 0.955, 1.20), (1.35, 0.02, 0.16), "stripe"))
+    back = box((-2.40, 0, 1.60), (0.03, 0.66, 0.26), "glass")
+    sill = hull([(-2.32, 0.90, 0.10, 0.30), (2.24, 0.82, 0.10, 0.32)], "dark", sides=12, power=5)
+    arches = _arches([(1.48, 0.86, 0.36, 0.13), (-1.45, 0.86, 0.36, 0.13)])
+    return merge(
+        lower,
+        windscreen,
+        side,
+        band,
+        back,
+        sill,
+        arches,
+        box((2.36, 0, 0.62), (0.03, 0.45, 0.07), "dark"),
+        _lamps(2.28, -2.38, 0.64, 0.78, 0.12),
+    )
+
+
+def bus_chassis() -> Shape:
+    body = [
+        (-4.0, 1.10, 1.18, 1.62),
+        (-3.92, 1.22, 1.30, 1.64),
+        (3.75, 1.22, 1.30, 1.64),
+        (3.98, 1.14, 1.16, 1.60),
+    ]
+    lower = painted(hull(body, "paint", sides=20, power=9), "white", lambda p: p[:, 2] > 2.72)
+    windows = [pair(box((x, 1.215, 2.02), (0.50, 0.025, 0.42), "glass")) for x in np.linspace(-3.2, 1.9, 5)]
+    doors = [box((x, -1.225, 1.50), (0.42, 0.025, 0.98), "glass") for x in (3.1, -0.2)]
+    stripe = pair(box((0, 1.225, 1.28), (3.85, 0.02, 0.12), "stripe"))
+    front = box((3.98, 0, 1.86), (0.04, 1.02, 0.66), "glass")
+    sign = box((4.0, 0, 2.70), (0.03, 0.72, 0.13), "lamp")
+    back = box((-4.0, 0, 2.05), (0.03, 0.9, 0.40), "glass")
+    sill = hull([(-3.9, 1.16, 0.12, 0.40), (3.86, 1.14, 0.12, 0.40)], "dark", sides=12, power=6)
+    arches = _arches([(2.45, 1.12, 0.48, 0.16), (-2.45, 1.12, 0.48, 0.16)])
+    driver = box((3.2, 1.215, 2.05), (0.35, 0.025, 0.42), "glass")
+    return merge(
+        lower,
+        *windows,
+        *doors,
+        stripe,
+        front,
+        sign,
+        back,
+        sill,
+        arches,
+        driver,
+        _lamps(3.96, -4.0, 0.86, 0.78, 0.15),
+    )
+
+
+def tractor_chassis() -> Shape:
+    bonnet = hull(
+        [
+            (0.1, 0.34, 0.36, 1.18),
+            (0.9, 0.34, 0.36, 1.16),
+            (1.46, 0.30, 0.30, 1.12),
+            (1.56, 0.24, 0.24, 1.10),
+        ],
+        "paint",
+        sides=16,
+        power=5,
+    )
+    belly = box((0.55, 0, 0.72), (0.95, 0.20, 0.18), "dark")
+    grille = box((1.56, 0, 1.10), (0.03, 0.18, 0.18), "dark")
+    deck = box((-0.5, 0, 0.95), (0.62, 0.50, 0.22), "paint")
+    fender = pillar(
+        [(1.50, 0.52, 0.20, -0.78, 0.70), (1.66, 0.44, 0.20, -0.78, 0.70), (1.72, 0.26, 0.18, -0.78, 0.70)],
+        "paint",
+        sides=12,
+        power=5,
+    )
+    posts = [
+        limb((x, 0.52, 1.2), (x * 0.92 - 0.02, 0.48, 2.42), 0.04, 0.04, "dark", sides=6)
+        for x in (0.05, -1.05)
+    ]
+    roof = hull(
+        [(-1.2, 0.58, 0.05, 2.46), (-0.5, 0.64, 0.09, 2.50), (0.2, 0.58, 0.05, 2.46)],
+        "paint",
+        sides=14,
+        power=5,
+    )
+    chimney = limb((0.95, 0.24, 1.4), (0.95, 0.24, 2.1), 0.05, 0.045, "metal", sides=8)
+    handle = limb((-0.02, 0, 1.35), (-0.16, 0, 1.72), 0.03, 0.03, "dark", sides=6)
+    ring = hull([(-0.19, 0.2, 0.2, 1.76), (-0.15, 0.2, 0.2, 1.74)], "dark", sides=12)
+    stool = box((-0.72, 0, 1.26), (0.22, 0.24, 0.10), "seat")
+    rest = box((-0.92, 0, 1.52), (0.05, 0.24, 0.24), "seat")
+    lamps = pair(ball((1.52, 0.22, 1.28), (0.06, 0.08, 0.08), "lamp", sides=8, rows=4))
+    return merge(
+        bonnet,
+        belly,
+        grille,
+        deck,
+        pair(fender),
+        *(pair(post) for post in posts),
+        roof,
+        chimney,
+        handle,
+        ring,
+        stool,
+        rest,
+        lamps,
+    )
+
+
+def forklift_chassis() -> Shape:
+    body = hull(
+        [
+            (-1.10, 0.42, 0.40, 0.72),
+            (-1.02, 0.52, 0.48, 0.72),
+            (-0.30, 0.54, 0.42, 0.64),
+            (0.62, 0.50, 0.26, 0.48),
+            (0.72, 0.44, 0.20, 0.44),
+        ],
+        "paint",
+        sides=16,
+        power=5,
+    )
+    weight = hull([(-1.16, 0.44, 0.30, 0.66), (-0.86, 0.54, 0.44, 0.68)], "dark", sides=14, power=5)
+    posts = [
+        limb((x, 0.46, z), (x * 0.8 - 0.02, 0.42, 2.08), 0.035, 0.035, "dark", sides=6)
+        for x, z in ((0.52, 0.7), (-0.82, 1.1))
+    ]
+    bars = [
+        limb((0.40, y, 2.10), (-0.68, y, 2.10), 0.03, 0.03, "dark", sides=6)
+        for y in (-0.42, -0.14, 0.14, 0.42)
+    ]
+    stool = merge(
+        box((-0.34, 0, 1.06), (0.24, 0.24, 0.08), "seat"), box((-0.58, 0, 1.34), (0.05, 0.24, 0.26), "seat")
+    )
+    column = limb((0.34, 0, 0.72), (0.16, 0, 1.26), 0.035, 0.035, "dark", sides=6)
+    ring = hull([(0.10, 0.16, 0.16, 1.30), (0.14, 0.16, 0.16, 1.28)], "dark", sides=12)
+    light = ball((-0.2, 0, 2.2), (0.08, 0.08, 0.09), "glow", sides=8, rows=4)
+    return merge(body, weight, *(pair(post) for post in posts), *bars, stool, column, ring, light)
+
+
+def forks() -> Shape:
+    rails = pair(box((0.80, 0.30, 1.08), (0.05, 0.05, 1.00), "metal"))
+    cross = [box((0.80, 0, z), (0.04, 0.34, 0.05), "metal") for z in (0.25, 1.1, 2.02)]
+    carriage = box((0.90, 0, 0.50), (0.04, 0.42, 0.16), "dark")
+    blades = pair(box((1.40, 0.22, 0.34), (0.52, 0.06, 0.025), "metal"))
+    pallet = box((1.42, 0, 0.42), (0.46, 0.44, 0.05), "wood")
+    crate = painted(
+        box((1.42, 0, 0.76), (0.38, 0.38, 0.28), "gear"), "strap", lambda p: np.abs(p[:, 1]) < 0.05
+    )
+    return merge(rails, *cross, carriage, blades, pallet, crate)
+
+
+def bicycle_chassis() -> Shape:
+    hub_b, hub_f, bottom, saddle, head = (
+        (-0.52, 0.34),
+        (0.56, 0.34),
+        (-0.05, 0.30),
+        (-0.20, 0.86),
+        (0.38, 0.84),
+    )
+    pairs = [(bottom, saddle), (bottom, head), ((-0.18, 0.78), head)]
+    tubes = [limb((a[0], 0, a[1]), (b[0], 0, b[1]), 0.024, 0.022, "paint", sides=8) for a, b in pairs]
+    stays = [
+        pair(limb((a[0], 0.045, a[1]), (hub_b[0], 0.055, hub_b[1]), 0.014, 0.014, "paint", sides=6))
+        for a in (bottom, (-0.17, 0.74))
+    ]
+    fork = pair(
+        limb((head[0], 0.045, head[1] - 0.1), (hub_f[0], 0.055, hub_f[1]), 0.018, 0.014, "paint", sides=6)
+    )
+    stem = limb((head[0], 0, head[1]), (0.34, 0, 0.98), 0.02, 0.02, "metal", sides=6)
+    bar = merge(
+        limb((0.36, -0.24, 1.0), (0.36, 0.24, 1.0), 0.016, 0.016, "metal", sides=6),
+        pair(limb((0.36, 0.24, 1.0), (0.26, 0.26, 1.0), 0.02, 0.02, "dark", sides=6)),
+    )
+    seat = hull(
+        [(-0.34, 0.085, 0.03, 0.90), (-0.22, 0.075, 0.03, 0.905), (-0.04, 0.025, 0.02, 0.90)], "seat", sides=8
+    )
+    basket = pillar(
+        [(0.78, 0.12, 0.15, 0.56), (0.98, 0.15, 0.18, 0.56)], ["wood", "wood", "dark"], sides=10, power=4
+    )
+    return merge(
+        *tubes, *stays, fork, stem, bar, seat, basket, box((-0.62, 0, 0.66), (0.03, 0.03, 0.03), "brake")
+    )
+
+
+def scooter_chassis() -> Shape:
+    tail = hull(
+        [
+            (-0.72, 0.10, 0.12, 0.60),
+            (-0.52, 0.19, 0.20, 0.55),
+            (-0.16, 0.18, 0.20, 0.53),
+            (0.0, 0.12, 0.12, 0.42),
+        ],
+        "paint",
+        sides=14,
+    )
+    board = box((0.16, 0, 0.28), (0.26, 0.17, 0.035), "stripe")
+    shield = prism(
+        [(0.38, 0.26), (0.46, 0.26), (0.42, 0.62), (0.32, 0.96), (0.28, 0.94)],
+        (0.17, 0.17, 0.22, 0.13, 0.13),
+        "paint",
+    )
+    seat = hull(
+        [(-0.66, 0.10, 0.05, 0.78), (-0.40, 0.16, 0.06, 0.78), (-0.06, 0.12, 0.05, 0.76)], "seat", sides=10
+    )
+    fork = limb((0.36, 0, 0.85), (0.58, 0, 0.24), 0.045, 0.035, "metal", sides=8)
+    bar = limb((0.28, -0.30, 1.02), (0.28, 0.30, 1.02), 0.022, 0.022, "dark", sides=6)
+    lamp = ball((0.36, 0, 1.0), (0.09, 0.09, 0.08), "lamp", sides=10, rows=4)
+    mirror = pair(ball((0.30, 0.30, 1.18), (0.02, 0.06, 0.05), "metal", sides=8, rows=3))
+    mudguard = hull(
+        [(0.40, 0.07, 0.05, 0.46), (0.58, 0.08, 0.05, 0.50), (0.76, 0.06, 0.05, 0.42)], "paint", sides=8
+    )
+    return merge(
+        tail,
+        board,
+        shield,
+        seat,
+        fork,
+        bar,
+        lamp,
+        mirror,
+        mudguard,
+        box((-0.73, 0, 0.60), (0.03, 0.08, 0.05), "brake"),
+    )
