@@ -41,6 +41,7 @@ __all__ = [
     "CameraFile",
     "CameraForm",
     "Repair",
+    "camera_form",
     "read_cameras",
     "write_cameras",
     "write_conditioning",
@@ -115,6 +116,16 @@ def read_cameras(
             f"{path}: expected {num_context_frames} context frames, the file has {len(file.context)}"
         )
     return file
+
+
+def camera_form(path: str | Path) -> CameraForm:
+    """Tell which form a camera file has, by its keys alone.
+
+    Raises:
+        CameraError: missing, not JSON, or of no known form.
+    """
+    path = Path(path)
+    return _form_of(read_json(path), path)
 
 
 def write_cameras(
