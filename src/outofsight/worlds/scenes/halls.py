@@ -1,0 +1,397 @@
+"""Large indoor places: warehouse, museum, shop."""
+
+from math import pi
+
+import numpy as np
+
+from outofsight.worlds.scenes import furniture, parked, pictures, plants, street_things
+from outofsight.worlds.scenes.draft import Draft
+from outofsight.worlds.scenes.ground import GroundMap
+from outofsight.worlds.scenes.kinds import SceneKind
+from outofsight.worlds.scenes.layout import Colour
+from outofsight.worlds.scenes.mesh import Mesh, blob, box, cylinder, join, lathe, panel, quad, sphere, tube
+from outofsight.worlds.scenes.rooms import (
+    RoomLook,
+    at_wall,
+    build_room,
+    hung_picture,
+    sun_through,
+    tube_lamps,
+    wall_yaw,
+    window_row,
+)
+
+
+def warehouse(kind: SceneKind, layout_seed: int, light: str) -> Draft:
+    """A high hall with pallet racks, gates, columns and trusses."""
+    draft = Draft(kind, layout_seed, light, (-12.6, -9.6, 12.6, 9.6), (-6.5, -3.2, 6.5, 3.2))
+    rng = draft.rng
+    draft.horizon, draft.below = "city", (0.5, 0.5, 0.48)
+    sun_side = draft.choose("north", "south")
+    look = RoomLook(
+        half_x_m=13, half_y_m=10, height_m=7.2, walls=("corrugated", draft.pick((0.78, 0.8, 0.8), (0.62, 0.68, 0.74), (0.82, 0.76, 0.62))),
+        ceiling=("corrugated", (0.7, 0.72, 0.74)), skirting=None,
+        openings={sun_side: window_row(13, 6, 3.2, 4.6, 6.3)}, frame=(0.4, 0.42, 0.44),
+    )  # fmt: skip
+    build_room(draft, look)
+    sun_through(draft, sun_side)
+    draft.lamps_m += [(0.0, 0.0, 6.3), (-8.0, 0.0, 5.6), (8.0, 0.0, 5.6), (0.0, 6.0, 5.6)]
+    tube_lamps(draft, [(x, y) for x in (-9, -3, 3, 9) for y in (-6, 0, 6)], 6.5, 2.4)
+    trusses = [tube([[x, -10, 6.75], [x, 10, 6.75]], 0.11, 4) for x in (-9, -3, 3, 9)]
+    trusses += [tube([[-13, y, 6.95], [13, y, 6.95]], 0.08, 4) for y in (-6, 0, 6)]
+    draft.paint("trusses", join(*trusses), (0.35, 0.38, 0.42))
+    rack_side = 1 if rng.random() < 0.5 else -1
+    for x in (-8.3, 0.2, 8.4):
+        furniture.pallet_rack(draft, x, rack_side * 8.7, 0 if rack_side > 0 else pi, 3, 3)
+    for k in range(2):
+        if rng.random() < 0.85:
+            x = (-8.6, 8.6)[k]
+            furniture.pallet_rack(draft, x, rack_side * 5.4, 0 if rack_side > 0 else pi, 2, 2)
+    gate_wall = "south" if rack_side > 0 else "north"
+    _gates(draft, look, gate_wall)
+    for side in ("east", "west"):
+        place = float(rng.uniform(-4, 4))
+        x, y = at_wall(look, side, place, 0.9)
+        if draft.is_open(x, y, 2.9):
+            furniture.pallet_rack(draft, x, y, wall_yaw(side), 2, 3)
+    lift = draft.find_spot((-10, -7, 10, 7), 2.1)
+    if lift:
+        parked.fork_lift(draft, lift[0], lift[1], rng.uniform(0, 6))
+    for _ in range(7):
+        spot = draft.find_spot((-12, -9, 12, 9), 0.95)
+        if spot:
+            furniture.pallet_stack(draft, spot[0], spot[1], rng.uniform(0, pi))
+    for _ in range(3):
+        spot = draft.find_spot((-12, -9, 12, 9), 0.8)
+        if spot:
+            street_things.crate(draft, spot[0], spot[1], rng.uniform(0.7, 1.0), rng.uniform(0, pi))
+    ground = GroundMap(draft, (-13, -10, 13, 10), 36)
+    ground.lay(
+        ground.mottled(
+            draft.pick((0.62, 0.62, 0.6), (0.52, 0.54, 0.55), (0.60, 0.57, 0.52)), 2.5, 0.07, 0.025
+        )
+    )
+    seams = ((ground.x % 5.0) < 0.04) | ((ground.y % 5.0) < 0.04)
+    ground.lay((0.35, 0.35, 0.35), 0.5 * seams * np.ones_like(ground.image[..., 0]))
+    yellow = draft.pick((0.93, 0.76, 0.12), (0.93, 0.93, 0.9))
+    for y in (-4.0, 4.0):
+        ground.worn(yellow, ground.rect(-12.5, y - 0.06, 12.5, y + 0.06))
+    for x in (-10.5, 10.5):
+        ground.worn(yellow, ground.rect(x - 0.06, -4, x + 0.06, 4))
+    walk = ground.rect(-1.0, -9.8, 1.0, -4) if rack_side > 0 else ground.rect(-1.0, 4, 1.0, 9.8)
+    ground.worn((0.25, 0.5, 0.35), walk)
+    for _ in range(5):
+        track = ground.line_distance(
+            [(rng.uniform(-12, 12), rng.uniform(-4, 4)), (rng.uniform(-12, 12), rng.uniform(-4, 4))]
+        )
+        ground.lay((0.2, 0.2, 0.2), 0.35 * ground.within(np.abs(track - 0.45) - 0.08, 0.1))
+    ground.ground_things(0.4)
+    ground.spread(None)
+    return draft
+
+
+def _gates(draft: Draft, look: RoomLook, wall: str) -> None:
+    """Roller gates with striped posts and numbers, and a small door."""
+    colour = draft.pick((0.75, 0.77, 0.78), (0.25, 0.4, 0.62), (0.8, 0.5, 0.2))
+    for k, along in enumerate((-8.0, 0.0, 8.0)):
+        x, y = at_wall(look, wall, along, 0.05)
+        leaf = panel(3.8, 4.0, picture=False)
+        turned = Mesh(leaf.corners, leaf.normals, leaf.texcoords[..., ::-1].copy())
+        draft.clad("gate", turned.at(x, y, wall_yaw(wall)), "corrugated", colour)
+        posts = [box(0.22, 0.2, 4.1).moved(a, 0) for a in (-2.05, 2.05)]
+        draft.paint("gate posts", join(*posts).at(x, y, wall_yaw(wall)), (0.95, 0.8, 0.1))
+        stripes = [
+            box(0.23, 0.21, 0.3).moved(a, 0, h) for a in (-2.05, 2.05) for h in (0.4, 1.2, 2.0, 2.8, 3.6)
+        ]
+        draft.paint("gate stripes", join(*stripes).at(x, y, wall_yaw(wall)), (0.1, 0.1, 0.1))
+        sign = [box(0.9, 0.05, 0.7).moved(0, 0, 4.35)]
+        draft.paint("gate sign", join(*sign).at(x, y, wall_yaw(wall)), (0.15, 0.3, 0.6))
+        marks = [box(0.08, 0.06, 0.45).moved(0.18 * (j - k / 2), -0.01, 4.47) for j in range(k + 1)]
+        draft.paint("gate number", join(*marks).at(x, y, wall_yaw(wall)), (0.95, 0.95, 0.95))
+    x, y = at_wall(look, wall, 4.0, 0.05)
+    draft.paint("door", panel(1.1, 2.1).at(x, y, wall_yaw(wall)), (0.15, 0.5, 0.3))
+
+
+def museum(kind: SceneKind, layout_seed: int, light: str) -> Draft:
+    """A hall with paintings, sculptures, a skeleton or an aircraft, columns, benches."""
+    draft = Draft(kind, layout_seed, light, (-10.6, -8.1, 10.6, 8.1), (-5.5, -3.0, 5.5, 3.0))
+    rng = draft.rng
+    draft.horizon, draft.below = "city", (0.5, 0.5, 0.5)
+    wall: Colour = draft.pick(
+        (0.60, 0.20, 0.18), (0.22, 0.38, 0.40), (0.88, 0.86, 0.82), (0.70, 0.62, 0.48), (0.30, 0.33, 0.48)
+    )
+    sun_side = draft.choose("east", "west")
+    look = RoomLook(
+        half_x_m=11, half_y_m=8.5, height_m=5.4, walls=("plaster", wall), skirting=(0.32, 0.22, 0.15),
+        openings={sun_side: window_row(8.5, 3, 2.0, 2.4, 4.9)}, frame=(0.9, 0.88, 0.84),
+    )  # fmt: skip
+    build_room(draft, look)
+    sun_through(draft, sun_side)
+    draft.lamps_m += [(0.0, 0.0, 4.7), (-6.0, 4.0, 4.2), (6.0, -4.0, 4.2), (6.0, 4.0, 4.2)]
+    cornice = [box(22, 0.3, 0.35).moved(0, s * 8.4, 5.0) for s in (-1, 1)] + [
+        box(0.3, 17, 0.35).moved(s * 10.9, 0, 5.0) for s in (-1, 1)
+    ]
+    draft.paint("cornice", join(*cornice), (0.93, 0.91, 0.86))
+    rows = [
+        quad([[x + 1.2, -6.5, 5.37], [x - 1.2, -6.5, 5.37], [x - 1.2, 6.5, 5.37], [x + 1.2, 6.5, 5.37]])
+        for x in (-6, 0, 6)
+    ]
+    draft.paint(
+        "skylights",
+        join(*rows),
+        (0.92, 0.96, 1.0)
+        if draft.light == "daylight"
+        else (0.35, 0.38, 0.48)
+        if draft.light == "evening lamps"
+        else (1, 1, 0.96),
+        finish="glow",
+    )
+    gold = draft.pick((0.75, 0.57, 0.22), (0.28, 0.19, 0.12), (0.12, 0.12, 0.12))
+    for side in ("north", "south", "east", "west"):
+        if side != sun_side:
+            _hang_row(draft, look, side, gold)
+    for x in (-7.2, 7.2):
+        for y in (-5.4, 5.4):
+            column = lathe(
+                [(0.45, 0), (0.45, 0.3), (0.33, 0.4), (0.28, 4.6), (0.42, 4.8), (0.45, 5.1), (0, 5.1)], 14
+            )
+            draft.clad("column", column.moved(x, y), "marble", (0.93, 0.91, 0.87))
+            draft.block_disc("column", x, y, 0.48, 5.1)
+    centre = draft.find_spot((-5.5, 4.0, 5.5, 5.6) if rng.random() < 0.5 else (-5.5, -5.6, 5.5, -4.0), 1.5)
+    if centre:
+        (_skeleton if rng.random() < 0.5 else _rocket)(draft, centre[0], centre[1])
+    for k in range(7):
+        spot = draft.find_spot((-10, -7.5, 10, 7.5), 0.8)
+        if spot:
+            furniture.pedestal(
+                draft, spot[0], spot[1], ("bust", "vase", "rings", "stone")[(k + int(rng.integers(4))) % 4]
+            )
+    for _ in range(3):
+        spot = draft.find_spot((-9, -7, 9, 7), 1.0)
+        if spot:
+            draft.paint(
+                "bench",
+                join(
+                    box(1.7, 0.5, 0.1).moved(0, 0, 0.36),
+                    box(0.1, 0.45, 0.36).moved(-0.7, 0),
+                    box(0.1, 0.45, 0.36).moved(0.7, 0),
+                ).moved(*spot[:2]),
+                (0.3, 0.2, 0.15),
+            )
+            draft.block_box("bench", spot[0], spot[1], (1.8, 0.6), 0, 0.5)
+    _draw_museum_floor(draft)
+    return draft
+
+
+def _draw_museum_floor(draft: Draft) -> None:
+    ground = GroundMap(draft, (-11, -8.5, 11, 8.5), 40)
+    if draft.rng.random() < 0.5:
+        pale = draft.pick((0.86, 0.83, 0.77), (0.8, 0.74, 0.66))
+        ground.lay(
+            ground.checks(pale, draft.pick((0.35, 0.32, 0.3), (0.55, 0.4, 0.34), (0.5, 0.52, 0.5)), 1.0)
+        )
+    else:
+        ground.lay(ground.boards(draft.pick((0.62, 0.42, 0.25), (0.75, 0.57, 0.38)), 0.16, 1.6))
+    band = ground.rect(-10.2, -7.7, 10.2, 7.7) - ground.rect(-9.8, -7.3, 9.8, 7.3)
+    ground.lay((0.25, 0.18, 0.14), 0.8 * band)
+    ground.ground_things(0.35)
+    ground.spread(None)
+
+
+def _hang_row(draft: Draft, look: RoomLook, side: str, gold: Colour) -> None:
+    """Paintings along a wall, a rope before some of them."""
+    rng = draft.rng
+    half, _ = look.wall_size(side)
+    along = -half + float(rng.uniform(1.2, 2.0))
+    while along < half - 1.2:
+        width, height = float(rng.uniform(1.0, 2.4)), float(rng.uniform(1.1, 2.0))
+        if along + width > half - 0.8:
+            break
+        image = draft.show(f"painting {len(draft.images)}", pictures.painting(rng))
+        hung_picture(
+            draft, side, look, along + width / 2, (width, height), 1.0 + (2.0 - height) / 2, image, gold
+        )
+        along += width + float(rng.uniform(0.7, 1.5))
+
+
+def _skeleton(draft: Draft, x: float, y: float) -> None:
+    """A dinosaur's bones on a low stage."""
+    yaw = 0.0 if draft.rng.random() < 0.5 else pi
+    draft.paint("stage", box(5.0, 1.9, 0.25).at(x, y, yaw), (0.3, 0.28, 0.27))
+    spine = np.array(
+        [
+            [-2.3, 0, 1.0],
+            [-1.4, 0, 1.25],
+            [-0.6, 0, 1.6],
+            [0.3, 0, 1.7],
+            [0.9, 0, 2.0],
+            [1.3, 0, 2.5],
+            [1.7, 0, 2.75],
+        ]
+    )
+    bones = [
+        tube(spine, 0.07, 6),
+        blob(np.random.default_rng(2), (0.36, 0.15, 0.17), 0.08, 1).moved(1.95, 0, 2.75),
+        tube([[1.75, 0, 2.62], [2.25, 0, 2.5]], 0.05, 5),
+    ]
+    for k in np.linspace(-0.5, 0.7, 7):
+        loop = np.linspace(-0.2, pi + 0.2, 7)
+        bones.append(
+            tube(np.stack([0 * loop + k, 0.36 * np.cos(loop), 1.6 - 0.45 * np.sin(loop)], -1), 0.03, 4)
+        )
+    for a, lean in ((-0.5, 0.25), (0.7, -0.15)):
+        bones += [
+            tube([[a, b, 1.5], [a + lean, 1.2 * b, 0.85], [a - 0.1, 1.2 * b, 0.3]], 0.06, 5)
+            for b in (-0.25, 0.25)
+        ]
+        bones += [box(0.35, 0.16, 0.08).moved(a, 1.2 * b, 0.25) for b in (-0.25, 0.25)]
+    draft.paint("skeleton", join(*bones).at(x, y, yaw), (0.87, 0.81, 0.68), 0.08)
+    draft.block_box("skeleton", x, y, (5.1, 2.0), yaw, 3)
+
+
+def _rocket(draft: Draft, x: float, y: float) -> None:
+    """A space capsule and a rocket model on a round stage."""
+    draft.paint("stage", cylinder(1.4, 0.25, 20).moved(x, y), (0.3, 0.3, 0.33))
+    body = lathe([(0, 0.5), (0.3, 0.5), (0.42, 0.9), (0.42, 3.0), (0.3, 3.6), (0.1, 4.0), (0, 4.1)], 14)
+    tones = np.where(
+        ((body.corners[:, :, 2].mean(axis=1) * 1.3) % 1 < 0.2)[:, None],
+        np.array([[0.8, 0.2, 0.15]]),
+        np.array([[0.92, 0.92, 0.9]]),
+    )
+    draft.paint_faces("rocket", body.moved(x, y, 0.2), tones, "satin")
+    fins = [box(0.5, 0.05, 0.8).moved(0.55, 0, 0.35).turned(k * pi / 2) for k in range(4)]
+    draft.paint(
+        "fins",
+        join(*fins, cylinder(0.25, 0.35, 10, 0.18).moved(0, 0, 0.4)).moved(x, y, 0.1),
+        (0.2, 0.22, 0.3),
+    )
+    draft.block_disc("rocket", x, y, 1.45, 4.3)
+
+
+def shop(kind: SceneKind, layout_seed: int, light: str) -> Draft:
+    """A supermarket: shelf rows, fridges, fruit, checkouts, signs from the ceiling."""
+    draft = Draft(kind, layout_seed, light, (-11.6, -8.6, 11.6, 8.6), (-6.0, -2.8, 6.0, 2.8))
+    rng = draft.rng
+    draft.horizon, draft.below = "city", (0.4, 0.4, 0.4)
+    front = draft.choose("east", "west")
+    brand = draft.pick((0.8, 0.2, 0.15), (0.15, 0.45, 0.7), (0.2, 0.55, 0.3), (0.9, 0.6, 0.15))
+    look = RoomLook(
+        half_x_m=12, half_y_m=9, height_m=3.9, walls=("plaster", draft.pick((0.93, 0.92, 0.88), (0.85, 0.88, 0.9), (0.92, 0.87, 0.76))),
+        ceiling=("ceiling tiles", (0.95, 0.95, 0.94)), skirting=None,
+        openings={front: window_row(9, 5, 3.0, 0.5, 3.0)}, frame=(0.35, 0.37, 0.4),
+    )  # fmt: skip
+    build_room(draft, look)
+    sun_through(draft, front)
+    draft.lamps_m += [(0.0, 0.0, 3.5), (-7.0, 0.0, 3.2), (7.0, 0.0, 3.2), (0.0, 5.0, 3.2)]
+    tube_lamps(draft, [(x, y) for x in (-9, -4.5, 0, 4.5, 9) for y in (-6, -2, 2, 6)], 3.86, 2.6)
+    bands = [box(24, 0.06, 0.5).moved(0, s * 8.96, 2.9) for s in (-1, 1)] + [
+        box(0.06, 18, 0.5).moved((-1 if front == "east" else 1) * 11.96, 0, 2.9)
+    ]
+    draft.paint("brand band", join(*bands), brand)
+    images = [draft.show(f"goods {k}", pictures.goods_rows(rng)) for k in range(4)]
+    inner = -1 if front == "east" else 1
+    for side in ("north", "south"):
+        for along in (-7.5, -2.5, 2.5, 7.5):
+            x, y = at_wall(look, side, along, 0.35)
+            if rng.random() < 0.6:
+                furniture.book_shelf(draft, x, y, wall_yaw(side), 4.6, 2.2, images[int(rng.integers(4))])
+            else:
+                _fridge(draft, x, y, wall_yaw(side), images[int(rng.integers(4))])
+    x, y = at_wall(look, "west" if front == "east" else "east", 0, 0.35)
+    furniture.book_shelf(
+        draft, x, y, wall_yaw("west" if front == "east" else "east"), 9.0, 2.2, images[int(rng.integers(4))]
+    )
+    rows = [y for y in (-5.6, -3.6, 3.6, 5.6) if rng.random() < 0.8]
+    for y in rows:
+        length = float(rng.uniform(5, 9))
+        if abs(y) < 4 and any(abs(y - other) < 2.4 and y != other and y * other > 0 for other in rows):
+            continue
+        furniture.goods_shelf(draft, inner * rng.uniform(0, 2), y, 0, length, images, rng.uniform(1.6, 2.0))
+    for k in range(3):
+        _checkout(draft, -inner * 9.0, -5.2 + 5.2 * k, brand)
+    for _ in range(4):
+        spot = draft.find_spot((-10, -7.5, 10, 7.5), 1.1)
+        if spot:
+            (_fruit_stand if rng.random() < 0.7 else _promotion)(draft, spot[0], spot[1], rng.uniform(0, pi))
+    for _ in range(2):
+        spot = draft.find_spot((-10, -7.5, 10, 7.5), 0.7)
+        if spot:
+            plants.potted_plant(draft, spot[0], spot[1], 1.3)
+    for x in (-6.5, 0, 6.5):
+        name = draft.show(f"poster {len(draft.images)}", pictures.poster(rng))
+        plate = join(panel(1.5, 0.8).moved(0, -0.02), panel(1.5, 0.8).moved(0, -0.02).turned(pi)).turned(
+            rng.choice([0.0, pi / 2])
+        )
+        draft.hang("hanging sign", plate.moved(x, rng.uniform(-2, 2), 2.75), name)
+    ground = GroundMap(draft, (-12, -9, 12, 9), 36)
+    light_tile = draft.pick((0.88, 0.87, 0.84), (0.82, 0.84, 0.86))
+    ground.lay(
+        ground.checks(light_tile, draft.pick((0.80, 0.79, 0.76), (0.6, 0.64, 0.68), (0.85, 0.74, 0.6)), 0.6)
+    )
+    ground.lay(brand, 0.75 * (ground.rect(-11, -3.0, 11, -2.75) + ground.rect(-11, 2.75, 11, 3.0)))
+    ground.ground_things(0.35)
+    ground.spread(None)
+    return draft
+
+
+def _fridge(draft: Draft, x: float, y: float, yaw: float, image: str) -> None:
+    draft.paint(
+        "fridge",
+        join(box(4.6, 0.7, 2.2), box(4.6, 0.8, 0.35)).at(x, y, yaw),
+        (0.9, 0.91, 0.92),
+        finish="satin",
+    )
+    draft.hang(
+        "fridge goods", panel(4.4, 1.7).moved(0, -0.36, 0.4).at(x, y, yaw), image, "glow", (0.85, 0.95, 1.0)
+    )
+    bars = [box(0.06, 0.04, 1.75).moved(k, -0.38, 0.38) for k in (-2.2, -1.1, 0, 1.1, 2.2)]
+    draft.paint(
+        "fridge doors", join(*bars, box(4.6, 0.05, 0.2).moved(0, -0.36, 2.0)).at(x, y, yaw), (0.2, 0.3, 0.4)
+    )
+    draft.block_box("fridge", x, y, (4.7, 0.95), yaw, 2.2)
+
+
+def _checkout(draft: Draft, x: float, y: float, brand: Colour) -> None:
+    draft.paint(
+        "checkout",
+        join(box(0.75, 2.4, 0.85), box(0.9, 0.7, 1.05).moved(0, 0.9)).moved(x, y),
+        (0.78, 0.79, 0.8),
+    )
+    draft.paint("belt", box(0.5, 1.6, 0.02).moved(x, y - 0.3, 0.85), (0.12, 0.12, 0.13))
+    draft.paint(
+        "till",
+        join(box(0.35, 0.3, 0.35).moved(0, 0.9, 1.05), box(0.08, 0.08, 2.3).moved(0.3, 1.1)).moved(x, y),
+        (0.2, 0.2, 0.22),
+    )
+    draft.paint("checkout lamp", box(0.3, 0.3, 0.3).moved(x + 0.3, y + 1.1, 2.3), brand, finish="glow")
+    draft.block_box("checkout", x, y + 0.1, (0.95, 2.7), 0, 2.6)
+
+
+def _fruit_stand(draft: Draft, x: float, y: float, yaw: float) -> None:
+    rng = draft.rng
+    draft.clad("fruit stand", box(1.8, 1.0, 0.7).at(x, y, yaw), "planks", (0.62, 0.45, 0.28))
+    for k, colour in enumerate(
+        rng.permutation(
+            [[0.85, 0.15, 0.12], [0.95, 0.6, 0.1], [0.55, 0.7, 0.2], [0.95, 0.85, 0.25], [0.45, 0.2, 0.4]]
+        )[:3]
+    ):
+        heap = [
+            sphere(0.08, 0).moved(0.6 * (k - 1) + a, b, 0.68 + 0.07 * (a * b == 0))
+            for a in (-0.2, 0, 0.2)
+            for b in (-0.35, -0.12, 0.12, 0.35)
+        ]
+        draft.paint("fruit", join(*heap).at(x, y, yaw), tuple(float(c) for c in colour), 0.12, "satin")
+    draft.block_box("fruit stand", x, y, (1.9, 1.1), yaw, 0.9)
+
+
+def _promotion(draft: Draft, x: float, y: float, yaw: float) -> None:
+    """A pyramid of cartons or tins."""
+    colour = draft.pick((0.85, 0.2, 0.2), (0.2, 0.4, 0.75), (0.95, 0.75, 0.2))
+    tins = [
+        cylinder(0.11, 0.26, 9).moved(0.24 * (a - (3 - row) / 2), 0.24 * (b - (3 - row) / 2), 0.26 * row)
+        for row in range(4)
+        for a in range(4 - row)
+        for b in range(4 - row)
+    ]
+    draft.paint("tins", join(*tins).at(x, y, yaw), colour, 0.1, "satin")
+    draft.block_box("promotion", x, y, (1.1, 1.1), yaw, 1.1)

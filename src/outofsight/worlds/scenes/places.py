@@ -1,0 +1,50 @@
+"""From a place's name to its layout."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from outofsight.errors import WorldError
+from outofsight.worlds.scenes import city, edges, green, halls, homes, table, village
+from outofsight.worlds.scenes.draft import Draft
+from outofsight.worlds.scenes.kinds import SceneKind, scene_catalogue
+from outofsight.worlds.scenes.layout import SceneLayout
+
+Drawer = Callable[[SceneKind, int, str], Draft]
+
+_DRAWERS: Mapping[str, Drawer] = MappingProxyType(
+    {
+        "street": city.street,
+        "plaza": city.plaza,
+        "car park": city.car_park,
+        "harbour": edges.harbour,
+        "rooftop": edges.rooftop,
+        "snow village": village.snow_village,
+        "warehouse": halls.warehouse,
+        "museum": halls.museum,
+        "shop": halls.shop,
+        "office": homes.office,
+        "living room": homes.living_room,
+        "table-top": table.table_top,
+        "farmyard": village.farmyard,
+        "park": green.park,
+        "playground": green.playground,
+        "forest": green.forest,
+        "desert": green.desert,
+    }
+)
+
+
+def lay_out(scene: str, layout_seed: int, light: str) -> SceneLayout:
+    """Lay out a place. The same seed gives the same place in every light mood.
+
+    Raises ``WorldError`` for an unknown scene, a negative seed, or a light mood the place does not offer.
+    """
+    catalogue = scene_catalogue()
+    if scene not in catalogue:
+        raise WorldError(f"scene: expected one of {', '.join(catalogue)}; got {scene!r}")
+    kind = catalogue[scene]
+    if light not in kind.lights:
+        raise WorldError(f"scene {scene!r}: expected a light of {', '.join(kind.lights)}; got {light!r}")
+    if layout_seed < 0:
+        raise WorldError(f"scene {scene!r}: expected a layout seed of 0 or more, got {layout_seed}")
+    return _DRAWERS[scene](kind, layout_seed, light).finish()
