@@ -1,0 +1,288 @@
+"""``outofsight world``: look at worlds, build clips of them, and look through what was built."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from outofsight.cli.values import parse_frames, parse_settings, parse_size, require_writable
+from outofsight.errors import InputError, WorldError
+
+if TYPE_CHECKING:
+    from outofsight.worlds.plan import PlanConfig
+    from outofsight.worlds.render import RenderSettings
+    from outofsight.worlds.spec import WorldSpec
+
+SET_HELP = (
+    "KEY=VALUE for plan.* and render.*, such as plan.max_subjects=8 or render.depth=true; may be repeated"
+)
+
+Sets = Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)]
+Size = Annotated[str, typer.Option(help="HEIGHTxWIDTH of the pictures")]
+Frames = Annotated[str, typer.Option(help="CONTEXT+TARGET frames")]
+
+
+def build() -> typer.Typer:
+    """Gather the verbs of ``outofsight world``."""
+    app = typer.Typer(help="Worlds whose subjects leave, move on unseen, and return.", no_args_is_help=True)
+    app.command("list")(list_parts)
+    app.command("preview")(preview)
+    app.command("build")(build_clips)
+    app.command("check")(check)
+    app.command("stats")(stats)
+    app.command("pack")(pack)
+    return app
+
+
+def list_parts() -> None:
+    """List the scenes, subjects, subject paths and camera trajectories."""
+    _choose_gl()
+    from outofsight.worlds.cameras import camera_starts, camera_trajectories
+    from outofsight.worlds.paths import subject_paths
+    from outofsight.worlds.scenes import scene_catalogue
+    from outofsight.worlds.subjects import subject_catalogue
+
+    console = Console(width=120)
+    scenes, subjects = scene_catalogue().values(), subject_catalogue().values()
+    _show(
+        console, f"{len(scenes)} scenes (* held out for the test part)", ("name", "what", "lights"),
+        ((_starred(s.name, s.held_out), s.noun, ", ".join(s.lights)) for s in scenes),
+    )  # fmt: skip
+    _show(
+        console, f"{len(subjects)} subjects (* held out for the test part)",
+        ("name", "category", "height, m", "walks, runs, m/s", "can take off"),
+        (
+            (_starred(s.name, s.held_out), s.category, f"{s.height_m:.2f}",
+             f"{s.walk_speed_m_s:.1f}, {s.run_speed_m_s:.1f}", ", ".join(s.removable))
+            for s in subjects
+        ),
+    )  # fmt: skip
+    paths, cameras = subject_paths().values(), camera_trajectories().values()
+    _show(console, f"{len(paths)} subject paths", ("name", "walks"), ((p.name, p.noun) for p in paths))
+    starts = ", ".join(camera_starts())
+    _show(
+        console, f"{len(cameras)} camera trajectories, each begun {starts}", ("name", "the camera"),
+        ((c.name, c.noun.format(subject="a subject")) for c in cameras),
+    )  # fmt: skip
+
+
+def _starred(name: str, held_out: bool) -> str:
+    return f"{name} *" if held_out else name
+
+
+def _show(console: Console, title: str, heads: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    table = Table(*heads, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def preview(
+    out: Annotated[Path, typer.Option(help="folder for sheet.png, map.png, clip.mp4 and spec.json")],
+    seed: Annotated[int, typer.Option(min=0, help="seed of the world")] = 0,
+    spec: Annotated[Path | None, typer.Option(help="a spec.json to show instead of drawing a world")] = None,
+    size: Size = "96x160",
+    frames: Frames = "77+77",
+    settings: Sets = None,
+) -> None:
+    """Draw one world: a contact sheet of its frames, and a map with camera views and subjects' ways."""
+    _choose_gl(settings)
+    from outofsight.data.video import write_video
+    from outofsight.worlds.clip import render_clip
+    from outofsight.worlds.model import build_world
+    from outofsight.worlds.plan import plan_world
+    from outofsight.worlds.preview import contact_sheet, draw_map, save_picture
+    from outofsight.worlds.spec import spec_to_json
+
+    plan, render = _configs(size, frames, settings)
+    require_writable(out)
+    drawn = _read_spec(spec) if spec is not None else plan_world(seed, plan).spec
+    world = build_world(drawn)
+    clip = render_clip(f"seed_{seed}", world, render, plan.rule)
+    save_picture(contact_sheet(clip, zoom=max(1, 240 // clip.video.shape[2])), out / "sheet.png")
+    draw_map(world, clip.subjects, out / "map.png")
+    write_video(out / "clip.mp4", clip.video, fps=clip.fps)
+    (out / "spec.json").write_text(spec_to_json(drawn) + "\n", encoding="utf-8")
+    print(clip.caption)
+    for record in clip.extra["subjects"]:
+        for span in record["reentries"]:
+            print(
+                f"{record['noun']}: hidden from frame {span['exit_frame']}, back at frame {span['entry_frame']}"
+            )
+    print(f"{out}/sheet.png {out}/map.png {out}/clip.mp4 {out}/spec.json")
+
+
+def _read_spec(path: Path) -> "WorldSpec":
+    from outofsight.worlds.spec import spec_from_json
+
+    try:
+        return spec_from_json(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorldError(f"{path}: expected a world spec, could not read it ({error})") from error
+
+
+def build_clips(
+    out: Annotated[Path, typer.Option(help="folder of the data set; an unfinished one is gone on with")],
+    clips: Annotated[int, typer.Option(help="number of clips, all parts together")],
+    size: Size = "96x160",
+    frames: Frames = "77+77",
+    seed: Annotated[int, typer.Option(min=0, help="seed of the data set")] = 0,
+    workers: Annotated[int, typer.Option(help="processes on this machine")] = 1,
+    ray: Annotated[bool, typer.Option("--ray", help="build on the Ray cluster at hand")] = False,
+    splits: Annotated[str, typer.Option(help="shares VALIDATION,TEST; the rest is training")] = "0.1,0.1",
+    settings: Sets = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved settings and end")] = False,
+) -> None:
+    """Build a data set of clips in which subjects leave and return. Stop it when you like; run it again to go on."""
+    _choose_gl(settings)
+    from outofsight.data.build import BuildConfig, build_dataset
+    from outofsight.worlds.clip import ClipMaker
+
+    plan, render = _configs(size, frames, settings)
+    recipe = {"plan": dataclasses.asdict(plan), "render": dataclasses.asdict(render)}
+    config = BuildConfig(
+        num_clips=clips, seed=seed, recipe=json.loads(json.dumps(recipe)), shares=_shares(splits), workers=workers,
+        cluster=ray,
+    )  # fmt: skip
+    if dry_run:
+        print(json.dumps(config.identity, indent=2))
+        return
+    with _progress() as bar:
+        task = bar.add_task("clips", total=clips)
+        report = build_dataset(
+            out,
+            ClipMaker(plan=plan, render=render),
+            config,
+            progress=lambda done, total, name: bar.update(
+                task, completed=done, total=total, description=name
+            ),
+        )
+    print(
+        f"{report.folder}: {report.num_clips} clips, {report.num_found} of them were there already; see README.md"
+    )
+
+
+def _progress() -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _shares(text: str) -> Any:
+    from outofsight.data.splits import SplitShares
+
+    try:
+        validation, test = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--splits: expected VALIDATION,TEST such as 0.1,0.1, got {text!r}") from error
+    return SplitShares(validation=validation, test=test)
+
+
+def check(
+    folder: Annotated[Path, typer.Argument(help="a data set of ours or a folder of HM-World samples")],
+) -> None:
+    """Read every sample in full and name what is wrong. Exit code 1 if anything is."""
+    from outofsight.data.check import check_dataset
+
+    report = check_dataset(folder)
+    for finding in report.findings:
+        print(f"{finding.sample}: {finding.message}")
+    boxes = f"; boxes agree with masks at a mean IoU of {report.mean_box_iou:.3f} (n={report.num_boxes})"
+    print(f"{report.num_samples} samples, {len(report.findings)} findings{boxes if report.num_boxes else ''}")
+    if report.findings:
+        raise typer.Exit(1)
+
+
+def stats(
+    folder: Annotated[Path, typer.Argument(help="a data set of ours or a folder of HM-World samples")],
+    out: Annotated[Path | None, typer.Option(help="PNG file for the drawing")] = None,
+) -> None:
+    """Count what is in a folder: absences, returns, subjects, scenes, cameras."""
+    from outofsight.data.stats import dataset_stats, draw_stats, summary
+
+    counted = dataset_stats(folder)
+    print(json.dumps(summary(counted), indent=2, ensure_ascii=False))
+    if out is not None:
+        draw_stats(counted, out)
+
+
+def pack(
+    folder: Annotated[Path, typer.Argument(help="a data set of ours")],
+    out: Annotated[Path, typer.Option(help="folder for the tar shards; must not exist")],
+    split: Annotated[str, typer.Option(help="part to pack: train, validation or test")] = "train",
+    per_shard: Annotated[int, typer.Option(help="samples in a shard")] = 256,
+) -> None:
+    """Pack a part into tar shards in WebDataset form."""
+    from outofsight.data.dataset import open_dataset
+    from outofsight.data.shards import write_shards
+
+    shards = write_shards(open_dataset(folder, split).entries, out, per_shard)
+    print(f"{out}: {len(shards)} shards")
+
+
+def _choose_gl(settings: list[str] | None = None) -> None:
+    """MuJoCo picks its OpenGL platform when it is imported: without a display, EGL is the one that can work."""
+    wants_opengl = any(pair.replace(" ", "") == "render.renderer=opengl" for pair in settings or [])
+    if wants_opengl and "DISPLAY" not in os.environ:
+        os.environ.setdefault("MUJOCO_GL", "egl")
+
+
+def _configs(size: str, frames: str, pairs: list[str] | None) -> tuple["PlanConfig", "RenderSettings"]:
+    from outofsight.worlds.plan import PlanConfig
+    from outofsight.worlds.render import RenderSettings
+
+    height, width = parse_size(size)
+    context, target = parse_frames(frames)
+    chosen: dict[str, dict[str, Any]] = {"plan": {}, "render": {}}
+    for key, value in parse_settings(pairs or []).items():
+        owner, _, name = key.partition(".")
+        if owner not in chosen:
+            raise InputError(f"--set: expected plan.NAME=VALUE or render.NAME=VALUE, got {key!r}")
+        chosen[owner][name] = value
+    plan = {
+        "height_px": height,
+        "width_px": width,
+        "num_context_frames": context,
+        "num_target_frames": target,
+    }
+    return (
+        _typed(PlanConfig, "plan", {**plan, **chosen["plan"]}),
+        _typed(RenderSettings, "render", chosen["render"]),
+    )
+
+
+def _typed(kind: Any, owner: str, values: dict[str, Any]) -> Any:
+    """Make a config of settings, each of the type of the field's default. Raises ``InputError`` for any other."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    checked = {}
+    for name, value in values.items():
+        if name not in fields:
+            raise InputError(f"--set {owner}.{name}: no such setting; known are {', '.join(fields)}")
+        default = fields[name].default
+        if isinstance(default, tuple):
+            value = tuple(value if isinstance(value, list) else str(value).split(","))
+        elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        elif default is not None and type(value) is not type(default):
+            raise InputError(f"--set {owner}.{name}: expected {type(default).__name__}, got {value!r}")
+        checked[name] = value
+    return kind(**checked)

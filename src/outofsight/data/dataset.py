@@ -1,0 +1,140 @@
+"""A folder of samples, ours or the released HM-World's, as a sequence of ``Clip``."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from outofsight.data.hm_world import is_hm_world_sample, read_hm_world_sample
+from outofsight.data.sample import read_sample
+from outofsight.errors import DatasetError
+from outofsight.types import Clip
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleEntry:
+    """Where one sample lies. ``split``: ``None`` where the folder has none; ``caption``: of HM-World's samples."""
+
+    folder: Path
+    is_ours: bool
+    split: str | None = None
+    caption: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def read(self) -> Clip:
+        """Read the clip. Raises ``DatasetError``, ``VideoError`` or ``CameraError`` naming the damaged file."""
+        if self.is_ours:
+            return read_sample(self.folder)
+        if self.caption is None:
+            raise DatasetError(
+                f"{self.folder}: no caption; expected caption.txt in the sample or in the folder above it"
+            )
+        return read_hm_world_sample(self.folder, self.caption)
+
+
+class Dataset(Sequence[Clip]):
+    """The samples of a folder, read one at a time as they are asked for."""
+
+    def __init__(self, folder: Path, entries: Sequence[SampleEntry]) -> None:
+        self.folder, self.entries = folder, tuple(entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> Clip:  # type: ignore[override]
+        return self.entries[index].read()
+
+    def __iter__(self) -> Iterator[Clip]:
+        return (entry.read() for entry in self.entries)
+
+
+def open_dataset(folder: Path | str, split: str | None = None) -> Dataset:
+    """Find the samples of a folder: with or without split folders, ours or HM-World's, or one sample by itself.
+
+    ``split``: only that part. Raises ``DatasetError`` if there is no such folder, split or sample.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: expected a folder of samples, found none; check the path")
+    if split is not None and split not in SPLITS:
+        raise DatasetError(f"unknown split {split!r}; known are {', '.join(SPLITS)}")
+    parts = [name for name in SPLITS if (folder / name).is_dir() and split in (None, name)]
+    if split is not None and not parts:
+        raise DatasetError(f"{folder}: has no {split} part")
+    entries = [entry for name in parts for entry in _entries(folder / name, name)]
+    entries = entries or _entries(folder, None) or _single(folder)
+    if not entries:
+        raise DatasetError(
+            f"{folder}: holds no samples; a sample is a folder with cond.mp4, tgt.mp4 and camera.json"
+        )
+    return Dataset(folder, entries)
+
+
+def natural_order(name: str) -> list[tuple[int, int | str]]:
+    """Sort key by which ``clip_2`` comes before ``clip_10``."""
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
+
+
+def _single(folder: Path) -> list[SampleEntry]:
+    entry = _entry(folder, None)
+    return [] if entry is None else [entry if entry.caption else _captioned(entry, folder / "caption.txt")]
+
+
+def _entry(folder: Path, split: str | None) -> SampleEntry | None:
+    if (folder / "annotation.json").is_file():
+        return SampleEntry(folder=folder, is_ours=True, split=split)
+    if is_hm_world_sample(folder):
+        return SampleEntry(folder=folder, is_ours=False, split=split)
+    return None
+
+
+def _entries(folder: Path, split: str | None) -> list[SampleEntry]:
+    folders = sorted(
+        (path for path in folder.iterdir() if path.is_dir()), key=lambda path: natural_order(path.name)
+    )
+    found = [_entry(path, split) for path in folders if not path.name.startswith(".")]
+    entries = [entry for entry in found if entry is not None]
+    if any(not entry.is_ours for entry in entries):
+        shared = folder / "caption.txt"
+        captions = read_captions(shared, [entry.name for entry in entries]) if shared.is_file() else {}
+        entries = [
+            SampleEntry(folder=entry.folder, is_ours=False, split=split, caption=captions[entry.name])
+            if entry.name in captions
+            else _captioned(entry, entry.folder / "caption.txt")
+            for entry in entries
+        ]
+    return entries
+
+
+def _captioned(entry: SampleEntry, path: Path) -> SampleEntry:
+    if entry.is_ours or not path.is_file():
+        return entry
+    text = path.read_text(encoding="utf-8").strip()
+    return SampleEntry(folder=entry.folder, is_ours=False, split=entry.split, caption=text)
+
+
+def read_captions(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """Read a shared caption.txt: ``name<tab or colon>caption`` lines, or one caption a line in the samples' order.
+
+    Raises ``DatasetError`` if the lines are neither.
+    """
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    known = set(names)
+    named = {}
+    for line in lines:
+        head, mark, rest = line.partition("\t") if "\t" in line else line.partition(":")
+        if mark and head.strip() in known:
+            named[head.strip()] = rest.strip()
+    if len(named) == len(lines) and known <= set(named):
+        return named
+    if len(lines) == len(names):
+        return dict(zip(names, lines, strict=True))
+    raise DatasetError(
+        f"{path}: {len(lines)} captions for {len(names)} samples, {len(named)} of them named; "
+        f"expected one line a sample, in order, or name<tab>caption"
+    )

@@ -1,0 +1,262 @@
+"""Draw who plays where, under which camera, and along which way: guesses that the planner then judges."""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import cos, pi, radians, sin, tan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.errors import WorldError
+from outofsight.worlds.cameras import (
+    PEAK_SPEED_FACTOR,
+    ROUND,
+    CameraKind,
+    CameraStart,
+    Timeline,
+    camera_kind,
+    camera_starts,
+    camera_trajectories,
+)
+from outofsight.worlds.motion import clearance_m, within_area_m
+from outofsight.worlds.paths import path_kind, subject_paths, trace_path
+from outofsight.worlds.plan_config import PlanConfig
+from outofsight.worlds.scenes import SceneLayout, lay_out, scene_catalogue
+from outofsight.worlds.spec import CameraSpec, PathSpec, SubjectSpec, WorldSpec
+from outofsight.worlds.subjects import SubjectKind, subject_catalogue
+
+GAP_M = 0.25  # least free space beside a walking subject, times the scene's scale
+MAX_TRAVEL_M_PER_FRAME = 0.22  # of the camera, times the scene's scale
+WALK_TRIES = 24  # ways tried for each subject before the placement is given up
+STAGE_SHARE = 0.75  # of the stage's narrow side that a subject may take up
+ALIKE = 2.0  # most that the sizes of subjects shown together differ from the first's
+EVERY = 7  # a way is first looked at in every so manieth frame
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cast:
+    """Who plays where under which camera: what is drawn before anything is placed."""
+
+    layout: SceneLayout
+    kinds: tuple[SubjectKind, ...]
+    camera: CameraKind
+    start: CameraStart
+
+
+def draw_layout(generator: np.random.Generator, config: PlanConfig) -> SceneLayout:
+    """Draw a scene, a layout of it and a light."""
+    scene = scene_catalogue()[str(generator.choice(config.scenes or list(scene_catalogue())))]
+    return lay_out(scene.name, int(generator.integers(2**31)), str(generator.choice(scene.lights)))
+
+
+def draw_cast(generator: np.random.Generator, config: PlanConfig, layout: SceneLayout) -> Cast:
+    """Draw subjects that fit the scene's stage, and a camera that fits the number of frames.
+
+    Raises ``WorldError`` if no subject or no camera that was asked for fits.
+    """
+    return Cast(
+        layout=layout,
+        kinds=_draw_kinds(generator, config, layout),
+        camera=_draw_trajectory(generator, config),
+        start=list(camera_starts().values())[int(generator.integers(len(camera_starts())))],
+    )
+
+
+def _draw_kinds(
+    generator: np.random.Generator, config: PlanConfig, layout: SceneLayout
+) -> tuple[SubjectKind, ...]:
+    catalogue = subject_catalogue()
+    x0, y0, x1, y1 = layout.stage
+    room_m = min(x1 - x0, y1 - y0) / layout.subject_scale
+    asked = config.kinds or tuple(catalogue)
+    fitting = [name for name in asked if 2 * (catalogue[name].radius_m + GAP_M) < STAGE_SHARE * room_m]
+    if not fitting:
+        raise WorldError(
+            f"none of {', '.join(asked)} fits into the scene {layout.scene!r}; ask for smaller subjects"
+        )
+    count = int(generator.integers(config.min_subjects, config.max_subjects + 1))
+    first = catalogue[str(generator.choice(fitting))]
+    alike = [name for name in fitting if 1 / ALIKE < size_of(catalogue[name]) / size_of(first) < ALIKE]
+    return first, *(catalogue[str(generator.choice(alike))] for _ in range(count - 1))
+
+
+def size_of(kind: SubjectKind) -> float:
+    """Give how much of a picture a kind takes up: its height, or a good part of its length, in metres."""
+    return max(kind.height_m, 0.55 * kind.length_m)
+
+
+def _draw_trajectory(generator: np.random.Generator, config: PlanConfig) -> CameraKind:
+    feasible = [
+        camera_kind(name)
+        for name in config.trajectories or camera_trajectories()
+        if shortest_frames(camera_kind(name), config) <= config.num_frames
+    ]
+    if not feasible:
+        raise WorldError(
+            f"{config.num_frames} frames are too few for the camera to turn away and back at "
+            f"{config.max_turn_deg_per_frame:g}° a frame; ask for more frames or a faster camera"
+        )
+    return feasible[int(generator.integers(len(feasible)))]
+
+
+def move_frames(kind: CameraKind, change: float, config: PlanConfig) -> int:
+    """Give the frames that a move by ``change`` of its amount takes at the fastest allowed speed."""
+    turn = kind.turn_deg * abs(change) / config.max_turn_deg_per_frame
+    travel = kind.travel_m * abs(change) / MAX_TRAVEL_M_PER_FRAME
+    return int(np.ceil(PEAK_SPEED_FACTOR * max(turn, travel)))
+
+
+def shortest_frames(kind: CameraKind, config: PlanConfig) -> int:
+    """Give the frames that the whole trajectory takes at the fastest allowed speed."""
+    if kind.amounts == ROUND:
+        return int(np.ceil(kind.turn_deg / config.max_turn_deg_per_frame * PEAK_SPEED_FACTOR))
+    return sum(move_frames(kind, b - a, config) for a, b in pairwise(kind.amounts))
+
+
+def _draw_keys(generator: np.random.Generator, kind: CameraKind, config: PlanConfig) -> Timeline:
+    """Lay the trajectory's moves on the clip: what time is left over is shared out as rests between them."""
+    amounts = kind.amounts
+    moves = [move_frames(kind, b - a, config) for a, b in pairwise(amounts)]
+    last = config.num_frames - 1
+    if kind.amounts == ROUND or not any(moves):
+        return ((0.0, amounts[0]), (1.0, amounts[-1]))
+    lead = int(kind.follows and 0.24 * last)
+    spare = max(last - lead - sum(moves), 0)
+    slower = 1 + generator.uniform(0, 0.35) * spare / sum(moves)
+    moves = [int(move * slower) for move in moves]
+    spare = max(last - lead - sum(moves), 0)
+    weights = generator.dirichlet(np.ones(len(moves) + 1)) * np.array([0.5, *[1.0] * len(moves)])
+    weights[1:-1] += kind.holds * len(moves)
+    rests = np.floor(spare * weights / weights.sum()).astype(int)
+    frame, keys = lead + int(rests[0]), [(0, amounts[0])]
+    if frame > 0:
+        keys.append((frame, amounts[0]))
+    for index, move in enumerate(moves):
+        frame += move
+        keys.append((frame, amounts[index + 1]))
+        if index < len(moves) - 1 and rests[index + 1] > 0:
+            frame += int(rests[index + 1])
+            keys.append((frame, amounts[index + 1]))
+    if keys[-1][0] < last:
+        keys.append((last, amounts[-1]))
+    return tuple((1.0 if place >= last else place / last, float(amount)) for place, amount in keys)
+
+
+def draw_placement(
+    generator: np.random.Generator, cast: Cast, config: PlanConfig, seed: int
+) -> WorldSpec | str:
+    camera, stage_m, distance_m = _draw_camera(generator, cast, config)
+    subjects: list[SubjectSpec] = []
+    taken: list[tuple[np.ndarray, float]] = []
+    for kind in cast.kinds:
+        placed = _place_subject(generator, kind, cast, config, (stage_m, distance_m, camera), taken)
+        if placed is None:
+            return "no free ground for a subject"
+        subjects.append(placed)
+    return WorldSpec(
+        seed=seed, scene=cast.layout.scene, layout_seed=cast.layout.layout_seed, light=cast.layout.light,
+        subjects=tuple(subjects), camera=camera, num_context_frames=config.num_context_frames,
+        num_target_frames=config.num_target_frames, fps=config.fps, height_px=config.height_px,
+        width_px=config.width_px,
+    )  # fmt: skip
+
+
+def _draw_camera(
+    generator: np.random.Generator, cast: Cast, config: PlanConfig
+) -> tuple[CameraSpec, np.ndarray, float]:
+    """Draw a camera that looks at the stage, the stage's middle, and the distance between them."""
+    layout, start = cast.layout, cast.start
+    scale, fov = layout.subject_scale, radians(generator.uniform(68, 88))
+    size_m = float(np.mean([size_of(kind) for kind in cast.kinds])) * scale
+    share = generator.uniform(0.3, 0.5)  # of the picture's height that such a subject fills
+    aspect = config.width_px / config.height_px
+    distance = size_m / (share * 2 * tan(fov / 2) / aspect) * start.distance_factor
+    distance = float(np.clip(distance, 2.6 * scale, 12.0 * scale))
+    low, high = np.array(layout.stage[:2]), np.array(layout.stage[2:])
+    stage = generator.uniform(low + 0.25 * (high - low), high - 0.25 * (high - low))
+    yaw = generator.uniform(-pi, pi)
+    place = stage - distance * np.array([cos(yaw), sin(yaw)])
+    lowest, highest = scene_catalogue()[layout.scene].camera_height_m
+    height = lowest + (highest - lowest) * float(
+        np.clip(start.height_share + generator.uniform(-0.1, 0.1), 0, 1)
+    )
+    aim = 0.45 * size_m
+    camera = CameraSpec(
+        trajectory=cast.camera.name, start=start.name, position_m=(float(place[0]), float(place[1]), float(height)),
+        yaw_rad=float(yaw - radians(start.bearing_deg)), pitch_rad=float(np.arctan2(aim - height, distance) * 0.7),
+        fov_x_rad=float(fov), keys=_draw_keys(generator, cast.camera, config), length_scale=float(scale),
+        amplitude=float(generator.uniform(0.96, 1.0)), pivot_m=distance, follows=0 if cast.camera.follows else None,
+        seed=int(generator.integers(2**31)),
+    )  # fmt: skip
+    return camera, stage, distance
+
+
+def _place_subject(
+    generator: np.random.Generator,
+    kind: SubjectKind,
+    cast: Cast,
+    config: PlanConfig,
+    stage: tuple[np.ndarray, float, CameraSpec],
+    taken: list[tuple[np.ndarray, float]],
+) -> SubjectSpec | None:
+    """Find a walk about the stage that keeps clear of obstacles and of those who are placed already."""
+    layout, scale = cast.layout, cast.layout.subject_scale
+    time_s = np.arange(config.num_frames) / config.fps
+    radius = kind.radius_m * scale
+    for attempt in range(WALK_TRIES):
+        path = _draw_path(generator, kind, cast, config, stage, shrink=1 - 0.5 * attempt / WALK_TRIES)
+        place = trace_path(path, time_s).position_m
+        gaps = [np.hypot(*(place - other).T).min() - radius - reach for other, reach in taken]
+        if min(gaps, default=np.inf) < GAP_M * scale:
+            continue
+        if all(_room_m(points, layout).min() >= radius + GAP_M * scale for points in (place[::EVERY], place)):
+            taken.append((place, radius))
+            return SubjectSpec(kind=kind.name, look_seed=int(generator.integers(2**31)), path=path)
+    return None
+
+
+def _room_m(points_m: NDArray[np.float64], layout: SceneLayout) -> NDArray[np.float64]:
+    return np.minimum(clearance_m(points_m, layout.obstacles), within_area_m(points_m, layout.free_area))
+
+
+def least_bend_m(kind: SubjectKind) -> float:
+    """Give the tightest turn that looks right: long vehicles need half their length, legs much less."""
+    return (0.5 if kind.category == "vehicle" else 0.15) * kind.length_m
+
+
+def _draw_path(
+    generator: np.random.Generator,
+    kind: SubjectKind,
+    cast: Cast,
+    config: PlanConfig,
+    stage: tuple[np.ndarray, float, CameraSpec],
+    shrink: float,
+) -> PathSpec:
+    middle_m, distance_m, camera = stage
+    scale, duration = cast.layout.subject_scale, config.num_frames / config.fps
+    name = str(generator.choice(config.paths or list(subject_paths())))
+    crowd = 1.0 + 0.18 * max(len(cast.kinds) - 3, 0)
+    size = float(generator.uniform(0.45, 0.95) * distance_m) * shrink
+    size = max(size, 0.8 * kind.length_m * scale, least_bend_m(kind) * scale / path_kind(name).bend)
+    if cast.camera.name == "handheld_hold":
+        size *= 2.6  # the camera stays: the subject itself must leave the picture and return
+    running = generator.uniform() < 0.2
+    fastest = (kind.run_speed_m_s if running else kind.walk_speed_m_s) * scale
+    whole = size if path_kind(name).closed else size / generator.uniform(0.55, 1.0)
+    speed = (
+        fastest
+        if path_kind(name).closed
+        else min(fastest, whole / duration / (0.62 if name == "stop_and_go" else 1))
+    )
+    heading = float(generator.uniform(-pi, pi))
+    path = PathSpec(
+        name=name, start_m=(0.0, 0.0), heading_rad=heading, size_m=size, speed_m_s=float(speed),
+        mirrored=bool(generator.integers(2)), seed=int(generator.integers(2**31)),
+    )  # fmt: skip
+    walked = trace_path(path, np.arange(config.num_frames) / config.fps).position_m
+    ahead = np.array([cos(camera.yaw_rad), sin(camera.yaw_rad)])
+    aside = np.array([-ahead[1], ahead[0]])
+    spread = distance_m * crowd * generator.uniform([-0.15, -0.3], [0.45, 0.3])
+    target = middle_m + spread[0] * ahead + spread[1] * aside
+    begin = target - (walked.min(axis=0) + walked.max(axis=0)) / 2
+    return replace(path, start_m=(float(begin[0]), float(begin[1])))
