@@ -157,7 +157,7 @@ def _with_amount(step: Step, direction: str, amount: str) -> Step:
         raise CameraError(f"camera path step {text!r}: only orbit takes a radius (@METRES)")
     return replace(
         step,
-        amount=maker.directions[direction] * _parse_number(value, "an amount", text),
+        amount=maker.directions[direction] * _parse_number(value, "an amount (directions have names)", text),
         radius_m=_parse_number(radius, "a radius", text) if at else DEFAULT_ORBIT_RADIUS_M,
     )
 
@@ -180,9 +180,7 @@ def _parse_group(text: str, fps: float) -> Step:
 def _parse_number(text: str, what: str, step: str) -> float:
     value = float(text) if _NUMBER.fullmatch(text) else 0.0
     if not 0 < value < 1e6:
-        raise CameraError(
-            f"camera path step {step!r}: expected {what} above 0 (directions have names), got {text!r}"
-        )
+        raise CameraError(f"camera path step {step!r}: expected {what} above 0, got {text!r}")
     return value
 
 
