@@ -100,14 +100,14 @@ def gait_of(plan: AnimalPlan, walk_m_s: float, run_m_s: float) -> Gait:
     return Gait(
         walk_m_s=walk_m_s,
         run_m_s=run_m_s,
-        walk_stride_m=plan.extra.get("walk_stride", 1.25) * leg,
+        walk_stride_m=plan.extra.get("walk_stride", 1.12) * leg,
         run_stride_m=plan.extra.get("run_stride", 2.6 if gallops else 1.5 if walks else 2.0) * leg,
         walk_duty=0.66,
         run_duty=0.56 if walks else 0.32 if gallops else 0.42,
         walk_lift_m=0.10 * leg,
         run_lift_m=(0.24 if gallops else 0.16) * leg,
         flight_m=(0.0 if walks else 0.10 if gallops else 0.05) * leg,
-        crouch_m=(0.0 if walks else 0.03) * leg,
+        bob_m=0.012 * leg,
         bounces=1 if gallops else 2,
         toe_off_rad=plan.extra.get("toe_off", 0.5),
         heel_strike_rad=0.0,
@@ -225,14 +225,15 @@ def _leg_shapes(part: LegPlan, leg: Leg) -> dict[str, Shape]:
     top, knee, ankle = part.radii_m
     toe = (-leg.ankle_m[0], 0.0, -leg.ankle_m[1])
     half, tall = part.hoof_m
-    cannon = limb((0, 0, 0), (0.9 * toe[0], 0, 0.8 * toe[2]), ankle, 0.9 * ankle, part.sock)
+    end = min(max(0.8 * toe[2], toe[2] + ankle), -0.01)  # its round end stays over the ground
+    cannon = limb((0, 0, 0), (0.9 * toe[0], 0, end), ankle, 0.9 * ankle, part.sock)
     rows = [
         (-0.9 * half, 0.62 * half, 0.36 * tall),
         (-0.3 * half, 0.9 * half, 0.5 * tall),
         (0.5 * half, 0.85 * half, 0.42 * tall),
         (1.05 * half, 0.5 * half, 0.25 * tall),
     ]
-    hoof = hull([(toe[0] + x, y, z, toe[2] + z) for x, y, z in rows], "hoof", sides=8)
+    hoof = hull([(toe[0] - 0.6 * half + x, y, z, toe[2] + z) for x, y, z in rows], "hoof", sides=8)
     return {
         f"thigh_{leg.name}": limb((0, 0, 0.1 * top), (0, 0, -leg.upper_m), top, knee, part.thigh, sides=10),
         f"shin_{leg.name}": limb((0, 0, 0), (0, 0, -leg.lower_m), knee, ankle, part.sock),
@@ -260,7 +261,7 @@ def animal_pose(plan: AnimalPlan, gait: Gait, drive: Drive) -> Pose:
     """Legs by the gait; the body rocks at a gallop and rolls at a walk; the head nods or grazes; the tail swings."""
     legs = legs_of(plan)
     steps = take_steps(legs, gait, drive)
-    offset = root_offset(legs, gait, steps)
+    offset = root_offset(legs, gait, drive, steps)
     angles = leg_angles(legs, steps, offset)
     angles |= _body_angles(plan, steps, drive.time_s)
     return Pose(angles_rad=angles, offset_m=offset)

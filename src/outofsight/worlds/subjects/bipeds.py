@@ -87,7 +87,7 @@ def gait_of(plan: BipedPlan, walk_m_s: float, run_m_s: float) -> Gait:
         run_lift_m=0.3 * leg,
         walk_flight_m=0.14 * leg if plan.hops else 0.0,
         flight_m=(0.34 if plan.hops else 0.05) * leg,
-        crouch_m=0.04 * leg,
+        bob_m=(0.0 if plan.hops else 0.05) * leg,
         bounces=1 if plan.hops else 2,
         toe_off_rad=0.8,
         heel_strike_rad=0.1 if plan.hops else 0.0,
@@ -190,8 +190,8 @@ def _foot(plan: BipedPlan, leg: Leg) -> Shape:
             [
                 (-0.06, 0.03, 0.03, down + 0.03),
                 (0.5 * ahead, 0.045, 0.035, down + 0.037),
-                (ahead, 0.05, 0.028, down + 0.03),
-                (1.25 * ahead, 0.02, 0.015, down + 0.016),
+                (0.9 * ahead, 0.05, 0.026, down + 0.028),
+                (1.08 * ahead, 0.03, 0.018, down + 0.026),
             ],
             "fur",
             sides=8,
@@ -311,7 +311,7 @@ def biped_pose(plan: BipedPlan, gait: Gait, drive: Drive) -> Pose:
     """Legs by the gait; birds bob their heads and peck, geese waddle, kangaroos balance with the tail."""
     legs = legs_of(plan)
     steps = take_steps(legs, gait, drive)
-    offset = root_offset(legs, gait, steps)
+    offset = root_offset(legs, gait, drive, steps)
     angles = leg_angles(legs, steps, offset)
     run, move, time = steps.running, steps.moving, drive.time_s
     turn, idle = 2 * np.pi * steps.cycle[:, 0], 1.0 - steps.moving

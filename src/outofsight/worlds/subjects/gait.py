@@ -46,7 +46,8 @@ class Leg:
 
 @dataclass(frozen=True, kw_only=True)
 class Gait:
-    """The numbers of a way of walking and running; ``bounces``: how often the body rises in one running cycle."""
+    """The numbers of a way of walking and running; ``bob_m`` is the rise of the body over a
+    standing leg at a walk, ``flight_m`` over the stance at a run, ``bounces`` how often it rises in a cycle."""
 
     walk_m_s: float
     run_m_s: float
@@ -58,7 +59,7 @@ class Gait:
     run_lift_m: float = 0.16
     flight_m: float = 0.05
     walk_flight_m: float = 0.0  # for those who hop at any speed
-    crouch_m: float = 0.03
+    bob_m: float = 0.03
     bounces: int = 2
     toe_off_rad: float = 0.7
     heel_strike_rad: float = 0.25
@@ -161,7 +162,7 @@ def _steps_of_leg(
     pitch = moving * _foot_pitch(leg, gait, fraction / duty_now, swing)
     x, z = _ankle(leg, pitch)
     hip_x = leg.hip_m[0] + leg.ball_x_m
-    raised = lift * np.sin(np.pi * swing**0.8) ** 2
+    raised = lift * np.sin(np.pi * swing**0.85)  # off the ground at once: a low moving foot looks as if it slid
     return cycle, hip_x + ground_x + x, raised + z, pitch, (fraction < duty_now).astype(float)
 
 
@@ -196,22 +197,45 @@ def _ankle(leg: Leg, pitch: Floats) -> tuple[Floats, Floats]:
     return pivot + x * np.cos(pitch) - z * np.sin(pitch), x * np.sin(pitch) + z * np.cos(pitch)
 
 
-def root_offset(legs: Sequence[Leg], gait: Gait, steps: Steps) -> Floats:
-    """Height of the root above its rest [n], metres: as high as the bounce wants and every leg can reach.
+def root_offset(legs: Sequence[Leg], gait: Gait, drive: Drive, steps: Steps) -> Floats:
+    """Height of the root above its rest [n], metres: a smooth bob, and never higher than every leg can reach.
 
-    Reach gives a walk its rise over the straight leg by itself. A smooth minimum keeps it free of corners.
+    A smooth minimum over the bob and the legs' reach keeps it free of corners.
     """
-    first_leg = steps.cycle[:, 0] - 0.5 * (gait.walk_duty + (gait.run_duty - gait.walk_duty) * steps.running)
-    wave = 0.5 - 0.5 * np.cos(2 * np.pi * gait.bounces * first_leg)
-    flight = gait.walk_flight_m * steps.moving * (1.0 - steps.running) + gait.flight_m * steps.running
-    bounds = [flight * wave - gait.crouch_m * steps.running]
+    bounds = [_bob(legs, gait, drive, steps)]
     for index, leg in enumerate(legs):
-        length = REACH * (leg.upper_m + leg.lower_m)
-        across = steps.ankle_x_m[:, index] - leg.hip_m[0]
-        upright = np.sqrt(np.maximum(length**2 - across**2, (0.5 * length) ** 2))
-        bounds.append(steps.ankle_z_m[:, index] + upright - leg.hip_m[2])
-    sharpness = 60.0 / legs[0].hip_m[2]
+        bounds.append(_reach(leg, steps.ankle_x_m[:, index], steps.ankle_z_m[:, index]))
+    sharpness = 100.0 / legs[0].hip_m[2]
     return -np.log(np.exp(-sharpness * np.stack(bounds)).sum(axis=0)) / sharpness
+
+
+def _reach(leg: Leg, ankle_x: Floats, ankle_z: Floats) -> Floats:
+    """How far the root may rise over its rest until the leg, straight, just holds its ankle."""
+    length = REACH * (leg.upper_m + leg.lower_m)
+    across = ankle_x - leg.hip_m[0]
+    return ankle_z + np.sqrt(np.maximum(length**2 - across**2, (0.5 * length) ** 2)) - leg.hip_m[2]
+
+
+def _bob(legs: Sequence[Leg], gait: Gait, drive: Drive, steps: Steps) -> Floats:
+    """Rise over the standing leg at a walk, fly between stances at a run; low enough at every touchdown and toe-off."""
+    duty = gait.walk_duty + (gait.run_duty - gait.walk_duty) * steps.running
+    half_stance = 0.5 * duty * stride_length(gait, drive.speed_m_s)
+    walk = gait.bob_m * steps.moving * (1.0 - steps.running)
+    fly = gait.walk_flight_m * steps.moving * (1.0 - steps.running) + gait.flight_m * steps.running
+
+    def rise(cycle: Floats) -> Floats:
+        beat = np.cos(2 * np.pi * (cycle - 0.5 * duty) * gait.bounces)
+        return 0.5 * walk * (1.0 + beat) + 0.5 * fly * (1.0 - beat)
+
+    lowest, highest = np.full_like(duty, np.inf), np.zeros_like(duty)
+    for index, leg in enumerate(legs):
+        behind = steps.cycle[:, 0] - steps.cycle[:, index]
+        for stance, sign in ((0.0, 1.0), (1.0, -1.0)):
+            pitch = steps.moving * _foot_pitch(leg, gait, np.full_like(duty, stance - 1e-9), 0.0 * duty)
+            x, z = _ankle(leg, pitch)
+            lowest = np.minimum(lowest, _reach(leg, leg.hip_m[0] + leg.ball_x_m + sign * half_stance + x, z))
+            highest = np.maximum(highest, rise(behind + stance * duty))
+    return np.minimum(lowest, 0.0) + rise(steps.cycle[:, 0]) - highest
 
 
 def leg_angles(legs: Sequence[Leg], steps: Steps, offset_m: Floats) -> dict[str, Floats]:

@@ -517,7 +517,7 @@ def _stick(over: float, knob: float = 0.0) -> Callable[["Frame", "PersonPlan"], 
     """A stick from the ground through the right hand to ``over`` heights above it; a knob makes it a staff."""
 
     def make(f: "Frame", plan: "PersonPlan") -> Worn:
-        h, down = f.height, 0.96 * _hand_height(f, plan)
+        h, down = f.height, 0.88 * _hand_height(f, plan)
         pole = limb((0, 0, -down), (0, 0, over * h), 0.009 * h, 0.012 * h, "wood", sides=6)
         tip = ball((0, 0, over * h), max(knob, 0.016) * h, "glow" if knob else "dark", sides=8)
         return _in_hand(f, plan, merge(pole, tip))
@@ -526,7 +526,7 @@ def _stick(over: float, knob: float = 0.0) -> Callable[["Frame", "PersonPlan"], 
 
 
 def _pitchfork(f: "Frame", plan: "PersonPlan") -> Worn:
-    h, down = f.height, 0.9 * _hand_height(f, plan)
+    h, down = f.height, 0.84 * _hand_height(f, plan)
     pole = limb((0, 0, -down), (0, 0, 0.34 * h), 0.010 * h, 0.010 * h, "wood", sides=6)
     bar = limb((0, -0.05 * h, 0.34 * h), (0, 0.05 * h, 0.34 * h), 0.010 * h, 0.010 * h, "metal", sides=6)
     tines = [

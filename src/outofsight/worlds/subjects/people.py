@@ -83,7 +83,7 @@ class Frame:
     neck_z: float
     head_half: float
     girth: float
-    foot: float  # from heel to ball
+    foot: float  # from the ankle to the toes, nearly
 
 
 def frame_of(plan: PersonPlan) -> Frame:
@@ -120,9 +120,9 @@ def legs_of(plan: PersonPlan) -> tuple[Leg, ...]:
             hip_m=(0.0, sign * f.hip_y, f.hip_z),
             upper_m=f.bone,
             lower_m=f.bone,
-            ankle_m=(-0.68 * f.foot, f.ankle_z),
-            ball_x_m=0.60 * f.foot,
-            heel_x_m=-f.foot,
+            ankle_m=(-1.02 * f.foot, f.ankle_z),
+            ball_x_m=0.94 * f.foot,
+            heel_x_m=-1.34 * f.foot,
             walk_phase=phase,
             run_phase=phase,
         )
@@ -136,12 +136,12 @@ def gait_of(plan: PersonPlan, walk_m_s: float, run_m_s: float) -> Gait:
     return Gait(
         walk_m_s=walk_m_s,
         run_m_s=run_m_s,
-        walk_stride_m=1.5 * leg,
-        run_stride_m=2.6 * leg,
+        walk_stride_m=1.38 * leg,
+        run_stride_m=2.45 * leg,
         walk_lift_m=0.07 * leg,
         run_lift_m=0.30 * leg,
         flight_m=0.09 * leg,
-        crouch_m=0.045 * leg,
+        bob_m=0.035 * leg,
         toe_off_rad=0.75,
         heel_strike_rad=0.32,
     )
@@ -316,8 +316,8 @@ def _shoe(f: Frame) -> Shape:
         (-0.22 * foot, 0.030 * h, 0.52 * z, -0.48 * z),
         (0.18 * foot, 0.031 * h, 0.50 * z, -0.50 * z),
         (0.68 * foot, 0.036 * h, 0.34 * z, -0.66 * z),
-        (1.02 * foot, 0.030 * h, 0.26 * z, -0.74 * z),
-        (1.16 * foot, 0.016 * h, 0.17 * z, -0.80 * z),
+        (1.02 * foot, 0.030 * h, 0.27 * z, -0.70 * z),
+        (1.16 * foot, 0.016 * h, 0.17 * z, -0.64 * z),
     ]
     return hull(rows, "shoe", sides=10, power=2.6)
 
@@ -358,7 +358,7 @@ def person_pose(plan: PersonPlan, gait: Gait, drive: Drive) -> Pose:
     """Walk, run or stand: legs by the gait, arms against the legs, the rest breathing and looking about."""
     legs = legs_of(plan)
     steps = take_steps(legs, gait, drive)
-    offset = root_offset(legs, gait, steps)
+    offset = root_offset(legs, gait, drive, steps)
     angles = leg_angles(legs, steps, offset)
     run, move, time = steps.running, steps.moving, drive.time_s
     stride = 2 * np.pi * (steps.cycle[:, 0] - 0.03)

@@ -163,7 +163,7 @@ def hound_gait(walk_m_s: float, run_m_s: float) -> Gait:
         walk_lift_m=0.07,
         run_lift_m=0.11,
         flight_m=0.02,
-        crouch_m=0.01,
+        bob_m=0.008,
         toe_off_rad=0.0,
         heel_strike_rad=0.0,
     )
@@ -233,7 +233,7 @@ def hound_pose(gait: Gait, drive: Drive) -> Pose:
     """A trot; when it stands it bows and tilts as if looking about."""
     legs = hound_legs()
     steps = take_steps(legs, gait, drive)
-    offset = root_offset(legs, gait, steps)
+    offset = root_offset(legs, gait, drive, steps)
     angles = leg_angles(legs, steps, offset)
     idle = 1.0 - steps.moving
     angles["body_roll"] = 0.03 * steps.moving * np.sin(2 * np.pi * steps.cycle[:, 0]) + 0.05 * idle * np.sin(
