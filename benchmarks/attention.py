@@ -29,7 +29,9 @@ WINDOW, TOP_K, KERNEL = 5, 10, 2
 QUESTION = "seconds of the published loop and of dense attention over those of the batched form, same queries"
 
 
-def inputs(grid: str, query_frames: int, device: str, dtype: torch.dtype) -> tuple[list[Tensor], Selection, Tensor]:
+def inputs(
+    grid: str, query_frames: int, device: str, dtype: torch.dtype
+) -> tuple[list[Tensor], Selection, Tensor]:
     """Return (query, key, value, memory key, memory value), the selection of the query frames, and all queries' keys."""
     frames, rows, columns, heads, width = GRIDS[grid]
     generator = torch.Generator().manual_seed(0)
@@ -86,7 +88,10 @@ def measure(grid: str, query_frames: int, device: str, backward: bool, rounds: i
     dtype = torch.bfloat16
     states, selection, _ = inputs(grid, query_frames, device, dtype)
     difference = (
-        (retrieval_attention(*states, selection).float() - published_loop(states, selection).float()).abs().max().item()
+        (retrieval_attention(*states, selection).float() - published_loop(states, selection).float())
+        .abs()
+        .max()
+        .item()
     )
     for state in states:
         state.requires_grad_(backward)
@@ -109,7 +114,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--query-frames", type=int, help="of the true grid's 40 (default: 2 on a CPU, all on a GPU)")
+    parser.add_argument(
+        "--query-frames", type=int, help="of the true grid's 40 (default: 2 on a CPU, all on a GPU)"
+    )
     add_out(parser)
     args = parser.parse_args()
     part = args.query_frames or (40 if args.device.startswith("cuda") else 2)
@@ -118,7 +125,15 @@ def main() -> None:
         cases.append(("published", part, True))
     figures = [measure(grid, frames, args.device, backward, args.rounds) for grid, frames, backward in cases]
 
-    table = Table("grid", "pass", "form", "seconds", "loop / form", "dense / form", title="retrieval attention, one layer")
+    table = Table(
+        "grid",
+        "pass",
+        "form",
+        "seconds",
+        "loop / form",
+        "dense / form",
+        title="retrieval attention, one layer",
+    )
     for figure in figures:
         for name, seconds in figure["median_seconds"].items():
             grid = f"{figure['grid']} ({figure['query_frames']} of {figure['of_frames']} query frames)"
@@ -126,7 +141,13 @@ def main() -> None:
             table.add_row(grid, figure["pass"], name, f"{seconds:.4f}", *ratios)
     Console(width=130).print(table)
     out = args.out or RESULTS / f"attention_{args.device.split(':')[0]}.json"
-    finish("attention", QUESTION, {"window": WINDOW, "top_k": TOP_K, "grids": GRIDS, "rounds": args.rounds}, figures, out)
+    finish(
+        "attention",
+        QUESTION,
+        {"window": WINDOW, "top_k": TOP_K, "grids": GRIDS, "rounds": args.rounds},
+        figures,
+        out,
+    )
 
 
 if __name__ == "__main__":

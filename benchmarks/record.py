@@ -60,7 +60,10 @@ def finish(name: str, question: str, config: dict[str, Any], figures: Any, out: 
         "command": " ".join(["python", *sys.argv]),
         "date": date.today().isoformat(),
         "commit": _commit(),
-        "versions": {"python": platform.python_version(), **{lib: version(lib) for lib in ("torch", "numpy")}},
+        "versions": {
+            "python": platform.python_version(),
+            **{lib: version(lib) for lib in ("torch", "numpy")},
+        },
         "hardware": hardware(),
         "config": config,
         "figures": figures,
@@ -72,11 +75,15 @@ def finish(name: str, question: str, config: dict[str, Any], figures: Any, out: 
 
 
 def add_out(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, help="also write the record to this file (benchmarks/results/NAME.json)")
+    parser.add_argument(
+        "--out", type=Path, help="also write the record to this file (benchmarks/results/NAME.json)"
+    )
 
 
 def _commit() -> str | None:
-    done = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
     return done.stdout.strip() or None
 
 
@@ -85,4 +92,6 @@ def _cpu_name() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

@@ -95,10 +95,10 @@ def test_a_saved_model_continues_the_same(world, given, tmp_path):
     world.save_pretrained(tmp_path)
     loaded = WorldModel.from_pretrained(tmp_path)
     loaded.set_progress_bar_config(disable=True)
-    assert np.array_equal(
-        loaded.continue_video(**given, settings=FAST).video,
-        world.continue_video(**given, settings=FAST).video,
-    )
+    one, other = (each.continue_video(**given, settings=FAST).video.astype(int) for each in (world, loaded))
+    assert (
+        np.abs(one - other).max() <= 1
+    )  # weights lie differently in memory: the last bit of a sum may differ
 
 
 def test_noise_is_the_published_one_and_each_elements_own():

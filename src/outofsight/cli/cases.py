@@ -1,5 +1,6 @@
 """What ``generate`` works on: one case given by options, or every case of a folder; read and checked."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 CAPTION_FILE = "caption.txt"
+SAYS_SPLIT = {"cond_cam", "tgt_cam", "context_camera", "video_camera", "num_context_frames"}
+"""Keys of camera files that say themselves where the target begins."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,11 +176,19 @@ def _from_expression(case: Case, shape: Shape) -> CaseInputs:
 
 
 def _read_camera_file(path: Path, num_context: int, repairs: tuple[str, ...]) -> "CameraFile":
-    from outofsight.geometry.camera_files import camera_form, read_cameras
+    from outofsight.geometry.camera_files import read_cameras
 
-    # Two of the forms say themselves where the target begins; so do the published repairs of the third.
-    split = None if camera_form(path) in ("unreal", "relative") or "pad_halves" in repairs else num_context
+    # Forms with two halves say themselves where the target begins, and so do the published repairs of the third.
+    split = None if _has_halves(path) or "pad_halves" in repairs else num_context
     return read_cameras(path, num_context_frames=split, repairs=repairs)
+
+
+def _has_halves(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return True  # the reader will say what is wrong
+    return isinstance(content, dict) and not SAYS_SPLIT.isdisjoint(content)
 
 
 def _is_file(camera: str) -> bool:

@@ -1,6 +1,8 @@
 """``outofsight convert``: published checkpoint files → a model folder, and back."""
 
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,15 +102,21 @@ def _load_transformer(
 
     state = load_state_dict(path)
     # The published HyDRA was trained with rounded time steps; a plain Wan was not.
-    published = identify(state) == "hydra"
+    fixed = {"round_timestep_to_bf16": identify(state) == "hydra"}
     try:
-        return from_official(
-            state, untrained_memory=untrained_memory, **{"round_timestep_to_bf16": published, **config}
-        )
+        with _naming(path):
+            return from_official(state, untrained_memory=untrained_memory, **{**fixed, **config})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"--set: {error}") from error
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the file in what is said about its contents."""
+    try:
+        yield
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    except TypeError as error:
-        raise InputError(f"--set: {error}") from error
 
 
 def _load_vae(path: Path) -> Any:
@@ -119,7 +127,9 @@ def _load_vae(path: Path) -> Any:
 
     if path.is_dir():
         return AutoencoderKLWan.from_pretrained(path)
-    return vae_from_official(load_state_dict(path))
+    state = load_state_dict(path)
+    with _naming(path):
+        return vae_from_official(state)
 
 
 def _load_text_encoder(path: Path) -> Any:
@@ -130,7 +140,9 @@ def _load_text_encoder(path: Path) -> Any:
 
     if path.is_dir():
         return UMT5EncoderModel.from_pretrained(path)
-    return text_encoder_from_official(load_state_dict(path))
+    state = load_state_dict(path)
+    with _naming(path):
+        return text_encoder_from_official(state)
 
 
 def _load_tokenizer(name_or_path: str) -> Any:
@@ -148,7 +160,7 @@ def _refuse_existing(out: Path) -> None:
         raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
 
 
-def _save_folder(out: Path, save: Any) -> None:
+def _save_folder(out: Path, save: Callable[[Path], object]) -> None:
     """Let ``save`` fill a temporary folder, and give it its name when it is whole."""
     temporary = out.with_name(f".{out.name}.partial")
     shutil.rmtree(temporary, ignore_errors=True)

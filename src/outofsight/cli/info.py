@@ -52,11 +52,11 @@ def info(
 def _components(plan: "RunPlan") -> Table:
     table = Table("part", "parameters", "weights", title="parts")
     for name, count in plan.num_parameters.items():
-        table.add_row(name, f"{count / 1e6:,.1f} M", _gigabytes(plan.weight_bytes[name]))
+        table.add_row(name, f"{count / 1e6:,.1f} M", _size(plan.weight_bytes[name]))
     table.add_row(
         "all",
         f"{sum(plan.num_parameters.values()) / 1e6:,.1f} M",
-        _gigabytes(sum(plan.weight_bytes.values())),
+        _size(sum(plan.weight_bytes.values())),
     )
     return table
 
@@ -73,10 +73,10 @@ def _run(plan: "RunPlan", title: str) -> Table:
     table.add_row("denoising", f"{plan.denoise_flops / 1e12:,.1f} TFLOP in {plan.num_forwards} forwards")
     for stage, peak in plan.peak_bytes.items():
         table.add_row(
-            f"memory, {stage}", f"{_gigabytes(peak)} with this stage's weights, without kernels' workspaces"
+            f"memory, {stage}", f"{_size(peak)} with this stage's weights, without kernels' workspaces"
         )
     return table
 
 
-def _gigabytes(count: int) -> str:
-    return f"{count / 2**30:,.2f} GiB"
+def _size(count: int) -> str:
+    return f"{count / 2**30:,.2f} GiB" if count >= 2**30 else f"{count / 2**20:,.1f} MiB"

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from pydantic import ConfigDict, model_validator
 from pydantic.dataclasses import dataclass as validated_dataclass
-from safetensors.torch import save_file
 from torch import Tensor
 
+from outofsight.codec.checkpoint_files import save_state_dict
 from outofsight.codec.video_vae import LatentTiling
 from outofsight.errors import CameraError, InputError, VideoError
 from outofsight.flow.schedule import sampling_sigmas
