@@ -15,8 +15,7 @@ NEAR_M, FAR_M = 0.02, 600.0
 def add_scene(spec: mujoco.MjSpec, layout: SceneLayout) -> None:
     """Add a layout to a model: geoms named ``scene/0``, ``scene/1``, … on the world body, without collisions.
 
-    Parts of one material become one mesh, since a ray costs the same for one triangle tree as for one box. The
-    headlight is switched off: a layout brings all its light.
+    Neighbouring parts of one material become one mesh, see ``cluster_parts``. The headlight is switched off: a layout brings all its light.
     """
     spec.visual.headlight.active = 0
     _fix_extent(spec)
@@ -26,11 +25,14 @@ def add_scene(spec: mujoco.MjSpec, layout: SceneLayout) -> None:
     groups: dict[Material, list[Part]] = {}
     for part in layout.parts:
         groups.setdefault(part.material, []).append(part)
+    clusters = [(material, near) for material, parts in groups.items() for near in cluster_parts(parts)]
     painted = [part.colours for part in layout.parts if part.colours is not None]
     palette = _palette(np.concatenate(painted)) if painted else None
     if palette is not None:
         _add_texture(spec, _PALETTE, palette[0])
-    for index, (material, parts) in enumerate(groups.items()):
+    for index, material in enumerate(groups):
+        _add_material(spec, f"scene/{index}", material)
+    for index, (material, parts) in enumerate(clusters):
         mesh = join(*[part.mesh for part in parts])
         if palette is None or material.texture is not None:
             surface = mesh.texcoords / material.tile_m
@@ -38,10 +40,37 @@ def add_scene(spec: mujoco.MjSpec, layout: SceneLayout) -> None:
             surface = _palette_texcoords(
                 palette, np.concatenate([p.colours for p in parts if p.colours is not None])
             )
-        _add_material(spec, f"scene/{index}", material)
-        _add_mesh_geom(spec, f"scene/{index}", mesh, surface)
+        _add_mesh_geom(spec, f"scene/{index}", f"scene/{list(groups).index(material)}", mesh, surface)
     for index, light in enumerate(layout.lights):
         _add_light(spec, f"scene/light {index}", light)
+
+
+def cluster_parts(parts: list[Part]) -> list[list[Part]]:
+    """Join parts while the box around a pair has less surface than the two boxes have together.
+
+    A ray pays for every box it crosses, and crosses a box in proportion to its surface: few boxes are good, large
+    ones are not. Source: the surface area heuristic of ray tracing.
+    """
+    low = np.array([part.mesh.corners.min(axis=(0, 1)) for part in parts])
+    high = np.array([part.mesh.corners.max(axis=(0, 1)) for part in parts])
+    members = [[part] for part in parts]
+    while len(members) > 1:
+        own = _surface(low, high)
+        joint = _surface(np.minimum(low[:, None], low[None]), np.maximum(high[:, None], high[None]))
+        gain = own[:, None] + own[None] - joint
+        np.fill_diagonal(gain, -np.inf)
+        first, second = sorted(divmod(int(gain.argmax()), len(members)))
+        if gain[first, second] < 0:
+            break
+        members[first] += members.pop(second)
+        low[first], high[first] = np.minimum(low[first], low[second]), np.maximum(high[first], high[second])
+        low, high = np.delete(low, second, axis=0), np.delete(high, second, axis=0)
+    return members
+
+
+def _surface(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    x, y, z = np.moveaxis(high - low, -1, 0)
+    return x * y + y * z + z * x
 
 
 def _fix_extent(spec: mujoco.MjSpec) -> None:
@@ -99,7 +128,9 @@ def _palette_texcoords(
     return np.repeat(middle[:, None], 3, axis=1)
 
 
-def _add_mesh_geom(spec: mujoco.MjSpec, name: str, mesh: Mesh, surface: NDArray[np.float64]) -> None:
+def _add_mesh_geom(
+    spec: mujoco.MjSpec, name: str, material: str, mesh: Mesh, surface: NDArray[np.float64]
+) -> None:
     index = np.arange(3 * len(mesh), dtype=np.int32)
     added = spec.add_mesh(
         name=name,
@@ -112,7 +143,7 @@ def _add_mesh_geom(spec: mujoco.MjSpec, name: str, mesh: Mesh, surface: NDArray[
     )
     added.inertia = mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL  # scenery is open surface: it has no volume
     spec.worldbody.add_geom(
-        name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, material=name, contype=0, conaffinity=0
+        name=name, type=mujoco.mjtGeom.mjGEOM_MESH, meshname=name, material=material, contype=0, conaffinity=0
     )
 
 

@@ -23,6 +23,7 @@ WALLS: tuple[tuple[str, Colour], ...] = (
 )
 ROOFS: tuple[Colour, ...] = ((0.62, 0.30, 0.22), (0.45, 0.25, 0.21), (0.34, 0.35, 0.38))
 _WINDOW_PX = 48
+_VIEW_REACH_M = 18.0
 _GLASS: Colour = (0.30, 0.40, 0.50)
 
 
@@ -251,7 +252,7 @@ def tower_block(
         (-pi / 2, depth, width / 2),
     ):
         away = np.array([sin(yaw + turn), -cos(yaw + turn)])  # the face's outward direction
-        if away @ np.array([x, y]) > 0:
+        if away @ np.array([x, y]) + out > _VIEW_REACH_M:  # nobody on the roof can see this face
             continue
         for level in range(int(height / step)):
             strip = panel(0.9 * span, 0.5 * step).moved(0, -out - 0.05, (level + 0.3) * step)

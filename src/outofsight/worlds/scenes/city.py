@@ -2,6 +2,8 @@
 
 from math import pi
 
+import numpy as np
+
 from outofsight.worlds.scenes import parked, plants, street_things
 from outofsight.worlds.scenes.buildings import church, house, random_look, row_of_houses
 from outofsight.worlds.scenes.draft import Draft
@@ -211,7 +213,14 @@ def car_park(kind: SceneKind, layout_seed: int, light: str) -> Draft:
         ground.worn(mark, head)
     for _ in range(8):
         x, y = rng.uniform(-16, 16), rng.uniform(-11, 11)
-        ground.lay((0.16, 0.16, 0.17), 0.5 * ground.disc(x, y, rng.uniform(0.2, 0.6), 0.4))
+        ground.lay(
+            (0.16, 0.16, 0.17),
+            0.45
+            * ground.within(
+                np.hypot(ground.x - x, ground.y - y) - rng.uniform(0.1, 0.4) + 0.25 * ground.noise(0.5, 2),
+                0.3,
+            ),
+        )
     ground.ground_things()
     ground.spread((0.38, 0.42, 0.28))
     return draft

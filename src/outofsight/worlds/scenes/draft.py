@@ -45,6 +45,7 @@ class Draft:
         self.obstacles: list[Obstacle] = []
         self.lamps_m: list[Point] = []
         self.images: dict[str, NDArray[np.uint8]] = {}
+        self._shades: dict[Colour, Colour] = {}
 
     @property
     def mood(self) -> Mood:
@@ -164,9 +165,12 @@ class Draft:
         return None
 
     def pick(self, *options: Colour) -> Colour:
-        """One of several colours, slightly off, so that two copies are seldom the same."""
-        chosen = np.asarray(options[int(self.rng.integers(len(options)))]) * self.rng.uniform(0.92, 1.08, 3)
-        return (float(min(chosen[0], 1)), float(min(chosen[1], 1)), float(min(chosen[2], 1)))
+        """One of several colours, each slightly off in a way of this layout: equal things may share a mesh."""
+        option = options[int(self.rng.integers(len(options)))]
+        if option not in self._shades:
+            red, green, blue = np.minimum(np.asarray(option) * self.rng.uniform(0.92, 1.08, 3), 1)
+            self._shades[option] = (float(red), float(green), float(blue))
+        return self._shades[option]
 
     def choose(self, *options: str) -> str:
         return options[int(self.rng.integers(len(options)))]
@@ -185,7 +189,7 @@ class Draft:
             subject_scale=self.kind.subject_scale,
             parts=tuple(self.parts),
             textures={name: image for name, image in self.images.items() if name in used},
-            lights=mood_lights(mood, azimuth, self._lamps_by_distance(), self.kind.subject_scale),
+            lights=mood_lights(mood, azimuth, self._lamps_by_distance(), self.kind.subject_scale, self.below),
             sky=paint_sky(self.sky_rng, mood.sky, self.horizon, sun, self.below),
             free_area=self.free_area,
             stage=self.stage,

@@ -26,7 +26,7 @@ from outofsight.worlds.scenes.mesh import (
 from outofsight.worlds.scenes.noise import blend, fractal_noise, shade
 
 STREET_M = -22.0  # the city's ground under the rooftop
-WATER_M = -1.1
+WATER_M = -0.75
 
 
 def rooftop(kind: SceneKind, layout_seed: int, light: str) -> Draft:
@@ -252,7 +252,7 @@ def harbour(kind: SceneKind, layout_seed: int, light: str) -> Draft:
         parked.boat(
             draft,
             x + rng.uniform(-2, 2),
-            -13.2 - 0.16 * length - (5.5 if k % 2 else 0.3),
+            -11.6 - 0.16 * length - (5.5 if k % 2 else 0.3),
             yaw,
             WATER_M,
             length,

@@ -326,7 +326,7 @@ def forest(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     """A clearing with a path, thick trunks all around."""
     draft = Draft(kind, layout_seed, light, (-14, -11, 14, 11), (-6.5, -3.2, 6.5, 3.2))
     rng = draft.rng
-    draft.horizon, draft.below = "trees", (0.2, 0.26, 0.14)
+    draft.horizon, draft.below = "woods", (0.2, 0.26, 0.14)
     mix = rng.dirichlet((1.2, 1.2, 0.8, 0.6))
     log_spot = draft.find_spot((-10, -9, 10, 9), 2.2)
     if log_spot:
@@ -343,7 +343,7 @@ def forest(kind: SceneKind, layout_seed: int, light: str) -> Draft:
         spot = draft.find_spot((-13.5, -10.5, 13.5, 10.5), 1.4)
         if spot:
             _forest_tree(draft, spot[0], spot[1], mix)
-    for hx, hy, step in ((15.5, 12.5, 3.6), (18.5, 15.5, 4.2), (22.5, 19.5, 5.0)):
+    for hx, hy, step in ((15.5, 12.5, 3.4), (19.5, 16.5, 4.4)):
         for place in np.arange(0, 4 * (hx + hy), step):
             x, y = _around(place + rng.uniform(-1, 1), hx, hy)
             _forest_tree(draft, x + rng.uniform(-1, 1), y + rng.uniform(-1, 1), mix)
@@ -384,7 +384,7 @@ def desert(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     draft = Draft(kind, layout_seed, light, (-18, -14, 18, 14), (-9, -4.5, 9, 4.5))
     rng = draft.rng
     draft.horizon, draft.below = "mesas", (0.8, 0.65, 0.45)
-    sand = draft.pick((0.90, 0.74, 0.50), (0.87, 0.65, 0.43), (0.92, 0.80, 0.60))
+    sand = draft.pick((0.80, 0.62, 0.40), (0.78, 0.54, 0.34), (0.82, 0.68, 0.48))
     _dunes(draft, sand)
     red = draft.pick((0.72, 0.40, 0.27), (0.78, 0.5, 0.33))
     for angle in rng.uniform(0, 2 * pi) + np.arange(4) * 1.57:

@@ -1,7 +1,7 @@
 """The ground as one painted map: every road mark, path and stain of a layout at its own place."""
 
 from collections.abc import Sequence
-from math import hypot
+from math import cos, hypot, sin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from outofsight.worlds.scenes.noise import (
     joint_depth,
     lattice_noise,
     shade,
+    stock_grain,
+    stock_noise,
     to_bytes,
     waves,
 )
@@ -42,12 +44,11 @@ class GroundMap:
 
     def noise(self, bump_m: float, octaves: int = 4, decay: float = 0.5) -> Field:
         """A smooth random field about in [−1, 1] with bumps of this size."""
-        cells = max(2, round((self.area[2] - self.area[0]) / bump_m))
-        return fractal_noise(self.rng, self.height, self.width, cells, octaves, decay)
+        return stock_noise(self.rng, self.height, self.width, bump_m * self.px_per_m, octaves, decay)
 
     def grain(self, strength: float) -> Field:
         """Fine speckle, faint on purpose."""
-        return self.rng.normal(0, strength, (self.height, self.width)).astype(np.float32)
+        return np.float32(strength) * stock_grain(self.rng, self.height, self.width)
 
     # surfaces -------------------------------------------------------------------------------------------------
 
@@ -122,21 +123,24 @@ class GroundMap:
     def disc(self, x: float, y: float, radius_m: float, soft_m: float = 0.0) -> Field:
         return self.within(np.hypot(self.x - x, self.y - y) - radius_m, soft_m)
 
-    def line_distance(self, points_m: Sequence[Sequence[float]]) -> Field:
-        """Distance of every pixel to a polyline."""
+    def line_distance(self, points_m: Sequence[Sequence[float]], reach_m: float) -> Field:
+        """Distance of every pixel to a polyline, infinite beyond ``reach_m`` around its pieces."""
         nearest = np.full((self.height, self.width), np.inf, dtype=np.float32)
         for (ax, ay), (bx, by) in zip(points_m[:-1], points_m[1:], strict=True):
-            run_x, run_y = bx - ax, by - ay
-            share = ((self.x - ax) * run_x + (self.y - ay) * run_y) / max(hypot(run_x, run_y) ** 2, 1e-9)
-            share = np.clip(share, 0, 1)
-            nearest = np.minimum(nearest, np.hypot(self.x - ax - share * run_x, self.y - ay - share * run_y))
+            columns = _span(self.x[0], (ax + bx) / 2, abs(bx - ax) / 2 + reach_m)
+            rows = _span(self.y[:, 0], (ay + by) / 2, abs(by - ay) / 2 + reach_m)
+            x, y = self.x[:, columns] - np.float32(ax), self.y[rows] - np.float32(ay)
+            run_x, run_y = np.float32(bx - ax), np.float32(by - ay)
+            share = np.clip((x * run_x + y * run_y) / max(run_x * run_x + run_y * run_y, 1e-9), 0, 1)
+            distance = np.hypot(x - share * run_x, y - share * run_y)
+            nearest[rows, columns] = np.minimum(nearest[rows, columns], distance)
         return nearest
 
     def strip(
         self, points_m: Sequence[Sequence[float]], width_m: float, soft_m: float = 0.0, rough_m: float = 0.0
     ) -> Field:
         """A road or path along a polyline; ``rough_m`` frays its edge."""
-        distance = self.line_distance(points_m) - width_m / 2
+        distance = self.line_distance(points_m, width_m / 2 + soft_m + 2 * rough_m + 0.1) - width_m / 2
         return self.within(distance + rough_m * self.noise(0.8, 3) if rough_m else distance, soft_m)
 
     def dashes(
@@ -153,7 +157,12 @@ class GroundMap:
         if isinstance(share, float):
             self.image = np.broadcast_to(np.asarray(surface, np.float32), self.image.shape).copy()
         else:
-            self.image = blend(self.image, surface, np.broadcast_to(share, self.image.shape[:2]))
+            covered = np.broadcast_to(share, self.image.shape[:2]).astype(np.float32, copy=False)
+            rows, columns = np.flatnonzero(covered.any(axis=1)), np.flatnonzero(covered.any(axis=0))
+            if len(rows) and len(columns):
+                window = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+                above = surface[window] if isinstance(surface, np.ndarray) else surface
+                self.image[window] = blend(self.image[window], above, covered[window])
 
     def worn(self, surface: Colour, share: Field, wear: float = 0.35) -> None:
         """Lay old paint: thinner in places."""
@@ -162,16 +171,17 @@ class GroundMap:
     def ground_things(self, reach_m: float = 0.45, depth: float = 0.45) -> None:
         """Darken the ground where obstacles stand on it, so that they do not float."""
         for obstacle in self.draft.obstacles:
-            reach = max(obstacle.half_size_m) * 1.5 + reach_m
-            columns = np.abs(self.x[0] - obstacle.centre_m[0]) < reach
-            rows = np.abs(self.y[:, 0] - obstacle.centre_m[1]) < reach
-            if not (columns.any() and rows.any()):
+            c, sn = abs(cos(obstacle.yaw_rad)), abs(sin(obstacle.yaw_rad))
+            half_x, half_y = obstacle.half_size_m
+            reach_x, reach_y = c * half_x + sn * half_y + reach_m, sn * half_x + c * half_y + reach_m
+            rows = _span(self.y[:, 0], obstacle.centre_m[1], reach_y)
+            columns = _span(self.x[0], obstacle.centre_m[0], reach_x)
+            if rows.start == rows.stop or columns.start == columns.stop:
                 continue
-            window = np.ix_(rows, columns)
-            gx, gy = np.broadcast_arrays(self.x[:, columns], self.y[rows])
-            distance = obstacle.distance_m(np.stack([gx, gy], axis=-1))
-            near = np.clip(1 - distance / reach_m, 0, 1) ** 2
-            self.image[window] *= (1 - depth * near)[..., None].astype(np.float32)
+            points = np.empty((rows.stop - rows.start, columns.stop - columns.start, 2), dtype=np.float32)
+            points[..., 0], points[..., 1] = self.x[:, columns], self.y[rows]
+            near = np.clip(1 - obstacle.distance_m(points) / reach_m, 0, 1)
+            self.image[rows, columns] *= (1 - depth * near * near)[..., None]
 
     def spread(self, far: Colour | None) -> None:
         """Lay the map at z = 0. With a ``far`` colour, fade its border into open ground that runs to the horizon."""
@@ -187,6 +197,12 @@ class GroundMap:
         name = self.draft.show("ground", to_bytes(self.image))
         mesh = floor(x1 - x0, y1 - y0, picture=True).moved((x0 + x1) / 2, (y0 + y1) / 2)
         self.draft.hang("ground", mesh, name)
+
+
+def _span(places: Field, middle: float, reach: float) -> slice:
+    """The run of (sorted) pixel places within reach of a middle."""
+    inside = np.flatnonzero(np.abs(places - middle) < reach)
+    return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
 
 
 def _open_ground(draft: Draft, colour: Colour) -> None:

@@ -82,7 +82,7 @@ def warehouse(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     ground.worn((0.25, 0.5, 0.35), walk)
     for _ in range(5):
         track = ground.line_distance(
-            [(rng.uniform(-12, 12), rng.uniform(-4, 4)), (rng.uniform(-12, 12), rng.uniform(-4, 4))]
+            [(rng.uniform(-12, 12), rng.uniform(-4, 4)), (rng.uniform(-12, 12), rng.uniform(-4, 4))], 0.8
         )
         ground.lay((0.2, 0.2, 0.2), 0.35 * ground.within(np.abs(track - 0.45) - 0.08, 0.1))
     ground.ground_things(0.4)

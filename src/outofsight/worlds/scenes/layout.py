@@ -91,16 +91,14 @@ class Obstacle:
 
     def distance_m(self, points_m: NDArray[np.float64]) -> NDArray[np.float64]:
         """Signed distance of plan points [..., 2] to the outline, negative inside."""
-        offset = np.asarray(points_m, dtype=np.float64) - np.array(self.centre_m)
+        x, y = points_m[..., 0] - self.centre_m[0], points_m[..., 1] - self.centre_m[1]
         if self.kind == "disc":
-            return np.linalg.norm(offset, axis=-1) - self.half_size_m[0]
+            return np.hypot(x, y) - self.half_size_m[0]
         c, s = cos(self.yaw_rad), sin(self.yaw_rad)
-        local = np.stack(
-            [c * offset[..., 0] + s * offset[..., 1], c * offset[..., 1] - s * offset[..., 0]], axis=-1
-        )
-        beyond = np.abs(local) - np.array(self.half_size_m)
-        outside = np.linalg.norm(np.maximum(beyond, 0.0), axis=-1)
-        return outside + np.minimum(beyond.max(axis=-1), 0.0)
+        ahead = np.abs(c * x + s * y) - self.half_size_m[0]
+        aside = np.abs(c * y - s * x) - self.half_size_m[1]
+        outside = np.hypot(np.maximum(ahead, 0.0), np.maximum(aside, 0.0))
+        return outside + np.minimum(np.maximum(ahead, aside), 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

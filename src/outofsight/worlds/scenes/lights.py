@@ -92,11 +92,12 @@ def _dim(colour: Colour, share: float) -> Colour:
 
 
 def mood_lights(
-    mood: Mood, sun_azimuth_rad: float, lamps_m: Sequence[Point], scale: float
+    mood: Mood, sun_azimuth_rad: float, lamps_m: Sequence[Point], scale: float, ground: Colour
 ) -> tuple[Light, ...]:
-    """Turn a mood into the layout's lights: key (with shadows), fill, and as many lamps as there is room for.
+    """Turn a mood into the layout's lights: key (with shadows), fill, bounce, and the lamps there is room for.
 
     ``lamps_m``: where lamps hang, the most important first. ``scale`` shrinks the reach of lamps with the subjects.
+    ``ground`` colours the light that comes back from below.
     """
     sun = towards(sun_azimuth_rad, radians(mood.elevation_deg))
     reach = (1.0, 0.06 / scale, 0.035 / scale**2)
@@ -114,8 +115,19 @@ def mood_lights(
     fill = Light(
         kind="directional", direction=_falling(towards(sun_azimuth_rad + 2.5, 0.5)), diffuse=mood.fill
     )
+    bounce = Light(kind="directional", direction=(0.0, 0.0, 1.0), diffuse=_bounced(mood, ground))
     lamps = [
         Light(kind="point", position_m=place, diffuse=mood.lamps, attenuation=reach)
-        for place in (spare if mood.lamps else [])[: NUM_LIGHTS - 2]
+        for place in (spare if mood.lamps else [])[: NUM_LIGHTS - 3]
     ]
-    return (key, fill, *lamps, *[UNLIT] * (NUM_LIGHTS - 2 - len(lamps)))
+    return (key, fill, bounce, *lamps, *[UNLIT] * (NUM_LIGHTS - 3 - len(lamps)))
+
+
+def _bounced(mood: Mood, ground: Colour) -> Colour:
+    """Light thrown back by the ground: half of what falls on it, in its colour; what faces down lives on it."""
+    upright = sin(radians(mood.elevation_deg))
+    red, green, blue = (
+        0.5 * tone * (sun * upright + ambient)
+        for tone, sun, ambient in zip(ground, mood.sun, mood.ambient, strict=True)
+    )
+    return (red, green, blue)

@@ -15,6 +15,18 @@ from numpy.typing import ArrayLike, NDArray
 from outofsight.errors import WorldError
 
 Floats = NDArray[np.float64]
+_NO_AREA = 1e-9
+_QUAD_ORDER = (0, 1, 2, 0, 2, 3)
+_UNIT_SURFACE = ((0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0))
+_SIGNS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))
+_BOX_FACES = (
+    (0, 1, 5, 4),
+    (1, 2, 6, 5),
+    (2, 3, 7, 6),
+    (3, 0, 4, 7),
+    (4, 5, 6, 7),
+    (1, 0, 3, 2),
+)  # of 4 low + 4 high corners
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,17 +92,27 @@ def from_corners(corners: ArrayLike, texcoords: ArrayLike | None = None) -> Mesh
         if texcoords is None
         else np.asarray(texcoords, dtype=np.float64).reshape(-1, 3, 2)
     )
-    normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    lengths = np.linalg.norm(normals, axis=1)
-    solid = lengths > 1e-9
-    normals = normals[solid] / lengths[solid, None]
-    return Mesh(triangles[solid], np.repeat(normals[:, None], 3, axis=1), surface[solid])
+    normals, lengths = _facing(triangles)
+    if lengths.min(initial=1.0) <= _NO_AREA:
+        solid = lengths > _NO_AREA
+        triangles, normals, surface = triangles[solid], normals[solid], surface[solid]
+    return Mesh(triangles, np.repeat(normals[:, None], 3, axis=1), surface)
+
+
+def _facing(triangles: Floats) -> tuple[Floats, Floats]:
+    """Unit normals [f, 3] and doubled areas [f]; the sums are written out since props have few faces each."""
+    a, b = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    ax, ay, az, bx, by, bz = a[:, 0], a[:, 1], a[:, 2], b[:, 0], b[:, 1], b[:, 2]
+    normals = np.empty_like(a)
+    normals[:, 0], normals[:, 1], normals[:, 2] = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+    lengths = np.sqrt((normals * normals).sum(axis=1))
+    normals /= np.maximum(lengths, _NO_AREA)[:, None]
+    return normals, lengths
 
 
 def _plan_texcoords(triangles: Floats) -> Floats:
     """Lay the texture on each face from its steepest side, in metres (box projection)."""
-    normal = np.abs(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]))
-    axis = normal.argmax(axis=1)
+    axis = np.abs(_facing(triangles)[0]).argmax(axis=1)
     u = np.where((axis == 0)[:, None], triangles[..., 1], triangles[..., 0])
     v = np.where((axis == 2)[:, None], -triangles[..., 1], -triangles[..., 2])
     return np.stack([u, v], axis=-1)
@@ -111,11 +133,19 @@ def quad(corners: ArrayLike, *, picture: bool = False) -> Mesh:
 
     ``picture`` stretches one whole texture over it (surface coordinates 0 to 1) instead of metres.
     """
+    return quads(np.asarray(corners, dtype=np.float64)[None], picture=picture)
+
+
+def quads(corners: ArrayLike, *, picture: bool = False) -> Mesh:
+    """Many four-cornered faces [n, 4, 3] at once; see ``quad``."""
     p = np.asarray(corners, dtype=np.float64)
-    width, height = (1.0, 1.0) if picture else (np.linalg.norm(p[1] - p[0]), np.linalg.norm(p[3] - p[0]))
-    surface = np.array([[0.0, height], [width, height], [width, 0.0], [0.0, 0.0]])
-    order = [0, 1, 2, 0, 2, 3]
-    return from_corners(p[order], surface[order])
+    surface = np.empty((len(p), 4, 2))
+    surface[:] = _UNIT_SURFACE
+    if not picture:
+        along, rise = p[:, 1] - p[:, 0], p[:, 3] - p[:, 0]
+        surface[..., 0] *= np.sqrt((along * along).sum(axis=1))[:, None]
+        surface[..., 1] *= np.sqrt((rise * rise).sum(axis=1))[:, None]
+    return from_corners(p[:, _QUAD_ORDER], surface[:, _QUAD_ORDER])
 
 
 def panel(width_m: float, height_m: float, *, picture: bool = True) -> Mesh:
@@ -134,12 +164,12 @@ def hexahedron(
     bottom_m: Sequence[float], top_m: Sequence[float], height_m: float, shift_m: float = 0.0
 ) -> Mesh:
     """A box whose top rectangle differs from its bottom one; ``shift_m`` moves the top along x."""
-    (bx, by), (tx, ty) = (np.asarray(size, dtype=float) / 2 for size in (bottom_m, top_m))
-    ring = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]], dtype=float)
-    low = np.c_[ring * (bx, by), np.zeros(4)]
-    high = np.c_[ring * (tx, ty) + (shift_m, 0), np.full(4, height_m)]
-    sides = [quad([low[i], low[(i + 1) % 4], high[(i + 1) % 4], high[i]]) for i in range(4)]
-    return join(*sides, quad(high), quad(low[[1, 0, 3, 2]]))
+    corners = np.zeros((8, 3))
+    corners[:4, :2] = np.multiply(_SIGNS, np.divide(bottom_m, 2))
+    corners[4:, :2] = np.multiply(_SIGNS, np.divide(top_m, 2))
+    corners[4:, 0] += shift_m
+    corners[4:, 2] = height_m
+    return quads(corners[np.array(_BOX_FACES)])
 
 
 def box(x_m: float, y_m: float, z_m: float) -> Mesh:
@@ -254,10 +284,10 @@ def prism(outline_m: ArrayLike, height_m: float) -> Mesh:
     points = np.asarray(outline_m, dtype=np.float64)
     low, high = np.c_[points, np.zeros(len(points))], np.c_[points, np.full(len(points), height_m)]
     n = len(points)
-    sides = [quad([low[i], low[(i + 1) % n], high[(i + 1) % n], high[i]]) for i in range(n)]
+    sides = quads([[low[i], low[(i + 1) % n], high[(i + 1) % n], high[i]] for i in range(n)])
     fan = [[high[0], high[i], high[i + 1]] for i in range(1, n - 1)]
     under = [[low[0], low[i + 1], low[i]] for i in range(1, n - 1)]
-    return join(*sides, from_corners(fan), from_corners(under))
+    return join(sides, from_corners(fan), from_corners(under))
 
 
 def gable_roof(length_m: float, depth_m: float, rise_m: float, overhang_m: float = 0.3) -> tuple[Mesh, Mesh]:

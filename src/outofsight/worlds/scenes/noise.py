@@ -1,11 +1,13 @@
 """Smooth random fields that repeat seamlessly, and cell patterns: the grain of every texture here."""
 
-from math import pi
+from functools import lru_cache
+from math import log2, pi
 
 import numpy as np
 from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
+_STOCK_PX = 1024
 
 
 def _spread(cells: int, size: int) -> Field:
@@ -40,6 +42,42 @@ def fractal_noise(
         reach += weight
         weight *= decay
     return total / (0.6 * reach)
+
+
+@lru_cache(maxsize=16)
+def _stock_field(cells: int, octaves: int, decay: float) -> Field:
+    """One large field that all large maps cut their noise from: drawing it anew for each would take most of the time."""
+    rng = np.random.default_rng([cells, octaves, round(100 * decay)])
+    return fractal_noise(rng, _STOCK_PX, _STOCK_PX, cells, octaves, decay)
+
+
+@lru_cache(maxsize=1)
+def _stock_grain() -> Field:
+    return np.random.default_rng(0).normal(size=(_STOCK_PX, _STOCK_PX)).astype(np.float32)
+
+
+def _cut(rng: np.random.Generator, field: Field, height: int, width: int, stride: float) -> Field:
+    """A window of a field that tiles, at a random place, read at ``stride`` of its pixels a step, maybe transposed."""
+    y0, x0, turn = rng.integers(_STOCK_PX), rng.integers(_STOCK_PX), rng.integers(2)
+    rows = (y0 + np.arange(height) * stride).astype(np.intp) % _STOCK_PX
+    columns = (x0 + np.arange(width) * stride).astype(np.intp) % _STOCK_PX
+    if turn:
+        rows, columns = columns, rows
+    window = field.take(rows, axis=0).take(columns, axis=1)
+    return np.ascontiguousarray(window.T) if turn else window
+
+
+def stock_noise(
+    rng: np.random.Generator, height: int, width: int, bump_px: float, octaves: int, decay: float
+) -> Field:
+    """Like ``fractal_noise`` with bumps of ``bump_px`` pixels, cut from stock: for maps of a million pixels."""
+    cells = 2 ** max(2, min(8, round(log2(_STOCK_PX / bump_px))))
+    return _cut(rng, _stock_field(cells, octaves, decay), height, width, _STOCK_PX / cells / bump_px)
+
+
+def stock_grain(rng: np.random.Generator, height: int, width: int) -> Field:
+    """Speckle with unit standard deviation, cut from stock."""
+    return _cut(rng, _stock_grain(), height, width, 1.0)
 
 
 def cell_tone(rng: np.random.Generator, column: NDArray, row: NDArray, amount: float) -> Field:

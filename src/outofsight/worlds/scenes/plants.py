@@ -8,7 +8,7 @@ from outofsight.worlds.scenes.draft import Draft
 from outofsight.worlds.scenes.layout import Colour
 from outofsight.worlds.scenes.mesh import Mesh, blob, box, cylinder, from_corners, join, tube
 
-GREENS: tuple[Colour, ...] = ((0.30, 0.47, 0.19), (0.37, 0.52, 0.22), (0.24, 0.40, 0.18), (0.44, 0.53, 0.20))
+GREENS: tuple[Colour, ...] = ((0.40, 0.60, 0.25), (0.48, 0.65, 0.28), (0.33, 0.53, 0.25), (0.56, 0.66, 0.27))
 AUTUMN: tuple[Colour, ...] = ((0.72, 0.42, 0.13), (0.66, 0.30, 0.13), (0.75, 0.57, 0.18))
 TRUNK: Colour = (0.40, 0.31, 0.23)
 STONE: Colour = (0.52, 0.50, 0.47)
@@ -65,7 +65,7 @@ def conifer(
 ) -> None:
     """A spruce: skirts of branches down to the ground, under snow if asked."""
     rng = draft.rng
-    leaf = draft.pick((0.14, 0.29, 0.17), (0.18, 0.33, 0.18), (0.12, 0.25, 0.19)) if leaf is None else leaf
+    leaf = draft.pick((0.22, 0.42, 0.26), (0.27, 0.47, 0.27), (0.20, 0.38, 0.28)) if leaf is None else leaf
     radius = height_m * rng.uniform(0.19, 0.24)
     low = 0.1 * height_m
     _trunk(draft, "trunk", (x, y), 0.5 * height_m, 0.02 * height_m + 0.04, False)
@@ -115,7 +115,7 @@ def pine(draft: Draft, x: float, y: float, height_m: float = 11.0) -> None:
             (0.11 * height_m, *rng.uniform(-0.5, 0.5, 2), 0.96),
         )
     ]
-    draft.clad("crown", join(*lumps), "leaves", draft.pick((0.20, 0.34, 0.19), (0.25, 0.38, 0.2)))
+    draft.clad("crown", join(*lumps), "leaves", draft.pick((0.30, 0.47, 0.27), (0.36, 0.52, 0.29)))
     draft.block_disc("tree", x, y, 0.018 * height_m + 0.15, height_m)
 
 

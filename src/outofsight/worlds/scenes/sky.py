@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from outofsight.worlds.scenes.layout import Colour
 from outofsight.worlds.scenes.noise import Field, blend, fractal_noise, to_bytes
 
-FACE_PX = 224
+FACE_PX = 192
 _CLOUD_PX = 256
 _AZIMUTHS = 1440
 
@@ -55,6 +56,7 @@ SKY_LOOKS: Mapping[str, SkyLook] = MappingProxyType(
 )  # fmt: skip
 
 
+@lru_cache(maxsize=2)
 def face_directions(face_px: int) -> NDArray[np.float32]:
     """World direction of every pixel of the cube map [6·n, n, 3], unit length.
 
@@ -67,6 +69,14 @@ def face_directions(face_px: int) -> NDArray[np.float32]:
     faces = [np.stack([x, -z, y], axis=-1) for x, y, z in map_axes]
     directions = np.concatenate(faces)
     return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+
+
+@lru_cache(maxsize=2)
+def _bearings(face_px: int) -> tuple[NDArray[np.intp], Field]:
+    """Azimuth step [6·n, n] and elevation in radians of every pixel of the cube map."""
+    directions = face_directions(face_px)
+    turn = np.arctan2(directions[..., 1], directions[..., 0]) / (2 * np.pi) % 1
+    return (turn * _AZIMUTHS).astype(np.intp) % _AZIMUTHS, np.arcsin(directions[..., 2])
 
 
 def _clouds(rng: np.random.Generator, directions: NDArray[np.float32], cover: float) -> Field:
@@ -102,12 +112,16 @@ def _horizon_layers(rng: np.random.Generator, horizon: str) -> list[tuple[Field,
         "hills": [(_ridge(rng, 6, 0.02, 0.12), blue, 0.7), (_ridge(rng, 40, 0.02, 0.06, 3), green, 0.35)],
         "trees": [(_ridge(rng, 9, 0.03, 0.10), green, 0.6), (_ridge(rng, 90, 0.03, 0.10, 3), green, 0.25)],
         "mountains": [
-            (_ridge(rng, 7, 0.08, 0.34, 6), (0.82, 0.86, 0.93), 0.45),
-            (_ridge(rng, 12, 0.03, 0.14, 5), (0.36, 0.42, 0.47), 0.4),
+            (_ridge(rng, 7, 0.08, 0.34, 6), (0.74, 0.80, 0.90), 0.2),
+            (_ridge(rng, 12, 0.03, 0.14, 5), (0.34, 0.43, 0.52), 0.25),
         ],
         "mesas": [
             (_steps(rng, 26, 0.01, 0.15), (0.62, 0.36, 0.25), 0.5),
             (_ridge(rng, 8, 0.0, 0.05), (0.8, 0.62, 0.42), 0.3),
+        ],
+        "woods": [
+            (_ridge(rng, 60, 0.22, 0.42, 4), (0.22, 0.33, 0.2), 0.35),
+            (_ridge(rng, 150, 0.12, 0.30, 3), (0.13, 0.22, 0.12), 0.12),
         ],
         "sea": [(_ridge(rng, 5, -0.02, 0.05), blue, 0.75)],
     }
@@ -133,10 +147,10 @@ def paint_sky(
     if look.stars:
         twinkle = (rng.random(up.shape, dtype=np.float32) > 1 - 0.004 * look.stars) & (up > 0.08)
         image = blend(image, (0.9, 0.92, 1.0), twinkle * np.float32(0.7))
-    azimuth = ((np.arctan2(directions[..., 1], directions[..., 0]) / (2 * np.pi)) % 1 * _AZIMUTHS).astype(int)
+    azimuth, elevation = _bearings(FACE_PX)
     daylight = float(np.mean(look.horizon)) ** 0.7
-    for elevation, colour, haze in _horizon_layers(rng, horizon):
-        solid = np.clip((elevation[azimuth % _AZIMUTHS] - np.arcsin(up)) * (FACE_PX / 2) + 0.5, 0, 1)
+    for skyline, colour, haze in _horizon_layers(rng, horizon):
+        solid = np.clip((skyline[azimuth] - elevation) * (FACE_PX / 2) + 0.5, 0, 1)
         seen = np.asarray(colour) * daylight * (1 - haze) + np.asarray(look.horizon) * haze
         image = blend(image, tuple(seen), solid)
     lit_ground = np.asarray(below) * daylight * (1 - look.haze) + np.asarray(look.horizon) * look.haze

@@ -168,7 +168,7 @@ def _rock(rng: np.random.Generator) -> Field:
 
 
 def _snow(rng: np.random.Generator) -> Field:
-    return shade((0.97, 0.98, 1.0), 0.96 + 0.035 * _fractal(rng, 4, 4))
+    return shade((0.90, 0.93, 0.98), 0.96 + 0.035 * _fractal(rng, 4, 4))
 
 
 def _sand(rng: np.random.Generator) -> Field:

@@ -27,7 +27,7 @@ from outofsight.worlds.scenes.mesh import (
     wheel,
 )
 
-SNOW: Colour = (0.93, 0.95, 0.99)
+SNOW: Colour = (0.84, 0.87, 0.93)
 TIMBER: tuple[Colour, ...] = ((0.50, 0.33, 0.20), (0.38, 0.25, 0.17), (0.62, 0.43, 0.27), (0.55, 0.2, 0.16))
 
 
@@ -315,8 +315,8 @@ def farmyard(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     for shift in (-0.8, 0.8):
         ruts = outline_points(rng, (-24, 2), (24, rng.uniform(-4, 4)), 1.2) + [0, shift]
         ground.lay((0.38, 0.30, 0.21), 0.5 * ground.strip(ruts.tolist(), 0.4, 0.2, 0.12))
-    straw = np.clip(ground.noise(0.5, 2) * 3 - 1.7, 0, 1)
-    ground.lay((0.82, 0.7, 0.38), 0.7 * straw * ground.rect(-14, -11, 14, 11, 3))
+    straw = np.clip(ground.noise(0.3, 3) * 3 - 1.5, 0, 1)
+    ground.lay((0.82, 0.7, 0.38), 0.4 * straw * ground.rect(-14, -11, 14, 11, 3))
     ground.ground_things()
     ground.spread((0.46, 0.50, 0.22))
     return draft
