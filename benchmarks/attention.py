@@ -13,13 +13,13 @@ from functools import partial
 from statistics import median
 
 import torch
-from record import RESULTS, add_out, finish, interleaved_seconds, ratio
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from outofsight.memory.selectors import local_window, mean_pooled_affinity, slices_inside, top_slices
 from outofsight.nn.retrieval_attention import Selection, retrieval_attention, sdpa
+from record import RESULTS, add_out, finish, interleaved_seconds, ratio
 
 GRIDS = {  # frames, rows, columns, heads, head width
     "mini": (40, 6, 10, 6, 32),
@@ -31,8 +31,8 @@ QUESTION = "seconds of the published loop and of dense attention over those of t
 
 def inputs(
     grid: str, query_frames: int, device: str, dtype: torch.dtype
-) -> tuple[list[Tensor], Selection, Tensor]:
-    """Return (query, key, value, memory key, memory value), the selection of the query frames, and all queries' keys."""
+) -> tuple[list[Tensor], Selection]:
+    """Return query, key, value, memory key and memory value, and what the query frames selected."""
     frames, rows, columns, heads, width = GRIDS[grid]
     generator = torch.Generator().manual_seed(0)
 
@@ -45,7 +45,7 @@ def inputs(
     excluded = slices_inside(windows, frames // KERNEL, KERNEL)
     scores = mean_pooled_affinity(full[0].flatten(-2), memory[0].flatten(-2))
     selection = Selection(windows[None, :query_frames], top_slices(scores, excluded, TOP_K)[:, :query_frames])
-    return [full[0][:, :query_frames], full[1], full[2], *memory], selection, full[1]
+    return [full[0][:, :query_frames], full[1], full[2], *memory], selection
 
 
 def published_loop(states: list[Tensor], selection: Selection) -> Tensor:
@@ -86,7 +86,7 @@ def contenders(states: list[Tensor], selection: Selection, backward: bool) -> di
 
 def measure(grid: str, query_frames: int, device: str, backward: bool, rounds: int) -> dict:
     dtype = torch.bfloat16
-    states, selection, _ = inputs(grid, query_frames, device, dtype)
+    states, selection = inputs(grid, query_frames, device, dtype)
     difference = (
         (retrieval_attention(*states, selection).float() - published_loop(states, selection).float())
         .abs()

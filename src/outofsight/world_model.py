@@ -1,5 +1,6 @@
 """The one place that joins backbone, memory and codec: a diffusers pipeline folder, loaded as a world model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ from outofsight.errors import CheckpointError
 
 COMPONENTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 MAX_TEXT_TOKENS = 512
+_FOREIGN = (
+    "expected a HydraTransformer3DModel, got {}; a plain Wan model becomes one by "
+    "HydraTransformer3DModel.from_wan, or by `outofsight convert to-diffusers --untrained-memory`"
+)
 
 
 class WorldModelBase(DiffusionPipeline):
@@ -48,6 +53,8 @@ class WorldModelBase(DiffusionPipeline):
         scheduler: FlowMatchEulerDiscreteScheduler,
     ) -> None:
         super().__init__()
+        if not isinstance(transformer, HydraTransformer3DModel):
+            raise CheckpointError(_FOREIGN.format(type(transformer).__name__))
         self.register_modules(
             transformer=transformer,
             vae=vae,
@@ -144,3 +151,15 @@ def check_folder(folder: Path) -> None:
         raise CheckpointError(
             f"{folder} lacks {', '.join(missing)}; a world model needs {', '.join(COMPONENTS)}"
         )
+    try:
+        config = HydraTransformer3DModel.load_config(folder / "transformer")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: transformer/config.json cannot be read ({error})") from error
+    check_transformer_config(config, str(folder))
+
+
+def check_transformer_config(config: Mapping[str, Any], source: str) -> None:
+    """Raise ``CheckpointError`` if a transformer's configuration is another model's."""
+    found = config.get("_class_name")
+    if found != HydraTransformer3DModel.__name__:
+        raise CheckpointError(f"{source}: {_FOREIGN.format(found)}")

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from outofsight.geometry.path_expressions import make_path
+from safetensors import safe_open
 
 from models import tiny_world
 from outofsight.errors import CameraError, InputError, VideoError
 from outofsight.geometry.conditioning import camera_conditioning
+from outofsight.geometry.path_expressions import make_path
 from outofsight.sampling.continuation import SamplingSettings, check_settings, target_noise, to_uint8
 from outofsight.sampling.world import WorldModel
 
@@ -34,7 +35,7 @@ def given():
     }
 
 
-def test_result(world, given):
+def test_result(world, given, tmp_path):
     stages = []
     result = world.continue_video(
         **given, settings=FAST, record_retrieval=True, on_progress=lambda *args: stages.append(args)
@@ -45,6 +46,10 @@ def test_result(world, given):
     assert ("denoise", 2, 2) in stages
     assert result.retrieval.slices.shape == (2, 2, 3 + 4, 2)  # steps, layers, latent frames, top_k
     assert result.retrieval.num_context_latent_frames == 3
+    result.retrieval.save(tmp_path / "retrieval.safetensors")
+    with safe_open(tmp_path / "retrieval.safetensors", framework="pt") as file:
+        assert torch.equal(file.get_tensor("slices"), result.retrieval.slices)
+        assert {"frames_per_slice": "2", "num_context_latent_frames": "3"}.items() <= file.metadata().items()
 
 
 def test_same_seed_same_video(world, given):

@@ -1,8 +1,8 @@
 """The plan counts what a run does, without running it."""
 
 import torch
-from models import tiny_inputs, tiny_transformer, tiny_world
 
+from models import tiny_inputs, tiny_transformer, tiny_world
 from outofsight.backbone.cost import forward_cost
 from outofsight.codec.video_vae import LatentTiling
 from outofsight.sampling.plan import VideoSize, networks_on_meta, peak_activation_bytes, plan_run

@@ -113,7 +113,7 @@ def generate(
         _write(case, inputs, result, with_context)
         record = {**_request(case, options), "notes": list(inputs.notes), **_measured(result, seconds, world)}
         write_text_atomically(_sidecar(case), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-        console.print(f"wrote {case.out}")
+        console.print(f"wrote {case.out}", soft_wrap=True)
 
 
 def _repairs(names: list[str]) -> tuple[str, ...]:
@@ -164,7 +164,7 @@ def _is_done(case: Case, request: dict[str, Any], overwrite: bool, console: Cons
     except (OSError, ValueError):
         record = {}
     if all(record.get(key) == value for key, value in request.items()):
-        console.print(f"{case.out} is there already, made with these settings")
+        console.print(f"{case.out} is there already, made with these settings", soft_wrap=True)
         return True
     raise OutputError(
         f"{case.out} exists and was made with other settings; give another --out, or --overwrite"

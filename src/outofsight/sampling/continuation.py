@@ -65,7 +65,7 @@ class Retrieval:
         metadata = {
             name: str(getattr(self, name)) for name in ("frames_per_slice", "num_context_latent_frames")
         }
-        save_file({"slices": self.slices.contiguous()}, path, metadata=metadata)
+        save_state_dict(path, {"slices": self.slices}, metadata)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.video_vae import LatentTiling, num_latent_frames, spatial_factor
 from outofsight.errors import CheckpointError, InputError
 from outofsight.types import LatentGrid
-from outofsight.world_model import check_folder
+from outofsight.world_model import check_folder, check_transformer_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +100,7 @@ def networks_on_meta(name_or_path: str, dtype: torch.dtype) -> dict[str, Any]:
         check_folder(folder)
     try:
         transformer = HydraTransformer3DModel.load_config(name_or_path, subfolder="transformer")
+        check_transformer_config(transformer, name_or_path)
         vae = AutoencoderKLWan.load_config(name_or_path, subfolder="vae")
         text_encoder = UMT5Config.from_pretrained(name_or_path, subfolder="text_encoder")
         with torch.device("meta"):

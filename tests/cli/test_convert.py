@@ -1,0 +1,147 @@
+"""Published checkpoint files → a model folder → the same files, bit for bit; and files that are something else."""
+
+import pytest
+import torch
+from golden import load_golden
+from models import tiny_text_encoder, tiny_transformer, tiny_vae
+from transformers import ByT5Tokenizer
+
+from outofsight.backbone.official import to_official
+from outofsight.cli import main
+from outofsight.codec.checkpoint_files import load_state_dict
+from outofsight.codec.import_umt5 import text_encoder_to_official
+from outofsight.codec.import_wan_vae import vae_to_official
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code or 0, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def states():
+    return {
+        "transformer": to_official(
+            tiny_transformer(num_attention_heads=2, attention_head_dim=128, ffn_dim=32)
+        ),
+        "vae": vae_to_official(tiny_vae()),
+        "text_encoder": text_encoder_to_official(tiny_text_encoder()),
+    }
+
+
+@pytest.fixture
+def files(states, tmp_path):
+    """The three files as they are published: a pickle under ``state_dict``, and two bare ones."""
+    paths = {
+        "transformer": tmp_path / "hydra.ckpt",
+        "vae": tmp_path / "vae.pth",
+        "text_encoder": tmp_path / "t5.pth",
+    }
+    torch.save({"state_dict": states["transformer"]}, paths["transformer"])
+    torch.save(states["vae"], paths["vae"])
+    torch.save(states["text_encoder"], paths["text_encoder"])
+    ByT5Tokenizer().save_pretrained(tmp_path / "tokenizer")
+    return paths
+
+
+def convert(files, tmp_path, out, **changes):
+    paths = {**files, "tokenizer": tmp_path / "tokenizer", "out": out, **changes}
+    return [
+        "convert",
+        "to-diffusers",
+        *(f"--{key.replace('_', '-')}={value}" for key, value in paths.items()),
+    ]
+
+
+def test_there_and_back_is_bit_exact(cli, files, states, tmp_path, read_json):
+    model, back = tmp_path / "model", tmp_path / "back"
+    code, error = cli(*convert(files, tmp_path, model), "--set", "memory_top_k=3")
+    assert code == 0, error
+    config = read_json(model / "transformer" / "config.json")
+    assert config["round_timestep_to_bf16"] is True  # a published HyDRA
+    assert config["memory_top_k"] == 3
+    assert read_json(model / "scheduler" / "scheduler_config.json")["shift"] == 5.0
+    assert cli("convert", "to-official", "--model", model, "--out", back)[0] == 0
+    for part, name in (
+        ("transformer", "hydra"),
+        ("vae", "Wan2.1_VAE"),
+        ("text_encoder", "models_t5_umt5-xxl-enc"),
+    ):
+        written = load_state_dict(back / f"{name}.safetensors")
+        assert written.keys() == states[part].keys()
+        assert all(torch.equal(written[key], states[part][key]) for key in written)
+
+
+def test_a_golden_checkpoint_converts(cli, files, tmp_path):
+    torch.save(load_golden("dit_A").under("weights."), files["transformer"])
+    code, error = cli(*convert(files, tmp_path, tmp_path / "model"), "--set", "num_attention_heads=2")
+    assert code == 0, error
+
+
+def test_plain_wan_needs_leave(cli, files, states, tmp_path, read_json):
+    own = ("cam_encoder", "projector", "tokenizer")
+    plain = {
+        key: value for key, value in states["transformer"].items() if not any(part in key for part in own)
+    }
+    torch.save(plain, files["transformer"])
+    code, error = cli(*convert(files, tmp_path, tmp_path / "model"))
+    assert code == 2
+    assert "plain Wan model" in error
+    assert not (tmp_path / "model").exists()
+    assert cli(*convert(files, tmp_path, tmp_path / "model"), "--untrained-memory")[0] == 0
+    assert read_json(tmp_path / "model" / "transformer" / "config.json")["round_timestep_to_bf16"] is False
+
+
+@pytest.mark.parametrize(
+    ("part", "spoil", "says"),
+    [
+        ("transformer", lambda path, files: path.unlink(), "hydra.ckpt"),
+        ("transformer", lambda path, files: path.write_bytes(files["vae"].read_bytes()), "VAE"),
+        ("vae", lambda path, files: path.write_bytes(files["text_encoder"].read_bytes()), "umT5"),
+        ("text_encoder", lambda path, files: path.write_bytes(path.read_bytes()[:1000]), "t5.pth"),
+        ("vae", lambda path, files: torch.save({"state_dict": print}, path), "vae.pth"),
+    ],
+)
+def test_wrong_files_are_one_line_and_leave_nothing(cli, files, tmp_path, part, spoil, says):
+    spoil(files[part], files)
+    code, error = cli(*convert(files, tmp_path, tmp_path / "model"))
+    assert code == 2
+    assert len(error.strip().splitlines()) == 1, error
+    assert says in error
+    assert not (tmp_path / "model").exists()
+    assert not list(tmp_path.glob(".model*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--set", "memory_size=3"], "memory_size"),
+        (["--set", "memory_affinity=magic"], "magic"),
+        (["--set", "3"], "KEY=VALUE"),
+    ],
+)
+def test_wrong_settings(cli, files, tmp_path, arguments, says):
+    code, error = cli(*convert(files, tmp_path, tmp_path / "model"), *arguments)
+    assert code == 2
+    assert says in error
+
+
+def test_no_tokenizer_there(cli, files, tmp_path):
+    code, error = cli(*convert(files, tmp_path, tmp_path / "model", tokenizer=tmp_path / "nothing"))
+    assert code == 2
+    assert "--tokenizer" in error
+
+
+def test_nothing_is_overwritten(cli, files, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "precious").write_text("")
+    code, error = cli(*convert(files, tmp_path, tmp_path / "model"))
+    assert code == 2
+    assert "exists already" in error
+    assert [path.name for path in (tmp_path / "model").iterdir()] == ["precious"]

@@ -1,0 +1,217 @@
+"""``outofsight generate`` as its users meet it: good cases, and every bad one."""
+
+import json
+import os
+import shutil
+import stat
+
+import numpy as np
+import pytest
+
+from outofsight.cli import main
+from outofsight.cli.cases import Shape, find_cases, read_case
+from outofsight.data.video import read_video
+
+FAST = ["--frames", "9+13", "--steps", "2", "--guidance", "1"]
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Run the command line in this process, which is quicker: its exit code and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code or 0, capsys.readouterr().err
+
+    return run
+
+
+def one(cases, model_folder, out, **changes):
+    options = {
+        "model": model_folder,
+        "video": cases / "1.mp4",
+        "camera": cases / "cam1.json",
+        "prompt": "A cat sits.",
+        "out": out,
+        **changes,
+    }
+    return [
+        "generate",
+        *(f"--{key.replace('_', '-')}={value}" for key, value in options.items() if value is not None),
+    ]
+
+
+def test_one_case(outofsight, cases, model_folder, tmp_path, read_json):
+    out = tmp_path / "new" / "result.mp4"
+    code, _, error = outofsight(*one(cases, model_folder, out), *FAST, "--with-context", "--save-retrieval")
+    assert code == 0, error
+    video, fps = read_video(out)
+    assert video.shape == (9 + 13, 48, 64, 3)
+    assert fps == 15
+    context = read_video(cases / "1.mp4").frames[21 - 9 :].astype(int)
+    assert np.abs(video[:9] - context).mean() < 8  # the same picture, coded once more
+    record = read_json(out.with_suffix(".json"))
+    assert record["sampling"]["seed"] == 42
+    assert set(record["seconds"]) == {"load", "text", "encode", "denoise", "decode"}
+    assert record["notes"] == ["the first 12 context frames are left out"]
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        "result.json", "result.mp4", "result.retrieval.safetensors"
+    ]  # fmt: skip
+
+
+def test_a_folder_of_cases_resumes(cli, cases, model_folder, tmp_path):
+    arguments = ["generate", "--model", model_folder, "--video", cases, "--out", tmp_path / "all", *FAST]
+    assert cli(*arguments)[0] == 0
+    made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "all").glob("*.mp4")}
+    assert set(made) == {"1.mp4", "2.mp4", "10.mp4"}
+    assert json.loads((tmp_path / "all" / "10.json").read_text())["prompt"] == "A bus waits."
+    (tmp_path / "all" / "2.mp4").unlink()  # as if the run had been killed before it
+    code, error = cli(*arguments)
+    assert code == 0
+    assert "1.mp4 is there already" in error
+    again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "all").glob("*.mp4")}
+    assert [name for name in made if again[name] != made[name]] == ["2.mp4"]
+
+
+def test_other_settings_do_not_overwrite(cli, cases, model_folder, tmp_path):
+    arguments = one(cases, model_folder, tmp_path / "a.mp4")
+    assert cli(*arguments, *FAST)[0] == 0
+    before = (tmp_path / "a.mp4").read_bytes()
+    code, error = cli(*arguments, *FAST, "--seed", "7")
+    assert code == 2
+    assert "made with other settings" in error
+    assert (tmp_path / "a.mp4").read_bytes() == before
+    assert cli(*arguments, *FAST, "--seed", "7", "--overwrite")[0] == 0
+    assert (tmp_path / "a.mp4").read_bytes() != before
+
+
+def test_a_path_in_words(cli, cases, model_folder, tmp_path):
+    words = one(
+        cases, model_folder, tmp_path / "a.mp4", camera="pan:left:20,pan:right:20", context_camera="still"
+    )
+    assert cli(*words, *FAST)[0] == 0
+    assert len(read_video(tmp_path / "a.mp4").frames) == 13
+
+
+def test_dry_run_writes_nothing(cli, cases, model_folder, tmp_path):
+    code, error = cli(*one(cases, model_folder, tmp_path / "a.mp4"), *FAST, "--dry-run")
+    assert code == 0
+    assert "would write" in error
+    assert not list(tmp_path.glob("a.*"))
+
+
+def test_the_last_of_the_context_and_the_first_of_the_target_are_used(cases, tmp_path):
+    (case,) = find_cases(cases / "1.mp4", str(cases / "cam1.json"), None, "A cat.", tmp_path / "a.mp4")
+    whole = read_case(case, Shape(frames=(21, 21), size=None, repairs=()))
+    part = read_case(case, Shape(frames=(5, 9), size=None, repairs=()))
+    assert np.array_equal(part.video, whole.video[16:])
+    assert np.array_equal(part.context.world_from_camera, whole.context.world_from_camera[16:])
+    assert np.array_equal(part.target.world_from_camera, whole.target.world_from_camera[:9])
+
+
+def test_captions_follow_the_videos_in_natural_order(cases, tmp_path):
+    found = find_cases(cases, None, None, None, tmp_path)
+    assert [(case.name, case.prompt) for case in found] == [
+        ("1", "A cat sits."), ("2", "A dog runs."), ("10", "A bus waits.")
+    ]  # fmt: skip
+
+
+def spoil_camera(cases, spoil):
+    path = cases / "cam1.json"
+    content = json.loads(path.read_text())
+    spoil(content)
+    path.write_text(json.dumps(content))
+
+
+def truncate(path):
+    os.truncate(path, path.stat().st_size // 3)
+
+
+BAD = {
+    "missing video": (lambda c, m: (c / "1.mp4").unlink(), {}, "1.mp4"),
+    "corrupt video": (lambda c, m: truncate(c / "1.mp4"), {}, "1.mp4"),
+    "not a video": (lambda c, m: (c / "1.mp4").write_text("hello"), {}, "1.mp4"),
+    "too few frames": (lambda c, m: None, {"frames": "25+13"}, "21 context poses"),
+    "not 4k + 1": (lambda c, m: None, {"frames": "10+13"}, "got 10"),
+    "frames in words": (lambda c, m: None, {"frames": "many"}, "expected CONTEXT+TARGET"),
+    "wrong size": (lambda c, m: None, {"size": "50x64"}, "divisible by 16"),
+    "too few poses": (lambda c, m: None, {"frames": "9+25"}, "has 21 target poses"),
+    "missing camera": (lambda c, m: (c / "cam1.json").unlink(), {}, "cam1.json"),
+    "missing pose": (
+        lambda c, m: spoil_camera(c, lambda content: content["tgt_cam"].pop("5")), {}, "frame 5"
+    ),
+    "malformed matrix": (
+        lambda c, m: spoil_camera(c, lambda content: content["cond_cam"]["3"].pop()), {}, "frame 3"
+    ),
+    "no rotation": (
+        lambda c, m: spoil_camera(c, lambda content: content["cond_cam"]["3"][0].__setitem__(0, 7.0)), {}, "frame 3"
+    ),
+    "not a number": (
+        lambda c, m: spoil_camera(c, lambda content: content["cond_cam"]["3"][0].__setitem__(3, float("nan"))),
+        {},
+        "frame 3",
+    ),
+    "path without a start": (lambda c, m: None, {"camera": "pan:left:20"}, "--context-camera"),
+    "unknown path": (lambda c, m: None, {"camera": "fly:up:20", "context_camera": "still"}, "fly"),
+    "empty caption": (lambda c, m: None, {"prompt": "  "}, "caption is empty"),
+    "no caption": (lambda c, m: None, {"prompt": None}, "--prompt is missing"),
+    "no model": (lambda c, m: None, {"model": "nowhere/at-all"}, "nowhere/at-all"),
+    "another model": (
+        lambda c, m: (m / "transformer" / "config.json").write_text((m / "vae" / "config.json").read_text()),
+        {},
+        "expected a HydraTransformer3DModel, got AutoencoderKLWan",
+    ),
+    "truncated weights": (
+        lambda c, m: truncate(m / "transformer" / "diffusion_pytorch_model.safetensors"), {}, "could not be loaded"
+    ),
+    "out is no mp4": (lambda c, m: None, {"out": "result.avi"}, "expected the name of an .mp4"),
+    "unknown setting": (lambda c, m: None, {"set": "speed=3"}, "speed"),
+    "unknown device": (lambda c, m: None, {"device": "abacus"}, "abacus"),
+    "unknown dtype": (lambda c, m: None, {"dtype": "float8"}, "--dtype"),
+    "unknown repair": (lambda c, m: None, {"repair": "magic"}, "--repair"),
+    "offload without a GPU": (lambda c, m: None, {"offload": "model", "device": "cpu"}, "on the CPU"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line_and_leaves_nothing(cli, cases, model_folder, tmp_path, name):
+    spoil, options, says = BAD[name]
+    model = tmp_path / "model"
+    shutil.copytree(model_folder, model)
+    spoil(cases, model)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    arguments = {"frames": "9+13", "steps": 2, "guidance": 1, **options}
+    given = one(cases, **{"model_folder": model, "out": folder / "a.mp4", **arguments})
+    code, error = cli(*given)
+    assert code == 2, error
+    assert len(error.strip().splitlines()) == 1, error
+    assert any(word in error for word in says.split("|")), error
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_unwritable_folder(cli, cases, model_folder, tmp_path):
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    code, error = cli(*one(cases, model_folder, folder / "a.mp4"), *FAST)
+    assert code == 2
+    assert "cannot write" in error
+
+
+def test_a_file_in_place_of_the_folder(cli, cases, model_folder, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, error = cli(*one(cases, model_folder, tmp_path / "file" / "a.mp4"), *FAST)
+    assert code == 2
+    assert "cannot write" in error
+
+
+def test_captions_must_match_videos(cli, cases, model_folder, tmp_path):
+    (cases / "caption.txt").write_text("Only one line.\n")
+    code, error = cli("generate", "--model", model_folder, "--video", cases, "--out", tmp_path / "all", *FAST)
+    assert code == 2
+    assert "1 captions for 3 videos" in error
