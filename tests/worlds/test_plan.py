@@ -143,7 +143,7 @@ def test_what_cannot_be_shown_is_said():
     with pytest.raises(WorldError, match="none of bus fits into the scene 'table-top'"):
         plan_world(0, PlanConfig(scenes=("table-top",), kinds=("bus",)))
     crowd = PlanConfig(
-        scenes=("table-top",), kinds=("horse",), min_subjects=16, max_subjects=16, max_attempts=3
+        scenes=("table-top",), kinds=("dog",), min_subjects=16, max_subjects=16, max_attempts=3
     )
     with pytest.raises(WorldError, match=r"no world with a re-entry in 3 draws \(3 × no free ground"):
         plan_world(0, crowd)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from outofsight.data.dataset import Dataset, SampleEntry, open_dataset
 from outofsight.data.files import TEMPORARY_PREFIX, read_json
-from outofsight.data.sample import HALVES, REQUIRED_FILES, checks
+from outofsight.data.sample import HALVES, REQUIRED_FILES, characters, checks
 from outofsight.data.video import read_video
 from outofsight.errors import OutOfSightError
 from outofsight.geometry.camera_files import read_cameras
@@ -99,8 +99,9 @@ def _own_findings(folder: Path, clip: Clip, ious: list[float]) -> Iterator[str]:
         yield f"instances.npz holds ids {unknown} of no subject"
     yield from _mask_findings(folder, ids, clip.num_context_frames)
     yield from _camera_findings(folder, clip)
-    if read_json(folder / "check.json") != checks(clip):
-        yield "check.json does not agree with annotation.json"
+    for name, expected in (("check.json", checks(clip)), ("character.json", characters(clip))):
+        if read_json(folder / name) != expected:
+            yield f"{name} does not agree with annotation.json"
     if (folder / "caption.txt").read_text(
         encoding="utf-8"
     ).strip() != clip.caption.strip() or not clip.caption.strip():

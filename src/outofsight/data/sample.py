@@ -102,7 +102,7 @@ def _read_half(folder: Path, half: str, num_frames: int, ending: str) -> NDArray
 def read_array(path: Path, key: str, shape: tuple[int, ...]) -> NDArray[Any]:
     """Read one array of an npz file. Raises ``DatasetError`` naming it if missing, damaged or of another shape."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             value: NDArray[Any] = stored[key]
     except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
         raise DatasetError(

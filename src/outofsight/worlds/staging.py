@@ -42,6 +42,11 @@ class Cast:
     camera: CameraKind
     start: CameraStart
 
+    @property
+    def crowding(self) -> float:
+        """How much wider than for three the stage must be for so many."""
+        return max(1.0, float(np.sqrt(len(self.kinds) / 3)))
+
 
 def draw_layout(generator: np.random.Generator, config: PlanConfig) -> SceneLayout:
     """Draw a scene, a layout of it and a light."""
@@ -171,7 +176,7 @@ def _draw_camera(
     share = generator.uniform(0.3, 0.5)  # of the picture's height that such a subject fills
     aspect = config.width_px / config.height_px
     distance = size_m / (share * 2 * tan(fov / 2) / aspect) * start.distance_factor
-    distance = float(np.clip(distance, 2.6 * scale, 12.0 * scale))
+    distance = float(np.clip(distance, 2.6 * scale, 12.0 * scale)) * cast.crowding
     low, high = np.array(layout.stage[:2]), np.array(layout.stage[2:])
     stage = generator.uniform(low + 0.25 * (high - low), high - 0.25 * (high - low))
     yaw = generator.uniform(-pi, pi)
@@ -235,8 +240,7 @@ def _draw_path(
     middle_m, distance_m, camera = stage
     scale, duration = cast.layout.subject_scale, config.num_frames / config.fps
     name = str(generator.choice(config.paths or list(subject_paths())))
-    crowd = 1.0 + 0.18 * max(len(cast.kinds) - 3, 0)
-    size = float(generator.uniform(0.45, 0.95) * distance_m) * shrink
+    size = float(generator.uniform(0.45, 0.95) * distance_m) * shrink / cast.crowding**1.5
     size = max(size, 0.8 * kind.length_m * scale, least_bend_m(kind) * scale / path_kind(name).bend)
     if cast.camera.name == "handheld_hold":
         size *= 2.6  # the camera stays: the subject itself must leave the picture and return
@@ -256,7 +260,7 @@ def _draw_path(
     walked = trace_path(path, np.arange(config.num_frames) / config.fps).position_m
     ahead = np.array([cos(camera.yaw_rad), sin(camera.yaw_rad)])
     aside = np.array([-ahead[1], ahead[0]])
-    spread = distance_m * crowd * generator.uniform([-0.15, -0.3], [0.45, 0.3])
+    spread = distance_m * cast.crowding * generator.uniform([-0.15, -0.3], [0.45, 0.3])
     target = middle_m + spread[0] * ahead + spread[1] * aside
     begin = target - (walked.min(axis=0) + walked.max(axis=0)) / 2
     return replace(path, start_m=(float(begin[0]), float(begin[1])))
