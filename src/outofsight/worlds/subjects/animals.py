@@ -13,7 +13,17 @@ from outofsight.worlds.subjects.colours import BASICS, draw, varied, with_articl
 from outofsight.worlds.subjects.figure import LEFT_TURN, RIGHT_LEAN, Bone, Colour, Figure, Hinge
 from outofsight.worlds.subjects.gait import Drive, Gait, Leg, Steps, leg_angles, root_offset, take_steps
 from outofsight.worlds.subjects.kinds import Look, Pose
-from outofsight.worlds.subjects.shapes import Floats, Shape, ball, hull, ink_index, limb, merge, strand
+from outofsight.worlds.subjects.shapes import (
+    Floats,
+    Shape,
+    ball,
+    hull,
+    ink_index,
+    limb,
+    merge,
+    rounded,
+    strand,
+)
 
 WALK = {"lh": 0.0, "lf": 0.75, "rh": 0.5, "rf": 0.25}
 """Lateral-sequence walk: each hind foot is followed a quarter of a cycle later by the fore foot of its side."""
@@ -101,12 +111,12 @@ def gait_of(plan: AnimalPlan, walk_m_s: float, run_m_s: float) -> Gait:
         walk_m_s=walk_m_s,
         run_m_s=run_m_s,
         walk_stride_m=plan.extra.get("walk_stride", 1.12) * leg,
-        run_stride_m=plan.extra.get("run_stride", 2.6 if gallops else 1.5 if walks else 2.0) * leg,
+        run_stride_m=plan.extra.get("run_stride", 2.3 if gallops else 1.5 if walks else 2.0) * leg,
         walk_duty=0.66,
         run_duty=0.56 if walks else 0.32 if gallops else 0.42,
         walk_lift_m=0.10 * leg,
         run_lift_m=(0.24 if gallops else 0.16) * leg,
-        flight_m=(0.0 if walks else 0.10 if gallops else 0.05) * leg,
+        flight_m=(0.0 if walks else 0.06 if gallops else 0.04) * leg,
         bob_m=0.012 * leg,
         bounces=1 if gallops else 2,
         toe_off_rad=plan.extra.get("toe_off", 0.5),
@@ -166,11 +176,13 @@ def _below(leg: str, name: str, parent: str, hinge: str, length: float, shapes: 
 def shapes_of(plan: AnimalPlan, generator: np.random.Generator) -> dict[str, Shape]:
     """The shape of every bone, coat patterns painted on."""
     middle = plan.trunk[len(plan.trunk) // 2][3]
-    trunk = hull([(x, y, h, z - middle) for x, y, h, z in plan.trunk], "fur", sides=14)
+    trunk = hull(rounded([(x, y, h, z - middle) for x, y, h, z in plan.trunk], 16), "fur", sides=16)
     humps = [
         ball((x, 0, z - middle), (half * 0.9, half * 0.75, tall), "fur") for x, z, half, tall in plan.hump
     ]
     trunk = _pattern(merge(trunk, *humps), plan, generator)
+    if plan.pattern == "plates":
+        trunk = merge(trunk, *_plates(trunk))
     shapes = {"body": trunk, "neck": _neck(plan), "tail": _tail(plan)} | heads.head_shapes(plan.head)
     for leg in legs_of(plan):
         shapes |= _leg_shapes(plan.hind if leg.name[1] == "h" else plan.fore, leg)
@@ -186,14 +198,29 @@ def _pattern(trunk: Shape, plan: AnimalPlan, generator: np.random.Generator) -> 
         seeds = middles[generator.integers(0, len(middles), 5)]
         near = np.linalg.norm(middles[:, None] - seeds[None], axis=2).min(axis=1)
         inks = np.where(near < plan.patches, ink_index("mark"), inks)
-    if plan.pattern == "plates":
-        around = np.arctan2(middles[:, 1], middles[:, 2] - low)
-        seam = (np.abs(np.sin(3.2 * around)) < 0.22) | (np.abs(np.sin(np.pi * middles[:, 0] / 0.2)) < 0.3)
-        inks = np.where(seam & (inks != ink_index("belly")), ink_index("mark"), inks)
     if plan.pattern == "spots":
         lit = (generator.random(len(middles)) < plan.patches) & (middles[:, 2] > 0.1 * high)
         inks = np.where(lit, ink_index("mark"), inks)
     return Shape(trunk.vertices, trunk.faces, inks.astype(np.int32))
+
+
+def _plates(shell: Shape) -> list[Shape]:
+    """Scutes of a tortoise's shell: low bumps, five along the back and four down each side."""
+    length, wide, tall = shell.vertices.max(axis=0)
+    plates = []
+    for angle, places in (
+        (0.0, np.linspace(-0.68, 0.68, 5)),
+        (0.95, np.linspace(-0.52, 0.52, 4)),
+        (-0.95, np.linspace(-0.52, 0.52, 4)),
+    ):
+        for place in places:
+            shrink = np.sqrt(1.0 - place**2)
+            y, z = 0.93 * wide * shrink * np.sin(angle), 0.90 * tall * shrink * np.cos(angle)
+            size = length * (0.185 if angle == 0 else 0.2)
+            plates.append(
+                ball((place * length, y, z), (size, 0.95 * size, 0.42 * size), "mark", sides=8, rows=4)
+            )
+    return plates
 
 
 def _neck(plan: AnimalPlan) -> Shape:

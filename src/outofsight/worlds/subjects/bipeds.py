@@ -19,6 +19,7 @@ from outofsight.worlds.subjects.shapes import (
     moved,
     painted,
     pair,
+    rounded,
     strand,
     turned,
 )
@@ -161,12 +162,16 @@ def bones_of(plan: BipedPlan, shapes: Mapping[str, Shape]) -> tuple[Bone, ...]:
 def shapes_of(plan: BipedPlan) -> dict[str, Shape]:
     """All bones' shapes; what differs between bird and kangaroo is head, tail, arms and feet."""
     middle = plan.body[len(plan.body) // 2][3]
-    trunk = hull([(x, y, z, at - middle) for x, y, z, at in plan.body], "fur", sides=14)
+    rows = rounded([(x, y, z, at - middle) for x, y, z, at in plan.body], 14)
+    if plan.hops:  # an upright body: rings across its slanting line
+        trunk = strand(np.column_stack([rows[:, 0], 0 * rows[:, 0], rows[:, 3]]), rows[:, 1], "fur", sides=16)
+    else:
+        trunk = hull(rows, "fur", sides=16)
     low = trunk.vertices[:, 2].min()
     trunk = painted(
         trunk,
         "belly",
-        lambda p: (p[:, 2] < 0.55 * low) if not plan.hops else (p[:, 0] > 0.06) & (np.abs(p[:, 1]) < 0.13),
+        lambda p: (p[:, 2] < 0.55 * low) if not plan.hops else p[:, 0] - 0.45 * p[:, 2] > 0.10,
     )
     span = (plan.neck_to[0] - plan.neck_from[0], plan.neck_to[1] - plan.neck_from[1])
     wide, thin = plan.neck_radii

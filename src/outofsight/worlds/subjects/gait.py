@@ -162,7 +162,9 @@ def _steps_of_leg(
     pitch = moving * _foot_pitch(leg, gait, fraction / duty_now, swing)
     x, z = _ankle(leg, pitch)
     hip_x = leg.hip_m[0] + leg.ball_x_m
-    raised = lift * np.sin(np.pi * swing**0.85)  # off the ground at once: a low moving foot looks as if it slid
+    raised = lift * np.sin(
+        np.pi * swing**0.85
+    )  # off the ground at once: a low moving foot looks as if it slid
     return cycle, hip_x + ground_x + x, raised + z, pitch, (fraction < duty_now).astype(float)
 
 

@@ -122,7 +122,7 @@ def _ear(plan: HeadPlan) -> Shape:
         return ball((0.0, 0.72 * y, 0.98 * z), (0.35 * size, 0.6 * size, 0.6 * size), "mark", sides=8)
     if plan.ears == "fan":
         fan = ball((-0.35 * size, 0, -0.25 * size), (0.62 * size, 0.06 * size, 0.85 * size), "fur", sides=12)
-        return moved(turned(fan, "z", 0.55), -0.1 * x, 1.0 * y, 0.45 * z)
+        return moved(turned(fan, "z", -0.5), 0.15 * x, 0.98 * y, 0.45 * z)
     leaf = ball((0, 0.5 * size, 0), (0.16 * size, 0.62 * size, 0.3 * size), "mark", sides=8)
     return moved(turned(leaf, "x", 0.15), -0.05 * x, 0.7 * y, 0.62 * z)
 

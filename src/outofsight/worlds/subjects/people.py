@@ -5,7 +5,6 @@ is painted on the limb itself, so that it costs no geom.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,92 +22,12 @@ from outofsight.worlds.subjects.colours import (
 )
 from outofsight.worlds.subjects.figure import LEFT_TURN, RIGHT_LEAN, Bone, Colour, Figure, Hinge
 from outofsight.worlds.subjects.gait import Drive, Gait, Leg, leg_angles, root_offset, take_steps
+from outofsight.worlds.subjects.headwear import HATS, hair_shape
 from outofsight.worlds.subjects.kinds import Look, Pose
+from outofsight.worlds.subjects.measures import ArmPose, Frame, PersonPlan, frame_of, skirt
 from outofsight.worlds.subjects.shapes import Floats, Shape, ball, hull, limb, merge, pair, pillar
 
 SIDES = (("l", 1.0), ("r", -1.0))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmPose:
-    """How an arm is held, radians: ``swing`` is the share of the free swing that is left, ``roll`` outward."""
-
-    pitch: float = 0.0
-    roll: float = 0.07
-    elbow: float = 0.25
-    swing: float = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class PersonPlan:
-    """Proportions in units of the height, clothes by part name (see ``outfits``), colour choices by ink.
-
-    ``phrase`` may name inks in braces; they become colour names. ``sleeves``: "long", "short", "none";
-    ``legs``: "trousers", "shorts", "skirt" (to the knee), "robe" (to the ankle).
-    """
-
-    height_m: float
-    phrase: str
-    parts: tuple[str, ...]
-    colours: Mapping[str, tuple[str, ...]]
-    hair: tuple[str, ...] = ("short",)
-    sleeves: str = "long"
-    legs: str = "trousers"
-    leg_share: float = 0.49
-    head: float = 1.0
-    girth: float = 1.0
-    shoulders: float = 1.0
-    stoop_rad: float = 0.04
-    old: bool = False
-    left: ArmPose = field(default_factory=ArmPose)
-    right: ArmPose = field(default_factory=ArmPose)
-    gait_scale: float = 1.0
-    fixed: Mapping[str, Colour] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """A person's measures in metres, derived from a plan."""
-
-    height: float
-    hip_z: float
-    ankle_z: float
-    bone: float  # length of the thigh and of the shin
-    hip_y: float
-    waist_z: float
-    shoulder_z: float
-    shoulder_y: float
-    upper_arm: float
-    forearm: float
-    neck_z: float
-    head_half: float
-    girth: float
-    foot: float  # from the ankle to the toes, nearly
-
-
-def frame_of(plan: PersonPlan) -> Frame:
-    """Work out the measures: the head keeps its size at the top, the torso fills what is left."""
-    h = plan.height_m
-    head_half = 0.088 * h * plan.head
-    neck_z = h - 2 * head_half - 0.012 * h
-    hip_z = plan.leg_share * h
-    waist_z = hip_z + 0.045 * h
-    return Frame(
-        height=h,
-        hip_z=hip_z,
-        ankle_z=0.047 * h,
-        bone=0.5 * (hip_z - 0.047 * h) / 0.985,
-        hip_y=0.052 * h * plan.girth,
-        waist_z=waist_z,
-        shoulder_z=neck_z - 0.035 * h,
-        shoulder_y=0.122 * h * plan.shoulders,
-        upper_arm=0.165 * h,
-        forearm=0.145 * h,
-        neck_z=neck_z,
-        head_half=head_half,
-        girth=plan.girth,
-        foot=0.10 * h,
-    )
 
 
 def legs_of(plan: PersonPlan) -> tuple[Leg, ...]:
@@ -140,7 +59,7 @@ def gait_of(plan: PersonPlan, walk_m_s: float, run_m_s: float) -> Gait:
         run_stride_m=2.45 * leg,
         walk_lift_m=0.07 * leg,
         run_lift_m=0.30 * leg,
-        flight_m=0.09 * leg,
+        flight_m=0.065 * leg,
         bob_m=0.035 * leg,
         toe_off_rad=0.75,
         heel_strike_rad=0.32,
@@ -196,10 +115,11 @@ def shapes_of(plan: PersonPlan, look: Look, hair: str) -> dict[str, Shape]:
     f = frame_of(plan)
     jacket = "coat" in plan.parts and look.wears("coat")
     upper = "coat" if jacket else "top"
-    shapes = {"hips": _hips(f, plan), "torso": _torso(f, upper), "head": _head(f, hair)}
+    worn = [part for part in plan.parts if look.wears(part)]
+    capped = any(part in HATS for part in worn)
+    shapes = {"hips": _hips(f, plan), "torso": _torso(f, upper), "head": _head(f, hair, capped)}
     for side, sign in SIDES:
         shapes |= _arm(f, plan, side, sign, upper) | _leg(f, plan, side, sign)
-    worn = [part for part in plan.parts if look.wears(part)]
     for part in worn:
         for bone, shape in outfits.wear(part, f, plan).items():
             shapes[bone] = merge(shapes[bone], shape)
@@ -210,32 +130,24 @@ def _hips(f: Frame, plan: PersonPlan) -> Shape:
     h, g = f.height, f.girth
     rows = [(-0.055 * h, 0.045 * h, 0.06 * h), (-0.02 * h, 0.064 * h * g, 0.098 * h * g)]
     rows += [(0.03 * h, 0.062 * h * g, 0.094 * h * g), (0.065 * h, 0.056 * h * g, 0.083 * h * g)]
-    shape = pillar(rows, ("bottom", "bottom", "bottom", "strap", "strap"))
-    if plan.legs not in ("skirt", "robe"):
-        return shape
-    flare = [(0.05 * h, 0.06 * h * g, 0.088 * h * g), (-0.04 * h, 0.082 * h * g, 0.115 * h * g)]
-    hem = (-0.15 * h, 0.100 * h * g, 0.135 * h * g)
-    return merge(shape, pillar([*flare, hem], "bottom", sides=12))
+    shape = pillar(rows, ("bottom", "bottom", "bottom", "strap", "strap"), sides=12)
+    if plan.legs == "skirt":
+        shape = merge(shape, skirt(f, 0.95 * f.bone, (0.155 * h, 0.15 * h), "bottom", trim="trim"))
+    if plan.legs == "robe":
+        shape = merge(shape, skirt(f, f.hip_z - 0.035 * h, (0.195 * h, 0.18 * h), "bottom", trim="trim"))
+    return shape
 
 
 def _torso(f: Frame, ink: str) -> Shape:
     """From the waist to the shoulders, wider above; the neck stands on it."""
-    h, g, top = f.height, f.girth, f.shoulder_z - f.waist_z
-    sy = f.shoulder_y
-    belly = 1.0 + 1.3 * max(g - 1.0, 0.0)
-    rows = [
-        (-0.03 * h, 0.057 * h * g, 0.084 * h * g, 0.0),
-        (0.20 * top, 0.060 * h * g * belly, 0.084 * h * g, 0.010 * h * (belly - 1) * 3),
-        (0.62 * top, 0.068 * h * g, 0.5 * (0.084 * h * g + sy), 0.004 * h),
-        (0.92 * top, 0.060 * h, 0.96 * sy, -0.002 * h),
-        (1.10 * top, 0.043 * h, 0.66 * sy, -0.006 * h),
-        (1.20 * top, 0.030 * h, 0.032 * h, -0.004 * h),
-    ]
-    neck = limb((0, 0, top), (0.006 * h, 0, f.neck_z - f.waist_z + 0.02 * h), 0.033 * h, 0.031 * h, "skin")
-    return merge(pillar(rows, ink, sides=12), neck)
+    h = f.height
+    neck = limb(
+        (0, 0, f.chest), (0.006 * h, 0, f.neck_z - f.waist_z + 0.02 * h), 0.033 * h, 0.031 * h, "skin"
+    )
+    return merge(pillar(f.torso_rows, ink, sides=14), neck)
 
 
-def _head(f: Frame, hair: str) -> Shape:
+def _head(f: Frame, hair: str, capped: bool) -> Shape:
     """Skull, jaw, eyes with whites, nose, mouth, ears and hair; origin at the neck."""
     r = f.head_half
     middle = (0.10 * r, 0.0, 0.98 * r)
@@ -247,10 +159,10 @@ def _head(f: Frame, hair: str) -> Shape:
         (0.82 * r, 0.13 * r, 1.24 * r), (0.74 * r, 0.40 * r, 1.23 * r), 0.045 * r, 0.04 * r, "hair", sides=5
     )
     nose = ball((0.93 * r, 0, 0.80 * r), (0.13 * r, 0.10 * r, 0.15 * r), "skin", sides=6, rows=3)
-    mouth = ball((0.74 * r, 0, 0.46 * r), (0.07 * r, 0.21 * r, 0.055 * r), "mouth", sides=8, rows=3)
+    lip = limb((0.82 * r, 0, 0.47 * r), (0.72 * r, 0.24 * r, 0.53 * r), 0.05 * r, 0.04 * r, "mouth", sides=6)
     ear = ball((0.08 * r, 0.71 * r, 0.92 * r), (0.14 * r, 0.09 * r, 0.20 * r), "skin", sides=6, rows=3)
-    face = merge(skull, jaw, pair(white), pair(pupil), pair(brow), nose, mouth, pair(ear))
-    locks = outfits.hair(hair, r)
+    face = merge(skull, jaw, pair(white), pair(pupil), pair(brow), nose, pair(lip), pair(ear))
+    locks = hair_shape(hair, r, capped)
     return face if locks is None else merge(face, locks)
 
 
@@ -291,22 +203,7 @@ def _leg(f: Frame, plan: PersonPlan, side: str, sign: float) -> dict[str, Shape]
     if plan.legs == "shorts":
         lower = limb((0, 0, -0.5 * f.bone), (0, 0, -f.bone), 0.044 * h * g, 0.040 * h * g, "skin")
         thigh = merge(limb((0, 0, 0), (0, 0, -0.62 * f.bone), 0.062 * h * g, 0.058 * h * g, "bottom"), lower)
-    if plan.legs in ("skirt", "robe"):
-        thigh = merge(thigh, _panel(f, sign, 0.0, -1.0, 0.090, 0.108))
-    if plan.legs == "robe":
-        shin = merge(shin, _panel(f, sign, 0.06, -0.98, 0.100, 0.118))
     return {f"thigh_{side}": thigh, f"shin_{side}": shin, f"foot_{side}": _shoe(f)}
-
-
-def _panel(f: Frame, sign: float, top: float, hem: float, width_top: float, width_hem: float) -> Shape:
-    """Half a skirt on one leg: the two halves overlap in the middle and move with the stride."""
-    h, g = f.height, f.girth
-    inner = -sign * 0.030 * h
-    rows = [
-        (z * f.bone, w * h * g * 0.92, w * h * g * 0.86, 0.0, inner)
-        for z, w in ((top, width_top), (hem, width_hem))
-    ]
-    return pillar(rows, ("bottom", "bottom", "trim"), sides=12)
 
 
 def _shoe(f: Frame) -> Shape:
@@ -328,30 +225,41 @@ def person_figure(plan: PersonPlan, look: Look) -> Figure:
     hair = draw(generator, plan.hair)
     names = {ink: draw(generator, choices) for ink, choices in plan.colours.items()}
     tone = int(generator.integers(len(SKINS)))
-    skin = SKINS[tone]
     shades = GREYS if plan.old else HAIRS
     hair_name = draw(generator, tuple(shades)[: 2 if tone >= 3 else len(shades)])
-    palette: dict[str, Colour] = dict(BASICS) | {
-        "skin": skin,
-        "hair": shades[hair_name],
-        "beard": shades[hair_name],
-    }
-    palette["mouth"] = mixed(skin, BASICS["mouth"], 0.45)
+    shapes = shapes_of(plan, look, hair)
+    return Figure(
+        bones=bones_of(plan, shapes),
+        palette=_palette(plan, names, SKINS[tone], shades[hair_name]),
+        noun=with_articles(_noun(plan, look).format(**names)),
+        shininess=0.1,
+        colour_names=names,
+    )
+
+
+def _palette(plan: PersonPlan, names: Mapping[str, str], skin: Colour, hair: Colour) -> dict[str, Colour]:
+    """Drawn colours, then fixed ones, then what follows from them: a dress is of one cloth, a suit of one colour."""
+    palette: dict[str, Colour] = dict(BASICS) | {"skin": skin, "hair": hair, "beard": hair}
+    palette["mouth"] = mixed(skin, BASICS["mouth"], 0.6)
     palette |= {ink: CLOTH[name] for ink, name in names.items()}
     if plan.legs in ("robe", "skirt") and "top" not in names:
-        palette["top"] = palette["bottom"]  # a robe or dress is of one cloth
+        palette["top"] = palette["bottom"]
+    palette |= {ink: palette[other] for ink, other in plan.same.items()}
     palette |= dict(plan.fixed)
     palette.setdefault("trim", shade(palette.get("bottom", palette["dark"]), 0.7))
     palette.setdefault("strap", palette["dark"])
     palette.setdefault("hat", shade(palette["bottom"], 0.75))
-    shapes = shapes_of(plan, look, hair)
-    return Figure(
-        bones=bones_of(plan, shapes),
-        palette=palette,
-        noun=with_articles(plan.phrase.format(**names, hair=hair_name)),
-        shininess=0.1,
-        colour_names=names,
-    )
+    return palette
+
+
+def _noun(plan: PersonPlan, look: Look) -> str:
+    """The phrase of this look: what is left off is not mentioned."""
+    phrase = plan.phrase if look.wears("coat") or not plan.bare_phrase else plan.bare_phrase
+    extras = [words for part, words in plan.extras if look.wears(part)]
+    if not extras:
+        return phrase
+    listed = extras[0] if len(extras) == 1 else f"{', '.join(extras[:-1])} and {extras[-1]}"
+    return f"{phrase} with {listed}"
 
 
 def person_pose(plan: PersonPlan, gait: Gait, drive: Drive) -> Pose:

@@ -4,14 +4,8 @@ from collections.abc import Mapping
 from functools import partial
 
 from outofsight.worlds.subjects.kinds import Habit, Recipe
-from outofsight.worlds.subjects.people import (
-    ArmPose,
-    PersonPlan,
-    gait_of,
-    legs_of,
-    person_figure,
-    person_pose,
-)
+from outofsight.worlds.subjects.measures import ArmPose, PersonPlan
+from outofsight.worlds.subjects.people import gait_of, legs_of, person_figure, person_pose
 
 CARRY = ArmPose(pitch=0.0, roll=0.12, elbow=0.12, swing=0.25)
 POLE = ArmPose(pitch=0.25, roll=0.14, elbow=0.75, swing=0.25)
@@ -23,7 +17,11 @@ STEEL = (0.68, 0.71, 0.76)
 PLANS: Mapping[str, PersonPlan] = {
     "hiker": PersonPlan(
         height_m=1.78,
-        phrase="a hiker in a {top} jacket with a {gear} backpack and a walking stick",
+        phrase="a hiker in a {top} jacket",
+        extras=(
+            ("backpack", "a {gear} backpack"),
+            ("stick", "a walking stick"),
+        ),
         parts=("backpack", "sun hat", "stick", "belt"),
         colours={
             "top": ("orange", "teal", "lime", "red"),
@@ -35,7 +33,10 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "businessman": PersonPlan(
         height_m=1.82,
-        phrase="a businessman in a {coat} suit with a {gear} briefcase",
+        phrase="a businessman in a {coat} suit",
+        bare_phrase="a businessman in a {top} shirt and a tie",
+        same={"bottom": "coat"},
+        extras=(("briefcase", "a {gear} briefcase"),),
         parts=("coat", "blazer", "tie", "briefcase"),
         colours={
             "coat": ("navy", "charcoal", "grey"),
@@ -48,7 +49,9 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "office_worker": PersonPlan(
         height_m=1.67,
-        phrase="a woman in a {coat} blazer and a {bottom} skirt with a {gear} handbag",
+        phrase="a woman in a {coat} blazer and a {bottom} skirt",
+        bare_phrase="a woman in a {top} blouse and a {bottom} skirt",
+        extras=(("handbag", "a {gear} handbag"),),
         parts=("coat", "blazer", "handbag"),
         colours={
             "coat": ("crimson", "teal", "violet", "cream"),
@@ -65,7 +68,12 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "builder": PersonPlan(
         height_m=1.80,
-        phrase="a builder in an orange vest and a {hat} hard hat, carrying a toolbox",
+        phrase="a builder in a {top} shirt",
+        extras=(
+            ("vest", "an orange vest"),
+            ("hard hat", "a {hat} hard hat"),
+            ("toolbox", "a toolbox"),
+        ),
         parts=("vest", "hard hat", "toolbox", "belt"),
         colours={"top": ("navy", "grey", "blue"), "bottom": ("navy", "tan", "charcoal"), "shoe": ("tan",)}
         | {"hat": ("yellow", "white", "orange")},
@@ -76,7 +84,11 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "chef": PersonPlan(
         height_m=1.74,
-        phrase="a chef in white with a tall hat and a {gear} apron",
+        phrase="a chef in white",
+        extras=(
+            ("toque", "a tall hat"),
+            ("apron", "a {gear} apron"),
+        ),
         parts=("apron", "toque"),
         colours={
             "gear": ("red", "charcoal", "green", "blue"),
@@ -88,7 +100,11 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "knight": PersonPlan(
         height_m=1.84,
-        phrase="a knight in steel armour with a {trim} plume and a {gear} shield",
+        phrase="a knight in steel armour",
+        extras=(
+            ("helm", "a {trim} plume"),
+            ("shield", "a {gear} shield"),
+        ),
         parts=("armour", "helm", "shield", "belt"),
         colours={"gear": ("blue", "crimson", "green", "purple"), "trim": ("red", "yellow", "white")},
         fixed={"top": STEEL, "bottom": (0.52, 0.55, 0.60), "shoe": (0.55, 0.58, 0.63), "metal": STEEL},
@@ -110,7 +126,11 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "schoolchild": PersonPlan(
         height_m=1.24,
-        phrase="a schoolchild in a {top} shirt with a big {gear} backpack",
+        phrase="a schoolchild in a {top} shirt",
+        extras=(
+            ("cap", "a {hat} cap"),
+            ("backpack", "a big {gear} backpack"),
+        ),
         parts=("stripes", "backpack", "cap"),
         colours={
             "top": ("sky blue", "yellow", "lime", "pink"),
@@ -131,7 +151,8 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "girl_with_balloon": PersonPlan(
         height_m=1.10,
-        phrase="a little girl in a {bottom} dress holding a {gear} balloon",
+        phrase="a little girl in a {bottom} dress",
+        extras=(("balloon", "a {gear} balloon"),),
         parts=("pigtails", "balloon"),
         colours={
             "bottom": ("pink", "turquoise", "yellow", "violet"),
@@ -147,7 +168,11 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "grandmother": PersonPlan(
         height_m=1.56,
-        phrase="an old woman in a {gear} shawl and a long {bottom} skirt with a cane",
+        phrase="an old woman in a long {bottom} skirt",
+        extras=(
+            ("shawl", "a {gear} shawl"),
+            ("cane", "a cane"),
+        ),
         parts=("shawl", "glasses", "cane"),
         colours={"gear": ("purple", "crimson", "teal", "mustard"), "bottom": ("charcoal", "navy", "brown")}
         | {"top": ("cream", "pink", "grey"), "trim": ("cream", "white"), "shoe": ("black",)},
@@ -163,7 +188,12 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "grandfather": PersonPlan(
         height_m=1.68,
-        phrase="an old man with a beard in a {coat} coat and a flat cap, leaning on a cane",
+        phrase="a bearded old man in a {coat} coat",
+        bare_phrase="a bearded old man in a {top} shirt",
+        extras=(
+            ("cap", "a {hat} cap"),
+            ("cane", "a cane"),
+        ),
         parts=("coat", "overcoat", "beard", "cap", "cane"),
         colours={
             "coat": ("tan", "olive", "brown", "grey"),
@@ -179,7 +209,9 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "woman_with_umbrella": PersonPlan(
         height_m=1.68,
-        phrase="a woman in a {coat} coat under a {gear} umbrella",
+        phrase="a woman in a {coat} coat",
+        bare_phrase="a woman in a white blouse",
+        extras=(("umbrella", "a {gear} umbrella"),),
         parts=("coat", "overcoat", "umbrella", "belt"),
         colours={"coat": ("yellow", "red", "tan", "teal"), "top": ("white",), "bottom": ("black", "navy")}
         | {
@@ -195,7 +227,8 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "jogger": PersonPlan(
         height_m=1.76,
-        phrase="a jogger in a {top} vest and {bottom} shorts with a headband",
+        phrase="a jogger in a {top} vest and {bottom} shorts",
+        extras=(("headband", "a {trim} headband"),),
         parts=("headband", "number"),
         colours={
             "top": ("lime", "magenta", "orange", "turquoise"),
@@ -212,7 +245,11 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "farmer": PersonPlan(
         height_m=1.77,
-        phrase="a farmer in {bottom} dungarees and a straw hat with a pitchfork",
+        phrase="a farmer in {bottom} dungarees",
+        extras=(
+            ("straw hat", "a straw hat"),
+            ("pitchfork", "a pitchfork"),
+        ),
         parts=("dungarees", "straw hat", "pitchfork"),
         colours={
             "top": ("red", "yellow", "green", "white"),
@@ -225,7 +262,11 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "firefighter": PersonPlan(
         height_m=1.82,
-        phrase="a firefighter in a {top} suit with yellow bands and a {hat} helmet",
+        phrase="a firefighter in a {top} suit",
+        extras=(
+            ("bands", "yellow bands"),
+            ("fire helmet", "a {hat} helmet"),
+        ),
         parts=("bands", "fire helmet", "belt"),
         colours={"top": ("tan", "charcoal", "mustard"), "hat": ("red", "white", "black")},
         fixed={"trim": (0.93, 0.92, 0.30), "bottom": (0.30, 0.26, 0.20), "shoe": (0.10, 0.10, 0.10)},
@@ -235,9 +276,11 @@ PLANS: Mapping[str, PersonPlan] = {
     "doctor": PersonPlan(
         height_m=1.70,
         phrase="a doctor in a white coat over {top} scrubs",
+        bare_phrase="a doctor in {top} scrubs",
+        same={"bottom": "top"},
         parts=("coat", "white coat", "stethoscope"),
         colours={"top": ("teal", "sky blue", "green", "violet"), "shoe": ("white",)},
-        fixed={"coat": (0.95, 0.95, 0.95), "bottom": (0.16, 0.50, 0.56)},
+        fixed={"coat": (0.95, 0.95, 0.95)},
         hair=("ponytail", "short", "bob", "curly"),
         left=ArmPose(pitch=0.1, roll=0.12, elbow=0.3, swing=0.6),
     ),
@@ -258,7 +301,11 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "courier": PersonPlan(
         height_m=1.76,
-        phrase="a courier in a {top} uniform carrying a cardboard box",
+        phrase="a courier in a {top} uniform",
+        extras=(
+            ("cap", "a {hat} cap"),
+            ("box", "a cardboard box"),
+        ),
         parts=("box", "cap"),
         colours={
             "top": ("brown", "red", "blue", "yellow"),
@@ -292,7 +339,11 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "king": PersonPlan(
         height_m=1.80,
-        phrase="a king with a golden crown and a long {gear} cape",
+        phrase="a king in a {top} tunic",
+        extras=(
+            ("crown", "a golden crown"),
+            ("cape", "a long {gear} cape"),
+        ),
         parts=("crown", "cape", "beard", "belt"),
         colours={
             "gear": ("red", "purple", "blue"),
@@ -306,7 +357,11 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "cowboy": PersonPlan(
         height_m=1.83,
-        phrase="a cowboy in a {gear} waistcoat and a {hat} hat",
+        phrase="a cowboy in a {top} shirt",
+        extras=(
+            ("vest", "a {gear} waistcoat"),
+            ("cowboy hat", "a {hat} hat"),
+        ),
         parts=("vest", "cowboy hat", "belt"),
         colours={
             "gear": ("brown", "black"),
@@ -321,7 +376,12 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "wizard": PersonPlan(
         height_m=1.80,
-        phrase="a wizard in a {bottom} robe and pointed hat with a long beard and a staff",
+        phrase="a wizard in a {bottom} robe",
+        extras=(
+            ("wizard hat", "a pointed hat"),
+            ("long beard", "a long beard"),
+            ("staff", "a staff"),
+        ),
         parts=("wizard hat", "long beard", "staff", "belt"),
         colours={"bottom": ("blue", "purple", "green", "navy"), "shoe": ("brown",)},
         fixed={"trim": (0.95, 0.82, 0.30), "strap": (0.95, 0.82, 0.30)},
@@ -333,7 +393,9 @@ PLANS: Mapping[str, PersonPlan] = {
     ),
     "winter_walker": PersonPlan(
         height_m=1.72,
-        phrase="a walker in a thick {coat} parka with a furry hood",
+        phrase="a walker in a thick {coat} parka",
+        bare_phrase="a walker in a {top} jumper",
+        extras=(("scarf", "a {gear} scarf"),),
         parts=("coat", "parka", "hood", "scarf"),
         colours={
             "coat": ("red", "teal", "mustard", "navy", "olive"),
@@ -355,38 +417,38 @@ HABITS: Mapping[str, Habit] = {
         noun="a hiker",
         walk_m_s=1.35,
         run_m_s=3.2,
-        size_m=(1.8, 1.05, 0.6),
+        size_m=(1.75, 1.0, 0.55),
         removable=("backpack", "sun hat", "stick"),
     ),
     "businessman": Habit(
         noun="a businessman",
         walk_m_s=1.45,
         run_m_s=3.2,
-        size_m=(1.85, 1.1, 0.65),
+        size_m=(1.8, 1.0, 0.6),
         removable=("coat", "briefcase"),
     ),
     "office_worker": Habit(
         noun="an office worker",
         walk_m_s=1.25,
         run_m_s=2.6,
-        size_m=(1.7, 0.9, 0.55),
+        size_m=(1.7, 0.9, 0.5),
         removable=("coat", "handbag"),
     ),
     "builder": Habit(
         noun="a builder",
         walk_m_s=1.3,
         run_m_s=2.8,
-        size_m=(1.8, 1.05, 0.6),
+        size_m=(1.8, 1.0, 0.6),
         removable=("hard hat", "vest", "toolbox"),
     ),
     "chef": Habit(
-        noun="a chef", walk_m_s=1.2, run_m_s=2.6, size_m=(1.85, 0.95, 0.6), removable=("toque", "apron")
+        noun="a chef", walk_m_s=1.2, run_m_s=2.6, size_m=(1.85, 1.0, 0.6), removable=("toque", "apron")
     ),
     "knight": Habit(
         noun="a knight",
         walk_m_s=1.15,
         run_m_s=2.4,
-        size_m=(1.95, 1.1, 0.65),
+        size_m=(1.95, 0.9, 0.6),
         actions=("standing guard", "marching", "charging"),
         removable=("shield",),
     ),
@@ -394,28 +456,28 @@ HABITS: Mapping[str, Habit] = {
         noun="a monk",
         walk_m_s=0.95,
         run_m_s=2.0,
-        size_m=(1.7, 0.85, 0.55),
+        size_m=(1.7, 0.9, 0.55),
         actions=("standing in thought", "walking slowly", "hurrying"),
     ),
     "schoolchild": Habit(
         noun="a schoolchild",
         walk_m_s=1.1,
         run_m_s=2.6,
-        size_m=(1.25, 0.7, 0.4),
+        size_m=(1.25, 0.65, 0.4),
         removable=("backpack", "cap"),
     ),
     "girl_with_balloon": Habit(
         noun="a girl with a balloon",
         walk_m_s=0.9,
         run_m_s=2.1,
-        size_m=(1.75, 0.75, 0.5),
+        size_m=(1.7, 0.75, 0.5),
         removable=("balloon",),
     ),
     "grandmother": Habit(
         noun="an old woman",
         walk_m_s=0.7,
         run_m_s=1.3,
-        size_m=(1.55, 0.75, 0.45),
+        size_m=(1.6, 0.7, 0.4),
         actions=("resting", "shuffling", "hurrying"),
         removable=("shawl", "cane"),
     ),
@@ -423,7 +485,7 @@ HABITS: Mapping[str, Habit] = {
         noun="an old man",
         walk_m_s=0.75,
         run_m_s=1.4,
-        size_m=(1.65, 0.8, 0.5),
+        size_m=(1.7, 0.75, 0.45),
         actions=("resting", "strolling", "hurrying"),
         removable=("coat", "cap"),
     ),
@@ -438,7 +500,7 @@ HABITS: Mapping[str, Habit] = {
         noun="a jogger",
         walk_m_s=1.5,
         run_m_s=3.6,
-        size_m=(1.75, 1.1, 0.65),
+        size_m=(1.75, 1.05, 0.6),
         actions=("stretching", "walking briskly", "jogging"),
         removable=("headband",),
     ),
@@ -446,34 +508,34 @@ HABITS: Mapping[str, Habit] = {
         noun="a farmer",
         walk_m_s=1.2,
         run_m_s=2.6,
-        size_m=(1.95, 0.95, 0.6),
+        size_m=(1.95, 1.0, 0.6),
         removable=("straw hat", "pitchfork"),
     ),
     "firefighter": Habit(
         noun="a firefighter",
         walk_m_s=1.35,
         run_m_s=3.0,
-        size_m=(1.85, 1.1, 0.65),
+        size_m=(1.85, 1.0, 0.6),
         removable=("fire helmet",),
         held_out=True,
     ),
-    "doctor": Habit(noun="a doctor", walk_m_s=1.4, run_m_s=3.0, size_m=(1.7, 1.0, 0.6), removable=("coat",)),
+    "doctor": Habit(noun="a doctor", walk_m_s=1.4, run_m_s=3.0, size_m=(1.7, 0.95, 0.55), removable=("coat",)),
     "astronaut": Habit(
         noun="an astronaut",
         walk_m_s=0.9,
         run_m_s=2.0,
-        size_m=(1.95, 1.05, 0.6),
+        size_m=(1.95, 1.0, 0.6),
         actions=("standing", "plodding", "bounding"),
         removable=("space helmet",),
     ),
     "courier": Habit(
-        noun="a courier", walk_m_s=1.45, run_m_s=3.0, size_m=(1.75, 1.05, 0.6), removable=("box", "cap")
+        noun="a courier", walk_m_s=1.45, run_m_s=3.0, size_m=(1.75, 1.0, 0.6), removable=("box", "cap")
     ),
     "ball_guest": Habit(
         noun="a woman in a ball gown",
         walk_m_s=0.95,
         run_m_s=2.0,
-        size_m=(1.75, 0.9, 0.55),
+        size_m=(1.75, 0.85, 0.5),
         actions=("standing", "strolling", "hurrying"),
     ),
     "king": Habit(
@@ -488,14 +550,14 @@ HABITS: Mapping[str, Habit] = {
         noun="a cowboy",
         walk_m_s=1.25,
         run_m_s=3.2,
-        size_m=(1.85, 1.1, 0.65),
+        size_m=(1.85, 1.05, 0.6),
         removable=("cowboy hat", "vest"),
     ),
     "wizard": Habit(
         noun="a wizard",
         walk_m_s=0.95,
         run_m_s=2.2,
-        size_m=(2.15, 1.1, 0.65),
+        size_m=(2.15, 1.0, 0.65),
         removable=("wizard hat", "staff"),
         held_out=True,
     ),
@@ -503,7 +565,7 @@ HABITS: Mapping[str, Habit] = {
         noun="a walker in a parka",
         walk_m_s=1.1,
         run_m_s=2.4,
-        size_m=(1.75, 1.0, 0.6),
+        size_m=(1.75, 0.95, 0.55),
         actions=("standing", "trudging", "running"),
         removable=("coat", "scarf"),
     ),

@@ -6,7 +6,8 @@ import numpy as np
 
 from outofsight.worlds.subjects.figure import Bone
 from outofsight.worlds.subjects.gait import Leg, bend_to
-from outofsight.worlds.subjects.people import SIDES, PersonPlan, bones_of, frame_of, legs_of
+from outofsight.worlds.subjects.measures import PersonPlan, frame_of
+from outofsight.worlds.subjects.people import SIDES, bones_of, legs_of
 from outofsight.worlds.subjects.shapes import Floats, Shape
 
 

@@ -26,7 +26,7 @@ HABITS: Mapping[str, Habit] = {
         noun="a humanoid robot",
         walk_m_s=0.9,
         run_m_s=2.0,
-        size_m=(1.6, 0.85, 0.5),
+        size_m=(1.6, 0.75, 0.45),
         actions=("standing", "walking", "jogging"),
     ),
     "robot_arm": Habit(

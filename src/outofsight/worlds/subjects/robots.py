@@ -9,7 +9,8 @@ from outofsight.worlds.subjects.colours import BASICS, CLOTH, draw, with_article
 from outofsight.worlds.subjects.figure import LEFT_TURN, RIGHT_LEAN, ROLLING, Bone, Colour, Figure, Hinge
 from outofsight.worlds.subjects.gait import Drive, Gait, Leg, leg_angles, root_offset, smoothstep, take_steps
 from outofsight.worlds.subjects.kinds import Look, Pose
-from outofsight.worlds.subjects.people import SIDES, Frame, PersonPlan, bones_of, frame_of
+from outofsight.worlds.subjects.measures import Frame, PersonPlan, frame_of
+from outofsight.worlds.subjects.people import SIDES, bones_of
 from outofsight.worlds.subjects.shapes import (
     Floats,
     Shape,

@@ -191,6 +191,29 @@ def hull(sections: ArrayLike, ink: str | Sequence[str], *, sides: int = 10, powe
     return loft(rings, ink)
 
 
+def rounded(sections: ArrayLike, count: int) -> Floats:
+    """Run a smooth curve through loft sections [k, columns] and give ``count`` of them, ends kept.
+
+    Source: cubic Hermite curve with slopes limited so that it never overshoots (Fritsch and Butland, 1984).
+    """
+    rows = np.asarray(sections, dtype=np.float64)
+    step = np.diff(rows[:, 0])[:, None]
+    secant = np.diff(rows, axis=0) / step
+    product = secant[1:] * secant[:-1]
+    inner = np.where(product > 0, 2 * product / (secant[1:] + secant[:-1] + 1e-12), 0.0)
+    slope = np.concatenate([secant[:1], inner, secant[-1:]])
+    even = np.linspace(0.0, 1.0, count)
+    dense_ends = 0.6 * even + 0.4 * (0.5 - 0.5 * np.cos(np.pi * even))
+    at = rows[0, 0] + (rows[-1, 0] - rows[0, 0]) * dense_ends
+    place = np.clip(np.searchsorted(rows[:, 0], at, side="right") - 1, 0, len(rows) - 2)
+    t = ((at - rows[place, 0]) / step[place, 0])[:, None]
+    low, high = rows[place], rows[place + 1]
+    curve = low * (1 + 2 * t) * (1 - t) ** 2 + high * t**2 * (3 - 2 * t)
+    curve += step[place] * (slope[place] * t * (1 - t) ** 2 - slope[place + 1] * t**2 * (1 - t))
+    curve[:, 0] = at
+    return curve
+
+
 def _rows(sections: ArrayLike) -> Floats:
     rows = np.asarray(sections, dtype=np.float64)
     return np.pad(rows, ((0, 0), (0, 5 - rows.shape[1])))
@@ -214,7 +237,7 @@ def limb(
     return loft(rings, ink, start=a - radius_start * along, end=b + radius_end * along)
 
 
-def strand(points: ArrayLike, radii: Sequence[float], ink: str | Sequence[str], *, sides: int = 8) -> Shape:
+def strand(points: ArrayLike, radii: ArrayLike, ink: str | Sequence[str], *, sides: int = 8) -> Shape:
     """A tube through points in the xz plane (tails, necks, trunks, hoses), ring planes across the path."""
     path = np.asarray(points, dtype=np.float64)
     along = np.gradient(path, axis=0)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from outofsight.worlds.subjects.kinds import Habit, Recipe
-from outofsight.worlds.subjects.people import PersonPlan
+from outofsight.worlds.subjects.measures import PersonPlan
 from outofsight.worlds.subjects.vehicles import (
     RiderPlan,
     VehiclePlan,
@@ -66,13 +66,13 @@ PLANS: Mapping[str, VehiclePlan] = {
     "car": VehiclePlan(
         phrase="a {paint} car",
         chassis=car_chassis,
-        wheels=four_wheels(1.28, -1.30, 0.78, 0.33, 0.11),
+        wheels=four_wheels(1.28, -1.30, 0.825, 0.33, 0.11),
         colours={"paint": PAINTS},
     ),
     "van": VehiclePlan(
         phrase="a {paint} delivery van with a {stripe} band",
         chassis=van_chassis,
-        wheels=four_wheels(1.48, -1.45, 0.86, 0.36, 0.12),
+        wheels=four_wheels(1.48, -1.45, 0.885, 0.36, 0.12),
         colours={
             "paint": ("white", "yellow", "sky blue", "cream"),
             "stripe": ("red", "navy", "green", "purple"),

@@ -9,7 +9,8 @@ from outofsight.worlds.subjects.colours import BASICS, CLOTH, draw, shade, with_
 from outofsight.worlds.subjects.figure import ROLLING, Bone, Colour, Figure, Hinge
 from outofsight.worlds.subjects.gait import Drive, smoothstep
 from outofsight.worlds.subjects.kinds import Look, Pose
-from outofsight.worlds.subjects.people import PersonPlan, person_figure
+from outofsight.worlds.subjects.measures import PersonPlan
+from outofsight.worlds.subjects.people import person_figure
 from outofsight.worlds.subjects.rider import feet_at, hands_at, rider_bones
 from outofsight.worlds.subjects.shapes import (
     Floats,
@@ -213,7 +214,7 @@ def car_chassis() -> Shape:
     ]
     cabin = painted(hull(rows, "glass", sides=16, power=3.6), "paint", lambda p: p[:, 2] > 1.30)
     posts = [box((x, 0.70, 1.08), (0.045, 0.035, 0.26), "paint", taper=0.8) for x in (-0.38,)]
-    arches = _arches([(1.28, 0.78, 0.33, 0.12), (-1.30, 0.78, 0.33, 0.12)])
+    arches = _arches([(1.28, 0.80, 0.33, 0.12), (-1.30, 0.80, 0.33, 0.12)])
     plate = box((2.10, 0, 0.42), (0.02, 0.24, 0.06), "white")
     grille = box((2.07, 0, 0.56), (0.03, 0.34, 0.05), "dark")
     mirror = ball((0.62, 0.93, 0.93), (0.07, 0.09, 0.06), "paint", sides=8, rows=3)
@@ -385,10 +386,9 @@ def forks() -> Shape:
     carriage = box((0.90, 0, 0.50), (0.04, 0.42, 0.16), "dark")
     blades = pair(box((1.40, 0.22, 0.34), (0.52, 0.06, 0.025), "metal"))
     pallet = box((1.42, 0, 0.42), (0.46, 0.44, 0.05), "wood")
-    crate = painted(
-        box((1.42, 0, 0.76), (0.38, 0.38, 0.28), "gear"), "strap", lambda p: np.abs(p[:, 1]) < 0.05
-    )
-    return merge(rails, *cross, carriage, blades, pallet, crate)
+    crate = box((1.42, 0, 0.76), (0.38, 0.38, 0.28), "gear")
+    strap = box((1.42, 0, 0.76), (0.385, 0.05, 0.285), "strap")
+    return merge(rails, *cross, carriage, blades, pallet, crate, strap)
 
 
 def bicycle_chassis() -> Shape:
