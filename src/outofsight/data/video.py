@@ -16,7 +16,7 @@ import av
 import numpy as np
 from av.container import InputContainer, OutputContainer
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorPrimaries, ColorRange, ColorTrc, Interpolation, VideoReformatter
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
@@ -31,17 +31,20 @@ Quality = Literal["low", "medium", "high", "lossless"]
 
 RATE_FACTORS: Mapping[str, int] = {"low": 28, "medium": 23, "high": 18}  # x264's constant rate factor
 
-COLOR_CONVERSION = (
-    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
-)
+# FFmpeg's own numbers; PyAV has names for all of them only since version 18.
+BICUBIC, FULL_CHROMA, ACCURATE_ROUNDING, BIT_EXACT = 0x4, 0x2000, 0x40000, 0x80000
+COLOR_CONVERSION = BICUBIC | FULL_CHROMA | ACCURATE_ROUNDING | BIT_EXACT
 """The exact conversion between RGB and YUV. The usual fast one darkens every picture by one level of 255, and its
 round trip loses 3.8 dB (40.4 against 44.2 dB on an HM-World clip, no codec between)."""
+
+MATRIX_BT601, MATRIX_RGB = 6, 0  # BT.601 is what readers assume for small pictures without a tag
+SCALER_BT601 = 5  # the scaler numbers matrices in its own way
+PRIMARIES_BT709, TRANSFER_BT709 = 1, 1
+RANGE_LIMITED, RANGE_FULL = 1, 2
 
 SAME_BYTES: Mapping[str, str] = {"threads": "1", "x264-params": "cpu-independent=1"}
 """x264's bytes depend on the number of threads; and on processors with AVX-512 its default differs from run to run
 (its macroblock tree), which ``cpu-independent`` mends."""
-
-MATRIX_BT601, MATRIX_RGB = 6, 0  # as H.264 numbers them; what readers assume for small pictures without a tag
 
 
 class Video(NamedTuple):
@@ -236,10 +239,10 @@ class VideoWriter:
         stream.width, stream.height = width, height
         stream.pix_fmt = "rgb24" if lossless else "yuv420p"
         context = stream.codec_context
-        context.color_range = ColorRange.JPEG if lossless else ColorRange.MPEG
+        context.color_range = RANGE_FULL if lossless else RANGE_LIMITED
         context.colorspace = MATRIX_RGB if lossless else MATRIX_BT601
-        context.color_primaries = ColorPrimaries.BT709
-        context.color_trc = ColorTrc.BT709
+        context.color_primaries = PRIMARIES_BT709
+        context.color_trc = TRANSFER_BT709
         return stream
 
     def _picture(self, frame: Frames) -> VideoFrame:
@@ -249,8 +252,8 @@ class VideoWriter:
         return self._to_yuv.reformat(
             picture,
             format="yuv420p",
-            dst_colorspace=MATRIX_BT601,
-            dst_color_range=ColorRange.MPEG,
+            dst_colorspace=SCALER_BT601,
+            dst_color_range=RANGE_LIMITED,
             interpolation=COLOR_CONVERSION,
         )
 
