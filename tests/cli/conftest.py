@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from models import tiny_world
 
+from models import tiny_world
 from outofsight.data.video import write_video
 from outofsight.geometry.camera_files import write_cameras
 from outofsight.geometry.path_expressions import make_path

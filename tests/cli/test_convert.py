@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from golden import load_golden
-from models import tiny_text_encoder, tiny_transformer, tiny_vae
 from transformers import ByT5Tokenizer
 
+from golden import load_golden
+from models import tiny_text_encoder, tiny_transformer, tiny_vae
 from outofsight.backbone.official import to_official
 from outofsight.cli import main
 from outofsight.codec.checkpoint_files import load_state_dict
