@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -308,6 +309,29 @@ def test_a_damaged_frame_is_refused(tmp_path, damage, complaint):
     content[start : start + 20] = bytes(20)
     path.write_bytes(content)
     with pytest.raises(VideoError, match=rf"damaged\.mp4.*{complaint}"):
+        read_video(path)
+
+
+def test_a_picture_that_changes_its_size_is_refused(tmp_path):
+    path = tmp_path / "growing.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=15)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        for number, (height, width) in enumerate([(HEIGHT, WIDTH), (HEIGHT, WIDTH), (2 * HEIGHT, 2 * WIDTH)]):
+            encoder = av.CodecContext.create("mjpeg", "w")
+            encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = (
+                width,
+                height,
+                "yuvj420p",
+                Fraction(1, 15),
+            )
+            picture = av.VideoFrame.from_ndarray(moving_square(1, height, width)[0], format="rgb24")
+            picture = picture.reformat(format="yuvj420p")
+            picture.pts, picture.time_base = 0, Fraction(1, 15)
+            for packet in encoder.encode(picture):
+                packet.stream, packet.pts, packet.dts = stream, number, number
+                container.mux(packet)
+    with pytest.raises(VideoError, match="frame 2: the picture's size changes"):
         read_video(path)
 
 

@@ -137,7 +137,8 @@ def write_cameras(
 ) -> None:
     """Write a camera file that ``read_cameras`` reads back to float precision; whole or not at all.
 
-    The string form does not say where the target begins: read it with ``num_context_frames``.
+    The string form does not say where the target begins: read it with ``num_context_frames``. Neither form holds
+    the lens; ``write_poses`` does.
 
     Raises:
         OutputError: the file cannot be written.

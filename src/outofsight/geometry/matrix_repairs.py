@@ -23,8 +23,7 @@ PUBLISHED_REPAIRS: tuple[Repair, ...] = (
 )
 
 PUBLISHED_NUM_MATRICES = 149
-PUBLISHED_NUM_FRAMES = 77  # of each half, after padding
-PUBLISHED_NUM_REAL = 75  # of them have a matrix of their own
+PUBLISHED_HALF = 75  # frames of each half that have a matrix of their own
 
 REPAIR_MEANINGS: Mapping[Repair, str] = {
     "identity_for_malformed": "a matrix that cannot be read becomes the identity",
@@ -116,7 +115,7 @@ def pad_halves(num_frames: int, source: str) -> tuple[list[int], list[int], Appl
     """
     if num_frames != PUBLISHED_NUM_MATRICES:
         raise CameraError(f"{source}: pad_halves needs {PUBLISHED_NUM_MATRICES} matrices, got {num_frames}")
-    half = PUBLISHED_NUM_REAL
+    half = PUBLISHED_HALF
     frames = [*range(num_frames), num_frames - 1]
     halves = [[part[0], *part, part[-1]] for part in (frames[:half], frames[half:])]
     repeated = (halves[0][0], halves[0][-1], halves[1][0], halves[1][-1])
