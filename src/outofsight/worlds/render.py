@@ -6,6 +6,7 @@ is the second; each checks the other. Both trace or draw at a multiple of the si
 
 import contextlib
 import io
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -122,12 +123,11 @@ def nearest_depth(depth: NDArray[np.float32], factor: int) -> NDArray[np.float32
 
 @cache
 def _warp() -> tuple[Any, Any]:
-    """Import Warp and MuJoCo Warp, quietly: they greet on standard output."""
+    """Import Warp and MuJoCo Warp, quietly: they greet, and warn of every graphics card that is not there."""
     with contextlib.redirect_stdout(io.StringIO()):
         import warp  # noqa: PLC0415
 
-        warp.config.quiet = True
-        warp.config.verbose = False
+        warp.config.log_level = logging.ERROR
         warp.init()
         import mujoco_warp  # noqa: PLC0415
     return warp, mujoco_warp
