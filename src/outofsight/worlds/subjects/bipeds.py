@@ -287,7 +287,7 @@ def _kangaroo(plan: BipedPlan) -> dict[str, Shape]:
     nose = ball((0.235, 0, -0.018), (0.022, 0.026, 0.02), "nose", sides=8, rows=3)
     head = merge(skull, muzzle, pair(moved(merge(ear, inner), z=0.07)), nose, _eyes(0.10, 0.055, 0.06, 0.020))
     tail = strand(
-        [(0.12, 0, 0.02), (-0.14, 0, -0.14), (-0.40, 0, -0.33), (-0.66, 0, -0.42), (-0.95, 0, -0.43)],
+        [(0.12, 0, 0.02), (-0.14, 0, -0.14), (-0.40, 0, -0.30), (-0.66, 0, -0.36), (-0.95, 0, -0.34)],
         (0.13, 0.11, 0.075, 0.05, 0.02),
         "fur",
         sides=10,
@@ -330,7 +330,7 @@ def biped_pose(plan: BipedPlan, gait: Gait, drive: Drive) -> Pose:
     angles["neck_pitch"] = 0.8 * lean - plan.nod_rad * move * beat - peck
     angles["head_pitch"] = plan.nod_rad * move * beat - 0.5 * peck + 0.1 * glance
     angles["tail_pitch"] = (
-        0.32 * move * np.sin(turn + 2.2) + 0.35 * run if plan.hops else 0.08 * beat * move
+        0.16 * move * np.sin(turn + 2.2) + 0.35 * run if plan.hops else 0.08 * beat * move
     ) + 0.05 * glance
     for side, sign in SIDES:
         swing = (0.35 * beat if plan.hops else 0.05 * sign * beat) * move

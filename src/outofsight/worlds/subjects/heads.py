@@ -96,7 +96,7 @@ def _nose(plan: HeadPlan) -> Shape:
 def _eye(plan: HeadPlan) -> Shape:
     x, y, z = plan.skull
     size = plan.eye_m or 0.17 * z
-    middle = np.array([0.98 * x, 0.70 * y, 0.42 * z])
+    middle = np.array([0.92 * x, 0.66 * y, 0.42 * z])
     white = ball(middle, (0.9 * size, 0.9 * size, size), "white", sides=8, rows=4)
     pupil = ball(middle + np.array([0.42 * size, 0.42 * size, 0]), 0.74 * size, "eye", sides=8, rows=4)
     return merge(white, pupil)

@@ -17,7 +17,8 @@ CATEGORIES = ("person", "animal", "vehicle", "robot")
 class SubjectKind:
     """A kind of subject at its natural size. ``actions``: what it is doing at rest, at walking and at running speed.
 
-    ``radius_m``: footprint on the ground, the circle about the root that holds the body. ``removable``: parts that
+    Sizes are those of the box that holds it all through a walk, held-up things included; ``radius_m``: footprint, the
+    circle about the root that reaches its ends. ``removable``: parts that
     may come off while it is hidden. ``held_out``: kept for the test split.
     """
 
@@ -26,6 +27,7 @@ class SubjectKind:
     noun: str
     height_m: float
     length_m: float
+    width_m: float
     radius_m: float
     walk_speed_m_s: float
     run_speed_m_s: float
@@ -72,12 +74,12 @@ def check_without(kind: SubjectKind, without: frozenset[str]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Habit:
-    """A kind's manners and size: speeds in m/s, (height, length, radius) in metres, what may come off."""
+    """A kind's manners and size: speeds in m/s, (height, length, width, radius) in metres, what may come off."""
 
     noun: str
     walk_m_s: float
     run_m_s: float
-    size_m: tuple[float, float, float]
+    size_m: tuple[float, float, float, float]
     actions: tuple[str, str, str] = ("standing", "walking", "running")
     removable: tuple[str, ...] = ()
     held_out: bool = False
@@ -90,7 +92,8 @@ class Habit:
             noun=self.noun,
             height_m=self.size_m[0],
             length_m=self.size_m[1],
-            radius_m=self.size_m[2],
+            width_m=self.size_m[2],
+            radius_m=self.size_m[3],
             walk_speed_m_s=self.walk_m_s,
             run_speed_m_s=self.run_m_s,
             actions=self.actions,

@@ -132,7 +132,7 @@ def _hips(f: Frame, plan: PersonPlan) -> Shape:
     rows += [(0.03 * h, 0.062 * h * g, 0.094 * h * g), (0.065 * h, 0.056 * h * g, 0.083 * h * g)]
     shape = pillar(rows, ("bottom", "bottom", "bottom", "strap", "strap"), sides=12)
     if plan.legs == "skirt":
-        shape = merge(shape, skirt(f, 0.95 * f.bone, (0.155 * h, 0.15 * h), "bottom", trim="trim"))
+        shape = merge(shape, skirt(f, 0.95 * f.bone, (0.18 * h, 0.15 * h), "bottom", trim="trim"))
     if plan.legs == "robe":
         shape = merge(shape, skirt(f, f.hip_z - 0.035 * h, (0.195 * h, 0.18 * h), "bottom", trim="trim"))
     return shape

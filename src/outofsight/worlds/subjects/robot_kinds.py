@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
-from outofsight.worlds.subjects import robots
+from outofsight.worlds.subjects import robot_walkers, robots
 from outofsight.worlds.subjects.kinds import Habit, Recipe
 from outofsight.worlds.subjects.people import gait_of, legs_of, person_pose
 
@@ -12,28 +12,28 @@ HABITS: Mapping[str, Habit] = {
         noun="a delivery robot",
         walk_m_s=1.0,
         run_m_s=2.0,
-        size_m=(1.25, 1.15, 0.7),
+        size_m=(1.25, 1.15, 0.6, 0.7),
         actions=("waiting", "rolling along", "rolling fast"),
     ),
     "robot_dog": Habit(
         noun="a four-legged robot",
         walk_m_s=0.8,
         run_m_s=1.8,
-        size_m=(0.7, 1.1, 0.55),
+        size_m=(0.7, 1.1, 0.5, 0.55),
         actions=("standing", "walking", "trotting"),
     ),
     "humanoid_robot": Habit(
         noun="a humanoid robot",
         walk_m_s=0.9,
         run_m_s=2.0,
-        size_m=(1.6, 0.75, 0.45),
+        size_m=(1.6, 0.75, 0.65, 0.45),
         actions=("standing", "walking", "jogging"),
     ),
     "robot_arm": Habit(
         noun="a robot arm on wheels",
         walk_m_s=0.6,
         run_m_s=1.2,
-        size_m=(1.4, 1.2, 0.8),
+        size_m=(1.4, 1.2, 1.3, 0.8),
         actions=("working", "rolling along", "rolling fast"),
         held_out=True,
     ),
@@ -44,21 +44,21 @@ def recipes() -> dict[str, Recipe]:
     """Make every robot's recipe, in catalogue order."""
     kinds = {name: habit.kind(name, "robot") for name, habit in HABITS.items()}
     hound, human = HABITS["robot_dog"], HABITS["humanoid_robot"]
-    hound_gait = robots.hound_gait(hound.walk_m_s, hound.run_m_s)
-    human_gait = gait_of(robots.HUMANOID, human.walk_m_s, human.run_m_s)
+    hound_gait = robot_walkers.hound_gait(hound.walk_m_s, hound.run_m_s)
+    human_gait = gait_of(robot_walkers.HUMANOID, human.walk_m_s, human.run_m_s)
     made = (
         Recipe(kind=kinds["delivery_robot"], figure=robots.cart_figure, pose=robots.cart_pose),
         Recipe(
             kind=kinds["robot_dog"],
-            figure=robots.hound_figure,
-            pose=partial(robots.hound_pose, hound_gait),
-            legs=robots.hound_legs(),
+            figure=robot_walkers.hound_figure,
+            pose=partial(robot_walkers.hound_pose, hound_gait),
+            legs=robot_walkers.hound_legs(),
         ),
         Recipe(
             kind=kinds["humanoid_robot"],
-            figure=robots.humanoid_figure,
-            pose=partial(person_pose, robots.HUMANOID, human_gait),
-            legs=legs_of(robots.HUMANOID),
+            figure=robot_walkers.humanoid_figure,
+            pose=partial(person_pose, robot_walkers.HUMANOID, human_gait),
+            legs=legs_of(robot_walkers.HUMANOID),
         ),
         Recipe(kind=kinds["robot_arm"], figure=robots.arm_figure, pose=robots.arm_pose),
     )

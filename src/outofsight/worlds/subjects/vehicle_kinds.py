@@ -3,21 +3,23 @@
 from collections.abc import Mapping
 from functools import partial
 
+from outofsight.worlds.subjects.chassis import (
+    bicycle_chassis,
+    bus_chassis,
+    car_chassis,
+    forklift_chassis,
+    forks,
+    scooter_chassis,
+    tractor_chassis,
+    van_chassis,
+)
 from outofsight.worlds.subjects.kinds import Habit, Recipe
 from outofsight.worlds.subjects.measures import PersonPlan
 from outofsight.worlds.subjects.vehicles import (
     RiderPlan,
     VehiclePlan,
     WheelPlan,
-    bicycle_chassis,
-    bus_chassis,
-    car_chassis,
-    forklift_chassis,
-    forks,
     four_wheels,
-    scooter_chassis,
-    tractor_chassis,
-    van_chassis,
     vehicle_figure,
     vehicle_pose,
 )
@@ -171,42 +173,42 @@ HABITS: Mapping[str, Habit] = {
         noun="a car",
         walk_m_s=2.2,
         run_m_s=5.0,
-        size_m=(1.45, 4.25, 2.15),
+        size_m=(1.45, 4.25, 2.05, 2.15),
         actions=("parked", "driving slowly", "driving"),
     ),
     "van": Habit(
         noun="a delivery van",
         walk_m_s=2.0,
         run_m_s=4.5,
-        size_m=(2.2, 4.85, 2.45),
+        size_m=(2.2, 4.85, 2.05, 2.45),
         actions=("parked", "driving slowly", "driving"),
     ),
     "bus": Habit(
         noun="a bus",
         walk_m_s=2.0,
         run_m_s=4.5,
-        size_m=(3.0, 8.1, 4.05),
+        size_m=(3.0, 8.1, 2.5, 4.05),
         actions=("parked", "driving slowly", "driving"),
     ),
     "bicycle": Habit(
         noun="a cyclist",
         walk_m_s=2.0,
         run_m_s=4.0,
-        size_m=(1.85, 1.8, 0.9),
+        size_m=(1.85, 1.8, 0.6, 0.9),
         actions=("waiting", "cycling slowly", "cycling"),
     ),
     "scooter": Habit(
         noun="a motor scooter",
         walk_m_s=2.0,
         run_m_s=4.5,
-        size_m=(1.8, 1.6, 0.85),
+        size_m=(1.8, 1.6, 0.75, 0.85),
         actions=("waiting", "riding slowly", "riding"),
     ),
     "tractor": Habit(
         noun="a tractor",
         walk_m_s=1.5,
         run_m_s=3.0,
-        size_m=(2.6, 3.2, 1.65),
+        size_m=(2.6, 3.2, 1.9, 1.65),
         actions=("parked", "driving slowly", "driving"),
         held_out=True,
     ),
@@ -214,7 +216,7 @@ HABITS: Mapping[str, Habit] = {
         noun="a forklift",
         walk_m_s=1.2,
         run_m_s=2.4,
-        size_m=(2.3, 3.1, 1.95),
+        size_m=(2.3, 3.1, 1.15, 1.95),
         actions=("parked", "driving slowly", "driving"),
     ),
 }
