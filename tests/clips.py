@@ -1,7 +1,12 @@
 """A small clip made by hand, for tests of files: no renderer needed."""
 
+import time
+from dataclasses import dataclass
+
 import numpy as np
 
+from outofsight.data.splits import ClipJob
+from outofsight.errors import WorldError
 from outofsight.types import CameraPath, Clip, Intrinsics, SubjectTrack, Visibility
 
 NUM_CONTEXT, NUM_TARGET, HEIGHT, WIDTH = 6, 5, 32, 48
@@ -41,3 +46,17 @@ def hand_made_clip(name="clip_000000", seed=0, depth=False) -> Clip:
             "held_out": {"scene": False, "subjects": []}, "acceptance": {"num_drawn": 4, "num_rendered": 1},
         },
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HandMaker:
+    """A maker of hand-made clips: slow if asked, failing at one index if asked."""
+
+    delay_s: float = 0.0
+    fails_at: int | None = None
+
+    def __call__(self, job: ClipJob) -> Clip:
+        time.sleep(self.delay_s)
+        if job.index == self.fails_at:
+            raise WorldError(f"{job.name} cannot be made")
+        return hand_made_clip(job.name, seed=job.seed)

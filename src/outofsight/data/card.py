@@ -73,7 +73,7 @@ def _summary(records: Sequence[dict[str, Any]]) -> str:
     drawn, rendered = acceptance_of(records)
     sizes = sorted({(record["height_px"], record["width_px"]) for record in records})
     lines = [
-        f"{len(records)} clips of {first['num_context_frames']} context and {first['num_target_frames']} target frames,"
+        f"{len(records)} clips of {first['num_context_frames']} context and {first['num_target_frames']} target frames "
         f"at {first['fps']:g} frames a second, {', '.join(f'{h}×{w}' for h, w in sizes)} px.",
         "In every clip some subject is seen in the context, leaves the picture, and is seen again in the target.",
     ]

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from outofsight.data.dataset import SampleEntry
 from outofsight.data.files import explained, folder_in_one_piece
 from outofsight.data.sample import read_sample
-from outofsight.errors import DatasetError
+from outofsight.errors import DatasetError, InputError
 from outofsight.types import Clip
 
 
@@ -54,15 +54,25 @@ def read_shard(path: Path) -> Iterator[Clip]:
                 name, _, file_name = member.name.partition(".")
                 if name != current:
                     if current:
-                        yield read_sample(folder)
+                        yield _unpacked(path, folder)
                     current, folder = name, Path(scratch) / name
                     folder.mkdir()
                 content = shard.extractfile(member)
                 if content is not None:
                     (folder / Path(file_name).name).write_bytes(content.read())
             if current:
-                yield read_sample(folder)
-    except (tarfile.TarError, FileNotFoundError, EOFError) as error:
+                yield _unpacked(path, folder)
+    except (tarfile.TarError, OSError, EOFError) as error:
         raise DatasetError(
             f"{path}: expected a tar shard of samples, got something damaged ({error})"
+        ) from error
+
+
+def _unpacked(shard: Path, folder: Path) -> Clip:
+    try:
+        return read_sample(folder)
+    except InputError as error:
+        reason = str(error).replace(str(folder), folder.name)
+        raise DatasetError(
+            f"{shard}: sample {folder.name} is damaged ({reason}); get the shard anew"
         ) from error

@@ -124,13 +124,26 @@ def nearest_depth(depth: NDArray[np.float32], factor: int) -> NDArray[np.float32
 @cache
 def _warp() -> tuple[Any, Any]:
     """Import Warp and MuJoCo Warp, quietly: they greet, and warn of every graphics card that is not there."""
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), _silent_errors():
         import warp  # noqa: PLC0415
 
         warp.config.log_level = logging.ERROR
         warp.init()
         import mujoco_warp  # noqa: PLC0415
     return warp, mujoco_warp
+
+
+@contextlib.contextmanager
+def _silent_errors() -> Iterator[None]:
+    """Close the process's error stream for a moment: Warp's native part writes to it past Python."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _warp_frames(world: World, poses: WorldPoses, settings: RenderSettings) -> Iterator[Batch]:
