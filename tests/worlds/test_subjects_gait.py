@@ -15,11 +15,20 @@ LEGGED = [name for name, recipe in recipes().items() if recipe.legs]
 CONTACT_M = 0.004  # a sole lower than this bears on the ground
 WALKER = Gait(walk_m_s=1.0, run_m_s=3.0, walk_stride_m=1.0, run_stride_m=2.0, walk_duty=0.5)
 LEG = Leg(
-    name="l", hip_m=(0, 0, 1.0), upper_m=0.5, lower_m=0.5, ankle_m=(0, 0.05), ball_x_m=0, walk_phase=0, run_phase=0
+    name="l",
+    hip_m=(0, 0, 1.0),
+    upper_m=0.5,
+    lower_m=0.5,
+    ankle_m=(0, 0.05),
+    ball_x_m=0,
+    walk_phase=0,
+    run_phase=0,
 )
 
 
-def feet_in_world(kind: str, distance_m: np.ndarray, speed_m_s: np.ndarray, time_s: np.ndarray) -> dict[str, np.ndarray]:
+def feet_in_world(
+    kind: str, distance_m: np.ndarray, speed_m_s: np.ndarray, time_s: np.ndarray
+) -> dict[str, np.ndarray]:
     """World positions [n, points, 3] of ball and heel of every foot, by MuJoCo's own kinematics."""
     spec = mujoco.MjSpec()
     body = add_subject(spec, kind, prefix="s/", look_seed=3)
@@ -36,7 +45,7 @@ def feet_in_world(kind: str, distance_m: np.ndarray, speed_m_s: np.ndarray, time
         for leg in legs:
             foot = data.body(f"s/foot_{leg.name}")
             ball = np.array([-leg.ankle_m[0], 0.0, -leg.ankle_m[1]])
-            soles = np.stack([ball, ball + [leg.heel_x_m, 0, 0]])
+            soles = np.stack([ball, ball + np.array([leg.heel_x_m, 0.0, 0.0])])
             found[leg.name].append(foot.xpos + soles @ foot.xmat.reshape(3, 3).T)
     return {name: np.stack(points) for name, points in found.items()}
 
@@ -45,7 +54,10 @@ def largest_drift(points: np.ndarray) -> tuple[float, int]:
     """Longest way in metres from touchdown during any one contact of one sole point [n, 3]; number of contacts."""
     low = np.concatenate([[False], points[:, 2] < CONTACT_M, [False]])
     starts, ends = np.flatnonzero(~low[:-1] & low[1:]), np.flatnonzero(low[:-1] & ~low[1:])
-    ways = [np.linalg.norm(points[a:b, :2] - points[a, :2], axis=1).max() for a, b in zip(starts, ends, strict=True)]
+    ways = [
+        np.linalg.norm(points[a:b, :2] - points[a, :2], axis=1).max()
+        for a, b in zip(starts, ends, strict=True)
+    ]
     return max(ways, default=0.0), len(ways)
 
 
@@ -92,7 +104,9 @@ def test_a_walker_with_a_stride_of_a_metre_plants_its_foot_at_every_metre() -> N
     np.testing.assert_allclose(steps.cycle[:, 0], metres)
     np.testing.assert_array_equal(steps.planted[:, 0], metres % 1.0 < 0.5)
     flat = steps.planted[:, 0] & (steps.pitch_rad[:, 0] == 0)
-    np.testing.assert_allclose((metres + steps.ankle_x_m[:, 0])[flat], (np.floor(metres) + 0.25)[flat], atol=1e-12)
+    np.testing.assert_allclose(
+        (metres + steps.ankle_x_m[:, 0])[flat], (np.floor(metres) + 0.25)[flat], atol=1e-12
+    )
 
 
 def test_stride_grows_with_speed() -> None:
