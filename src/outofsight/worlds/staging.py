@@ -173,10 +173,10 @@ def _draw_camera(
     layout, start = cast.layout, cast.start
     scale, fov = layout.subject_scale, radians(generator.uniform(68, 88))
     size_m = float(np.mean([size_of(kind) for kind in cast.kinds])) * scale
-    share = generator.uniform(0.3, 0.5)  # of the picture's height that such a subject fills
+    share = generator.uniform(0.38, 0.58)  # of the picture's height that such a subject fills
     aspect = config.width_px / config.height_px
     distance = size_m / (share * 2 * tan(fov / 2) / aspect) * start.distance_factor
-    distance = float(np.clip(distance, 2.6 * scale, 12.0 * scale)) * cast.crowding
+    distance = float(np.clip(distance, 2.4 * scale, 11.0 * scale)) * cast.crowding
     low, high = np.array(layout.stage[:2]), np.array(layout.stage[2:])
     stage = generator.uniform(low + 0.25 * (high - low), high - 0.25 * (high - low))
     yaw = generator.uniform(-pi, pi)
