@@ -15,7 +15,8 @@ NEAR_M, FAR_M = 0.02, 600.0
 def add_scene(spec: mujoco.MjSpec, layout: SceneLayout) -> None:
     """Add a layout to a model: geoms named ``scene/0``, ``scene/1``, … on the world body, without collisions.
 
-    Neighbouring parts of one material become one mesh, see ``cluster_parts``. The headlight is switched off: a layout brings all its light.
+    Neighbouring parts of one material become one mesh, see ``cluster_parts``. The headlight is switched
+    off: a layout brings all its light.
     """
     spec.visual.headlight.active = 0
     _fix_extent(spec)

@@ -29,7 +29,7 @@ _GLASS: Colour = (0.30, 0.40, 0.50)
 
 @dataclass(frozen=True, kw_only=True)
 class HouseLook:
-    """Size and dress of one house. ``shop`` gives the ground floor a shop front; ``pitched`` a ridge along its front."""
+    """Size and dress of one house. ``shop`` gives the ground floor a shop front, ``pitched`` a ridged roof."""
 
     width_m: float
     depth_m: float
@@ -110,8 +110,12 @@ def _front_panes(look: HouseLook, rng: np.random.Generator) -> tuple[list[Mesh],
     width, height = look.window_m
     lift = 0.5 * (look.floor_m - height) + 0.1
     sides = []
-    for turn, span, out in ((0.0, look.width_m, look.depth_m / 2), (pi / 2, look.depth_m, look.width_m / 2),
-                            (pi, look.width_m, look.depth_m / 2), (-pi / 2, look.depth_m, look.width_m / 2)):  # fmt: skip
+    for turn, span, out in (
+        (0.0, look.width_m, look.depth_m / 2),
+        (pi / 2, look.depth_m, look.width_m / 2),
+        (pi, look.width_m, look.depth_m / 2),
+        (-pi / 2, look.depth_m, look.width_m / 2),
+    ):
         count = max(1, int(span / (width + rng.uniform(0.8, 1.3))))
         panes = []
         for level in range(1 if look.shop and turn == 0 else 0, look.floors):
@@ -283,7 +287,7 @@ def church(draft: Draft, x: float, y: float, yaw: float, *, snow: bool = False) 
     draft.paint("clock", clock.at(x, y, yaw), (0.95, 0.94, 0.88))
     hands = join(box(0.1, 0.05, 0.65).moved(0, -3.12, 9.8), box(0.5, 0.05, 0.1).moved(0.2, -3.12, 9.75))
     draft.paint("clock hands", hands.at(x, y, yaw), (0.1, 0.1, 0.12))
-    panes = [panel(0.9, 2.6).moved(-3.53, k, 1.6) for k in ()] + [panel(0.9, 1.6).moved(0, -3.05, 6.2)]
+    panes = [panel(0.9, 1.6).moved(0, -3.05, 6.2)]
     panes += [panel(0.9, 2.6).turned(-pi / 2).moved(-3.54, k, 1.6) for k in (3.0, 6.0, 9.0)]
     panes += [panel(0.9, 2.6).turned(pi / 2).moved(3.54, k, 1.6) for k in (3.0, 6.0, 9.0)]
     add_windows(draft, [pane.at(x, y, yaw) for pane in panes], (0.35, 0.3, 0.26), 0.8)

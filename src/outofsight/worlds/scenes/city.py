@@ -65,7 +65,7 @@ def street(kind: SceneKind, layout_seed: int, light: str) -> Draft:
                 street_things.street_lamp(draft, place, kerb, yaw)
             else:
                 plants.broadleaf(draft, place, kerb, rng.uniform(5, 6.5), birch=rng.random() < 0.3)
-        for x in rng.permutation([-16, -12.5, -9, 9, 12.5, 16])[: int(rng.integers(2, 5))]:
+        for x in rng.permutation([-16.2, -10.9, 10.9, 16.2])[: int(rng.integers(1, 4))]:
             if abs(x - crossing) > 4.2:
                 parked.car(draft, x + rng.uniform(-0.3, 0.3), side * (half_road - 1.0), 0 if side < 0 else pi)
         street_things.sign_post(
@@ -163,33 +163,39 @@ def car_park(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     _market(draft, 21.0)
     row_of_houses(draft, (30, 26), (30, -22), (3, 5), shop=0.1, pitched=0.2)
     row_of_houses(draft, (-30, -22), (-30, 26), (2, 4), shop=0.1, pitched=0.6)
-    for x in (-20, -9, 3, 14):
+    for x in (-20.0, -9.0, 3.0, 14.0):
         look = random_look(draft, 9.5, (2, 3), shop=0.0, pitched=0.9)
         house(draft, look, x + rng.uniform(-1, 1), -29, pi)
     taken = rng.random((2, 11)) < rng.uniform(0.45, 0.75)
-    for row, y in enumerate((-8.6, 8.6)):
+    for row, bay_y in enumerate((-8.6, 8.6)):
         for k in range(11):
             if taken[row, k]:
                 facing = pi / 2 if rng.random() < 0.5 else -pi / 2
                 parked.car(
-                    draft, (k - 5) * 2.8 + rng.uniform(-0.12, 0.12), y + rng.uniform(-0.2, 0.2), facing
+                    draft, (k - 5) * 2.8 + rng.uniform(-0.12, 0.12), bay_y + rng.uniform(-0.2, 0.2), facing
                 )
-    for x in (-11.2, 0, 11.2):
-        for y in (-13, 13):
+    for x in (-11.2, 0.0, 11.2):
+        for y in (-13.0, 13.0):
             if rng.random() < 0.5:
                 street_things.street_lamp(draft, x, y, -pi / 2 if y > 0 else pi / 2, 5.5)
             else:
                 plants.broadleaf(draft, x, y, rng.uniform(5, 7))
-    for x in range(-22, 24, 4):
+    for x in np.arange(-22.0, 24.0, 4.0):
         plants.bush(draft, x + rng.uniform(-1, 1), -14.6 + rng.uniform(-0.3, 0.3), rng.uniform(0.6, 1.0))
     for side in (-1, 1):
         street_things.fence(
             draft, (side * 20, -14), (side * 20, 13), colour=(0.45, 0.47, 0.48), height_m=1.2, step_m=3
         )
-        for y in rng.uniform(-12, 12, 3):
-            plants.broadleaf(draft, side * 22.5, y, rng.uniform(6, 9))
+        for tree_y in rng.uniform(-12, 12, 3):
+            plants.broadleaf(draft, side * 22.5, tree_y, rng.uniform(6, 9))
         trolley_y = rng.uniform(-4.5, 4.5)
         _trolleys(draft, side * 15.6, trolley_y)
+    _draw_car_park_ground(draft)
+    return draft
+
+
+def _draw_car_park_ground(draft: Draft) -> None:
+    rng = draft.rng
     ground = GroundMap(draft, (-24, -17, 24, 17), 22)
     ground.lay(ground.meadow((0.33, 0.42, 0.20), (0.44, 0.45, 0.24)))
     ground.lay(
@@ -223,7 +229,6 @@ def car_park(kind: SceneKind, layout_seed: int, light: str) -> Draft:
         )
     ground.ground_things()
     ground.spread((0.38, 0.42, 0.28))
-    return draft
 
 
 def _market(draft: Draft, y: float) -> None:

@@ -111,9 +111,9 @@ class Draft:
             raise WorldError(f"part {name!r}: image {image!r} was not given to show() before")
         self.parts.append(Part(name=name, mesh=mesh, material=self._material(finish, image, tint)))
 
-    def show(self, image: str, pixels: Field | NDArray[np.uint8]) -> str:
-        """Keep an image of this layout under a name; returns the name."""
-        self.images[image] = pixels if pixels.dtype == np.uint8 else to_bytes(pixels)
+    def show(self, image: str, pixels: Field) -> str:
+        """Keep an image [h, w, 3] in [0, 1] under a name of this layout; returns the name."""
+        self.images[image] = to_bytes(pixels)
         return image
 
     def block_box(
@@ -156,7 +156,7 @@ class Draft:
         return not keep_stage or bool(beyond > radius_m)
 
     def find_spot(self, area: Area, radius_m: float, rng: np.random.Generator | None = None) -> Point | None:
-        """A random place in ``area`` for a thing of that radius, off the stage and off obstacles; None if all is taken."""
+        """A random place in ``area`` for a thing of that radius, off stage and obstacles; None if there is none."""
         draw = self.rng if rng is None else rng
         for _ in range(_TRIES):
             x, y = draw.uniform(area[0], area[2]), draw.uniform(area[1], area[3])
@@ -206,7 +206,7 @@ class Draft:
 
     @property
     def haze_colour(self) -> Colour:
-        """The horizon's colour over the light that falls on flat ground: paint far ground with it and it meets the sky."""
+        """The horizon's colour over the light on flat ground: far ground painted with it meets the sky unseen."""
         horizon = np.asarray(SKY_LOOKS[self.mood.sky].horizon)
         light = np.asarray(self.mood.ambient) + np.asarray(self.mood.sun) * np.sin(
             np.radians(self.mood.elevation_deg)

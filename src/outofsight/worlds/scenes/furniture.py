@@ -6,7 +6,7 @@ import numpy as np
 
 from outofsight.worlds.scenes import pictures
 from outofsight.worlds.scenes.draft import Draft
-from outofsight.worlds.scenes.layout import Colour
+from outofsight.worlds.scenes.layout import Colour, toned
 from outofsight.worlds.scenes.mesh import (
     Mesh,
     blob,
@@ -23,8 +23,13 @@ from outofsight.worlds.scenes.street_things import LAMP
 
 WOODS: tuple[Colour, ...] = ((0.66, 0.47, 0.29), (0.45, 0.30, 0.19), (0.82, 0.68, 0.48), (0.32, 0.22, 0.16))
 FABRICS: tuple[Colour, ...] = (
-    (0.30, 0.38, 0.50), (0.62, 0.28, 0.22), (0.45, 0.50, 0.38), (0.72, 0.66, 0.56), (0.35, 0.33, 0.35), (0.75, 0.56, 0.25),
-)  # fmt: skip
+    (0.30, 0.38, 0.50),
+    (0.62, 0.28, 0.22),
+    (0.45, 0.50, 0.38),
+    (0.72, 0.66, 0.56),
+    (0.35, 0.33, 0.35),
+    (0.75, 0.56, 0.25),
+)
 STEEL: Colour = (0.6, 0.62, 0.64)
 
 
@@ -45,7 +50,7 @@ def table(
     draft.paint(
         "table legs",
         join(*legs(size_m[0] / 2 - 0.08, size_m[1] / 2 - 0.08, 0.7)).at(x, y, yaw),
-        tuple(0.8 * c for c in colour),
+        toned(colour, 0.8),
     )
     draft.block_box("table", x, y, (size_m[0] + 0.06, size_m[1] + 0.06), yaw, 0.76)
 
@@ -135,7 +140,7 @@ def sofa(
         )
         for k in range(count)
     ]
-    draft.clad("sofa seats", join(*seats).at(x, y, yaw), "fabric", tuple(min(1.12 * c, 1) for c in colour))
+    draft.clad("sofa seats", join(*seats).at(x, y, yaw), "fabric", toned(colour, 1.12))
     cushion = box(0.42, 0.14, 0.42).rolled(-0.3).moved(0.32 * inner, 0.2, 0.55)
     draft.clad("cushion", cushion.at(x, y, yaw), "fabric", draft.pick(*FABRICS))
     draft.block_box("sofa", x, y, (width_m + 0.1, 1.0), yaw, 0.9)
@@ -223,50 +228,38 @@ def pallet_rack(draft: Draft, x: float, y: float, yaw: float, bays: int = 3, lev
         for b in (-depth / 2, depth / 2)
     ]
     draft.paint("rack beams", join(*beams).at(x, y, yaw), (0.93, 0.5, 0.12))
-    cartons: dict[str, list[Mesh]] = {"cardboard": [], "crate": [], "drum": [], "pallet": []}
+    loads: dict[str, list[Mesh]] = {"pallet": [], "carton": [], "sack": [], "crate": [], "drum": []}
     for level in range(levels):
-        base = level * step
         for k in range(2 * bays):
-            if rng.random() < 0.12:
-                continue
-            place = (k + 0.5) * bay / 2 - length / 2
-            cartons["pallet"].append(box(1.15, 1.0, 0.13).moved(place, 0, base))
-            what = rng.random()
-            if what < 0.65:
-                tall = rng.uniform(0.6, 1.35)
-                load = box(1.08 * rng.uniform(0.8, 1), 0.95, tall)
-                cartons["cardboard"].append(load.moved(place, 0, base + 0.13))
-            elif what < 0.85:
-                load = box(1.0, 0.95, 0.95)
-                cartons["crate"].append(
-                    Mesh(load.corners, load.normals, load.texcoords).moved(place, 0, base + 0.13)
-                )
-            else:
-                cartons["drum"] += [
-                    cylinder(0.26, 0.85, 10).moved(place + a, b, base + 0.13)
-                    for a in (-0.27, 0.27)
-                    for b in (-0.24, 0.24)
-                ]
-    draft.clad("pallets", join(*cartons["pallet"]).at(x, y, yaw), "wood", (0.7, 0.55, 0.36))
-    for half in (0, 1):
-        if cartons["cardboard"][half::2]:
-            draft.clad(
-                "cartons",
-                join(*cartons["cardboard"][half::2]).at(x, y, yaw),
-                "cardboard",
-                draft.pick((0.74, 0.56, 0.36), (0.85, 0.82, 0.76), (0.66, 0.48, 0.3)),
-            )
-    if cartons["crate"]:
-        draft.clad("crates", join(*cartons["crate"]).at(x, y, yaw), "crate", (0.78, 0.6, 0.38))
-    if cartons["drum"]:
-        draft.paint(
-            "drums",
-            join(*cartons["drum"]).at(x, y, yaw),
-            draft.pick((0.2, 0.4, 0.7), (0.75, 0.2, 0.15), (0.25, 0.5, 0.3)),
-            0.06,
-            "satin",
-        )
+            if rng.random() > 0.12:
+                what, load = _rack_load(rng)
+                loads[what].append(load.moved((k + 0.5) * bay / 2 - length / 2, 0, level * step + 0.13))
+                pallet = box(1.15, 1.0, 0.13).moved((k + 0.5) * bay / 2 - length / 2, 0, level * step)
+                loads["pallet"].append(pallet)
+    placed = {what: join(*meshes).at(x, y, yaw) for what, meshes in loads.items() if meshes}
+    for what, surface, tint in (
+        ("pallet", "wood", (0.7, 0.55, 0.36)),
+        ("carton", "cardboard", draft.pick((0.74, 0.56, 0.36), (0.66, 0.48, 0.3))),
+        ("sack", "fabric", draft.pick((0.88, 0.86, 0.8), (0.75, 0.68, 0.52))),
+        ("crate", "crate", (0.78, 0.6, 0.38)),
+    ):
+        if what in placed:
+            draft.clad(what, placed[what], surface, tint)
+    if "drum" in placed:
+        colour = draft.pick((0.2, 0.4, 0.7), (0.75, 0.2, 0.15), (0.25, 0.5, 0.3))
+        draft.paint("drum", placed["drum"], colour, 0.06, "satin")
     draft.block_box("rack", x, y, (length + 0.15, depth + 0.15), yaw, top)
+
+
+def _rack_load(rng: np.random.Generator) -> tuple[str, Mesh]:
+    """What stands on one pallet: cartons, wrapped sacks, a crate or four drums."""
+    what = str(rng.choice(["carton", "sack", "crate", "drum"], p=[0.45, 0.2, 0.2, 0.15]))
+    if what == "drum":
+        drums = [cylinder(0.26, 0.85, 10).moved(a, b) for a in (-0.27, 0.27) for b in (-0.24, 0.24)]
+        return what, join(*drums)
+    if what == "crate":
+        return what, box(1.0, 0.95, 0.95)
+    return what, box(1.08 * rng.uniform(0.8, 1), 0.95, rng.uniform(0.6, 1.35))
 
 
 def pallet_stack(draft: Draft, x: float, y: float, yaw: float) -> None:

@@ -1,7 +1,8 @@
 """The ground as one painted map: every road mark, path and stain of a layout at its own place."""
 
 from collections.abc import Sequence
-from math import cos, hypot, sin
+from itertools import pairwise
+from math import cos, sin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from outofsight.worlds.scenes.noise import (
     shade,
     stock_grain,
     stock_noise,
-    to_bytes,
     waves,
 )
 
@@ -126,7 +126,7 @@ class GroundMap:
     def line_distance(self, points_m: Sequence[Sequence[float]], reach_m: float) -> Field:
         """Distance of every pixel to a polyline, infinite beyond ``reach_m`` around its pieces."""
         nearest = np.full((self.height, self.width), np.inf, dtype=np.float32)
-        for (ax, ay), (bx, by) in zip(points_m[:-1], points_m[1:], strict=True):
+        for (ax, ay), (bx, by) in pairwise(points_m):
             columns = _span(self.x[0], (ax + bx) / 2, abs(bx - ax) / 2 + reach_m)
             rows = _span(self.y[:, 0], (ay + by) / 2, abs(by - ay) / 2 + reach_m)
             x, y = self.x[:, columns] - np.float32(ax), self.y[rows] - np.float32(ay)
@@ -194,7 +194,7 @@ class GroundMap:
             )
             self.lay(far, 1 - fade.astype(np.float32))
             _open_ground(self.draft, far)
-        name = self.draft.show("ground", to_bytes(self.image))
+        name = self.draft.show("ground", self.image)
         mesh = floor(x1 - x0, y1 - y0, picture=True).moved((x0 + x1) / 2, (y0 + y1) / 2)
         self.draft.hang("ground", mesh, name)
 
@@ -213,7 +213,7 @@ def _open_ground(draft: Draft, colour: Colour) -> None:
     tone = 1 + 0.09 * fractal_noise(draft.rng, _FAR_PX, _FAR_PX, 24, 3) * np.clip(distance / 60, 0, 1)
     image = blend(shade(colour, tone), draft.haze_colour, haze)
     mesh = floor(2 * _FAR_HALF_M, 2 * _FAR_HALF_M, picture=True).moved(0, 0, -0.04)
-    draft.hang("open ground", mesh, draft.show("open ground", to_bytes(image)))
+    draft.hang("open ground", mesh, draft.show("open ground", image))
 
 
 def outline_points(
@@ -227,3 +227,8 @@ def outline_points(
     phase = rng.uniform(0, 2 * np.pi, 2)
     stray = np.sin(share * np.pi * 2 + phase[0]) + 0.5 * np.sin(share * np.pi * 5 + phase[1])
     return line + np.outer(stray * np.sin(np.pi * share) ** 0.5 * bend_m, side)
+
+
+def shifted(line_m: NDArray[np.float64], aside_m: float) -> list[list[float]]:
+    """A line moved along y: the second wheel's rut."""
+    return (line_m + np.array([0.0, aside_m])).tolist()

@@ -1,15 +1,15 @@
-"""Large indoor places: warehouse, museum, shop."""
+"""Public halls: museum and shop."""
 
 from math import pi
 
 import numpy as np
 
-from outofsight.worlds.scenes import furniture, parked, pictures, plants, street_things
+from outofsight.worlds.scenes import furniture, pictures, plants
 from outofsight.worlds.scenes.draft import Draft
 from outofsight.worlds.scenes.ground import GroundMap
 from outofsight.worlds.scenes.kinds import SceneKind
 from outofsight.worlds.scenes.layout import Colour
-from outofsight.worlds.scenes.mesh import Mesh, blob, box, cylinder, join, lathe, panel, quad, sphere, tube
+from outofsight.worlds.scenes.mesh import blob, box, cylinder, join, lathe, panel, quad, sphere, tube
 from outofsight.worlds.scenes.rooms import (
     RoomLook,
     at_wall,
@@ -22,96 +22,6 @@ from outofsight.worlds.scenes.rooms import (
 )
 
 
-def warehouse(kind: SceneKind, layout_seed: int, light: str) -> Draft:
-    """A high hall with pallet racks, gates, columns and trusses."""
-    draft = Draft(kind, layout_seed, light, (-12.6, -9.6, 12.6, 9.6), (-6.5, -3.2, 6.5, 3.2))
-    rng = draft.rng
-    draft.horizon, draft.below = "city", (0.5, 0.5, 0.48)
-    sun_side = draft.choose("north", "south")
-    look = RoomLook(
-        half_x_m=13, half_y_m=10, height_m=7.2, walls=("corrugated", draft.pick((0.78, 0.8, 0.8), (0.62, 0.68, 0.74), (0.82, 0.76, 0.62))),
-        ceiling=("corrugated", (0.7, 0.72, 0.74)), skirting=None,
-        openings={sun_side: window_row(13, 6, 3.2, 4.6, 6.3)}, frame=(0.4, 0.42, 0.44),
-    )  # fmt: skip
-    build_room(draft, look)
-    sun_through(draft, sun_side)
-    draft.lamps_m += [(0.0, 0.0, 6.3), (-8.0, 0.0, 5.6), (8.0, 0.0, 5.6), (0.0, 6.0, 5.6)]
-    tube_lamps(draft, [(x, y) for x in (-9, -3, 3, 9) for y in (-6, 0, 6)], 6.5, 2.4)
-    trusses = [tube([[x, -10, 6.75], [x, 10, 6.75]], 0.11, 4) for x in (-9, -3, 3, 9)]
-    trusses += [tube([[-13, y, 6.95], [13, y, 6.95]], 0.08, 4) for y in (-6, 0, 6)]
-    draft.paint("trusses", join(*trusses), (0.35, 0.38, 0.42))
-    rack_side = 1 if rng.random() < 0.5 else -1
-    for x in (-8.3, 0.2, 8.4):
-        furniture.pallet_rack(draft, x, rack_side * 8.7, 0 if rack_side > 0 else pi, 3, 3)
-    for k in range(2):
-        if rng.random() < 0.85:
-            x = (-8.6, 8.6)[k]
-            furniture.pallet_rack(draft, x, rack_side * 5.4, 0 if rack_side > 0 else pi, 2, 2)
-    gate_wall = "south" if rack_side > 0 else "north"
-    _gates(draft, look, gate_wall)
-    for side in ("east", "west"):
-        place = float(rng.uniform(-4, 4))
-        x, y = at_wall(look, side, place, 0.9)
-        if draft.is_open(x, y, 2.9):
-            furniture.pallet_rack(draft, x, y, wall_yaw(side), 2, 3)
-    lift = draft.find_spot((-10, -7, 10, 7), 2.1)
-    if lift:
-        parked.fork_lift(draft, lift[0], lift[1], rng.uniform(0, 6))
-    for _ in range(7):
-        spot = draft.find_spot((-12, -9, 12, 9), 0.95)
-        if spot:
-            furniture.pallet_stack(draft, spot[0], spot[1], rng.uniform(0, pi))
-    for _ in range(3):
-        spot = draft.find_spot((-12, -9, 12, 9), 0.8)
-        if spot:
-            street_things.crate(draft, spot[0], spot[1], rng.uniform(0.7, 1.0), rng.uniform(0, pi))
-    ground = GroundMap(draft, (-13, -10, 13, 10), 36)
-    ground.lay(
-        ground.mottled(
-            draft.pick((0.62, 0.62, 0.6), (0.52, 0.54, 0.55), (0.60, 0.57, 0.52)), 2.5, 0.07, 0.025
-        )
-    )
-    seams = ((ground.x % 5.0) < 0.04) | ((ground.y % 5.0) < 0.04)
-    ground.lay((0.35, 0.35, 0.35), 0.5 * seams * np.ones_like(ground.image[..., 0]))
-    yellow = draft.pick((0.93, 0.76, 0.12), (0.93, 0.93, 0.9))
-    for y in (-4.0, 4.0):
-        ground.worn(yellow, ground.rect(-12.5, y - 0.06, 12.5, y + 0.06))
-    for x in (-10.5, 10.5):
-        ground.worn(yellow, ground.rect(x - 0.06, -4, x + 0.06, 4))
-    walk = ground.rect(-1.0, -9.8, 1.0, -4) if rack_side > 0 else ground.rect(-1.0, 4, 1.0, 9.8)
-    ground.worn((0.25, 0.5, 0.35), walk)
-    for _ in range(5):
-        track = ground.line_distance(
-            [(rng.uniform(-12, 12), rng.uniform(-4, 4)), (rng.uniform(-12, 12), rng.uniform(-4, 4))], 0.8
-        )
-        ground.lay((0.2, 0.2, 0.2), 0.35 * ground.within(np.abs(track - 0.45) - 0.08, 0.1))
-    ground.ground_things(0.4)
-    ground.spread(None)
-    return draft
-
-
-def _gates(draft: Draft, look: RoomLook, wall: str) -> None:
-    """Roller gates with striped posts and numbers, and a small door."""
-    colour = draft.pick((0.75, 0.77, 0.78), (0.25, 0.4, 0.62), (0.8, 0.5, 0.2))
-    for k, along in enumerate((-8.0, 0.0, 8.0)):
-        x, y = at_wall(look, wall, along, 0.05)
-        leaf = panel(3.8, 4.0, picture=False)
-        turned = Mesh(leaf.corners, leaf.normals, leaf.texcoords[..., ::-1].copy())
-        draft.clad("gate", turned.at(x, y, wall_yaw(wall)), "corrugated", colour)
-        posts = [box(0.22, 0.2, 4.1).moved(a, 0) for a in (-2.05, 2.05)]
-        draft.paint("gate posts", join(*posts).at(x, y, wall_yaw(wall)), (0.95, 0.8, 0.1))
-        stripes = [
-            box(0.23, 0.21, 0.3).moved(a, 0, h) for a in (-2.05, 2.05) for h in (0.4, 1.2, 2.0, 2.8, 3.6)
-        ]
-        draft.paint("gate stripes", join(*stripes).at(x, y, wall_yaw(wall)), (0.1, 0.1, 0.1))
-        sign = [box(0.9, 0.05, 0.7).moved(0, 0, 4.35)]
-        draft.paint("gate sign", join(*sign).at(x, y, wall_yaw(wall)), (0.15, 0.3, 0.6))
-        marks = [box(0.08, 0.06, 0.45).moved(0.18 * (j - k / 2), -0.01, 4.47) for j in range(k + 1)]
-        draft.paint("gate number", join(*marks).at(x, y, wall_yaw(wall)), (0.95, 0.95, 0.95))
-    x, y = at_wall(look, wall, 4.0, 0.05)
-    draft.paint("door", panel(1.1, 2.1).at(x, y, wall_yaw(wall)), (0.15, 0.5, 0.3))
-
-
 def museum(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     """A hall with paintings, sculptures, a skeleton or an aircraft, columns, benches."""
     draft = Draft(kind, layout_seed, light, (-10.6, -8.1, 10.6, 8.1), (-5.5, -3.0, 5.5, 3.0))
@@ -122,30 +32,18 @@ def museum(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     )
     sun_side = draft.choose("east", "west")
     look = RoomLook(
-        half_x_m=11, half_y_m=8.5, height_m=5.4, walls=("plaster", wall), skirting=(0.32, 0.22, 0.15),
-        openings={sun_side: window_row(8.5, 3, 2.0, 2.4, 4.9)}, frame=(0.9, 0.88, 0.84),
-    )  # fmt: skip
+        half_x_m=11,
+        half_y_m=8.5,
+        height_m=5.4,
+        walls=("plaster", wall),
+        skirting=(0.32, 0.22, 0.15),
+        openings={sun_side: window_row(8.5, 3, 2.0, 2.4, 4.9)},
+        frame=(0.9, 0.88, 0.84),
+    )
     build_room(draft, look)
     sun_through(draft, sun_side)
     draft.lamps_m += [(0.0, 0.0, 4.7), (-6.0, 4.0, 4.2), (6.0, -4.0, 4.2), (6.0, 4.0, 4.2)]
-    cornice = [box(22, 0.3, 0.35).moved(0, s * 8.4, 5.0) for s in (-1, 1)] + [
-        box(0.3, 17, 0.35).moved(s * 10.9, 0, 5.0) for s in (-1, 1)
-    ]
-    draft.paint("cornice", join(*cornice), (0.93, 0.91, 0.86))
-    rows = [
-        quad([[x + 1.2, -6.5, 5.37], [x - 1.2, -6.5, 5.37], [x - 1.2, 6.5, 5.37], [x + 1.2, 6.5, 5.37]])
-        for x in (-6, 0, 6)
-    ]
-    draft.paint(
-        "skylights",
-        join(*rows),
-        (0.92, 0.96, 1.0)
-        if draft.light == "daylight"
-        else (0.35, 0.38, 0.48)
-        if draft.light == "evening lamps"
-        else (1, 1, 0.96),
-        finish="glow",
-    )
+    _museum_ceiling(draft)
     gold = draft.pick((0.75, 0.57, 0.22), (0.28, 0.19, 0.12), (0.12, 0.12, 0.12))
     for side in ("north", "south", "east", "west"):
         if side != sun_side:
@@ -181,6 +79,22 @@ def museum(kind: SceneKind, layout_seed: int, light: str) -> Draft:
             draft.block_box("bench", spot[0], spot[1], (1.8, 0.6), 0, 0.5)
     _draw_museum_floor(draft)
     return draft
+
+
+def _museum_ceiling(draft: Draft) -> None:
+    """A cornice and three rows of skylights."""
+    cornice = [box(22, 0.3, 0.35).moved(0, s * 8.4, 5.0) for s in (-1, 1)] + [
+        box(0.3, 17, 0.35).moved(s * 10.9, 0, 5.0) for s in (-1, 1)
+    ]
+    draft.paint("cornice", join(*cornice), (0.93, 0.91, 0.86))
+    rows = [
+        quad([[x + 1.2, -6.5, 5.37], [x - 1.2, -6.5, 5.37], [x - 1.2, 6.5, 5.37], [x + 1.2, 6.5, 5.37]])
+        for x in (-6, 0, 6)
+    ]
+    glow = {"daylight": (0.92, 0.96, 1.0), "evening lamps": (0.35, 0.38, 0.48)}.get(
+        draft.light, (1.0, 1.0, 0.96)
+    )
+    draft.paint("skylights", join(*rows), glow, finish="glow")
 
 
 def _draw_museum_floor(draft: Draft) -> None:
@@ -276,10 +190,15 @@ def shop(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     front = draft.choose("east", "west")
     brand = draft.pick((0.8, 0.2, 0.15), (0.15, 0.45, 0.7), (0.2, 0.55, 0.3), (0.9, 0.6, 0.15))
     look = RoomLook(
-        half_x_m=12, half_y_m=9, height_m=3.9, walls=("plaster", draft.pick((0.93, 0.92, 0.88), (0.85, 0.88, 0.9), (0.92, 0.87, 0.76))),
-        ceiling=("ceiling tiles", (0.95, 0.95, 0.94)), skirting=None,
-        openings={front: window_row(9, 5, 3.0, 0.5, 3.0)}, frame=(0.35, 0.37, 0.4),
-    )  # fmt: skip
+        half_x_m=12,
+        half_y_m=9,
+        height_m=3.9,
+        walls=("plaster", draft.pick((0.93, 0.92, 0.88), (0.85, 0.88, 0.9), (0.92, 0.87, 0.76))),
+        ceiling=("ceiling tiles", (0.95, 0.95, 0.94)),
+        skirting=None,
+        openings={front: window_row(9, 5, 3.0, 0.5, 3.0)},
+        frame=(0.35, 0.37, 0.4),
+    )
     build_room(draft, look)
     sun_through(draft, front)
     draft.lamps_m += [(0.0, 0.0, 3.5), (-7.0, 0.0, 3.2), (7.0, 0.0, 3.2), (0.0, 5.0, 3.2)]
@@ -290,23 +209,8 @@ def shop(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     draft.paint("brand band", join(*bands), brand)
     images = [draft.show(f"goods {k}", pictures.goods_rows(rng)) for k in range(4)]
     inner = -1 if front == "east" else 1
-    for side in ("north", "south"):
-        for along in (-7.5, -2.5, 2.5, 7.5):
-            x, y = at_wall(look, side, along, 0.35)
-            if rng.random() < 0.6:
-                furniture.book_shelf(draft, x, y, wall_yaw(side), 4.6, 2.2, images[int(rng.integers(4))])
-            else:
-                _fridge(draft, x, y, wall_yaw(side), images[int(rng.integers(4))])
-    x, y = at_wall(look, "west" if front == "east" else "east", 0, 0.35)
-    furniture.book_shelf(
-        draft, x, y, wall_yaw("west" if front == "east" else "east"), 9.0, 2.2, images[int(rng.integers(4))]
-    )
-    rows = [y for y in (-5.6, -3.6, 3.6, 5.6) if rng.random() < 0.8]
-    for y in rows:
-        length = float(rng.uniform(5, 9))
-        if abs(y) < 4 and any(abs(y - other) < 2.4 and y != other and y * other > 0 for other in rows):
-            continue
-        furniture.goods_shelf(draft, inner * rng.uniform(0, 2), y, 0, length, images, rng.uniform(1.6, 2.0))
+    _fill_shop_walls(draft, look, front, images)
+    _shelf_rows(draft, inner, images)
     for k in range(3):
         _checkout(draft, -inner * 9.0, -5.2 + 5.2 * k, brand)
     for _ in range(4):
@@ -323,6 +227,37 @@ def shop(kind: SceneKind, layout_seed: int, light: str) -> Draft:
             rng.choice([0.0, pi / 2])
         )
         draft.hang("hanging sign", plate.moved(x, rng.uniform(-2, 2), 2.75), name)
+    _draw_shop_floor(draft, brand)
+    return draft
+
+
+def _fill_shop_walls(draft: Draft, look: RoomLook, front: str, images: list[str]) -> None:
+    """Shelves and fridges along the three walls without windows."""
+    rng = draft.rng
+    for side in ("north", "south"):
+        for along in (-7.5, -2.5, 2.5, 7.5):
+            x, y = at_wall(look, side, along, 0.35)
+            if rng.random() < 0.6:
+                furniture.book_shelf(draft, x, y, wall_yaw(side), 4.6, 2.2, images[int(rng.integers(4))])
+            else:
+                _fridge(draft, x, y, wall_yaw(side), images[int(rng.integers(4))])
+    back = "west" if front == "east" else "east"
+    x, y = at_wall(look, back, 0, 0.35)
+    furniture.book_shelf(draft, x, y, wall_yaw(back), 9.0, 2.2, images[int(rng.integers(4))])
+
+
+def _shelf_rows(draft: Draft, inner: int, images: list[str]) -> None:
+    """Free-standing shelves in up to four rows, those nearest to the middle only where there is room behind."""
+    rng = draft.rng
+    rows = [y for y in (-5.6, -3.6, 3.6, 5.6) if rng.random() < 0.8]
+    for y in rows:
+        if abs(y) < 4 and any(abs(y - other) < 2.4 and y != other and y * other > 0 for other in rows):
+            continue
+        length = float(rng.uniform(5, 9))
+        furniture.goods_shelf(draft, inner * rng.uniform(0, 2), y, 0, length, images, rng.uniform(1.6, 2.0))
+
+
+def _draw_shop_floor(draft: Draft, brand: Colour) -> None:
     ground = GroundMap(draft, (-12, -9, 12, 9), 36)
     light_tile = draft.pick((0.88, 0.87, 0.84), (0.82, 0.84, 0.86))
     ground.lay(
@@ -331,7 +266,6 @@ def shop(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     ground.lay(brand, 0.75 * (ground.rect(-11, -3.0, 11, -2.75) + ground.rect(-11, 2.75, 11, 3.0)))
     ground.ground_things(0.35)
     ground.spread(None)
-    return draft
 
 
 def _fridge(draft: Draft, x: float, y: float, yaw: float, image: str) -> None:
@@ -380,7 +314,13 @@ def _fruit_stand(draft: Draft, x: float, y: float, yaw: float) -> None:
             for a in (-0.2, 0, 0.2)
             for b in (-0.35, -0.12, 0.12, 0.35)
         ]
-        draft.paint("fruit", join(*heap).at(x, y, yaw), tuple(float(c) for c in colour), 0.12, "satin")
+        draft.paint(
+            "fruit",
+            join(*heap).at(x, y, yaw),
+            (float(colour[0]), float(colour[1]), float(colour[2])),
+            0.12,
+            "satin",
+        )
     draft.block_box("fruit stand", x, y, (1.9, 1.1), yaw, 0.9)
 
 

@@ -8,8 +8,8 @@ from outofsight.worlds.scenes import furniture, pictures, plants
 from outofsight.worlds.scenes.draft import Draft
 from outofsight.worlds.scenes.ground import GroundMap
 from outofsight.worlds.scenes.kinds import SceneKind
-from outofsight.worlds.scenes.layout import Colour
-from outofsight.worlds.scenes.mesh import Mesh, box, cylinder, hexahedron, join, lathe, panel, sphere, tube
+from outofsight.worlds.scenes.layout import Colour, toned
+from outofsight.worlds.scenes.mesh import box, cylinder, hexahedron, join, lathe, panel, sphere
 from outofsight.worlds.scenes.rooms import (
     SIDES,
     RoomLook,
@@ -32,10 +32,14 @@ def office(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     second = draft.choose("east", "west")
     accent = draft.pick((0.2, 0.45, 0.55), (0.8, 0.45, 0.2), (0.35, 0.5, 0.3), (0.5, 0.3, 0.45))
     look = RoomLook(
-        half_x_m=10, half_y_m=7.5, height_m=3.1, walls=("plaster", draft.pick((0.93, 0.93, 0.91), (0.85, 0.87, 0.88), (0.92, 0.88, 0.8))),
-        ceiling=("ceiling tiles", (0.95, 0.95, 0.94)), skirting=(0.4, 0.42, 0.45),
+        half_x_m=10,
+        half_y_m=7.5,
+        height_m=3.1,
+        walls=("plaster", draft.pick((0.93, 0.93, 0.91), (0.85, 0.87, 0.88), (0.92, 0.88, 0.8))),
+        ceiling=("ceiling tiles", (0.95, 0.95, 0.94)),
+        skirting=(0.4, 0.42, 0.45),
         openings={sun_side: window_row(10, 5, 3.2, 0.85, 2.7), second: window_row(7.5, 3, 3.0, 0.85, 2.7)},
-    )  # fmt: skip
+    )
     build_room(draft, look)
     sun_through(draft, sun_side)
     draft.lamps_m += [(0.0, 0.0, 2.8), (-5.0, 0.0, 2.6), (5.0, 0.0, 2.6), (0.0, 4.0, 2.6)]
@@ -76,15 +80,20 @@ def office(kind: SceneKind, layout_seed: int, light: str) -> Draft:
         spot = draft.find_spot((-8.8, -5.2, 8.8, 5.2), 1.0)
         if spot:
             makers[index](draft, spot[0], spot[1], accent)
+    _draw_office_floor(draft, accent)
+    return draft
+
+
+def _draw_office_floor(draft: Draft, accent: Colour) -> None:
+    rng = draft.rng
     ground = GroundMap(draft, (-10, -7.5, 10, 7.5), 44)
     carpet = draft.pick((0.42, 0.45, 0.50), (0.50, 0.46, 0.42), (0.36, 0.42, 0.42), (0.56, 0.55, 0.53))
-    tiles = ground.checks(carpet, tuple(0.93 * c for c in carpet), 1.0, 0.08)
+    tiles = ground.checks(carpet, toned(carpet, 0.93), 1.0, 0.08)
     ground.lay(tiles * (1 + ground.grain(0.03))[..., None])
     path = ground.rect(-9.5, -1.0, 9.5, 1.0) if rng.random() < 0.5 else ground.rect(-1.2, -7.3, 1.2, 7.3)
     ground.lay(ground.mottled(accent, 2.0, 0.03, 0.04), 0.8 * path)
     ground.ground_things(0.3)
     ground.spread(None)
-    return draft
 
 
 def _place_desk(
@@ -184,9 +193,12 @@ def living_room(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     )
     sun_side = draft.choose(*SIDES)
     look = RoomLook(
-        half_x_m=7.5, half_y_m=6, height_m=3.2, walls=("plaster", wall) if rng.random() < 0.7 else ("brick", (0.85, 0.6, 0.5)),
+        half_x_m=7.5,
+        half_y_m=6,
+        height_m=3.2,
+        walls=("plaster", wall) if rng.random() < 0.7 else ("brick", (0.85, 0.6, 0.5)),
         openings={sun_side: window_row(7.5 if sun_side in ("north", "south") else 6, 3, 2.2, 0.6, 2.7)},
-    )  # fmt: skip
+    )
     build_room(draft, look)
     sun_through(draft, sun_side)
     draft.lamps_m.append((0.0, 0.0, 2.8))

@@ -14,6 +14,7 @@ from outofsight.worlds.scenes.mesh import Mesh
 Colour = tuple[float, float, float]
 """Red, green, blue in [0, 1]."""
 
+
 HEADROOM_M = 2.2
 """Nothing hangs lower than this over walkable ground, times the scene's ``subject_scale``."""
 
@@ -22,6 +23,11 @@ FLAT_M = 0.03
 
 NUM_LIGHTS = 5
 """Every layout brings as many: renderers that compile for a number of lights compile once."""
+
+
+def toned(colour: Colour, share: float) -> Colour:
+    """A colour made brighter or darker, at most white."""
+    return (min(colour[0] * share, 1.0), min(colour[1] * share, 1.0), min(colour[2] * share, 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.worlds.scenes.layout import NUM_LIGHTS, Colour, Light
+from outofsight.worlds.scenes.layout import NUM_LIGHTS, Colour, Light, toned
 
 Point = tuple[float, float, float]
 UNLIT = Light(kind="point", diffuse=(0.0, 0.0, 0.0), attenuation=(1.0, 0.1, 0.05), active=False)
@@ -32,49 +32,97 @@ class Mood:
 
 OUTDOOR_MOODS: Mapping[str, Mood] = MappingProxyType(
     {
-        "noon": Mood(sky="noon", elevation_deg=56, sun=(0.74, 0.71, 0.64), ambient=(0.34, 0.37, 0.42), fill=(0.12, 0.13, 0.15)),
+        "noon": Mood(
+            sky="noon",
+            elevation_deg=56,
+            sun=(0.74, 0.71, 0.64),
+            ambient=(0.34, 0.37, 0.42),
+            fill=(0.12, 0.13, 0.15),
+        ),
         "morning": Mood(
-            sky="morning", elevation_deg=30, sun=(0.86, 0.76, 0.6), ambient=(0.36, 0.38, 0.43), fill=(0.14, 0.15, 0.17)
+            sky="morning",
+            elevation_deg=30,
+            sun=(0.86, 0.76, 0.6),
+            ambient=(0.36, 0.38, 0.43),
+            fill=(0.14, 0.15, 0.17),
         ),
         "golden hour": Mood(
-            sky="golden hour", elevation_deg=17, sun=(1.05, 0.7, 0.36), ambient=(0.40, 0.37, 0.40), fill=(0.14, 0.13, 0.18)
+            sky="golden hour",
+            elevation_deg=17,
+            sun=(1.05, 0.7, 0.36),
+            ambient=(0.40, 0.37, 0.40),
+            fill=(0.14, 0.13, 0.18),
         ),
         "overcast": Mood(
-            sky="overcast", elevation_deg=70, sun=(0.22, 0.22, 0.23), ambient=(0.52, 0.54, 0.57), fill=(0.16, 0.16, 0.17)
+            sky="overcast",
+            elevation_deg=70,
+            sun=(0.22, 0.22, 0.23),
+            ambient=(0.52, 0.54, 0.57),
+            fill=(0.16, 0.16, 0.17),
         ),
         "dusk": Mood(
-            sky="dusk", elevation_deg=12, sun=(0.5, 0.32, 0.3), ambient=(0.33, 0.32, 0.46), fill=(0.12, 0.10, 0.2),
+            sky="dusk",
+            elevation_deg=12,
+            sun=(0.5, 0.32, 0.3),
+            ambient=(0.33, 0.32, 0.46),
+            fill=(0.12, 0.10, 0.2),
             lamps=(0.6, 0.45, 0.25),
         ),
         "night lamps": Mood(
-            sky="night lamps", elevation_deg=48, sun=(0.13, 0.16, 0.26), ambient=(0.15, 0.17, 0.28), fill=(0.04, 0.05, 0.1),
+            sky="night lamps",
+            elevation_deg=48,
+            sun=(0.13, 0.16, 0.26),
+            ambient=(0.15, 0.17, 0.28),
+            fill=(0.04, 0.05, 0.1),
             lamps=(1.3, 0.98, 0.55),
         ),
     }
-)  # fmt: skip
+)
 
 INDOOR_MOODS: Mapping[str, Mood] = MappingProxyType(
     {
         "daylight": Mood(
-            sky="noon", elevation_deg=38, sun=(0.62, 0.59, 0.52), ambient=(0.46, 0.46, 0.46), fill=(0.24, 0.25, 0.27)
+            sky="noon",
+            elevation_deg=38,
+            sun=(0.62, 0.59, 0.52),
+            ambient=(0.46, 0.46, 0.46),
+            fill=(0.24, 0.25, 0.27),
         ),
         "low sun": Mood(
-            sky="golden hour", elevation_deg=17, sun=(0.85, 0.56, 0.3), ambient=(0.40, 0.35, 0.33), fill=(0.24, 0.19, 0.18)
+            sky="golden hour",
+            elevation_deg=17,
+            sun=(0.85, 0.56, 0.3),
+            ambient=(0.40, 0.35, 0.33),
+            fill=(0.24, 0.19, 0.18),
         ),
         "overcast": Mood(
-            sky="overcast", elevation_deg=60, sun=(0.2, 0.2, 0.2), ambient=(0.44, 0.45, 0.48), fill=(0.28, 0.29, 0.31),
+            sky="overcast",
+            elevation_deg=60,
+            sun=(0.2, 0.2, 0.2),
+            ambient=(0.44, 0.45, 0.48),
+            fill=(0.28, 0.29, 0.31),
             key_is_lamp=True,
         ),
         "white tubes": Mood(
-            sky="overcast", elevation_deg=60, sun=(0.42, 0.43, 0.42), ambient=(0.44, 0.46, 0.45), fill=(0.14, 0.15, 0.15),
-            lamps=(0.25, 0.26, 0.25), key_is_lamp=True,
+            sky="overcast",
+            elevation_deg=60,
+            sun=(0.42, 0.43, 0.42),
+            ambient=(0.44, 0.46, 0.45),
+            fill=(0.14, 0.15, 0.15),
+            lamps=(0.25, 0.26, 0.25),
+            key_is_lamp=True,
         ),
         "evening lamps": Mood(
-            sky="night lamps", elevation_deg=60, sun=(0.55, 0.42, 0.26), ambient=(0.25, 0.21, 0.21), fill=(0.06, 0.05, 0.07),
-            lamps=(0.6, 0.44, 0.24), key_is_lamp=True,
+            sky="night lamps",
+            elevation_deg=60,
+            sun=(0.55, 0.42, 0.26),
+            ambient=(0.25, 0.21, 0.21),
+            fill=(0.06, 0.05, 0.07),
+            lamps=(0.6, 0.44, 0.24),
+            key_is_lamp=True,
         ),
     }
-)  # fmt: skip
+)
 
 
 def towards(azimuth_rad: float, elevation_rad: float) -> NDArray[np.float64]:
@@ -85,10 +133,6 @@ def towards(azimuth_rad: float, elevation_rad: float) -> NDArray[np.float64]:
 
 def _falling(direction: NDArray[np.float64]) -> Point:
     return (-float(direction[0]), -float(direction[1]), -float(direction[2]))
-
-
-def _dim(colour: Colour, share: float) -> Colour:
-    return (colour[0] * share, colour[1] * share, colour[2] * share)
 
 
 def mood_lights(
@@ -104,22 +148,33 @@ def mood_lights(
     spare = list(lamps_m)
     if mood.key_is_lamp:
         key = Light(
-            kind="point", position_m=spare.pop(0), diffuse=mood.sun, ambient=mood.ambient,
-            specular=_dim(mood.sun, 0.5), attenuation=(1.0, 0.0, 0.0), casts_shadow=True,
-        )  # fmt: skip
+            kind="point",
+            position_m=spare.pop(0),
+            diffuse=mood.sun,
+            ambient=mood.ambient,
+            specular=toned(mood.sun, 0.5),
+            attenuation=(1.0, 0.0, 0.0),
+            casts_shadow=True,
+        )
     else:
         key = Light(
-            kind="directional", direction=_falling(sun), diffuse=mood.sun, ambient=mood.ambient,
-            specular=_dim(mood.sun, 0.5), casts_shadow=True,
-        )  # fmt: skip
+            kind="directional",
+            direction=_falling(sun),
+            diffuse=mood.sun,
+            ambient=mood.ambient,
+            specular=toned(mood.sun, 0.5),
+            casts_shadow=True,
+        )
     fill = Light(
         kind="directional", direction=_falling(towards(sun_azimuth_rad + 2.5, 0.5)), diffuse=mood.fill
     )
     bounce = Light(kind="directional", direction=(0.0, 0.0, 1.0), diffuse=_bounced(mood, ground))
-    lamps = [
-        Light(kind="point", position_m=place, diffuse=mood.lamps, attenuation=reach)
-        for place in (spare if mood.lamps else [])[: NUM_LIGHTS - 3]
-    ]
+    lamps = []
+    if mood.lamps is not None:
+        burning = spare[: NUM_LIGHTS - 3]
+        lamps = [
+            Light(kind="point", position_m=place, diffuse=mood.lamps, attenuation=reach) for place in burning
+        ]
     return (key, fill, bounce, *lamps, *[UNLIT] * (NUM_LIGHTS - 3 - len(lamps)))
 
 

@@ -8,6 +8,7 @@ true size on every shape: u runs to the right seen from outside, v runs down.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, pi, sin
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +28,14 @@ _BOX_FACES = (
     (4, 5, 6, 7),
     (1, 0, 3, 2),
 )  # of 4 low + 4 high corners
+
+
+_ICOSAHEDRON_FACES = (
+    *((0, 11, 5), (0, 5, 1), (0, 1, 7), (0, 7, 10), (0, 10, 11)),  # the five around corner 0
+    *((1, 5, 9), (5, 11, 4), (11, 10, 2), (10, 7, 6), (7, 1, 8)),  # their neighbours
+    *((3, 9, 4), (3, 4, 2), (3, 2, 6), (3, 6, 8), (3, 8, 9)),  # the five around the opposite corner 3
+    *((4, 9, 5), (2, 4, 11), (6, 2, 10), (8, 6, 7), (9, 8, 1)),  # their neighbours
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,22 +231,10 @@ def wheel(radius_m: float, width_m: float, sides: int = 14) -> Mesh:
 def _icosahedron(detail: int) -> Floats:
     """Unit-sphere triangles [20·4^detail, 3, 3]."""
     golden = (1 + 5**0.5) / 2
-    points = np.array(
-        [[-1, golden, 0], [1, golden, 0], [-1, -golden, 0], [1, -golden, 0], [0, -1, golden], [0, 1, golden]]
-        + [
-            [0, -1, -golden],
-            [0, 1, -golden],
-            [golden, 0, -1],
-            [golden, 0, 1],
-            [-golden, 0, -1],
-            [-golden, 0, 1],
-        ]
-    )
-    faces = np.array(
-        [[0, 11, 5], [0, 5, 1], [0, 1, 7], [0, 7, 10], [0, 10, 11], [1, 5, 9], [5, 11, 4], [11, 10, 2]]
-        + [[10, 7, 6], [7, 1, 8], [3, 9, 4], [3, 4, 2], [3, 2, 6], [3, 6, 8], [3, 8, 9], [4, 9, 5]]
-        + [[2, 4, 11], [6, 2, 10], [8, 6, 7], [9, 8, 1]]
-    )
+    points = np.zeros((12, 3))
+    for axis, plane in enumerate(((1, 0), (2, 1), (0, 2))):  # three golden rectangles, each across the next
+        points[4 * axis : 4 * axis + 4, plane] = [[golden, -1], [golden, 1], [-golden, -1], [-golden, 1]]
+    faces = np.array(_ICOSAHEDRON_FACES)
     triangles = points[faces] / np.linalg.norm(points[0])
     for _ in range(detail):
         a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
@@ -303,7 +300,7 @@ def gable_roof(length_m: float, depth_m: float, rise_m: float, overhang_m: float
     return slopes, join(gable, gable.turned(pi))
 
 
-def tube(path_m: ArrayLike, radius_m: float, sides: int = 6) -> Mesh:
+def tube(path_m: Any, radius_m: float, sides: int = 6) -> Mesh:
     """A round bar along a polyline [n, 3], open joints mitred, ends closed."""
     path = np.asarray(path_m, dtype=np.float64)
     ahead = unit_rows(np.diff(path, axis=0))

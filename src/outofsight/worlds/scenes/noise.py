@@ -2,11 +2,13 @@
 
 from functools import lru_cache
 from math import log2, pi
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
+"""An image or a map of numbers; float32 in practice, so that a million pixels stay cheap."""
 _STOCK_PX = 1024
 
 
@@ -46,7 +48,7 @@ def fractal_noise(
 
 @lru_cache(maxsize=16)
 def _stock_field(cells: int, octaves: int, decay: float) -> Field:
-    """One large field that all large maps cut their noise from: drawing it anew for each would take most of the time."""
+    """A large field that maps cut their noise from: drawing it anew would take most of a layout's time."""
     rng = np.random.default_rng([cells, octaves, round(100 * decay)])
     return fractal_noise(rng, _STOCK_PX, _STOCK_PX, cells, octaves, decay)
 

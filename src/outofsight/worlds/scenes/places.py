@@ -4,7 +4,19 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from outofsight.errors import WorldError
-from outofsight.worlds.scenes import city, edges, green, halls, homes, table, village
+from outofsight.worlds.scenes import (
+    city,
+    farmyard,
+    green,
+    halls,
+    harbour,
+    homes,
+    playground,
+    rooftop,
+    snow_village,
+    table,
+    warehouse,
+)
 from outofsight.worlds.scenes.draft import Draft
 from outofsight.worlds.scenes.kinds import SceneKind, scene_catalogue
 from outofsight.worlds.scenes.layout import SceneLayout
@@ -16,18 +28,18 @@ _DRAWERS: Mapping[str, Drawer] = MappingProxyType(
         "street": city.street,
         "plaza": city.plaza,
         "car park": city.car_park,
-        "harbour": edges.harbour,
-        "rooftop": edges.rooftop,
-        "snow village": village.snow_village,
-        "warehouse": halls.warehouse,
+        "harbour": harbour.harbour,
+        "rooftop": rooftop.rooftop,
+        "snow village": snow_village.snow_village,
+        "warehouse": warehouse.warehouse,
         "museum": halls.museum,
         "shop": halls.shop,
         "office": homes.office,
         "living room": homes.living_room,
         "table-top": table.table_top,
-        "farmyard": village.farmyard,
+        "farmyard": farmyard.farmyard,
         "park": green.park,
-        "playground": green.playground,
+        "playground": playground.playground,
         "forest": green.forest,
         "desert": green.desert,
     }

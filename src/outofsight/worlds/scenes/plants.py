@@ -46,7 +46,7 @@ def broadleaf(
     trunk = 0.022 * height_m + (0.02 if birch else 0.07)
     _trunk(draft, "trunk", (x, y), crown_low + 0.6 * radius, trunk, birch)
     middle = (crown_low + height_m) / 2
-    lumps = [blob(rng, (radius, radius, (height_m - crown_low) / 2), 0.16, 2).moved(x, y, middle)]
+    lumps = [blob(rng, (radius, radius, (height_m - crown_low) / 2.4), 0.16, 2).moved(x, y, middle)]
     for angle in rng.uniform(0, 2 * pi) + np.arange(3) * 2.1:
         size = radius * rng.uniform(0.5, 0.68)
         reach = radius * rng.uniform(0.55, 0.75)
@@ -182,7 +182,7 @@ def rock(draft: Draft, x: float, y: float, radius_m: float, colour: Colour = STO
         .moved(x, y, 0.35 * high)
     )
     draft.clad("rock", stone, "rock", draft.pick(colour))
-    draft.block_disc("rock", x, y, 1.2 * radius_m, 1.3 * high)
+    draft.block_disc("rock", x, y, 1.26 * radius_m, 1.3 * high)
 
 
 def cactus(draft: Draft, x: float, y: float, height_m: float = 3.0) -> None:

@@ -32,28 +32,51 @@ class SkyLook:
 SKY_LOOKS: Mapping[str, SkyLook] = MappingProxyType(
     {
         "noon": SkyLook(
-            zenith=(0.22, 0.45, 0.83), horizon=(0.72, 0.84, 0.95), glow=(1.0, 0.98, 0.9), cloud=(1, 1, 1), cloud_cover=0.42
+            zenith=(0.22, 0.45, 0.83),
+            horizon=(0.72, 0.84, 0.95),
+            glow=(1.0, 0.98, 0.9),
+            cloud=(1, 1, 1),
+            cloud_cover=0.42,
         ),
         "morning": SkyLook(
-            zenith=(0.36, 0.56, 0.86), horizon=(0.93, 0.88, 0.82), glow=(1.0, 0.9, 0.7), cloud=(1, 0.97, 0.93), cloud_cover=0.3
+            zenith=(0.36, 0.56, 0.86),
+            horizon=(0.93, 0.88, 0.82),
+            glow=(1.0, 0.9, 0.7),
+            cloud=(1, 0.97, 0.93),
+            cloud_cover=0.3,
         ),
         "golden hour": SkyLook(
-            zenith=(0.36, 0.47, 0.70), horizon=(0.98, 0.76, 0.50), glow=(1.0, 0.82, 0.45), cloud=(1.0, 0.78, 0.6)
+            zenith=(0.36, 0.47, 0.70),
+            horizon=(0.98, 0.76, 0.50),
+            glow=(1.0, 0.82, 0.45),
+            cloud=(1.0, 0.78, 0.6),
         ),
         "overcast": SkyLook(
-            zenith=(0.62, 0.66, 0.70), horizon=(0.80, 0.82, 0.84), glow=(0.85, 0.86, 0.87), cloud=(0.9, 0.91, 0.93),
-            cloud_cover=0.85, haze=0.7,
+            zenith=(0.62, 0.66, 0.70),
+            horizon=(0.80, 0.82, 0.84),
+            glow=(0.85, 0.86, 0.87),
+            cloud=(0.9, 0.91, 0.93),
+            cloud_cover=0.85,
+            haze=0.7,
         ),
         "dusk": SkyLook(
-            zenith=(0.17, 0.19, 0.42), horizon=(0.88, 0.52, 0.45), glow=(1.0, 0.62, 0.4), cloud=(0.62, 0.38, 0.5),
-            stars=0.15, haze=0.6,
+            zenith=(0.17, 0.19, 0.42),
+            horizon=(0.88, 0.52, 0.45),
+            glow=(1.0, 0.62, 0.4),
+            cloud=(0.62, 0.38, 0.5),
+            stars=0.15,
+            haze=0.6,
         ),
         "night lamps": SkyLook(
-            zenith=(0.025, 0.035, 0.10), horizon=(0.12, 0.13, 0.24), glow=(0.3, 0.3, 0.4), cloud=(0.13, 0.14, 0.22),
-            stars=1.0, haze=0.75,
+            zenith=(0.025, 0.035, 0.10),
+            horizon=(0.12, 0.13, 0.24),
+            glow=(0.3, 0.3, 0.4),
+            cloud=(0.13, 0.14, 0.22),
+            stars=1.0,
+            haze=0.75,
         ),
     }
-)  # fmt: skip
+)
 
 
 @lru_cache(maxsize=2)

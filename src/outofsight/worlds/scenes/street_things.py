@@ -240,10 +240,12 @@ def statue(draft: Draft, x: float, y: float, yaw: float, *, rider: bool = False,
     plinth = join(box(1.5 * s, 1.5 * s, 0.25), box(1.1 * s, 1.1 * s, 1.5 * s))
     draft.clad("plinth", plinth.at(x, y, yaw), "marble", (0.75, 0.72, 0.68))
     body = join(
-        hexahedron((0.62, 0.5), (0.38, 0.3), 1.0), hexahedron((0.4, 0.28), (0.56, 0.32), 0.62).moved(0, 0, 0.98),
-        sphere(0.17, 1).moved(0, -0.02, 1.66), tube([[0.27, 0, 1.5], [0.45, -0.15, 1.25], [0.62, -0.42, 1.55]], 0.075, 6),
+        hexahedron((0.62, 0.5), (0.38, 0.3), 1.0),
+        hexahedron((0.4, 0.28), (0.56, 0.32), 0.62).moved(0, 0, 0.98),
+        sphere(0.17, 1).moved(0, -0.02, 1.66),
+        tube([[0.27, 0, 1.5], [0.45, -0.15, 1.25], [0.62, -0.42, 1.55]], 0.075, 6),
         tube([[-0.27, 0, 1.5], [-0.42, -0.05, 1.2], [-0.3, -0.2, 0.98]], 0.075, 6),
-    )  # fmt: skip
+    )
     if rider:
         horse = [
             blob(np.random.default_rng(4), (0.36, 0.85, 0.42), 0.06, 1).moved(0, 0, 1.25),
@@ -312,7 +314,7 @@ def planter(draft: Draft, x: float, y: float, yaw: float = 0.0, length_m: float 
         draft.pick((0.35, 0.5, 0.2), (0.6, 0.3, 0.4), (0.5, 0.55, 0.2)),
         0.2,
     )
-    draft.block_box("planter", x, y, (length_m + 0.1, 0.75), yaw, 0.9)
+    draft.block_box("planter", x, y, (length_m + 0.5, 1.0), yaw, 0.9)
 
 
 def bollards(draft: Draft, start: tuple[float, float], end: tuple[float, float], step_m: float = 2.0) -> None:

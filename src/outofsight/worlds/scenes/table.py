@@ -104,9 +104,13 @@ def _room(draft: Draft) -> None:
     sun_side = draft.choose("north", "south", "east", "west")
     wall = draft.pick((0.90, 0.90, 0.87), (0.72, 0.79, 0.82), (0.87, 0.80, 0.67), (0.64, 0.70, 0.62))
     look = RoomLook(
-        half_x_m=3.4, half_y_m=2.9, height_m=2.8, walls=("plaster", wall), skirting=None,
+        half_x_m=3.4,
+        half_y_m=2.9,
+        height_m=2.8,
+        walls=("plaster", wall),
+        skirting=None,
         openings={sun_side: window_row(3.4 if sun_side in ("north", "south") else 2.9, 2, 1.9, 0.95, 2.4)},
-    )  # fmt: skip
+    )
     build_room(draft, look)
     sun_through(draft, sun_side)
     for side in ("north", "south", "east", "west"):

@@ -75,12 +75,8 @@ def _boards(rng: np.random.Generator, count: int, along_x: bool, gap: float = 0.
     across, along = (y, x) if along_x else (x, y)
     board = np.floor(across * count)
     tone = cell_tone(rng, board, np.zeros_like(board), 0.09)
-    stretch = (SIZE_PX // 64, SIZE_PX // 4) if along_x else (SIZE_PX // 4, SIZE_PX // 64)
-    grain = (
-        lattice_noise(rng, SIZE_PX, SIZE_PX, *stretch[::-1])
-        if along_x
-        else lattice_noise(rng, SIZE_PX, SIZE_PX, *stretch[::-1])
-    )
+    fine = (SIZE_PX // 4, SIZE_PX // 64) if along_x else (SIZE_PX // 64, SIZE_PX // 4)
+    grain = lattice_noise(rng, SIZE_PX, SIZE_PX, *fine)
     knots = fractal_noise(rng, SIZE_PX, SIZE_PX, 5, 2)
     seams = joint_depth(across * count, 0.05, 0.05)
     return shade(WHITE, tone * (0.95 + 0.06 * grain + 0.04 * knots + 0.01 * along) * (1 - gap * seams))
