@@ -136,8 +136,8 @@ def test_what_cannot_be_shown_is_said():
             PlanConfig(
                 scenes=("desert",),
                 trajectories=("pan_left_right",),
-                num_context_frames=10,
-                num_target_frames=10,
+                num_context_frames=12,
+                num_target_frames=8,
             ),
         )
     with pytest.raises(WorldError, match="none of bus fits into the scene 'table-top'"):

@@ -46,6 +46,13 @@ class PlanConfig:
                 f"frames: expected ≥ 1 of context and of target, got {self.num_context_frames} and "
                 f"{self.num_target_frames}"
             )
+        seen, hidden = self.min_seen_frames, self.min_hidden_frames
+        halves = (self.num_context_frames, self.num_target_frames)
+        if min(halves) < seen or sum(halves) < 2 * seen + hidden:
+            raise WorldError(
+                f"frames: seen for {seen}, hidden for {hidden} and seen again for {seen} need ≥ {2 * seen + hidden} "
+                f"frames, {seen} of them context and {seen} target, got {halves[0]} and {halves[1]}"
+            )
         for what, asked, known in (
             ("scene", self.scenes, scene_catalogue()),
             ("subject", self.kinds, subject_catalogue()),
