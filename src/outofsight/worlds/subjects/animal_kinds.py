@@ -113,9 +113,11 @@ def recipes() -> dict[str, Recipe]:
 
 
 def _recipe(name: str, plan: AnimalPlan, habit: Habit) -> Recipe:
+    gait = gait_of(plan, habit.walk_m_s, habit.run_m_s)
     return Recipe(
         kind=habit.kind(name, "animal"),
         figure=partial(animal_figure, plan),
-        pose=partial(animal_pose, plan, gait_of(plan, habit.walk_m_s, habit.run_m_s)),
+        pose=partial(animal_pose, plan, gait),
         legs=legs_of(plan),
+        gait=gait,
     )

@@ -158,9 +158,11 @@ def recipes() -> dict[str, Recipe]:
 
 
 def _recipe(name: str, plan: BipedPlan, habit: Habit) -> Recipe:
+    gait = gait_of(plan, habit.walk_m_s, habit.run_m_s)
     return Recipe(
         kind=habit.kind(name, "animal"),
         figure=partial(biped_figure, plan),
-        pose=partial(biped_pose, plan, gait_of(plan, habit.walk_m_s, habit.run_m_s)),
+        pose=partial(biped_pose, plan, gait),
         legs=legs_of(plan),
+        gait=gait,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from outofsight.errors import WorldError
 from outofsight.worlds.subjects.shapes import INKS, Floats, Shape, ink_index
 
+EMISSION = 0.10  # a little light of their own keeps subjects readable at dusk and against the sun
 TEXELS_PER_INK = 4  # sampled in the middle, so that bilinear filtering never mixes two inks
 FORWARD_SWING = (0.0, -1.0, 0.0)  # a positive angle swings a hanging limb forward
 ROLLING = (0.0, 1.0, 0.0)  # a positive angle rolls a wheel forward
@@ -134,7 +135,9 @@ def _add_palette(spec: mujoco.MjSpec, figure: Figure, prefix: str) -> str:
     texture = spec.add_texture(name=name, type=mujoco.mjtTexture.mjTEXTURE_2D, nchannel=3)
     texture.width, texture.height = TEXELS_PER_INK * len(INKS), TEXELS_PER_INK
     texture.data = pixels.tobytes()
-    material = spec.add_material(name=name, specular=figure.specular, shininess=figure.shininess)
+    material = spec.add_material(
+        name=name, specular=figure.specular, shininess=figure.shininess, emission=EMISSION
+    )
     material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = name
     return name
 

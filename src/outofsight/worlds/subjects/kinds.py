@@ -7,7 +7,7 @@ import numpy as np
 
 from outofsight.errors import WorldError
 from outofsight.worlds.subjects.figure import Figure
-from outofsight.worlds.subjects.gait import Drive, Leg
+from outofsight.worlds.subjects.gait import Drive, Gait, Leg
 from outofsight.worlds.subjects.shapes import Floats
 
 CATEGORIES = ("person", "animal", "vehicle", "robot")
@@ -57,12 +57,13 @@ class Pose:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a kind is made and how it moves; ``legs`` is empty for what rolls."""
+    """How a kind is made and how it moves; what rolls has no ``legs`` and no ``gait``."""
 
     kind: SubjectKind
     figure: Callable[[Look], Figure]
     pose: Callable[[Drive], Pose]
     legs: tuple[Leg, ...] = ()
+    gait: Gait | None = None
 
 
 def check_without(kind: SubjectKind, without: frozenset[str]) -> None:

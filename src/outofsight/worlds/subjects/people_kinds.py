@@ -181,9 +181,11 @@ def recipes() -> dict[str, Recipe]:
 
 
 def _recipe(name: str, plan: PersonPlan, habit: Habit) -> Recipe:
+    gait = gait_of(plan, habit.walk_m_s, habit.run_m_s)
     return Recipe(
         kind=habit.kind(name, "person"),
         figure=partial(person_figure, plan),
-        pose=partial(person_pose, plan, gait_of(plan, habit.walk_m_s, habit.run_m_s)),
+        pose=partial(person_pose, plan, gait),
         legs=legs_of(plan),
+        gait=gait,
     )

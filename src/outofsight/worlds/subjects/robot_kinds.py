@@ -53,12 +53,14 @@ def recipes() -> dict[str, Recipe]:
             figure=robot_walkers.hound_figure,
             pose=partial(robot_walkers.hound_pose, hound_gait),
             legs=robot_walkers.hound_legs(),
+            gait=hound_gait,
         ),
         Recipe(
             kind=kinds["humanoid_robot"],
             figure=robot_walkers.humanoid_figure,
             pose=partial(person_pose, robot_walkers.HUMANOID, human_gait),
             legs=legs_of(robot_walkers.HUMANOID),
+            gait=human_gait,
         ),
         Recipe(kind=kinds["robot_arm"], figure=robots.arm_figure, pose=robots.arm_pose),
     )

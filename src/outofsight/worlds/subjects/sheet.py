@@ -15,7 +15,15 @@ import warp
 from numpy.typing import NDArray
 from PIL import Image
 
-from outofsight.worlds.subjects.catalogue import SubjectBody, add_subject, animate, subject_catalogue
+from outofsight.errors import WorldError
+from outofsight.worlds.subjects.catalogue import (
+    SubjectBody,
+    add_subject,
+    animate,
+    recipe_of,
+    subject_catalogue,
+)
+from outofsight.worlds.subjects.gait import stride_length
 
 FIELD_OF_VIEW_RAD = 0.5
 
@@ -27,7 +35,7 @@ class Sitter:
     kind: str
     look_seed: int = 0
     azimuth_rad: float = 0.62
-    speed_share: float = 1.0  # of the walking speed; the running speed at -1
+    pace: str = "walk"  # "idle", "walk" or "run"
     distance_m: float = 3.1
     without: frozenset[str] = frozenset()
 
@@ -94,7 +102,7 @@ def _add_camera(spec: mujoco.MjSpec, sitter: Sitter, body: SubjectBody, aspect: 
 
 def _pose(model: mujoco.MjModel, data: mujoco.MjData, sitter: Sitter, body: SubjectBody) -> None:
     kind = body.kind
-    speed = kind.run_speed_m_s if sitter.speed_share < 0 else sitter.speed_share * kind.walk_speed_m_s
+    speed = {"idle": 0.0, "walk": kind.walk_speed_m_s, "run": kind.run_speed_m_s}[sitter.pace]
     metres = np.linspace(0.0, sitter.distance_m, 60) if speed > 0 else np.zeros(60)
     seconds = metres / speed if speed > 0 else np.linspace(0.0, 2.0, 60)
     angles, offset = animate(kind.name, distance_m=metres, speed_m_s=np.full(60, speed), time_s=seconds)
@@ -131,19 +139,41 @@ def catalogue_sitters(look_seed: int) -> tuple[Sitter, ...]:
     return tuple(Sitter(kind=name, look_seed=look_seed) for name in subject_catalogue())
 
 
+def gait_sitters(kinds: Sequence[str], pace: str, num_phases: int) -> tuple[Sitter, ...]:
+    """Each kind from its left side through one stride."""
+    sitters = []
+    for kind in kinds:
+        recipe = recipe_of(kind)
+        if recipe.gait is None:
+            raise WorldError(f"{kind} has no legs: choose kinds that walk")
+        speed = recipe.kind.run_speed_m_s if pace == "run" else recipe.kind.walk_speed_m_s
+        stride = float(stride_length(recipe.gait, np.array([speed]))[0])
+        for phase in range(num_phases):
+            metres = (3.0 + phase / num_phases) * stride
+            sitters.append(
+                Sitter(kind=kind, look_seed=3, azimuth_rad=np.pi / 2, pace=pace, distance_m=metres)
+            )
+    return tuple(sitters)
+
+
 def main() -> None:
-    """Write the sheet of all kinds, or of one kind's looks."""
+    """Write the sheet of all kinds, or the strides of some."""
     parser = argparse.ArgumentParser(description="Draw a contact sheet of the subjects")
     parser.add_argument("out", type=Path, help="where to write the PNG")
-    parser.add_argument("--seed", type=int, default=0, help="look seed")
+    parser.add_argument("--seed", type=int, default=3, help="look seed")
     parser.add_argument(
         "--tile", type=int, nargs=2, default=(140, 160), metavar=("W", "H"), help="pixels of a tile"
     )
     parser.add_argument("--columns", type=int, default=7)
-    options = parser.parse_args()
-    sheet = contact_sheet(
-        catalogue_sitters(options.seed), columns=options.columns, tile_px=tuple(options.tile)
+    parser.add_argument(
+        "--strides", nargs="+", metavar="KIND", help="one stride of each of these kinds instead"
     )
+    parser.add_argument("--pace", choices=("walk", "run"), default="walk")
+    options = parser.parse_args()
+    sitters = catalogue_sitters(options.seed)
+    if options.strides:
+        sitters = gait_sitters(options.strides, options.pace, options.columns)
+    sheet = contact_sheet(sitters, columns=options.columns, tile_px=tuple(options.tile))
     Image.fromarray(sheet).save(options.out, optimize=True)
 
 
