@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup check lint types test test-slow test-gpu format clean
+.PHONY: setup demo check lint types test test-slow test-gpu format clean
 
 setup: $(STAMP)
 
@@ -16,6 +16,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[worlds,lora,dev]'
 	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python examples/demo.py --out out/demo
 
 check: lint types test
 

@@ -29,14 +29,9 @@ def cli(monkeypatch, capsys):
 
 
 def one(cases, model_folder, out, **changes):
-    options = {
-        "model": model_folder,
-        "video": cases / "1.mp4",
-        "camera": cases / "cam1.json",
-        "prompt": "A cat sits.",
-        "out": out,
-        **changes,
-    }
+    options = {"model": model_folder, "prompt": "A cat sits.", "out": out, **changes}
+    if cases is not None:
+        options = {"video": cases / "1.mp4", "camera": cases / "cam1.json", **options}
     return [
         "generate",
         *(f"--{key.replace('_', '-')}={value}" for key, value in options.items() if value is not None),
@@ -215,3 +210,19 @@ def test_captions_must_match_videos(cli, cases, model_folder, tmp_path):
     code, error = cli("generate", "--model", model_folder, "--video", cases, "--out", tmp_path / "all", *FAST)
     assert code == 2
     assert "1 captions for 3 videos" in error
+
+
+def test_a_real_case(cli, fixtures_dir, model_folder, tmp_path):
+    """A published HM-World context and its published cameras, 77 + 77 frames."""
+    options = {
+        "video": fixtures_dir / "examples" / "1.mp4",
+        "camera": fixtures_dir / "cameras" / "cam1.json",
+        "prompt": "A person in black armor stands on the side of a street.",
+    }
+    code, error = cli(
+        *one(None, model_folder, tmp_path / "a.mp4", **options), "--steps", "1", "--guidance", "1"
+    )
+    assert code == 0, error
+    video, fps = read_video(tmp_path / "a.mp4")
+    assert video.shape == (77, 96, 160, 3)
+    assert fps == 15

@@ -186,7 +186,7 @@ def test_bf16_weights_keep_float32_statistics(vae):
     assert relative_difference(latents, encode_video(vae, video)) < 0.02
     decoded = decode_latents(half, latents)
     assert decoded.dtype == torch.float32
-    assert relative_difference(decoded, decode_latents(vae, latents)) < 0.05
+    assert relative_difference(decoded, decode_latents(vae, latents)) < 0.08
 
 
 def test_gradients_reach_the_video_and_the_latents(vae):

@@ -13,6 +13,7 @@ def build_app() -> typer.Typer:
     from outofsight.cli.convert import build as build_convert
     from outofsight.cli.generate import generate
     from outofsight.cli.info import info
+    from outofsight.cli.world import build as build_world
 
     app = typer.Typer(
         name="outofsight",
@@ -24,6 +25,7 @@ def build_app() -> typer.Typer:
     app.command("generate")(generate)
     app.command("info")(info)
     app.add_typer(build_convert(), name="convert")
+    app.add_typer(build_world(), name="world")
     return app
 
 

@@ -171,7 +171,8 @@ def _from_expression(case: Case, shape: Shape) -> CaseInputs:
     video, _ = read_video(case.video, num_frames=frames_read, size=shape.size)
     if len(video) < num_context:
         raise VideoError(f"{case.video}: has {len(video)} frames, --frames asks for {num_context} of context")
-    target = make_path(case.camera, num_target, start=context.world_from_camera[-1])
+    # The target begins one step after the context's last pose, as it does in HM-World.
+    target = make_path(case.camera, num_target + 1, start=context.world_from_camera[-1])[1:]
     return CaseInputs(video=video[len(video) - num_context :], context=context, target=target, notes=())
 
 
