@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+
 from golden import hydra, load_golden, relative_difference
 from models import tiny_inputs, tiny_transformer, tiny_world
-
 from outofsight.geometry.path_expressions import make_path
 from outofsight.sampling.continuation import SamplingSettings
 
