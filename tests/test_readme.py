@@ -20,7 +20,9 @@ def commands() -> list[str]:
     for page in PAGES:
         for block in FENCE.findall(page.read_text(encoding="utf-8")):
             lines = block.replace("\\\n", " ").splitlines()
-            found += [line.split(" #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+            found += [
+                line.split(" #")[0].strip() for line in lines if line.strip() and not line.startswith("#")
+            ]
     return found
 
 

@@ -178,6 +178,13 @@ def test_a_chosen_attention_backend_is_used(model):
     torch.testing.assert_close(model(**tiny_inputs()).sample, expected, rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_compiles_as_one_graph(model):
+    expected = model(**tiny_inputs()).sample
+    compiled = torch.compile(model, backend="eager", fullgraph=True)  # raises where the graph would break
+    torch.testing.assert_close(compiled(**tiny_inputs()).sample, expected)
+
+
 def test_a_processor_that_would_drop_the_memory_is_refused(model):
     before = dict(model.attn_processors)
     mixed = {**before, "blocks.1.attn1.processor": WanAttnProcessor()}
