@@ -12,10 +12,11 @@ from outofsight.worlds.subjects.shapes import (
     Shape,
     ball,
     box,
+    columns_of,
+    ink_index,
     limb,
     merge,
     moved,
-    painted,
     pair,
     pillar,
     turned,
@@ -66,12 +67,10 @@ def _backpack(f: Frame, plan: PersonPlan) -> Worn:
 def _tank(f: Frame, plan: PersonPlan) -> Worn:
     h, top = f.height, f.chest
     pack = box((-0.115 * h, 0, 0.62 * top), (0.05 * h, 0.105 * h, 0.62 * top), "gear", taper=0.92)
-    panel = box((0.085 * h, 0, 0.62 * top), (0.02 * h, 0.05 * h, 0.035 * h), "trim")
-    return {
-        "torso": merge(
-            pack, panel, box((0.098 * h, 0.02 * h, 0.64 * top), (0.01 * h, 0.012 * h, 0.012 * h), "brake")
-        )
-    }
+    front = np.interp(0.62 * top, f.torso_rows[:, 0], f.torso_rows[:, 1])
+    panel = box((front, 0, 0.62 * top), (0.02 * h, 0.05 * h, 0.035 * h), "trim")
+    button = box((front + 0.018 * h, 0.02 * h, 0.64 * top), (0.008 * h, 0.012 * h, 0.012 * h), "brake")
+    return {"torso": merge(pack, panel, button)}
 
 
 def _in_hand(f: Frame, plan: PersonPlan, shape: Shape, side: str = "r") -> Worn:
@@ -122,13 +121,13 @@ def _umbrella(f: Frame, plan: PersonPlan) -> Worn:
         (top + 0.02 * h, 0.02 * h, 0.02 * h),
     ]
     roof = pillar(rows, ["strap", "gear", "gear", "gear", "gear"], sides=16)
-    roof = painted(
-        roof,
-        "trim",
-        lambda p: (
-            (np.floor(np.arctan2(p[:, 1], p[:, 0]) / (np.pi / 4)) % 2 == 0) & (p[:, 2] > top - 0.155 * h)
-        ),
+    panels = [column for column in range(16) if column // 2 % 2]
+    striped = np.where(columns_of(roof, panels, 16), ink_index("trim"), roof.inks).astype(np.int32)
+    roof = Shape(roof.vertices, roof.faces, striped)
+    under = pillar(
+        [(top - 0.162 * h, 0.33 * h, 0.33 * h), (top - 0.158 * h, 0.33 * h, 0.33 * h)], "strap", sides=16
     )
+    roof = merge(roof, under)
     return _in_hand(f, plan, merge(pole, moved(roof, x=-0.10 * h)))
 
 
@@ -147,20 +146,6 @@ def _bag(ink: str, size: tuple[float, float, float], side: str = "l") -> Callabl
         return _in_hand(f, plan, merge(case, clasp, *handle), side)
 
     return make
-
-
-def _bucket(f: Frame, plan: PersonPlan) -> Worn:
-    h = f.height
-    pail = pillar(
-        [(-0.20 * h, 0.052 * h, 0.052 * h), (-0.085 * h, 0.068 * h, 0.068 * h)],
-        ["metal", "metal", "glow"],
-        sides=12,
-    )
-    handle = [
-        limb((s * 0.066 * h, 0, -0.085 * h), (0, 0, 0), 0.006 * h, 0.006 * h, "dark", sides=5)
-        for s in (-1, 1)
-    ]
-    return _in_hand(f, plan, merge(pail, *handle), "l")
 
 
 def _box(f: Frame, plan: PersonPlan) -> Worn:
@@ -183,17 +168,13 @@ def _balloon(f: Frame, plan: PersonPlan) -> Worn:
 
 def _shield(f: Frame, plan: PersonPlan) -> Worn:
     h = f.height
-    rows = [
-        (-0.20 * h, 0.008 * h, 0.01 * h),
-        (-0.08 * h, 0.018 * h, 0.10 * h),
-        (0.10 * h, 0.02 * h, 0.125 * h),
-        (0.14 * h, 0.016 * h, 0.12 * h),
-    ]
-    plate = painted(
-        pillar(rows, "gear", sides=12),
-        "trim",
-        lambda p: (np.abs(p[:, 1]) < 0.028 * h) | (np.abs(p[:, 2] - 0.03 * h) < 0.03 * h),
+    outline = [(-0.22, 0.012), (-0.12, 0.085), (0.02, 0.125), (0.13, 0.128), (0.15, 0.12)]
+    plate = pillar([(z * h, 0.016 * h, y * h) for z, y in outline], "gear", sides=16, power=3)
+    upright = pillar(
+        [(z * h, 0.021 * h, min(0.026, 0.8 * y) * h) for z, y in outline], "trim", sides=8, power=4
     )
+    across = box((0, 0, 0.045 * h), (0.021 * h, 0.122 * h, 0.026 * h), "trim")
+    plate = merge(plate, upright, across)
     return _in_hand(f, plan, moved(turned(plate, "z", np.pi / 2), y=0.04 * h), "l")
 
 
@@ -208,8 +189,6 @@ CARRIED: Mapping[str, Part] = {
     "briefcase": _bag("gear", (0.12, 0.028, 0.075)),
     "handbag": _bag("gear", (0.065, 0.03, 0.05)),
     "toolbox": _bag("gear", (0.12, 0.045, 0.05)),
-    "shopping bag": _bag("gear", (0.085, 0.04, 0.10)),
-    "bucket": _bucket,
     "box": _box,
     "balloon": _balloon,
     "shield": _shield,

@@ -5,7 +5,19 @@ from collections.abc import Mapping
 import numpy as np
 
 from outofsight.worlds.subjects.measures import Frame, Part, PersonPlan, Worn, skirt, torso_shell
-from outofsight.worlds.subjects.shapes import Shape, ball, box, limb, merge, moved, pair, pillar, prism
+from outofsight.worlds.subjects.shapes import (
+    Shape,
+    ball,
+    box,
+    columns_of,
+    cut,
+    limb,
+    merge,
+    moved,
+    pair,
+    pillar,
+    prism,
+)
 
 
 def _coat(f: Frame, plan: PersonPlan) -> Worn:
@@ -58,10 +70,12 @@ def _tie(f: Frame, plan: PersonPlan) -> Worn:
 
 
 def _belt(f: Frame, plan: PersonPlan) -> Worn:
-    h, g = f.height, f.girth
-    rows = [(0.040 * h, 0.070 * h * g, 0.101 * h * g), (0.078 * h, 0.067 * h * g, 0.097 * h * g)]
-    buckle = box((0.069 * h * g, 0, 0.06 * h), (0.008 * h, 0.016 * h, 0.013 * h), "metal")
-    return {"hips": merge(pillar(rows, "strap", sides=12), buckle)}
+    """A belt with a buckle round the lower end of the torso."""
+    h, rows = f.height, f.torso_rows
+    z = 0.05 * f.chest
+    front = 1.07 * np.interp(z, rows[:, 0], rows[:, 1]) + np.interp(z, rows[:, 0], rows[:, 3])
+    buckle = box((front, 0, z), (0.008 * h, 0.018 * h, 0.014 * h), "metal")
+    return {"torso": merge(torso_shell(f, -0.02, 0.12, "strap", grow=1.08), buckle)}
 
 
 def _vest(f: Frame, plan: PersonPlan) -> Worn:
@@ -89,9 +103,9 @@ def _apron(f: Frame, plan: PersonPlan) -> Worn:
     keep = fall.vertices.copy()
     keep[:, 0] = np.maximum(keep[:, 0], 0.02 * h)
     string = torso_shell(f, -0.06, 0.02, "gear", grow=1.08)
-    bib = torso_shell(f, -0.05, 0.80, "gear", grow=1.05, front=True)
-    narrow = Shape(bib.vertices * np.array([1.0, 0.80, 1.0]), bib.faces, bib.inks)
-    return {"torso": merge(narrow, string), "hips": Shape(keep, fall.faces, fall.inks)}
+    shell = torso_shell(f, -0.05, 0.86, "gear", grow=1.07)
+    bib = cut(shell, columns_of(shell, (12, 13, 0), 14))  # the three columns in front
+    return {"torso": merge(bib, string), "hips": Shape(keep, fall.faces, fall.inks)}
 
 
 def _dungarees(f: Frame, plan: PersonPlan) -> Worn:
@@ -239,3 +253,6 @@ GARMENTS: Mapping[str, Part] = {
     "number": _number,
     "stethoscope": _stethoscope,
 }
+
+COAT_PIECES = frozenset({"blazer", "overcoat", "parka", "white coat", "hood"})
+"""What comes off together with the coat."""

@@ -34,11 +34,11 @@ def hair_shape(style: str, r: float, capped: bool) -> Shape | None:
         fall = [(1.2 * r, 0.40 * r, 0.70 * r, -0.32 * r), (0.5 * r, 0.36 * r, 0.78 * r, -0.42 * r)]
         back = pillar([*fall, (-0.45 * r, 0.22 * r, 0.66 * r, -0.50 * r)], "hair", sides=12)
         lock = strand(
-            [(0.45 * r, 0, 1.55 * r), (0.32 * r, 0, 0.9 * r), (0.3 * r, 0, -0.25 * r)],
+            [(0.45 * r, 0, 1.55 * r), (0.32 * r, 0, 0.9 * r), (0.3 * r, 0, 0.1 * r)],
             (0.14 * r, 0.2 * r, 0.12 * r),
             "hair",
         )
-        return merge(cap, back, pair(moved(lock, y=0.70 * r)))
+        return merge(cap, back, pair(moved(lock, y=0.66 * r)))
     if style == "bob":
         fall = [(1.3 * r, 0.52 * r, 0.78 * r, -0.20 * r), (0.30 * r, 0.50 * r, 0.88 * r, -0.26 * r)]
         return merge(cap, pillar(fall, "hair", sides=10))
@@ -83,13 +83,6 @@ def _cap(f: Frame, plan: PersonPlan) -> Worn:
     crown = _scaled_hat([(0.0, 0.84), (0.30, 0.82), (0.60, 0.60), (0.72, 0.25)], r, "hat")
     brim = resized(ball((0, 0, 0), 1.0, "hat", sides=12, rows=3), 0.62 * r, 0.58 * r, 0.06 * r)
     return {"head": merge(crown, moved(turned(brim, "y", 0.12), x=0.95 * r, z=1.40 * r))}
-
-
-def _beanie(f: Frame, plan: PersonPlan) -> Worn:
-    r = f.head_half
-    rows = [(-0.08, 0.88), (0.22, 0.90), (0.24, 0.84), (0.55, 0.70), (0.80, 0.34)]
-    knit = _scaled_hat(rows, r, ["trim", "trim", "hat", "hat", "hat", "hat"])
-    return {"head": merge(knit, ball((-0.08 * r, 0, 2.22 * r), 0.24 * r, "trim", sides=8, rows=4))}
 
 
 def _brimmed(brim: float, crown: float, droop: float = 0.0) -> Callable[[Frame, PersonPlan], Worn]:
@@ -213,8 +206,21 @@ def _headband(f: Frame, plan: PersonPlan) -> Worn:
 
 def _glasses(f: Frame, plan: PersonPlan) -> Worn:
     r = f.head_half
-    lens = ball((0.90 * r, 0.29 * r, 1.02 * r), (0.04 * r, 0.22 * r, 0.19 * r), "dark", sides=8, rows=3)
-    return {"head": merge(pair(lens), box((0.94 * r, 0, 1.06 * r), (0.03 * r, 0.14 * r, 0.03 * r), "dark"))}
+    bars = [((0.94, 0.30, 1.20), (0.02, 0.19, 0.025)), ((0.94, 0.30, 0.84), (0.02, 0.19, 0.025))]
+    bars += [((0.94, 0.13, 1.02), (0.02, 0.025, 0.20)), ((0.90, 0.49, 1.02), (0.02, 0.025, 0.20))]
+    rims = [pair(box(np.array(at) * r, np.array(half) * r, "dark")) for at, half in bars]
+    bridge = box((0.95 * r, 0, 1.06 * r), (0.02 * r, 0.13 * r, 0.025 * r), "dark")
+    sides = pair(
+        limb(
+            (0.88 * r, 0.52 * r, 1.06 * r),
+            (0.05 * r, 0.76 * r, 1.04 * r),
+            0.03 * r,
+            0.03 * r,
+            "dark",
+            sides=5,
+        )
+    )
+    return {"head": merge(*rims, bridge, sides)}
 
 
 def _beard(f: Frame, plan: PersonPlan) -> Worn:
@@ -245,7 +251,6 @@ def _pigtails(f: Frame, plan: PersonPlan) -> Worn:
 
 HEADWEAR: Mapping[str, Part] = {
     "cap": _cap,
-    "beanie": _beanie,
     "straw hat": _brimmed(1.55, 0.55, 0.05),
     "cowboy hat": _brimmed(1.50, 0.70, -0.10),
     "sun hat": _brimmed(1.45, 0.5, 0.22),

@@ -37,6 +37,7 @@ class PersonPlan:
     same: Mapping[str, str] = field(default_factory=dict)
     hair: tuple[str, ...] = ("short",)
     sleeves: str = "long"
+    hands: str = "skin"  # the ink of bare or gloved hands
     legs: str = "trousers"
     leg_share: float = 0.49
     head: float = 1.0
@@ -115,19 +116,12 @@ def frame_of(plan: PersonPlan) -> Frame:
     )
 
 
-def torso_shell(
-    f: Frame, low: float, high: float, ink: str, *, grow: float = 1.06, front: bool = False
-) -> Shape:
-    """A layer over the torso between two heights in chest lengths; ``front`` keeps only its front half."""
+def torso_shell(f: Frame, low: float, high: float, ink: str, *, grow: float = 1.06) -> Shape:
+    """A layer over the torso between two heights in chest lengths."""
     rows = f.torso_rows
     at = np.linspace(low * f.chest, high * f.chest, max(2, round(6 * (high - low)) + 2))
     columns = [np.interp(at, rows[:, 0], rows[:, column]) for column in (1, 2, 3)]
-    shell = pillar(np.column_stack([at, grow * columns[0], grow * columns[1], columns[2]]), ink, sides=14)
-    if not front:
-        return shell
-    keep = shell.vertices.copy()
-    keep[:, 0] = np.maximum(keep[:, 0], 0.2 * keep[:, 0] + 0.012 * f.height)
-    return Shape(keep, shell.faces, shell.inks)
+    return pillar(np.column_stack([at, grow * columns[0], grow * columns[1], columns[2]]), ink, sides=14)
 
 
 def skirt(f: Frame, hem_m: float, flare_m: tuple[float, float], ink: str, *, trim: str = "") -> Shape:

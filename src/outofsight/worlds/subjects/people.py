@@ -22,6 +22,7 @@ from outofsight.worlds.subjects.colours import (
 )
 from outofsight.worlds.subjects.figure import LEFT_TURN, RIGHT_LEAN, Bone, Colour, Figure, Hinge
 from outofsight.worlds.subjects.gait import Drive, Gait, Leg, leg_angles, root_offset, take_steps
+from outofsight.worlds.subjects.garments import COAT_PIECES
 from outofsight.worlds.subjects.headwear import HATS, hair_shape
 from outofsight.worlds.subjects.kinds import Look, Pose
 from outofsight.worlds.subjects.measures import ArmPose, Frame, PersonPlan, frame_of, skirt
@@ -115,7 +116,7 @@ def shapes_of(plan: PersonPlan, look: Look, hair: str) -> dict[str, Shape]:
     f = frame_of(plan)
     jacket = "coat" in plan.parts and look.wears("coat")
     upper = "coat" if jacket else "top"
-    worn = [part for part in plan.parts if look.wears(part)]
+    worn = [part for part in plan.parts if look.wears(part) and (jacket or part not in COAT_PIECES)]
     capped = any(part in HATS for part in worn)
     shapes = {"hips": _hips(f, plan), "torso": _torso(f, upper), "head": _head(f, hair, capped)}
     for side, sign in SIDES:
@@ -130,9 +131,9 @@ def _hips(f: Frame, plan: PersonPlan) -> Shape:
     h, g = f.height, f.girth
     rows = [(-0.055 * h, 0.045 * h, 0.06 * h), (-0.02 * h, 0.064 * h * g, 0.098 * h * g)]
     rows += [(0.03 * h, 0.062 * h * g, 0.094 * h * g), (0.065 * h, 0.056 * h * g, 0.083 * h * g)]
-    shape = pillar(rows, ("bottom", "bottom", "bottom", "strap", "strap"), sides=12)
+    shape = pillar(rows, ("bottom", "bottom", "bottom", "strap", "strap"), sides=14)
     if plan.legs == "skirt":
-        shape = merge(shape, skirt(f, 0.95 * f.bone, (0.18 * h, 0.15 * h), "bottom", trim="trim"))
+        shape = merge(shape, skirt(f, 0.95 * f.bone, (0.185 * h, 0.15 * h), "bottom", trim="trim"))
     if plan.legs == "robe":
         shape = merge(shape, skirt(f, f.hip_z - 0.035 * h, (0.195 * h, 0.18 * h), "bottom", trim="trim"))
     return shape
@@ -177,11 +178,11 @@ def _arm(f: Frame, plan: PersonPlan, side: str, sign: float, ink: str) -> dict[s
         upper = merge(limb((0, 0, 0), (0, 0, -0.52 * f.upper_arm), 1.15 * thick, 1.1 * thick, ink), lower)
     wrist = -f.forearm
     sleeve_end = limb((0, 0, 0), (0, 0, 0.92 * wrist), 0.86 * thick, 0.72 * thick, sleeve[1])
-    hand = ball((0.006 * h, 0, wrist - 0.026 * h), (0.029 * h, 0.020 * h, 0.040 * h), "skin", sides=8)
+    hand = ball((0.006 * h, 0, wrist - 0.026 * h), (0.029 * h, 0.020 * h, 0.040 * h), plan.hands, sides=8)
     thumb = ball(
         (0.028 * h, -sign * 0.012 * h, wrist - 0.016 * h),
         (0.012 * h, 0.010 * h, 0.022 * h),
-        "skin",
+        plan.hands,
         sides=6,
         rows=3,
     )

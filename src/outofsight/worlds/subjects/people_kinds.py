@@ -32,7 +32,7 @@ HABITS: Mapping[str, Habit] = {
         noun="an office worker",
         walk_m_s=1.25,
         run_m_s=2.6,
-        size_m=(1.7, 0.9, 0.7, 0.5),
+        size_m=(1.7, 0.8, 0.75, 0.5),
         removable=("coat", "handbag"),
     ),
     "builder": Habit(
@@ -49,7 +49,7 @@ HABITS: Mapping[str, Habit] = {
         noun="a knight",
         walk_m_s=1.15,
         run_m_s=2.4,
-        size_m=(1.95, 0.9, 1.2, 0.6),
+        size_m=(1.95, 0.9, 1.25, 0.65),
         actions=("standing guard", "marching", "charging"),
         removable=("shield",),
     ),
@@ -57,7 +57,7 @@ HABITS: Mapping[str, Habit] = {
         noun="a monk",
         walk_m_s=0.95,
         run_m_s=2.0,
-        size_m=(1.7, 0.9, 0.75, 0.55),
+        size_m=(1.7, 0.85, 0.65, 0.5),
         actions=("standing in thought", "walking slowly", "hurrying"),
     ),
     "schoolchild": Habit(

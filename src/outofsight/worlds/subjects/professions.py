@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from outofsight.worlds.subjects.measures import ArmPose, PersonPlan
-from outofsight.worlds.subjects.townspeople import HUG
 
+CLASPED = ArmPose(pitch=0.42, roll=-0.28, elbow=1.05, swing=0.0)
 STEEL = (0.68, 0.71, 0.76)
 
 PROFESSIONS: Mapping[str, PersonPlan] = {
@@ -35,6 +35,7 @@ PROFESSIONS: Mapping[str, PersonPlan] = {
         colours={"gear": ("blue", "crimson", "green", "purple"), "trim": ("red", "yellow", "white")},
         fixed={"top": STEEL, "bottom": (0.52, 0.55, 0.60), "shoe": (0.55, 0.58, 0.63), "metal": STEEL},
         girth=1.10,
+        hands="metal",
         shoulders=1.10,
         left=ArmPose(pitch=0.15, roll=0.25, elbow=0.9, swing=0.15),
     ),
@@ -46,8 +47,8 @@ PROFESSIONS: Mapping[str, PersonPlan] = {
         fixed={"strap": (0.86, 0.78, 0.58)},
         hair=("bald",),
         legs="robe",
-        left=HUG,
-        right=HUG,
+        left=CLASPED,
+        right=CLASPED,
         gait_scale=0.8,
     ),
     "farmer": PersonPlan(
@@ -60,7 +61,7 @@ PROFESSIONS: Mapping[str, PersonPlan] = {
         parts=("dungarees", "straw hat", "pitchfork"),
         colours={
             "top": ("red", "yellow", "green", "white"),
-            "bottom": ("blue", "navy", "brown"),
+            "bottom": ("blue", "navy", "green"),
             "shoe": ("brown", "green"),
         },
         fixed={"hat": (0.90, 0.76, 0.42), "strap": (0.55, 0.20, 0.14)},
@@ -97,8 +98,9 @@ PROFESSIONS: Mapping[str, PersonPlan] = {
         parts=("space helmet", "tank", "belt"),
         colours={"trim": ("red", "blue", "orange")},
         fixed={"top": (0.93, 0.93, 0.92), "bottom": (0.90, 0.90, 0.90), "shoe": (0.42, 0.44, 0.48)}
-        | {"gear": (0.80, 0.81, 0.83), "glass": (0.16, 0.12, 0.06), "skin": (0.42, 0.44, 0.48)},
-        hair=("bald",),
+        | {"gear": (0.80, 0.81, 0.83), "glass": (0.16, 0.12, 0.06)},
+        hair=("short", "bald"),
+        hands="shoe",
         girth=1.42,
         shoulders=1.12,
         leg_share=0.46,

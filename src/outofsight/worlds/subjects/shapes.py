@@ -52,7 +52,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """A closed surface: ``vertices`` [v, 3] in metres, ``faces`` [f, 3] counter-clockwise, ``inks`` [f] into INKS."""
+    """A surface, closed but for cut patches: ``vertices`` [v, 3] in metres, ``faces`` [f, 3] counter-clockwise.
+
+    ``inks`` [f] point into INKS.
+    """
 
     vertices: Floats
     faces: NDArray[np.int32]
@@ -109,6 +112,17 @@ def painted(shape: Shape, ink: str, where: Callable[[Floats], NDArray[np.bool_]]
     return Shape(
         shape.vertices, shape.faces, np.where(where(middles), ink_index(ink), shape.inks).astype(np.int32)
     )
+
+
+def columns_of(shape: Shape, columns: ArrayLike, sides: int) -> NDArray[np.bool_]:
+    """Mark the faces [f] of whole columns, numbered from 0 round the axis, of a shape lofted with ``sides`` sides."""
+    return np.isin(np.arange(len(shape.faces)) % sides, np.asarray(columns))
+
+
+def cut(shape: Shape, keep: NDArray[np.bool_]) -> Shape:
+    """Keep only the marked faces: an open patch, seen from outside."""
+    used, faces = np.unique(shape.faces[keep], return_inverse=True)
+    return Shape(shape.vertices[used], faces.reshape(-1, 3).astype(np.int32), shape.inks[keep])
 
 
 def resized(shape: Shape, x: float, y: float, z: float) -> Shape:

@@ -59,7 +59,7 @@ TOWNSPEOPLE: Mapping[str, PersonPlan] = {
         shoulders=0.88,
         girth=0.92,
         left=CARRY,
-        gait_scale=0.92,
+        gait_scale=0.82,
     ),
     "builder": PersonPlan(
         height_m=1.80,
@@ -205,11 +205,11 @@ TOWNSPEOPLE: Mapping[str, PersonPlan] = {
         ),
         parts=("box", "cap"),
         colours={
-            "top": ("brown", "red", "blue", "yellow"),
-            "bottom": ("brown", "navy", "charcoal"),
+            "top": ("green", "red", "blue", "yellow"),
+            "bottom": ("navy", "charcoal", "tan"),
             "shoe": ("black",),
         }
-        | {"hat": ("brown", "red", "blue")},
+        | {"hat": ("green", "red", "blue")},
         fixed={"gear": (0.78, 0.60, 0.38), "trim": (0.90, 0.82, 0.62)},
         sleeves="short",
         legs="shorts",
@@ -230,6 +230,7 @@ TOWNSPEOPLE: Mapping[str, PersonPlan] = {
         | {"shoe": ("brown", "black"), "top": ("cream", "white")},
         fixed={"trim": (0.86, 0.78, 0.66)},
         girth=1.3,
+        hands="gear",
         leg_share=0.47,
         left=ArmPose(roll=0.24),
         right=ArmPose(roll=0.24),
