@@ -67,7 +67,7 @@ class Draft:
             "matte": (0.0, 0.3, 0.0),
             "satin": (0.15, 0.25, 0.0),
             "gloss": (0.45, 0.5, 0.0),
-            "glow": (0.0, 0.3, 0.85),
+            "glow": (0.0, 0.3, 0.6),
             "lamp": (0.0, 0.3, 1.0 if self.lamps_on else 0.25),
         }[finish]
         return Material(
@@ -189,20 +189,27 @@ class Draft:
             subject_scale=self.kind.subject_scale,
             parts=tuple(self.parts),
             textures={name: image for name, image in self.images.items() if name in used},
-            lights=mood_lights(mood, azimuth, self._lamps_by_distance(), self.kind.subject_scale, self.below),
+            lights=mood_lights(mood, azimuth, self._lamps_in_order(), self.kind.subject_scale, self.below),
             sky=paint_sky(self.sky_rng, mood.sky, self.horizon, sun, self.below),
             free_area=self.free_area,
             stage=self.stage,
             obstacles=tuple(self.obstacles),
         )
 
-    def _lamps_by_distance(self) -> list[Point]:
-        """Lamps, nearest to the stage first; indoors the first one, which may be the key light, keeps its place."""
+    def _lamps_in_order(self) -> list[Point]:
+        """Lamps that light the stage best: the nearest, then by turns the one farthest from those chosen.
+
+        Indoors the first lamp, which may be the key light, keeps its place.
+        """
         x, y = (self.stage[0] + self.stage[2]) / 2, (self.stage[1] + self.stage[3]) / 2
         keep = 1 if self.kind.indoors else 0
-        return self.lamps_m[:keep] + sorted(
-            self.lamps_m[keep:], key=lambda lamp: hypot(lamp[0] - x, lamp[1] - y)
-        )
+        spare = sorted(self.lamps_m[keep:], key=lambda lamp: hypot(lamp[0] - x, lamp[1] - y))[:6]
+        chosen = self.lamps_m[:keep] + spare[:1]
+        rest = spare[1:]
+        while rest:
+            rest.sort(key=lambda lamp: min(hypot(lamp[0] - a, lamp[1] - b) for a, b, _ in chosen))
+            chosen.append(rest.pop())
+        return chosen
 
     @property
     def haze_colour(self) -> Colour:

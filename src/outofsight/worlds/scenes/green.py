@@ -7,14 +7,13 @@ import numpy as np
 from outofsight.worlds.scenes import plants, street_things
 from outofsight.worlds.scenes.buildings import row_of_houses
 from outofsight.worlds.scenes.draft import Draft
-from outofsight.worlds.scenes.ground import GroundMap, outline_points, shifted
+from outofsight.worlds.scenes.ground import GroundMap, hills, outline_points, shifted
 from outofsight.worlds.scenes.kinds import SceneKind
 from outofsight.worlds.scenes.layout import Colour, toned
 from outofsight.worlds.scenes.mesh import (
     box,
     hexahedron,
     join,
-    terrain,
 )
 
 LAWN: tuple[tuple[Colour, Colour], ...] = (
@@ -146,7 +145,7 @@ def forest(kind: SceneKind, layout_seed: int, light: str) -> Draft:
         spot = draft.find_spot((-13.5, -10.5, 13.5, 10.5), 0.7)
         if spot:
             plants.fern(draft, spot[0], spot[1], rng.uniform(0.4, 0.7))
-    for _ in range(22):
+    for _ in range(15):
         spot = draft.find_spot((-13.5, -10.5, 13.5, 10.5), 1.4)
         if spot:
             _forest_tree(draft, spot[0], spot[1], mix)
@@ -169,7 +168,7 @@ def forest(kind: SceneKind, layout_seed: int, light: str) -> Draft:
         ground.mottled((0.50, 0.39, 0.27), 1.2, 0.12, 0.05), ground.strip(path.tolist(), 1.9, 0.5, 0.4)
     )
     ground.ground_things(0.8)
-    ground.spread((0.26, 0.28, 0.15))
+    ground.spread((0.20, 0.23, 0.12), haze=0.1)
     return draft
 
 
@@ -248,7 +247,7 @@ def desert(kind: SceneKind, layout_seed: int, light: str) -> Draft:
 
 def _dunes(draft: Draft, sand: Colour) -> None:
     """Sand hills around the flat: a terrain that is level in the middle."""
-    place = np.linspace(-75, 75, 46)
+    place = np.linspace(-75, 75, 36)
     x, y = np.meshgrid(place, place)
     phase = draft.rng.uniform(0, 2 * pi, 6)
     swell = np.sin(x / 9 + phase[0] + 1.2 * np.sin(y / 17 + phase[1])) + np.sin(
@@ -257,4 +256,4 @@ def _dunes(draft: Draft, sand: Colour) -> None:
     away = np.clip((np.maximum(np.abs(x) - 22, np.abs(y) - 18)) / 14, 0, 1)
     far = np.clip((75 - np.maximum(np.abs(x), np.abs(y))) / 20, 0, 1)
     height = (2.4 + 1.6 * swell) * away * far - 0.2
-    draft.clad("dunes", terrain(place, place, height), "sand", sand)
+    hills(draft, "dunes", (place, height), "sand", sand)

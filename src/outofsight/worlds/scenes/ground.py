@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from outofsight.worlds.scenes.draft import Area, Draft
 from outofsight.worlds.scenes.layout import Colour
-from outofsight.worlds.scenes.mesh import floor
+from outofsight.worlds.scenes.mesh import Mesh, floor, terrain
 from outofsight.worlds.scenes.noise import (
     Field,
     blend,
@@ -183,8 +183,11 @@ class GroundMap:
             near = np.clip(1 - obstacle.distance_m(points) / reach_m, 0, 1)
             self.image[rows, columns] *= (1 - depth * near * near)[..., None]
 
-    def spread(self, far: Colour | None) -> None:
-        """Lay the map at z = 0. With a ``far`` colour, fade its border into open ground that runs to the horizon."""
+    def spread(self, far: Colour | None, haze: float = 1.0) -> None:
+        """Lay the map at z = 0. With a ``far`` colour, fade its border into open ground that runs to the horizon.
+
+        ``haze``: how much of the horizon's pale colour the open ground takes on with distance.
+        """
         x0, y0, x1, y1 = self.area
         if far is not None:
             fade = np.clip(
@@ -193,7 +196,7 @@ class GroundMap:
                 1,
             )
             self.lay(far, 1 - fade.astype(np.float32))
-            _open_ground(self.draft, far)
+            _open_ground(self.draft, far, haze)
         name = self.draft.show("ground", self.image)
         mesh = floor(x1 - x0, y1 - y0, picture=True).moved((x0 + x1) / 2, (y0 + y1) / 2)
         self.draft.hang("ground", mesh, name)
@@ -205,13 +208,13 @@ def _span(places: Field, middle: float, reach: float) -> slice:
     return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
 
 
-def _open_ground(draft: Draft, colour: Colour) -> None:
+def _open_ground(draft: Draft, colour: Colour, haze: float) -> None:
     """A great plane a little below the map, melting into the horizon's haze."""
     place = (np.arange(_FAR_PX, dtype=np.float32) + 0.5) / _FAR_PX * 2 - 1
     distance = np.hypot(place[None, :], place[:, None]) * _FAR_HALF_M
-    haze = np.clip((distance - 40) / 200, 0, 1) ** 0.7
+    veil = haze * np.clip((distance - 40) / 200, 0, 1) ** 0.7
     tone = 1 + 0.09 * fractal_noise(draft.rng, _FAR_PX, _FAR_PX, 24, 3) * np.clip(distance / 60, 0, 1)
-    image = blend(shade(colour, tone), draft.haze_colour, haze)
+    image = blend(shade(colour, tone), draft.haze_colour, veil)
     mesh = floor(2 * _FAR_HALF_M, 2 * _FAR_HALF_M, picture=True).moved(0, 0, -0.04)
     draft.hang("open ground", mesh, draft.show("open ground", image))
 
@@ -232,3 +235,24 @@ def outline_points(
 def shifted(line_m: NDArray[np.float64], aside_m: float) -> list[list[float]]:
     """A line moved along y: the second wheel's rut."""
     return (line_m + np.array([0.0, aside_m])).tolist()
+
+
+def hills(
+    draft: Draft,
+    name: str,
+    heights: tuple[NDArray[np.float64], NDArray[np.float64]],
+    surface: str,
+    tint: Colour,
+) -> None:
+    """Rising land around the map, from (places [n] along x and y, heights [n, n]); what lies below z = 0 is left out.
+
+    It comes as four strips around the middle, so that a ray meets one or two of them and not one box over all.
+    """
+    places, height = heights
+    land = terrain(places, places, height)
+    seen = land.corners[..., 2].max(axis=1) > 0
+    x, y = np.moveaxis(land.corners.mean(axis=1)[:, :2], -1, 0)
+    inner = np.abs(y)[seen & (np.abs(x) < 8)].min(initial=20.0)
+    for strip in (y >= inner, y <= -inner, (np.abs(y) < inner) & (x > 0), (np.abs(y) < inner) & (x <= 0)):
+        kept = seen & strip
+        draft.clad(name, Mesh(land.corners[kept], land.normals[kept], land.texcoords[kept]), surface, tint)

@@ -167,12 +167,9 @@ def _rocket(draft: Draft, x: float, y: float) -> None:
     """A space capsule and a rocket model on a round stage."""
     draft.paint("stage", cylinder(1.4, 0.25, 20).moved(x, y), (0.3, 0.3, 0.33))
     body = lathe([(0, 0.5), (0.3, 0.5), (0.42, 0.9), (0.42, 3.0), (0.3, 3.6), (0.1, 4.0), (0, 4.1)], 14)
-    tones = np.where(
-        ((body.corners[:, :, 2].mean(axis=1) * 1.3) % 1 < 0.2)[:, None],
-        np.array([[0.8, 0.2, 0.15]]),
-        np.array([[0.92, 0.92, 0.9]]),
-    )
-    draft.paint_faces("rocket", body.moved(x, y, 0.2), tones, "satin")
+    draft.paint("rocket", body.moved(x, y, 0.2), (0.92, 0.92, 0.9), finish="satin")
+    bands = [lathe([(0.425, h), (0.425, h + 0.16)], 14).moved(x, y, 0.2) for h in (1.0, 1.8, 2.7)]
+    draft.paint("rocket bands", join(*bands), (0.8, 0.2, 0.15), finish="satin")
     fins = [box(0.5, 0.05, 0.8).moved(0.55, 0, 0.35).turned(k * pi / 2) for k in range(4)]
     draft.paint(
         "fins",

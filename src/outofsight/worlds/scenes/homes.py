@@ -185,7 +185,7 @@ def _pouf(draft: Draft, x: float, y: float, accent: Colour) -> None:
 
 def living_room(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     """A loft: sofas round a rug at the walls, shelves, a table, a fireplace, pictures, curtains."""
-    draft = Draft(kind, layout_seed, light, (-7.1, -5.6, 7.1, 5.6), (-3.6, -2.1, 3.6, 2.1))
+    draft = Draft(kind, layout_seed, light, (-6.3, -5.0, 6.3, 5.0), (-3.5, -2.02, 3.5, 2.02))
     rng = draft.rng
     draft.horizon, draft.below = draft.choose("city", "trees", "hills"), (0.4, 0.42, 0.36)
     wall = draft.pick(
@@ -193,15 +193,15 @@ def living_room(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     )
     sun_side = draft.choose(*SIDES)
     look = RoomLook(
-        half_x_m=7.5,
-        half_y_m=6,
-        height_m=3.2,
+        half_x_m=6.7,
+        half_y_m=5.4,
+        height_m=3.0,
         walls=("plaster", wall) if rng.random() < 0.7 else ("brick", (0.85, 0.6, 0.5)),
-        openings={sun_side: window_row(7.5 if sun_side in ("north", "south") else 6, 3, 2.2, 0.6, 2.7)},
+        openings={sun_side: window_row(6.7 if sun_side in ("north", "south") else 5.4, 3, 2.2, 0.5, 2.6)},
     )
     build_room(draft, look)
     sun_through(draft, sun_side)
-    draft.lamps_m.append((0.0, 0.0, 2.8))
+    draft.lamps_m.append((0.0, 0.0, 2.3))  # below the shade, which would else hide the room
     _ceiling_lamp(draft)
     _curtains(draft, look, sun_side)
     others = [side for side in rng.permutation(list(SIDES)) if side != sun_side]
@@ -209,29 +209,17 @@ def living_room(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     _fire_place(draft, look, str(others[1]))
     _shelf_wall(draft, look, str(others[2]))
     _dining(draft)
-    for side in others[1:]:
-        half, _ = look.wall_size(str(side))
-        for along in (-0.62 * half, 0.66 * half):
-            image = draft.show(f"painting {len(draft.images)}", pictures.painting(rng))
-            hung_picture(
-                draft,
-                str(side),
-                look,
-                along,
-                (rng.uniform(0.7, 1.2), rng.uniform(0.6, 1.0)),
-                2.05,
-                image,
-                draft.pick(*furniture.WOODS),
-            )
+    for side in others:
+        _picture_wall(draft, look, str(side))
     for _ in range(3):
-        spot = draft.find_spot((-6.6, -5.1, 6.6, 5.1), 0.62)
+        spot = draft.find_spot((-5.8, -4.5, 5.8, 4.5), 0.62)
         if spot:
             plants.potted_plant(draft, spot[0], spot[1], rng.uniform(0.9, 1.6))
     for _ in range(2):
-        spot = draft.find_spot((-6.4, -4.9, 6.4, 4.9), 0.6)
+        spot = draft.find_spot((-5.7, -4.4, 5.7, 4.4), 0.6)
         if spot:
             (furniture.floor_lamp if rng.random() < 0.6 else _toy_chest)(draft, spot[0], spot[1])
-    ground = GroundMap(draft, (-7.5, -6, 7.5, 6), 56)
+    ground = GroundMap(draft, (-6.7, -5.4, 6.7, 5.4), 60)
     ground.lay(
         ground.boards(
             draft.pick((0.66, 0.46, 0.28), (0.78, 0.6, 0.4), (0.45, 0.31, 0.21), (0.72, 0.66, 0.58)),
@@ -243,6 +231,18 @@ def living_room(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     ground.ground_things(0.3)
     ground.spread(None)
     return draft
+
+
+def _picture_wall(draft: Draft, look: RoomLook, side: str) -> None:
+    """Two to four framed pictures of different sizes in a loose row above the furniture."""
+    rng = draft.rng
+    half, _ = look.wall_size(side)
+    count = int(rng.integers(2, 5))
+    for k in range(count):
+        along = ((k + 0.5) / count * 2 - 1) * 0.85 * half + rng.uniform(-0.2, 0.2)
+        size = (float(rng.uniform(0.7, 1.35)), float(rng.uniform(0.55, 0.85)))
+        image = draft.show(f"painting {len(draft.images)}", pictures.painting(rng))
+        hung_picture(draft, side, look, along, size, 2.55 - size[1], image, draft.pick(*furniture.WOODS))
 
 
 def _draw_rug(ground: GroundMap, draft: Draft) -> None:
@@ -271,7 +271,7 @@ def _draw_rug(ground: GroundMap, draft: Draft) -> None:
 
 
 def _ceiling_lamp(draft: Draft) -> None:
-    draft.paint("lamp cord", cylinder(0.012, 0.5, 4).moved(0, 0, 2.7), (0.2, 0.2, 0.2))
+    draft.paint("lamp cord", cylinder(0.012, 0.35, 4).moved(0, 0, 2.65), (0.2, 0.2, 0.2))
     draft.paint(
         "lamp", cylinder(0.38, 0.24, 14, 0.14).moved(0, 0, 2.86 - 0.3), (1.0, 0.92, 0.75), finish="lamp"
     )
@@ -347,7 +347,7 @@ def _shelf_wall(draft: Draft, look: RoomLook, side: str) -> None:
 
 def _dining(draft: Draft) -> None:
     rng = draft.rng
-    spot = draft.find_spot((-5.6, -4.3, 5.6, 4.3), 1.35)
+    spot = draft.find_spot((-4.9, -3.7, 4.9, 3.7), 1.35)
     if not spot:
         return
     yaw = float(rng.integers(2)) * pi / 2

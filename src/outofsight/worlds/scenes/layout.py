@@ -21,7 +21,7 @@ HEADROOM_M = 2.2
 FLAT_M = 0.03
 """What rises less than this above the ground (times ``subject_scale``) may be walked over."""
 
-NUM_LIGHTS = 5
+NUM_LIGHTS = 6
 """Every layout brings as many: renderers that compile for a number of lights compile once."""
 
 

@@ -74,7 +74,7 @@ OUTDOOR_MOODS: Mapping[str, Mood] = MappingProxyType(
             sun=(0.13, 0.16, 0.26),
             ambient=(0.15, 0.17, 0.28),
             fill=(0.04, 0.05, 0.1),
-            lamps=(1.3, 0.98, 0.55),
+            lamps=(1.7, 1.28, 0.72),
         ),
     }
 )
@@ -84,9 +84,9 @@ INDOOR_MOODS: Mapping[str, Mood] = MappingProxyType(
         "daylight": Mood(
             sky="noon",
             elevation_deg=38,
-            sun=(0.62, 0.59, 0.52),
-            ambient=(0.46, 0.46, 0.46),
-            fill=(0.24, 0.25, 0.27),
+            sun=(0.60, 0.57, 0.50),
+            ambient=(0.53, 0.53, 0.53),
+            fill=(0.28, 0.29, 0.31),
         ),
         "low sun": Mood(
             sky="golden hour",
@@ -144,7 +144,7 @@ def mood_lights(
     ``ground`` colours the light that comes back from below.
     """
     sun = towards(sun_azimuth_rad, radians(mood.elevation_deg))
-    reach = (1.0, 0.06 / scale, 0.035 / scale**2)
+    reach = (1.0, 0.04 / scale, 0.025 / scale**2)
     spare = list(lamps_m)
     if mood.key_is_lamp:
         key = Light(

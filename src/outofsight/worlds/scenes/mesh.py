@@ -264,16 +264,33 @@ def blob(rng: np.random.Generator, radii_m: Sequence[float], roughness: float, d
     ``roughness`` is the largest share by which a corner is pushed in or out.
     """
     triangles = _icosahedron(detail)
-    bumps = unit_rows(rng.normal(size=(7, 3)))
-    lift = np.cos(3 * np.arccos(np.clip(triangles @ bumps.T, -1, 1)) + rng.uniform(0, 2 * pi, 7)).mean(
-        axis=-1
+    return from_corners(
+        triangles * _bumps(rng, triangles, roughness)[..., None] * np.asarray(radii_m, dtype=float)
     )
-    jitter = np.sin(
-        triangles @ np.array([37.0, 61.0, 23.0]) * 3.1
-    )  # the same corner is moved alike in all its faces
-    scale = 1 + roughness * np.clip(1.6 * lift + 0.45 * jitter, -1, 1)
-    corners = triangles * scale[..., None] * np.asarray(radii_m, dtype=float)
-    return from_corners(corners)
+
+
+def _bumps(rng: np.random.Generator, directions: Floats, roughness: float) -> Floats:
+    """Factors around 1 for directions [..., 3]; a corner is moved alike in all its faces."""
+    axes = unit_rows(rng.normal(size=(7, 3)))
+    phase = rng.uniform(0, 2 * pi, 7)
+    lift = np.cos(3 * np.arccos(np.clip(directions @ axes.T, -1, 1)) + phase).mean(axis=-1)
+    jitter = np.sin(directions @ np.array([37.0, 61.0, 23.0]) * 3.1)
+    return 1 + roughness * np.clip(1.6 * lift + 0.45 * jitter, -1, 1)
+
+
+def cloud(
+    rng: np.random.Generator, centres_m: ArrayLike, radii_m: ArrayLike, roughness: float, detail: int
+) -> Mesh:
+    """The outer skin of overlapping balls [n, 3] and [n], seen from the origin, which lies in all that matter.
+
+    One skin instead of n balls: a ray has no hidden faces to search.
+    """
+    centres, radii = np.asarray(centres_m, dtype=np.float64), np.asarray(radii_m, dtype=np.float64)
+    directions = _icosahedron(detail)
+    along = directions @ centres.T
+    inside = along**2 - (centres**2).sum(axis=1) + radii**2
+    reach = np.where(inside > 0, along + np.sqrt(np.maximum(inside, 0)), 0.0).max(axis=-1)
+    return from_corners(directions * (reach * _bumps(rng, directions, roughness))[..., None])
 
 
 def prism(outline_m: ArrayLike, height_m: float) -> Mesh:

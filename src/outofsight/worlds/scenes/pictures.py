@@ -97,7 +97,7 @@ def goods_rows(rng: np.random.Generator, rows: int = 4) -> Field:
     for row in range(rows):
         start = 0.0
         while start < 1:
-            width, count = rng.uniform(0.04, 0.075), int(rng.integers(3, 7))
+            width, count = rng.uniform(0.06, 0.11), int(rng.integers(2, 5))
             colour, label = rng.uniform(0.15, 0.95, 3), rng.uniform(0.3, 1, 3)
             tall = rng.uniform(0.45, 0.78) / rows
             local = (x - start) / width

@@ -1,17 +1,18 @@
 """Trees, shrubs and stones. Each function grows one thing at a place and takes the ground it stands on."""
 
-from math import cos, pi, sin
+from math import cos, hypot, pi, sin
 
 import numpy as np
 
 from outofsight.worlds.scenes.draft import Draft
 from outofsight.worlds.scenes.layout import Colour
-from outofsight.worlds.scenes.mesh import Mesh, blob, box, cylinder, from_corners, join, tube
+from outofsight.worlds.scenes.mesh import Mesh, blob, box, cloud, cylinder, from_corners, join, tube
 
 GREENS: tuple[Colour, ...] = ((0.40, 0.60, 0.25), (0.48, 0.65, 0.28), (0.33, 0.53, 0.25), (0.56, 0.66, 0.27))
 AUTUMN: tuple[Colour, ...] = ((0.72, 0.42, 0.13), (0.66, 0.30, 0.13), (0.75, 0.57, 0.18))
 TRUNK: Colour = (0.40, 0.31, 0.23)
 STONE: Colour = (0.52, 0.50, 0.47)
+_NEAR_M = 17.0  # farther trees get fewer faces
 _CLEAR_M = 2.3  # crowns start above this, so that one may walk below
 
 
@@ -46,18 +47,21 @@ def broadleaf(
     trunk = 0.022 * height_m + (0.02 if birch else 0.07)
     _trunk(draft, "trunk", (x, y), crown_low + 0.6 * radius, trunk, birch)
     middle = (crown_low + height_m) / 2
-    lumps = [blob(rng, (radius, radius, (height_m - crown_low) / 2.4), 0.16, 2).moved(x, y, middle)]
-    for angle in rng.uniform(0, 2 * pi) + np.arange(3) * 2.1:
-        size = radius * rng.uniform(0.5, 0.68)
-        reach = radius * rng.uniform(0.55, 0.75)
-        height = max(middle + rng.uniform(-0.35, 0.3) * radius, _CLEAR_M + size)
-        lumps.append(
-            blob(rng, (size, size, 0.85 * size), 0.2, 1).moved(
-                x + reach * cos(angle), y + reach * sin(angle), height
-            )
-        )
-    draft.clad("crown", join(*lumps), "leaves", leaf)
+    crown = _crown(rng, radius, (height_m - crown_low) / 2, 2 if hypot(x, y) < _NEAR_M else 1)
+    low = float(crown.corners[..., 2].min())
+    draft.clad("crown", crown.moved(x, y, max(middle, _CLEAR_M - low)), "leaves", leaf)
     draft.block_disc("tree", x, y, trunk + 0.1, height_m)
+
+
+def _crown(rng: np.random.Generator, radius_m: float, half_height_m: float, detail: int) -> Mesh:
+    """A middle lump and four around it, as one skin with its middle at the origin."""
+    angle = rng.uniform(0, 2 * pi) + np.arange(4) * pi / 2 + rng.uniform(-0.3, 0.3, 4)
+    out = radius_m * rng.uniform(0.45, 0.65, 4)
+    rise = radius_m * rng.uniform(-0.35, 0.35, 4)
+    centres = np.vstack([[0, 0, 0], np.stack([out * np.cos(angle), out * np.sin(angle), rise], axis=-1)])
+    sizes = radius_m * np.r_[0.95, rng.uniform(0.5, 0.68, 4)]
+    skin = cloud(rng, centres, sizes, 0.1, detail)
+    return skin.scaled(1.0, 1.0, half_height_m / radius_m / 1.1)
 
 
 def conifer(

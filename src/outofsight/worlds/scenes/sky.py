@@ -14,6 +14,7 @@ from outofsight.worlds.scenes.noise import Field, blend, fractal_noise, to_bytes
 FACE_PX = 192
 _CLOUD_PX = 256
 _AZIMUTHS = 1440
+_FAR_GROUND_DIP = 0.012  # what stands on the horizon reaches down to where modelled ground ends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,4 +178,6 @@ def paint_sky(
         seen = np.asarray(colour) * daylight * (1 - haze) + np.asarray(look.horizon) * haze
         image = blend(image, tuple(seen), solid)
     lit_ground = np.asarray(below) * daylight * (1 - look.haze) + np.asarray(look.horizon) * look.haze
-    return to_bytes(blend(image, tuple(lit_ground), np.clip(-up * FACE_PX / 2 + 0.5, 0, 1)))
+    return to_bytes(
+        blend(image, tuple(lit_ground), np.clip((-up - _FAR_GROUND_DIP) * FACE_PX / 2 + 0.5, 0, 1))
+    )

@@ -7,7 +7,7 @@ import numpy as np
 from outofsight.worlds.scenes import plants, street_things
 from outofsight.worlds.scenes.buildings import add_windows, church
 from outofsight.worlds.scenes.draft import Draft
-from outofsight.worlds.scenes.ground import GroundMap, outline_points, shifted
+from outofsight.worlds.scenes.ground import GroundMap, hills, outline_points, shifted
 from outofsight.worlds.scenes.kinds import SceneKind
 from outofsight.worlds.scenes.layout import Colour
 from outofsight.worlds.scenes.mesh import (
@@ -19,7 +19,6 @@ from outofsight.worlds.scenes.mesh import (
     lathe,
     panel,
     sphere,
-    terrain,
     tube,
 )
 
@@ -96,7 +95,7 @@ def _draw_snow_ground(draft: Draft, ring: np.ndarray) -> None:
 
 
 def _snow_hills(draft: Draft) -> None:
-    place = np.linspace(-90, 90, 46)
+    place = np.linspace(-90, 90, 36)
     x, y = np.meshgrid(place, place)
     phase = draft.rng.uniform(0, 2 * pi, 4)
     swell = np.sin(x / 13 + phase[0] + np.sin(y / 19 + phase[1])) + np.sin(
@@ -104,7 +103,7 @@ def _snow_hills(draft: Draft) -> None:
     )
     away = np.clip((np.hypot(x, y) - 34) / 30, 0, 1)
     far = np.clip((90 - np.maximum(np.abs(x), np.abs(y))) / 20, 0, 1)
-    draft.clad("snow hills", terrain(place, place, (4.5 + 2.5 * swell) * away * far - 0.1), "snow", SNOW)
+    hills(draft, "snow hills", (place, (4.5 + 2.5 * swell) * away * far - 0.1), "snow", SNOW)
 
 
 def chalet(draft: Draft, x: float, y: float, yaw: float) -> None:

@@ -53,10 +53,10 @@ def warehouse(kind: SceneKind, layout_seed: int, light: str) -> Draft:
     gate_wall = "south" if rack_side > 0 else "north"
     _gates(draft, look, gate_wall)
     for side in ("east", "west"):
-        place = float(rng.uniform(-4, 4))
-        x, y = at_wall(look, side, place, 0.9)
-        if draft.is_open(x, y, 2.9):
-            furniture.pallet_rack(draft, x, y, wall_yaw(side), 2, 3)
+        for place in (-4.2 + rng.uniform(-1, 1), 1.8 + rng.uniform(-1, 2)):
+            x, y = at_wall(look, side, place, 0.9)
+            if draft.is_open(x, y, 2.75) and rng.random() < 0.85:
+                furniture.pallet_rack(draft, x, y, wall_yaw(side), 2, int(rng.integers(2, 4)))
     lift = draft.find_spot((-10, -7, 10, 7), 2.1)
     if lift:
         parked.fork_lift(draft, lift[0], lift[1], rng.uniform(0, 6))
