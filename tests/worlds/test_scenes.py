@@ -1,5 +1,7 @@
 """Every place: its layout is truthful, repeats from its seed, differs with it, and becomes a model."""
 
+from functools import lru_cache
+
 import mujoco
 import numpy as np
 import pytest
@@ -11,6 +13,12 @@ from outofsight.worlds.scenes.mesh import Mesh
 
 SCENES = tuple(scene_catalogue())
 _TOLERANCE_M = 0.03
+
+
+@lru_cache(maxsize=17)
+def day_layout(scene: str) -> SceneLayout:
+    """One layout of a place that several tests look at."""
+    return lay_out(scene, 3, scene_catalogue()[scene].lights[0])
 
 
 def surface_points(mesh: Mesh, step_m: float) -> np.ndarray:
@@ -49,7 +57,7 @@ def trespassing_parts(layout: SceneLayout) -> dict[str, float]:
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_nothing_stands_on_free_ground(scene):
-    assert trespassing_parts(lay_out(scene, 0, scene_catalogue()[scene].lights[0])) == {}
+    assert trespassing_parts(day_layout(scene)) == {}
 
 
 @pytest.mark.slow
@@ -68,7 +76,7 @@ def test_trespassing_is_noticed_when_an_obstacle_is_missing():
 @pytest.mark.parametrize("scene", SCENES)
 def test_the_stage_is_free_and_large_enough_for_walks_before_a_camera(scene):
     kind = scene_catalogue()[scene]
-    layout = lay_out(scene, 2, kind.lights[-1])
+    layout = day_layout(scene)
     x0, y0, x1, y1 = layout.stage
     grid = np.stack(np.meshgrid(np.linspace(x0, x1, 60), np.linspace(y0, y1, 40)), axis=-1)
     assert layout.clearance_m(grid).min() >= 0
@@ -82,7 +90,7 @@ def test_the_stage_is_free_and_large_enough_for_walks_before_a_camera(scene):
 @pytest.mark.parametrize("scene", SCENES)
 def test_same_seed_same_bytes_other_seed_other_place(scene):
     light = scene_catalogue()[scene].lights[0]
-    first, again, other = lay_out(scene, 3, light), lay_out(scene, 3, light), lay_out(scene, 4, light)
+    first, again, other = day_layout(scene), lay_out(scene, 3, light), lay_out(scene, 4, light)
     assert [p.name for p in first.parts] == [p.name for p in again.parts]
     for one, two in zip(first.parts, again.parts, strict=True):
         assert one.mesh.corners.tobytes() == two.mesh.corners.tobytes()
@@ -98,7 +106,7 @@ def test_same_seed_same_bytes_other_seed_other_place(scene):
 @pytest.mark.parametrize("scene", SCENES)
 def test_a_place_keeps_its_shape_in_every_light_and_looks_different(scene):
     kind = scene_catalogue()[scene]
-    day, night = lay_out(scene, 6, kind.lights[0]), lay_out(scene, 6, kind.lights[-1])
+    day, night = day_layout(scene), lay_out(scene, 3, kind.lights[-1])
     assert day.obstacles == night.obstacles
     corners = [np.concatenate([part.mesh.corners for part in layout.parts]) for layout in (day, night)]
     assert corners[0].shape == corners[1].shape
@@ -114,7 +122,7 @@ def test_a_place_keeps_its_shape_in_every_light_and_looks_different(scene):
 def test_every_direction_meets_something_or_a_painted_sky(scene):
     """Level rays from the middle of the stage end at scenery, or at a horizon that is not one flat colour."""
     kind = scene_catalogue()[scene]
-    layout = lay_out(scene, 1, kind.lights[0])
+    layout = day_layout(scene)
     spec = mujoco.MjSpec()
     add_scene(spec, layout)
     model = spec.compile()
@@ -141,7 +149,7 @@ def test_every_direction_meets_something_or_a_painted_sky(scene):
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_becomes_a_model_without_collisions_and_with_a_fixed_extent(scene):
-    layout = lay_out(scene, 7, scene_catalogue()[scene].lights[0])
+    layout = day_layout(scene)
     spec = mujoco.MjSpec()
     add_scene(spec, layout)
     model = spec.compile()
