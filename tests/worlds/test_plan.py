@@ -11,7 +11,8 @@ from outofsight.errors import WorldError
 from outofsight.worlds.cameras import camera_kind, camera_trajectories
 from outofsight.worlds.clip import cast_plan
 from outofsight.worlds.events import reentries
-from outofsight.worlds.motion import clearance_m, move_world, within_area_m
+from outofsight.worlds.footprint import circle_middles_m, circle_offsets_m, gap_m, half_width_m, room_m
+from outofsight.worlds.motion import move_world
 from outofsight.worlds.plan import judge_world, plan_world, predicted_visibility
 from outofsight.worlds.plan_config import PlanConfig
 from outofsight.worlds.scenes import scene_catalogue
@@ -43,13 +44,27 @@ def test_accepted_worlds_keep_clear(plans):
     for plan in plans:
         motion, scale = move_world(plan.spec), plan.layout.subject_scale
         kinds = [subject_catalogue()[subject.kind] for subject in plan.spec.subjects]
-        for path, kind in zip(motion.paths, kinds, strict=True):
-            assert clearance_m(path.position_m, plan.layout.obstacles).min() > kind.radius_m * scale
-            assert within_area_m(path.position_m, plan.layout.free_area).min() > kind.radius_m * scale
-        for (one, first), (two, second) in combinations(zip(motion.paths, kinds, strict=True), 2):
-            gap = np.hypot(*(one.position_m - two.position_m).T).min()
-            assert gap > (first.radius_m + second.radius_m) * scale
-        assert clearance_m(motion.world_from_camera[:, :2, 3], plan.layout.obstacles).min() > 0
+        bodies = [
+            (circle_middles_m(path, kind, scale), half_width_m(kind) * scale)
+            for path, kind in zip(motion.paths, kinds, strict=True)
+        ]
+        for middles, radius in bodies:
+            assert room_m(middles, plan.layout).min() > radius
+        for (one, first), (two, second) in combinations(bodies, 2):
+            assert gap_m(one, [two]) > first + second
+        assert room_m(motion.world_from_camera[:, :2, 3], plan.layout).min() > 0
+
+
+@pytest.mark.parametrize("name", subject_catalogue())
+def test_a_body_lies_within_its_circles(name):
+    """The box of its length and width, corners drawn in as bodies' are, is covered by the circles along it."""
+    kind = subject_catalogue()[name]
+    radius, offsets = half_width_m(kind), np.array(circle_offsets_m(kind))
+    along, beside = np.meshgrid(
+        np.linspace(-0.5, 0.5, 41) * kind.length_m, np.linspace(-0.7, 0.7, 9) * radius
+    )
+    distance = np.hypot(along[..., None] - offsets, beside[..., None]).min(axis=-1)
+    assert distance.max() <= 1.3 * radius
 
 
 def test_somebody_leaves_and_returns_in_the_target(plans):

@@ -106,11 +106,15 @@ def test_the_ground_is_as_deep_as_geometry_says(rendering, world):
 
 
 def test_instance_masks_lie_in_the_projected_boxes(clip):
+    """Where nobody stands in front of anybody, the projected box is the mask's."""
     ious = []
     for subject in clip.subjects:
+        others = [other for other in clip.subjects if other is not subject]
         for frame in np.flatnonzero(subject.visibility == Visibility.VISIBLE):
-            ious.append(box_iou(subject.box_px[frame], mask_box_px(clip.masks[frame] == subject.subject_id)))
-    assert len(ious) > 5
+            box = subject.box_px[frame]
+            if not any(box_iou(box, other.box_px[frame]) > 0 for other in others):
+                ious.append(box_iou(box, mask_box_px(clip.masks[frame] == subject.subject_id)))
+    assert len(ious) > 3
     assert np.mean(ious) > 0.75  # at 80 px across, a pixel is a good part of a box
 
 

@@ -20,23 +20,18 @@ from outofsight.worlds.events import (
     to_pixels,
     visibility_from_points,
 )
-from outofsight.worlds.motion import (
-    WorldMotion,
-    box_points,
-    clearance_m,
-    ground_poses,
-    move_world,
-    within_area_m,
-)
+from outofsight.worlds.footprint import circle_middles_m, gap_m, half_width_m, room_m
+from outofsight.worlds.motion import WorldMotion, box_points, ground_poses, move_world
 from outofsight.worlds.plan_config import PlanConfig
 from outofsight.worlds.scenes import SceneLayout
 from outofsight.worlds.spec import WorldSpec
-from outofsight.worlds.staging import GAP_M, Cast, draw_cast, draw_layout, draw_placement
+from outofsight.worlds.staging import GAP_M, Cast, draw_cast, draw_kinds, draw_layout, draw_placement
 from outofsight.worlds.subjects import SubjectKind, subject_catalogue
 
-PLACEMENTS_PER_CAST = 6  # placements tried before other subjects and another camera are drawn
-PLACEMENTS_PER_LAYOUT = 60  # and before another scene is
+PLACEMENTS_PER_CAMERA = 6  # placements tried before another camera is drawn
+PLACEMENTS_PER_LAYOUT = 48  # and before another scene and other subjects are; their number stays
 CAMERA_GAP_M = 0.45  # least free space beside the camera, times the scene's scale
+SUBJECT_TO_CAMERA_M = 1.1  # least distance of a body's side from the camera, likewise
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,11 +51,13 @@ def plan_world(seed: int, config: PlanConfig) -> Plan:
     """
     generator = np.random.default_rng(np.random.SeedSequence([seed, 0x0075]))
     rejections: dict[str, int] = {}
+    count = int(generator.integers(config.min_subjects, config.max_subjects + 1))
     for attempt in range(config.max_attempts):
         if attempt % PLACEMENTS_PER_LAYOUT == 0:
             layout = draw_layout(generator, config)
-        if attempt % PLACEMENTS_PER_CAST == 0:
-            cast = draw_cast(generator, config, layout)
+            kinds = draw_kinds(generator, config, layout, count)
+        if attempt % PLACEMENTS_PER_CAMERA == 0:
+            cast = draw_cast(generator, config, layout, kinds)
         outcome = draw_placement(generator, cast, config, seed)
         reason = outcome if isinstance(outcome, str) else judge_world(outcome, cast.layout, config.rule)
         if reason is None and isinstance(outcome, WorldSpec):
@@ -85,30 +82,21 @@ def judge_world(spec: WorldSpec, layout: SceneLayout, rule: ReentryRule) -> str 
 
 def _collision(motion: WorldMotion, kinds: Sequence[SubjectKind], layout: SceneLayout) -> str | None:
     scale, camera_m = layout.subject_scale, motion.world_from_camera[:, :2, 3]
-    camera_room = np.minimum(
-        clearance_m(camera_m, layout.obstacles), within_area_m(camera_m, layout.free_area)
-    )
-    if camera_room.min() < CAMERA_GAP_M * scale:
+    if room_m(camera_m, layout).min() < CAMERA_GAP_M * scale:
         return "camera meets an obstacle"
     if motion.world_from_camera[:, 2, 3].min() < 0.05 * scale:
         return "camera sinks into the ground"
-    for index, (path, kind) in enumerate(zip(motion.paths, kinds, strict=True)):
-        radius, place = kind.radius_m * scale, path.position_m
-        room = np.minimum(clearance_m(place, layout.obstacles), within_area_m(place, layout.free_area))
-        if room.min() < radius + GAP_M * scale:
+    placed: list[tuple[NDArray[np.float64], float]] = []
+    for path, kind in zip(motion.paths, kinds, strict=True):
+        middles, radius = circle_middles_m(path, kind, scale), half_width_m(kind) * scale
+        if room_m(middles, layout).min() < radius + GAP_M * scale:
             return "subject meets an obstacle"
-        if np.hypot(*(place - camera_m).T).min() < radius + 1.1 * scale:
+        if gap_m(middles, [camera_m[:, None]]) < radius + SUBJECT_TO_CAMERA_M * scale:
             return "subject meets the camera"
-        for other_path, other_kind in zip(motion.paths[:index], kinds[:index], strict=True):
-            gap = np.hypot(*(place - other_path.position_m).T).min()
-            if gap < radius + (other_kind.radius_m + GAP_M) * scale:
-                return "subjects meet each other"
+        if any(gap_m(middles, [other]) < radius + reach + GAP_M * scale for other, reach in placed):
+            return "subjects meet each other"
+        placed.append((middles, radius))
     return None
-
-
-def half_width_m(kind: SubjectKind) -> float:
-    """Give half the width of a body from its length and the circle that holds it, natural size."""
-    return max(float(np.sqrt(max(kind.radius_m**2 - kind.length_m**2 / 4, 0.0))), 0.3 * kind.radius_m)
 
 
 def predicted_visibility(

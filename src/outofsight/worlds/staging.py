@@ -5,7 +5,6 @@ from itertools import pairwise
 from math import cos, pi, radians, sin, tan
 
 import numpy as np
-from numpy.typing import NDArray
 
 from outofsight.errors import WorldError
 from outofsight.worlds.cameras import (
@@ -18,7 +17,7 @@ from outofsight.worlds.cameras import (
     camera_starts,
     camera_trajectories,
 )
-from outofsight.worlds.motion import clearance_m, within_area_m
+from outofsight.worlds.footprint import circle_middles_m, gap_m, half_width_m, room_m
 from outofsight.worlds.paths import path_kind, subject_paths, trace_path
 from outofsight.worlds.plan_config import PlanConfig
 from outofsight.worlds.scenes import SceneLayout, lay_out, scene_catalogue
@@ -28,7 +27,7 @@ from outofsight.worlds.subjects import SubjectKind, subject_catalogue
 GAP_M = 0.25  # least free space beside a walking subject, times the scene's scale
 MAX_TRAVEL_M_PER_FRAME = 0.22  # of the camera, times the scene's scale
 WALK_TRIES = 24  # ways tried for each subject before the placement is given up
-STAGE_SHARE = 0.75  # of the stage's narrow side that a subject may take up
+AREA_SHARE = 0.72  # of the free area's narrow side that a subject may take up
 ALIKE = 2.0  # most that the sizes of subjects shown together differ from the first's
 EVERY = 7  # a way is first looked at in every so manieth frame
 
@@ -54,35 +53,36 @@ def draw_layout(generator: np.random.Generator, config: PlanConfig) -> SceneLayo
     return lay_out(scene.name, int(generator.integers(2**31)), str(generator.choice(scene.lights)))
 
 
-def draw_cast(generator: np.random.Generator, config: PlanConfig, layout: SceneLayout) -> Cast:
-    """Draw subjects that fit the scene's stage, and a camera that fits the number of frames.
-
-    Raises ``WorldError`` if no subject or no camera that was asked for fits.
-    """
-    return Cast(
-        layout=layout,
-        kinds=_draw_kinds(generator, config, layout),
-        camera=_draw_trajectory(generator, config),
-        start=list(camera_starts().values())[int(generator.integers(len(camera_starts())))],
-    )
-
-
-def _draw_kinds(
-    generator: np.random.Generator, config: PlanConfig, layout: SceneLayout
+def draw_kinds(
+    generator: np.random.Generator, config: PlanConfig, layout: SceneLayout, count: int
 ) -> tuple[SubjectKind, ...]:
+    """Draw subjects that fit the scene, alike enough in size to be shown together.
+
+    Raises ``WorldError`` if none that was asked for fits.
+    """
     catalogue = subject_catalogue()
-    x0, y0, x1, y1 = layout.stage
-    room_m = min(x1 - x0, y1 - y0) / layout.subject_scale
+    x0, y0, x1, y1 = layout.free_area
+    room = min(x1 - x0, y1 - y0) / layout.subject_scale
     asked = config.kinds or tuple(catalogue)
-    fitting = [name for name in asked if 2 * (catalogue[name].radius_m + GAP_M) < STAGE_SHARE * room_m]
+    fitting = [name for name in asked if 2 * (catalogue[name].radius_m + GAP_M) < AREA_SHARE * room]
     if not fitting:
         raise WorldError(
             f"none of {', '.join(asked)} fits into the scene {layout.scene!r}; ask for smaller subjects"
         )
-    count = int(generator.integers(config.min_subjects, config.max_subjects + 1))
     first = catalogue[str(generator.choice(fitting))]
     alike = [name for name in fitting if 1 / ALIKE < size_of(catalogue[name]) / size_of(first) < ALIKE]
     return first, *(catalogue[str(generator.choice(alike))] for _ in range(count - 1))
+
+
+def draw_cast(
+    generator: np.random.Generator, config: PlanConfig, layout: SceneLayout, kinds: tuple[SubjectKind, ...]
+) -> Cast:
+    """Draw a camera that fits the number of frames, and its start. Raises ``WorldError`` if none fits."""
+    starts = list(camera_starts().values())
+    return Cast(
+        layout=layout, kinds=kinds, camera=_draw_trajectory(generator, config),
+        start=starts[int(generator.integers(len(starts)))],
+    )  # fmt: skip
 
 
 def size_of(kind: SubjectKind) -> float:
@@ -207,21 +207,16 @@ def _place_subject(
     """Find a walk about the stage that keeps clear of obstacles and of those who are placed already."""
     layout, scale = cast.layout, cast.layout.subject_scale
     time_s = np.arange(config.num_frames) / config.fps
-    radius = kind.radius_m * scale
+    radius, gap = half_width_m(kind) * scale, GAP_M * scale
     for attempt in range(WALK_TRIES):
         path = _draw_path(generator, kind, cast, config, stage, shrink=1 - 0.5 * attempt / WALK_TRIES)
-        place = trace_path(path, time_s).position_m
-        gaps = [np.hypot(*(place - other).T).min() - radius - reach for other, reach in taken]
-        if min(gaps, default=np.inf) < GAP_M * scale:
+        middles = circle_middles_m(trace_path(path, time_s), kind, scale)
+        if any(room_m(some, layout).min() < radius + gap for some in (middles[::EVERY], middles)):
             continue
-        if all(_room_m(points, layout).min() >= radius + GAP_M * scale for points in (place[::EVERY], place)):
-            taken.append((place, radius))
+        if all(gap_m(middles, [other]) >= radius + reach + gap for other, reach in taken):
+            taken.append((middles, radius))
             return SubjectSpec(kind=kind.name, look_seed=int(generator.integers(2**31)), path=path)
     return None
-
-
-def _room_m(points_m: NDArray[np.float64], layout: SceneLayout) -> NDArray[np.float64]:
-    return np.minimum(clearance_m(points_m, layout.obstacles), within_area_m(points_m, layout.free_area))
 
 
 def least_bend_m(kind: SubjectKind) -> float:
