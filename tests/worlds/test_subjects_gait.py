@@ -27,19 +27,31 @@ LEG = Leg(
 
 
 def feet_in_world(
-    kind: str, distance_m: np.ndarray, speed_m_s: np.ndarray, time_s: np.ndarray
+    kind: str,
+    distance_m: np.ndarray,
+    speed_m_s: np.ndarray,
+    time_s: np.ndarray,
+    course: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """World positions [n, points, 3] of ball and heel of every foot, by MuJoCo's own kinematics."""
+    """World positions [n, points, 3] of ball and heel of every foot, by MuJoCo's own kinematics.
+
+    ``course`` [n, (x, y, heading)]: where the root goes; along the x axis without it.
+    """
     spec = mujoco.MjSpec()
     body = add_subject(spec, kind, prefix="s/", look_seed=3)
     model = spec.compile()
     data = mujoco.MjData(model)
-    angles, offset = animate(kind, distance_m=distance_m, speed_m_s=speed_m_s, time_s=time_s)
+    heading = None if course is None else course[:, 2]
+    places = np.column_stack([distance_m, 0 * time_s, 0 * time_s]) if course is None else course
+    angles, offset = animate(
+        kind, distance_m=distance_m, speed_m_s=speed_m_s, time_s=time_s, heading_rad=heading
+    )
     columns = [model.jnt_qposadr[model.joint(name).id] for name in body.joints]
     legs = recipes()[kind].legs
     found: dict[str, list[np.ndarray]] = {leg.name: [] for leg in legs}
     for frame in range(len(time_s)):
-        data.qpos[:7] = (distance_m[frame], 0, offset[frame], 1, 0, 0, 0)
+        x, y, yaw = places[frame]
+        data.qpos[:7] = (x, y, offset[frame], np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
         data.qpos[columns] = angles[frame]
         mujoco.mj_kinematics(model, data)
         for leg in legs:
@@ -86,6 +98,24 @@ def test_soles_do_not_slide_while_speed_changes(kind: str) -> None:
         drift, contacts = largest_drift(points[:, 0])
         assert contacts >= 4
         assert drift < 0.02
+
+
+@pytest.mark.parametrize("kind", LEGGED)
+@pytest.mark.parametrize("left", [1.0, -1.0])
+def test_soles_do_not_slide_in_a_curve(kind: str, left: float) -> None:
+    """Round a circle of three body lengths' radius, heel and ball stay in place: the leg turns and splays."""
+    record = subject_catalogue()[kind]
+    speed, radius = record.walk_speed_m_s, 3 * record.length_m
+    time = np.arange(0.0, 4.0, 1 / 60)
+    turn = left * speed * time / radius
+    course = np.column_stack([radius * np.sin(turn) * left, radius * left * (1 - np.cos(turn)), turn])
+    feet = feet_in_world(kind, speed * time, np.full_like(time, speed), time, course)
+    straight = feet_in_world(kind, speed * time, np.full_like(time, speed), time)
+    for name, points in feet.items():
+        for sole in range(2):
+            drift, contacts = largest_drift(points[:, sole])
+            assert contacts == largest_drift(straight[name][:, sole])[1]
+            assert drift < 0.01
 
 
 @pytest.mark.parametrize("kind", LEGGED)

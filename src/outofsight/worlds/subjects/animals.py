@@ -10,7 +10,7 @@ import numpy as np
 
 from outofsight.worlds.subjects import heads
 from outofsight.worlds.subjects.colours import BASICS, draw, varied, with_articles
-from outofsight.worlds.subjects.figure import LEFT_TURN, RIGHT_LEAN, Bone, Colour, Figure, Hinge
+from outofsight.worlds.subjects.figure import LEFT_TURN, RIGHT_LEAN, Bone, Colour, Figure, Hinge, hip_hinges
 from outofsight.worlds.subjects.gait import Drive, Gait, Leg, Steps, leg_angles, root_offset, take_steps
 from outofsight.worlds.subjects.kinds import Look, Pose
 from outofsight.worlds.subjects.shapes import (
@@ -154,7 +154,7 @@ def bones_of(plan: AnimalPlan, shapes: Mapping[str, Shape]) -> tuple[Bone, ...]:
             Bone(
                 name=f"thigh_{leg.name}",
                 origin_m=leg.hip_m,
-                hinges=(Hinge(name=f"hip_{leg.name}"),),
+                hinges=hip_hinges(leg.name),
                 shape=shapes[f"thigh_{leg.name}"],
             ),
             _below(leg.name, "shin", "thigh", "knee", leg.upper_m, shapes),

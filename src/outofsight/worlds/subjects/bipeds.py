@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from outofsight.worlds.subjects.colours import BASICS, draw, varied, with_articles
-from outofsight.worlds.subjects.figure import LEFT_TURN, RIGHT_LEAN, Bone, Colour, Figure, Hinge
+from outofsight.worlds.subjects.figure import LEFT_TURN, RIGHT_LEAN, Bone, Colour, Figure, Hinge, hip_hinges
 from outofsight.worlds.subjects.gait import Drive, Gait, Leg, leg_angles, root_offset, take_steps
 from outofsight.worlds.subjects.kinds import Look, Pose
 from outofsight.worlds.subjects.shapes import (
@@ -138,7 +138,7 @@ def bones_of(plan: BipedPlan, shapes: Mapping[str, Shape]) -> tuple[Bone, ...]:
             Bone(
                 name=f"thigh_{s}",
                 origin_m=leg.hip_m,
-                hinges=(Hinge(name=f"hip_{s}"),),
+                hinges=hip_hinges(s),
                 shape=shapes[f"thigh_{s}"],
             ),
             Bone(

@@ -115,14 +115,21 @@ def joint_order(kind_name: str) -> tuple[str, ...]:
 
 
 def animate(
-    kind_name: str, *, distance_m: ArrayLike, speed_m_s: ArrayLike, time_s: ArrayLike, scale: float = 1.0
+    kind_name: str,
+    *,
+    distance_m: ArrayLike,
+    speed_m_s: ArrayLike,
+    time_s: ArrayLike,
+    heading_rad: ArrayLike | None = None,
+    scale: float = 1.0,
 ) -> tuple[Floats, Floats]:
     """Pose a subject in every frame of a stretch of time.
 
     ``distance_m`` [n] travelled along its path (must not decrease; its start shifts the phase of the gait),
     ``speed_m_s`` [n], ``time_s`` [n], of a subject of this ``scale``: distances and speeds are divided by it.
+    ``heading_rad`` [n]: the way the root faces, along its path; without it feet are planted as on a straight path.
     Gives joint angles [n, joints] in radians in the order of ``SubjectBody.joints``, and the root's height over the
-    ground [n] in metres. Planted feet stay where they are on a straight path, at any speed.
+    ground [n] in metres. Planted feet stay where they are, at any speed, in curves too.
     Raises: WorldError for arrays of unequal length, not finite, or going backward.
     """
     recipe = recipe_of(kind_name)
@@ -131,6 +138,7 @@ def animate(
         distance_m=np.asarray(distance_m, dtype=np.float64) / scale,
         speed_m_s=np.asarray(speed_m_s, dtype=np.float64) / scale,
         time_s=np.asarray(time_s, dtype=np.float64),
+        heading_rad=None if heading_rad is None else np.asarray(heading_rad, dtype=np.float64),
     )
     pose = recipe.pose(drive)
     columns = [pose.angles_rad[joint] for joint in joint_order(kind_name)]

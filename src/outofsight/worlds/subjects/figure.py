@@ -13,6 +13,7 @@ from outofsight.worlds.subjects.shapes import INKS, Floats, Shape, ink_index
 EMISSION = 0.10  # a little light of their own keeps subjects readable at dusk and against the sun
 TEXELS_PER_INK = 4  # sampled in the middle, so that bilinear filtering never mixes two inks
 FORWARD_SWING = (0.0, -1.0, 0.0)  # a positive angle swings a hanging limb forward
+LEFT_SWING = (1.0, 0.0, 0.0)  # a positive angle swings a hanging limb to the left
 ROLLING = (0.0, 1.0, 0.0)  # a positive angle rolls a wheel forward
 LEFT_TURN = (0.0, 0.0, 1.0)
 RIGHT_LEAN = (1.0, 0.0, 0.0)  # a positive angle tips the top to the right (−y)
@@ -26,6 +27,12 @@ class Hinge:
 
     name: str
     axis: tuple[float, float, float] = FORWARD_SWING
+
+
+def hip_hinges(leg: str) -> tuple[Hinge, ...]:
+    """A hip: the leg turns about the upright, splays to the side, swings forward, in this order."""
+    turn, splay = Hinge(name=f"turn_{leg}", axis=LEFT_TURN), Hinge(name=f"splay_{leg}", axis=LEFT_SWING)
+    return (turn, splay, Hinge(name=f"hip_{leg}"))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

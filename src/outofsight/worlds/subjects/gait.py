@@ -7,7 +7,7 @@ stays where it is at any speed:
             |---- stance -----|-------- swing ---------|
     place   P_k (fixed)        eases from P_k to P_k+1
 
-P_k is where the hip passes at the middle of stance. Works in the body's plane of travel: x forward, z up, metres.
+P_k is where the hip passes at the middle of stance, on a straight path or a curved one. x forward, z up, metres.
 """
 
 from collections.abc import Sequence
@@ -67,33 +67,60 @@ class Gait:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Drive:
-    """What moves a body, one entry a frame: distance and speed (at the body's natural size), time, all [n]."""
+    """What moves a body, one entry a frame: distance and speed (at the body's natural size), time, heading, all [n].
+
+    ``heading_rad`` is the way the body faces, counter-clockwise; without it the path is straight.
+    """
 
     distance_m: Floats
     speed_m_s: Floats
     time_s: Floats
+    heading_rad: Floats | None = None
 
     def __post_init__(self) -> None:
-        shapes = {np.shape(self.distance_m), np.shape(self.speed_m_s), np.shape(self.time_s)}
+        parts = [self.distance_m, self.speed_m_s, self.time_s]
+        parts += [] if self.heading_rad is None else [self.heading_rad]
+        shapes = {np.shape(part) for part in parts}
         if len(shapes) != 1 or len(next(iter(shapes))) != 1 or next(iter(shapes))[0] == 0:
             raise WorldError(
-                f"distance, speed and time must be three arrays of one length ≥ 1, got shapes {shapes}"
+                f"distance, speed, time and heading must be arrays of one length ≥ 1, got shapes {shapes}"
             )
-        if not all(np.isfinite(part).all() for part in (self.distance_m, self.speed_m_s, self.time_s)):
-            raise WorldError("distance, speed and time must be finite; one of them holds NaN or infinity")
+        if not all(np.isfinite(part).all() for part in parts):
+            raise WorldError(
+                "distance, speed, time and heading must be finite; one of them holds NaN or infinity"
+            )
         if (np.diff(self.distance_m) < -1e-9).any() or (self.speed_m_s < 0).any():
             raise WorldError(
                 "subjects move forward: distance must not decrease and speed must not be negative"
             )
 
+    @property
+    def course(self) -> Floats:
+        """Where the root is and which way it faces: x, y in metres and the unwrapped heading [n, 3]."""
+        heading = np.zeros_like(self.distance_m) if self.heading_rad is None else np.unwrap(self.heading_rad)
+        between = 0.5 * (heading[1:] + heading[:-1])
+        steps = np.diff(self.distance_m)[:, None] * np.stack([np.cos(between), np.sin(between)], axis=1)
+        start = self.distance_m[0] * np.array([[np.cos(heading[0]), np.sin(heading[0])]])
+        return np.column_stack(
+            [start + np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)]), heading]
+        )
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Steps:
-    """Where every leg is in every frame: [n, legs]; ``running``, ``moving`` [n] are weights in [0, 1]."""
+    """Where every leg is in every frame: [n, legs]; ``running``, ``moving`` [n] are weights in [0, 1].
+
+    A leg is turned about the upright by ``turn_rad`` so that its planted foot keeps facing where it was put; the
+    ankle's x and y are measured from the hip along the turned leg's own axes; its z and that of the foot's resting
+    point from the ground.
+    """
 
     cycle: Floats
+    turn_rad: Floats
     ankle_x_m: Floats
+    ankle_y_m: Floats
     ankle_z_m: Floats
+    foot_z_m: Floats
     pitch_rad: Floats
     planted: NDArray[np.bool_]
     running: Floats
@@ -134,11 +161,16 @@ def take_steps(legs: Sequence[Leg], gait: Gait, drive: Drive) -> Steps:
     running = running_weight(gait, drive.speed_m_s)
     moving = smoothstep(drive.speed_m_s / (0.3 * gait.walk_m_s))
     columns = [_steps_of_leg(leg, gait, drive, phase, running, moving) for leg in legs]
-    cycle, x, z, pitch, planted = (np.stack(column, axis=1) for column in zip(*columns, strict=True))
+    cycle, turn, x, y, z, foot, pitch, planted = (
+        np.stack(column, axis=1) for column in zip(*columns, strict=True)
+    )
     return Steps(
         cycle=cycle,
+        turn_rad=turn,
         ankle_x_m=x,
+        ankle_y_m=y,
         ankle_z_m=z,
+        foot_z_m=foot,
         pitch_rad=pitch,
         planted=planted > 0.5,
         running=running,
@@ -148,36 +180,63 @@ def take_steps(legs: Sequence[Leg], gait: Gait, drive: Drive) -> Steps:
 
 def _steps_of_leg(
     leg: Leg, gait: Gait, drive: Drive, phase: Floats, running: Floats, moving: Floats
-) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+) -> tuple[Floats, ...]:
     shift = (leg.run_phase - leg.walk_phase + 0.5) % 1.0 - 0.5
     cycle = np.maximum.accumulate(phase + leg.walk_phase + shift * running)
     duty = gait.walk_duty + (gait.run_duty - gait.walk_duty) * running
-    places, duties, first = _footprints(gait, drive, cycle, duty)
+    prints, duties, first = _footprints(leg, gait, drive, cycle, duty)
     whole = np.floor(cycle).astype(int)
     now = whole - first
     fraction, duty_now = cycle - whole, duties[now]
     swing = np.clip((fraction - duty_now) / (1.0 - duty_now), 0.0, 1.0)
-    ground_x = places[now] + (places[now + 1] - places[now]) * smoothstep(swing) - drive.distance_m
-    lift = (gait.walk_lift_m + (gait.run_lift_m - gait.walk_lift_m) * running) * moving
+    course = drive.course
+    here, there = _seen_from(course, prints[now]), _seen_from(course, prints[now + 1])
+    foot = here + (there - here) * smoothstep(swing)[:, None]
     pitch = moving * _foot_pitch(leg, gait, fraction / duty_now, swing)
     x, z = _ankle(leg, pitch)
-    hip_x = leg.hip_m[0] + leg.ball_x_m
-    raised = lift * np.sin(
-        np.pi * swing**0.85
-    )  # off the ground at once: a low moving foot looks as if it slid
-    return cycle, hip_x + ground_x + x, raised + z, pitch, (fraction < duty_now).astype(float)
+    along = _rotated(foot[:, :2] - np.array(leg.hip_m[:2]), -foot[:, 2])
+    lift = (gait.walk_lift_m + (gait.run_lift_m - gait.walk_lift_m) * running) * moving
+    raised = lift * np.sin(np.pi * swing**0.85)  # up at once: a low moving foot looks as if it slid
+    planted = (fraction < duty_now).astype(float)
+    return cycle, foot[:, 2], along[:, 0] + x, along[:, 1], raised + z, raised, pitch, planted
 
 
-def _footprints(gait: Gait, drive: Drive, cycle: Floats, duty: Floats) -> tuple[Floats, Floats, int]:
-    """Give P_k and duty_k for k from ``first``; beyond the clip's ends the path goes on at the last stride."""
-    strides = stride_length(gait, drive.speed_m_s)
+def _rotated(points: Floats, angle_rad: Floats) -> Floats:
+    """Turn points [n, 2] by angles [n], counter-clockwise."""
+    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
+    return np.stack(
+        [cos * points[:, 0] - sin * points[:, 1], sin * points[:, 0] + cos * points[:, 1]], axis=1
+    )
+
+
+def _seen_from(course: Floats, prints: Floats) -> Floats:
+    """Footprints [n, (x, y, heading)] of the ground in the frame of the root on its course [n, 3]."""
+    return np.column_stack(
+        [_rotated(prints[:, :2] - course[:, :2], -course[:, 2]), prints[:, 2] - course[:, 2]]
+    )
+
+
+def _footprints(
+    leg: Leg, gait: Gait, drive: Drive, cycle: Floats, duty: Floats
+) -> tuple[Floats, Floats, int]:
+    """Give the prints P_k [k, (x, y, heading)] and duty_k from ``first``; past the ends the course goes straight on."""
+    course, strides = drive.course, stride_length(gait, drive.speed_m_s)
     cycles = np.concatenate([[cycle[0] - 4.0], cycle, [cycle[-1] + 4.0]])
-    ends = [drive.distance_m[0] - 4.0 * strides[0]], [drive.distance_m[-1] + 4.0 * strides[-1]]
-    metres = np.concatenate([ends[0], drive.distance_m, ends[1]])
+    before, after = (
+        course[end] + sign * 4.0 * strides[end] * _ahead(course[end]) for end, sign in ((0, -1), (-1, 1))
+    )
+    whole_course = np.concatenate([before[None], course, after[None]])
     first = int(np.floor(cycle[0])) - 1
     numbers = np.arange(first, int(np.floor(cycle[-1])) + 3)
     duties = np.interp(numbers, cycle, duty)
-    return np.interp(numbers + 0.5 * duties, cycles, metres), duties, first
+    middle = numbers + 0.5 * duties
+    root = np.column_stack([np.interp(middle, cycles, column) for column in whole_course.T])
+    reach = np.tile([leg.hip_m[0] + leg.ball_x_m, leg.hip_m[1]], (len(numbers), 1))
+    return np.column_stack([root[:, :2] + _rotated(reach, root[:, 2]), root[:, 2]]), duties, first
+
+
+def _ahead(place: Floats) -> Floats:
+    return np.array([np.cos(place[2]), np.sin(place[2]), 0.0])
 
 
 def _foot_pitch(leg: Leg, gait: Gait, stance: Floats, swing: Floats) -> Floats:
@@ -206,15 +265,15 @@ def root_offset(legs: Sequence[Leg], gait: Gait, drive: Drive, steps: Steps) -> 
     """
     bounds = [_bob(legs, gait, drive, steps)]
     for index, leg in enumerate(legs):
-        bounds.append(_reach(leg, steps.ankle_x_m[:, index], steps.ankle_z_m[:, index]))
+        across = np.hypot(steps.ankle_x_m[:, index], steps.ankle_y_m[:, index])
+        bounds.append(_reach(leg, across, steps.ankle_z_m[:, index]))
     sharpness = 100.0 / legs[0].hip_m[2]
     return -np.log(np.exp(-sharpness * np.stack(bounds)).sum(axis=0)) / sharpness
 
 
-def _reach(leg: Leg, ankle_x: Floats, ankle_z: Floats) -> Floats:
-    """How far the root may rise over its rest until the leg, straight, just holds its ankle."""
+def _reach(leg: Leg, across: Floats, ankle_z: Floats) -> Floats:
+    """How far the root may rise over its rest until the leg, straight, just holds its ankle ``across`` from the hip."""
     length = REACH * (leg.upper_m + leg.lower_m)
-    across = ankle_x - leg.hip_m[0]
     return ankle_z + np.sqrt(np.maximum(length**2 - across**2, (0.5 * length) ** 2)) - leg.hip_m[2]
 
 
@@ -235,20 +294,24 @@ def _bob(legs: Sequence[Leg], gait: Gait, drive: Drive, steps: Steps) -> Floats:
         for stance, sign in ((0.0, 1.0), (1.0, -1.0)):
             pitch = steps.moving * _foot_pitch(leg, gait, np.full_like(duty, stance - 1e-9), 0.0 * duty)
             x, z = _ankle(leg, pitch)
-            lowest = np.minimum(lowest, _reach(leg, leg.hip_m[0] + leg.ball_x_m + sign * half_stance + x, z))
+            lowest = np.minimum(lowest, _reach(leg, leg.ball_x_m + sign * half_stance + x, z))
             highest = np.maximum(highest, rise(behind + stance * duty))
     return np.minimum(lowest, 0.0) + rise(steps.cycle[:, 0]) - highest
 
 
 def leg_angles(legs: Sequence[Leg], steps: Steps, offset_m: Floats) -> dict[str, Floats]:
-    """Hip, knee and ankle angles [n] (positive swings forward) of every leg that put its ankle and foot in place."""
+    """Angles [n] of every leg that put its ankle and foot in place.
+
+    The leg turns to face as its foot does, splays towards it, then bends in the plane of hip and foot.
+    """
     angles: dict[str, Floats] = {}
     for index, leg in enumerate(legs):
-        hip, knee = bend_to(
-            leg,
-            steps.ankle_x_m[:, index] - leg.hip_m[0],
-            steps.ankle_z_m[:, index] - leg.hip_m[2] - offset_m,
-        )
+        down = leg.hip_m[2] + offset_m - steps.foot_z_m[:, index]
+        sideways = steps.ankle_y_m[:, index]
+        ankle_over_foot = steps.ankle_z_m[:, index] - steps.foot_z_m[:, index]
+        hip, knee = bend_to(leg, steps.ankle_x_m[:, index], ankle_over_foot - np.hypot(sideways, down))
+        angles[f"turn_{leg.name}"] = steps.turn_rad[:, index]
+        angles[f"splay_{leg.name}"] = np.arctan2(sideways, down)
         angles[f"hip_{leg.name}"] = hip
         angles[f"knee_{leg.name}"] = knee
         angles[f"ankle_{leg.name}"] = steps.pitch_rad[:, index] - hip - knee

@@ -1,4 +1,4 @@
-"""People: one skeleton with 17 hinges, built from a plan of proportions, clothes and carried things.
+"""People: one skeleton with 21 hinges, built from a plan of proportions, clothes and carried things.
 
 At rest a person stands with straight legs and hanging arms. Clothes are shapes on bones; a garment that covers a limb
 is painted on the limb itself, so that it costs no geom.
@@ -20,7 +20,7 @@ from outofsight.worlds.subjects.colours import (
     shade,
     with_articles,
 )
-from outofsight.worlds.subjects.figure import LEFT_TURN, RIGHT_LEAN, Bone, Colour, Figure, Hinge
+from outofsight.worlds.subjects.figure import LEFT_TURN, RIGHT_LEAN, Bone, Colour, Figure, Hinge, hip_hinges
 from outofsight.worlds.subjects.gait import Drive, Gait, Leg, leg_angles, root_offset, take_steps
 from outofsight.worlds.subjects.garments import COAT_PIECES
 from outofsight.worlds.subjects.headwear import HATS, hair_shape
@@ -98,7 +98,12 @@ def bones_of(plan: PersonPlan, shapes: Mapping[str, Shape]) -> tuple[Bone, ...]:
         ]
     for side, sign in SIDES:
         bones += [
-            _bone(f"thigh_{side}", "", (0, sign * f.hip_y, f.hip_z), f"hip_{side}", shapes),
+            Bone(
+                name=f"thigh_{side}",
+                origin_m=(0, sign * f.hip_y, f.hip_z),
+                hinges=hip_hinges(side),
+                shape=shapes[f"thigh_{side}"],
+            ),
             _bone(f"shin_{side}", f"thigh_{side}", (0, 0, -f.bone), f"knee_{side}", shapes),
             _bone(f"foot_{side}", f"shin_{side}", (0, 0, -f.bone), f"ankle_{side}", shapes),
         ]

@@ -48,6 +48,7 @@ def feet_at(
         x = targets[side][0] + ax * np.cos(foot_rad) - az * np.sin(foot_rad)
         z = targets[side][1] + ax * np.sin(foot_rad) + az * np.cos(foot_rad)
         hip, knee = bend_to(leg, x, z)
+        angles |= {f"turn_{side}": 0.0 * hip, f"splay_{side}": 0.0 * hip}
         angles |= {f"hip_{side}": hip, f"knee_{side}": knee, f"ankle_{side}": foot_rad - hip - knee}
     return angles
 

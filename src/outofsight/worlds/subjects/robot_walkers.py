@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from outofsight.worlds.subjects.figure import RIGHT_LEAN, Bone, Figure, Hinge
+from outofsight.worlds.subjects.figure import RIGHT_LEAN, Bone, Figure, Hinge, hip_hinges
 from outofsight.worlds.subjects.gait import Drive, Gait, Leg, leg_angles, root_offset, take_steps
 from outofsight.worlds.subjects.kinds import Look, Pose
 from outofsight.worlds.subjects.measures import Frame, PersonPlan, frame_of
@@ -89,7 +89,7 @@ def hound_figure(look: Look) -> Figure:
             Bone(
                 name=f"thigh_{leg.name}",
                 origin_m=leg.hip_m,
-                hinges=(Hinge(name=f"hip_{leg.name}"),),
+                hinges=hip_hinges(leg.name),
                 shape=drum,
             ),
             Bone(

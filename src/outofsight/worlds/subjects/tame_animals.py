@@ -268,7 +268,7 @@ TAME: Mapping[str, AnimalPlan] = {
         grazes=True,
         wag_hz=0.4,
         wag_rad=0.35,
-        extra={"graze": 0.95, "stretch": 0.1},
+        extra={"graze": 1.2, "stretch": 0.1},
     ),
     "sheep": AnimalPlan(
         noun="a {coat} sheep",
