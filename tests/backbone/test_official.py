@@ -41,6 +41,7 @@ def test_a_prefix_that_all_names_share_is_dropped(official):
 def test_sizes_are_read_off_the_weights():
     model = tiny_transformer(num_attention_heads=1, attention_head_dim=128, memory_kernel=(1, 2, 4))
     inferred = infer_config(to_official(model))
+    assert inferred.pop("width") == 128
     assert {key: model.config[key] for key in inferred} == inferred
 
 
@@ -62,6 +63,14 @@ def test_plain_wan_needs_leave(official):
     assert not model.blocks[1].attn1.target_camera_encoder.weight.any()
 
 
+def test_adapters_have_no_official_name():
+    peft = pytest.importorskip("peft")
+    model = tiny_transformer()
+    model.add_adapter(peft.LoraConfig(r=2, target_modules=["attn1.to_q"]))
+    with pytest.raises(CheckpointError, match="fuse and unload adapters"):
+        to_official(model)
+
+
 def without(state, name):
     return {key: value for key, value in state.items() if key != name}
 
@@ -71,14 +80,18 @@ def without(state, name):
     [
         (lambda s: {"encoder.conv1.weight": torch.zeros(1)}, {}, "is missing among 1 tensors"),
         (lambda s: {}, {}, "is missing among 0 tensors"),
-        (lambda s: without(s, "blocks.1.ffn.0.bias"), {}, "incomplete: 1 tensors"),
+        (lambda s: without(s, "blocks.1.ffn.0.bias"), {}, "1 missing: blocks.1.ffn.0.bias"),
         (
             lambda s: without(s, "blocks.1.projector.bias"),
             {"untrained_memory": False},
-            "plain Wan|incomplete",
+            "1 missing: blocks.1.projector.bias",
         ),
         (lambda s: {**s, "img_emb.proj.0.weight": torch.zeros(1)}, {}, "img_emb.proj.0.weight"),
-        (lambda s: {**s, "head.modulation": torch.zeros(1, 2, 7)}, {}, r"head.modulation|scale_shift_table"),
+        (
+            lambda s: {**s, "head.modulation": torch.zeros(1, 2, 7)},
+            {},
+            r"head.modulation \[1, 2, 7\] instead of \[1, 2, 48\]",
+        ),
         (lambda s: s, {"num_layers": 3}, "num_layers=3 was asked for, but the weights have 2"),
         (lambda s: s, {"num_attention_heads": 5}, "give num_attention_heads"),
     ],

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.backbone.transformer import HydraTransformer3DModel, HydraTransformerOutput
 from outofsight.flow.matching import euler_step, guide
 from outofsight.flow.schedule import timesteps
 
@@ -42,29 +42,42 @@ def denoise(
     step. With ``guidance_scale`` 1 the transformer runs once a step. Retrieval is recorded with the caption.
     """
     latents, retrieved = noise.float(), []
-    num_context = conditions.context_latents.shape[2]
-    for step in range(len(sigmas) - 1):
-        sequence = torch.cat((conditions.context_latents, latents), dim=2).to(transformer.dtype)
-        timestep = timesteps(sigmas[step]).to(device=latents.device, dtype=torch.float32).reshape(1)
-
-        def predict(text: Tensor, record: bool, sequence: Tensor = sequence, timestep: Tensor = timestep):
-            out = transformer(
-                sequence,
-                timestep,
-                text.to(transformer.dtype),
-                conditions.context_cameras,
-                conditions.target_cameras,
-                return_retrieval=record,
-            )
-            if record:
-                retrieved.append(out.retrieved_slices.cpu())
-            return out.sample[:, :, num_context:].float()
-
-        velocity = predict(conditions.text, record_retrieval)
+    num_steps = len(sigmas) - 1
+    for step in range(num_steps):
+        out = _predict(transformer, latents, sigmas[step], conditions, conditions.text, record_retrieval)
+        velocity = _target_velocity(out, conditions)
+        if out.retrieved_slices is not None:
+            retrieved.append(out.retrieved_slices.cpu())
         if guidance_scale != 1:
             assert conditions.negative_text is not None
-            velocity = guide(velocity, predict(conditions.negative_text, False), guidance_scale)
+            away = _predict(transformer, latents, sigmas[step], conditions, conditions.negative_text)
+            velocity = guide(velocity, _target_velocity(away, conditions), guidance_scale)
         latents = euler_step(latents, velocity, sigmas[step], sigmas[step + 1])
         if on_step is not None:
-            on_step(step + 1, len(sigmas) - 1, latents)
+            on_step(step + 1, num_steps, latents)
     return latents, torch.stack(retrieved) if retrieved else None
+
+
+def _predict(
+    transformer: HydraTransformer3DModel,
+    latents: Float[Tensor, "b channels t h w"],
+    sigma: Float[Tensor, ""],
+    conditions: Conditions,
+    text: Float[Tensor, "b l text_dim"],
+    record_retrieval: bool = False,
+) -> HydraTransformerOutput:
+    """Run the transformer on the clean context followed by the noisy target."""
+    return transformer(
+        torch.cat((conditions.context_latents, latents), dim=2).to(transformer.dtype),
+        timesteps(sigma).to(latents.device, torch.float32).reshape(1),
+        text.to(transformer.dtype),
+        conditions.context_cameras,
+        conditions.target_cameras,
+        return_retrieval=record_retrieval,
+    )
+
+
+def _target_velocity(
+    out: HydraTransformerOutput, conditions: Conditions
+) -> Float[Tensor, "b channels t h w"]:
+    return out.sample[:, :, conditions.context_latents.shape[2] :].float()
