@@ -175,11 +175,14 @@ def test_a_cluster_without_ray_is_said(tmp_path, monkeypatch):
         build_dataset(tmp_path / "set", HandMaker(), config(cluster=True))
 
 
+@pytest.mark.filterwarnings("ignore")  # Ray's own
 def test_a_cluster_makes_the_same_bytes(built, tmp_path):
     ray = pytest.importorskip("ray", reason="Ray is an optional extra")
-    ray.init(local_mode=True, log_to_driver=False)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)  # Ray on this machine alone
     try:
         build_dataset(tmp_path / "set", HandMaker(), config(cluster=True))
+        with pytest.raises(WorldError, match="clip_000006 cannot be made"):
+            build_dataset(tmp_path / "other", HandMaker(fails_at=6), config(cluster=True))
     finally:
         ray.shutdown()
     assert digests(tmp_path / "set") == digests(built)
