@@ -155,7 +155,8 @@ def test_becomes_a_model_without_collisions_and_with_a_fixed_extent(scene):
     model = spec.compile()
     names = [model.geom(k).name for k in range(model.ngeom)]
     assert all(name.startswith("scene/") for name in names)
-    assert 5 < model.ngeom < 400
+    assert names == [f"scene/{k} {part.name}" for k, part in enumerate(layout.parts)]
+    assert model.ngeom < 300
     assert not model.geom_contype.any()
     assert not model.geom_conaffinity.any()
     assert model.nlight == NUM_LIGHTS
@@ -184,3 +185,20 @@ def test_the_catalogue_has_seventeen_places_two_of_them_held_out():
 def test_impossible_requests_say_what_is_possible(scene, seed, light, message):
     with pytest.raises(WorldError, match=message):
         lay_out(scene, seed, light)
+
+
+def test_every_painted_face_finds_its_own_colour_in_the_palette():
+    layout = day_layout("playground")
+    spec = mujoco.MjSpec()
+    add_scene(spec, layout)
+    model = spec.compile()
+    palette = model.texture("scene/palette")
+    start, (side,) = int(palette.adr[0]), palette.height
+    image = model.tex_data[start : start + 3 * side * side].reshape(side, side, 3)
+    for k, part in enumerate(layout.parts):
+        if part.colours is not None:
+            mesh = int(model.geom_dataid[k])
+            first, count = int(model.mesh_texcoordadr[mesh]), int(model.mesh_texcoordnum[mesh])
+            where = np.floor(model.mesh_texcoord[first : first + count] * side).astype(int)
+            faces = model.mesh_facetexcoord[model.mesh_faceadr[mesh] :][: model.mesh_facenum[mesh], 0]
+            assert (image[where[faces, 1], where[faces, 0]] == part.colours).all()

@@ -1,4 +1,4 @@
-"""Shapes, noise, skies, obstacles and clusters, on cases a reader can work out."""
+"""Shapes, noise, skies, lights and obstacles, on cases a reader can work out."""
 
 from math import pi, sqrt
 
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from outofsight.errors import WorldError
 from outofsight.worlds.scenes import mesh as shapes
-from outofsight.worlds.scenes.build import cluster_parts
 from outofsight.worlds.scenes.layout import Material, Obstacle, Part
 from outofsight.worlds.scenes.lights import INDOOR_MOODS, OUTDOOR_MOODS, mood_lights, towards
 from outofsight.worlds.scenes.noise import fractal_noise, lattice_noise, stock_noise
@@ -145,19 +144,6 @@ def test_moods_light_white_ground_neither_black_nor_far_beyond_white(mood):
     assert 0.2 < ground.mean() < 1.15
     assert bounce.direction == (0.0, 0.0, 1.0)
     assert any(lamp.active for lamp in lamps) == (mood.lamps is not None)
-
-
-def _part(x, size=1.0):
-    colours = np.zeros((12, 3), dtype=np.uint8)
-    return Part(name="box", mesh=shapes.box(size, size, size).moved(x), material=Material(), colours=colours)
-
-
-def test_neighbours_share_a_mesh_and_strangers_do_not():
-    clusters = cluster_parts([_part(0), _part(0.9), _part(30), _part(30.8)])
-    assert sorted(sorted(round(p.mesh.corners[..., 0].mean(), 1) for p in group) for group in clusters) == [
-        [0.0, 0.9],
-        [30.0, 30.8],
-    ]
 
 
 def test_painted_parts_need_a_colour_for_each_face():

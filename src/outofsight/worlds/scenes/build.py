@@ -1,11 +1,11 @@
-"""From a layout to MuJoCo: one mesh for each material, textures, lights and the sky."""
+"""From a layout to MuJoCo: a mesh for each part, materials, textures, lights and the sky."""
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.worlds.scenes.layout import Light, Material, Part, SceneLayout
-from outofsight.worlds.scenes.mesh import Mesh, join
+from outofsight.worlds.scenes.layout import Light, Material, SceneLayout
+from outofsight.worlds.scenes.mesh import Mesh
 
 _PALETTE = "scene/palette"
 EXTENT_M = 10.0
@@ -13,65 +13,32 @@ NEAR_M, FAR_M = 0.02, 600.0
 
 
 def add_scene(spec: mujoco.MjSpec, layout: SceneLayout) -> None:
-    """Add a layout to a model: geoms named ``scene/0``, ``scene/1``, … on the world body, without collisions.
+    """Add a layout to a model: a geom on the world body for each part, named ``scene/3 bench``, without collisions.
 
-    Neighbouring parts of one material become one mesh, see ``cluster_parts``. The headlight is switched
-    off: a layout brings all its light.
+    Parts are not merged, since a ray pays for every box it crosses: meshes spread over the place halved the speed.
+    The headlight is switched off: a layout brings all its light.
     """
     spec.visual.headlight.active = 0
     _fix_extent(spec)
     _add_texture(spec, "scene/sky", layout.sky, mujoco.mjtTexture.mjTEXTURE_SKYBOX)
     for name, image in layout.textures.items():
         _add_texture(spec, f"scene/{name}", image)
-    groups: dict[Material, list[Part]] = {}
-    for part in layout.parts:
-        groups.setdefault(part.material, []).append(part)
-    clusters = [(material, near) for material, parts in groups.items() for near in cluster_parts(parts)]
-    painted = [part.colours for part in layout.parts if part.colours is not None]
-    palette = _palette(np.concatenate(painted)) if painted else None
-    if palette is not None:
-        _add_texture(spec, _PALETTE, palette[0])
-    for index, material in enumerate(groups):
-        _add_material(spec, f"scene/{index}", material)
-    for index, (material, parts) in enumerate(clusters):
-        mesh = join(*[part.mesh for part in parts])
-        if palette is None or material.texture is not None:
-            surface = mesh.texcoords / material.tile_m
+    palette, keys = _palette(layout)
+    _add_texture(spec, _PALETTE, palette)
+    materials = {
+        material: f"scene/material {k}"
+        for k, material in enumerate(dict.fromkeys(p.material for p in layout.parts))
+    }
+    for material, name in materials.items():
+        _add_material(spec, name, material)
+    for index, part in enumerate(layout.parts):
+        if part.colours is None:
+            surface = part.mesh.texcoords / part.material.tile_m
         else:
-            surface = _palette_texcoords(
-                palette, np.concatenate([p.colours for p in parts if p.colours is not None])
-            )
-        _add_mesh_geom(spec, f"scene/{index}", f"scene/{list(groups).index(material)}", mesh, surface)
+            surface = _palette_texcoords(len(palette), keys, part.colours)
+        _add_mesh_geom(spec, f"scene/{index} {part.name}", materials[part.material], part.mesh, surface)
     for index, light in enumerate(layout.lights):
         _add_light(spec, f"scene/light {index}", light)
-
-
-def cluster_parts(parts: list[Part]) -> list[list[Part]]:
-    """Join parts while the box around a pair has less surface than the two boxes have together.
-
-    A ray pays for every box it crosses, and crosses a box in proportion to its surface: few boxes are good, large
-    ones are not. Source: the surface area heuristic of ray tracing.
-    """
-    low = np.array([part.mesh.corners.min(axis=(0, 1)) for part in parts])
-    high = np.array([part.mesh.corners.max(axis=(0, 1)) for part in parts])
-    members = [[part] for part in parts]
-    while len(members) > 1:
-        own = _surface(low, high)
-        joint = _surface(np.minimum(low[:, None], low[None]), np.maximum(high[:, None], high[None]))
-        gain = own[:, None] + own[None] - joint
-        np.fill_diagonal(gain, -np.inf)
-        first, second = sorted(divmod(int(gain.argmax()), len(members)))
-        if gain[first, second] < 0:
-            break
-        members[first] += members.pop(second)
-        low[first], high[first] = np.minimum(low[first], low[second]), np.maximum(high[first], high[second])
-        low, high = np.delete(low, second, axis=0), np.delete(high, second, axis=0)
-    return members
-
-
-def _surface(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
-    x, y, z = np.moveaxis(high - low, -1, 0)
-    return x * y + y * z + z * x
 
 
 def _fix_extent(spec: mujoco.MjSpec) -> None:
@@ -104,9 +71,10 @@ def _add_material(spec: mujoco.MjSpec, name: str, material: Material) -> None:
     )
 
 
-def _palette(colours: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _palette(layout: SceneLayout) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """All face colours as a square image, one pixel each, and the sorted keys by which a colour finds its pixel."""
-    keys = np.unique(_colour_keys(colours))
+    painted = [_colour_keys(part.colours) for part in layout.parts if part.colours is not None]
+    keys = np.unique(np.concatenate([np.zeros(1, dtype=np.int64), *painted]))
     side = 1 << max(2, int(np.ceil(np.log2(len(keys)) / 2)))
     image = np.zeros((side * side, 3), dtype=np.uint8)
     image[: len(keys)] = np.stack([keys >> 16, keys >> 8 & 255, keys & 255], axis=-1)
@@ -118,13 +86,9 @@ def _colour_keys(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
     return wide[:, 0] << 16 | wide[:, 1] << 8 | wide[:, 2]
 
 
-def _palette_texcoords(
-    palette: tuple[NDArray[np.uint8], NDArray[np.int64]], colours: NDArray[np.uint8]
-) -> NDArray[np.float64]:
+def _palette_texcoords(side: int, keys: NDArray[np.int64], colours: NDArray[np.uint8]) -> NDArray[np.float64]:
     """The middle of each face's palette pixel, for all three corners: no filter can mix colours there."""
-    image, keys = palette
     cell = np.searchsorted(keys, _colour_keys(colours))
-    side = len(image)
     middle = np.stack([cell % side + 0.5, cell // side + 0.5], axis=-1) / side
     return np.repeat(middle[:, None], 3, axis=1)
 

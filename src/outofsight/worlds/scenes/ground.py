@@ -220,7 +220,7 @@ def _open_ground(draft: Draft, colour: Colour, haze: float) -> None:
 
 
 def outline_points(
-    rng: np.random.Generator, start: Sequence[float], end: Sequence[float], bend_m: float, steps: int = 9
+    rng: np.random.Generator, start: Sequence[float], end: Sequence[float], bend_m: float, steps: int = 21
 ) -> NDArray:
     """A winding line from start to end [steps, 2] that strays by about ``bend_m``."""
     share = np.linspace(0, 1, steps)

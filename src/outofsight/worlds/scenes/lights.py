@@ -36,7 +36,7 @@ OUTDOOR_MOODS: Mapping[str, Mood] = MappingProxyType(
             sky="noon",
             elevation_deg=56,
             sun=(0.74, 0.71, 0.64),
-            ambient=(0.34, 0.37, 0.42),
+            ambient=(0.40, 0.43, 0.48),
             fill=(0.12, 0.13, 0.15),
         ),
         "morning": Mood(
