@@ -149,6 +149,21 @@ def test_wheels_turn_by_distance_over_radius() -> None:
         assert not offset.any()
 
 
+def test_front_wheels_steer_into_the_curve() -> None:
+    """On a circle of 10 m the front wheels of a car with a base of 2.58 m stand at atan(0.258), the rear ones at 0."""
+    metres = np.linspace(0.0, 5.0, 20)
+    names = joint_order("car")
+    angles, _ = animate(
+        "car", distance_m=metres, speed_m_s=np.full(20, 2.0), time_s=metres / 2, heading_rad=metres / 10
+    )
+    steered = [place for place, name in enumerate(names) if name.startswith("steer")]
+    assert [names[place] for place in steered] == ["steer_lf", "steer_rf"]
+    np.testing.assert_allclose(angles[:, steered], np.arctan(0.258))
+    rear, _ = animate("forklift", distance_m=metres, speed_m_s=metres, time_s=metres, heading_rad=metres / 10)
+    place = joint_order("forklift").index("steer_lb")
+    np.testing.assert_allclose(rear[:, place], -np.arctan(0.12))
+
+
 def test_a_rolling_wheel_touches_the_ground_with_a_point_at_rest() -> None:
     """The lowest point of a wheel's rim has no speed in the world, by MuJoCo's kinematics."""
     model, body = compiled("car")

@@ -131,8 +131,12 @@ PLANS: Mapping[str, VehiclePlan] = {
         phrase="a {paint} tractor with its driver",
         chassis=tractor_chassis,
         wheels=(
-            WheelPlan(name="lf", hub_m=(1.15, 0.62, 0.44), radius_m=0.44, half_width_m=0.14),
-            WheelPlan(name="rf", hub_m=(1.15, -0.62, 0.44), radius_m=0.44, half_width_m=0.14),
+            WheelPlan(
+                name="lf", hub_m=(1.15, 0.62, 0.44), radius_m=0.44, half_width_m=0.14, steer_base_m=1.93
+            ),
+            WheelPlan(
+                name="rf", hub_m=(1.15, -0.62, 0.44), radius_m=0.44, half_width_m=0.14, steer_base_m=1.93
+            ),
             WheelPlan(name="lb", hub_m=(-0.78, 0.72, 0.80), radius_m=0.80, half_width_m=0.22),
             WheelPlan(name="rb", hub_m=(-0.78, -0.72, 0.80), radius_m=0.80, half_width_m=0.22),
         ),
@@ -151,7 +155,7 @@ PLANS: Mapping[str, VehiclePlan] = {
     "forklift": VehiclePlan(
         phrase="a {paint} forklift carrying a crate",
         chassis=forklift_chassis,
-        wheels=four_wheels(0.48, -0.72, 0.46, 0.26, 0.10),
+        wheels=four_wheels(0.48, -0.72, 0.46, 0.26, 0.10, rear_steered=True),
         colours={"paint": ("yellow", "orange", "red", "teal")},
         fixed={"gear": (0.72, 0.54, 0.33), "strap": (0.40, 0.28, 0.16), "glow": (1.0, 0.62, 0.10)},
         rider=RiderPlan(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from outofsight.worlds.subjects.colours import BASICS, CLOTH, draw, shade, with_articles
-from outofsight.worlds.subjects.figure import ROLLING, Bone, Colour, Figure, Hinge
+from outofsight.worlds.subjects.figure import LEFT_TURN, ROLLING, Bone, Colour, Figure, Hinge
 from outofsight.worlds.subjects.gait import Drive, smoothstep
 from outofsight.worlds.subjects.kinds import Look, Pose
 from outofsight.worlds.subjects.measures import PersonPlan
@@ -25,13 +25,17 @@ from outofsight.worlds.subjects.shapes import (
 
 @dataclass(frozen=True, kw_only=True)
 class WheelPlan:
-    """A wheel: its hub (x, y, z), radius and half width, metres."""
+    """A wheel: its hub (x, y, z), radius and half width, metres.
+
+    ``steer_base_m``: the wheel base of a steered wheel, negative behind, 0 where the wheel is not steered.
+    """
 
     name: str
     hub_m: tuple[float, float, float]
     radius_m: float
     half_width_m: float
     hub_share: float = 0.6
+    steer_base_m: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +67,26 @@ class VehiclePlan:
 
 
 def four_wheels(
-    front: float, back: float, half_track: float, radius: float, half_width: float
+    front: float,
+    back: float,
+    half_track: float,
+    radius: float,
+    half_width: float,
+    *,
+    rear_steered: bool = False,
 ) -> tuple[WheelPlan, ...]:
-    """Four equal wheels."""
+    """Four equal wheels, of which two steer."""
+    base = front - back
+    steered = (0.0, -base) if rear_steered else (base, 0.0)
     return tuple(
-        WheelPlan(name=f"{side}{end}", hub_m=(x, y, radius), radius_m=radius, half_width_m=half_width)
-        for end, x in (("f", front), ("b", back))
+        WheelPlan(
+            name=f"{side}{end}",
+            hub_m=(x, y, radius),
+            radius_m=radius,
+            half_width_m=half_width,
+            steer_base_m=steer,
+        )
+        for end, x, steer in (("f", front, steered[0]), ("b", back, steered[1]))
         for side, y in (("l", half_track), ("r", -half_track))
     )
 
@@ -81,18 +99,13 @@ def vehicle_figure(plan: VehiclePlan, look: Look) -> Figure:
     palette.setdefault("stripe", shade(palette["paint"], 0.55))
     palette |= dict(plan.fixed)
     chassis = plan.chassis()
-    hinges = (Hinge(name="chassis_pitch"),)
-    bones = [Bone(name="chassis", origin_m=(0, 0, 0), hinges=hinges, shape=chassis)]
+    bones = [Bone(name="chassis", origin_m=(0, 0, 0), hinges=(Hinge(name="chassis_pitch"),), shape=chassis)]
     for part in plan.wheels:
         shape = wheel(part.radius_m, part.half_width_m, hub=part.hub_share)
-        bones.append(
-            Bone(
-                name=f"wheel_{part.name}",
-                origin_m=part.hub_m,
-                hinges=(Hinge(name=f"wheel_{part.name}", axis=ROLLING),),
-                shape=shape,
-            )
-        )
+        hinges: tuple[Hinge, ...] = (Hinge(name=f"wheel_{part.name}", axis=ROLLING),)
+        if part.steer_base_m:
+            hinges = (Hinge(name=f"steer_{part.name}", axis=LEFT_TURN), *hinges)
+        bones.append(Bone(name=f"wheel_{part.name}", origin_m=part.hub_m, hinges=hinges, shape=shape))
     if plan.crank is not None:
         x, z, radius = plan.crank
         bones.append(
@@ -136,17 +149,29 @@ def _crank(radius: float) -> Shape:
 
 
 def vehicle_pose(plan: VehiclePlan, drive: Drive) -> Pose:
-    """Wheels turn by distance over radius; the chassis pitches a little as it goes; riders pedal or sit."""
+    """Wheels turn by distance over radius and steer in curves, the chassis pitches a little, riders pedal or sit."""
     time, metres = drive.time_s, drive.distance_m
     rolling = smoothstep(drive.speed_m_s / 1.5)
     angles: dict[str, Floats] = {"chassis_pitch": plan.soft * rolling * np.sin(2.1 * metres + 0.3)}
+    bend = _curvature(drive)
     for part in plan.wheels:
         angles[f"wheel_{part.name}"] = metres / part.radius_m
+        if part.steer_base_m:
+            angles[f"steer_{part.name}"] = np.arctan(part.steer_base_m * bend)
     if plan.mast is not None:
         angles["mast"] = 0.05 * np.sin(0.5 * time)
     if plan.rider is not None:
         angles |= _rider_angles(plan, plan.rider, angles, drive)
     return Pose(angles_rad=angles, offset_m=0.0 * time)
+
+
+def _curvature(drive: Drive) -> Floats:
+    """Left turn per metre of way [n], at most one in 2.5 m; a vehicle that stands keeps its wheels straight."""
+    if drive.heading_rad is None or len(drive.distance_m) < 2:
+        return np.zeros_like(drive.distance_m)
+    turn, way = np.gradient(np.unwrap(drive.heading_rad)), np.gradient(drive.distance_m)
+    bend = np.divide(turn, way, out=np.zeros_like(turn), where=way > 1e-6)
+    return np.clip(bend, -0.4, 0.4)
 
 
 def _rider_angles(
