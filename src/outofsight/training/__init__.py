@@ -1,0 +1,1 @@
+"""Training: latents from clips, the loop, its state on disk, recipes."""

@@ -1,0 +1,228 @@
+"""Batches as a pure function of (seed, step, positions), read ahead by threads."""
+
+import warnings
+from collections import OrderedDict, deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import PreTrainedTokenizerBase
+
+from outofsight.codec.text import CaptionTruncatedWarning, clean_prompt
+from outofsight.data.dataset import SampleEntry
+from outofsight.data.latent_cache import LatentCache, LatentSample
+from outofsight.errors import DatasetError, InputError
+from outofsight.training.config import VaeTask, WorldTask
+from outofsight.training.noise_levels import NoiseLevels
+from outofsight.training.randomness import generator_for, normal, sample_index
+from outofsight.types import Clip
+from outofsight.world_model import MAX_TEXT_TOKENS
+
+Batch = dict[str, Tensor]
+CAMERA_NUMBERS = 12
+
+
+class Batches(Protocol):
+    """Makes batches of training samples. ``identity`` tells the data from other data."""
+
+    @property
+    def identity(self) -> dict[str, Any]: ...
+
+    def names(self, positions: Sequence[int]) -> list[str]: ...
+
+    def make(self, step: int, positions: Sequence[int]) -> Batch: ...
+
+
+def read_ahead(
+    make: Callable[[int, Sequence[int]], Batch], jobs: Iterable[tuple[int, Sequence[int]]], workers: int
+) -> Generator[Batch, None, None]:
+    """Give ``make(step, positions)`` of every job, in order, while threads make the next ones."""
+    pending: deque[Future[Batch]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for job in jobs:
+            pending.append(pool.submit(make, *job))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+class ClipStore:
+    """Clips of a data set, decoded; the most recent ``capacity`` stay in memory. Safe to read from threads."""
+
+    def __init__(self, entries: Sequence[SampleEntry], capacity: int) -> None:
+        self.entries, self.capacity = tuple(entries), capacity
+        self._kept: OrderedDict[int, Clip] = OrderedDict()
+        self._lock = Lock()
+
+    def clip(self, index: int) -> Clip:
+        with self._lock:
+            if index in self._kept:
+                self._kept.move_to_end(index)
+                return self._kept[index]
+        clip = self.entries[index].read()
+        with self._lock:
+            self._kept[index] = clip
+            while len(self._kept) > self.capacity:
+                self._kept.popitem(last=False)
+        return clip
+
+
+def subject_mask(clip: Clip) -> np.ndarray:
+    """Return uint8 [n, height, width], 1 where a subject is; all 0 where the clip has no masks."""
+    if clip.masks is None:
+        return np.zeros(clip.video.shape[:3], dtype=np.uint8)
+    return (clip.masks > 0).astype(np.uint8)
+
+
+class VaeBatches:
+    """Windows cut from clips: which clip, when, where, mirrored or not, all by the sample's position."""
+
+    def __init__(self, store: ClipStore, task: VaeTask, latent_channels: int, seed: int) -> None:
+        self.store, self.task, self.channels, self.seed = store, task, latent_channels, seed
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"clips": [entry.name for entry in self.store.entries]}
+
+    def names(self, positions: Sequence[int]) -> list[str]:
+        count = len(self.store.entries)
+        return [self.store.entries[sample_index(self.seed, place, count)].name for place in positions]
+
+    def num_frames(self, step: int) -> int:
+        """Tell whether a step is of single frames: 1, or of clips."""
+        single = generator_for(self.seed, "single", step).random() < self.task.single_frame_share
+        return 1 if single else self.task.num_frames
+
+    def make(self, step: int, positions: Sequence[int]) -> Batch:
+        num_frames = self.num_frames(step)
+        windows = [self._window(position, num_frames) for position in positions]
+        shapes = {video.shape for video, _ in windows}
+        if len(shapes) > 1:
+            raise InputError(
+                f"samples {', '.join(self.names(positions))} differ in size; set task.crop_px to a size that all have"
+            )
+        _, rows, columns, _ = windows[0][0].shape
+        latent = (self.channels, 1 + (num_frames - 1) // 4, rows // 8, columns // 8)
+        noise = [normal(latent, self.seed, "posterior", position) for position in positions]
+        return {
+            "video": torch.from_numpy(np.stack([video for video, _ in windows])),
+            "subjects": torch.from_numpy(np.stack([mask for _, mask in windows])),
+            "noise": torch.stack(noise),
+        }
+
+    def _window(self, position: int, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+        index = sample_index(self.seed, position, len(self.store.entries))
+        clip = self.store.clip(index)
+        generator = generator_for(self.seed, "window", position)
+        length, height, width, _ = clip.video.shape
+        rows, columns = self.task.crop_px or (height, width)
+        if length < num_frames or height < rows or width < columns:
+            raise DatasetError(
+                f"clip {clip.name!r} has {length} frames of {height}×{width}, a window needs {num_frames} of "
+                f"{rows}×{columns}; set task.num_frames and task.crop_px to fit"
+            )
+        start, top, left = (
+            int(generator.integers(whole - part + 1))
+            for whole, part in ((length, num_frames), (height, rows), (width, columns))
+        )
+        place = (slice(start, start + num_frames), slice(top, top + rows), slice(left, left + columns))
+        video, mask = clip.video[place], subject_mask(clip)[place]
+        if generator.random() < self.task.flip_share:
+            video, mask = video[:, :, ::-1], mask[:, :, ::-1]
+        return np.ascontiguousarray(video), np.ascontiguousarray(mask)
+
+
+class Captions:
+    """Captions as the objective takes them: tokens, or states read from the cache."""
+
+    def __init__(self, cache: LatentCache, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+        self.empty = torch.from_numpy(cache.empty_caption()) if cache.identity.text == "states" else None
+
+    def batch(self, samples: Sequence[LatentSample], dropped: Sequence[bool]) -> Batch:
+        if self.empty is None:
+            return self._tokens(["" if drop else s.caption for s, drop in zip(samples, dropped, strict=True)])
+        states = []
+        for sample, drop in zip(samples, dropped, strict=True):
+            if sample.text_states is None:
+                raise DatasetError(f"sample {sample.name!r} has no text states; encode again")
+            own = self.empty if drop else torch.from_numpy(sample.text_states)
+            states.append(pad(own, (0, 0, 0, MAX_TEXT_TOKENS - len(own))))
+        return {"text_states": torch.stack(states)}
+
+    def _tokens(self, captions: Sequence[str]) -> Batch:
+        ids = [self._ids(caption) for caption in captions]
+        longest = max(1, *map(len, ids)) if ids else 1
+        tokens = torch.zeros(len(ids), longest, dtype=torch.long)
+        known = torch.zeros_like(tokens)
+        for row, own in enumerate(ids):
+            tokens[row, : len(own)] = torch.tensor(own)
+            known[row, : len(own)] = 1
+        return {"tokens": tokens, "token_mask": known}
+
+    def _ids(self, caption: str) -> list[int]:
+        ids: list[int] = self.tokenizer(clean_prompt(caption), truncation=False, verbose=False).input_ids
+        if len(ids) > MAX_TEXT_TOKENS:
+            warnings.warn(
+                f"caption {caption[:40]!r}... has {len(ids)} tokens, the model takes {MAX_TEXT_TOKENS}; its end is "
+                "left out",
+                CaptionTruncatedWarning,
+                stacklevel=2,
+            )
+            cut = self.tokenizer(
+                clean_prompt(caption), truncation=True, max_length=MAX_TEXT_TOKENS, verbose=False
+            )
+            ids = cut.input_ids
+        return ids
+
+
+class WorldBatches:
+    """Samples of a latent cache with their noise, noise level and dropped conditions, all by position."""
+
+    def __init__(
+        self, cache: LatentCache, captions: Captions, levels: NoiseLevels, task: WorldTask, seed: int
+    ) -> None:
+        self.cache, self.captions, self.levels, self.task, self.seed = cache, captions, levels, task, seed
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"vae_digest": self.cache.identity.vae_digest, "samples": list(self.cache.names)}
+
+    def names(self, positions: Sequence[int]) -> list[str]:
+        return [self.cache.names[sample_index(self.seed, place, len(self.cache))] for place in positions]
+
+    def make(self, step: int, positions: Sequence[int]) -> Batch:
+        samples = [self.cache[sample_index(self.seed, place, len(self.cache))] for place in positions]
+        chances = [generator_for(self.seed, "dropout", place).random(2) for place in positions]
+        no_caption = [bool(chance[0] < self.task.caption_dropout) for chance in chances]
+        no_camera = [bool(chance[1] < self.task.camera_dropout) for chance in chances]
+        batch = plain_batch(samples)
+        for name in ("context_cameras", "target_cameras"):
+            batch[name][torch.tensor(no_camera)] = 0
+        shape = tuple(batch["target_latents"].shape[1:])
+        batch["noise"] = torch.stack([normal(shape, self.seed, "noise", place) for place in positions])
+        batch["levels"] = torch.stack([self.levels.draw(self.seed, place) for place in positions])
+        return batch | self.captions.batch(samples, no_caption)
+
+
+def plain_batch(samples: Sequence[LatentSample]) -> Batch:
+    """Stack latents and cameras. Raises ``DatasetError`` naming samples of different shapes."""
+    batch = {}
+    for name in ("context_latents", "target_latents", "context_cameras", "target_cameras"):
+        values = [torch.from_numpy(getattr(sample, name)).float() for sample in samples]
+        odd = [s.name for s, value in zip(samples, values, strict=True) if value.shape != values[0].shape]
+        if odd:
+            raise DatasetError(
+                f"samples {samples[0].name!r} and {odd[0]!r} differ in size or length; train on clips of one size"
+            )
+        batch[name] = torch.stack(values)
+    return batch

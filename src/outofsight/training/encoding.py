@@ -1,0 +1,185 @@
+"""Clips to a latent cache: each half through the VAE by itself, captions as they are or as states."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
+
+from outofsight.codec.text import encode_prompts
+from outofsight.codec.video_vae import LatentTiling, encode_video, spatial_factor, temporal_factor
+from outofsight.data.dataset import SPLITS, SampleEntry, open_dataset
+from outofsight.data.latent_annotation import clip_spans, latent_masks, latent_visibility
+from outofsight.data.latent_cache import CacheIdentity, LatentCacheWriter, LatentSample
+from outofsight.errors import DatasetError, InputError
+from outofsight.geometry.conditioning import camera_conditioning
+from outofsight.training.digest import network_digest
+from outofsight.types import Clip
+from outofsight.world_model import MAX_TEXT_TOKENS
+
+Progress = Callable[[int, int, str], None]
+"""Called with (samples done, samples in all, name of the latest)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """The networks that encode, on the device where they work. ``text_encoder``: ``None`` keeps captions as text."""
+
+    vae: AutoencoderKLWan
+    text_encoder: UMT5EncoderModel | None = None
+    tokenizer: PreTrainedTokenizerBase | None = None
+    tiling: LatentTiling | None = None
+
+    def identity(self, dtype: str, samples_per_shard: int) -> CacheIdentity:
+        """Name what is made by the digests of what makes it."""
+        return CacheIdentity(
+            vae_digest=network_digest(self.vae),
+            dtype=dtype,
+            text="captions" if self.text_encoder is None else "states",
+            text_digest=None if self.text_encoder is None else network_digest(self.text_encoder),
+            samples_per_shard=samples_per_shard,
+        )
+
+
+@dataclass(frozen=True)
+class EncodeReport:
+    """``num_found``: samples that were there before."""
+
+    folder: Path
+    num_samples: int
+    num_found: int
+
+
+def encode_dataset(
+    encoder: Encoder,
+    data: Path,
+    out: Path,
+    *,
+    dtype: str = "float16",
+    samples_per_shard: int = 64,
+    progress: Progress | None = None,
+) -> list[EncodeReport]:
+    """Encode every part of a data set into ``out/train`` and so on; a folder without parts becomes ``out/train``.
+
+    What was finished before is kept, so a killed run goes on, with the same result.
+
+    Raises:
+        DatasetError: damaged clips, or a cache of another VAE in the folder.
+    """
+    identity = encoder.identity(dtype, samples_per_shard)
+    parts = [name for name in SPLITS if (data / name).is_dir() and any((data / name).iterdir())]
+    whole = {name: open_dataset(data, name).entries for name in parts} or {
+        "train": open_dataset(data).entries
+    }
+    return [_encode_part(encoder, identity, entries, out / part, progress) for part, entries in whole.items()]
+
+
+def _encode_part(
+    encoder: Encoder,
+    identity: CacheIdentity,
+    entries: tuple[SampleEntry, ...],
+    folder: Path,
+    progress: Progress | None,
+) -> EncodeReport:
+    by_name = {entry.name: entry for entry in entries}
+    if len(by_name) < len(entries):
+        raise DatasetError(f"{folder}: some samples share a name; give each folder a name of its own")
+    writer = LatentCacheWriter(folder, identity, list(by_name))
+    missing = list(writer.missing())
+    found = len(entries) - sum(len(names) for _, names in missing)
+    done = found
+    for number, names in missing:
+        samples = []
+        for name in names:
+            samples.append(encode_clip(encoder, by_name[name].read(), name))
+            done += 1
+            if progress is not None:
+                progress(done, len(entries), f"{folder.name}/{name}")
+        writer.write(number, samples)
+    if encoder.text_encoder is not None:
+        writer.write_empty_caption(text_states(encoder, ""))
+    writer.finish()
+    return EncodeReport(folder, len(entries), found)
+
+
+@torch.inference_mode()
+def encode_clip(encoder: Encoder, clip: Clip, name: str) -> LatentSample:
+    """Encode one clip. Raises ``InputError`` naming it if its length or size does not fit the VAE."""
+    try:
+        return _encode_clip(encoder, clip, name)
+    except InputError as error:
+        raise InputError(f"sample {name!r}: {error}") from error
+
+
+def _encode_clip(encoder: Encoder, clip: Clip, name: str) -> LatentSample:
+    split = clip.num_context_frames
+    halves = []
+    for frames in (clip.video[:split], clip.video[split:]):
+        pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)[None]
+        video = pixels.to(encoder.vae.device).float() / 127.5 - 1
+        halves.append(encode_video(encoder.vae, video, encoder.tiling)[0].cpu().numpy())
+    stride = temporal_factor(encoder.vae)
+    cameras = camera_conditioning(clip.cameras[:split], clip.cameras[split:], stride)
+    return LatentSample(
+        name=name,
+        caption=clip.caption,
+        context_latents=halves[0],
+        target_latents=halves[1],
+        context_cameras=cameras.context,
+        target_cameras=cameras.target,
+        text_states=None if encoder.text_encoder is None else text_states(encoder, clip.caption),
+        world_from_camera=np.asarray(clip.cameras.world_from_camera),
+        facts=_facts(clip),
+        **_annotation(clip, stride, spatial_factor(encoder.vae)),
+    )
+
+
+@torch.inference_mode()
+def text_states(encoder: Encoder, caption: str) -> NDArray[np.float32]:
+    """Return a caption's states [l, width], without the zeros beyond its end."""
+    assert encoder.text_encoder is not None
+    assert encoder.tokenizer is not None
+    states = encode_prompts(
+        encoder.text_encoder, encoder.tokenizer, [caption], MAX_TEXT_TOKENS, allow_empty=not caption
+    )[0]
+    used = states.float().abs().sum(dim=1).nonzero()
+    length = int(used.max()) + 1 if len(used) else 0
+    return states[:length].float().cpu().numpy()
+
+
+def _annotation(clip: Clip, stride: int, factor: int) -> dict[str, Any]:
+    """What is known of the subjects, in video frames and at latent resolution."""
+    spans = clip_spans(clip.num_context_frames, clip.num_target_frames, stride)
+    known: dict[str, Any] = {}
+    if clip.masks is not None:
+        known["subject_ids"], known["subject_share"] = latent_masks(clip.masks, spans, factor)
+    if clip.subjects:
+        known["visibility"] = np.stack([subject.visibility for subject in clip.subjects]).astype(np.int8)
+        known["latent_visibility"] = latent_visibility(known["visibility"], spans)
+    for name in ("world_from_subject", "velocity_m_s"):
+        values = [getattr(subject, name) for subject in clip.subjects]
+        if values and all(value is not None for value in values):
+            known[name] = np.stack(values).astype(np.float32)
+    return known
+
+
+def _facts(clip: Clip) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "fps": clip.fps,
+        "num_context_frames": clip.num_context_frames,
+        "num_target_frames": clip.num_target_frames,
+        "size_px": list(clip.video.shape[1:3]),
+        "masks_are_instances": clip.masks_are_instances,
+        "subjects": [
+            {"id": subject.subject_id, "name": subject.name, "category": subject.category}
+            for subject in clip.subjects
+        ],
+    }
+    if (lens := clip.cameras.intrinsics) is not None:
+        facts["intrinsics_px"] = [lens.fx_px, lens.fy_px, lens.cx_px, lens.cy_px]
+    return facts

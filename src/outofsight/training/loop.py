@@ -1,0 +1,359 @@
+"""The training loop: one process or many, stopped and taken up again at any step with the same result."""
+
+import importlib.util
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor
+
+from outofsight.data.video import write_video
+from outofsight.errors import CheckpointError, InputError, OutOfSightError
+from outofsight.training.batches import Batch, read_ahead
+from outofsight.training.config import TrainConfig, VaeTask
+from outofsight.training.ema import RunningMean
+from outofsight.training.optimiser import (
+    learning_rate,
+    make_optimizer,
+    optimizer_tensors,
+    restore_optimizer,
+    spread_as,
+    whole,
+)
+from outofsight.training.problem import Problem, to_device
+from outofsight.training.randomness import derived_seed
+from outofsight.training.run_folder import (
+    EXPORT,
+    STATES,
+    VIDEOS,
+    append_log,
+    begin_run,
+    cut_log,
+    go_on_run,
+    read_run,
+)
+from outofsight.training.state import State, load_latest_state, save_state
+from outofsight.training.vae_training import vae_problem
+from outofsight.training.world_training import world_problem
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+Report = Callable[[int, Mapping[str, float]], None]
+"""Called by the main process after every step with the steps done and figures of that step."""
+
+
+class DivergedError(OutOfSightError):
+    """The loss or its gradient is no longer a number; the last good state is kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """``finished``: all steps are done; otherwise the time was up or a stop was asked for."""
+
+    out: Path
+    step: int
+    finished: bool
+    loss: float | None
+
+
+def train(
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    max_minutes: float | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    report: Report | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> TrainResult:
+    """Train, from the beginning or from the newest state, and export what was learned.
+
+    ``max_minutes``: stop, save and export after so much time. ``stop``: asked after every step.
+
+    Raises:
+        InputError: settings, data or folder do not fit; ``CheckpointError`` for a damaged state.
+        DivergedError: a loss that is not finite, with step and samples.
+        OutputError: a state cannot be written; earlier ones are untouched.
+    """
+    deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+    problem = (vae_problem if isinstance(config.task, VaeTask) else world_problem)(config, data)
+    accelerator = make_accelerator(config, out, problem.leaves_unused)
+    state = _prepare_folder(accelerator, config, data, out, resume, provenance or {})
+    run = Run(accelerator, config, problem, out)
+    if state is not None:
+        run.restore(state)
+    run.report = report
+
+    def should_stop() -> bool:
+        late = deadline is not None and time.monotonic() >= deadline
+        return late or (stop is not None and stop())
+
+    try:
+        finished = run.go(should_stop, may_stop=deadline is not None or stop is not None)
+    finally:
+        accelerator.end_training()
+    return TrainResult(out=out, step=run.step, finished=finished, loss=run.last_loss)
+
+
+def make_accelerator(config: TrainConfig, out: Path, leaves_unused: bool) -> Accelerator:
+    """Make accelerate's engine; how many processes, and DDP or FSDP2, is its own launcher's to say.
+
+    Raises:
+        InputError: a tracker that is not installed, or a batch that does not divide among processes and parts.
+    """
+    if config.tracker == "tensorboard" and not importlib.util.find_spec("tensorboard"):
+        raise InputError(
+            "tracker: tensorboard is not installed; pip install tensorboard, or --set tracker=null"
+        )
+    accelerator = Accelerator(
+        mixed_precision=config.batch.precision,
+        log_with=config.tracker,
+        project_dir=str(out) if config.tracker else None,
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=leaves_unused)],
+    )
+    parts = accelerator.num_processes * config.batch.accumulation
+    if config.batch.size % parts:
+        raise InputError(
+            f"batch.size {config.batch.size} does not divide among {accelerator.num_processes} processes × "
+            f"batch.accumulation {config.batch.accumulation}; choose a multiple of {parts}"
+        )
+    return accelerator
+
+
+def _prepare_folder(
+    accelerator: Accelerator,
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    resume: bool,
+    provenance: Mapping[str, Any],
+) -> State | None:
+    """Begin a run's folder, or read the newest state of the run that is there."""
+    if not resume:
+        if accelerator.is_main_process:
+            begin_run(out, config, data, provenance)
+        accelerator.wait_for_everyone()
+        return None
+    read_run(out)
+    state = load_latest_state(out / STATES)
+    if accelerator.is_main_process:
+        step = state.step if state is not None else 0
+        go_on_run(out, config, data, provenance, step)
+        cut_log(out, step)
+    accelerator.wait_for_everyone()
+    return state
+
+
+class Run:
+    """A run under way."""
+
+    def __init__(self, accelerator: Accelerator, config: TrainConfig, problem: Problem, out: Path) -> None:
+        self.accelerator, self.config, self.problem, self.out = accelerator, config, problem, out
+        self.step, self.samples_seen = 0, 0
+        self.last_loss: float | None = None
+        self.report: Report | None = None
+        optimizer = make_optimizer(problem.trainable, config.optimisation)
+        self.model, self.optimizer = accelerator.prepare(problem.objective, optimizer)
+        if config.batch.compile:
+            self.model.compile()
+        named = dict(accelerator.unwrap_model(self.model).named_parameters())
+        self.parameters = {name: named[name] for name in problem.trainable}
+        self.mean = RunningMean(self.parameters, config.optimisation.ema_decay)
+        if config.tracker:
+            accelerator.init_trackers("training")
+
+    def go(self, should_stop: Callable[[], bool], *, may_stop: bool) -> bool:
+        """Run to the end or until told to stop; save, and export. Returns whether all steps are done."""
+        config, begun = self.config, self.step
+        self.model.train()
+        stopped = False
+        batches = read_ahead(self.problem.batches.make, self._jobs(), config.batch.prefetch)
+        try:
+            while self.step < config.num_steps and not stopped:
+                figures = self._step(batches)
+                self._tell(figures)
+                self._look()
+                stopped = may_stop and self._anyone(should_stop())
+                if self._due(config.state.every_steps) and not stopped and self.step < config.num_steps:
+                    self.save()
+        finally:
+            batches.close()
+        if self.step > begun:
+            self.save()
+        self.export()
+        return self.step >= config.num_steps
+
+    def _jobs(self) -> Iterator[tuple[int, list[int]]]:
+        """Give this process's part of every step that is left, in ``accumulation`` parts."""
+        position = self.samples_seen
+        for step in range(self.step, self.config.num_steps):
+            for part in range(self.config.batch.accumulation):
+                yield step, self._positions(position, part)
+            position += self.config.batch.size
+
+    def _positions(self, first: int, part: int) -> list[int]:
+        size = self.config.batch.size // self.config.batch.accumulation // self.accelerator.num_processes
+        begin = first + (part * self.accelerator.num_processes + self.accelerator.process_index) * size
+        return list(range(begin, begin + size))
+
+    def _step(self, batches: Iterator[Batch]) -> dict[str, float]:
+        """Take one step; returns its figures."""
+        config, begun = self.config, time.perf_counter()
+        rate = learning_rate(config.optimisation, self.step, config.num_steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        # Whatever draws by itself (dropout) draws the same when the run goes on from here.
+        torch.manual_seed(derived_seed(config.seed, "step", self.step, self.accelerator.process_index))
+        results = []
+        for part in range(config.batch.accumulation):
+            batch = to_device(next(batches), self.accelerator.device)
+            last = part == config.batch.accumulation - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.model):
+                result = self.model(batch)
+                self.accelerator.backward(result["loss"].mean() / config.batch.accumulation)
+            results.append({name: value.detach().float() for name, value in result.items()})
+        figures = self._gathered(results)
+        norm = self.accelerator.clip_grad_norm_(
+            self.parameters.values(), config.optimisation.max_gradient_norm
+        )
+        self._require_finite(float(whole(torch.as_tensor(norm))), "gradient")
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        self.samples_seen += config.batch.size
+        self.mean.update(self.parameters, self.step)
+        seconds = time.perf_counter() - begun
+        return figures | {"gradient_norm": float(whole(torch.as_tensor(norm))), "learning_rate": rate,
+                          "samples_per_second": config.batch.size / seconds}  # fmt: skip
+
+    def _gathered(self, results: list[dict[str, Tensor]]) -> dict[str, float]:
+        """Mean over all samples of the step, of all processes; refuse what is not finite."""
+        table = torch.stack([torch.cat([part[name] for part in results]) for name in results[0]], dim=1)
+        whole_table = self.accelerator.gather(table).cpu()
+        if not bool(whole_table[:, list(results[0]).index("loss")].isfinite().all()):
+            self._diverged("loss", whole_table[:, list(results[0]).index("loss")])
+        return {name: float(column) for name, column in zip(results[0], whole_table.mean(dim=0), strict=True)}
+
+    def _require_finite(self, norm: float, what: str) -> None:
+        if norm - norm != 0:
+            self._diverged(what, None)
+
+    def _diverged(self, what: str, losses: Tensor | None) -> None:
+        """Raise, naming the step and the samples whose loss is not finite (all of the step for a gradient)."""
+        positions: list[int] = []  # in the order in which processes were gathered: process, part, sample
+        config = self.config
+        size = config.batch.size // config.batch.accumulation // self.accelerator.num_processes
+        for process in range(self.accelerator.num_processes):
+            for part in range(config.batch.accumulation):
+                first = self.samples_seen + (part * self.accelerator.num_processes + process) * size
+                positions += range(first, first + size)
+        if losses is not None:
+            positions = [
+                place for place, loss in zip(positions, losses.tolist(), strict=True) if loss - loss != 0
+            ]
+        names = ", ".join(self.problem.batches.names(positions[:8]))
+        raise DivergedError(
+            f"step {self.step}: the {what} is not finite, from samples {names}; the weights of the last state are kept "
+            f"in {self.out / STATES}: look at these samples, or go on from there with --resume and a smaller "
+            "optimisation.learning_rate"
+        )
+
+    def _tell(self, figures: dict[str, float]) -> None:
+        """Log a step's figures where it is due, and hand them on."""
+        self.last_loss = figures["loss"]
+        if not self.accelerator.is_main_process:
+            return
+        if self._due(self.config.log_every_steps) or self.step == self.config.num_steps:
+            append_log(self.out, {"step": self.step, **figures})
+            self.accelerator.log({f"train/{name}": value for name, value in figures.items()}, step=self.step)
+        if self.report is not None:
+            self.report(self.step, figures)
+
+    def _look(self) -> None:
+        """Validate and show samples where it is due, with the running mean of the weights."""
+        settings, problem = self.config.validation, self.problem
+        measure = problem.measure if self._due(settings.every_steps) else None
+        show = problem.show if self._due(settings.videos_every_steps) else None
+        if measure is None and show is None:
+            return
+        self.model.eval()
+        with torch.no_grad(), self.mean.in_place_of(self.parameters):
+            if measure is not None:
+                self._tell_validation(measure(self.model, self.accelerator))
+            for picture in show(self.model, self.accelerator) if show is not None else ():
+                if self.accelerator.is_main_process:
+                    folder = self.out / VIDEOS / f"step-{self.step:08d}"
+                    folder.mkdir(parents=True, exist_ok=True)
+                    write_video(folder / f"{picture.name}.mp4", picture.frames, picture.fps)
+        self.model.train()
+
+    def _tell_validation(self, figures: dict[str, float]) -> None:
+        if self.accelerator.is_main_process:
+            named = {f"validation/{name}": value for name, value in figures.items()}
+            append_log(self.out, {"step": self.step, **named})
+            self.accelerator.log(named, step=self.step)
+            if self.report is not None:
+                self.report(self.step, named)
+
+    def _due(self, every: int) -> bool:
+        return every > 0 and self.step % every == 0
+
+    def _anyone(self, flag: bool) -> bool:
+        """Tell whether any process wants to stop, so that all of them do."""
+        flags = torch.tensor([float(flag)], device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flags, "sum").item())
+
+    def save(self) -> None:
+        """Save the complete state; all processes gather, the main one writes."""
+        files = self.config.state
+        tensors = {f"weights/{name}": whole(value.detach()).to(DTYPES[files.weights])
+                   for name, value in self.parameters.items()}  # fmt: skip
+        tensors |= {
+            f"ema/{name}": whole(value).to(DTYPES[files.ema]) for name, value in self.mean.means.items()
+        }
+        steps: dict[str, int] = {}
+        if files.optimizer != "omit":
+            moments, steps = optimizer_tensors(self.optimizer.optimizer, self.parameters)
+            tensors |= {name: value.to(DTYPES[files.optimizer]) for name, value in moments.items()}
+        facts = {
+            "step": self.step, "samples_seen": self.samples_seen, "optimizer_steps": steps,
+            "data": self.problem.batches.identity, "sources": self.problem.sources,
+        }  # fmt: skip
+        if self.accelerator.is_main_process:
+            state = State(facts=facts, tensors=tensors)
+            save_state(self.out / STATES, state, shard_mb=files.shard_mb, keep=files.keep)
+        self.accelerator.wait_for_everyone()
+
+    def restore(self, state: State) -> None:
+        """Take up a state. Raises ``CheckpointError`` if it is of other data or another model."""
+        for what, own in (("data", self.problem.batches.identity), ("sources", self.problem.sources)):
+            if state.facts[what] != own:
+                raise CheckpointError(
+                    f"{self.out}: the run was trained on other {'data' if what == 'data' else 'frozen weights'}; give "
+                    "the same, or begin a new run from its export (task.initial)"
+                )
+        for group, targets in (("weights", self.parameters), ("ema", self.mean.means)):
+            stored = state.group(group)
+            if set(stored) != set(targets):
+                raise CheckpointError(
+                    f"{self.out}: the state's {group} are of another model; they do not fit this one"
+                )
+            with torch.no_grad():
+                for name, target in targets.items():
+                    target.copy_(spread_as(stored[name], target))
+        moments = {kind: state.group(kind) for kind in ("first_moment", "second_moment")}
+        restore_optimizer(self.optimizer.optimizer, self.parameters, moments, state.facts["optimizer_steps"])
+        self.step, self.samples_seen = state.step, int(state.facts["samples_seen"])
+
+    def export(self) -> None:
+        """Write the model folder, with the running mean of the weights."""
+        weights = {name: whole(value).cpu() for name, value in self.mean.means.items()}
+        if self.accelerator.is_main_process:
+            self.problem.export(weights, self.out / EXPORT, self.accelerator.device)
+        self.accelerator.wait_for_everyone()

@@ -1,0 +1,177 @@
+"""The networks that a run trains: from a folder, or with random weights from sizes."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, UMT5Config, UMT5EncoderModel
+
+from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.errors import CheckpointError, InputError
+from outofsight.training.config import LoraSize, VaeTask, WorldSize, WorldTask
+from outofsight.training.randomness import derived_seed
+from outofsight.world_model import WorldModelBase
+
+BYTE_VOCABULARY = 384  # ByT5's: 256 bytes, 3 special tokens, 125 that are never used
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldParts:
+    """The parts of a world model, in float32 on the CPU."""
+
+    transformer: HydraTransformer3DModel
+    text_encoder: UMT5EncoderModel
+    tokenizer: PreTrainedTokenizerBase
+    vae: AutoencoderKLWan
+    shift: float
+
+    def joined(self) -> WorldModelBase:
+        scheduler = FlowMatchEulerDiscreteScheduler(shift=self.shift)
+        return WorldModelBase(self.transformer, self.vae, self.text_encoder, self.tokenizer, scheduler)
+
+
+def load_vae(folder: str | Path) -> AutoencoderKLWan:
+    """Load a VAE folder, or the VAE of a world model folder, in float32.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    folder = Path(folder)
+    own = folder / "vae" if (folder / "vae" / "config.json").is_file() else folder
+    if not (own / "config.json").is_file():
+        raise CheckpointError(
+            f"{folder}: expected a VAE folder or a world model folder, found no config.json"
+        )
+    try:
+        return AutoencoderKLWan.from_pretrained(own, torch_dtype=torch.float32).eval()
+    except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{own}: could not be loaded as a video VAE: {reason}") from error
+
+
+def make_vae(task: VaeTask, seed: int) -> AutoencoderKLWan:
+    """Load the VAE to go on from, or make one with random weights."""
+    if task.initial is not None:
+        return load_vae(task.initial)
+    with _seeded(seed, "vae"):
+        return AutoencoderKLWan(**task.size.arguments()).eval()
+
+
+def make_world(task: WorldTask, seed: int) -> WorldParts:
+    """Load the world model to go on from, or make one with random weights; add low-rank parts if asked for.
+
+    Raises:
+        InputError: no VAE is named, or low-rank parts are asked for without a trained model.
+        CheckpointError: a folder is not what it must be.
+    """
+    if task.initial is not None:
+        parts = _loaded(task)
+    elif task.lora.rank:
+        raise InputError("task.lora adds to a trained model; name its folder: --set task.initial=FOLDER")
+    elif task.vae is None:
+        raise InputError("name the folder of the VAE that made the cache: --set task.vae=FOLDER")
+    else:
+        parts = _new_world(task.size, load_vae(task.vae), seed)
+    if task.lora.rank:
+        _add_lora(parts.transformer, task.lora, seed)
+    return parts
+
+
+def _loaded(task: WorldTask) -> WorldParts:
+    assert task.initial is not None
+    world = WorldModelBase.from_pretrained(task.initial, torch_dtype=torch.float32)
+    return WorldParts(
+        transformer=world.transformer,
+        text_encoder=world.text_encoder,
+        tokenizer=world.tokenizer,
+        vae=world.vae if task.vae is None else load_vae(task.vae),
+        shift=world.shift,
+    )
+
+
+def _new_world(size: WorldSize, vae: AutoencoderKLWan, seed: int) -> WorldParts:
+    channels = vae.config["z_dim"]
+    with _seeded(seed, "world"):
+        transformer = HydraTransformer3DModel(
+            num_attention_heads=size.num_heads, attention_head_dim=size.head_dim, num_layers=size.num_layers,
+            ffn_dim=size.ffn_dim, freq_dim=size.freq_dim, text_dim=size.text_width, in_channels=channels,
+            out_channels=channels, memory_kernel=size.memory_kernel, memory_top_k=size.memory_top_k,
+            local_window=size.local_window, memory_affinity=size.memory_affinity, memory_source=size.memory_source,
+        )  # fmt: skip
+        text = UMT5Config(
+            vocab_size=BYTE_VOCABULARY, d_model=size.text_width, d_kv=size.text_width // size.text_heads,
+            d_ff=2 * size.text_width, num_layers=size.text_layers, num_heads=size.text_heads, dropout_rate=0.0,
+            feed_forward_proj="gated-gelu",
+        )  # fmt: skip
+        return WorldParts(
+            transformer=transformer, text_encoder=UMT5EncoderModel(text), tokenizer=ByT5Tokenizer(), vae=vae,
+            shift=size.shift,
+        )  # fmt: skip
+
+
+def _add_lora(transformer: HydraTransformer3DModel, size: LoraSize, seed: int) -> None:
+    linear = [name for name, module in transformer.named_modules() if isinstance(module, nn.Linear)]
+    unknown = [target for target in size.targets if not any(name.endswith(target) for name in linear)]
+    if unknown or not size.targets:
+        raise InputError(
+            f"task.lora.targets: no linear layer's name ends in {', '.join(unknown) or 'nothing'}"
+        )
+    pattern = "|".join(rf"(.*\.)?{re.escape(target)}" for target in size.targets)
+    try:
+        from peft import LoraConfig  # noqa: PLC0415
+    except ImportError as error:
+        raise InputError("task.lora needs peft; install it: pip install 'outofsight[lora]'") from error
+    config = LoraConfig(r=size.rank, lora_alpha=size.alpha, target_modules=pattern, lora_dropout=0.0)
+    with _seeded(seed, "lora"):
+        transformer.add_adapter(config)
+
+
+@contextmanager
+def _seeded(seed: int, purpose: str) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "weights", purpose))
+        yield
+
+
+def choose_trainable(module: nn.Module, patterns: tuple[str, ...]) -> dict[str, nn.Parameter]:
+    """Freeze every parameter but those whose names match a pattern, and low-rank ones; return those by name.
+
+    Raises:
+        InputError: a pattern that matches nothing.
+    """
+    named = dict(module.named_parameters())
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in named):
+            raise InputError(
+                f"task.trainable: no parameter's name matches {pattern!r}; names are such as {next(iter(named))}"
+            )
+    chosen = {}
+    for name, parameter in named.items():
+        low_rank = ".lora_" in name
+        learns = low_rank or any(fnmatchcase(name, pattern) for pattern in patterns)
+        parameter.requires_grad_(learns)
+        if learns:
+            chosen[name] = parameter
+    if not chosen:
+        raise InputError("task.trainable is empty and task.lora.rank is 0; nothing would be learned")
+    return chosen
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put the weights that learned into a module made anew. Raises ``CheckpointError`` for those of another."""
+    named: dict[str, Any] = dict(module.named_parameters())
+    with torch.no_grad():
+        for name, value in weights.items():
+            if name not in named or named[name].shape != value.shape:
+                raise CheckpointError(
+                    f"the state holds {name} {list(value.shape)}, which the model does not have"
+                )
+            named[name].copy_(value)

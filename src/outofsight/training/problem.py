@@ -1,0 +1,86 @@
+"""What the loop asks of a task: an objective, batches, and what to look at on the way."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from outofsight.training.batches import Batch, Batches
+
+Measure = Callable[[nn.Module, Accelerator], dict[str, float]]
+Show = Callable[[nn.Module, Accelerator], Iterator["Picture"]]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A sample video: uint8 [n, height, width, 3]."""
+
+    name: str
+    frames: NDArray[np.uint8]
+    fps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One task, ready to be trained.
+
+    ``objective``: its forward takes a batch and gives every sample's ``loss``. ``trainable``: the parameters that
+    learn, by name. ``leaves_unused``: some steps give some of them no gradient. ``measure``, ``show``: called with
+    the prepared model, by every process; ``None`` without validation data. ``export``: make a folder of the weights
+    given by name (those that learn), by one process.
+    """
+
+    objective: nn.Module
+    trainable: dict[str, nn.Parameter]
+    batches: Batches
+    leaves_unused: bool
+    measure: Measure | None
+    show: Show | None
+    export: Callable[[Mapping[str, Tensor], Path, torch.device], None]
+    sources: dict[str, Any]  # digests of what is read and does not learn
+
+
+def own_share(count: int, accelerator: Accelerator) -> list[tuple[int, bool]]:
+    """Give this process its share of ``count`` places, as many as every other; false marks repetitions to discount."""
+    processes, rank = accelerator.num_processes, accelerator.process_index
+    rounds = -(-count // processes)
+    places = [turn * processes + rank for turn in range(rounds)]
+    return [(min(place, count - 1), place < count) for place in places]
+
+
+def mean_over_processes(
+    values: Mapping[str, Sequence[float]], accelerator: Accelerator
+) -> dict[str, tuple[float, int]]:
+    """Give the mean of every process's values, and their number; those that are NaN are left out."""
+    rows = []
+    for own in values.values():
+        numbers = torch.tensor(list(own), dtype=torch.float64)
+        numbers = numbers[~numbers.isnan()]
+        rows.append(torch.stack((numbers.sum(), torch.tensor(float(len(numbers)), dtype=torch.float64))))
+    on_mps = accelerator.device.type == "mps"
+    table = torch.stack(rows).to(accelerator.device, torch.float32 if on_mps else torch.float64)
+    sums = accelerator.reduce(table, "sum").cpu()
+    return {
+        name: (float(total / number) if number else float("nan"), int(number))
+        for name, (total, number) in zip(values, sums, strict=True)
+    }
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
+def to_frames(video: Tensor) -> NDArray[np.uint8]:
+    """Turn a video [3, t, height, width] in [−1, 1] into pixels [t, height, width, 3]."""
+    scaled = (video.float().clamp(-1, 1) + 1) * 127.5
+    return scaled.round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
+
+
+def side_by_side(*videos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.concatenate(videos, axis=2)

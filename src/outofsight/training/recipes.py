@@ -1,0 +1,109 @@
+"""Recipes: what to train, as functions. Each says hardware, time, and what was measured."""
+
+from collections.abc import Callable
+
+from outofsight.errors import InputError
+from outofsight.training.config import (
+    Batch,
+    LoraSize,
+    Optimisation,
+    StateFiles,
+    TrainConfig,
+    VaeSize,
+    VaeTask,
+    Validation,
+    WorldSize,
+    WorldTask,
+)
+
+PAPER_TRAINABLE = ("transformer.blocks.*.attn1.*",)
+"""Camera encoders, projector and self-attention with its tokenizer: all that the paper trains lies on ``attn1``."""
+
+
+def mini_vae() -> TrainConfig:
+    """Train the mini's video VAE: residual form, 2.7 million parameters, 96×160, clips of 17 frames.
+
+    Hardware: one GPU with 24 GB or more, bf16. Time: not yet measured. Result: not yet measured.
+    The plain form: ``--set task.size.is_residual=false task.size.base_dim=16`` (2.6 million parameters). In a first
+    trial on CPU at 64×112 the residual form was 3 dB better after 7.5 minutes (crops and rates differed).
+    """
+    return TrainConfig(
+        recipe="mini_vae",
+        task=VaeTask(size=VaeSize(base_dim=32, is_residual=True)),
+        num_steps=20_000,
+        optimisation=Optimisation(
+            learning_rate=1e-3, betas=(0.9, 0.99), warmup_steps=200, cooldown_steps=4000, ema_decay=0.999
+        ),
+        batch=Batch(size=32, precision="bf16", prefetch=8),
+        state=StateFiles(every_steps=1000, export_dtype="bfloat16"),
+    )
+
+
+def mini_world() -> TrainConfig:
+    """Train the mini: 6.8 million parameters, 8 layers of width 192, with its byte-reading text encoder.
+
+    Name its VAE: ``--set task.vae=FOLDER`` (the export of ``mini_vae``, by which the cache was made).
+    Hardware: one GPU with 80 GB or more, bf16. Time: not yet measured. Result: not yet measured.
+    Before going on for long, see that ``validation/camera_gain`` in the log is clearly above 0.
+    """
+    return TrainConfig(
+        recipe="mini_world",
+        task=WorldTask(size=WorldSize()),
+        num_steps=100_000,
+        optimisation=Optimisation(
+            learning_rate=1e-3, betas=(0.9, 0.99), warmup_steps=1000, cooldown_steps=20_000, ema_decay=0.9995
+        ),
+        batch=Batch(size=64, precision="bf16", prefetch=8),
+        validation=Validation(every_steps=1000, num_samples=64, videos_every_steps=5000, num_videos=4),
+        state=StateFiles(every_steps=1000, export_dtype="bfloat16"),
+    )
+
+
+def finetune_hydra() -> TrainConfig:
+    """Fine-tune as the paper does: camera encoders, projector and self-attention, the rest frozen.
+
+    Name the model: ``--set task.initial=FOLDER`` (a Wan 1.3B or HyDRA folder made by ``outofsight convert``).
+    Source: HyDRA: 10,000 steps of batch 32 on 32 GPUs, AdamW at 1e-5. Time and result here: not yet measured.
+    """
+    return TrainConfig(
+        recipe="finetune_hydra",
+        task=WorldTask(trainable=PAPER_TRAINABLE),
+        num_steps=10_000,
+        optimisation=Optimisation(learning_rate=1e-5, ema_decay=0.0),
+        batch=Batch(size=32, precision="bf16", gradient_checkpointing=True),
+        validation=Validation(every_steps=500, num_samples=16, videos_every_steps=1000),
+    )
+
+
+def finetune_lora() -> TrainConfig:
+    """Fine-tune low-rank additions to self-attention, and the camera encoders and projector in full.
+
+    Name the model: ``--set task.initial=FOLDER``. Hardware: one GPU with 80 GB for 1.3B parameters at 480×832 is
+    the aim. Time and result: not yet measured.
+    """
+    return TrainConfig(
+        recipe="finetune_lora",
+        task=WorldTask(
+            trainable=("*_camera_encoder.*", "*.projector.*"),
+            lora=LoraSize(rank=32, alpha=32),
+        ),
+        num_steps=5000,
+        optimisation=Optimisation(learning_rate=1e-4, warmup_steps=100, ema_decay=0.0),
+        batch=Batch(size=8, accumulation=8, precision="bf16", gradient_checkpointing=True),
+        validation=Validation(every_steps=500, num_samples=16, videos_every_steps=1000),
+    )
+
+
+RECIPES: dict[str, Callable[[], TrainConfig]] = {
+    "mini_vae": mini_vae,
+    "mini_world": mini_world,
+    "finetune_hydra": finetune_hydra,
+    "finetune_lora": finetune_lora,
+}
+
+
+def recipe(name: str) -> TrainConfig:
+    """Return a recipe's configuration. Raises ``InputError`` with the names there are."""
+    if name not in RECIPES:
+        raise InputError(f"unknown recipe {name!r}; known are {', '.join(RECIPES)}")
+    return RECIPES[name]()

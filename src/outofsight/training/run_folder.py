@@ -1,0 +1,87 @@
+"""A run's folder: what was asked for, what happened, what is kept.
+
+::
+
+    config.json    configuration, data folder, versions and commit, and the changes made when the run went on
+    log.jsonl      one line for each report: losses, validation
+    states/        complete states, to go on from (``state``)
+    videos/        sample videos
+    export/        the model folder
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from outofsight.data.files import read_json, write_json, write_text
+from outofsight.errors import CheckpointError, InputError
+from outofsight.training.config import TrainConfig, differences, from_dict, to_dict
+
+CONFIG, LOG, STATES, VIDEOS, EXPORT = "config.json", "log.jsonl", "states", "videos", "export"
+FIXED = ("recipe", "seed", "task.")
+"""What a run keeps for life; another value would be another run."""
+
+
+def read_run(out: Path) -> tuple[TrainConfig, dict[str, Any]]:
+    """Read a run's configuration, and all of its config.json. Raises ``CheckpointError`` if there is no run."""
+    if not (out / CONFIG).is_file():
+        raise CheckpointError(f"{out}: holds no run to go on with; leave out --resume to begin one")
+    content = read_json(out / CONFIG)
+    return from_dict(content.get("config", {}), str(out / CONFIG)), content
+
+
+def begin_run(out: Path, config: TrainConfig, data: Path, provenance: Mapping[str, Any]) -> None:
+    """Write config.json. Raises ``InputError`` if the folder holds a run."""
+    if (out / CONFIG).exists():
+        raise InputError(f"{out}: holds a run; go on with it by --resume, or choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    content = {"config": to_dict(config), "data": str(data), "provenance": dict(provenance), "changes": []}
+    write_json(out / CONFIG, content, indent=1)
+
+
+def go_on_run(out: Path, config: TrainConfig, data: Path, provenance: Mapping[str, Any], step: int) -> None:
+    """Record what is changed as a run goes on. Raises ``InputError`` for what a run keeps for life."""
+    _, content = read_run(out)
+    new = differences(content["config"], to_dict(config))
+    refused = [key for key in new if any(key == fixed or key.startswith(fixed) for fixed in FIXED)]
+    if refused:
+        raise InputError(
+            f"{out}: a run keeps its {', '.join(refused)}; begin another run, from this one's export if you like "
+            "(task.initial)"
+        )
+    if new or content["data"] != str(data):
+        change = {"step": step, "changed": new, "data": str(data), "provenance": dict(provenance)}
+        content["changes"].append(change)
+        write_json(out / CONFIG, content | {"config": to_dict(config), "data": str(data)}, indent=1)
+
+
+def append_log(out: Path, line: Mapping[str, Any]) -> None:
+    """Add one line. Numbers that are not finite are written as ``null``."""
+    clean = {key: _finite(value) for key, value in line.items()}
+    with (out / LOG).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(clean) + "\n")
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and value - value != 0 else value
+
+
+def read_log(out: Path) -> list[dict[str, Any]]:
+    """Read the log; a last line that a killed run left half-written is left out."""
+    if not (out / LOG).exists():
+        return []
+    lines = []
+    for text in (out / LOG).read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def cut_log(out: Path, step: int) -> None:
+    """Drop what was logged after a step, as the run goes on from there."""
+    kept = [line for line in read_log(out) if line["step"] <= step]
+    if (out / LOG).exists():
+        write_text(out / LOG, "".join(json.dumps(line) + "\n" for line in kept))

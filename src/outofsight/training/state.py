@@ -1,0 +1,170 @@
+"""The complete state of a run on disk: whole or absent, in files of a size one can choose.
+
+::
+
+    states/state-00000400/
+      state.json              step, samples seen, configuration, optimizer steps, files and their checksums
+      tensors-00000.safetensors ...    weights/NAME, ema/NAME, first_moment/NAME, second_moment/NAME
+
+A state is written to a temporary folder, flushed to the disk, and renamed; only then are older ones removed.
+A tensor larger than a file may be is cut: NAME#0, NAME#1, ... Random generators need no keeping: all chance is a
+function of seed and position (``randomness``).
+"""
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from outofsight.errors import CheckpointError, OutputError
+
+STATE_VERSION = 1
+PREFIX, UNFINISHED = "state-", ".unfinished-"
+MANIFEST = "state.json"
+MEGABYTE = 10**6
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """``facts``: JSON values, ``step`` among them. ``tensors``: by the names given above."""
+
+    facts: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    @property
+    def step(self) -> int:
+        return int(self.facts["step"])
+
+    def group(self, name: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with ``name/``, by the rest of their names."""
+        mark = f"{name}/"
+        return {key.removeprefix(mark): value for key, value in self.tensors.items() if key.startswith(mark)}
+
+
+def save_state(folder: Path, state: State, *, shard_mb: float, keep: int) -> Path:
+    """Write a state into ``folder``, then remove all but the newest ``keep``.
+
+    Raises:
+        OutputError: it cannot be written (a full disk); the states that are there are untouched.
+    """
+    final = folder / f"{PREFIX}{state.step:08d}"
+    temporary = folder / f"{UNFINISHED}{os.getpid()}-{final.name}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(leftover)
+        temporary.mkdir()
+        files = {}
+        for number, shard in enumerate(_shards(state.tensors, int(shard_mb * MEGABYTE))):
+            content = save(shard)
+            name = f"tensors-{number:05d}.safetensors"
+            _write_flushed(temporary / name, content)
+            files[name] = zlib.crc32(content)
+        shapes = {name: list(value.shape) for name, value in state.tensors.items()}
+        manifest = {"version": STATE_VERSION, "facts": state.facts, "files": files, "shapes": shapes}
+        _write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
+        _flush_folder(temporary)
+        if final.exists():  # of the same step: set aside, and removed as a leftover once the new one is there
+            os.rename(final, folder / f"{UNFINISHED}replaced-{final.name}")
+        os.rename(temporary, final)
+        shutil.rmtree(folder / f"{UNFINISHED}replaced-{final.name}", ignore_errors=True)
+        _flush_folder(folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise OutputError(
+            f"{final}: the state could not be written ({error.strerror or error}); earlier states are untouched: free "
+            "some space and go on with --resume"
+        ) from error
+    for old in finished_states(folder)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def finished_states(folder: Path) -> list[Path]:
+    """Give the finished states of a folder, oldest first."""
+    return sorted(path for path in folder.glob(f"{PREFIX}*") if (path / MANIFEST).is_file())
+
+
+def load_latest_state(folder: Path) -> State | None:
+    """Read the newest finished state; ``None`` if there is none. Raises as ``load_state``."""
+    states = finished_states(folder)
+    return load_state(states[-1]) if states else None
+
+
+def load_state(path: Path) -> State:
+    """Read one state.
+
+    Raises:
+        CheckpointError: it is damaged, or of another version; the message says how to go on.
+    """
+    advice = f"remove {path} to go on from the state before it"
+    try:
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["version"] != STATE_VERSION:
+            raise CheckpointError(
+                f"{path}: a state of version {manifest['version']}, this program reads {STATE_VERSION}; {advice}"
+            )
+        pieces: dict[str, Tensor] = {}
+        for name, checksum in manifest["files"].items():
+            content = (path / name).read_bytes()
+            if zlib.crc32(content) != checksum:
+                raise CheckpointError(f"{path / name}: its checksum differs, so it is damaged; {advice}")
+            pieces.update(load(content))
+        tensors = {name: _joined(pieces, name, shape) for name, shape in manifest["shapes"].items()}
+        return State(facts=manifest["facts"], tensors=tensors)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: the state cannot be read ({error}); {advice}") from error
+
+
+def _shards(tensors: Mapping[str, Tensor], limit: int) -> Iterator[dict[str, Tensor]]:
+    """Pack pieces of tensors, in order, into files of at most ``limit`` bytes of numbers."""
+    shard: dict[str, Tensor] = {}
+    used = 0
+    for name, piece in _pieces(tensors, limit):
+        if shard and used + piece.nbytes > limit:
+            yield shard
+            shard, used = {}, 0
+        shard[name] = piece
+        used += piece.nbytes
+    if shard:
+        yield shard
+
+
+def _pieces(tensors: Mapping[str, Tensor], limit: int) -> Iterator[tuple[str, Tensor]]:
+    for name, tensor in tensors.items():
+        flat = tensor.detach().cpu().contiguous().flatten()
+        most = max(1, limit // flat.element_size())
+        for number, piece in enumerate(flat.split(most) if flat.numel() else [flat]):
+            yield f"{name}#{number}", piece.clone()
+
+
+def _joined(pieces: Mapping[str, Tensor], name: str, shape: list[int]) -> Tensor:
+    found, number = [], 0
+    while f"{name}#{number}" in pieces:
+        found.append(pieces[f"{name}#{number}"])
+        number += 1
+    return torch.cat(found).reshape(shape)
+
+
+def _write_flushed(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

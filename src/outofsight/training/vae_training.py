@@ -1,0 +1,182 @@
+"""Training a video VAE: data, validation in decibels overall and on subjects, export with latent statistics."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from diffusers import AutoencoderKLWan
+from torch import Tensor, nn
+
+from outofsight.codec.video_vae import num_latent_frames, spatial_factor
+from outofsight.data.dataset import SPLITS, Dataset, open_dataset
+from outofsight.errors import DatasetError, InputError
+from outofsight.training.batches import Batch, ClipStore, VaeBatches, subject_mask
+from outofsight.training.config import TrainConfig, VaeTask
+from outofsight.training.files import replaced_folder
+from outofsight.training.models import choose_trainable, load_weights, make_vae
+from outofsight.training.problem import (
+    Picture,
+    Problem,
+    mean_over_processes,
+    own_share,
+    side_by_side,
+    to_device,
+    to_frames,
+)
+from outofsight.training.vae_objective import VaeObjective, to_signal
+from outofsight.types import Clip
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def vae_problem(config: TrainConfig, data: Path) -> Problem:
+    """Put a VAE's training together."""
+    task = config.task
+    assert isinstance(task, VaeTask)
+    if config.batch.gradient_checkpointing:
+        raise InputError(
+            "the VAE has no gradient checkpointing; set batch.gradient_checkpointing=false, batch.size lower"
+        )
+    vae = make_vae(task, config.seed)
+    if (factor := spatial_factor(vae)) != 8:
+        raise InputError(f"expected a VAE that makes 8×8 pixels one, got {factor}×{factor}")
+    train = open_part(data, "train")
+    assert train is not None
+    validation = open_part(data, "validation") if wants_validation(config) else None
+    objective = VaeObjective(vae, task)
+    look = VaeValidation(config, validation, vae.config["z_dim"]) if validation is not None else None
+    return Problem(
+        objective=objective,
+        trainable=choose_trainable(objective, ("*",)),
+        batches=VaeBatches(
+            ClipStore(train.entries, task.clips_in_memory), task, vae.config["z_dim"], config.seed
+        ),
+        leaves_unused=task.single_frame_share > 0,
+        measure=look.measure if look else None,
+        show=look.show if look else None,
+        export=lambda weights, folder, device: export_vae(config, train, weights, folder, device),
+        sources={},
+    )
+
+
+def wants_validation(config: TrainConfig) -> bool:
+    return config.validation.every_steps > 0 or config.validation.videos_every_steps > 0
+
+
+def open_part(data: Path, part: str) -> Dataset:
+    """Open a part of a data set; a folder without parts is all for training.
+
+    Raises:
+        DatasetError: there is no data, or no validation part.
+    """
+    if any((data / split).is_dir() for split in SPLITS):
+        return open_dataset(data, part)
+    if part == "train":
+        return open_dataset(data)
+    raise DatasetError(
+        f"{data}: has no validation part; set validation.every_steps=0 and validation.videos_every_steps=0 to train "
+        "without"
+    )
+
+
+class VaeValidation:
+    """Rebuild the beginnings of the first validation clips, whole pictures."""
+
+    def __init__(self, config: TrainConfig, clips: Dataset, channels: int) -> None:
+        self.config, self.clips, self.channels = config, clips, channels
+        self.count = min(config.validation.num_samples, len(clips))
+
+    def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
+        """Return PSNR in dB on pixels 0 to 1, the mean over clips: of clips, of their subjects, of single frames."""
+        values: dict[str, list[float]] = {"psnr": [], "psnr_subjects": [], "psnr_single_frame": [], "kl": []}
+        for index, counts in own_share(self.count, accelerator):
+            clip = self.clips[index]
+            result = model(self._batch(clip, self._length, accelerator))
+            still = model(self._batch(clip, 1, accelerator))
+            if counts:
+                values["psnr"].append(decibels(result["squared_error"]))
+                values["psnr_subjects"].append(decibels(result["subject_squared_error"]))
+                values["psnr_single_frame"].append(decibels(still["squared_error"]))
+                values["kl"].append(float(result["kl"]))
+        means = mean_over_processes(values, accelerator)
+        return {name: mean for name, (mean, _) in means.items()} | {
+            "num_clips": means["psnr"][1],
+            "num_clips_with_subjects": means["psnr_subjects"][1],
+        }
+
+    def show(self, model: nn.Module, accelerator: Accelerator) -> Iterator[Picture]:
+        """Give truth and rebuilt, side by side."""
+        for index in range(min(self.config.validation.num_videos, len(self.clips))):
+            clip = self.clips[index]
+            batch = self._batch(clip, self._length, accelerator)
+            rebuilt = model(batch, with_video=True)["video"][0]
+            truth = to_frames(to_signal(batch["video"])[0])
+            yield Picture(clip.name, side_by_side(truth, to_frames(rebuilt)), clip.fps)
+
+    @property
+    def _length(self) -> int:
+        assert isinstance(self.config.task, VaeTask)
+        return self.config.task.num_frames
+
+    def _batch(self, clip: Clip, num_frames: int, accelerator: Accelerator) -> Batch:
+        video, mask = clip.video[:num_frames], subject_mask(clip)[:num_frames]
+        if len(video) < num_frames or video.shape[1] % 8 or video.shape[2] % 8:
+            raise DatasetError(
+                f"validation clip {clip.name!r}: expected ≥ {num_frames} frames of a size divisible by 8, got "
+                f"{list(clip.video.shape[:3])}"
+            )
+        batch = {
+            "video": torch.from_numpy(video)[None],
+            "subjects": torch.from_numpy(mask)[None],
+            "noise": torch.zeros(1, 1, 1, 1, 1),  # not used: validation rebuilds from the mean
+        }
+        return to_device(batch, accelerator.device)
+
+
+def decibels(squared_error: Tensor) -> float:
+    """Return the PSNR of a mean squared error of pixels in [−1, 1], whose range is 2; NaN stays NaN."""
+    return float(10 * torch.log10(4 / squared_error.double().cpu()))
+
+
+def export_vae(
+    config: TrainConfig, train: Dataset, weights: Mapping[str, Tensor], folder: Path, device: torch.device
+) -> None:
+    """Write a VAE folder whose config holds the mean and deviation of its latents over training clips."""
+    task = config.task
+    assert isinstance(task, VaeTask)
+    vae = make_vae(task, config.seed)
+    load_weights(VaeObjective(vae, task), weights)
+    vae.to(DTYPES[config.state.export_dtype]).to(device, torch.float32).eval()
+    mean, deviation = latent_statistics(vae, train, task)
+    vae.register_to_config(latents_mean=mean, latents_std=deviation)
+    with replaced_folder(folder) as temporary:
+        vae.to("cpu", DTYPES[config.state.export_dtype]).save_pretrained(temporary)
+
+
+@torch.no_grad()
+def latent_statistics(
+    vae: AutoencoderKLWan, clips: Dataset, task: VaeTask
+) -> tuple[list[float], list[float]]:
+    """Measure mean and deviation of each latent channel over the beginnings of the first clips, before normalising.
+
+    Raises:
+        DatasetError: a channel that never changes, which no deviation can normalise.
+    """
+    total = torch.zeros(vae.config["z_dim"], dtype=torch.float64)
+    squares, count = torch.zeros_like(total), 0
+    for index in range(min(task.statistics_clips, len(clips))):
+        video = torch.from_numpy(clips[index].video[: task.num_frames])[None].to(vae.device)
+        num_latent_frames(video.shape[1], vae)
+        latents = vae.encode(to_signal(video)).latent_dist.mode()[0].flatten(1).double().cpu()
+        total += latents.sum(dim=1)
+        squares += (latents**2).sum(dim=1)
+        count += latents.shape[1]
+    mean = total / count
+    deviation = (squares / count - mean**2).clamp(min=0).sqrt()
+    if float(deviation.min()) < 1e-6:
+        channel = int(deviation.argmin())
+        raise DatasetError(
+            f"latent channel {channel} is the same in all clips; train longer, or on other clips"
+        )
+    return mean.tolist(), deviation.tolist()

@@ -1,0 +1,59 @@
+"""What a world model learns: the flow from noise to the target half, given context, cameras and caption."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from transformers import UMT5EncoderModel
+
+from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.flow.matching import add_noise, target_loss, velocity_target
+from outofsight.world_model import MAX_TEXT_TOKENS
+
+
+class WorldObjective(nn.Module):
+    """Give every sample's loss. ``forward`` takes what ``WorldBatches`` makes.
+
+    ``text_encoder``: ``None`` where the batches hold the captions' states.
+    """
+
+    def __init__(self, transformer: HydraTransformer3DModel, text_encoder: UMT5EncoderModel | None) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.text_encoder = text_encoder
+
+    def train(self, mode: bool = True) -> "WorldObjective":
+        """Set the mode; a text encoder that does not learn stays as it is used, without dropout."""
+        super().train(mode)
+        if self.text_encoder is not None and not any(p.requires_grad for p in self.text_encoder.parameters()):
+            self.text_encoder.eval()
+        return self
+
+    def forward(self, batch: dict[str, Tensor], *, velocity_only: bool = False) -> dict[str, Tensor]:
+        """``velocity_only``: give the velocity of ``batch["noisy"]``, target latents at the levels of the batch."""
+        context = batch["context_latents"]
+        timestep, sigma, weight = batch["levels"].unbind(dim=1)
+        if velocity_only:
+            return {"velocity": self._predicted(batch, batch["noisy"], timestep)[:, :, context.shape[2] :]}
+        target = batch["target_latents"]
+        predicted = self._predicted(batch, add_noise(target, batch["noise"], sigma), timestep)
+        velocity = torch.cat((context, velocity_target(target, batch["noise"])), dim=2)
+        errors = [
+            target_loss(predicted[[index]], velocity[[index]], 1.0, context.shape[2])
+            for index in range(len(context))
+        ]
+        squared_error = torch.stack(errors)
+        return {"loss": squared_error * weight, "squared_error": squared_error.detach()}
+
+    def _predicted(self, batch: dict[str, Tensor], noisy: Tensor, timestep: Tensor) -> Tensor:
+        sequence = torch.cat((batch["context_latents"], noisy), dim=2)
+        cameras = batch["context_cameras"], batch["target_cameras"]
+        return self.transformer(sequence, timestep, self.text_states(batch), *cameras).sample
+
+    def text_states(self, batch: dict[str, Tensor]) -> Float[Tensor, "b l text_dim"]:
+        """Return the captions' states, zero beyond each caption's end, as long as the sampler's."""
+        if self.text_encoder is None:
+            return batch["text_states"]
+        tokens, known = batch["tokens"], batch["token_mask"]
+        states = self.text_encoder(input_ids=tokens, attention_mask=known).last_hidden_state
+        return pad(states * known[..., None].to(states), (0, 0, 0, MAX_TEXT_TOKENS - tokens.shape[1]))

@@ -1,0 +1,187 @@
+"""Training a world model: data, validation with right and wrong cameras, sample videos, export."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from diffusers import AutoencoderKLWan
+from torch import Tensor, nn
+
+from outofsight.codec.video_vae import decode_latents
+from outofsight.data.latent_cache import LatentCache, LatentSample, open_latent_cache
+from outofsight.errors import InputError
+from outofsight.flow.matching import euler_step
+from outofsight.flow.schedule import sampling_sigmas, timesteps
+from outofsight.training.batches import Batch, Captions, WorldBatches, plain_batch
+from outofsight.training.config import TrainConfig, WorldTask
+from outofsight.training.digest import network_digest, weights_digest
+from outofsight.training.files import replaced_folder
+from outofsight.training.models import WorldParts, choose_trainable, load_weights, make_world
+from outofsight.training.noise_levels import NoiseLevels
+from outofsight.training.problem import (
+    Picture,
+    Problem,
+    mean_over_processes,
+    own_share,
+    side_by_side,
+    to_device,
+    to_frames,
+)
+from outofsight.training.randomness import normal
+from outofsight.training.vae_training import DTYPES, wants_validation
+from outofsight.training.world_objective import WorldObjective
+
+
+def world_problem(config: TrainConfig, data: Path) -> Problem:
+    """Put a world model's training together. Raises ``DatasetError`` if another VAE made the cache."""
+    task = config.task
+    assert isinstance(task, WorldTask)
+    parts = make_world(task, config.seed)
+    digest = network_digest(parts.vae)
+    train = open_cache_part(data, "train", digest)
+    validation = open_cache_part(data, "validation", digest) if wants_validation(config) else None
+    objective = _objective(parts, train)
+    trainable = choose_trainable(objective, task.trainable)
+    if config.batch.gradient_checkpointing:
+        parts.transformer.enable_gradient_checkpointing()
+    levels = NoiseLevels(
+        task, parts.shift, round_to_bf16=bool(parts.transformer.config["round_timestep_to_bf16"])
+    )
+    captions = Captions(train, parts.tokenizer)
+    look = WorldValidation(config, validation, parts, levels) if validation is not None else None
+    frozen = {name: value for name, value in objective.named_parameters() if not value.requires_grad}
+    return Problem(
+        objective=objective,
+        trainable=trainable,
+        batches=WorldBatches(train, captions, levels, task, config.seed),
+        leaves_unused=parts.transformer.config["memory_top_k"] == 0,
+        measure=look.measure if look else None,
+        show=look.show if look else None,
+        export=lambda weights, folder, _device: export_world(config, train, weights, folder),
+        sources={"frozen": weights_digest(frozen) if frozen else None},
+    )
+
+
+def _objective(parts: WorldParts, cache: LatentCache) -> WorldObjective:
+    """Leave the text encoder out where the cache holds its states, and check that they are its."""
+    if cache.identity.text == "captions":
+        return WorldObjective(parts.transformer, parts.text_encoder)
+    if cache.identity.text_digest != network_digest(parts.text_encoder):
+        raise InputError(
+            f"{cache.folder}: its text states are another encoder's than this model's; encode with this model, or "
+            "with --text captions"
+        )
+    return WorldObjective(parts.transformer, None)
+
+
+def open_cache_part(data: Path, part: str, vae_digest: str) -> LatentCache:
+    """Open a part of an encoded data set; a folder that is itself a cache is all for training."""
+    whole = part == "train" and not (data / part).is_dir()
+    cache = open_latent_cache(data if whole else data / part)
+    cache.require_vae(vae_digest)
+    return cache
+
+
+class WorldValidation:
+    """Look at the first validation samples, with noise that is the same every time."""
+
+    def __init__(
+        self, config: TrainConfig, cache: LatentCache, parts: WorldParts, levels: NoiseLevels
+    ) -> None:
+        self.config, self.cache, self.vae, self.levels = config, cache, parts.vae, levels
+        self.captions = Captions(cache, parts.tokenizer)
+        self.sigmas, self.shift = config.validation.sigmas, parts.shift
+        self.count = min(config.validation.num_samples, len(cache))
+        if self.count < 2:
+            raise InputError(
+                f"{cache.folder}: expected ≥ 2 validation samples, so that one can be shown another's cameras, got "
+                f"{self.count}"
+            )
+
+    def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
+        """Return squared errors of the velocity at each noise level, with a sample's own cameras and the next one's.
+
+        ``loss@0.5`` and ``wrong_camera_loss@0.5``, and their means over the levels; ``camera_gain`` is
+        wrong / right − 1, near 0 while the model ignores cameras.
+        """
+        values: dict[str, list[float]] = {
+            f"{kind}@{sigma:g}": [] for kind in ("loss", "wrong_camera_loss") for sigma in self.sigmas
+        }
+        for index, counts in own_share(self.count, accelerator):
+            sample, other = self.cache[index], self.cache[(index + 1) % self.count]
+            right = self._batch([sample])
+            wrong = right | self._cameras_of(sample, other)
+            for kind, batch in (("loss", right), ("wrong_camera_loss", wrong)):
+                errors = model(to_device(self._at_all_levels(batch), accelerator.device))["squared_error"]
+                for sigma, error in zip(self.sigmas, errors.tolist() if counts else (), strict=counts):
+                    values[f"{kind}@{sigma:g}"].append(error)
+        means = {name: mean for name, (mean, _) in mean_over_processes(values, accelerator).items()}
+        for kind in ("loss", "wrong_camera_loss"):
+            means[kind] = sum(means[f"{kind}@{sigma:g}"] for sigma in self.sigmas) / len(self.sigmas)
+        gain = means["wrong_camera_loss"] / means["loss"] - 1
+        return means | {"camera_gain": gain, "num_samples": self.count}
+
+    def show(self, model: nn.Module, accelerator: Accelerator) -> Iterator[Picture]:
+        """Give, for each sample: context, then truth (as the VAE rebuilds it) and generated, side by side."""
+        for index in range(min(self.config.validation.num_videos, len(self.cache))):
+            sample = self.cache[index]
+            batch = to_device(self._batch([sample]), accelerator.device)
+            generated = self._continue(model, batch)
+            vae = self.vae.to(accelerator.device)
+            halves = [batch["context_latents"], batch["target_latents"], generated]
+            context, truth, shown = (_decoded(vae, latents) for latents in halves)
+            vae.to("cpu")
+            left, right = (torch.cat((context, half), dim=1) for half in (truth, shown))
+            fps = float(sample.facts.get("fps", 15.0))
+            yield Picture(sample.name, side_by_side(to_frames(left), to_frames(right)), fps)
+
+    def _continue(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Walk from the sample's noise to target latents by Euler steps, without guidance."""
+        latents = batch["noise"]
+        sigmas = sampling_sigmas(self.config.validation.video_steps, self.shift)
+        for sigma, following in pairwise(sigmas):
+            levels = torch.stack((timesteps(sigma), sigma, torch.tensor(1.0)))[None].to(latents.device)
+            velocity = model(batch | {"noisy": latents, "levels": levels}, velocity_only=True)["velocity"]
+            latents = euler_step(latents, velocity.float(), sigma, following)
+        return latents
+
+    def _batch(self, samples: Sequence[LatentSample]) -> Batch:
+        batch = plain_batch(samples)
+        shape = tuple(batch["target_latents"].shape[1:])
+        batch["noise"] = torch.stack([normal(shape, self.config.seed, "validation", s.name) for s in samples])
+        return batch | self.captions.batch(samples, [False] * len(samples))
+
+    def _at_all_levels(self, batch: Batch) -> Batch:
+        """Repeat a sample once for each noise level."""
+        levels = [self.levels.at(timesteps(torch.tensor(sigma))) for sigma in self.sigmas]
+        repeated = {name: value.repeat_interleave(len(levels), dim=0) for name, value in batch.items()}
+        return repeated | {"levels": torch.stack(levels)}
+
+    def _cameras_of(self, sample: LatentSample, other: LatentSample) -> Batch:
+        together = plain_batch([sample, other])
+        return {name: together[name][1:] for name in ("context_cameras", "target_cameras")}
+
+
+def _decoded(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
+    """Decode one sample's latents to [3, t, height, width]."""
+    return decode_latents(vae, latents)[0].transpose(0, 1)
+
+
+def export_world(
+    config: TrainConfig, cache: LatentCache, weights: Mapping[str, Tensor], folder: Path
+) -> None:
+    """Write a world model folder; low-rank parts are merged into the weights that they add to."""
+    task = config.task
+    assert isinstance(task, WorldTask)
+    parts = make_world(task, config.seed)
+    load_weights(_objective(parts, cache), weights)
+    if task.lora.rank:
+        parts.transformer.fuse_lora()
+        parts.transformer.unload_lora()
+    dtype = DTYPES[config.state.export_dtype]
+    for network in (parts.transformer, parts.text_encoder, parts.vae):
+        network.to(dtype)
+    with replaced_folder(folder) as temporary:
+        parts.joined().save_pretrained(temporary)
