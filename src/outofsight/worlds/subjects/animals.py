@@ -21,8 +21,10 @@ from outofsight.worlds.subjects.shapes import (
     ink_index,
     limb,
     merge,
+    moved,
     rounded,
     strand,
+    turned,
 )
 
 WALK = {"lh": 0.0, "lf": 0.75, "rh": 0.5, "rf": 0.25}
@@ -176,13 +178,14 @@ def _below(leg: str, name: str, parent: str, hinge: str, length: float, shapes: 
 def shapes_of(plan: AnimalPlan, generator: np.random.Generator) -> dict[str, Shape]:
     """The shape of every bone, coat patterns painted on."""
     middle = plan.trunk[len(plan.trunk) // 2][3]
-    trunk = hull(rounded([(x, y, h, z - middle) for x, y, h, z in plan.trunk], 16), "fur", sides=16)
+    rows = rounded([(x, y, h, z - middle) for x, y, h, z in plan.trunk], 16)
+    trunk = hull(rows, "fur", sides=16)
     humps = [
         ball((x, 0, z - middle), (half * 0.9, half * 0.75, tall), "fur") for x, z, half, tall in plan.hump
     ]
     trunk = _pattern(merge(trunk, *humps), plan, generator)
     if plan.pattern == "plates":
-        trunk = merge(trunk, *_plates(trunk))
+        trunk = merge(trunk, *_plates(rows))
     shapes = {"body": trunk, "neck": _neck(plan), "tail": _tail(plan)} | heads.head_shapes(plan.head)
     for leg in legs_of(plan):
         shapes |= _leg_shapes(plan.hind if leg.name[1] == "h" else plan.fore, leg)
@@ -204,21 +207,19 @@ def _pattern(trunk: Shape, plan: AnimalPlan, generator: np.random.Generator) -> 
     return Shape(trunk.vertices, trunk.faces, inks.astype(np.int32))
 
 
-def _plates(shell: Shape) -> list[Shape]:
-    """Scutes of a tortoise's shell: low bumps, five along the back and four down each side."""
-    length, wide, tall = shell.vertices.max(axis=0)
+def _plates(rows: Floats) -> list[Shape]:
+    """Scutes of a tortoise's shell, flat on its sections (x, half_y, half_z, z): five along the back, four a side."""
+    length = rows[-1, 0]
     plates = []
-    for angle, places in (
-        (0.0, np.linspace(-0.68, 0.68, 5)),
-        (0.95, np.linspace(-0.52, 0.52, 4)),
-        (-0.95, np.linspace(-0.52, 0.52, 4)),
-    ):
-        for place in places:
-            shrink = np.sqrt(1.0 - place**2)
-            y, z = 0.93 * wide * shrink * np.sin(angle), 0.90 * tall * shrink * np.cos(angle)
-            size = length * (0.185 if angle == 0 else 0.2)
+    for angle, places in ((0.0, 5), (1.0, 4), (-1.0, 4)):
+        for place in np.linspace(-0.16 * places, 0.16 * places, places):
+            half_y, half_z, z = (
+                np.interp(place * length, rows[:, 0], rows[:, column]) for column in (1, 2, 3)
+            )
+            plate = ball((0, 0, 0), (0.20 * length, 0.19 * length, 0.035 * length), "mark", sides=6, rows=3)
+            plate = turned(turned(plate, "y", 0.95 * place), "x", -1.05 * angle)
             plates.append(
-                ball((place * length, y, z), (size, 0.95 * size, 0.42 * size), "mark", sides=8, rows=4)
+                moved(plate, place * length, 0.96 * half_y * np.sin(angle), z + 0.98 * half_z * np.cos(angle))
             )
     return plates
 

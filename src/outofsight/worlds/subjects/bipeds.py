@@ -132,31 +132,17 @@ def bones_of(plan: BipedPlan, shapes: Mapping[str, Shape]) -> tuple[Bone, ...]:
                 shape=shapes[f"arm_{side}"],
             )
         )
-    for leg in legs_of(plan):
-        s = leg.name
-        bones += [
-            Bone(
-                name=f"thigh_{s}",
-                origin_m=leg.hip_m,
-                hinges=hip_hinges(s),
-                shape=shapes[f"thigh_{s}"],
-            ),
-            Bone(
-                name=f"shin_{s}",
-                parent=f"thigh_{s}",
-                origin_m=(0, 0, -leg.upper_m),
-                hinges=(Hinge(name=f"knee_{s}"),),
-                shape=shapes[f"shin_{s}"],
-            ),
-            Bone(
-                name=f"foot_{s}",
-                parent=f"shin_{s}",
-                origin_m=(0, 0, -leg.lower_m),
-                hinges=(Hinge(name=f"ankle_{s}"),),
-                shape=shapes[f"foot_{s}"],
-            ),
-        ]
-    return tuple(bones)
+    return (*bones, *(bone for leg in legs_of(plan) for bone in _leg_bones(leg, shapes)))
+
+
+def _leg_bones(leg: Leg, shapes: Mapping[str, Shape]) -> tuple[Bone, Bone, Bone]:
+    thigh, shin, foot = (f"{part}_{leg.name}" for part in ("thigh", "shin", "foot"))
+    knee, ankle = (Hinge(name=f"knee_{leg.name}"),), (Hinge(name=f"ankle_{leg.name}"),)
+    return (
+        Bone(name=thigh, origin_m=leg.hip_m, hinges=hip_hinges(leg.name), shape=shapes[thigh]),
+        Bone(name=shin, parent=thigh, origin_m=(0, 0, -leg.upper_m), hinges=knee, shape=shapes[shin]),
+        Bone(name=foot, parent=shin, origin_m=(0, 0, -leg.lower_m), hinges=ankle, shape=shapes[foot]),
+    )
 
 
 def shapes_of(plan: BipedPlan) -> dict[str, Shape]:

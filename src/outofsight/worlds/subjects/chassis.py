@@ -42,6 +42,7 @@ def _lamps(x_front: float, x_back: float, y: float, z: float, size: float) -> Sh
 
 
 def car_chassis() -> Shape:
+    """A saloon with glazed cabin, grille, plate, mirrors and lamps."""
     body = [
         (-2.08, 0.70, 0.22, 0.60),
         (-1.98, 0.82, 0.30, 0.60),
@@ -64,7 +65,7 @@ def car_chassis() -> Shape:
     posts = [box((x, 0.70, 1.08), (0.045, 0.035, 0.26), "paint", taper=0.8) for x in (-0.38,)]
     arches = _arches([(1.28, 0.80, 0.33, 0.12), (-1.30, 0.80, 0.33, 0.12)])
     plate = box((2.10, 0, 0.42), (0.02, 0.24, 0.06), "white")
-    grille = box((2.07, 0, 0.56), (0.03, 0.34, 0.05), "dark")
+    grille = box((2.09, 0, 0.56), (0.03, 0.34, 0.05), "dark")
     mirror = ball((0.62, 0.93, 0.93), (0.07, 0.09, 0.06), "paint", sides=8, rows=3)
     return merge(
         lower,
@@ -80,6 +81,7 @@ def car_chassis() -> Shape:
 
 
 def van_chassis() -> Shape:
+    """A delivery van: sloping nose, blank sides with a band."""
     body = [
         (-2.40, 0.86, 0.86, 1.18),
         (-2.34, 0.95, 0.95, 1.20),
@@ -112,6 +114,7 @@ def van_chassis() -> Shape:
 
 
 def bus_chassis() -> Shape:
+    """A city bus with a row of windows, two doors and a lit sign."""
     body = [
         (-4.0, 1.10, 1.18, 1.62),
         (-3.92, 1.22, 1.30, 1.64),
@@ -144,6 +147,7 @@ def bus_chassis() -> Shape:
 
 
 def tractor_chassis() -> Shape:
+    """A tractor: narrow bonnet, chimney, wings over the rear wheels, a roof on four posts."""
     bonnet = hull(
         [
             (0.1, 0.34, 0.36, 1.18),
@@ -198,6 +202,7 @@ def tractor_chassis() -> Shape:
 
 
 def forklift_chassis() -> Shape:
+    """A forklift's body: counterweight, seat, overhead guard with a warning light."""
     body = hull(
         [
             (-1.10, 0.42, 0.40, 0.72),
@@ -229,6 +234,7 @@ def forklift_chassis() -> Shape:
 
 
 def forks() -> Shape:
+    """A forklift's mast with rails and blades, a pallet and a crate on it."""
     rails = pair(box((0.80, 0.30, 1.08), (0.05, 0.05, 1.00), "metal"))
     cross = [box((0.80, 0, z), (0.04, 0.34, 0.05), "metal") for z in (0.25, 1.1, 2.02)]
     carriage = box((0.90, 0, 0.50), (0.04, 0.42, 0.16), "dark")
@@ -240,6 +246,7 @@ def forks() -> Shape:
 
 
 def bicycle_chassis() -> Shape:
+    """A city bicycle's frame with saddle, handlebar and a basket."""
     hub_b, hub_f, bottom, saddle, head = (
         (-0.52, 0.34),
         (0.56, 0.34),
@@ -273,6 +280,7 @@ def bicycle_chassis() -> Shape:
 
 
 def scooter_chassis() -> Shape:
+    """A motor scooter: leg shield, foot board, seat, headlamp."""
     tail = hull(
         [
             (-0.72, 0.10, 0.12, 0.60),

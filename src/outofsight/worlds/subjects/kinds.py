@@ -44,6 +44,7 @@ class Look:
     without: frozenset[str] = frozenset()
 
     def wears(self, part: str) -> bool:
+        """Tell whether a part is kept on."""
         return part not in self.without
 
 
