@@ -241,6 +241,11 @@ def _picture_wall(draft: Draft, look: RoomLook, side: str) -> None:
     for k in range(count):
         along = ((k + 0.5) / count * 2 - 1) * 0.85 * half + rng.uniform(-0.2, 0.2)
         size = (float(rng.uniform(0.7, 1.35)), float(rng.uniform(0.55, 0.85)))
+        place = np.array(at_wall(look, side, along, 0.3))
+        if any(
+            tall.height_m > 2.5 - size[1] and tall.distance_m(place) < size[0] / 2 for tall in draft.obstacles
+        ):
+            continue  # the chimney or a high shelf stands there
         image = draft.show(f"painting {len(draft.images)}", pictures.painting(rng))
         hung_picture(draft, side, look, along, size, 2.55 - size[1], image, draft.pick(*furniture.WOODS))
 

@@ -92,7 +92,7 @@ INDOOR_MOODS: Mapping[str, Mood] = MappingProxyType(
             sky="golden hour",
             elevation_deg=17,
             sun=(0.85, 0.56, 0.3),
-            ambient=(0.40, 0.35, 0.33),
+            ambient=(0.47, 0.41, 0.38),
             fill=(0.24, 0.19, 0.18),
         ),
         "overcast": Mood(
