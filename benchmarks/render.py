@@ -37,7 +37,7 @@ QUESTION = (
 )
 SIZES = {
     "96x160": (96, 160, 77, 77),
-    "480x832": (480, 832, 13, 13),
+    "480x832": (480, 832, 8, 8),
 }  # height, width, context and target frames
 
 
@@ -138,7 +138,11 @@ def main() -> None:
     figures: list[dict[str, Any]] = []
     for size in arguments.size or SIZES:
         height, width, context, target = SIZES[size]
-        few = {} if context > 40 else {"max_turn_deg_per_frame": 25.0, "min_hidden_frames": 3}
+        few = (
+            {}
+            if context > 40
+            else {"max_turn_deg_per_frame": 30.0, "min_hidden_frames": 3, "min_seen_frames": 3}
+        )
         plan = PlanConfig(
             height_px=height, width_px=width, num_context_frames=context, num_target_frames=target, **few
         )

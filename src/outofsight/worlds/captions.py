@@ -60,12 +60,11 @@ def captions(world: World) -> tuple[str, ...]:
     kind = camera_kind(spec.camera.trajectory)
     followed = nouns[spec.camera.follows] if spec.camera.follows is not None else ""
     camera = kind.noun.format(subject=followed)
-    are = "is" if len(nouns) == 1 else "are"
     phrasings = (
         f"{_sentence(_joined(deeds))} in {place} {light}. The camera {camera}.",
         f"{_sentence(light)}, in {place}: {_joined(deeds)}. The camera {camera}.",
         f"The video shows {place} {light}. There we see {_joined(deeds)}. The camera {camera}.",
-        f"A camera {camera} in {place} {light}, where {_joined(nouns)} {are} seen: {_joined(deeds)}.",
+        f"The camera {camera} in {place} {light}, where {_joined(deeds)} can be seen.",
     )
     first = spec.seed % NUM_PHRASINGS
     return phrasings[first:] + phrasings[:first]

@@ -87,6 +87,7 @@ def _draw_ground(axes: Axes, world: World) -> None:
 def _draw_camera(axes: Axes, world: World) -> None:
     poses, spec = world.motion.world_from_camera, world.spec
     axes.plot(poses[:, 0, 3], poses[:, 1, 3], color="black", linewidth=1.2, label="camera")
+    axes.plot(*poses[0, :2, 3], marker="^", color="black")
     half = spec.camera.fov_x_rad / 2
     reach = FRUSTUM_M * world.layout.subject_scale
     for frame in np.linspace(0, spec.num_frames - 1, NUM_FRUSTA).round().astype(int):
