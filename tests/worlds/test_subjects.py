@@ -77,19 +77,20 @@ def test_the_record_states_the_size_the_body_has(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_looks_differ_within_a_kind_and_repeat_by_seed(kind: str) -> None:
-    def colours(seed: int) -> bytes:
-        model, _ = compiled(kind, seed=seed)
-        return model.tex_data.tobytes()
+    def look(seed: int) -> tuple:
+        figure = recipes()[kind].figure(subject_look(kind, seed))
+        shapes = tuple(bone.shape.inks.tobytes() for bone in figure.bones if bone.shape is not None)
+        return tuple(sorted(figure.palette.items())), shapes
 
-    assert colours(5) == colours(5)
-    assert len({colours(seed) for seed in range(6)}) >= 3
+    assert look(5) == look(5)
+    assert len({look(seed) for seed in range(5)}) >= 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_all_looks_of_a_kind_share_their_joints(kind: str) -> None:
     recipe = recipes()[kind]
     parts = frozenset(recipe.kind.removable)
-    for seed in range(8):
+    for seed in range(3):
         assert recipe.figure(subject_look(kind, seed)).joints == joint_order(kind)
     assert recipe.figure(subject_look(kind, 1, parts)).joints == joint_order(kind)
 
