@@ -31,7 +31,7 @@ HABITS: Mapping[str, Habit] = {
         walk_m_s=0.7,
         run_m_s=2.4,
         size_m=(0.6, 0.75, 0.25, 0.4),
-        actions=("sitting up", "prowling", "bounding"),
+        actions=("standing", "prowling", "bounding"),
     ),
     "fox": Habit(
         noun="a fox",

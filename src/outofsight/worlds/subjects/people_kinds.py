@@ -102,7 +102,7 @@ HABITS: Mapping[str, Habit] = {
         walk_m_s=1.5,
         run_m_s=3.6,
         size_m=(1.75, 1.05, 0.7, 0.6),
-        actions=("stretching", "walking briskly", "jogging"),
+        actions=("standing", "walking briskly", "jogging"),
         removable=("headband",),
     ),
     "farmer": Habit(
