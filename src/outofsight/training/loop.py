@@ -111,12 +111,17 @@ def make_accelerator(config: TrainConfig, out: Path, leaves_unused: bool) -> Acc
         raise InputError(
             "tracker: tensorboard is not installed; pip install tensorboard, or --set tracker=null"
         )
-    accelerator = Accelerator(
-        mixed_precision=config.batch.precision,
-        log_with=config.tracker,
-        project_dir=str(out) if config.tracker else None,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=leaves_unused)],
-    )
+    try:
+        accelerator = Accelerator(
+            mixed_precision=config.batch.precision,
+            log_with=config.tracker,
+            project_dir=str(out) if config.tracker else None,
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=leaves_unused)],
+        )
+    except ValueError as error:  # its state is the process's, and says so at length
+        raise InputError(
+            f"accelerate keeps one precision for a process; begin a new one ({error})"
+        ) from error
     parts = accelerator.num_processes * config.batch.accumulation
     if config.batch.size % parts:
         raise InputError(

@@ -165,6 +165,14 @@ def choose_trainable(module: nn.Module, patterns: tuple[str, ...]) -> dict[str, 
     return chosen
 
 
+def cast_for_export(network: nn.Module, dtype: torch.dtype) -> None:
+    """Cast weights, but for the parts that the network's own class keeps in float32 (norms, time embedding)."""
+    kept = set(getattr(network, "_keep_in_fp32_modules", None) or ())
+    for name, parameter in network.named_parameters():
+        if not kept.intersection(name.split(".")):
+            parameter.data = parameter.data.to(dtype)
+
+
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put the weights that learned into a module made anew. Raises ``CheckpointError`` for those of another."""
     named: dict[str, Any] = dict(module.named_parameters())

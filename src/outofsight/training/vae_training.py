@@ -14,7 +14,7 @@ from outofsight.errors import DatasetError, InputError
 from outofsight.training.batches import Batch, ClipStore, VaeBatches, subject_mask
 from outofsight.training.config import TrainConfig, VaeTask
 from outofsight.training.files import replaced_folder
-from outofsight.training.models import choose_trainable, load_weights, make_vae
+from outofsight.training.models import cast_for_export, choose_trainable, load_weights, make_vae
 from outofsight.training.problem import (
     Picture,
     Problem,
@@ -147,11 +147,16 @@ def export_vae(
     assert isinstance(task, VaeTask)
     vae = make_vae(task, config.seed)
     load_weights(VaeObjective(vae, task), weights)
-    vae.to(DTYPES[config.state.export_dtype]).to(device, torch.float32).eval()
+    dtype = DTYPES[config.state.export_dtype]
+    cast_for_export(vae, dtype)
+    vae.to(
+        device, torch.float32
+    ).eval()  # the rounded weights, in full precision: whose digest the cache will hold
     mean, deviation = latent_statistics(vae, train, task)
     vae.register_to_config(latents_mean=mean, latents_std=deviation)
     with replaced_folder(folder) as temporary:
-        vae.to("cpu", DTYPES[config.state.export_dtype]).save_pretrained(temporary)
+        cast_for_export(vae.to("cpu"), dtype)
+        vae.save_pretrained(temporary)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from outofsight.training.batches import Batch, Captions, WorldBatches, plain_bat
 from outofsight.training.config import TrainConfig, WorldTask
 from outofsight.training.digest import network_digest, weights_digest
 from outofsight.training.files import replaced_folder
-from outofsight.training.models import WorldParts, choose_trainable, load_weights, make_world
+from outofsight.training.models import WorldParts, cast_for_export, choose_trainable, load_weights, make_world
 from outofsight.training.noise_levels import NoiseLevels
 from outofsight.training.problem import (
     Picture,
@@ -182,6 +182,6 @@ def export_world(
         parts.transformer.unload_lora()
     dtype = DTYPES[config.state.export_dtype]
     for network in (parts.transformer, parts.text_encoder, parts.vae):
-        network.to(dtype)
+        cast_for_export(network, dtype)
     with replaced_folder(folder) as temporary:
         parts.joined().save_pretrained(temporary)

@@ -1,0 +1,80 @@
+"""Two processes, and a process that is killed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from outofsight.training.config import to_dict
+from outofsight.training.loop import train
+from outofsight.training.run_folder import read_log
+from outofsight.training.state import finished_states, load_latest_state
+
+WORKER = Path(__file__).with_name("worker.py")
+
+
+def start(config, data, out, **environment):
+    arguments = [json.dumps(to_dict(config)), str(data), str(out)]
+    settings = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", **environment}
+    return subprocess.Popen(
+        [sys.executable, WORKER, *arguments], env=settings, stderr=subprocess.PIPE, text=True
+    )
+
+
+def start_two(config, data, out, **environment):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, **environment}
+    return [start(config, data, out, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in range(2)]
+
+
+def finish(processes):
+    errors = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), errors[0]
+
+
+@pytest.mark.parametrize("engine", ["ddp", "fsdp2"])
+def test_two_processes_train_as_one(world_config, cache, tmp_path, engine):
+    config = world_config(num_steps=3, batch={"accumulation": 2}, optimisation={"epsilon": 1e-4},
+                          validation={"every_steps": 3})  # fmt: skip
+    train(config, cache, tmp_path / "one")
+    fsdp = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+            "FSDP_TRANSFORMER_CLS_TO_WRAP": "WanTransformerBlock"}  # fmt: skip
+    finish(start_two(config, cache, tmp_path / "two", **(fsdp if engine == "fsdp2" else {})))
+    one, two = (load_latest_state(tmp_path / name / "states") for name in ("one", "two"))
+    assert one.tensors.keys() == two.tensors.keys()
+    for name, tensor in one.group("weights").items():
+        torch.testing.assert_close(two.group("weights")[name], tensor, rtol=1e-3, atol=2e-5, msg=name)
+    first, second = (
+        next(line for line in read_log(tmp_path / name) if "validation/loss" in line)
+        for name in ("one", "two")
+    )
+    assert second["validation/loss"] == pytest.approx(first["validation/loss"], rel=1e-4)
+    assert json.loads((tmp_path / "two" / "engine.json").read_text()) == {"processes": 2, "engine": engine}
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(world_config, cache, tmp_path):
+    config = world_config(num_steps=400, state={"every_steps": 5})
+    process = start(config, cache, tmp_path / "killed")
+    states = tmp_path / "killed" / "states"
+    deadline = time.monotonic() + 120
+    while not finished_states(states) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    step = load_latest_state(states).step
+    assert 0 < step < 400
+    config = world_config(num_steps=step + 7, state={"every_steps": 5})
+    train(config, cache, tmp_path / "killed", resume=True)
+    train(config, cache, tmp_path / "whole")
+    killed, whole = (load_latest_state(tmp_path / name / "states").tensors for name in ("killed", "whole"))
+    assert killed.keys() == whole.keys()
+    assert [name for name in whole if not torch.equal(whole[name], killed[name])] == []
