@@ -139,7 +139,7 @@ def test_moods_light_white_ground_neither_black_nor_far_beyond_white(mood):
     key, fill, bounce, *lamps = mood_lights(mood, 0.4, [(0, 0, 3), (1, 0, 3)], 1.0, (0.5, 0.5, 0.5))
     upright = 1.0 if key.kind == "point" else -key.direction[2]
     ground = (
-        np.array(key.ambient) + np.array(key.diffuse) * upright + np.array(fill.diffuse) * -fill.direction[2]
+        np.array(fill.ambient) + np.array(key.diffuse) * upright + np.array(fill.diffuse) * -fill.direction[2]
     )
     assert 0.2 < ground.mean() < 1.15
     assert bounce.direction == (0.0, 0.0, 1.0)

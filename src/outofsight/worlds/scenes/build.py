@@ -10,6 +10,7 @@ from outofsight.worlds.scenes.mesh import Mesh
 _PALETTE = "scene/palette"
 EXTENT_M = 10.0
 NEAR_M, FAR_M = 0.02, 600.0
+SHADOW_REACH_M = 45.0
 
 
 def add_scene(spec: mujoco.MjSpec, layout: SceneLayout) -> None:
@@ -42,10 +43,14 @@ def add_scene(spec: mujoco.MjSpec, layout: SceneLayout) -> None:
 
 
 def _fix_extent(spec: mujoco.MjSpec) -> None:
-    """Give every scene the same near and far planes: ray tracers compile their kernel anew for other ones."""
+    """Give every scene the same near and far planes: ray tracers compile their kernel anew for other ones.
+
+    The OpenGL renderer's shadow map covers ``SHADOW_REACH_M`` around the middle; beyond it nothing is shaded.
+    """
     spec.stat.extent = EXTENT_M
     spec.visual.map.znear = NEAR_M / EXTENT_M
     spec.visual.map.zfar = FAR_M / EXTENT_M
+    spec.visual.map.shadowclip = SHADOW_REACH_M / EXTENT_M
 
 
 def _add_texture(
@@ -113,11 +118,12 @@ def _add_mesh_geom(
 
 
 def _add_light(spec: mujoco.MjSpec, name: str, light: Light) -> None:
+    """A directional light gets a place too, up its beam: the OpenGL shadow map looks from there."""
     directional = light.kind == "directional"
     spec.worldbody.add_light(
         name=name,
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL if directional else mujoco.mjtLightType.mjLIGHT_POINT,
-        pos=light.position_m,
+        pos=np.multiply(light.direction, -SHADOW_REACH_M) if directional else light.position_m,
         dir=light.direction,
         diffuse=light.diffuse,
         ambient=light.ambient,

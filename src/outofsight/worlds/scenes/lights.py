@@ -151,7 +151,6 @@ def mood_lights(
             kind="point",
             position_m=spare.pop(0),
             diffuse=mood.sun,
-            ambient=mood.ambient,
             specular=toned(mood.sun, 0.5),
             attenuation=(1.0, 0.0, 0.0),
             casts_shadow=True,
@@ -161,12 +160,14 @@ def mood_lights(
             kind="directional",
             direction=_falling(sun),
             diffuse=mood.sun,
-            ambient=mood.ambient,
             specular=toned(mood.sun, 0.5),
             casts_shadow=True,
         )
-    fill = Light(
-        kind="directional", direction=_falling(towards(sun_azimuth_rad + 2.5, 0.5)), diffuse=mood.fill
+    fill = Light(  # the even light comes with it: OpenGL takes a shadowed light's ambient share away in its shadows
+        kind="directional",
+        direction=_falling(towards(sun_azimuth_rad + 2.5, 0.5)),
+        diffuse=mood.fill,
+        ambient=mood.ambient,
     )
     bounce = Light(kind="directional", direction=(0.0, 0.0, 1.0), diffuse=_bounced(mood, ground))
     lamps = []
