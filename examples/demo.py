@@ -21,17 +21,26 @@ from outofsight.data.video import write_video
 from outofsight.types import CameraPath, Clip, Visibility
 from outofsight.worlds.clip import render_clip
 from outofsight.worlds.model import World, build_world
-from outofsight.worlds.plan import PlanConfig, plan_world
+from outofsight.worlds.plan import plan_world
+from outofsight.worlds.plan_config import PlanConfig
 from outofsight.worlds.preview import contact_sheet, draw_map, save_picture
 from outofsight.worlds.render import RenderSettings
 
-SEED = 3
+SEED = 6
+PANS = ("pan_left_right", "pan_right_left", "pan_left_hold", "pan_right_hold")
 COLOURS = {"seen": (70, 160, 90), "hidden": (120, 120, 120), "returned": (230, 140, 20)}
 
 
 def make_clip(seed: int, size: tuple[int, int]) -> tuple[World, Clip]:
     """Plan a world whose subject leaves and returns, and render it."""
-    config = PlanConfig(height_px=size[0], width_px=size[1])
+    config = PlanConfig(
+        scenes=("park",),
+        kinds=("girl_with_balloon",),
+        trajectories=PANS,
+        max_subjects=1,
+        height_px=size[0],
+        width_px=size[1],
+    )
     world = build_world(plan_world(seed, config).spec)
     return world, render_clip(f"seed_{seed}", world, RenderSettings(), config.rule)
 
