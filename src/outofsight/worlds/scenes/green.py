@@ -149,7 +149,7 @@ def forest(kind: SceneKind, layout_seed: int, light: str) -> Draft:
         spot = draft.find_spot((-13.5, -10.5, 13.5, 10.5), 1.4)
         if spot:
             _forest_tree(draft, spot[0], spot[1], mix)
-    for hx, hy, step in ((15.5, 12.5, 3.4), (19.5, 16.5, 4.4)):
+    for hx, hy, step in ((15.5, 12.5, 4.0), (19.5, 16.5, 5.2)):
         for place in np.arange(0, 4 * (hx + hy), step):
             x, y = _around(place + rng.uniform(-1, 1), hx, hy)
             _forest_tree(draft, x + rng.uniform(-1, 1), y + rng.uniform(-1, 1), mix)
