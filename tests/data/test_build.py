@@ -46,7 +46,7 @@ def built(tmp_path_factory):
         folder, HandMaker(), config(), progress=lambda done, total, name: seen.append((done, total))
     )
     assert seen == [(done, 12) for done in range(1, 13)]
-    assert (report.num_clips, report.num_found) == (12, 0)
+    assert (report.num_clips, report.num_found, report.num_drawn, report.num_rendered) == (12, 0, 48, 12)
     return folder
 
 
@@ -54,6 +54,7 @@ def test_everything_is_there_and_sound(built):
     dataset = open_dataset(built)
     assert len(dataset) == 12
     assert {clip.name for clip in dataset} == {f"clip_{index:06d}" for index in range(12)}
+    assert [clip.name for clip in dataset[1:3]] == [entry.name for entry in dataset.entries[1:3]]
     report = check_dataset(built)
     assert report.findings == ()
     assert report.mean_box_iou == 1.0

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis.extra import numpy as hnp
 
 from outofsight.data.check import box_iou, mask_box_px
-from outofsight.errors import WorldError
+from outofsight.errors import OutputError, WorldError
 from outofsight.types import Visibility
 from outofsight.worlds.captions import NUM_PHRASINGS, captions
 from outofsight.worlds.clip import ClipMaker, clip_from_spec, render_clip
@@ -208,6 +208,8 @@ def test_pictures_for_people(tmp_path, world, clip):
     save_picture(sheet, tmp_path / "sheet.png")
     draw_map(world, clip.subjects, tmp_path / "map.png")
     assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
+    with pytest.raises(OutputError, match="could not be written"):
+        save_picture(sheet, tmp_path / "nowhere" / "sheet.png")
 
 
 def test_averaging_and_voting_by_hand():

@@ -101,6 +101,7 @@ def preview(
 ) -> None:
     """Draw one world: a contact sheet of its frames, and a map with camera views and subjects' ways."""
     _choose_gl(settings)
+    from outofsight.data.files import write_text
     from outofsight.data.video import write_video
     from outofsight.worlds.clip import render_clip
     from outofsight.worlds.model import build_world
@@ -116,7 +117,7 @@ def preview(
     save_picture(contact_sheet(clip, zoom=max(1, 240 // clip.video.shape[2])), out / "sheet.png")
     draw_map(world, clip.subjects, out / "map.png")
     write_video(out / "clip.mp4", clip.video, fps=clip.fps)
-    (out / "spec.json").write_text(spec_to_json(drawn) + "\n", encoding="utf-8")
+    write_text(out / "spec.json", spec_to_json(drawn) + "\n")
     print(clip.caption)
     for record in clip.extra["subjects"]:
         for span in record["reentries"]:
@@ -173,6 +174,10 @@ def build_clips(
         )
     print(
         f"{report.folder}: {report.num_clips} clips, {report.num_found} of them were there already; see README.md"
+    )
+    print(
+        f"accepted by geometry: {report.num_rendered} of {report.num_drawn} drawn worlds; "
+        f"confirmed by masks: {report.num_clips} of {report.num_rendered} rendered"
     )
 
 

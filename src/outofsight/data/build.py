@@ -60,11 +60,16 @@ class BuildConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildReport:
-    """What a build did. ``num_found``: clips that were finished before it began."""
+    """What a build did. ``num_found``: clips that were finished before it began.
+
+    ``num_drawn``, ``num_rendered``: candidates that all the clips took, where the maker tells (0 where it does not).
+    """
 
     folder: Path
     num_clips: int
     num_found: int
+    num_drawn: int
+    num_rendered: int
 
 
 def build_dataset(
@@ -85,8 +90,14 @@ def build_dataset(
             progress(done, len(jobs), name)
     for split in SPLITS:
         _write_captions(folder / split, [job for job in jobs if job.split == split])
-    write_card(folder, config.identity)
-    return BuildReport(folder=folder, num_clips=len(jobs), num_found=num_found)
+    num_drawn, num_rendered = write_card(folder, config.identity)
+    return BuildReport(
+        folder=folder,
+        num_clips=len(jobs),
+        num_found=num_found,
+        num_drawn=num_drawn,
+        num_rendered=num_rendered,
+    )
 
 
 def _claim(folder: Path, config: BuildConfig) -> None:

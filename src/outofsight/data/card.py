@@ -31,8 +31,11 @@ FILE_SHAPES = (
 )
 
 
-def write_card(folder: Path, identity: dict[str, Any]) -> None:
-    """Write README.md. Raises ``OutputError``, or ``DatasetError`` if a sample has no readable annotation."""
+def write_card(folder: Path, identity: dict[str, Any]) -> tuple[int, int]:
+    """Write README.md, and give how many worlds were drawn and rendered for it.
+
+    Raises ``OutputError``, or ``DatasetError`` if a sample has no readable annotation.
+    """
     entries = open_dataset(folder).entries
     records = [read_json(entry.folder / "annotation.json") for entry in entries]
     parts = [
@@ -50,6 +53,7 @@ def write_card(folder: Path, identity: dict[str, Any]) -> None:
         "## Made from\n\n```json\n" + _settings(identity) + "\n```\n\nThe same settings give the same clips.",
     ]
     write_text(folder / "README.md", "\n\n".join(parts) + "\n")
+    return acceptance_of(records)
 
 
 def scene_of(record: dict[str, Any]) -> str:

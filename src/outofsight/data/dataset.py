@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 from outofsight.data.hm_world import is_hm_world_sample, read_hm_world_sample
 from outofsight.data.sample import read_sample
@@ -46,7 +47,13 @@ class Dataset(Sequence[Clip]):
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, index: int) -> Clip:  # type: ignore[override]
+    @overload
+    def __getitem__(self, index: int) -> Clip: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Dataset": ...
+    def __getitem__(self, index: int | slice) -> "Clip | Dataset":
+        if isinstance(index, slice):
+            return Dataset(self.folder, self.entries[index])
         return self.entries[index].read()
 
     def __iter__(self) -> Iterator[Clip]:

@@ -1,5 +1,7 @@
 """Pictures of a world for people: a contact sheet of its frames, and a bird's-eye map of what happens."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -63,12 +65,8 @@ def draw_map(world: World, subjects: tuple[SubjectTrack, ...], path: Path) -> No
         title=f"{world.spec.scene}, {world.spec.camera.trajectory}",
     )
     _zoom(axes, world)
-    try:
-        figure.savefig(path, dpi=110, metadata={"Software": None})
-    except OSError as error:
-        raise OutputError(
-            f"{path}: the map could not be written ({error.strerror}); choose another folder"
-        ) from error
+    with _in_one_piece(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
 
 
 def _draw_ground(axes: Axes, world: World) -> None:
@@ -120,10 +118,21 @@ def _zoom(axes: Axes, world: World) -> None:
 
 
 def save_picture(pixels: NDArray[np.uint8], path: Path) -> None:
-    """Write a picture [h, w, 3]. Raises ``OutputError`` if it cannot be written."""
+    """Write a picture [h, w, 3] as PNG. Raises ``OutputError`` if it cannot be written."""
+    with _in_one_piece(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="png", optimize=True)
+
+
+@contextmanager
+def _in_one_piece(path: Path) -> Iterator[Path]:
+    """Give a temporary name that becomes ``path`` if all goes well, and is removed if not."""
+    temporary = path.with_name(f".{path.name}.partial")
     try:
-        Image.fromarray(pixels).save(path, optimize=True)
+        yield temporary
+        temporary.replace(path)
     except OSError as error:
         raise OutputError(
-            f"{path}: the picture could not be written ({error}); choose another folder"
+            f"{path}: could not be written ({error.strerror or error}); choose another folder"
         ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
