@@ -9,6 +9,7 @@ from accelerate.state import AcceleratorState, GradientState
 
 from models import tiny_vae, tiny_world
 from outofsight.data.sample import write_sample
+from outofsight.sampling.world import WorldModel
 from outofsight.training.config import (
     Batch,
     Optimisation,
@@ -102,6 +103,16 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def cache_of_world(tmp_path_factory, _data, world_folder):
+    """Latents and text states made by the tiny world model itself; not to be changed."""
+    folder = tmp_path_factory.mktemp("cache_of_world")
+    world = WorldModel.from_pretrained(world_folder)
+    encoder = Encoder(vae=world.vae, text_encoder=world.text_encoder, tokenizer=world.tokenizer)
+    encode_dataset(encoder, _data, folder, samples_per_shard=4)
+    return folder
 
 
 @pytest.fixture

@@ -1,12 +1,11 @@
-"""Trains in a process of its own: worker.py CONFIG_JSON DATA OUT. Leaves which engine did it in engine.json."""
+"""Trains in a process of its own: worker.py CONFIG_JSON DATA OUT. Leaves their number in processes.txt."""
 
 import json
 import sys
 from pathlib import Path
 
 import torch
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedType
+from accelerate.state import PartialState
 
 from outofsight.training.config import from_dict
 from outofsight.training.loop import train
@@ -15,7 +14,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     out = Path(sys.argv[3])
     train(from_dict(json.loads(sys.argv[1])), Path(sys.argv[2]), out)
-    state = AcceleratorState()
-    engine = "fsdp2" if state.distributed_type == DistributedType.FSDP and state.is_fsdp2 else "ddp"
+    state = PartialState()
     if state.is_main_process:
-        (out / "engine.json").write_text(json.dumps({"processes": state.num_processes, "engine": engine}))
+        (out / "processes.txt").write_text(str(state.num_processes))

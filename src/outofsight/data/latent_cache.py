@@ -172,16 +172,15 @@ def shard_name(number: int) -> str:
 
 def write_shard(path: Path, samples: Sequence[LatentSample], dtype: np.dtype[Any]) -> None:
     """Write samples to one file, their latents as ``dtype``; whole or not at all."""
-    arrays, metadata = {}, {}
+    arrays, told = {}, {}
     for sample in samples:
         own = sample.arrays()
         for half in ("context_latents", "target_latents"):
             own[half] = _cast(own[half], dtype, sample.name)
         arrays.update({f"{sample.name}/{name}": value for name, value in own.items()})
-        facts = {"caption": sample.caption, "facts": sample.facts, "checksum": _checksum(own)}
-        metadata[sample.name] = json.dumps(facts, ensure_ascii=False)
-    metadata["order"] = json.dumps([sample.name for sample in samples])
-    _write_file(path, save(arrays, metadata=metadata))
+        told[sample.name] = {"caption": sample.caption, "facts": sample.facts, "checksum": _checksum(own)}
+    # One key: safetensors writes several in an order that differs from run to run.
+    _write_file(path, save(arrays, metadata={"samples": json.dumps(told, ensure_ascii=False)}))
 
 
 def _cast(latents: NDArray[np.floating], dtype: np.dtype[Any], name: str) -> NDArray[Any]:
@@ -218,7 +217,7 @@ def _names_of(path: Path) -> tuple[str, ...]:
     """Tell what samples a shard holds; none if it is damaged."""
     try:
         with safe_open(path, framework="np") as shard:
-            return tuple(json.loads((shard.metadata() or {}).get("order", "[]")))
+            return tuple(json.loads((shard.metadata() or {}).get("samples", "{}")))
     except (SafetensorError, OSError, ValueError):
         return ()
 
@@ -266,7 +265,7 @@ def read_latent_sample(path: Path, name: str) -> LatentSample:
     """Read one sample of a shard. Raises ``DatasetError`` naming shard and sample if it is damaged."""
     try:
         with safe_open(path, framework="np") as shard:
-            facts = json.loads(shard.metadata()[name])
+            facts = json.loads(shard.metadata()["samples"])[name]
             stored = set(shard.keys())
             arrays = {
                 field_name: shard.get_tensor(f"{name}/{field_name}")

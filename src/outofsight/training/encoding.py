@@ -16,6 +16,7 @@ from outofsight.codec.video_vae import LatentTiling, encode_video, spatial_facto
 from outofsight.data.dataset import SPLITS, SampleEntry, open_dataset
 from outofsight.data.latent_annotation import clip_spans, latent_masks, latent_visibility
 from outofsight.data.latent_cache import CacheIdentity, LatentCacheWriter, LatentSample
+from outofsight.data.published_samples import SUFFIXES, read_published_sample
 from outofsight.errors import DatasetError, InputError
 from outofsight.geometry.conditioning import camera_conditioning
 from outofsight.training.digest import network_digest
@@ -105,6 +106,37 @@ def _encode_part(
         writer.write_empty_caption(text_states(encoder, ""))
     writer.finish()
     return EncodeReport(folder, len(entries), found)
+
+
+def gather_published(
+    encoder: Encoder,
+    samples: Path,
+    folder: Path,
+    *,
+    dtype: str = "float16",
+    samples_per_shard: int = 64,
+    progress: Progress | None = None,
+) -> EncodeReport:
+    """Make a cache of the published script's samples, under the digests of the networks said to have made them.
+
+    Raises:
+        DatasetError: there are none, or one is damaged.
+    """
+    files = {path.stem: path for path in sorted(samples.iterdir()) if path.suffix in SUFFIXES}
+    if not files:
+        raise DatasetError(f"{samples}: holds no samples; expected files that end in {' or '.join(SUFFIXES)}")
+    writer = LatentCacheWriter(folder, encoder.identity(dtype, samples_per_shard), list(files))
+    missing = list(writer.missing())
+    found = len(files) - sum(len(names) for _, names in missing)
+    done = found
+    for number, names in missing:
+        writer.write(number, [read_published_sample(files[name]) for name in names])
+        done += len(names)
+        if progress is not None:
+            progress(done, len(files), names[-1])
+    writer.write_empty_caption(text_states(encoder, ""))
+    writer.finish()
+    return EncodeReport(folder, len(files), found)
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 import importlib.util
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -94,10 +95,13 @@ def train(
         late = deadline is not None and time.monotonic() >= deadline
         return late or (stop is not None and stop())
 
-    try:
-        finished = run.go(should_stop, may_stop=deadline is not None or stop is not None)
-    finally:
-        accelerator.end_training()
+    with warnings.catch_warnings():
+        # Under autocast the norms get bfloat16 and keep float32 weights, as they should; torch remarks on it.
+        warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
+        try:
+            finished = run.go(should_stop, may_stop=deadline is not None or stop is not None)
+        finally:
+            accelerator.end_training()
     return TrainResult(out=out, step=run.step, finished=finished, loss=run.last_loss)
 
 

@@ -79,7 +79,7 @@ def make_world(task: WorldTask, seed: int) -> WorldParts:
     elif task.vae is None:
         raise InputError("name the folder of the VAE that made the cache: --set task.vae=FOLDER")
     else:
-        parts = _new_world(task.size, load_vae(task.vae), seed)
+        parts = new_world(task.size, load_vae(task.vae), seed)
     if task.lora.rank:
         _add_lora(parts.transformer, task.lora, seed)
     return parts
@@ -97,7 +97,7 @@ def _loaded(task: WorldTask) -> WorldParts:
     )
 
 
-def _new_world(size: WorldSize, vae: AutoencoderKLWan, seed: int) -> WorldParts:
+def new_world(size: WorldSize, vae: AutoencoderKLWan, seed: int) -> WorldParts:
     channels = vae.config["z_dim"]
     with _seeded(seed, "world"):
         transformer = HydraTransformer3DModel(

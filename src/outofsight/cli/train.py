@@ -1,0 +1,137 @@
+"""``outofsight train``: run a recipe, or go on with a run."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from outofsight.cli.provenance import provenance
+from outofsight.cli.values import parse_settings, require_writable
+from outofsight.errors import InputError
+
+if TYPE_CHECKING:
+    from outofsight.training.config import TrainConfig
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="the run's folder: states, log, videos, export")],
+    recipe: Annotated[
+        str | None, typer.Option(help="mini_vae, mini_world, finetune_hydra, finetune_lora")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="clips (for a VAE) or a latent cache (for a world model)")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="KEY=VALUE such as batch.size=16; may be repeated")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option(help="stop after so long, with a saved state and an export")
+    ] = None,
+    state_shard_mb: Annotated[
+        float | None, typer.Option(help="largest file of a state, 10⁶ bytes (state.shard_mb)")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved settings and end")] = False,
+) -> None:
+    """Train by a recipe; more processes by `accelerate launch -m outofsight train ...`."""
+    changes = parse_settings(settings or [])
+    if state_shard_mb is not None:
+        changes["state.shard_mb"] = state_shard_mb
+    config, data = _resolve(out, recipe, data, resume, changes)
+    if dry_run:
+        from outofsight.training.config import to_dict
+
+        print(json.dumps(to_dict(config), indent=2))
+        return
+    if data is None:
+        raise InputError("--data: name the folder of clips, or of the latent cache, to train on")
+    from outofsight.cli.loading import quiet_libraries
+    from outofsight.training import loop
+
+    require_writable(out)
+    quiet_libraries()
+    with _stop_on_signal() as asked, _progress(config) as report:
+        result = loop.train(
+            config, data, out, resume=resume, max_minutes=max_minutes, provenance=provenance(), report=report,
+            stop=asked,
+        )  # fmt: skip
+    if os.environ.get("RANK", "0") != "0":
+        return  # one process of many; the first one tells
+    state = "finished" if result.finished else "stopped; go on with --resume"
+    print(
+        f"{result.out}: step {result.step} of {config.num_steps}, {state}; the model is in {result.out / 'export'}"
+    )
+
+
+def _resolve(
+    out: Path, recipe: str | None, data: Path | None, resume: bool, changes: dict[str, object]
+) -> tuple["TrainConfig", Path | None]:
+    """Find the configuration: of the recipe, or of the run that is gone on with; then the changes."""
+    from outofsight.training.config import changed
+    from outofsight.training.recipes import recipe as find_recipe
+    from outofsight.training.run_folder import read_run
+
+    if resume:
+        config, content = read_run(out)
+        if recipe not in (None, config.recipe):
+            raise InputError(f"--recipe: {out} is a run of {config.recipe}, not of {recipe}; leave it out")
+        return changed(config, changes), data or Path(content["data"])
+    if recipe is None:
+        raise InputError("--recipe: name one, or go on with a run by --resume")
+    return changed(find_recipe(recipe), changes), data
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and a polite kill end the step, save, and export; a second one ends at once."""
+    asked = []
+
+    def ask(number: int, _frame: object) -> None:
+        asked.append(number)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _progress(config: "TrainConfig") -> Iterator[Callable[[int, Mapping[str, float]], None]]:
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    console = Console(stderr=True)
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(config.recipe, total=config.num_steps)
+
+        def report(step: int, figures: Mapping[str, float]) -> None:
+            if "loss" in figures:
+                speed = f"{figures['samples_per_second']:.1f}/s"
+                bar.update(task, completed=step, description=f"loss {figures['loss']:.4f}  {speed}")
+            else:
+                told = "  ".join(
+                    f"{name.removeprefix('validation/')} {value:.4g}" for name, value in figures.items()
+                )
+                bar.console.print(f"step {step}: {told}")
+
+        yield report

@@ -1,0 +1,112 @@
+"""``outofsight data`` and ``outofsight train``, run as typer runs them."""
+
+import json
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from outofsight.cli.data import build as build_data
+from outofsight.cli.train import train
+from outofsight.data.latent_cache import open_latent_cache
+from outofsight.errors import CheckpointError, InputError
+
+TOY = [
+    "num_steps=2", "task.size.num_heads=2", "task.size.head_dim=24", "task.size.num_layers=1",
+    "task.size.ffn_dim=32", "task.size.freq_dim=32", "task.size.text_width=32", "task.size.text_layers=1",
+    "task.size.text_heads=2", "task.size.memory_top_k=1", "task.size.local_window=3", "batch.size=2",
+    "batch.precision=no", "validation.every_steps=2", "validation.num_samples=2", "validation.videos_every_steps=0",
+]  # fmt: skip
+
+
+@pytest.fixture
+def run():
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command("train")(train)
+    app.add_typer(build_data(), name="data")
+
+    def call(*arguments, fails=None):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        if fails is not None:
+            assert isinstance(result.exception, fails), result.output
+            return str(result.exception)
+        assert result.exit_code == 0, (result.output, result.exception)
+        return result.stdout
+
+    return call
+
+
+def sets(*settings):
+    return [part for setting in settings for part in ("--set", setting)]
+
+
+def test_from_clips_to_a_world_model(run, data, vae_folder, tmp_path):
+    told = run(
+        "data",
+        "encode",
+        "--data",
+        data,
+        "--model",
+        vae_folder,
+        "--out",
+        tmp_path / "cache",
+        "--device",
+        "cpu",
+    )
+    assert "train: 6 samples, 0 of them" in told
+    options = ["--data", tmp_path / "cache", "--out", tmp_path / "run"]
+    settings = sets(*TOY, f"task.vae={vae_folder}")
+    told = run("train", "--recipe", "mini_world", *options, *settings, "--state-shard-mb", 1)
+    assert "step 2 of 2, finished" in told
+    saved = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert saved["config"]["state"]["shard_mb"] == 1
+    assert saved["provenance"]["versions"]["torch"]
+    assert (tmp_path / "run" / "export" / "model_index.json").is_file()
+    told = run("train", "--out", tmp_path / "run", "--resume", *sets("num_steps=50"), "--max-minutes", 0)
+    assert "step 3 of 50, stopped; go on with --resume" in told
+
+
+def test_a_dry_run_prints_what_would_be_done(run, tmp_path):
+    told = run(
+        "train", "--recipe", "mini_vae", "--out", tmp_path / "run", "--dry-run", *sets("task.kl_weight=0.5")
+    )
+    assert json.loads(told)["task"]["kl_weight"] == 0.5
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (["--recipe", "mini_wurld"], InputError, "unknown recipe 'mini_wurld'; known are mini_vae"),
+        (["--recipe", "mini_vae", "--set", "task.kl=1"], InputError, "no such setting"),
+        (["--recipe", "mini_vae"], InputError, "--data: name the folder"),
+        ([], InputError, "--recipe: name one"),
+        (["--resume"], CheckpointError, "holds no run"),
+    ],
+)
+def test_bad_input_is_one_clear_line(run, tmp_path, arguments, error, message):
+    assert message in run("train", "--out", tmp_path / "run", *arguments, fails=error)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_published_samples_there_and_back(run, data, world_folder, tmp_path):
+    run("data", "encode", "--data", data, "--model", world_folder, "--out", tmp_path / "cache", "--text", "states",
+        "--device", "cpu")  # fmt: skip
+    run("data", "to-samples", "--cache", tmp_path / "cache" / "train", "--out", tmp_path / "samples")
+    assert len(list((tmp_path / "samples").glob("*.pth"))) == 6
+    run(
+        "data",
+        "from-samples",
+        "--samples",
+        tmp_path / "samples",
+        "--model",
+        world_folder,
+        "--out",
+        tmp_path / "again",
+    )
+    before, after = (open_latent_cache(tmp_path / name / "train") for name in ("cache", "again"))
+    assert before.names == after.names
+    assert before.identity.vae_digest == after.identity.vae_digest
+    for one, other in zip(before, after, strict=True):
+        assert (one.target_latents == other.target_latents).all()
+        assert (one.text_states == other.text_states).all()
