@@ -114,7 +114,7 @@ _TRAJECTORIES = (
     ),
     _kind("truck_left_right", "moves sideways to the left and back", left_m=4.6, yaw_deg=44),
     _kind("truck_right_left", "moves sideways to the right and back", left_m=-4.6, yaw_deg=-44),
-    _kind("dolly_past", "moves forward past the scene and backs up again", forward_m=5.6, yaw_deg=18),
+    _kind("dolly_past", "moves forward past the scene and backs up again", forward_m=4.2, yaw_deg=44),
     _kind("dolly_in_turn_left", "moves in while turning left, and returns", forward_m=2.0, yaw_deg=86),
     _kind("dolly_out_turn_right", "moves out while turning right, and returns", forward_m=-2.0, yaw_deg=-86),
     _kind("crane_up_down", "rises while looking up, and sinks again", up_m=2.4, pitch_deg=52),

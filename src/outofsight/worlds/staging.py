@@ -8,6 +8,7 @@ import numpy as np
 
 from outofsight.errors import WorldError
 from outofsight.worlds.cameras import (
+    HOLD,
     PEAK_SPEED_FACTOR,
     ROUND,
     CameraKind,
@@ -18,7 +19,7 @@ from outofsight.worlds.cameras import (
     camera_trajectories,
 )
 from outofsight.worlds.footprint import circle_middles_m, gap_m, half_width_m, room_m
-from outofsight.worlds.paths import path_kind, subject_paths, trace_path
+from outofsight.worlds.paths import GOING_SHARE, path_kind, subject_paths, trace_path
 from outofsight.worlds.plan_config import PlanConfig
 from outofsight.worlds.scenes import SceneLayout, lay_out, scene_catalogue
 from outofsight.worlds.spec import CameraSpec, PathSpec, SubjectSpec, WorldSpec
@@ -29,6 +30,7 @@ MAX_TRAVEL_M_PER_FRAME = 0.22  # of the camera, times the scene's scale
 WALK_TRIES = 24  # ways tried for each subject before the placement is given up
 AREA_SHARE = 0.72  # of the free area's narrow side that a subject may take up
 ALIKE = 2.0  # most that the sizes of subjects shown together differ from the first's
+PASSING_M = 3.0  # a dolly of more than this passes the stage
 EVERY = 7  # a way is first looked at in every so manieth frame
 
 
@@ -209,7 +211,14 @@ def _place_subject(
     time_s = np.arange(config.num_frames) / config.fps
     radius, gap = half_width_m(kind) * scale, GAP_M * scale
     for attempt in range(WALK_TRIES):
-        path = _draw_path(generator, kind, cast, config, stage, shrink=1 - 0.5 * attempt / WALK_TRIES)
+        if (
+            cast.camera.amounts == HOLD
+            and not taken
+            and "there_and_back" in (config.paths or subject_paths())
+        ):
+            path = _draw_exit(generator, kind, config, stage, scale)
+        else:
+            path = _draw_path(generator, kind, cast, config, stage, shrink=1 - 0.5 * attempt / WALK_TRIES)
         middles = circle_middles_m(trace_path(path, time_s), kind, scale)
         if any(room_m(some, layout).min() < radius + gap for some in (middles[::EVERY], middles)):
             continue
@@ -232,30 +241,66 @@ def _draw_path(
     stage: tuple[np.ndarray, float, CameraSpec],
     shrink: float,
 ) -> PathSpec:
+    """Draw a way whose middle lies about the stage's."""
     middle_m, distance_m, camera = stage
-    scale, duration = cast.layout.subject_scale, config.num_frames / config.fps
+    scale = cast.layout.subject_scale
     name = str(generator.choice(config.paths or list(subject_paths())))
     size = float(generator.uniform(0.45, 0.95) * distance_m) * shrink / cast.crowding**1.5
     size = max(size, 0.8 * kind.length_m * scale, least_bend_m(kind) * scale / path_kind(name).bend)
-    if cast.camera.name == "handheld_hold":
-        size *= 2.6  # the camera stays: the subject itself must leave the picture and return
-    running = generator.uniform() < 0.2
-    fastest = (kind.run_speed_m_s if running else kind.walk_speed_m_s) * scale
-    whole = size if path_kind(name).closed else size / generator.uniform(0.55, 1.0)
-    speed = (
-        fastest
-        if path_kind(name).closed
-        else min(fastest, whole / duration / (0.62 if name == "stop_and_go" else 1))
-    )
-    heading = float(generator.uniform(-pi, pi))
     path = PathSpec(
-        name=name, start_m=(0.0, 0.0), heading_rad=heading, size_m=size, speed_m_s=float(speed),
+        name=name, start_m=(0.0, 0.0), heading_rad=float(generator.uniform(-pi, pi)), size_m=size,
+        speed_m_s=_draw_pace(generator, kind, name, size, config.num_frames / config.fps, scale),
         mirrored=bool(generator.integers(2)), seed=int(generator.integers(2**31)),
     )  # fmt: skip
     walked = trace_path(path, np.arange(config.num_frames) / config.fps).position_m
-    ahead = np.array([cos(camera.yaw_rad), sin(camera.yaw_rad)])
-    aside = np.array([-ahead[1], ahead[0]])
     spread = distance_m * cast.crowding * generator.uniform([-0.15, -0.3], [0.45, 0.3])
-    target = middle_m + spread[0] * ahead + spread[1] * aside
-    begin = target - (walked.min(axis=0) + walked.max(axis=0)) / 2
+    if (
+        cast.camera.forward_m > PASSING_M
+    ):  # who is passed stands aside: to the right of a camera that turns left
+        spread[1] = -distance_m * generator.uniform(0.3, 0.5)
+    begin = middle_m + _turned(spread, camera.yaw_rad) - (walked.min(axis=0) + walked.max(axis=0)) / 2
     return replace(path, start_m=(float(begin[0]), float(begin[1])))
+
+
+def _draw_pace(
+    generator: np.random.Generator,
+    kind: SubjectKind,
+    name: str,
+    size_m: float,
+    duration_s: float,
+    scale: float,
+) -> float:
+    """Draw a speed: the kind's own on closed paths; on open ones slow enough for the way to last most of the clip."""
+    fastest = (kind.run_speed_m_s if generator.uniform() < 0.2 else kind.walk_speed_m_s) * scale
+    if path_kind(name).closed:
+        return float(fastest)
+    going = GOING_SHARE if path_kind(name).pauses else 1.0
+    return float(min(fastest, size_m / generator.uniform(0.55, 1.0) / duration_s / going))
+
+
+def _draw_exit(
+    generator: np.random.Generator,
+    kind: SubjectKind,
+    config: PlanConfig,
+    stage: tuple[np.ndarray, float, CameraSpec],
+    scale: float,
+) -> PathSpec:
+    """Draw a way out of a still camera's picture and back: from the stage to one side, once there and back."""
+    middle_m, distance_m, camera = stage
+    side = 1.0 if generator.integers(2) else -1.0
+    heading = camera.yaw_rad + side * (pi / 2 + generator.uniform(-0.35, 0.35))
+    size = float(generator.uniform(1.25, 1.7) * distance_m)
+    lap_s = config.num_frames / config.fps * generator.uniform(0.8, 1.05)
+    begin = middle_m + _turned(distance_m * generator.uniform([-0.1, -0.15], [0.2, 0.15]), camera.yaw_rad)
+    return PathSpec(
+        name="there_and_back", start_m=(float(begin[0]), float(begin[1])), heading_rad=float(heading), size_m=size,
+        speed_m_s=float(min(2.2 * size / lap_s, kind.run_speed_m_s * scale)), mirrored=bool(generator.integers(2)),
+    )  # fmt: skip
+
+
+def _turned(ahead_aside_m: np.ndarray, yaw_rad: float) -> np.ndarray:
+    """Turn (ahead, to the left) of a camera into world x, y."""
+    c, s = cos(yaw_rad), sin(yaw_rad)
+    return np.array(
+        [c * ahead_aside_m[0] - s * ahead_aside_m[1], s * ahead_aside_m[0] + c * ahead_aside_m[1]]
+    )
