@@ -135,7 +135,7 @@ def pose_world(world: World) -> WorldPoses:
     for subject, path in zip(world.subjects, motion.paths, strict=True):
         angles, offset = animate(
             subject.kind.name, distance_m=path.distance_m, speed_m_s=path.speed_m_s, time_s=motion.time_s,
-            scale=world.layout.subject_scale,
+            heading_rad=path.heading_rad, scale=world.layout.subject_scale,
         )  # fmt: skip
         root = np.zeros((num_frames, 7))
         root[:, :2], root[:, 2] = path.position_m, offset
