@@ -140,8 +140,8 @@ def vae_config():
             recipe="toy", task=VaeTask(**{**task, **changes.pop("task", {})}), num_steps=changes.pop("num_steps", 4),
             batch=Batch(**{"size": 2, **changes.pop("batch", {})}),
             validation=Validation(**{**NEVER, **changes.pop("validation", {})}),
-            optimisation=Optimisation(learning_rate=3e-3, ema_decay=0.9), state=StateFiles(**changes.pop("state", {})),
-            **changes,
+            optimisation=Optimisation(**{"learning_rate": 3e-3, "ema_decay": 0.9, **changes.pop("optimisation", {})}),
+            state=StateFiles(**changes.pop("state", {})), **changes,
         )  # fmt: skip
 
     return make

@@ -241,3 +241,12 @@ def test_another_precision_in_the_same_process_is_refused_in_one_line(world_conf
     train(world_config(num_steps=1), cache, tmp_path / "plain")
     with pytest.raises(InputError, match="one precision for a process"):
         train(world_config(num_steps=1, batch={"precision": "bf16"}), cache, tmp_path / "other")
+
+
+@pytest.mark.slow
+def test_a_compiled_run_computes_the_same(world_config, cache, tmp_path):
+    train(world_config(num_steps=2), cache, tmp_path / "plain")
+    train(world_config(num_steps=2, batch={"compile": True}), cache, tmp_path / "compiled")
+    plain, compiled = (read_log(tmp_path / name)[-1]["loss"] for name in ("plain", "compiled"))
+    assert compiled == pytest.approx(plain, rel=1e-3)
+    assert weights_of(tmp_path / "plain").keys() == weights_of(tmp_path / "compiled").keys()

@@ -87,7 +87,7 @@ class WorldSize:
     num_heads: int = 6
     head_dim: int = 32
     num_layers: int = 8
-    ffn_dim: int = 448
+    ffn_dim: int = 384
     freq_dim: int = 256
     memory_kernel: tuple[int, int, int] = (2, 2, 2)
     memory_top_k: int = 10
