@@ -11,8 +11,10 @@ from outofsight.errors import OutOfSightError
 def build_app() -> typer.Typer:
     """Gather the verbs."""
     from outofsight.cli.convert import build as build_convert
+    from outofsight.cli.data import build as build_data
     from outofsight.cli.generate import generate
     from outofsight.cli.info import info
+    from outofsight.cli.train import train
     from outofsight.cli.world import build as build_world
 
     app = typer.Typer(
@@ -24,8 +26,10 @@ def build_app() -> typer.Typer:
     )
     app.command("generate")(generate)
     app.command("info")(info)
+    app.command("train")(train)
     app.add_typer(build_convert(), name="convert")
     app.add_typer(build_world(), name="world")
+    app.add_typer(build_data(), name="data")
     return app
 
 
