@@ -12,7 +12,8 @@ from outofsight.data.latent_cache import open_latent_cache
 from outofsight.errors import CheckpointError, InputError
 
 TOY = [
-    "num_steps=2", "task.size.num_heads=2", "task.size.head_dim=24", "task.size.num_layers=1",
+    "num_steps=2", "optimisation.warmup_steps=0", "optimisation.cooldown_steps=0",
+    "task.size.num_heads=2", "task.size.head_dim=24", "task.size.num_layers=1",
     "task.size.ffn_dim=32", "task.size.freq_dim=32", "task.size.text_width=32", "task.size.text_layers=1",
     "task.size.text_heads=2", "task.size.memory_top_k=1", "task.size.local_window=3", "batch.size=2",
     "batch.precision=no", "validation.every_steps=2", "validation.num_samples=2", "validation.videos_every_steps=0",

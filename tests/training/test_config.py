@@ -33,10 +33,12 @@ def test_recipes_survive_being_written_down(name):
 
 
 def test_dotted_settings():
-    config = changed(recipe("mini_world"), {"task.size.ffn_dim": 64, "task.lora.rank": 4, "num_steps": 7})
-    assert (config.task.size.ffn_dim, config.task.lora.rank, config.num_steps) == (64, 4, 7)
+    config = changed(
+        recipe("mini_world"), {"task.size.ffn_dim": 64, "task.lora.rank": 4, "num_steps": 70_000}
+    )
+    assert (config.task.size.ffn_dim, config.task.lora.rank, config.num_steps) == (64, 4, 70_000)
     assert differences(to_dict(recipe("mini_world")), to_dict(config)) == {
-        "num_steps": 7, "task.lora.rank": 4, "task.size.ffn_dim": 64,
+        "num_steps": 70_000, "task.lora.rank": 4, "task.size.ffn_dim": 64,
     }  # fmt: skip
 
 
@@ -51,6 +53,7 @@ def test_dotted_settings():
         ({"optimisation.ema_decay": 1.0}, "less than 1"),
         ({"validation.sigmas": [0.5, 1.5]}, r"sigmas must lie in \(0, 1\]"),
         ({"task.kind": "video"}, "task"),
+        ({"num_steps": 100}, "are 21000 steps together, the run has num_steps 100; make them shorter"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

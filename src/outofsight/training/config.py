@@ -224,6 +224,16 @@ class TrainConfig:
     validation: Validation = Validation()
     state: StateFiles = StateFiles()
 
+    @model_validator(mode="after")
+    def _check(self) -> "TrainConfig":
+        bent = self.optimisation.warmup_steps + self.optimisation.cooldown_steps
+        if bent > self.num_steps:
+            raise ValueError(
+                f"optimisation.warmup_steps and cooldown_steps are {bent} steps together, the run has num_steps "
+                f"{self.num_steps}; make them shorter"
+            )
+        return self
+
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
     """Give the config as plain JSON values."""
