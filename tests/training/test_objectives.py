@@ -1,13 +1,16 @@
 """What is learned: losses worked out by hand, noise levels as published, objectives as the codec computes."""
 
+import numpy as np
 import pytest
 import torch
 
 from models import tiny_inputs, tiny_text_encoder, tiny_transformer, tiny_vae
 from outofsight.codec.text import encode_prompts
 from outofsight.codec.video_vae import decode_latents, encode_video
+from outofsight.data.dataset import open_dataset
 from outofsight.flow.schedule import round_to_bf16
 from outofsight.training.config import VaeTask, WorldTask
+from outofsight.training.encoding import Encoder, encode_clip
 from outofsight.training.noise_levels import NoiseLevels
 from outofsight.training.vae_objective import (
     VaeObjective,
@@ -16,7 +19,7 @@ from outofsight.training.vae_objective import (
     rebuild_loss,
     to_signal,
 )
-from outofsight.training.vae_training import decibels
+from outofsight.training.vae_training import decibels, latent_statistics
 from outofsight.training.world_objective import WorldObjective
 
 
@@ -57,6 +60,18 @@ def test_the_vae_objective_measures_what_the_codec_rebuilds():
     error = ((expected - to_signal(video)) ** 2).flatten(1).mean(dim=1)
     torch.testing.assert_close(result["squared_error"], error, rtol=1e-4, atol=1e-5)
     assert bool(result["subject_squared_error"].isnan().all())
+
+
+def test_statistics_make_a_cache_of_the_same_clips_standard(data):
+    vae, clips = tiny_vae(), open_dataset(data, "train")
+    mean, deviation = latent_statistics(vae, clips, VaeTask(statistics_clips=6))
+    vae.register_to_config(latents_mean=mean, latents_std=deviation)
+    samples = [encode_clip(Encoder(vae=vae), clip, clip.name) for clip in clips]
+    latents = np.concatenate(
+        [getattr(s, f"{half}_latents") for s in samples for half in ("context", "target")], axis=1
+    )
+    np.testing.assert_allclose(latents.mean(axis=(1, 2, 3)), 0, atol=1e-3)
+    np.testing.assert_allclose(latents.std(axis=(1, 2, 3)), 1, rtol=1e-3)
 
 
 def test_pixels_beyond_the_range_still_have_a_gradient():

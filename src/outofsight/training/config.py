@@ -67,7 +67,7 @@ class VaeTask:
     kl_weight: float = Field(default=1e-6, ge=0)
     subject_weight: float = Field(default=4.0, ge=0)
     clips_in_memory: int = Field(default=512, gt=0)
-    statistics_clips: int = Field(default=64, gt=0)
+    statistics_clips: int = Field(default=32, gt=0)
 
     @model_validator(mode="after")
     def _check(self) -> "VaeTask":

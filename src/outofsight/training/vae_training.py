@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers import AutoencoderKLWan
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from outofsight.codec.video_vae import num_latent_frames, spatial_factor
+from outofsight.codec.video_vae import spatial_factor
 from outofsight.data.dataset import SPLITS, Dataset, open_dataset
 from outofsight.errors import DatasetError, InputError
 from outofsight.training.batches import Batch, ClipStore, VaeBatches, subject_mask
@@ -163,16 +165,17 @@ def export_vae(
 def latent_statistics(
     vae: AutoencoderKLWan, clips: Dataset, task: VaeTask
 ) -> tuple[list[float], list[float]]:
-    """Measure mean and deviation of each latent channel over the beginnings of the first clips, before normalising.
+    """Measure mean and deviation of each latent channel, before normalising, over both halves of the first clips.
+
+    Whole halves, as they are encoded for training: later latent frames vary more than the first ones.
 
     Raises:
         DatasetError: a channel that never changes, which no deviation can normalise.
     """
     total = torch.zeros(vae.config["z_dim"], dtype=torch.float64)
     squares, count = torch.zeros_like(total), 0
-    for index in range(min(task.statistics_clips, len(clips))):
-        video = torch.from_numpy(clips[index].video[: task.num_frames])[None].to(vae.device)
-        num_latent_frames(video.shape[1], vae)
+    for half in _halves(clips, task.statistics_clips):
+        video = torch.from_numpy(half.copy())[None].to(vae.device)
         latents = vae.encode(to_signal(video)).latent_dist.mode()[0].flatten(1).double().cpu()
         total += latents.sum(dim=1)
         squares += (latents**2).sum(dim=1)
@@ -185,3 +188,13 @@ def latent_statistics(
             f"latent channel {channel} is the same in all clips; train longer, or on other clips"
         )
     return mean.tolist(), deviation.tolist()
+
+
+def _halves(clips: Dataset, count: int) -> Iterator[NDArray[np.uint8]]:
+    """Give both halves of the first clips, without frames beyond the last that makes 4·k + 1."""
+    for index in range(min(count, len(clips))):
+        clip = clips[index]
+        split = clip.num_context_frames
+        for half in (clip.video[:split], clip.video[split:]):
+            if len(half):
+                yield half[: (len(half) - 1) // 4 * 4 + 1]
