@@ -18,9 +18,11 @@ def state(step, seed=0):
     return State(facts={"step": step, "samples_seen": 4 * step}, tensors=tensors)
 
 
-@pytest.mark.parametrize("shard_mb", [0.0005, 0.003, 100.0])
+@pytest.mark.parametrize("shard_mb", [0.001, 0.003, 100.0])
 def test_what_is_saved_is_loaded(tmp_path, shard_mb):
     save_state(tmp_path, state(3), shard_mb=shard_mb, keep=1)
+    files = list(tmp_path.glob("state-*/tensors-*"))
+    assert max(file.stat().st_size for file in files) <= shard_mb * 10**6
     loaded = load_latest_state(tmp_path)
     assert loaded.facts == state(3).facts
     for name, tensor in state(3).tensors.items():

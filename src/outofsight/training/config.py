@@ -202,7 +202,7 @@ class StateFiles:
 
     every_steps: int = Field(default=500, ge=0)
     keep: int = Field(default=2, gt=0)
-    shard_mb: float = Field(default=1000.0, gt=0)
+    shard_mb: float = Field(default=1000.0, ge=0.001)
     weights: StoredDtype = "float32"
     ema: StoredDtype = "float32"
     optimizer: Literal["float32", "bfloat16", "omit"] = "float32"
@@ -246,12 +246,14 @@ def from_dict(content: Mapping[str, Any], source: str = "training config") -> Tr
     try:
         return TypeAdapter(TrainConfig).validate_python(dict(content))
     except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc'] if part not in ('vae', 'world')) or 'task'}: "
-            f"{fault['msg'].removeprefix('Value error, ')}"
-            for fault in error.errors()
-        ]
-        raise InputError(f"{source}: {'; '.join(faults)}") from error
+        raise InputError(f"{source}: {'; '.join(map(_fault, error.errors()))}") from error
+
+
+def _fault(found: Mapping[str, Any]) -> str:
+    """Say what is wrong, and with which key where it is one key."""
+    key = ".".join(str(part) for part in found["loc"] if part not in ("vae", "world"))
+    message = str(found["msg"]).removeprefix("Value error, ")
+    return f"{key}: {message}" if key else message
 
 
 def changed(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:

@@ -31,6 +31,8 @@ STATE_VERSION = 1
 PREFIX, UNFINISHED = "state-", ".unfinished-"
 MANIFEST = "state.json"
 MEGABYTE = 10**6
+HEADER_ENTRY = 128
+"""Bytes that safetensors needs beside a tensor's name and numbers, and for the header itself; generously."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,15 +128,16 @@ def load_state(path: Path) -> State:
 
 
 def _shards(tensors: Mapping[str, Tensor], limit: int) -> Iterator[dict[str, Tensor]]:
-    """Pack pieces of tensors, in order, into files of at most ``limit`` bytes of numbers."""
+    """Pack pieces of tensors, in order, into files of at most ``limit`` bytes, the file's own header included."""
     shard: dict[str, Tensor] = {}
-    used = 0
+    used = HEADER_ENTRY
     for name, piece in _pieces(tensors, limit):
-        if shard and used + piece.nbytes > limit:
+        cost = piece.nbytes + len(name) + HEADER_ENTRY
+        if shard and used + cost > limit:
             yield shard
-            shard, used = {}, 0
+            shard, used = {}, HEADER_ENTRY
         shard[name] = piece
-        used += piece.nbytes
+        used += cost
     if shard:
         yield shard
 
@@ -142,7 +145,7 @@ def _shards(tensors: Mapping[str, Tensor], limit: int) -> Iterator[dict[str, Ten
 def _pieces(tensors: Mapping[str, Tensor], limit: int) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in tensors.items():
         flat = tensor.detach().cpu().contiguous().flatten()
-        most = max(1, limit // flat.element_size())
+        most = max(1, (limit - len(name) - 2 * HEADER_ENTRY) // flat.element_size())
         for number, piece in enumerate(flat.split(most) if flat.numel() else [flat]):
             yield f"{name}#{number}", piece.clone()
 
