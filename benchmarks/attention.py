@@ -29,9 +29,7 @@ WINDOW, TOP_K, KERNEL = 5, 10, 2
 QUESTION = "seconds of the published loop and of dense attention over those of the batched form, same queries"
 
 
-def inputs(
-    grid: str, query_frames: int, device: str, dtype: torch.dtype
-) -> tuple[list[Tensor], Selection]:
+def inputs(grid: str, query_frames: int, device: str, dtype: torch.dtype) -> tuple[list[Tensor], Selection]:
     """Return query, key, value, memory key and memory value, and what the query frames selected."""
     frames, rows, columns, heads, width = GRIDS[grid]
     generator = torch.Generator().manual_seed(0)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # no test may reach for the network; read when the hub's library is imported
+# Read when the libraries are imported: no test may reach for the network, and tiny models run best on one thread.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
