@@ -92,22 +92,22 @@ def generate(
         "dtype": dtype,
     }
     console = Console(stderr=True)
-    todo = [case for case in cases if not _is_done(case, _request(case, options), overwrite, console)]
-    for case in todo:
+    remaining = [case for case in cases if not _is_done(case, _request(case, options), overwrite, console)]
+    for case in remaining:
         require_writable(case.out.parent)
-    _check_all(todo, shape, model)
+    _check_all(remaining, shape, model)
     if dry_run:
-        for case in todo:
+        for case in remaining:
             console.print(
                 f"would write {case.out}: {json.dumps(_request(case, options), ensure_ascii=False)}",
                 soft_wrap=True,
             )
         return
-    if not todo:
+    if not remaining:
         return
     world, seconds = _load(model, device, dtype, offload)
     world.transformer.attention_frames_per_chunk = attention_chunk
-    for case in todo:
+    for case in remaining:
         inputs = read_case(case, shape)
         result = _run(world, case, inputs, sampling, tile_vae, save_retrieval, console)
         _write(case, inputs, result, with_context)
