@@ -19,9 +19,6 @@ BOX_SLACK_PX = 2.0  # boxes come from points on the body, masks from pixels
 BOX_SLACK_SHARE = 0.06  # of the box's own size
 CAMERA_TOLERANCE_M = 1e-4
 MASK_LEVEL = 128
-WELL_SEEN_SHARE = (
-    0.6  # of its box that a subject's mask must fill, roughly, for the two to be comparable: unhidden
-)
 
 
 @dataclass(frozen=True, kw_only=True)

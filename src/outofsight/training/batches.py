@@ -24,7 +24,6 @@ from outofsight.types import Clip
 from outofsight.world_model import MAX_TEXT_TOKENS
 
 Batch = dict[str, Tensor]
-CAMERA_NUMBERS = 12
 
 
 class Batches(Protocol):

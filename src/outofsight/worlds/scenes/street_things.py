@@ -15,8 +15,6 @@ from outofsight.worlds.scenes.mesh import (
     join,
     lathe,
     panel,
-    prism,
-    quad,
     sphere,
     tube,
 )
@@ -317,18 +315,6 @@ def planter(draft: Draft, x: float, y: float, yaw: float = 0.0, length_m: float 
     draft.block_box("planter", x, y, (length_m + 0.5, 1.0), yaw, 0.9)
 
 
-def bollards(draft: Draft, start: tuple[float, float], end: tuple[float, float], step_m: float = 2.0) -> None:
-    count = max(2, round(hypot(end[0] - start[0], end[1] - start[1]) / step_m) + 1)
-    for share in np.linspace(0, 1, count):
-        x, y = start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])
-        draft.paint(
-            "bollard",
-            lathe([(0, 0), (0.1, 0), (0.08, 0.7), (0.11, 0.75), (0.07, 0.88), (0, 0.9)], 8).moved(x, y),
-            IRON,
-        )
-        draft.block_disc("bollard", x, y, 0.15, 0.9)
-
-
 def barrel(draft: Draft, x: float, y: float, colour: Colour = (0.5, 0.34, 0.2)) -> None:
     draft.paint(
         "barrel",
@@ -350,23 +336,6 @@ def crate(draft: Draft, x: float, y: float, size_m: float, yaw: float, z: float 
     )
     if z == 0:
         draft.block_box("crate", x, y, (size_m + 0.06, size_m + 0.06), yaw, size_m)
-
-
-def flag_pole(draft: Draft, x: float, y: float, height_m: float = 7.0) -> None:
-    draft.paint("flag pole", cylinder(0.06, height_m, 7).moved(x, y), (0.9, 0.9, 0.92))
-    for k, colour in enumerate(
-        (
-            draft.pick((0.8, 0.2, 0.2), (0.2, 0.35, 0.7)),
-            (0.95, 0.95, 0.95),
-            draft.pick((0.95, 0.75, 0.2), (0.2, 0.5, 0.3)),
-        )
-    ):
-        cloth = quad([[0.06, 0, 0], [1.5, 0.25, -0.1], [1.5, 0.25, 0.25], [0.06, 0, 0.35]]).moved(
-            0, 0, height_m - 1.1 + 0.34 * k
-        )
-        back = Mesh(cloth.corners[:, ::-1], -cloth.normals[:, ::-1], cloth.texcoords[:, ::-1])
-        draft.paint("flag", join(cloth, back).moved(x, y), colour)
-    draft.block_disc("flag pole", x, y, 0.2, height_m)
 
 
 def gazebo(draft: Draft, x: float, y: float, radius_m: float = 2.3) -> None:
@@ -404,9 +373,3 @@ def wall_line(
     x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
     draft.clad("wall", box(length + thick_m, thick_m, height_m).at(x, y, yaw), surface, tint)
     draft.block_box("wall", x, y, (length + thick_m, thick_m + 0.04), yaw, height_m)
-
-
-def wedge(length_m: float, depth_m: float, height_m: float) -> Mesh:
-    """A ramp rising towards +x."""
-    side = prism([[-length_m / 2, 0], [length_m / 2, 0], [length_m / 2, height_m]], depth_m)
-    return side.rolled(pi / 2).moved(0, depth_m / 2, 0)

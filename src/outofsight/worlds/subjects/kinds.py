@@ -10,8 +10,6 @@ from outofsight.worlds.subjects.figure import Figure
 from outofsight.worlds.subjects.gait import Drive, Gait, Leg
 from outofsight.worlds.subjects.shapes import Floats
 
-CATEGORIES = ("person", "animal", "vehicle", "robot")
-
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectKind:
