@@ -134,6 +134,7 @@ def test_a_coat_comes_off_only_while_nobody_sees_it():
         ({"min_subjects": 3, "max_subjects": 2}, "1 ≤ least ≤ most"),
         ({"num_target_frames": 0}, "≥ 1 of context"),
         ({"scenes": ("moon",)}, "unknown scene 'moon'; known are street"),
+        ({"lights": ("strobe",)}, "unknown light 'strobe'"),
         ({"kinds": ("unicorn",)}, "unknown subject 'unicorn'"),
         ({"trajectories": ("zoom",)}, "unknown camera trajectory 'zoom'"),
         ({"paths": ("moonwalk",)}, "unknown subject path 'moonwalk'"),
@@ -182,3 +183,14 @@ def test_casting_keeps_the_held_out_apart():
         WorldError, match=re.escape("no scene that was asked for may appear in a held out scene clip")
     ):
         cast_plan(PlanConfig(scenes=("desert",)), "held_out_scene")
+
+
+def test_scenes_are_lit_by_the_lights_asked_for() -> None:
+    config = PlanConfig(scenes=("desert", "museum"), lights=("overcast", "daylight"))
+    lit = {(plan.spec.scene, plan.spec.light) for plan in (plan_world(seed, config) for seed in range(6))}
+    assert lit == {("desert", "overcast"), ("museum", "daylight")}
+
+
+def test_a_scene_without_any_light_asked_for_says_which_it_has() -> None:
+    with pytest.raises(WorldError, match="'museum' has none of the lights dusk; its own are daylight"):
+        plan_world(0, PlanConfig(scenes=("museum",), lights=("dusk",)))

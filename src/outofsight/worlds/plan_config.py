@@ -13,13 +13,16 @@ from outofsight.worlds.subjects import subject_catalogue
 
 @dataclass(frozen=True, kw_only=True)
 class PlanConfig:
-    """What worlds to draw. Empty ``scenes``, ``kinds``, ``trajectories`` or ``paths`` mean the whole catalogue.
+    """What worlds to draw. Empty ``scenes``, ``lights``, ``kinds``, ``trajectories`` or ``paths`` mean all there are.
+
+    ``lights``: a scene is lit by those of its own lights that are named here, and must have one.
 
     ``max_turn_deg_per_frame``: fastest pan at ``fps``; ``shed_share``: share of clips in which, where it can be, a
     coat or hat comes off unseen; ``max_attempts``: draws before giving up.
     """
 
     scenes: tuple[str, ...] = ()
+    lights: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     trajectories: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
@@ -55,6 +58,11 @@ class PlanConfig:
             )
         for what, asked, known in (
             ("scene", self.scenes, scene_catalogue()),
+            (
+                "light",
+                self.lights,
+                sorted({light for scene in scene_catalogue().values() for light in scene.lights}),
+            ),
             ("subject", self.kinds, subject_catalogue()),
             ("camera trajectory", self.trajectories, camera_trajectories()),
             ("subject path", self.paths, subject_paths()),

@@ -50,9 +50,15 @@ class Cast:
 
 
 def draw_layout(generator: np.random.Generator, config: PlanConfig) -> SceneLayout:
-    """Draw a scene, a layout of it and a light."""
+    """Draw a scene, a layout of it and a light. Raises ``WorldError`` if the scene has none of the lights asked for."""
     scene = scene_catalogue()[str(generator.choice(config.scenes or list(scene_catalogue())))]
-    return lay_out(scene.name, int(generator.integers(2**31)), str(generator.choice(scene.lights)))
+    lights = [light for light in scene.lights if not config.lights or light in config.lights]
+    if not lights:
+        raise WorldError(
+            f"the scene {scene.name!r} has none of the lights {', '.join(config.lights)}; "
+            f"its own are {', '.join(scene.lights)}"
+        )
+    return lay_out(scene.name, int(generator.integers(2**31)), str(generator.choice(lights)))
 
 
 def draw_kinds(
