@@ -1,0 +1,1 @@
+"""Judging what was generated: measures, their floors and ceilings, and reports."""

@@ -1,0 +1,140 @@
+"""One clip as the measures see it: what was given, what truly follows, and what is known of both."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.errors import InputError
+from outofsight.types import CameraPath, Clip
+
+Video = NDArray[np.uint8]
+"""[n, height, width, 3], RGB."""
+
+Masks = NDArray[np.bool_]
+"""[..., height, width]: true where the thing in question is seen."""
+
+FOREGROUND_LEVEL = 127
+"""Grey level above which a pixel of a foreground mask video is foreground: lossy coding blurs 0 and 255."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipCase:
+    """A clip to measure on. Frames are counted over context and target together, the c context frames first.
+
+    ``context`` uint8 [c, h, w, 3]; ``truth`` uint8 [t, h, w, 3]; ``foreground`` bool [c + t, h, w]: where any subject
+    is seen; ``subject_masks`` bool [s, c + t, h, w]: where each subject is seen; ``visibility`` int8 [s, c + t] of
+    ``Visibility``; ``subject_names``: the kind of each. ``None``, or no names: the video has no such annotation.
+    """
+
+    name: str
+    context: Video
+    truth: Video
+    fps: float
+    foreground: Masks | None = None
+    subject_masks: Masks | None = None
+    visibility: NDArray[np.int8] | None = None
+    cameras: CameraPath | None = None
+    subject_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for part in ("context", "truth"):
+            check_video(getattr(self, part), f"clip {self.name!r}, {part}")
+        if self.context.shape[1:] != self.truth.shape[1:]:
+            raise InputError(
+                f"clip {self.name!r}: the context has pictures of {self.context.shape[1:3]}, the truth of "
+                f"{self.truth.shape[1:3]}; they must agree"
+            )
+        if not self.fps > 0:
+            raise InputError(f"clip {self.name!r}: expected frames per second above 0, got {self.fps}")
+        pictures = (self.num_frames, *self.truth.shape[1:3])
+        subjects = self.num_subjects
+        for part, expected in (
+            ("foreground", pictures),
+            ("subject_masks", (subjects, *pictures)),
+            ("visibility", (subjects, self.num_frames)),
+        ):
+            value = getattr(self, part)
+            if value is not None and value.shape != expected:
+                raise InputError(f"clip {self.name!r}: expected {part} {expected}, got {value.shape}")
+        if self.cameras is not None and len(self.cameras) != self.num_frames:
+            raise InputError(
+                f"clip {self.name!r}: {len(self.cameras)} cameras for {self.num_frames} frames; they must agree"
+            )
+
+    @property
+    def num_context_frames(self) -> int:
+        return len(self.context)
+
+    @property
+    def num_target_frames(self) -> int:
+        return len(self.truth)
+
+    @property
+    def num_frames(self) -> int:
+        return len(self.context) + len(self.truth)
+
+    @property
+    def num_subjects(self) -> int:
+        """Number of annotated subjects; 0 where none is annotated by itself."""
+        for value in (self.subject_masks, self.visibility):
+            if value is not None:
+                return len(value)
+        return 0
+
+
+def case_from_clip(clip: Clip) -> ClipCase:
+    """Make a case of a clip.
+
+    Instance masks give one mask a subject. Foreground masks (the released HM-World) give the union of all subjects,
+    and that is the subject's own mask only where there is but one.
+
+    Raises:
+        InputError: the clip has no target frames.
+    """
+    if clip.num_target_frames < 1:
+        raise InputError(f"clip {clip.name!r} has no target frames; nothing follows that could be measured")
+    split = clip.num_context_frames
+    foreground, subject_masks = _masks_of(clip)
+    return ClipCase(
+        name=clip.name,
+        context=clip.video[:split],
+        truth=clip.video[split:],
+        fps=clip.fps,
+        foreground=foreground,
+        subject_masks=subject_masks,
+        visibility=np.stack([subject.visibility for subject in clip.subjects]) if clip.subjects else None,
+        cameras=clip.cameras,
+        subject_names=tuple(subject.name for subject in clip.subjects),
+    )
+
+
+def _masks_of(clip: Clip) -> tuple[Masks | None, Masks | None]:
+    if clip.masks is None:
+        return None, None
+    if not clip.masks_are_instances:
+        foreground = clip.masks > FOREGROUND_LEVEL
+        return foreground, foreground[None] if len(clip.subjects) == 1 else None
+    if not clip.subjects:
+        return clip.masks > 0, None
+    subject_masks = np.stack([clip.masks == subject.subject_id for subject in clip.subjects])
+    return subject_masks.any(axis=0), subject_masks
+
+
+def check_video(video: Video, what: str) -> None:
+    """Raise ``InputError`` naming ``what`` unless it is a video: uint8 [n ≥ 1, height, width, 3]."""
+    if video.dtype != np.uint8 or video.ndim != 4 or video.shape[-1] != 3 or 0 in video.shape:
+        raise InputError(
+            f"{what}: expected uint8 frames [n ≥ 1, height, width, 3], got {video.dtype} {list(video.shape)}"
+        )
+
+
+def check_generated(case: ClipCase, generated: Video) -> None:
+    """Raise ``InputError`` unless a generated video can stand beside the truth, frame for frame and pixel for pixel."""
+    check_video(generated, f"clip {case.name!r}, generated video")
+    if generated.shape != case.truth.shape:
+        expected, got = (f"{v.shape[0]} frames of {v.shape[1]}×{v.shape[2]}" for v in (case.truth, generated))
+        raise InputError(
+            f"clip {case.name!r}: expected a generated video of {expected}, as the truth is, got {got}; "
+            "generate the same frames, or scale and cut the video to them"
+        )

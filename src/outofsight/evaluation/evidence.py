@@ -1,0 +1,182 @@
+"""What a measure is made from, what it answers, and why it sometimes cannot."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.errors import InputError
+from outofsight.evaluation.case import ClipCase, Video
+from outofsight.evaluation.observations import (
+    FeatureNetwork,
+    Observed,
+    PerceptualNetwork,
+    observed_from_masks,
+)
+from outofsight.evaluation.phases import Phases, phases_of
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number, or the reason why there is none."""
+
+    value: float | None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.reason is None):
+            raise InputError(f"a measure gives a value or a reason, got {self.value!r} and {self.reason!r}")
+        if self.value is not None and not isfinite(self.value):
+            raise InputError(f"a measure must be finite, got {self.value}; give the reason why it is not")
+
+
+def gated(reason: str) -> Measured:
+    """Say why a measure could not be computed."""
+    return Measured(None, reason)
+
+
+def mean_or_gate(values: NDArray[np.floating], reason: str) -> Measured:
+    """Give the mean of the values that are known (not NaN), or the reason if none is."""
+    known = values[~np.isnan(values)]
+    return Measured(float(known.mean())) if known.size else gated(reason)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Networks:
+    """The feature networks, by what they are for. ``None``: the measures that need it are gated.
+
+    ``appearance``: DSC (published: CLIP ViT-B/16); ``subjects``: VBench's subject consistency and the decay curve
+    (DINO); ``backgrounds``: VBench's background consistency (CLIP); ``perceptual``: LPIPS.
+    """
+
+    appearance: FeatureNetwork | None = None
+    subjects: FeatureNetwork | None = None
+    backgrounds: FeatureNetwork | None = None
+    perceptual: PerceptualNetwork | None = None
+
+    @classmethod
+    def all(cls, network: FeatureNetwork, perceptual: PerceptualNetwork | None = None) -> "Networks":
+        """Use one network for everything; subject and background consistency are then the same number."""
+        return cls(appearance=network, subjects=network, backgrounds=network, perceptual=perceptual)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gallery:
+    """Individuals to tell apart: ``identities`` float32 [g, d] of length 1, and whose each is (clip name, subject)."""
+
+    identities: NDArray[np.float32]
+    owners: tuple[tuple[str, int], ...]
+
+    def __post_init__(self) -> None:
+        if self.identities.ndim != 2 or len(self.identities) != len(self.owners):
+            raise InputError(
+                f"a gallery needs one identity for each of {len(self.owners)} individuals, "
+                f"got {self.identities.shape}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """All that is at hand to judge one generated video. Frames of ``observed``: the target's, t in all.
+
+    ``truth_observed``: subjects over context and truth, c + t frames; ``None``: none is annotated.
+    """
+
+    case: ClipCase
+    generated: Video
+    observed: Observed | None = None
+    truth_observed: Observed | None = None
+    networks: Networks = Networks()
+    gallery: Gallery | None = None
+
+    @cached_property
+    def phases(self) -> Phases:
+        """Phases of every subject and frame; the annotation of visibility must be there."""
+        assert self.case.visibility is not None
+        return phases_of(self.case.visibility, self.case.num_context_frames)
+
+    @cached_property
+    def context_observed(self) -> Observed:
+        assert self.truth_observed is not None
+        return self.truth_observed[: self.case.num_context_frames]
+
+    @cached_property
+    def target_observed(self) -> Observed:
+        """What is truly seen in the target frames."""
+        assert self.truth_observed is not None
+        return self.truth_observed[self.case.num_context_frames :]
+
+    @property
+    def diagonal_px(self) -> float:
+        height, width = self.case.truth.shape[1:3]
+        return float(np.hypot(height, width))
+
+    @property
+    def picture_px(self) -> int:
+        return int(np.prod(self.case.truth.shape[1:3]))
+
+
+Compute = Callable[[Evidence], Measured]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One measure: what it is, what it needs, and how it is computed.
+
+    ``higher_is_better``: ``None`` where neither direction is. ``needs``: names of ``NEEDS``.
+    """
+
+    name: str
+    tier: int
+    unit: str
+    higher_is_better: bool | None
+    needs: frozenset[str]
+    what: str
+    source: str
+    compute: Compute
+
+    def __post_init__(self) -> None:
+        unknown = self.needs - NEEDS.keys()
+        if unknown:
+            raise InputError(
+                f"measure {self.name!r} needs {sorted(unknown)}; known needs: {', '.join(NEEDS)}"
+            )
+
+    def __call__(self, evidence: Evidence) -> Measured:
+        """Measure, or say what is missing."""
+        for need in sorted(self.needs):
+            is_there, reason = NEEDS[need]
+            if not is_there(evidence):
+                return gated(reason)
+        return self.compute(evidence)
+
+
+def annotated(case: ClipCase) -> Observed | None:
+    """Read from the annotation what is truly seen over context and truth; ``None`` without subjects' own masks."""
+    return None if case.subject_masks is None else observed_from_masks(case.subject_masks)
+
+
+NEEDS: dict[str, tuple[Callable[[Evidence], bool], str]] = {
+    "masks": (lambda e: e.case.foreground is not None, "no subject masks are annotated"),
+    "visibility": (lambda e: e.case.visibility is not None, "it is not annotated when subjects are seen"),
+    "cameras": (lambda e: e.case.cameras is not None, "the camera path is not known"),
+    "subjects": (lambda e: e.truth_observed is not None, "no masks of single subjects are annotated"),
+    "detector": (lambda e: e.observed is not None, "no detector looked at the generated video"),
+    "identities": (
+        lambda e: e.observed is not None and e.observed.identities is not None,
+        "the detector tells no identities",
+    ),
+    "kinds": (
+        lambda e: e.observed is not None and e.observed.kinds is not None and bool(e.case.subject_names),
+        "the detector or the annotation tells no kinds",
+    ),
+    "features": (lambda e: e.networks.appearance is not None, "no feature network is given"),
+    "subject_features": (lambda e: e.networks.subjects is not None, "no feature network is given"),
+    "background_features": (lambda e: e.networks.backgrounds is not None, "no feature network is given"),
+    "perceptual": (lambda e: e.networks.perceptual is not None, "no perceptual network (LPIPS) is given"),
+    "gallery": (lambda e: e.gallery is not None, "no gallery of other subjects is given"),
+}
+"""What a measure may need: whether it is there, and what is said where it is not."""

@@ -1,0 +1,81 @@
+"""All measures of a clip, by name. A measure gives a number, or says why it cannot: never a silent zero."""
+
+from collections.abc import Sequence
+
+from outofsight.errors import InputError
+from outofsight.evaluation.case import ClipCase, Video, check_generated
+from outofsight.evaluation.evidence import (
+    Evidence,
+    Gallery,
+    Measure,
+    Measured,
+    Networks,
+    annotated,
+)
+from outofsight.evaluation.observations import FeatureNetwork, Observed
+from outofsight.evaluation.picture_measures import PICTURE_MEASURES
+
+MEASURES: dict[str, Measure] = {measure.name: measure for measure in PICTURE_MEASURES}
+"""Every measure, in the order in which reports show them."""
+
+
+def measure_clip(
+    case: ClipCase,
+    generated: Video,
+    *,
+    observed: Observed | None = None,
+    truth_observed: Observed | None = None,
+    features: FeatureNetwork | Networks | None = None,
+    gallery: Gallery | None = None,
+    names: Sequence[str] | None = None,
+) -> dict[str, Measured]:
+    """Judge one generated video [t, h, w, 3] against the truth, by all measures or by those named.
+
+    ``observed``: the subjects as a detector sees them in the generated video, t frames; ``truth_observed``: the same
+    over context and truth, c + t frames (default: the annotation's masks); ``features``: one network for everything,
+    or one for each use; ``gallery``: individuals of other clips, among whom a subject must be recognised.
+
+    Raises:
+        InputError: a name is unknown, or the video or what is observed does not fit the clip.
+    """
+    check_generated(case, generated)
+    evidence = Evidence(
+        case=case,
+        generated=generated,
+        observed=observed,
+        truth_observed=annotated(case) if truth_observed is None else truth_observed,
+        networks=_networks(features),
+        gallery=gallery,
+    )
+    _check_observed(case, observed, case.num_target_frames, "generated video")
+    _check_observed(case, evidence.truth_observed, case.num_frames, "context and truth")
+    return {measure.name: measure(evidence) for measure in chosen_measures(names)}
+
+
+def chosen_measures(names: Sequence[str] | None) -> list[Measure]:
+    """Look measures up by name, in the reports' order; ``None``: all.
+
+    Raises:
+        InputError: a name is unknown.
+    """
+    unknown = [] if names is None else [name for name in names if name not in MEASURES]
+    if unknown:
+        raise InputError(f"unknown measures {', '.join(unknown)}; known are {', '.join(MEASURES)}")
+    return [measure for name, measure in MEASURES.items() if names is None or name in names]
+
+
+def _networks(features: FeatureNetwork | Networks | None) -> Networks:
+    if features is None:
+        return Networks()
+    return features if isinstance(features, Networks) else Networks.all(features)
+
+
+def _check_observed(case: ClipCase, observed: Observed | None, num_frames: int, what: str) -> None:
+    if observed is None:
+        return
+    subjects = case.num_subjects or observed.num_subjects
+    if observed.detected.shape != (subjects, num_frames):
+        raise InputError(
+            f"clip {case.name!r}: expected {subjects} subjects in {num_frames} frames to be observed in the {what}, "
+            f"got {observed.detected.shape}"
+        )
