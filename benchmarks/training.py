@@ -15,6 +15,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from outofsight.codec.text import max_text_tokens
 from outofsight.data.latent_cache import CacheIdentity, LatentCacheWriter, LatentSample, open_latent_cache
 from outofsight.training.batches import Captions, WorldBatches
 from outofsight.training.config import changed
@@ -66,7 +67,11 @@ class WorldSteps:
         levels = NoiseLevels(task, parts.shift, round_to_bf16=False)
         cache = open_latent_cache(folder / "cache")
         self.batches = WorldBatches(cache, Captions(cache, parts.tokenizer), levels, task, 0)
-        self.objective = WorldObjective(parts.transformer, parts.text_encoder).to(device).train()
+        self.objective = (
+            WorldObjective(parts.transformer, parts.text_encoder, max_text_tokens(parts.tokenizer))
+            .to(device)
+            .train()
+        )
         self.parameters = choose_trainable(self.objective, ("*",))
         self.optimizer = make_optimizer(self.parameters, mini_world().optimisation)
         self.mean = RunningMean(self.parameters, 0.999)

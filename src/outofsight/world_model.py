@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.placement import work_device
-from outofsight.codec.text import encode_prompts
+from outofsight.codec.text import encode_prompts, max_text_tokens
 from outofsight.codec.video_vae import (
     LatentTiling,
     decode_latents,
@@ -25,7 +25,6 @@ from outofsight.codec.video_vae import (
 from outofsight.errors import CheckpointError
 
 COMPONENTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
-MAX_TEXT_TOKENS = 512
 _FOREIGN = (
     "expected a HydraTransformer3DModel, got {}; a plain Wan model becomes one by "
     "HydraTransformer3DModel.from_wan, or by `outofsight convert to-diffusers --untrained-memory`"
@@ -103,6 +102,11 @@ class WorldModelBase(DiffusionPipeline):
         return self.scheduler.config["shift"]
 
     @property
+    def max_text_tokens(self) -> int:
+        """How many tokens of a caption are read, and how many states the transformer sees."""
+        return max_text_tokens(self.tokenizer)
+
+    @property
     def work_device(self) -> torch.device:
         """The device that denoising runs on, also where offloading keeps the weights elsewhere."""
         return work_device(self.transformer)
@@ -114,7 +118,7 @@ class WorldModelBase(DiffusionPipeline):
         if not offloaded:
             self.text_encoder.to(self.work_device)
         states = encode_prompts(
-            self.text_encoder, self.tokenizer, prompts, MAX_TEXT_TOKENS, allow_empty=allow_empty
+            self.text_encoder, self.tokenizer, prompts, self.max_text_tokens, allow_empty=allow_empty
         )
         if not offloaded and not self.keep_text_encoder_on_device and self.work_device.type == "cuda":
             self.text_encoder.to("cpu")

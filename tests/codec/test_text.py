@@ -16,6 +16,7 @@ from outofsight.codec.text import (
     clean_prompt,
     encode_prompts,
     encode_tokens,
+    max_text_tokens,
 )
 from outofsight.errors import CheckpointError, InputError
 
@@ -165,3 +166,9 @@ def test_a_saved_folder_gives_the_same_states(tmp_path, encoder, tokenizer):
     expected = encode_prompts(encoder, tokenizer, PROMPTS, max_length=64)
     loaded_tokenizer = ByT5Tokenizer.from_pretrained(tmp_path / "tokenizer")
     assert torch.equal(encode_prompts(loaded, loaded_tokenizer, PROMPTS, max_length=64), expected)
+
+
+def test_a_tokenizer_says_how_much_is_read_up_to_the_published_512() -> None:
+    assert max_text_tokens(ByT5Tokenizer()) == 512
+    assert max_text_tokens(ByT5Tokenizer(model_max_length=256)) == 256
+    assert max_text_tokens(ByT5Tokenizer(model_max_length=4096)) == 512

@@ -40,6 +40,14 @@ class Tokenizer(Protocol):
     def __call__(self, text: str, **options: Any) -> Any: ...
 
 
+def max_text_tokens(tokenizer: Tokenizer) -> int:
+    """Return how many tokens of a caption a model reads: the published 512, or its tokenizer's own limit if less.
+
+    This is also the number of states its transformer attends to, so a small model saves time by a lower limit.
+    """
+    return min(PUBLISHED_MAX_LENGTH, int(getattr(tokenizer, "model_max_length", PUBLISHED_MAX_LENGTH)))
+
+
 def clean_prompt(prompt: str) -> str:
     """Clean a caption as published: mend broken Unicode, undo HTML escapes (twice), collapse white space."""
     text = html.unescape(html.unescape(ftfy.fix_text(prompt)))

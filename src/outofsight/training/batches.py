@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
 
-from outofsight.codec.text import CaptionTruncatedWarning, clean_prompt
+from outofsight.codec.text import CaptionTruncatedWarning, clean_prompt, max_text_tokens
 from outofsight.data.dataset import SampleEntry
 from outofsight.data.latent_cache import LatentCache, LatentSample
 from outofsight.errors import DatasetError, InputError
@@ -21,7 +21,6 @@ from outofsight.training.config import VaeTask, WorldTask
 from outofsight.training.noise_levels import NoiseLevels
 from outofsight.training.randomness import generator_for, normal, sample_index
 from outofsight.types import Clip
-from outofsight.world_model import MAX_TEXT_TOKENS
 
 Batch = dict[str, Tensor]
 
@@ -145,6 +144,7 @@ class Captions:
 
     def __init__(self, cache: LatentCache, tokenizer: PreTrainedTokenizerBase) -> None:
         self.tokenizer = tokenizer
+        self.max_tokens = max_text_tokens(tokenizer)
         self.empty = torch.from_numpy(cache.empty_caption()) if cache.identity.text == "states" else None
 
     def batch(self, samples: Sequence[LatentSample], dropped: Sequence[bool]) -> Batch:
@@ -155,7 +155,7 @@ class Captions:
             if sample.text_states is None:
                 raise DatasetError(f"sample {sample.name!r} has no text states; encode again")
             own = self.empty if drop else torch.from_numpy(sample.text_states)
-            states.append(pad(own, (0, 0, 0, MAX_TEXT_TOKENS - len(own))))
+            states.append(pad(own, (0, 0, 0, self.max_tokens - len(own))))
         return {"text_states": torch.stack(states)}
 
     def _tokens(self, captions: Sequence[str]) -> Batch:
@@ -170,15 +170,15 @@ class Captions:
 
     def _ids(self, caption: str) -> list[int]:
         ids: list[int] = self.tokenizer(clean_prompt(caption), truncation=False, verbose=False).input_ids
-        if len(ids) > MAX_TEXT_TOKENS:
+        if len(ids) > self.max_tokens:
             warnings.warn(
-                f"caption {caption[:40]!r}... has {len(ids)} tokens, the model takes {MAX_TEXT_TOKENS}; its end is "
+                f"caption {caption[:40]!r}... has {len(ids)} tokens, the model takes {self.max_tokens}; its end is "
                 "left out",
                 CaptionTruncatedWarning,
                 stacklevel=2,
             )
             cut = self.tokenizer(
-                clean_prompt(caption), truncation=True, max_length=MAX_TEXT_TOKENS, verbose=False
+                clean_prompt(caption), truncation=True, max_length=self.max_tokens, verbose=False
             )
             ids = cut.input_ids
         return ids

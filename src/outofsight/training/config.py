@@ -82,7 +82,10 @@ class VaeTask:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class WorldSize:
-    """The sizes of a world model that begins with random weights. Its text encoder reads bytes."""
+    """The sizes of a world model that begins with random weights. Its text encoder reads bytes.
+
+    ``text_tokens``: most bytes of a caption that are read, the end mark included.
+    """
 
     num_heads: int = 6
     head_dim: int = 32
@@ -98,6 +101,7 @@ class WorldSize:
     text_width: int = 128
     text_layers: int = 2
     text_heads: int = 4
+    text_tokens: int = Field(default=256, gt=0)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

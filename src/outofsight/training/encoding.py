@@ -11,7 +11,7 @@ from diffusers import AutoencoderKLWan
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
-from outofsight.codec.text import encode_prompts
+from outofsight.codec.text import encode_prompts, max_text_tokens
 from outofsight.codec.video_vae import LatentTiling, encode_video, spatial_factor, temporal_factor
 from outofsight.data.dataset import SPLITS, SampleEntry, open_dataset
 from outofsight.data.latent_annotation import clip_spans, latent_masks, latent_visibility
@@ -21,7 +21,6 @@ from outofsight.errors import DatasetError, InputError
 from outofsight.geometry.conditioning import camera_conditioning
 from outofsight.training.digest import network_digest
 from outofsight.types import Clip
-from outofsight.world_model import MAX_TEXT_TOKENS
 
 Progress = Callable[[int, int, str], None]
 """Called with (samples done, samples in all, name of the latest)."""
@@ -176,8 +175,9 @@ def text_states(encoder: Encoder, caption: str) -> NDArray[np.float32]:
     """Return a caption's states [l, width], without the zeros beyond its end."""
     assert encoder.text_encoder is not None
     assert encoder.tokenizer is not None
+    length = max_text_tokens(encoder.tokenizer)
     states = encode_prompts(
-        encoder.text_encoder, encoder.tokenizer, [caption], MAX_TEXT_TOKENS, allow_empty=not caption
+        encoder.text_encoder, encoder.tokenizer, [caption], length, allow_empty=not caption
     )[0]
     used = states.float().abs().sum(dim=1).nonzero()
     length = int(used.max()) + 1 if len(used) else 0

@@ -7,18 +7,25 @@ from torch.nn.functional import pad
 from transformers import UMT5EncoderModel
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.codec.text import PUBLISHED_MAX_LENGTH
 from outofsight.flow.matching import add_noise, target_loss, velocity_target
-from outofsight.world_model import MAX_TEXT_TOKENS
 
 
 class WorldObjective(nn.Module):
     """Give every sample's loss. ``forward`` takes what ``WorldBatches`` makes.
 
-    ``text_encoder``: ``None`` where the batches hold the captions' states.
+    ``text_encoder``: ``None`` where the batches hold the captions' states. ``text_tokens``: how many states the
+    transformer sees.
     """
 
-    def __init__(self, transformer: HydraTransformer3DModel, text_encoder: UMT5EncoderModel | None) -> None:
+    def __init__(
+        self,
+        transformer: HydraTransformer3DModel,
+        text_encoder: UMT5EncoderModel | None,
+        text_tokens: int = PUBLISHED_MAX_LENGTH,
+    ) -> None:
         super().__init__()
+        self.text_tokens = text_tokens
         self.transformer = transformer
         self.text_encoder = text_encoder
 
@@ -56,4 +63,4 @@ class WorldObjective(nn.Module):
             return batch["text_states"]
         tokens, known = batch["tokens"], batch["token_mask"]
         states = self.text_encoder(input_ids=tokens, attention_mask=known).last_hidden_state
-        return pad(states * known[..., None].to(states), (0, 0, 0, MAX_TEXT_TOKENS - tokens.shape[1]))
+        return pad(states * known[..., None].to(states), (0, 0, 0, self.text_tokens - tokens.shape[1]))

@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from diffusers import AutoencoderKLWan
 from torch import Tensor, nn
 
+from outofsight.codec.text import max_text_tokens
 from outofsight.codec.video_vae import decode_latents
 from outofsight.data.latent_cache import LatentCache, LatentSample, open_latent_cache
 from outofsight.errors import InputError
@@ -67,13 +68,13 @@ def world_problem(config: TrainConfig, data: Path) -> Problem:
 def _objective(parts: WorldParts, cache: LatentCache) -> WorldObjective:
     """Leave the text encoder out where the cache holds its states, and check that they are its."""
     if cache.identity.text == "captions":
-        return WorldObjective(parts.transformer, parts.text_encoder)
+        return WorldObjective(parts.transformer, parts.text_encoder, max_text_tokens(parts.tokenizer))
     if cache.identity.text_digest != network_digest(parts.text_encoder):
         raise InputError(
             f"{cache.folder}: its text states are another encoder's than this model's; encode with this model, or "
             "with --text captions"
         )
-    return WorldObjective(parts.transformer, None)
+    return WorldObjective(parts.transformer, None, max_text_tokens(parts.tokenizer))
 
 
 def open_cache_part(data: Path, part: str, vae_digest: str) -> LatentCache:
