@@ -112,8 +112,8 @@ def new_world(size: WorldSize, vae: AutoencoderKLWan, seed: int) -> WorldParts:
             feed_forward_proj="gated-gelu",
         )  # fmt: skip
         return WorldParts(
-            transformer=transformer, text_encoder=UMT5EncoderModel(text), tokenizer=ByT5Tokenizer(model_max_length=size.text_tokens), vae=vae,
-            shift=size.shift,
+            transformer=transformer, text_encoder=UMT5EncoderModel(text),
+            tokenizer=ByT5Tokenizer(model_max_length=size.text_tokens), vae=vae, shift=size.shift,
         )  # fmt: skip
 
 
