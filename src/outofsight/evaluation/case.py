@@ -113,12 +113,12 @@ def _masks_of(clip: Clip) -> tuple[Masks | None, Masks | None]:
     if clip.masks is None:
         return None, None
     if not clip.masks_are_instances:
-        foreground = clip.masks > FOREGROUND_LEVEL
+        foreground: Masks = np.asarray(clip.masks > FOREGROUND_LEVEL)
         return foreground, foreground[None] if len(clip.subjects) == 1 else None
     if not clip.subjects:
-        return clip.masks > 0, None
+        return np.asarray(clip.masks > 0), None
     subject_masks = np.stack([clip.masks == subject.subject_id for subject in clip.subjects])
-    return subject_masks.any(axis=0), subject_masks
+    return np.asarray(subject_masks.any(axis=0)), subject_masks
 
 
 def check_video(video: Video, what: str) -> None:

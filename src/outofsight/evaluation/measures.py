@@ -4,18 +4,30 @@ from collections.abc import Sequence
 
 from outofsight.errors import InputError
 from outofsight.evaluation.case import ClipCase, Video, check_generated
-from outofsight.evaluation.evidence import (
-    Evidence,
-    Gallery,
-    Measure,
-    Measured,
-    Networks,
-    annotated,
-)
+from outofsight.evaluation.consistency import CONSISTENCY_MEASURES
+from outofsight.evaluation.dsc import DSC_MEASURES
+from outofsight.evaluation.evidence import Evidence, Gallery, Measure, Measured, Networks, annotated
+from outofsight.evaluation.identity import IDENTITY_MEASURES
+from outofsight.evaluation.liveness import LIVENESS_MEASURES
 from outofsight.evaluation.observations import FeatureNetwork, Observed
+from outofsight.evaluation.perceptual import PERCEPTUAL_MEASURES
 from outofsight.evaluation.picture_measures import PICTURE_MEASURES
+from outofsight.evaluation.revisits import REVISIT_MEASURES
+from outofsight.evaluation.tracking import TRACKING_MEASURES
 
-MEASURES: dict[str, Measure] = {measure.name: measure for measure in PICTURE_MEASURES}
+MEASURES: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        *PICTURE_MEASURES,
+        *TRACKING_MEASURES,
+        *LIVENESS_MEASURES,
+        *REVISIT_MEASURES,
+        *DSC_MEASURES,
+        *IDENTITY_MEASURES,
+        *CONSISTENCY_MEASURES,
+        *PERCEPTUAL_MEASURES,
+    )
+}
 """Every measure, in the order in which reports show them."""
 
 

@@ -105,8 +105,15 @@ class Observed:
 
     def __getitem__(self, frames: slice) -> "Observed":
         """Take a stretch of frames."""
-        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        return Observed(**{name: None if part is None else part[:, frames] for name, part in parts.items()})
+        return Observed(
+            detected=self.detected[:, frames],
+            boxes_px=self.boxes_px[:, frames],
+            centroids_px=self.centroids_px[:, frames],
+            area_px=self.area_px[:, frames],
+            masks=None if self.masks is None else self.masks[:, frames],
+            identities=None if self.identities is None else self.identities[:, frames],
+            kinds=None if self.kinds is None else self.kinds[:, frames],
+        )
 
     @property
     def num_subjects(self) -> int:
@@ -124,9 +131,8 @@ def observed_from_masks(masks: Masks, least_px: int = 1) -> Observed:
     """
     area = masks.sum(axis=(2, 3)).astype(np.float32)
     detected = area >= max(least_px, 1)
-    columns, rows = masks.any(axis=2), masks.any(axis=3)
-    x0, x1 = _extent(columns)
-    y0, y1 = _extent(rows)
+    x0, x1 = _extent(np.asarray(masks.any(axis=2)))
+    y0, y1 = _extent(np.asarray(masks.any(axis=3)))
     height, width = masks.shape[2:]
     with np.errstate(invalid="ignore", divide="ignore"):
         x = masks.sum(axis=2) @ (np.arange(width) + 0.5) / area

@@ -85,9 +85,7 @@ def _window_mean(picture: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def dilated(masks: Masks, radius_px: int) -> Masks:
     """Widen masks [..., h, w] by a square of 2 · radius + 1 pixels."""
-    for axis in (-2, -1):
-        masks = _widened_along(masks, radius_px, axis)
-    return masks
+    return _widened_along(_widened_along(masks, radius_px, -2), radius_px, -1)
 
 
 def _widened_along(masks: Masks, radius_px: int, axis: int) -> Masks:
@@ -95,8 +93,7 @@ def _widened_along(masks: Masks, radius_px: int, axis: int) -> Masks:
     padding[axis] = (radius_px, radius_px)
     padded = np.pad(masks, padding)
     views = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius_px + 1, axis=axis)
-    widened: Masks = views.any(axis=-1)
-    return widened
+    return np.asarray(views.any(axis=-1))
 
 
 def dilation_radius_px(height_px: int) -> int:

@@ -1,0 +1,210 @@
+"""Which detection is which subject: against the annotation in the true video, by likeness in a generated one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.errors import InputError
+from outofsight.evaluation.case import ClipCase, Masks, Video
+from outofsight.evaluation.evidence import Gallery, annotated
+from outofsight.evaluation.observations import Detection, Detector, Observed, observed_from_masks
+
+LEAST_OVERLAP = 0.3
+"""Intersection over union from which a detection in the true video is taken for an annotated subject."""
+
+MOST_FRAMES_AGO = 2
+"""A box seen at most so many frames before still says where its subject is."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class References:
+    """How each of s subjects was last known.
+
+    ``identities`` float32 [s, d] of length 1 (NaN: never found), or ``None`` from a detector that tells none;
+    ``kinds``: the kind of each, empty where none is annotated; ``boxes_px`` float32 [s, 4] in the last context
+    frame, NaN where not seen there.
+    """
+
+    identities: NDArray[np.float32] | None
+    kinds: tuple[str, ...]
+    boxes_px: NDArray[np.float32]
+
+
+def observe_truth(detector: Detector, case: ClipCase) -> Observed:
+    """Observe the true clip, c + t frames: places from the annotation, identities and kinds from the detector.
+
+    A subject has an identity in the frames where a detection overlaps its annotated box.
+
+    Raises:
+        InputError: the clip has no masks of single subjects.
+    """
+    known = annotated(case)
+    if known is None:
+        raise InputError(
+            f"clip {case.name!r}: expected masks of single subjects to observe the truth by, got none"
+        )
+    found: list[Sequence[Detection]] = []
+    for half in (case.context, case.truth):
+        found.extend(detector.detect(half))
+    taken = [
+        _assigned(_overlaps(known.boxes_px[:, frame], detections), LEAST_OVERLAP)
+        for frame, detections in enumerate(found)
+    ]
+    identities, kinds = _told(found, taken, known.detected.shape)
+    return Observed(
+        detected=known.detected,
+        boxes_px=known.boxes_px,
+        centroids_px=known.centroids_px,
+        area_px=known.area_px,
+        masks=known.masks,
+        identities=identities,
+        kinds=kinds,
+    )
+
+
+def references_of(case: ClipCase, truth_observed: Observed) -> References:
+    """Learn from the context how each subject looks and where it was last."""
+    context = truth_observed[: case.num_context_frames]
+    return References(
+        identities=None if context.identities is None else mean_identities(context.identities),
+        kinds=case.subject_names,
+        boxes_px=context.boxes_px[:, -1],
+    )
+
+
+def mean_identities(identities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Average identities [s, n, d] over frames and bring them back to length 1: [s, d], NaN where there is none."""
+    known = ~np.isnan(identities).any(axis=-1, keepdims=True)
+    total = np.where(known, identities, 0).sum(axis=1)
+    length = np.linalg.norm(total, axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean: NDArray[np.float32] = np.where(length > 0, total / length, np.nan).astype(np.float32)
+    return mean
+
+
+def gallery_of(contexts: Mapping[str, Observed]) -> Gallery | None:
+    """Gather the subjects of many clips, as they look in their contexts; ``None`` if no identity is told at all.
+
+    ``contexts``: what is observed in each clip's context, by the clip's name.
+    """
+    identities, owners = [], []
+    for name, observed in contexts.items():
+        if observed.identities is None:
+            continue
+        for subject, identity in enumerate(mean_identities(observed.identities)):
+            if not np.isnan(identity).any():
+                identities.append(identity)
+                owners.append((name, subject))
+    return Gallery(identities=np.stack(identities), owners=tuple(owners)) if owners else None
+
+
+def observe(detector: Detector, frames: Video, references: References) -> Observed:
+    """Find the context's subjects in the frames [n, h, w, 3] that follow.
+
+    In every frame the detections are given to subjects, the likeliest pair first: by the cosine of identities, or by
+    kind where none is told, plus the overlap with the subject's box of the frames just before. Who is found is not
+    refused for looking otherwise: whether it is the right one is what identity measures, and must be seen by them.
+    """
+    found = detector.detect(frames)
+    boxes, ages = references.boxes_px.copy(), np.zeros(len(references.boxes_px), dtype=int)
+    taken = []
+    for detections in found:
+        recent = np.where((ages <= MOST_FRAMES_AGO)[:, None], boxes, np.nan)
+        scores = _likeness(references, detections) + _overlaps(recent, detections)
+        chosen = _assigned(scores, -np.inf)
+        taken.append(chosen)
+        ages += 1
+        for subject, index in chosen.items():
+            boxes[subject], ages[subject] = detections[index].box_px, 0
+    return _gathered(found, taken, len(boxes), frames.shape[1:3])
+
+
+def _likeness(references: References, detections: Sequence[Detection]) -> NDArray[np.float64]:
+    """Score subjects against detections [s, number]: cosine of identities, else 1 or 0 by kind."""
+    scores = np.zeros((len(references.boxes_px), len(detections)))
+    for column, detection in enumerate(detections):
+        for subject in range(len(scores)):
+            own = None if references.identities is None else references.identities[subject]
+            if own is not None and detection.identity is not None and not np.isnan(own).any():
+                scores[subject, column] = float(own @ detection.identity)
+            elif references.kinds and detection.kind is not None:
+                scores[subject, column] = float(references.kinds[subject] == detection.kind)
+    return scores
+
+
+def _overlaps(boxes: NDArray[np.float32], detections: Sequence[Detection]) -> NDArray[np.float64]:
+    """Give the intersection over union of boxes [s, 4] (0 for NaN) with detections: [s, number]."""
+    if not detections:
+        return np.zeros((len(boxes), 0))
+    others = np.stack([detection.box_px for detection in detections]).astype(np.float64)
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=-1)
+    total = np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1)[:, None] + np.prod(
+        others[:, 2:] - others[:, :2], axis=-1
+    )
+    return np.nan_to_num(shared / np.maximum(total - shared, 1e-9))
+
+
+def _assigned(scores: NDArray[np.float64], least: float) -> dict[int, int]:
+    """Pair rows with columns, the highest score first, each once, none below ``least``: row → column."""
+    pairs: dict[int, int] = {}
+    for flat in np.argsort(-scores, axis=None, kind="stable"):
+        row, column = (int(place) for place in np.unravel_index(flat, scores.shape))
+        if scores[row, column] < least:
+            break
+        if row not in pairs and column not in pairs.values():
+            pairs[row] = column
+    return pairs
+
+
+def _told(
+    found: Sequence[Sequence[Detection]], taken: Sequence[Mapping[int, int]], shape: tuple[int, ...]
+) -> tuple[NDArray[np.float32] | None, NDArray[np.str_] | None]:
+    """Gather identities [s, n, d] and kinds [s, n] of the detections taken; ``None`` where none tells any."""
+    kinds = np.full(shape, "", dtype=object)
+    identities: NDArray[np.float32] | None = None
+    for frame, chosen in enumerate(taken):
+        for subject, index in chosen.items():
+            detection = found[frame][index]
+            kinds[subject, frame] = detection.kind or ""
+            if detection.identity is not None:
+                if identities is None:
+                    identities = np.full((*shape, len(detection.identity)), np.nan, dtype=np.float32)
+                identities[subject, frame] = detection.identity
+    return identities, kinds.astype(np.str_) if (kinds != "").any() else None
+
+
+def _gathered(
+    found: Sequence[Sequence[Detection]],
+    taken: Sequence[Mapping[int, int]],
+    num_subjects: int,
+    size: tuple[int, ...],
+) -> Observed:
+    shape = (num_subjects, len(found))
+    identities, kinds = _told(found, taken, shape)
+    with_masks = all(detection.mask is not None for detections in found for detection in detections)
+    masks: Masks = np.zeros((*shape, *size), dtype=bool)
+    boxes = np.full((*shape, 4), np.nan, dtype=np.float32)
+    for frame, chosen in enumerate(taken):
+        for subject, index in chosen.items():
+            boxes[subject, frame] = found[frame][index].box_px
+            if with_masks:
+                masks[subject, frame] = found[frame][index].mask
+    sides = boxes[..., 2:] - boxes[..., :2]
+    centroids: NDArray[np.float32] = (boxes[..., :2] + boxes[..., 2:]) / np.float32(2)
+    area: NDArray[np.float32] = np.nan_to_num(np.prod(sides, axis=-1))
+    if with_masks:
+        seen = observed_from_masks(masks)
+        centroids, area = seen.centroids_px, seen.area_px
+    return Observed(
+        detected=~np.isnan(boxes[..., 0]),
+        boxes_px=boxes,
+        centroids_px=centroids,
+        area_px=area,
+        masks=masks if with_masks else None,
+        identities=identities,
+        kinds=kinds,
+    )

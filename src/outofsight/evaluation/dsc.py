@@ -1,0 +1,156 @@
+"""Dynamic subject consistency (DSC): is the subject that is generated the one that was seen, and truly came back?
+
+For every frame: subject box → patch features of the picture → ROI-align 7×7 → mean of the 49 cells → length 1. Then the
+cosine between all pairs of a generated and a true (or context) frame, averaged. Source: paper eq. 7.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.evaluation.case import Video
+from outofsight.evaluation.consistency import unit_length
+from outofsight.evaluation.evidence import Compute, Evidence, Measure, Measured, gated
+from outofsight.evaluation.observations import FeatureNetwork, Observed
+from outofsight.evaluation.tracking import expected
+
+CELLS, SAMPLES = 7, 2
+"""Cells of ROI-align each way, and samples each way in a cell."""
+
+
+def roi_align(patches: NDArray[np.floating], box: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Sample features [rows, columns, d] within a box: [7, 7, d].
+
+    ``box``: x0, y0, x1, y1 in patches; patch (row r, column c) spans [c, c + 1] × [r, r + 1], and its value stands at
+    its centre. Each cell is the mean of 2×2 samples, bilinear between centres, the border's value beyond them.
+
+    Source: He et al. 2017 (Mask R-CNN), with pixel centres at .5.
+    """
+    steps = (np.arange(CELLS * SAMPLES) + 0.5) / (CELLS * SAMPLES)
+    x = box[0] + steps * (box[2] - box[0]) - 0.5
+    y = box[1] + steps * (box[3] - box[1]) - 0.5
+    rows = _between(np.asarray(patches, dtype=np.float64), y)
+    samples = _between(rows.swapaxes(0, 1), x).swapaxes(0, 1)
+    return samples.reshape(CELLS, SAMPLES, CELLS, SAMPLES, -1).mean(axis=(1, 3))
+
+
+def _between(values: NDArray[np.float64], places: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Interpolate along the first axis at places (0: the first value), held within the range."""
+    held = np.clip(places, 0, len(values) - 1)
+    low = np.minimum(np.floor(held).astype(int), max(len(values) - 2, 0))
+    high = np.minimum(low + 1, len(values) - 1)
+    share = (held - low)[:, None, None]
+    return values[low] * (1 - share) + values[high] * share
+
+
+def subject_vectors(
+    patches: NDArray[np.floating], boxes_px: NDArray[np.floating], size: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Describe a subject in n frames by patches [n, rows, columns, d] and boxes [n, 4]: [n, d] of length 1.
+
+    ``size``: height and width in px of the pictures that the patches cover. NaN where there is no box.
+    """
+    height, width = size
+    rows, columns = patches.shape[1:3]
+    scale = np.array([columns / width, rows / height] * 2)
+    vectors = np.full((len(boxes_px), patches.shape[-1]), np.nan)
+    for frame in np.flatnonzero(~np.isnan(boxes_px).any(axis=-1)):
+        cells = roi_align(patches[frame], boxes_px[frame] * scale)
+        vectors[frame] = unit_length(cells.mean(axis=(0, 1)))
+    return vectors
+
+
+def mean_cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Average the cosine over all pairs of unit vectors [n, d] and [m, d]; there must be some of each."""
+    return float(a.mean(axis=0) @ b.mean(axis=0))
+
+
+def dsc(*, to_context: bool, missing_count_0: bool) -> Compute:
+    """Make the measure DSC_ctx or DSC_GT, a subject's mean over its frames, then the mean over subjects.
+
+    ``missing_count_0``: over the target frames that truly show the subject, those in which it is not found counting 0;
+    otherwise over the frames in which it is found, as published.
+    """
+
+    def compute(evidence: Evidence) -> Measured:
+        case, network = evidence.case, evidence.networks.appearance
+        assert network is not None
+        assert evidence.observed is not None
+        video = case.context if to_context else case.truth
+        known = evidence.context_observed if to_context else evidence.target_observed
+        theirs = _all_vectors(network, evidence.generated, evidence.observed)
+        ours = _all_vectors(network, video, known)
+        shown = expected(evidence, after_return=False)
+        scores = [
+            _score(theirs[subject], ours[subject], shown[subject] if missing_count_0 else None)
+            for subject in range(known.num_subjects)
+        ]
+        told = [score for score in scores if score is not None]
+        return Measured(float(np.mean(told))) if told else gated(_reason(ours, theirs, to_context))
+
+    return compute
+
+
+def _score(
+    theirs: NDArray[np.float64], ours: NDArray[np.float64], shown: NDArray[np.bool_] | None
+) -> float | None:
+    """Compare one subject's vectors, NaN where not found; ``shown``: the frames over which missing ones count 0."""
+    ours = ours[~np.isnan(ours[:, 0])]
+    if shown is not None:
+        theirs = np.nan_to_num(theirs[shown])
+    else:
+        theirs = theirs[~np.isnan(theirs[:, 0])]
+    return mean_cosine(theirs, ours) if len(theirs) and len(ours) else None
+
+
+def _all_vectors(network: FeatureNetwork, video: Video, observed: Observed) -> list[NDArray[np.float64]]:
+    patches = network.features(video).patches
+    return [subject_vectors(patches, boxes, video.shape[1:3]) for boxes in observed.boxes_px]
+
+
+def _reason(ours: list[NDArray[np.float64]], theirs: list[NDArray[np.float64]], to_context: bool) -> str:
+    if all(np.isnan(vectors).all() for vectors in ours):
+        return f"no subject is seen in the {'context' if to_context else 'target'}"
+    if all(np.isnan(vectors).all() for vectors in theirs):
+        return "no subject is found in the generated video"
+    return "no subject is both found in the generated video and seen in the true one"
+
+
+def _measure(name: str, what: str, *, to_context: bool, missing_count_0: bool) -> Measure:
+    return Measure(
+        name=name,
+        tier=1,
+        unit="",
+        higher_is_better=True,
+        needs=frozenset({"features", "detector", "subjects"}),
+        what=what,
+        source="HyDRA (arXiv 2603.25716) eq. 7; published with CLIP ViT-B/16",
+        compute=dsc(to_context=to_context, missing_count_0=missing_count_0),
+    )
+
+
+DSC_MEASURES = (
+    _measure(
+        "dsc_gt",
+        "likeness of the subject where it is found to the true one",
+        to_context=False,
+        missing_count_0=False,
+    ),
+    _measure(
+        "dsc_ctx",
+        "likeness of the subject where it is found to the context's",
+        to_context=True,
+        missing_count_0=False,
+    ),
+    _measure(
+        "dsc_gt_missing_0",
+        "the same as dsc_gt over the frames that truly show it, 0 where it is not found",
+        to_context=False,
+        missing_count_0=True,
+    ),
+    _measure(
+        "dsc_ctx_missing_0",
+        "the same as dsc_ctx over the frames that truly show it, 0 where it is not found",
+        to_context=True,
+        missing_count_0=True,
+    ),
+)
