@@ -32,8 +32,11 @@ SET_HELP = (
 )
 
 Sets = Annotated[list[str] | None, typer.Option("--set", help=SET_HELP)]
-Size = Annotated[str, typer.Option(help="HEIGHTxWIDTH of the pictures")]
-Frames = Annotated[str, typer.Option(help="CONTEXT+TARGET frames")]
+Size = Annotated[str | None, typer.Option(help="HEIGHTxWIDTH of the pictures (default: 96x160)")]
+Frames = Annotated[str | None, typer.Option(help="CONTEXT+TARGET frames (default: 77+77)")]
+Preset = Annotated[
+    str | None, typer.Option(help="a named world, such as mini: what the bundled model was trained in")
+]
 
 
 def build() -> typer.Typer:
@@ -95,8 +98,9 @@ def preview(
     out: Annotated[Path, typer.Option(help="folder for sheet.png, map.png, clip.mp4 and spec.json")],
     seed: Annotated[int, typer.Option(min=0, help="seed of the world")] = 0,
     spec: Annotated[Path | None, typer.Option(help="a spec.json to show instead of drawing a world")] = None,
-    size: Size = "96x160",
-    frames: Frames = "77+77",
+    preset: Preset = None,
+    size: Size = None,
+    frames: Frames = None,
     settings: Sets = None,
 ) -> None:
     """Draw one world: a contact sheet of its frames, and a map with camera views and subjects' ways."""
@@ -109,7 +113,7 @@ def preview(
     from outofsight.worlds.preview import contact_sheet, draw_map, save_picture
     from outofsight.worlds.spec import spec_to_json
 
-    plan, render = _configs(size, frames, settings)
+    plan, render = _configs(size, frames, settings, preset)
     require_writable(out)
     drawn = _read_spec(spec) if spec is not None else plan_world(seed, plan).spec
     world = build_world(drawn)
@@ -139,8 +143,9 @@ def _read_spec(path: Path) -> "WorldSpec":
 def build_clips(
     out: Annotated[Path, typer.Option(help="folder of the data set; an unfinished one is gone on with")],
     clips: Annotated[int, typer.Option(help="number of clips, all parts together")],
-    size: Size = "96x160",
-    frames: Frames = "77+77",
+    preset: Preset = None,
+    size: Size = None,
+    frames: Frames = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of the data set")] = 0,
     workers: Annotated[int, typer.Option(help="processes on this machine")] = 1,
     ray: Annotated[bool, typer.Option("--ray", help="build on the Ray cluster at hand")] = False,
@@ -153,7 +158,7 @@ def build_clips(
     from outofsight.data.build import BuildConfig, build_dataset
     from outofsight.worlds.clip import ClipMaker
 
-    plan, render = _configs(size, frames, settings)
+    plan, render = _configs(size, frames, settings, preset)
     recipe = {"plan": dataclasses.asdict(plan), "render": dataclasses.asdict(render)}
     config = BuildConfig(
         num_clips=clips, seed=seed, recipe=json.loads(json.dumps(recipe)), shares=_shares(splits), workers=workers,
@@ -251,28 +256,49 @@ def _choose_gl(settings: list[str] | None = None) -> None:
         os.environ.setdefault("MUJOCO_GL", "egl")
 
 
-def _configs(size: str, frames: str, pairs: list[str] | None) -> tuple["PlanConfig", "RenderSettings"]:
+def _configs(
+    size: str | None, frames: str | None, pairs: list[str] | None, preset_name: str | None = None
+) -> tuple["PlanConfig", "RenderSettings"]:
+    """Gather what to plan and how to render.
+
+    Raises:
+        InputError: a setting that is not there, of another type, or other than the preset's.
+    """
     from outofsight.worlds.plan import PlanConfig
+    from outofsight.worlds.presets import preset
     from outofsight.worlds.render import RenderSettings
 
-    height, width = parse_size(size)
-    context, target = parse_frames(frames)
+    plan, render = _chosen(size, frames, pairs)
+    render_settings = _typed(RenderSettings, "render", render)
+    if preset_name is None:
+        return _typed(PlanConfig, "plan", plan), render_settings
+    named = preset(preset_name)
+    asked = _typed(PlanConfig, "plan", {**dataclasses.asdict(named), **plan})
+    for name in plan:
+        its, other = getattr(named, name), getattr(asked, name)
+        if its != other:
+            raise InputError(
+                f"--preset {preset_name} has {name} = {its}, but {other} was asked for; leave out one of the two"
+            )
+    return named, render_settings
+
+
+def _chosen(
+    size: str | None, frames: str | None, pairs: list[str] | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Sort what was given on the command line into settings of the plan and of the rendering."""
     chosen: dict[str, dict[str, Any]] = {"plan": {}, "render": {}}
+    if size is not None:
+        chosen["plan"].update(zip(("height_px", "width_px"), parse_size(size), strict=True))
+    if frames is not None:
+        halves = ("num_context_frames", "num_target_frames")
+        chosen["plan"].update(zip(halves, parse_frames(frames), strict=True))
     for key, value in parse_settings(pairs or []).items():
         owner, _, name = key.partition(".")
         if owner not in chosen:
             raise InputError(f"--set: expected plan.NAME=VALUE or render.NAME=VALUE, got {key!r}")
         chosen[owner][name] = value
-    plan = {
-        "height_px": height,
-        "width_px": width,
-        "num_context_frames": context,
-        "num_target_frames": target,
-    }
-    return (
-        _typed(PlanConfig, "plan", {**plan, **chosen["plan"]}),
-        _typed(RenderSettings, "render", chosen["render"]),
-    )
+    return chosen["plan"], chosen["render"]
 
 
 def _typed(kind: Any, owner: str, values: dict[str, Any]) -> Any:
@@ -284,7 +310,7 @@ def _typed(kind: Any, owner: str, values: dict[str, Any]) -> Any:
             raise InputError(f"--set {owner}.{name}: no such setting; known are {', '.join(fields)}")
         default = fields[name].default
         if isinstance(default, tuple):
-            value = tuple(value if isinstance(value, list) else str(value).split(","))
+            value = tuple(value if isinstance(value, list | tuple) else str(value).split(","))
         elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         elif default is not None and type(value) is not type(default):
