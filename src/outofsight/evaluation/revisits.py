@@ -36,7 +36,7 @@ def revisits(cameras: CameraPath) -> list[tuple[int, int]]:
     away = (turn > AWAY_TURN_RAD) | (place > AWAY_PLACE_M)
     pairs = []
     for later in range(len(cameras)):
-        left = [bool(away[earlier, earlier:later].any()) for earlier in range(later)]
+        left = np.array([away[earlier, earlier:later].any() for earlier in range(later)], dtype=bool)
         same = (turn[:later, later] < SAME_TURN_RAD) & (place[:later, later] < SAME_PLACE_M) & left
         if same.any():
             pairs.append((int(np.where(same, nearness[:later, later], np.inf).argmin()), later))

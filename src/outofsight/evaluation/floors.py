@@ -1,0 +1,243 @@
+"""Rows between which every model must lie: floors that each lack one thing, and ceilings that nothing can pass.
+
+| floor | lacks | caught by |
+| --- | --- | --- |
+| frozen: the last context frame, repeated | all motion | liveness, psnr |
+| camera_warped: the last context frame, turned with the camera | what it did not show, subjects' motion | return gate |
+| nearest_view: for each frame the context frame that looked most nearly there | what changed since | trajectory error |
+| vanished: the truth without its subjects | the subjects | return gate, detection rate |
+| swapped: the truth with another subject in each one's place | identity | identity accuracy, DSC |
+
+| ceiling | says |
+| --- | --- |
+| truth: the truth against itself | that a measure is satisfied by what it asks for |
+| round trip: the truth through the model's VAE | what no model on these latents can pass |
+
+Where the engine can render a clip's world again, ``engine_floors`` makes *vanished* and *swapped* from the world.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.errors import InputError
+from outofsight.evaluation.case import ClipCase, Masks, Video, check_generated
+from outofsight.evaluation.observations import observed_from_masks
+from outofsight.evaluation.pixels import dilated, dilation_radius_px
+from outofsight.evaluation.warping import as_pixels, sampled, turned_pixels, within_picture
+from outofsight.geometry.poses import rotation_angle
+from outofsight.types import CameraPath, Intrinsics
+
+MOST_FRAMES_TRIED = 40
+"""A hidden pixel is looked for in at most so many other frames, nearest in time first."""
+
+LEAST_DONOR_SHARE = 0.002
+"""Share of the picture that a cut-out must cover to stand in for another subject."""
+
+
+def frozen(case: ClipCase) -> Video:
+    """Repeat the last context frame."""
+    return np.repeat(case.context[-1:], case.num_target_frames, axis=0)
+
+
+def camera_warped(case: ClipCase) -> Video:
+    """Turn the last context frame with the camera; what it did not show repeats its edge.
+
+    Exact for a camera that only turns; one that also moves leaves the parallax out.
+
+    Raises:
+        InputError: the cameras or their lens are not known.
+    """
+    cameras, intrinsics = _cameras_of(case)
+    poses, split = cameras.world_from_camera, case.num_context_frames
+    source = poses[split - 1]
+    return np.stack(
+        [
+            as_pixels(sampled(case.context[-1], turned_pixels(pose, source, intrinsics)))
+            for pose in poses[split:]
+        ]
+    )
+
+
+def nearest_view(case: ClipCase) -> Video:
+    """Show for each target frame the context frame whose camera looked most nearly the same way, the latest of equals.
+
+    Raises:
+        InputError: the cameras are not known.
+    """
+    if case.cameras is None:
+        raise InputError(f"clip {case.name!r}: the nearest view needs the camera path, which is not known")
+    rotations, split = case.cameras.world_from_camera[:, :, :3], case.num_context_frames
+    turns = rotation_angle(rotations[split:, None].swapaxes(-1, -2) @ rotations[None, :split])
+    latest_first = np.round(turns[:, ::-1], 6)  # equal within a millionth of a radian
+    nearest: Video = case.context[split - 1 - latest_first.argmin(axis=1)]
+    return nearest
+
+
+def vanished(case: ClipCase) -> Video:
+    """Paint the subjects out of the truth.
+
+    A pixel behind a subject is taken from the frame nearest in time that saw the place without one, turned with the
+    camera (where the cameras are not known: from the same place in the picture); what no frame saw is taken from the
+    nearest pixel without a subject. Shadows stay.
+
+    Raises:
+        InputError: the clip has no subject masks.
+    """
+    if case.foreground is None:
+        raise InputError(
+            f"clip {case.name!r}: painting subjects out needs their masks, of which there are none"
+        )
+    hidden = dilated(case.foreground, dilation_radius_px(case.truth.shape[1]))
+    video = np.concatenate([case.context, case.truth])
+    split = case.num_context_frames
+    return np.stack([_without(case, video, hidden, frame) for frame in range(split, case.num_frames)])
+
+
+def _without(case: ClipCase, video: Video, hidden: Masks, frame: int) -> NDArray[np.uint8]:
+    """Fill the hidden pixels of one frame from other frames, then from their neighbours."""
+    picture, left = video[frame].copy(), hidden[frame].copy()
+    others = sorted((n for n in range(len(video)) if n != frame), key=lambda n: abs(n - frame))
+    for other in others[:MOST_FRAMES_TRIED]:
+        if not left.any():
+            return picture
+        rows, columns = np.nonzero(left)
+        places = _places(case, frame, other)[rows, columns]
+        seen = within_picture(places, *picture.shape[:2])
+        row = np.clip(places[:, 1].astype(int), 0, picture.shape[0] - 1)
+        column = np.clip(places[:, 0].astype(int), 0, picture.shape[1] - 1)
+        seen &= ~hidden[other][row, column]
+        rows, columns, places = rows[seen], columns[seen], places[seen]
+        picture[rows, columns] = as_pixels(sampled(video[other], places))
+        left[rows, columns] = False
+    return _filled_from_nearest(picture, left)
+
+
+def _places(case: ClipCase, frame: int, other: int) -> NDArray[np.float64]:
+    """Find where another frame sees each pixel of a frame [h, w, 2]."""
+    height, width = case.truth.shape[1:3]
+    if case.cameras is None or case.cameras.intrinsics is None:
+        return np.stack(np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5), axis=-1)
+    poses = case.cameras.world_from_camera
+    return turned_pixels(poses[frame], poses[other], _cameras_of(case)[1])
+
+
+def _filled_from_nearest(picture: NDArray[np.uint8], missing: Masks) -> NDArray[np.uint8]:
+    """Give every missing pixel the colour of the nearest known one, ring by ring inwards."""
+    if missing.all():
+        raise InputError(
+            "a subject covers the whole picture in all frames; nothing is left to paint it out with"
+        )
+    picture, missing = picture.copy(), missing.copy()
+    while missing.any():
+        known = np.pad(~missing, 1)
+        values = np.pad(picture.astype(np.float64), ((1, 1), (1, 1), (0, 0))) * known[..., None]
+        total, number = np.zeros(picture.shape), np.zeros(missing.shape)
+        for down in range(3):
+            for right in range(3):
+                there = (slice(down, down + len(picture)), slice(right, right + picture.shape[1]))
+                total += values[there]
+                number += known[there]
+        reached = missing & (number > 0)
+        picture[reached] = as_pixels(total[reached] / number[reached][:, None])
+        missing &= ~reached
+    return picture
+
+
+def swapped(case: ClipCase, donor: ClipCase) -> Video:
+    """Put the donor's subject in the place of every subject of the truth.
+
+    The donor's best sightings (whole in the picture, the largest first) are cut out along their masks, scaled to the
+    height of the true subject's box, and pasted over the painted-out truth, feet on the box's lower edge; they take
+    turns, so that the stand-in moves as it goes.
+
+    Raises:
+        InputError: a clip lacks subjects' masks, or the donor is never seen whole and large.
+    """
+    if case.subject_masks is None or donor.subject_masks is None:
+        raise InputError(
+            f"clip {case.name!r}: swapping needs masks of single subjects in it and in {donor.name!r}"
+        )
+    cutouts = _cutouts(donor)
+    if not cutouts:
+        raise InputError(
+            f"clip {donor.name!r}: its subject is never seen whole and large; take another donor"
+        )
+    result = vanished(case)
+    boxes = observed_from_masks(case.subject_masks[:, case.num_context_frames :]).boxes_px
+    for subject, frame in np.argwhere(~np.isnan(boxes[..., 0])).tolist():
+        _paste(result[frame], *cutouts[frame % len(cutouts)], boxes[subject, frame])
+    return result
+
+
+def choose_donor(cases: Sequence[ClipCase], index: int) -> int | None:
+    """Choose for a clip the next one, going round, whose first subject is of another kind; ``None``: there is none.
+
+    Kinds that are not annotated count as different.
+    """
+    own = cases[index].subject_names[:1]
+    for step in range(1, len(cases)):
+        other = (index + step) % len(cases)
+        different = not own or cases[other].subject_names[:1] != own
+        if different and cases[other].subject_masks is not None and _cutouts(cases[other]):
+            return other
+    return None
+
+
+def _cutouts(donor: ClipCase, most: int = 12) -> list[tuple[NDArray[np.uint8], Masks]]:
+    """Cut the donor's first subject out where it is seen whole and large, in the order of frames: pictures, masks."""
+    assert donor.subject_masks is not None
+    video, masks = np.concatenate([donor.context, donor.truth]), donor.subject_masks[0]
+    seen = observed_from_masks(masks[None])
+    height, width = video.shape[1:3]
+    with np.errstate(invalid="ignore"):
+        whole = (seen.boxes_px[0, :, :2] >= 1).all(axis=-1)
+        whole &= (seen.boxes_px[0, :, 2] < width) & (seen.boxes_px[0, :, 3] < height)
+    large = whole & (seen.area_px[0] >= LEAST_DONOR_SHARE * height * width)
+    largest = sorted(np.flatnonzero(large).tolist(), key=lambda frame: -seen.area_px[0, frame])
+    cutouts = []
+    for frame in sorted(largest[:most]):
+        x0, y0, x1, y1 = seen.boxes_px[0, frame].astype(int)
+        cutouts.append((video[frame, y0:y1, x0:x1], masks[frame, y0:y1, x0:x1]))
+    return cutouts
+
+
+def _paste(
+    picture: NDArray[np.uint8], cutout: NDArray[np.uint8], mask: Masks, box: NDArray[np.float32]
+) -> None:
+    """Scale a cut-out to a box's height and paste it into the picture, in place, standing on the box's lower edge."""
+    scale = len(cutout) / max(float(box[3] - box[1]), 1.0)
+    width = cutout.shape[1] / scale
+    x0, y0 = float(box[0] + box[2] - width) / 2, float(box[1])
+    rows, columns = np.indices(picture.shape[:2])
+    places = np.stack([(columns + 0.5 - x0) * scale, (rows + 0.5 - y0) * scale], axis=-1)
+    inside = within_picture(places, *mask.shape)
+    cover = inside & (sampled(mask[..., None], places)[..., 0] >= 0.5)
+    picture[cover] = as_pixels(sampled(cutout, places[cover]))
+
+
+def round_trip(case: ClipCase, through: Callable[[Video], Video]) -> Video:
+    """Send the truth through a function that encodes and decodes it, such as a model's VAE.
+
+    Raises:
+        InputError: what comes back is no video of the truth's size.
+    """
+    rebuilt = through(case.truth)
+    check_generated(case, rebuilt)
+    return rebuilt
+
+
+def _cameras_of(case: ClipCase) -> tuple[CameraPath, Intrinsics]:
+    """Give the cameras and their lens, in pixels of the case's pictures."""
+    if case.cameras is None or case.cameras.intrinsics is None:
+        raise InputError(
+            f"clip {case.name!r}: turning a picture needs cameras with intrinsics, which are not known"
+        )
+    lens, (height, width) = case.cameras.intrinsics, case.truth.shape[1:3]
+    if (lens.height_px, lens.width_px) != (height, width):
+        raise InputError(
+            f"clip {case.name!r}: the cameras' lens is for pictures of {lens.height_px}×{lens.width_px}, the video has "
+            f"{height}×{width}; scale the intrinsics with the video"
+        )
+    return case.cameras, lens
