@@ -11,19 +11,20 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "outofsight"
 LEVELS = [
     {"errors", "types"},
-    {"geometry"},
+    {"geometry", "model_folders"},
     {"nn", "flow"},
     {"worlds", "data"},
-    {"memory", "codec"},
+    {"memory", "codec", "perception"},
     {"backbone"},
     {"world_model"},
     {"sampling", "training"},
     {"evaluation"},
+    {"demo"},
     {"cli", "web"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 MODULES = sorted(PACKAGE.rglob("*.py"))
-WITHOUT_TORCH = ("errors", "types", "geometry", "worlds", "data", "cli")
+WITHOUT_TORCH = ("errors", "types", "geometry", "model_folders", "worlds", "data", "cli")
 """Rooms that a newcomer's laptop enters in a moment. ``data`` and ``cli`` import torch where they first need it."""
 
 WORK = {

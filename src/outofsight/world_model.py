@@ -23,6 +23,7 @@ from outofsight.codec.video_vae import (
     temporal_factor,
 )
 from outofsight.errors import CheckpointError
+from outofsight.model_folders import find_model
 
 COMPONENTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 _FOREIGN = (
@@ -65,16 +66,18 @@ class WorldModelBase(DiffusionPipeline):
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **kwargs: Any) -> "WorldModelBase":
-        """Load a model folder, or a hub id, with diffusers' own options (``torch_dtype``, ``device_map``, ...).
+        """Load a bundled model ("mini"), a model folder, or a hub id.
+
+        ``kwargs``: diffusers' own options (``torch_dtype``, ``device_map``, ...).
 
         Raises:
             CheckpointError: there is no such folder or hub id, or what is there is not a whole world model.
         """
-        folder = Path(name_or_path)
+        folder = Path(find_model(name_or_path))
         if folder.exists():
             check_folder(folder)
         try:
-            return super().from_pretrained(str(name_or_path), **kwargs)
+            return super().from_pretrained(str(folder if folder.exists() else name_or_path), **kwargs)
         except (
             OSError,
             HFValidationError,

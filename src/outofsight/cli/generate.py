@@ -20,16 +20,15 @@ from outofsight.cli.values import (
     write_text_atomically,
 )
 from outofsight.errors import InputError, OutputError
+from outofsight.model_folders import read_use
 
 if TYPE_CHECKING:
     from outofsight.sampling.continuation import Continuation, SamplingSettings
     from outofsight.sampling.world import WorldModel
 
-FPS = 15.0
-
 
 def generate(
-    model: Annotated[str, typer.Option(help="model folder or hub id")],
+    model: Annotated[str, typer.Option(help="mini (bundled), model folder or hub id")],
     video: Annotated[
         Path, typer.Option(help="context video, or a folder of cases (N.mp4, camN.json, caption.txt)")
     ],
@@ -43,11 +42,17 @@ def generate(
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="caption, or a text file that holds it")] = None,
     size: Annotated[
-        str | None, typer.Option(help="HEIGHTxWIDTH: scale to cover and crop (default: as it is)")
+        str | None,
+        typer.Option(help="HEIGHTxWIDTH: scale to cover and crop (default: the model's, or as it is)"),
     ] = None,
-    frames: Annotated[str, typer.Option(help="CONTEXT+TARGET frames, each 4k+1")] = "77+77",
-    steps: Annotated[int, typer.Option(help="denoising steps")] = 50,
-    guidance: Annotated[float, typer.Option(help="guidance scale; 1 is twice as fast")] = 5.0,
+    frames: Annotated[
+        str | None, typer.Option(help="CONTEXT+TARGET frames, each 4k+1 (default: the model's, or 77+77)")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="denoising steps (default: the model's, or 50)")] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(help="guidance scale; 1 is twice as fast (default: the model's, or 5)"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="seed of the starting noise")] = 42,
     settings: Annotated[
         list[str] | None,
@@ -77,10 +82,18 @@ def generate(
 ) -> None:
     """Continue a video, or every video of a folder, along a camera path."""
     cases = find_cases(video, camera, context_camera, prompt, out)
+    use = read_use(model)
     shape = Shape(
-        frames=parse_frames(frames), size=parse_size(size) if size else None, repairs=_repairs(repair or [])
+        frames=parse_frames(frames) if frames else use.frames,
+        size=parse_size(size) if size else use.size,
+        repairs=_repairs(repair or []),
     )
-    sampling = _sampling({"num_steps": steps, "guidance_scale": guidance, "seed": seed}, settings or [])
+    flags = {
+        "num_steps": use.num_steps if steps is None else steps,
+        "guidance_scale": use.guidance_scale if guidance is None else guidance,
+        "seed": seed,
+    }
+    sampling = _sampling(flags, settings or [])
     options = {
         "model": model,
         "sampling": asdict(sampling),
@@ -110,8 +123,9 @@ def generate(
     for case in remaining:
         inputs = read_case(case, shape)
         result = _run(world, case, inputs, sampling, tile_vae, save_retrieval, console)
-        _write(case, inputs, result, with_context)
-        record = {**_request(case, options), "notes": list(inputs.notes), **_measured(result, seconds, world)}
+        _write(case, inputs, result, with_context, use.fps)
+        measured = {"fps": use.fps, **_measured(result, seconds, world)}
+        record = {**_request(case, options), "notes": list(inputs.notes), **measured}
         write_text_atomically(_sidecar(case), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         console.print(f"wrote {case.out}", soft_wrap=True)
 
@@ -234,13 +248,13 @@ def _run(
         )
 
 
-def _write(case: Case, inputs: CaseInputs, result: "Continuation", with_context: bool) -> None:
+def _write(case: Case, inputs: CaseInputs, result: "Continuation", with_context: bool, fps: float) -> None:
     import numpy as np
 
     from outofsight.data.video import write_video
 
     shown = np.concatenate((inputs.video, result.video)) if with_context else result.video
-    write_video(case.out, shown, FPS)
+    write_video(case.out, shown, fps)
     if result.retrieval is not None:
         result.retrieval.save(case.out.with_suffix(".retrieval.safetensors"))
 
@@ -252,7 +266,6 @@ def _measured(result: "Continuation", load_seconds: float, world: "WorldModel") 
     stages = {"load": load_seconds, **result.seconds}
     return {
         "target_frames": len(result.video),
-        "fps": FPS,
         "seconds": {stage: round(seconds, 3) for stage, seconds in stages.items()},
         "peak_gpu_bytes": torch.cuda.max_memory_allocated(world.work_device) if on_gpu else None,
         "device": torch.cuda.get_device_name(world.work_device) if on_gpu else "cpu",

@@ -7,19 +7,30 @@ from rich.console import Console
 from rich.table import Table
 
 from outofsight.cli.values import parse_frames, parse_size
+from outofsight.model_folders import read_use
 
 if TYPE_CHECKING:
     from outofsight.sampling.plan import RunPlan
 
+PUBLISHED_SIZE = (480, 832)
+
 
 def info(
     model: Annotated[
-        str, typer.Argument(help="model folder or hub id; only its configuration files are read")
+        str, typer.Argument(help="mini, model folder or hub id; only its configuration files are read")
     ],
-    size: Annotated[str, typer.Option(help="HEIGHTxWIDTH of the video")] = "480x832",
-    frames: Annotated[str, typer.Option(help="CONTEXT+TARGET frames")] = "77+77",
-    steps: Annotated[int, typer.Option(min=1, help="denoising steps")] = 50,
-    guidance: Annotated[float, typer.Option(help="guidance scale; 1 halves the forwards")] = 5.0,
+    size: Annotated[
+        str | None, typer.Option(help="HEIGHTxWIDTH of the video (default: the model's, or 480x832)")
+    ] = None,
+    frames: Annotated[
+        str | None, typer.Option(help="CONTEXT+TARGET frames (default: the model's, or 77+77)")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="denoising steps (default: the model's, or 50)")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="guidance scale; 1 halves the forwards (default: the model's, or 5)")
+    ] = None,
     dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32")] = "bfloat16",
     tile_vae: Annotated[bool, typer.Option(help="encode and decode in the published tiles")] = False,
     attention_chunk: Annotated[
@@ -32,15 +43,17 @@ def info(
     from outofsight.sampling.plan import VideoSize, networks_on_meta, plan_run
 
     quiet_libraries()
-    height, width = parse_size(size)
-    context, target = parse_frames(frames)
+    use = read_use(model)
+    height, width = parse_size(size) if size else use.size or PUBLISHED_SIZE
+    context, target = parse_frames(frames) if frames else use.frames
+    steps = use.num_steps if steps is None else steps
     networks = networks_on_meta(model, parse_dtype(dtype))
     networks["transformer"].attention_frames_per_chunk = attention_chunk
     plan = plan_run(
         networks,
         VideoSize(height=height, width=width, context_frames=context, target_frames=target),
         num_steps=steps,
-        guided=guidance != 1,
+        guided=(use.guidance_scale if guidance is None else guidance) != 1,
         tiling=LatentTiling() if tile_vae else None,
     )
     console = Console(width=100)

@@ -20,6 +20,7 @@ from outofsight.backbone.cost import ForwardCost, dense_attention_flops, forward
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.video_vae import LatentTiling, num_latent_frames, spatial_factor
 from outofsight.errors import CheckpointError, InputError
+from outofsight.model_folders import find_model
 from outofsight.types import LatentGrid
 from outofsight.world_model import check_folder, check_transformer_config
 
@@ -95,9 +96,9 @@ def networks_on_meta(name_or_path: str, dtype: torch.dtype) -> dict[str, Any]:
     Raises:
         CheckpointError: there is no such folder or hub id, or a configuration is not this model's.
     """
-    folder = Path(name_or_path)
-    if folder.exists():
-        check_folder(folder)
+    name_or_path = str(find_model(name_or_path))
+    if Path(name_or_path).exists():
+        check_folder(Path(name_or_path))
     try:
         transformer = HydraTransformer3DModel.load_config(name_or_path, subfolder="transformer")
         check_transformer_config(transformer, name_or_path)

@@ -16,6 +16,7 @@ from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, UMT5Config, UMT
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.errors import CheckpointError, InputError
+from outofsight.model_folders import find_model
 from outofsight.training.config import LoraSize, VaeTask, WorldSize, WorldTask
 from outofsight.training.randomness import derived_seed
 from outofsight.world_model import WorldModelBase
@@ -44,7 +45,7 @@ def load_vae(folder: str | Path) -> AutoencoderKLWan:
     Raises:
         CheckpointError: there is none.
     """
-    folder = Path(folder)
+    folder = Path(find_model(folder))
     own = folder / "vae" if (folder / "vae" / "config.json").is_file() else folder
     if not (own / "config.json").is_file():
         raise CheckpointError(
@@ -105,6 +106,7 @@ def new_world(size: WorldSize, vae: AutoencoderKLWan, seed: int) -> WorldParts:
             ffn_dim=size.ffn_dim, freq_dim=size.freq_dim, text_dim=size.text_width, in_channels=channels,
             out_channels=channels, memory_kernel=size.memory_kernel, memory_top_k=size.memory_top_k,
             local_window=size.local_window, memory_affinity=size.memory_affinity, memory_source=size.memory_source,
+            camera_ray_octaves=size.camera_ray_octaves, camera_fov_x_deg=size.camera_fov_x_deg,
         )  # fmt: skip
         text = UMT5Config(
             vocab_size=BYTE_VOCABULARY, d_model=size.text_width, d_kv=size.text_width // size.text_heads,

@@ -1,0 +1,74 @@
+"""Where a model is, by its name, and what it was made for. Read from small files; nothing is loaded."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from outofsight.errors import CheckpointError
+
+MODELS = Path(__file__).parent / "models"
+BUNDLED = ("mini",)
+USE_FILE = "use.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelUse:
+    """What a model is used with unless something else is asked for. The defaults are the published model's.
+
+    ``size``: height and width in pixels; ``None`` takes a video as it is. ``fps``: of the videos it makes.
+    """
+
+    num_context_frames: int = 77
+    num_target_frames: int = 77
+    size: tuple[int, int] | None = None
+    fps: float = 15.0
+    num_steps: int = 50
+    guidance_scale: float = 5.0
+
+    @property
+    def frames(self) -> tuple[int, int]:
+        return self.num_context_frames, self.num_target_frames
+
+
+def find_model(name_or_path: str | Path) -> str | Path:
+    """Turn the name of a bundled model into its folder; a path or hub id comes back as it is.
+
+    A bundled name wins over a folder of that name where one stands; write ``./mini`` for the folder.
+
+    Raises:
+        CheckpointError: the model belongs to the package but is not in this installation.
+    """
+    if name_or_path not in BUNDLED:
+        return name_or_path
+    folder = MODELS / str(name_or_path)
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{name_or_path}: this installation carries no such weights (expected in {folder}); install a wheel or "
+            "a checkout that has them, train and bundle them (docs/training.md), or name a model folder"
+        )
+    return folder
+
+
+def read_use(name_or_path: str | Path) -> ModelUse:
+    """Read what a model is used with from its folder; the published model's use where the folder does not say.
+
+    Raises:
+        CheckpointError: the folder's use.json is damaged.
+    """
+    path = Path(find_model(name_or_path)) / USE_FILE
+    if not path.is_file():
+        return ModelUse()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.get("size") is not None:
+            content["size"] = tuple(content["size"])
+        return ModelUse(**content)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"{path}: expected a model's frames, size, fps, steps and guidance, could not read them ({error})"
+        ) from error
+
+
+def use_as_json(use: ModelUse) -> str:
+    """Write down what a model is used with, as ``read_use`` reads it."""
+    return json.dumps(asdict(use), indent=2) + "\n"

@@ -1,0 +1,62 @@
+"""Names of models: the bundled one, folders, hub ids; and what a model says it is used with."""
+
+import pytest
+
+from models import tiny_world
+from outofsight import model_folders
+from outofsight.errors import CheckpointError
+from outofsight.model_folders import USE_FILE, ModelUse, find_model, read_use, use_as_json
+from outofsight.sampling.plan import networks_on_meta
+from outofsight.sampling.world import WorldModel
+from outofsight.training.models import load_vae
+
+USE = ModelUse(
+    num_context_frames=9, num_target_frames=13, size=(48, 64), fps=10.0, num_steps=2, guidance_scale=1.0
+)
+
+
+@pytest.fixture
+def bundled(tmp_path, monkeypatch):
+    """An installation whose bundled model is a tiny one."""
+    folder = tmp_path / "models" / "mini"
+    tiny_world().save_pretrained(folder)
+    (folder / USE_FILE).write_text(use_as_json(USE))
+    monkeypatch.setattr(model_folders, "MODELS", tmp_path / "models")
+    return folder
+
+
+def test_the_bundled_name_is_its_folder_everywhere(bundled):
+    import torch  # noqa: PLC0415
+
+    world = WorldModel.from_pretrained("mini")
+    again = WorldModel.from_pretrained(bundled)
+    assert torch.equal(world.transformer.proj_out.weight, again.transformer.proj_out.weight)
+    assert networks_on_meta("mini", torch.float32)["transformer"].config["num_layers"] == 2
+    assert load_vae("mini").config["base_dim"] == 4
+    assert find_model("mini") == bundled
+
+
+def test_paths_and_hub_ids_stay_as_they_are(bundled):
+    for name in ("./mini", "someone/mini", bundled):
+        assert find_model(name) == name
+
+
+def test_an_installation_without_weights_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_folders, "MODELS", tmp_path)
+    for load in (find_model, read_use, WorldModel.from_pretrained):
+        with pytest.raises(CheckpointError, match="mini: this installation carries no such weights"):
+            load("mini")
+
+
+def test_use_is_read_as_it_was_written_and_the_published_one_is_the_default(bundled, tmp_path):
+    assert read_use("mini") == USE
+    assert read_use(tmp_path) == read_use("someone/model") == ModelUse()
+    assert ModelUse().frames == (77, 77)
+    assert ModelUse().num_steps == 50
+
+
+@pytest.mark.parametrize("content", ['{"frames": 3}', "[]", "{", '{"size": 4}'])
+def test_a_damaged_use_file_is_named(tmp_path, content):
+    (tmp_path / USE_FILE).write_text(content)
+    with pytest.raises(CheckpointError, match=r"use\.json: expected a model's frames"):
+        read_use(tmp_path)
