@@ -10,8 +10,9 @@ from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 
 from models import TINY_TRANSFORMER, tiny_inputs, tiny_transformer
 from outofsight.backbone.attention import HydraAttnProcessor
+from outofsight.backbone.official import to_official
 from outofsight.backbone.transformer import HydraTransformer3DModel, is_memory_parameter
-from outofsight.errors import InputError
+from outofsight.errors import CheckpointError, InputError
 from outofsight.memory.settings import AFFINITIES
 from reference import retrieval as plain
 
@@ -58,6 +59,28 @@ def test_fov_overlap_chooses_the_same_in_every_layer():
         inputs[half] = torch.eye(3, 4).flatten().repeat(1, 4, 1)
     retrieved = model(**inputs, return_retrieval=True).retrieved_slices
     assert torch.equal(retrieved[:, 0], retrieved[:, 1])
+
+
+@torch.no_grad()
+def test_rays_add_nothing_before_they_are_learned_and_tell_places_in_a_frame_apart_after():
+    inputs = tiny_inputs()
+    plain_model, model = tiny_transformer(), tiny_transformer(camera_ray_octaves=3)
+    missing, unexpected = model.load_state_dict(plain_model.state_dict(), strict=False)
+    assert missing
+    assert all(".ray_encoder." in name and is_memory_parameter(name) for name in missing)
+    assert not unexpected
+    assert torch.equal(model(**inputs).sample, plain_model(**inputs).sample)
+    for block in model.blocks:
+        torch.nn.init.normal_(block.attn1.ray_encoder.weight, std=0.2)
+    narrow = tiny_transformer(camera_ray_octaves=3, camera_fov_x_deg=40.0)
+    narrow.load_state_dict(model.state_dict())
+    assert not torch.allclose(model(**inputs).sample, plain_model(**inputs).sample)
+    assert not torch.allclose(model(**inputs).sample, narrow(**inputs).sample)
+
+
+def test_a_model_that_reads_rays_has_no_official_form():
+    with pytest.raises(CheckpointError, match="camera_ray_octaves"):
+        to_official(tiny_transformer(camera_ray_octaves=1))
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from outofsight.errors import InputError
 from outofsight.memory.selectors import mean_pooled_affinity, position_paired_affinity, top_slices
 from outofsight.memory.settings import MemorySettings
 from outofsight.memory.tokenizer import Kernel, MemoryTokenizer
+from outofsight.nn.rays import num_ray_features
 from outofsight.nn.retrieval_attention import Attend, Selection, retrieval_attention, sdpa
 from outofsight.nn.rope import RotaryTable, rotate
 from outofsight.types import LatentGrid
@@ -38,7 +39,7 @@ class AttentionGuide(NamedTuple):
 
     ``memory_source``: the part of ``grid`` that memory is made of, from its first frame on. ``excluded``: slices
     that a frame must not choose. ``camera_scores``: slice scores that depend on cameras alone, or ``None`` where
-    each layer scores by itself.
+    each layer scores by itself. ``rays``: what ``ray_features`` says of every token, or ``None``.
     """
 
     grid: LatentGrid
@@ -51,6 +52,7 @@ class AttentionGuide(NamedTuple):
     windows: Int[Tensor, "f w"]
     excluded: Bool[Tensor, "f m"]
     camera_scores: Float[Tensor, "b f m"] | None
+    rays: Float[Tensor, "b s n"] | None
     frames_per_chunk: int | None
     log: RetrievalLog | None
 
@@ -146,21 +148,25 @@ class HydraAttention(WanAttention):
     """Wan's self-attention with HyDRA's four additions.
 
     At the start the camera encoders add nothing and the projector changes nothing, so that training starts from
-    Wan. Source: HyDRA, section 4.
+    Wan. ``ray_octaves``: above 0, tokens also know the ray that they look along (not in the paper).
+
+    Source: HyDRA, section 4.
     """
 
     _default_processor_cls = HydraAttnProcessor
     _available_processors = [HydraAttnProcessor]  # noqa: RUF012 - diffusers' own class attribute
 
-    def __init__(self, dim: int, heads: int, eps: float, kernel: Kernel) -> None:
+    def __init__(self, dim: int, heads: int, eps: float, kernel: Kernel, ray_octaves: int = 0) -> None:
         super().__init__(dim=dim, heads=heads, dim_head=dim // heads, eps=eps, processor=HydraAttnProcessor())
         self.context_camera_encoder = nn.Linear(CAMERA_DIM, dim)
         self.target_camera_encoder = nn.Linear(CAMERA_DIM, dim)
         self.tokenizer = MemoryTokenizer(dim, kernel)
         self.projector = nn.Linear(dim, dim)
-        for encoder in (self.context_camera_encoder, self.target_camera_encoder):
-            nn.init.zeros_(encoder.weight)
-            nn.init.zeros_(encoder.bias)
+        self.ray_encoder = nn.Linear(num_ray_features(ray_octaves), dim) if ray_octaves else None
+        for encoder in (self.context_camera_encoder, self.target_camera_encoder, self.ray_encoder):
+            if encoder is not None:
+                nn.init.zeros_(encoder.weight)
+                nn.init.zeros_(encoder.bias)
         nn.init.eye_(self.projector.weight)
         nn.init.zeros_(self.projector.bias)
 
@@ -178,13 +184,17 @@ class HydraAttention(WanAttention):
         super().set_processor(processor)
 
     def camera_embedding(self, guide: AttentionGuide) -> Float[Tensor, "b s d"]:
-        """Embed every frame's pose and repeat it for the frame's tokens. Source: HyDRA, eq. 2."""
+        """Embed every frame's pose and repeat it for the frame's tokens, and add what rays say, if they are read.
+
+        Source: HyDRA, eq. 2.
+        """
         parts = []
         if guide.grid.context_frames:
             parts.append(self.context_camera_encoder(guide.context_cameras))
         if guide.grid.context_frames < guide.grid.frames:
             parts.append(self.target_camera_encoder(guide.target_cameras))
-        return torch.cat(parts, dim=1).repeat_interleave(guide.grid.tokens_per_frame, dim=1)
+        embedding = torch.cat(parts, dim=1).repeat_interleave(guide.grid.tokens_per_frame, dim=1)
+        return embedding if guide.rays is None else embedding + self.ray_encoder(guide.rays)
 
     def project(self, states: Float[Tensor, "b s d"]) -> tuple[Tensor, Tensor, Tensor]:
         """Return normalised query, normalised key and value, each [b, s, d], before rotation."""

@@ -6,6 +6,7 @@ from math import prod
 from typing import Any
 
 from outofsight.memory.tokenizer import memory_grid
+from outofsight.nn.rays import num_ray_features
 from outofsight.types import LatentGrid
 
 
@@ -68,6 +69,8 @@ def _block_linear_flops(config: Mapping[str, Any], grid: LatentGrid, width: int,
     attention = tokens * 5 * square  # query, key, value, output, projector
     memory = memory_tokens * (prod(kernel) + 2) * square  # tokenizer, key, value
     cameras = 2 * grid.frames * 12 * width
+    if octaves := config["camera_ray_octaves"]:
+        cameras += 2 * grid.num_tokens * num_ray_features(octaves) * width
     cross = tokens * 2 * square + text_tokens * 2 * square + 4 * tokens * text_tokens * width
     feed_forward = tokens * 4 * width * config["ffn_dim"]
     return attention + memory + cameras + cross + feed_forward + _selection_flops(config, grid, width)

@@ -152,6 +152,14 @@ def _official_names(model: HydraTransformer3DModel) -> dict[str, str]:
 
 
 def to_official(model: HydraTransformer3DModel) -> dict[str, Tensor]:
-    """Return the model's weights under their official names; the inverse of ``from_official``, bit for bit."""
+    """Return the model's weights under their official names; the inverse of ``from_official``, bit for bit.
+
+    Raises:
+        CheckpointError: the model reads rays, for which the official form has no place.
+    """
+    if model.config["camera_ray_octaves"]:
+        raise CheckpointError(
+            "this model reads a camera ray for each token (camera_ray_octaves); the official form has no place for that"
+        )
     state = model.state_dict()
     return {official: state[name] for name, official in _official_names(model).items()}

@@ -25,6 +25,7 @@ from outofsight.flow.schedule import round_to_bf16
 from outofsight.memory.selectors import fov_affinity, local_window, slices_inside
 from outofsight.memory.settings import MemorySettings
 from outofsight.memory.tokenizer import memory_grid, memory_rotary_table, video_rotary_table
+from outofsight.nn.rays import ray_features
 from outofsight.types import LatentGrid
 
 
@@ -69,6 +70,8 @@ class HydraTransformer3DModel(WanTransformer3DModel):
     """Predict the flow velocity of a video from its clean context, its noisy target, all cameras and a caption.
 
     Arguments are those of diffusers' ``WanTransformer3DModel`` and the memory's (see ``MemorySettings``).
+    ``camera_ray_octaves``: above 0, every token also knows the ray it looks along (``nn.rays``; 0, as published: only
+    its frame's pose); ``camera_fov_x_deg``: the field of view of those rays and of the affinity ``fov_overlap``.
     ``round_timestep_to_bf16``: round the time step as the published code does; set for published checkpoints.
 
     ``attention_frames_per_chunk`` (an attribute, not part of the configuration): query frames that attention
@@ -106,6 +109,7 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         memory_affinity: str = "mean_pooled",
         memory_source: str = "all",
         camera_fov_x_deg: float = 90.0,
+        camera_ray_octaves: int = 0,
         round_timestep_to_bf16: bool = False,
     ) -> None:
         if patch_size[0] != 1:
@@ -135,7 +139,9 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         self.condition_embedder.timesteps_proj = _WideTimesteps(freq_dim)
         width = num_attention_heads * attention_head_dim
         for block in self.blocks:
-            block.attn1 = HydraAttention(width, num_attention_heads, eps, self.memory_settings.kernel)
+            block.attn1 = HydraAttention(
+                width, num_attention_heads, eps, self.memory_settings.kernel, camera_ray_octaves
+            )
         self.attention_frames_per_chunk: int | None = None
 
     @cached_property
@@ -255,12 +261,12 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         source = grid if settings.source == "all" else replace(grid, frames=grid.context_frames)
         num_slices = memory_grid(source, settings.kernel).frames
         windows = local_window(grid.frames, settings.local_window, device)
+        poses = torch.cat((context_cameras, target_cameras), dim=1)
+        fov_x_rad, octaves = radians(settings.fov_x_deg), self.config["camera_ray_octaves"]
+        rays = ray_features(poses, grid, fov_x_rad, octaves).to(latents.dtype) if octaves else None
         camera_scores = None
         if settings.affinity == "fov_overlap":
-            poses = torch.cat((context_cameras, target_cameras), dim=1)
-            camera_scores = fov_affinity(
-                poses, grid, num_slices, frames_per_slice, radians(settings.fov_x_deg)
-            )
+            camera_scores = fov_affinity(poses, grid, num_slices, frames_per_slice, fov_x_rad)
         head_dim = self.config["attention_head_dim"]
         return AttentionGuide(
             grid=grid,
@@ -273,6 +279,7 @@ class HydraTransformer3DModel(WanTransformer3DModel):
             windows=windows,
             excluded=slices_inside(windows, num_slices, frames_per_slice),
             camera_scores=camera_scores,
+            rays=rays,
             frames_per_chunk=self.attention_frames_per_chunk,
             log=log,
         )
@@ -316,7 +323,7 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         return model.to(wan.dtype)
 
 
-MEMORY_PARTS = ("context_camera_encoder", "target_camera_encoder", "tokenizer", "projector")
+MEMORY_PARTS = ("context_camera_encoder", "target_camera_encoder", "ray_encoder", "tokenizer", "projector")
 
 
 def is_memory_parameter(name: str) -> bool:

@@ -84,6 +84,7 @@ class VaeTask:
 class WorldSize:
     """The sizes of a world model that begins with random weights. Its text encoder reads bytes.
 
+    ``camera_ray_octaves``, ``camera_fov_x_deg``: the rays that tokens know (78° is the middle of what our worlds draw).
     ``text_tokens``: most bytes of a caption that are read, the end mark included.
     """
 
@@ -97,6 +98,8 @@ class WorldSize:
     local_window: int = 5
     memory_affinity: str = "mean_pooled"
     memory_source: str = "all"
+    camera_ray_octaves: int = Field(default=4, ge=0)
+    camera_fov_x_deg: float = 78.0
     shift: float = Field(default=5.0, gt=0)
     text_width: int = 128
     text_layers: int = 2

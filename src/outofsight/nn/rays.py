@@ -1,0 +1,60 @@
+"""Where each token looks: the ray through its middle, in numbers that a linear layer can compare.
+
+Two tokens that show the same piece of a distant background lie on nearly the same ray, in whatever frames they are;
+the further apart the rays, the further apart these numbers. Twelve numbers of a pose leave all that to be learned.
+"""
+
+from math import pi, tan
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from outofsight.types import LatentGrid
+
+
+def num_ray_features(octaves: int) -> int:
+    """Return how many numbers describe a ray: direction, moment, and the direction's sine and cosine by octave."""
+    return 6 + 6 * octaves
+
+
+def token_rays(
+    poses: Float[Tensor, "b f 12"], grid: LatentGrid, fov_x_rad: float
+) -> tuple[Float[Tensor, "b s 3"], Float[Tensor, "b s 3"]]:
+    """Return direction (unit length) and moment (position × direction, metres) of the ray through each token's middle.
+
+    ``poses``: row-flattened 3×4 ``reference_from_camera`` of every latent frame, x right, y down, z forward, metres.
+    Directions and moments are in the reference's frame; together they are the ray's Plücker coordinates.
+    """
+    cameras = poses.float().unflatten(-1, (3, 4))
+    half_width = tan(fov_x_rad / 2)
+    half_height = half_width * grid.height / grid.width
+    x = _middles(grid.width, half_width, poses.device)
+    y = _middles(grid.height, half_height, poses.device)
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    local = torch.stack((columns, rows, torch.ones_like(rows)), dim=-1).flatten(0, 1)
+    direction = torch.einsum("bfij,pj->bfpi", cameras[..., :3], local / local.norm(dim=-1, keepdim=True))
+    position = cameras[..., None, :, 3].expand_as(direction)
+    moment = torch.linalg.cross(position, direction)
+    return direction.flatten(1, 2), moment.flatten(1, 2)
+
+
+def ray_features(
+    poses: Float[Tensor, "b f 12"], grid: LatentGrid, fov_x_rad: float, octaves: int
+) -> Float[Tensor, "b s n"]:
+    """Describe the ray through each token: direction, moment, then sin and cos of π·2^k·direction for each octave k.
+
+    A moment of many metres is shrunk to its logarithm's size, sign kept: ``sign(m)·log(1 + |m|)``.
+
+    Source: Plücker coordinates as video models take cameras; the octaves are NeRF's positional encoding.
+    """
+    direction, moment = token_rays(poses, grid, fov_x_rad)
+    scales = pi * 2.0 ** torch.arange(octaves, device=poses.device)
+    angles = (direction[..., None] * scales).flatten(-2)
+    shrunk = moment.sign() * moment.abs().log1p()
+    return torch.cat((direction, shrunk, angles.sin(), angles.cos()), dim=-1)
+
+
+def _middles(count: int, half_extent: float, device: torch.device) -> Float[Tensor, " n"]:
+    """Cut [−half_extent, half_extent] into ``count`` cells and give their middles."""
+    return ((torch.arange(count, device=device) + 0.5) / count * 2 - 1) * half_extent
