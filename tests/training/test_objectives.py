@@ -8,6 +8,7 @@ from models import tiny_inputs, tiny_text_encoder, tiny_transformer, tiny_vae
 from outofsight.codec.text import encode_prompts
 from outofsight.codec.video_vae import decode_latents, encode_video
 from outofsight.data.dataset import open_dataset
+from outofsight.flow.matching import add_noise
 from outofsight.flow.schedule import round_to_bf16
 from outofsight.training.config import VaeTask, WorldTask
 from outofsight.training.encoding import Encoder, encode_clip
@@ -112,6 +113,25 @@ def test_the_world_objective_by_its_definition():
     error = ((velocity - (batch["noise"] - batch["target_latents"])) ** 2).flatten(1).mean(dim=1)
     torch.testing.assert_close(result["squared_error"], error)
     torch.testing.assert_close(result["loss"], error * torch.tensor([0.5, 2.0]))
+
+
+def test_errors_on_subjects_count_as_much_more_as_asked_for():
+    model, batch = tiny_transformer(), world_batch()
+    share = torch.zeros(2, 4, 8, 12)
+    share[0, 1, :4] = 1.0
+    with torch.no_grad():
+        plain = WorldObjective(model, None)(batch)
+        weighted = WorldObjective(model, None, subject_weight=3.0)(batch | {"subject_share": share})
+        velocity = WorldObjective(model, None)(
+            batch | {"noisy": add_noise(batch["target_latents"], batch["noise"], batch["levels"][:, 1])},
+            velocity_only=True,
+        )["velocity"]
+    error = ((velocity - (batch["noise"] - batch["target_latents"])) ** 2).mean(dim=1)[0]
+    weight = 1 + 3 * share[0]
+    expected = (error * weight).sum() / weight.sum()
+    torch.testing.assert_close(weighted["loss"][0], expected * batch["levels"][0, 2])
+    torch.testing.assert_close(weighted["loss"][1], plain["loss"][1])  # without subjects nothing changes
+    assert torch.equal(weighted["squared_error"], plain["squared_error"])
 
 
 def test_a_batch_of_captions_has_the_states_of_each():

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
@@ -210,7 +211,22 @@ class WorldBatches:
         shape = tuple(batch["target_latents"].shape[1:])
         batch["noise"] = torch.stack([normal(shape, self.seed, "noise", place) for place in positions])
         batch["levels"] = torch.stack([self.levels.draw(self.seed, place) for place in positions])
+        if self.task.subject_weight:
+            batch["subject_share"] = torch.stack([target_subject_share(sample) for sample in samples])
         return batch | self.captions.batch(samples, no_caption)
+
+
+def target_subject_share(sample: LatentSample) -> Float[Tensor, "t h w"]:
+    """Return the share, 0 to 1, of each latent pixel of the target half that shows a subject.
+
+    Raises:
+        DatasetError: the sample does not know its subjects.
+    """
+    if sample.subject_share is None:
+        raise DatasetError(
+            f"sample {sample.name!r} has no subject masks; set task.subject_weight=0, or encode clips that have them"
+        )
+    return torch.from_numpy(sample.subject_share[sample.context_latents.shape[1] :]).float() / 255
 
 
 def plain_batch(samples: Sequence[LatentSample]) -> Batch:

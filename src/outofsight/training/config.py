@@ -126,7 +126,8 @@ class WorldTask:
     ``transformer.*`` and ``text_encoder.*``. ``lora``: learn low-rank additions as well.
     ``timesteps``: ``uniform_shifted`` draws as published, uniformly from the 1000 shifted time steps;
     ``logit_normal`` shifts the sigmoid of a normal number. ``weighting``: ``gaussian`` is the published weight of
-    a time step. ``caption_dropout``, ``camera_dropout``: shares of samples that learn without (twelve zeros stand
+    a time step. ``subject_weight``: a latent pixel's error counts 1 + ``subject_weight`` · (share of it that shows a
+    subject), on a scale that leaves the mean weight of every sample at 1; the paper's is 0. ``caption_dropout``, ``camera_dropout``: shares of samples that learn without (twelve zeros stand
     for no camera).
     """
 
@@ -138,6 +139,7 @@ class WorldTask:
     lora: LoraSize = LoraSize()
     timesteps: Literal["uniform_shifted", "logit_normal"] = "uniform_shifted"
     weighting: Literal["gaussian", "none"] = "gaussian"
+    subject_weight: float = Field(default=0.0, ge=0)
     caption_dropout: float = Field(default=0.1, ge=0, le=1)
     camera_dropout: float = Field(default=0.0, ge=0, le=1)
 

@@ -15,7 +15,8 @@ class WorldObjective(nn.Module):
     """Give every sample's loss. ``forward`` takes what ``WorldBatches`` makes.
 
     ``text_encoder``: ``None`` where the batches hold the captions' states. ``text_tokens``: how many states the
-    transformer sees.
+    transformer sees. ``subject_weight``: how much more an error on subjects counts where a batch tells where they
+    are (``subject_share``); ``squared_error`` is without it.
     """
 
     def __init__(
@@ -23,8 +24,10 @@ class WorldObjective(nn.Module):
         transformer: HydraTransformer3DModel,
         text_encoder: UMT5EncoderModel | None,
         text_tokens: int = PUBLISHED_MAX_LENGTH,
+        subject_weight: float = 0.0,
     ) -> None:
         super().__init__()
+        self.subject_weight = subject_weight
         self.text_tokens = text_tokens
         self.transformer = transformer
         self.text_encoder = text_encoder
@@ -50,7 +53,15 @@ class WorldObjective(nn.Module):
             for index in range(len(context))
         ]
         squared_error = torch.stack(errors)
-        return {"loss": squared_error * weight, "squared_error": squared_error.detach()}
+        loss = squared_error
+        if "subject_share" in batch:
+            difference = (
+                predicted[:, :, context.shape[2] :].float() - velocity[:, :, context.shape[2] :].float()
+            )
+            weights = 1 + self.subject_weight * batch["subject_share"]
+            weights = weights / weights.mean(dim=(1, 2, 3), keepdim=True)
+            loss = ((difference**2).mean(dim=1) * weights).flatten(1).mean(dim=1)
+        return {"loss": loss * weight, "squared_error": squared_error.detach()}
 
     def _predicted(self, batch: dict[str, Tensor], noisy: Tensor, timestep: Tensor) -> Tensor:
         sequence = torch.cat((batch["context_latents"], noisy), dim=2)

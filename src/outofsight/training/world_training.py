@@ -43,7 +43,7 @@ def world_problem(config: TrainConfig, data: Path) -> Problem:
     digest = network_digest(parts.vae)
     train = open_cache_part(data, "train", digest)
     validation = open_cache_part(data, "validation", digest) if wants_validation(config) else None
-    objective = _objective(parts, train)
+    objective = _objective(parts, train, task.subject_weight)
     trainable = choose_trainable(objective, task.trainable)
     if config.batch.gradient_checkpointing:
         parts.transformer.enable_gradient_checkpointing()
@@ -65,16 +65,17 @@ def world_problem(config: TrainConfig, data: Path) -> Problem:
     )
 
 
-def _objective(parts: WorldParts, cache: LatentCache) -> WorldObjective:
+def _objective(parts: WorldParts, cache: LatentCache, subject_weight: float = 0.0) -> WorldObjective:
     """Leave the text encoder out where the cache holds its states, and check that they are its."""
+    length = max_text_tokens(parts.tokenizer)
     if cache.identity.text == "captions":
-        return WorldObjective(parts.transformer, parts.text_encoder, max_text_tokens(parts.tokenizer))
+        return WorldObjective(parts.transformer, parts.text_encoder, length, subject_weight)
     if cache.identity.text_digest != network_digest(parts.text_encoder):
         raise InputError(
             f"{cache.folder}: its text states are another encoder's than this model's; encode with this model, or "
             "with --text captions"
         )
-    return WorldObjective(parts.transformer, None, max_text_tokens(parts.tokenizer))
+    return WorldObjective(parts.transformer, None, length, subject_weight)
 
 
 def open_cache_part(data: Path, part: str, vae_digest: str) -> LatentCache:
