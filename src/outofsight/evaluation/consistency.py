@@ -115,7 +115,8 @@ def decay(distance: int) -> Compute:
         if len(evidence.generated) <= distance:
             return gated(f"the video has no frames {distance} frames apart")
         assert evidence.networks.subjects is not None
-        return Measured(cosine_at_distance(_pictures(evidence)[evidence.case.num_context_frames :], distance))
+        pictures = evidence.networks.subjects.features(evidence.generated).pictures
+        return Measured(cosine_at_distance(pictures, distance))
 
     return compute
 
@@ -162,9 +163,11 @@ def re_observation_of(evidence: Evidence) -> Measured:
     earlier, later = pairs[-1]
     network = evidence.networks.appearance
     assert network is not None
-    first = network.features(evidence.case.context[earlier : earlier + 1])
-    last = network.features(evidence.generated[later : later + 1])
-    return Measured(re_observation(first.pictures[0], first.patches[0], last.pictures[0], last.patches[0]))
+    first, last = (network.features(half) for half in (evidence.case.context, evidence.generated))
+    score = re_observation(
+        first.pictures[earlier], first.patches[earlier], last.pictures[later], last.patches[later]
+    )
+    return Measured(score)
 
 
 def _measure(

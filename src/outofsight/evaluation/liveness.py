@@ -40,22 +40,39 @@ LEAST_CONTRAST = 1e-6
 
 
 def liveness(evidence: Evidence) -> Measured:
-    """Mean speed of subjects against their surroundings, generated over true; 0 for a frozen video, 1 is best."""
+    """Mean speed of subjects against their surroundings where they are found, generated over true."""
+    truth, generated = _speeds(evidence)
+    if isinstance(truth, Measured):
+        return truth
+    found = generated[~np.isnan(generated)]
+    if not found.size:
+        return gated("no subject is found wholly in the generated picture in two frames in a row")
+    return Measured(float(found.mean() / np.nanmean(truth)))
+
+
+def liveness_missing_0(evidence: Evidence) -> Measured:
+    """The same over the frames that truly show the whole subject; where it is not found, it does not move."""
+    truth, generated = _speeds(evidence)
+    if isinstance(truth, Measured):
+        return truth
+    shown = ~np.isnan(truth)
+    return Measured(float(np.nan_to_num(generated[shown]).mean() / truth[shown].mean()))
+
+
+def _speeds(evidence: Evidence) -> tuple[NDArray[np.float64] | Measured, NDArray[np.float64]]:
+    """Give true and generated speeds [s, t], px a frame; instead of the true ones why they tell nothing."""
     assert evidence.observed is not None
     truth = own_speeds(evidence.case.truth, evidence.target_observed)
-    if not truth.size:
-        return gated("no true subject is wholly in the picture in two frames in a row")
-    true_speed = float(truth.mean()) / evidence.diagonal_px
+    if np.isnan(truth).all():
+        return gated("no true subject is wholly in the picture in two frames in a row"), truth
+    true_speed = float(np.nanmean(truth)) / evidence.diagonal_px
     if true_speed < LEAST_SPEED:
-        return gated(f"the true subjects stand still ({true_speed:.4f} diagonals a frame)")
-    generated = own_speeds(evidence.generated, evidence.observed)
-    if not generated.size:
-        return gated("no subject is found wholly in the generated picture in two frames in a row")
-    return Measured(float(generated.mean()) / evidence.diagonal_px / true_speed)
+        return gated(f"the true subjects stand still ({true_speed:.4f} diagonals a frame)"), truth
+    return truth, own_speeds(evidence.generated, evidence.observed)
 
 
 def own_speeds(video: Video, observed: Observed) -> NDArray[np.float64]:
-    """Give subjects' speeds against the scenery, px a frame, over spans of frames that show them [number].
+    """Give subjects' speeds against the scenery [s, n], px from a frame to the next; NaN where not to be told.
 
     A subject at the picture's edge is left out: its centroid moves as more of it comes into view.
     """
@@ -71,22 +88,23 @@ def own_speeds(video: Video, observed: Observed) -> NDArray[np.float64]:
         if shift is not None:
             moved = observed.centroids_px[subject, frame + 1] - observed.centroids_px[subject, frame]
             motions[subject, frame] = moved - factor * shift
-    return np.concatenate([_smoothed_speeds(rows) for rows in motions])
+    return np.stack([np.linalg.norm(smoothed(rows), axis=-1) for rows in motions])
 
 
-def _smoothed_speeds(motions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Average motions [n, 2] (NaN: unknown) over ``SMOOTHED_FRAMES`` in a row, or the whole of a shorter run.
+def smoothed(motions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average motions [n, 2] (NaN: unknown) over ``SMOOTHED_FRAMES`` around each frame, or a shorter run's whole.
 
-    Returns the lengths of the averages: what jitters to and fro by fractions of a pixel cancels, walking does not.
+    What jitters to and fro by fractions of a pixel cancels, walking does not. Runs are not joined over gaps.
     """
     known = ~np.isnan(motions[:, 0])
     edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(np.int8)))
-    speeds = [np.zeros(0)]
+    means = np.full_like(motions, np.nan)
     for start, stop in edges.reshape(-1, 2).tolist():
         span = min(SMOOTHED_FRAMES, stop - start)
-        means = np.lib.stride_tricks.sliding_window_view(motions[start:stop], span, axis=0).mean(axis=-1)
-        speeds.append(np.linalg.norm(means, axis=-1))
-    return np.concatenate(speeds)
+        for frame in range(start, stop):
+            begin = min(max(frame - span // 2, start), stop - span)
+            means[frame] = motions[begin : begin + span].mean(axis=0)
+    return means
 
 
 def scenery_shift(
@@ -214,15 +232,17 @@ def _reduced_mask(masks: Masks, factor: int) -> Masks:
     return _reduced(masks.astype(np.float64), factor) > 0
 
 
+_SOURCE = "own rule; scenery by masked normalised correlation (Padfield 2012)"
+
 LIVENESS_MEASURES = (
     Measure(
-        name="liveness",
-        tier=0,
-        unit="",
-        higher_is_better=None,
-        needs=frozenset({"subjects", "detector"}),
-        what="speed of subjects against the scenery around them, generated over true; frozen 0, true 1",
-        source="own rule; scenery by masked normalised correlation (Padfield 2012)",
-        compute=liveness,
+        name="liveness", tier=0, unit="", higher_is_better=None, needs=frozenset({"subjects", "detector"}),
+        what="speed of subjects against the scenery around them where they are found, generated over true; frozen 0",
+        source=_SOURCE, compute=liveness,
     ),
-)
+    Measure(
+        name="liveness_missing_0", tier=0, unit="", higher_is_better=None, needs=frozenset({"subjects", "detector"}),
+        what="the same over the frames that truly show the whole subject, 0 where it is not found",
+        source=_SOURCE, compute=liveness_missing_0,
+    ),
+)  # fmt: skip

@@ -12,6 +12,7 @@ from outofsight.evaluation.liveness import LIVENESS_MEASURES
 from outofsight.evaluation.observations import FeatureNetwork, Observed
 from outofsight.evaluation.perceptual import PERCEPTUAL_MEASURES
 from outofsight.evaluation.picture_measures import PICTURE_MEASURES
+from outofsight.evaluation.remembering import remembering
 from outofsight.evaluation.revisits import REVISIT_MEASURES
 from outofsight.evaluation.tracking import TRACKING_MEASURES
 
@@ -45,7 +46,8 @@ def measure_clip(
 
     ``observed``: the subjects as a detector sees them in the generated video, t frames; ``truth_observed``: the same
     over context and truth, c + t frames (default: the annotation's masks); ``features``: one network for everything,
-    or one for each use; ``gallery``: individuals of other clips, among whom a subject must be recognised.
+    or one for each use (``remembering`` them outside lets contenders share what was computed); ``gallery``:
+    individuals of other clips, among whom a subject must be recognised.
 
     Raises:
         InputError: a name is unknown, or the video or what is observed does not fit the clip.
@@ -79,7 +81,7 @@ def chosen_measures(names: Sequence[str] | None) -> list[Measure]:
 def _networks(features: FeatureNetwork | Networks | None) -> Networks:
     if features is None:
         return Networks()
-    return features if isinstance(features, Networks) else Networks.all(features)
+    return remembering(features if isinstance(features, Networks) else Networks.all(features))
 
 
 def _check_observed(case: ClipCase, observed: Observed | None, num_frames: int, what: str) -> None:
