@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass
 
 from outofsight.errors import InputError
+from outofsight.training.recogniser_task import RecogniserTask
 
 STRICT = ConfigDict(extra="forbid")
 StoredDtype = Literal["float32", "bfloat16"]
@@ -127,8 +128,8 @@ class WorldTask:
     ``timesteps``: ``uniform_shifted`` draws as published, uniformly from the 1000 shifted time steps;
     ``logit_normal`` shifts the sigmoid of a normal number. ``weighting``: ``gaussian`` is the published weight of
     a time step. ``subject_weight``: a latent pixel's error counts 1 + ``subject_weight`` · (share of it that shows a
-    subject), on a scale that leaves the mean weight of every sample at 1; the paper's is 0. ``caption_dropout``, ``camera_dropout``: shares of samples that learn without (twelve zeros stand
-    for no camera).
+    subject), on a scale that leaves the mean weight of every sample at 1; the paper's is 0. ``caption_dropout``,
+    ``camera_dropout``: shares of samples that learn without (twelve zeros stand for no camera).
     """
 
     kind: Literal["world"] = "world"
@@ -223,7 +224,7 @@ class TrainConfig:
     """One training run. ``tracker``: also report to it; ``log.jsonl`` is always written."""
 
     recipe: str
-    task: VaeTask | WorldTask = Field(discriminator="kind")
+    task: VaeTask | WorldTask | RecogniserTask = Field(discriminator="kind")
     seed: int = Field(default=0, ge=0)
     num_steps: int = Field(gt=0)
     log_every_steps: int = Field(default=10, gt=0)
@@ -260,7 +261,7 @@ def from_dict(content: Mapping[str, Any], source: str = "training config") -> Tr
 
 def _fault(found: Mapping[str, Any]) -> str:
     """Say what is wrong, and with which key where it is one key."""
-    key = ".".join(str(part) for part in found["loc"] if part not in ("vae", "world"))
+    key = ".".join(str(part) for part in found["loc"] if part not in ("vae", "world", "recogniser"))
     message = str(found["msg"]).removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
 

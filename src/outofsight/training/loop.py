@@ -17,7 +17,7 @@ from torch import Tensor
 from outofsight.data.video import write_video
 from outofsight.errors import CheckpointError, InputError, OutOfSightError
 from outofsight.training.batches import Batch, read_ahead
-from outofsight.training.config import TrainConfig, VaeTask
+from outofsight.training.config import TrainConfig
 from outofsight.training.ema import RunningMean
 from outofsight.training.optimiser import (
     learning_rate,
@@ -29,6 +29,7 @@ from outofsight.training.optimiser import (
 )
 from outofsight.training.problem import Problem, to_device
 from outofsight.training.randomness import derived_seed
+from outofsight.training.recogniser_training import recogniser_problem
 from outofsight.training.run_folder import (
     EXPORT,
     STATES,
@@ -44,6 +45,7 @@ from outofsight.training.vae_training import vae_problem
 from outofsight.training.world_training import world_problem
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PROBLEMS = {"vae": vae_problem, "world": world_problem, "recogniser": recogniser_problem}
 Report = Callable[[int, Mapping[str, float]], None]
 """Called by the main process after every step with the steps done and figures of that step."""
 
@@ -83,7 +85,7 @@ def train(
         OutputError: a state cannot be written; earlier ones are untouched.
     """
     deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
-    problem = (vae_problem if isinstance(config.task, VaeTask) else world_problem)(config, data)
+    problem = PROBLEMS[config.task.kind](config, data)
     accelerator = make_accelerator(config, out, problem.leaves_unused)
     state = _prepare_folder(accelerator, config, data, out, resume, provenance or {})
     run = Run(accelerator, config, problem, out)

@@ -15,6 +15,7 @@ from outofsight.training.config import (
     WorldSize,
     WorldTask,
 )
+from outofsight.training.recogniser_task import RecogniserTask
 
 PAPER_TRAINABLE = ("transformer.blocks.*.attn1.*",)
 """Camera encoders, projector and self-attention with its tokenizer: all that the paper trains lies on ``attn1``."""
@@ -94,9 +95,33 @@ def finetune_lora() -> TrainConfig:
     )
 
 
+def mini_recogniser() -> TrainConfig:
+    """Train the recogniser: 0.95 million parameters, on single frames; detector and feature network of our worlds.
+
+    Hardware: one CPU core. Time and result: not yet measured.
+    """
+    return TrainConfig(
+        recipe="mini_recogniser",
+        task=RecogniserTask(),
+        num_steps=3000,
+        optimisation=Optimisation(
+            learning_rate=2e-3,
+            betas=(0.9, 0.99),
+            weight_decay=0.05,
+            warmup_steps=100,
+            cooldown_steps=1200,
+            ema_decay=0.99,
+        ),
+        batch=Batch(size=16, prefetch=2),
+        validation=Validation(every_steps=500, num_samples=64, videos_every_steps=3000),
+        state=StateFiles(every_steps=500, export_dtype="float16"),
+    )
+
+
 RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "mini_vae": mini_vae,
     "mini_world": mini_world,
+    "mini_recogniser": mini_recogniser,
     "finetune_hydra": finetune_hydra,
     "finetune_lora": finetune_lora,
 }
