@@ -112,19 +112,41 @@ def scenery_shift(
 ) -> NDArray[np.float64] | None:
     """Find by how many pixels (x, y) the masked part of one grey picture [h, w] has moved in the next.
 
-    It is the shift of highest normalised correlation over pixels that both masks hold, to a fraction of a pixel by a
-    parabola; ``None`` where nothing can be recognised.
+    It is the whole shift of highest normalised correlation over pixels that both masks hold, refined to a fraction of
+    a pixel by least squares on the grey values; ``None`` where nothing can be recognised.
 
-    Source: masked normalised cross-correlation by FFT (Padfield 2012).
+    Source: masked normalised cross-correlation by FFT (Padfield 2012); one step of Lucas and Kanade 1981.
     """
     scores = _correlations(first, first_mask, second, second_mask)
     if not (scores > -1).any():
         return None
     row, column = np.unravel_index(int(scores.argmax()), scores.shape)
-    reach_y, reach_x = (size // 2 for size in scores.shape)
-    y = row - reach_y + _vertex(scores[:, column], int(row))
-    x = column - reach_x + _vertex(scores[row], int(column))
-    return np.array([x, y])
+    down, right = int(row) - scores.shape[0] // 2, int(column) - scores.shape[1] // 2
+    aligned = np.roll(second, (-down, -right), axis=(0, 1))
+    common = (
+        first_mask & np.roll(second_mask, (-down, -right), axis=(0, 1)) & _inner(first.shape, down, right)
+    )
+    return np.array([right, down]) + _remaining_shift(first, aligned, common)
+
+
+def _inner(size: tuple[int, ...], down: int, right: int) -> Masks:
+    """Mark the pixels whose shifted place, and its neighbours, lie within the picture: what did not wrap round."""
+    rows, columns = np.indices(size)
+    rows_there, columns_there = rows + down, columns + right
+    inside = (
+        (rows_there >= 1) & (rows_there < size[0] - 1) & (columns_there >= 1) & (columns_there < size[1] - 1)
+    )
+    return np.asarray(inside & (rows >= 1) & (rows < size[0] - 1) & (columns >= 1) & (columns < size[1] - 1))
+
+
+def _remaining_shift(
+    first: NDArray[np.float64], second: NDArray[np.float64], common: Masks
+) -> NDArray[np.float64]:
+    """Find the shift (x, y) of less than a pixel, and a change of brightness, that turn the first into the second."""
+    slope_y, slope_x = np.gradient((first + second) / 2)
+    columns = np.stack([-slope_x[common], -slope_y[common], np.ones(int(common.sum()))], axis=-1)
+    solved = np.linalg.lstsq(columns, (second - first)[common], rcond=None)[0]
+    return np.asarray(np.clip(solved[:2], -1, 1))
 
 
 def _correlations(
@@ -182,15 +204,6 @@ def _at_shifts(
     whole = np.fft.irfft2(np.conj(a) * b, s=(height, 2 * (columns - 1)))
     rolled = np.roll(whole, (reach_y, reach_x), axis=(0, 1))
     return rolled[: 2 * reach_y + 1, : 2 * reach_x + 1]
-
-
-def _vertex(scores: NDArray[np.float64], place: int) -> float:
-    """Find where the parabola through a peak and its neighbours is highest, −0.5 to 0.5 places from the peak."""
-    if not 0 < place < len(scores) - 1 or min(scores[place - 1], scores[place + 1]) <= -1:
-        return 0.0
-    before, at, after = (float(score) for score in scores[place - 1 : place + 2])
-    curvature = before - 2 * at + after
-    return 0.0 if curvature >= 0 else float(np.clip((before - after) / (2 * curvature), -0.5, 0.5))
 
 
 def _covered(observed: Observed, height: int, width: int) -> Masks:
