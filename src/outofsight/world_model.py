@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLWan, DiffusionPipeline, FlowMatchEulerDiscreteScheduler
+from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from jaxtyping import Float
 from safetensors import SafetensorError
@@ -17,6 +17,7 @@ from outofsight.codec.placement import work_device
 from outofsight.codec.text import encode_prompts, max_text_tokens
 from outofsight.codec.video_vae import (
     LatentTiling,
+    VideoAutoencoder,
     decode_latents,
     encode_video,
     spatial_factor,
@@ -47,7 +48,7 @@ class WorldModelBase(DiffusionPipeline):
     def __init__(
         self,
         transformer: HydraTransformer3DModel,
-        vae: AutoencoderKLWan,
+        vae: VideoAutoencoder,
         text_encoder: UMT5EncoderModel,
         tokenizer: PreTrainedTokenizerBase,
         scheduler: FlowMatchEulerDiscreteScheduler,

@@ -1,4 +1,4 @@
-"""Video to latents and back, by diffusers' ``AutoencoderKLWan`` with Wan's latent statistics applied.
+"""Video to latents and back, by diffusers' ``AutoencoderKLWan`` or our small autoencoder, normalised latents.
 
 Time is causal: the first frame is a latent frame of its own, every further four frames are one more::
 
@@ -12,16 +12,20 @@ The functions follow the caller's gradient mode: call them under ``torch.inferen
 are wanted. Inputs may lie on another device than the VAE; only one tile at a time is moved to it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
+from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, unpatchify
 from torch import Tensor
 
 from outofsight.codec.latent_tiling import LatentTiling, Tile, blend_tiles, plan_tiles
+from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.codec.placement import work_device
 from outofsight.errors import CheckpointError, InputError
+
+VideoAutoencoder = AutoencoderKLWan | PatchVideoAutoencoder
 
 MAX_PIXEL = 2.0
 """Pixels are meant to be in [-1, 1]; resizing overshoots a little; what is beyond is 0..255 by mistake."""
@@ -33,23 +37,33 @@ Progress = Callable[[int, int], None]
 """Called with (tiles done, tiles in all) after every tile; a video that is not tiled is one tile."""
 
 
-def spatial_factor(vae: AutoencoderKLWan) -> int:
+def autoencoder_class(config: Mapping[str, Any]) -> type[AutoencoderKLWan] | type[PatchVideoAutoencoder]:
+    """Return the class that a VAE folder's config.json asks for; without a name in it, Wan's."""
+    named_patch = config.get("_class_name") == PatchVideoAutoencoder.__name__
+    return PatchVideoAutoencoder if named_patch else AutoencoderKLWan
+
+
+def spatial_factor(vae: VideoAutoencoder) -> int:
     """Tell how many pixels a latent pixel spans, in height as in width.
 
     Raises:
         CheckpointError: The VAE's config names another factor than its layers make.
     """
+    if isinstance(vae, PatchVideoAutoencoder):
+        return int(vae.config["patch_size"])
     made = 2 ** (len(vae.config["dim_mult"]) - 1) * (vae.config["patch_size"] or 1)
     return _agreed_factor(vae, "scale_factor_spatial", made)
 
 
-def temporal_factor(vae: AutoencoderKLWan) -> int:
+def temporal_factor(vae: VideoAutoencoder) -> int:
     """Tell how many video frames a latent frame after the first spans.
 
     Raises:
         CheckpointError: The VAE's config names another factor than its layers make, or one that
             AutoencoderKLWan does not handle.
     """
+    if isinstance(vae, PatchVideoAutoencoder):
+        return int(vae.config["scale_factor_temporal"])
     factor = _agreed_factor(vae, "scale_factor_temporal", 2 ** sum(vae.config["temperal_downsample"]))
     if factor != FRAMES_PER_CHUNK:
         raise CheckpointError(
@@ -59,7 +73,7 @@ def temporal_factor(vae: AutoencoderKLWan) -> int:
     return factor
 
 
-def num_latent_frames(num_frames: int, vae: AutoencoderKLWan) -> int:
+def num_latent_frames(num_frames: int, vae: VideoAutoencoder) -> int:
     """Count the latent frames of ``num_frames`` video frames.
 
     Raises:
@@ -76,7 +90,7 @@ def num_latent_frames(num_frames: int, vae: AutoencoderKLWan) -> int:
 
 
 def encode_video(
-    vae: AutoencoderKLWan, video: Tensor, tiling: LatentTiling | None = None, progress: Progress | None = None
+    vae: VideoAutoencoder, video: Tensor, tiling: LatentTiling | None = None, progress: Progress | None = None
 ) -> Tensor:
     """Turn videos into normalised latents: (posterior mean - latents_mean) / latents_std in each channel.
 
@@ -107,7 +121,7 @@ def encode_video(
 
 
 def decode_latents(
-    vae: AutoencoderKLWan,
+    vae: VideoAutoencoder,
     latents: Tensor,
     tiling: LatentTiling | None = None,
     progress: Progress | None = None,
@@ -139,7 +153,7 @@ def decode_latents(
     return torch.cat([decode_element(z / inverse_std + mean) for z in latents.float().split(1)])
 
 
-def _decode_unclamped(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
+def _decode_unclamped(vae: VideoAutoencoder, latents: Tensor) -> Tensor:
     """Decode without the clamp that the borrowed decode ends with: tiles are blended first, then clamped."""
     chunks: list[Tensor] = []  # what the decoder gives for each latent frame
     handle = vae.decoder.register_forward_hook(lambda _decoder, _inputs, chunk: chunks.append(chunk))
@@ -150,7 +164,7 @@ def _decode_unclamped(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
     return unpatchify(torch.cat(chunks, dim=2), vae.config["patch_size"] or 1)
 
 
-def _agreed_factor(vae: AutoencoderKLWan, field: str, made: int) -> int:
+def _agreed_factor(vae: VideoAutoencoder, field: str, made: int) -> int:
     if vae.config[field] != made:
         raise CheckpointError(
             f"the VAE's config says {field}={vae.config[field]}, but its layers make {made}; "
@@ -159,7 +173,7 @@ def _agreed_factor(vae: AutoencoderKLWan, field: str, made: int) -> int:
     return made
 
 
-def _latent_statistics(vae: AutoencoderKLWan, device: torch.device) -> tuple[Tensor, Tensor]:
+def _latent_statistics(vae: VideoAutoencoder, device: torch.device) -> tuple[Tensor, Tensor]:
     """Give latents_mean and 1 / latents_std as float32 [1, 16, 1, 1, 1].
 
     The published code multiplies by the one and divides by it again. So do we, as the decoder magnifies what
@@ -186,7 +200,7 @@ def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
     return tick
 
 
-def _check_video(video: Tensor, vae: AutoencoderKLWan) -> None:
+def _check_video(video: Tensor, vae: VideoAutoencoder) -> None:
     if video.ndim != 5 or video.shape[2] != 3 or 0 in video.shape:
         raise InputError(
             f"expected video [b, t, 3, h, w], got {list(video.shape)}; put the axes in that order"
@@ -212,7 +226,7 @@ def _check_video(video: Tensor, vae: AutoencoderKLWan) -> None:
     _check_own_tiling_is_off(vae)
 
 
-def _check_latents(latents: Tensor, vae: AutoencoderKLWan) -> None:
+def _check_latents(latents: Tensor, vae: VideoAutoencoder) -> None:
     channels = vae.config["z_dim"]
     if latents.ndim != 5 or latents.shape[1] != channels or 0 in latents.shape:
         raise InputError(f"expected latents [b, {channels}, f, h, w] for this VAE, got {list(latents.shape)}")
@@ -223,7 +237,7 @@ def _check_latents(latents: Tensor, vae: AutoencoderKLWan) -> None:
     _check_own_tiling_is_off(vae)
 
 
-def _check_own_tiling_is_off(vae: AutoencoderKLWan) -> None:
+def _check_own_tiling_is_off(vae: VideoAutoencoder) -> None:
     if vae.use_tiling:
         raise InputError(
             "the VAE's own tiling is on, and blends otherwise; call vae.disable_tiling(), give a LatentTiling"

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLWan
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -18,7 +17,14 @@ from transformers import UMT5Config, UMT5EncoderModel
 from outofsight.backbone.attention import CAMERA_DIM
 from outofsight.backbone.cost import ForwardCost, dense_attention_flops, forward_cost
 from outofsight.backbone.transformer import HydraTransformer3DModel
-from outofsight.codec.video_vae import LatentTiling, num_latent_frames, spatial_factor
+from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
+from outofsight.codec.video_vae import (
+    LatentTiling,
+    VideoAutoencoder,
+    autoencoder_class,
+    num_latent_frames,
+    spatial_factor,
+)
 from outofsight.errors import CheckpointError, InputError
 from outofsight.model_folders import find_model
 from outofsight.types import LatentGrid
@@ -102,12 +108,12 @@ def networks_on_meta(name_or_path: str, dtype: torch.dtype) -> dict[str, Any]:
     try:
         transformer = HydraTransformer3DModel.load_config(name_or_path, subfolder="transformer")
         check_transformer_config(transformer, name_or_path)
-        vae = AutoencoderKLWan.load_config(name_or_path, subfolder="vae")
+        vae = PatchVideoAutoencoder.load_config(name_or_path, subfolder="vae")
         text_encoder = UMT5Config.from_pretrained(name_or_path, subfolder="text_encoder")
         with torch.device("meta"):
             networks = {
                 "transformer": HydraTransformer3DModel.from_config(transformer),
-                "vae": AutoencoderKLWan.from_config(vae),
+                "vae": autoencoder_class(vae).from_config(vae),
                 "text_encoder": UMT5EncoderModel(text_encoder),
             }
     except (OSError, ValueError, InputError) as error:
@@ -127,7 +133,7 @@ def shape_of(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     return network
 
 
-def token_grid(transformer: HydraTransformer3DModel, vae: AutoencoderKLWan, size: VideoSize) -> LatentGrid:
+def token_grid(transformer: HydraTransformer3DModel, vae: VideoAutoencoder, size: VideoSize) -> LatentGrid:
     """Return the transformer's token grid for videos of this size."""
     context, target = (num_latent_frames(n, vae) for n in (size.context_frames, size.target_frames))
     _, patch_rows, patch_columns = transformer.config["patch_size"]
@@ -171,14 +177,14 @@ def _forward_peak(transformer: HydraTransformer3DModel, grid: LatentGrid, text_t
     return peak_activation_bytes(run)
 
 
-def _tile_size(vae: AutoencoderKLWan, size: VideoSize, tiling: LatentTiling | None) -> tuple[int, int]:
+def _tile_size(vae: VideoAutoencoder, size: VideoSize, tiling: LatentTiling | None) -> tuple[int, int]:
     """Return rows and columns of latent pixels that the VAE works on at a time."""
     factor = spatial_factor(vae)
     rows, columns = size.height // factor, size.width // factor
     return (rows, columns) if tiling is None else (min(rows, tiling.tile[0]), min(columns, tiling.tile[1]))
 
 
-def _encode_peak(vae: AutoencoderKLWan, size: VideoSize, tiling: LatentTiling | None) -> int:
+def _encode_peak(vae: VideoAutoencoder, size: VideoSize, tiling: LatentTiling | None) -> int:
     factor = spatial_factor(vae)
     rows, columns = _tile_size(vae, size, tiling)
 
@@ -189,7 +195,7 @@ def _encode_peak(vae: AutoencoderKLWan, size: VideoSize, tiling: LatentTiling | 
     return peak_activation_bytes(run) + 4 * 3 * size.context_frames * size.height * size.width
 
 
-def _decode_peak(vae: AutoencoderKLWan, size: VideoSize, tiling: LatentTiling | None) -> int:
+def _decode_peak(vae: VideoAutoencoder, size: VideoSize, tiling: LatentTiling | None) -> int:
     rows, columns = _tile_size(vae, size, tiling)
 
     def run() -> None:

@@ -44,6 +44,26 @@ class VaeSize:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class PatchSize:
+    """The sizes of a ``PatchVideoAutoencoder``: principal components of blocks of 4×8×8, and layers over blocks.
+
+    ``fit_clips``: clips whose blocks the components are found from.
+    """
+
+    z_dim: int = Field(default=16, gt=0)
+    width: int = Field(default=160, gt=0)
+    num_layers: int = Field(default=3, gt=0)
+    fit_clips: int = Field(default=64, gt=0)
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of ``PatchVideoAutoencoder``, latents not yet normalised (mean 0, std 1)."""
+        return {
+            "z_dim": self.z_dim, "width": self.width, "num_layers": self.num_layers,
+            "latents_mean": [0.0] * self.z_dim, "latents_std": [1.0] * self.z_dim,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class VaeTask:
     """Train a video VAE on pictures and short clips cut from a data set's videos.
 
@@ -53,12 +73,16 @@ class VaeTask:
     where a subject is, on a scale that leaves the mean weight of every sample at 1.
     ``kl_weight``: per latent number, against the reconstruction loss per pixel and colour.
     ``clips_in_memory``: decoded clips that are kept (7 MB each at 77 + 77 frames of 96×160, masks not counted).
+    ``patch``: begin a ``PatchVideoAutoencoder`` of that size instead, from the principal components of the clips.
+    ``whitening``: how far the export evens out the latents' channels: 1 gives each a deviation of 1, 0 leaves
+    their proportions; the mean variance is 1 in any case.
     ``statistics_clips``: clips over which the latents' mean and deviation are measured for the export.
     """
 
     kind: Literal["vae"] = "vae"
     initial: str | None = None
     size: VaeSize = VaeSize()
+    patch: PatchSize | None = None
     num_frames: int = 17
     single_frame_share: float = Field(default=0.2, ge=0, le=1)
     crop_px: tuple[int, int] | None = None
@@ -68,6 +92,7 @@ class VaeTask:
     kl_weight: float = Field(default=1e-6, ge=0)
     subject_weight: float = Field(default=4.0, ge=0)
     clips_in_memory: int = Field(default=512, gt=0)
+    whitening: float = Field(default=1.0, ge=0, le=1)
     statistics_clips: int = Field(default=32, gt=0)
 
     @model_validator(mode="after")

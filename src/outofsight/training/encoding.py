@@ -7,12 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLWan
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from outofsight.codec.text import encode_prompts, max_text_tokens
-from outofsight.codec.video_vae import LatentTiling, encode_video, spatial_factor, temporal_factor
+from outofsight.codec.video_vae import (
+    LatentTiling,
+    VideoAutoencoder,
+    encode_video,
+    spatial_factor,
+    temporal_factor,
+)
 from outofsight.data.dataset import SPLITS, SampleEntry, open_dataset
 from outofsight.data.latent_annotation import clip_spans, latent_masks, latent_visibility
 from outofsight.data.latent_cache import CacheIdentity, LatentCacheWriter, LatentSample
@@ -30,7 +35,7 @@ Progress = Callable[[int, int, str], None]
 class Encoder:
     """The networks that encode, on the device where they work. ``text_encoder``: ``None`` keeps captions as text."""
 
-    vae: AutoencoderKLWan
+    vae: VideoAutoencoder
     text_encoder: UMT5EncoderModel | None = None
     tokenizer: PreTrainedTokenizerBase | None = None
     tiling: LatentTiling | None = None

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, UMT5Config, UMT5EncoderModel
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
+from outofsight.codec.video_vae import VideoAutoencoder, autoencoder_class
 from outofsight.errors import CheckpointError, InputError
 from outofsight.model_folders import find_model
 from outofsight.training.config import LoraSize, VaeTask, WorldSize, WorldTask
@@ -31,7 +33,7 @@ class WorldParts:
     transformer: HydraTransformer3DModel
     text_encoder: UMT5EncoderModel
     tokenizer: PreTrainedTokenizerBase
-    vae: AutoencoderKLWan
+    vae: VideoAutoencoder
     shift: float
 
     def joined(self) -> WorldModelBase:
@@ -39,7 +41,7 @@ class WorldParts:
         return WorldModelBase(self.transformer, self.vae, self.text_encoder, self.tokenizer, scheduler)
 
 
-def load_vae(folder: str | Path) -> AutoencoderKLWan:
+def load_vae(folder: str | Path) -> VideoAutoencoder:
     """Load a VAE folder, or the VAE of a world model folder, in float32.
 
     Raises:
@@ -52,17 +54,20 @@ def load_vae(folder: str | Path) -> AutoencoderKLWan:
             f"{folder}: expected a VAE folder or a world model folder, found no config.json"
         )
     try:
-        return AutoencoderKLWan.from_pretrained(own, torch_dtype=torch.float32).eval()
+        kind = autoencoder_class(PatchVideoAutoencoder.load_config(own))
+        return kind.from_pretrained(own, torch_dtype=torch.float32).eval()
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{own}: could not be loaded as a video VAE: {reason}") from error
 
 
-def make_vae(task: VaeTask, seed: int) -> AutoencoderKLWan:
+def make_vae(task: VaeTask, seed: int) -> VideoAutoencoder:
     """Load the VAE to go on from, or make one with random weights."""
     if task.initial is not None:
         return load_vae(task.initial)
     with _seeded(seed, "vae"):
+        if task.patch is not None:
+            return PatchVideoAutoencoder(**task.patch.arguments()).eval()
         return AutoencoderKLWan(**task.size.arguments()).eval()
 
 
@@ -98,7 +103,7 @@ def _loaded(task: WorldTask) -> WorldParts:
     )
 
 
-def new_world(size: WorldSize, vae: AutoencoderKLWan, seed: int) -> WorldParts:
+def new_world(size: WorldSize, vae: VideoAutoencoder, seed: int) -> WorldParts:
     channels = vae.config["z_dim"]
     with _seeded(seed, "world"):
         transformer = HydraTransformer3DModel(

@@ -1,10 +1,11 @@
 """What a video VAE learns: to rebuild its input, subjects above all, from latents close to a standard normal."""
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, unpatchify
+from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from outofsight.codec.video_vae import VideoAutoencoder
 from outofsight.training.config import VaeTask
 
 MAX_LOG_VARIANCE = 20.0
@@ -17,7 +18,7 @@ class VaeObjective(nn.Module):
     over the picture and over subjects (NaN where there is none). ``with_video``: give the rebuilt ``video`` too.
     """
 
-    def __init__(self, vae: AutoencoderKLWan, task: VaeTask) -> None:
+    def __init__(self, vae: VideoAutoencoder, task: VaeTask) -> None:
         super().__init__()
         self.vae = vae
         self.task = task
@@ -52,7 +53,7 @@ def to_signal(video: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
     return video.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
 
 
-def decode_unclamped(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
+def decode_unclamped(vae: VideoAutoencoder, latents: Tensor) -> Tensor:
     """Decode without the clamp that the borrowed decode ends with, beyond which no gradient would flow."""
     chunks: list[Tensor] = []  # what the decoder gives for each latent frame
     handle = vae.decoder.register_forward_hook(lambda _decoder, _inputs, chunk: chunks.append(chunk))

@@ -1,16 +1,16 @@
 """Training a video VAE: data, validation in decibels overall and on subjects, export with latent statistics."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers import AutoencoderKLWan
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from outofsight.codec.video_vae import spatial_factor
+from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder, to_blocks
+from outofsight.codec.video_vae import VideoAutoencoder, spatial_factor
 from outofsight.data.dataset import SPLITS, Dataset, open_dataset
 from outofsight.errors import DatasetError, InputError
 from outofsight.training.batches import Batch, ClipStore, VaeBatches, subject_mask
@@ -46,6 +46,8 @@ def vae_problem(config: TrainConfig, data: Path) -> Problem:
     train = open_part(data, "train")
     assert train is not None
     validation = open_part(data, "validation") if wants_validation(config) else None
+    if isinstance(vae, PatchVideoAutoencoder) and task.initial is None:
+        fit_principal(vae, train, task)
     objective = VaeObjective(vae, task)
     look = VaeValidation(config, validation, vae.config["z_dim"]) if validation is not None else None
     return Problem(
@@ -155,7 +157,7 @@ def export_vae(
         device, torch.float32
     ).eval()  # the rounded weights, in full precision: whose digest the cache will hold
     mean, deviation = latent_statistics(vae, train, task)
-    vae.register_to_config(latents_mean=mean, latents_std=deviation)
+    vae.register_to_config(latents_mean=mean, latents_std=divisors(deviation, task.whitening))
     with replaced_folder(folder) as temporary:
         cast_for_export(vae.to("cpu"), dtype)
         vae.save_pretrained(temporary)
@@ -163,7 +165,7 @@ def export_vae(
 
 @torch.no_grad()
 def latent_statistics(
-    vae: AutoencoderKLWan, clips: Dataset, task: VaeTask
+    vae: VideoAutoencoder, clips: Dataset, task: VaeTask
 ) -> tuple[list[float], list[float]]:
     """Measure mean and deviation of each latent channel, before normalising, over both halves of the first clips.
 
@@ -188,6 +190,27 @@ def latent_statistics(
             f"latent channel {channel} is the same in all clips; train longer, or on other clips"
         )
     return mean.tolist(), deviation.tolist()
+
+
+def divisors(deviation: Sequence[float], whitening: float) -> list[float]:
+    """Return what to divide each channel by: deviation^whitening, scaled so that the mean variance becomes 1."""
+    evened = [value ** (1 - whitening) for value in deviation]
+    scale = (sum(value**2 for value in evened) / len(evened)) ** 0.5
+    return [scale * value**whitening for value in deviation]
+
+
+def fit_principal(vae: PatchVideoAutoencoder, clips: Dataset, task: VaeTask) -> None:
+    """Begin a patch autoencoder at the principal components of the first clips, subjects weighted as in the loss."""
+    assert task.patch is not None
+    blocks, weights = [], []
+    for index in range(min(task.patch.fit_clips, len(clips))):
+        clip = clips[index]
+        end = (clip.num_context_frames - 1) // 4 * 4 + 1  # the context half, as far as it makes blocks
+        video = to_signal(torch.from_numpy(clip.video[:end].copy())[None])
+        mask = torch.from_numpy(subject_mask(clip)[:end].copy())[None, None].float().expand(-1, 3, -1, -1, -1)
+        blocks.append(to_blocks(video)[:, 1:].flatten(0, 3))
+        weights.append(1 + task.subject_weight * to_blocks(mask)[:, 1:].flatten(0, 3).mean(dim=-1))
+    vae.fit_principal(torch.cat(blocks), torch.cat(weights))
 
 
 def _halves(clips: Dataset, count: int) -> Iterator[NDArray[np.uint8]]:

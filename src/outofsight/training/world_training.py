@@ -6,11 +6,10 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from diffusers import AutoencoderKLWan
 from torch import Tensor, nn
 
 from outofsight.codec.text import max_text_tokens
-from outofsight.codec.video_vae import decode_latents
+from outofsight.codec.video_vae import VideoAutoencoder, decode_latents
 from outofsight.data.latent_cache import LatentCache, LatentSample, open_latent_cache
 from outofsight.errors import InputError
 from outofsight.flow.matching import euler_step
@@ -166,7 +165,7 @@ class WorldValidation:
         return {name: together[name][1:] for name in ("context_cameras", "target_cameras")}
 
 
-def _decoded(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
+def _decoded(vae: VideoAutoencoder, latents: Tensor) -> Tensor:
     """Decode one sample's latents to [3, t, height, width]."""
     return decode_latents(vae, latents)[0].transpose(0, 1)
 
