@@ -126,7 +126,7 @@ def scenery_shift(
     common = (
         first_mask & np.roll(second_mask, (-down, -right), axis=(0, 1)) & _inner(first.shape, down, right)
     )
-    return np.array([right, down]) + _remaining_shift(first, aligned, common)
+    return np.array([right, down], dtype=np.float64) + _remaining_shift(first, aligned, common)
 
 
 def _inner(size: tuple[int, ...], down: int, right: int) -> Masks:
@@ -143,7 +143,8 @@ def _remaining_shift(
     first: NDArray[np.float64], second: NDArray[np.float64], common: Masks
 ) -> NDArray[np.float64]:
     """Find the shift (x, y) of less than a pixel, and a change of brightness, that turn the first into the second."""
-    slope_y, slope_x = np.gradient((first + second) / 2)
+    middle: NDArray[np.float64] = (first + second) / 2
+    slope_y, slope_x = np.gradient(middle, axis=0), np.gradient(middle, axis=1)
     columns = np.stack([-slope_x[common], -slope_y[common], np.ones(int(common.sum()))], axis=-1)
     solved = np.linalg.lstsq(columns, (second - first)[common], rcond=None)[0]
     return np.asarray(np.clip(solved[:2], -1, 1))
