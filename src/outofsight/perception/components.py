@@ -10,7 +10,7 @@ def components(mask: NDArray[np.bool_], gap_px: int = 0) -> list[NDArray[np.bool
     ``gap_px``: parts with at most this many empty pixels between them, along rows and columns, are one. In the order
     of their topmost row.
     """
-    labels = _labelled(_widened(mask, (gap_px + 1) // 2))
+    labels = _labelled(_widened(mask, gap_px))
     labels[~mask] = 0
     return [labels == label for label in np.unique(labels) if label > 0]
 
@@ -21,14 +21,16 @@ def box_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
 
 
-def _widened(mask: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+def _widened(mask: NDArray[np.bool_], gap_px: int) -> NDArray[np.bool_]:
+    """Widen a mask by so many pixels along each axis: half of them, rounded up, towards the end, the others back."""
     for axis in (0, 1):
         wide = mask.copy()
-        for step in range(1, radius + 1):
-            towards_end, towards_start = [slice(None)] * 2, [slice(None)] * 2
-            towards_end[axis], towards_start[axis] = slice(step, None), slice(None, -step)
-            wide[tuple(towards_end)] |= mask[tuple(towards_start)]
-            wide[tuple(towards_start)] |= mask[tuple(towards_end)]
+        for step in range(1, (gap_px + 1) // 2 + 1):
+            before, after = [slice(None)] * 2, [slice(None)] * 2
+            before[axis], after[axis] = slice(None, -step), slice(step, None)
+            wide[tuple(after)] |= mask[tuple(before)]
+            if step <= gap_px // 2:
+                wide[tuple(before)] |= mask[tuple(after)]
         mask = wide
     return mask
 

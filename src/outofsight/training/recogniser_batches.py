@@ -1,16 +1,18 @@
 """The recogniser's samples: some frames of a clip, spoiled, all by the sample's position in the run."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from outofsight.errors import DatasetError, InputError
 from outofsight.training.batches import Batch, ClipStore
 from outofsight.training.randomness import generator_for, sample_index
 from outofsight.training.recogniser_task import RecogniserTask
-from outofsight.training.recogniser_views import UNNAMED, Frame, Ids, moved, pasted, spoiled
+from outofsight.training.recogniser_views import Frame, Ids, moved, pasted, spoiled
 from outofsight.types import Clip
 
 NO_KIND = -1
@@ -27,6 +29,7 @@ class RecogniserBatches:
 
     def __init__(self, store: ClipStore, task: RecogniserTask, seed: int) -> None:
         self.store, self.task, self.seed = store, task, seed
+        self._annotations: dict[int, Annotation] = {}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -47,41 +50,57 @@ class RecogniserBatches:
         return sample_index(self.seed, position, len(self.store.entries))
 
     def _sample(self, position: int) -> Batch:
-        clip = self.store.clip(self._index(position))
-        ids, kinds = annotation_of(clip, self.task)
+        index = self._index(position)
         chance = generator_for(self.seed, "views", position)
-        views = [self._view(clip, ids, chance) for _ in range(self.task.num_views)]
+        views = [self._view(index, chance) for _ in range(self.task.num_views)]
         return {
             "frames": torch.from_numpy(np.stack([frame for frame, _, _ in views])),
             "ids": torch.from_numpy(np.stack([ids for _, ids, _ in views])),
-            "kinds": torch.from_numpy(kinds),
+            "kinds": torch.from_numpy(self._annotation(index).kinds.copy()),
             "own_backdrop": torch.tensor([own for _, _, own in views]),
         }
 
-    def _view(self, clip: Clip, ids: Ids, chance: np.random.Generator) -> tuple[Frame, Ids, bool]:
-        task = self.task
-        shown = np.flatnonzero((ids > 0).sum(axis=(1, 2)) >= task.least_px)
-        frames = shown if len(shown) and chance.random() < task.seen_share else np.arange(len(ids))
-        place = int(chance.choice(frames))
-        frame, own_ids = clip.video[place], ids[place]
-        paste, other = (
-            chance.random() < task.spoiling.paste_share,
-            int(chance.integers(len(self.store.entries))),
-        )
+    def _annotation(self, index: int) -> "Annotation":
+        """Read a clip's annotation once; threads that meet here read the same."""
+        if index not in self._annotations:
+            self._annotations[index] = annotation_of(self.store.clip(index), self.task)
+        return self._annotations[index]
+
+    def _view(self, index: int, chance: np.random.Generator) -> tuple[Frame, Ids, bool]:
+        clip, annotation, spoiling = self.store.clip(index), self._annotation(index), self.task.spoiling
+        shown = annotation.shown
+        among = shown if len(shown) and chance.random() < self.task.seen_share else np.arange(len(clip.video))
+        place = int(chance.choice(among))
+        frame, ids = clip.video[place], annotation.ids(clip, place)
+        paste, other = chance.random() < spoiling.paste_share, int(chance.integers(len(self.store.entries)))
+        donor = self.store.clip(other) if paste else clip
+        if donor.video.shape[1:] != clip.video.shape[1:]:
+            raise InputError(f"clips {clip.name} and {donor.name} differ in size; train on clips of one size")
         if paste:
-            donor = self.store.clip(other)
             behind = int(chance.integers(len(donor.video)))
-            if donor.video.shape[1:] == clip.video.shape[1:]:
-                donor_ids, _ = annotation_of(donor, task)
-                frame, own_ids = pasted(frame, own_ids, donor.video[behind], donor_ids[behind])
-            else:
-                paste = False
-        frame, own_ids = moved(frame, own_ids, task.spoiling, chance)
-        return spoiled(frame, task.spoiling, chance), own_ids, not paste
+            donor_ids = self._annotation(other).ids(donor, behind)
+            frame, ids = pasted(frame, ids, donor.video[behind], donor_ids)
+        frame, ids = moved(frame, ids, spoiling, chance)
+        return spoiled(frame, spoiling, chance), ids, not paste
 
 
-def annotation_of(clip: Clip, task: RecogniserTask) -> tuple[Ids, np.ndarray]:
-    """Read ids uint8 [n, height, width], numbered 1 ... s, and the number of each subject's kind, int64 [places].
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Annotation:
+    """A clip's subjects. ``kinds`` int64 [places]; ``shown``: frames in which enough of a subject is seen;
+    ``numbers`` uint8 [256]: for each id in the clip's masks 0 or the subject's place, from 1."""
+
+    kinds: NDArray[np.int64]
+    shown: NDArray[np.int64]
+    numbers: NDArray[np.uint8]
+
+    def ids(self, clip: Clip, frame: int) -> Ids:
+        """Give one frame's ids, 1 ... s in the order of ``kinds``."""
+        assert clip.masks is not None
+        return self.numbers[clip.masks[frame]]
+
+
+def annotation_of(clip: Clip, task: RecogniserTask) -> Annotation:
+    """Read what a clip's annotation says of its subjects.
 
     Raises:
         DatasetError: no instance masks, too many subjects, or a kind that is not among the task's.
@@ -90,7 +109,7 @@ def annotation_of(clip: Clip, task: RecogniserTask) -> tuple[Ids, np.ndarray]:
         raise DatasetError(
             f"clip {clip.name!r} has no masks of single subjects, from which the recogniser learns"
         )
-    if len(clip.subjects) > min(task.subjects_per_clip, UNNAMED - 1):
+    if len(clip.subjects) > task.subjects_per_clip:
         raise DatasetError(
             f"clip {clip.name!r} has {len(clip.subjects)} subjects; set task.subjects_per_clip to as many"
         )
@@ -104,4 +123,5 @@ def annotation_of(clip: Clip, task: RecogniserTask) -> tuple[Ids, np.ndarray]:
             )
         kinds[place] = task.kinds.index(subject.name)
         numbers[subject.subject_id] = place + 1
-    return numbers[clip.masks], kinds
+    shown = np.flatnonzero((clip.masks > 0).sum(axis=(1, 2)) >= task.least_px)
+    return Annotation(kinds=kinds, shown=shown, numbers=numbers)

@@ -51,13 +51,14 @@ def look_at(
     A subject counts as shown where it has at least ``task.least_px`` pixels.
     """
     frames = clip.video if video is None else video
-    ids, kinds = annotation_of(clip, task)
+    annotation = annotation_of(clip, task)
+    ids = np.stack([annotation.ids(clip, frame) for frame in range(len(frames))])
     likely = recogniser.probabilities(frames) >= recogniser.rule.least_probability
     found = recogniser.detect(frames)
     shown = right = matched = 0
     sightings = []
     for place in range(len(clip.subjects)):
-        kind, gone = task.kinds[kinds[place]], False
+        kind, gone = task.kinds[annotation.kinds[place]], False
         for frame in range(len(ids)):
             own = ids[frame] == place + 1
             gone = gone or hidden(clip, place, frame)

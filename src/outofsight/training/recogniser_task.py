@@ -62,7 +62,7 @@ class RecogniserTask:
     identity_weight: float = Field(default=0.5, ge=0)
     picture_weight: float = Field(default=0.1, ge=0)
     temperature: float = Field(default=0.1, gt=0)
-    subjects_per_clip: int = Field(default=4, gt=0)
+    subjects_per_clip: int = Field(default=4, gt=0, lt=255)
     clips_in_memory: int = Field(default=1024, gt=0)
     spoiling: Spoiling = Spoiling()
 

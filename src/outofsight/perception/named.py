@@ -1,0 +1,68 @@
+"""Networks by name or folder: ours, and those that others published."""
+
+from pathlib import Path
+
+import torch
+
+from outofsight.perception.borrowed import Source
+from outofsight.perception.object_detectors import ObjectDetector
+from outofsight.perception.perceptual import Lpips
+from outofsight.perception.recogniser import BUNDLED, Recogniser, is_recogniser_folder
+from outofsight.perception.towers import ImageTower
+
+FEATURE_NETWORKS = {
+    "clip": "openai/clip-vit-base-patch16",
+    "clip-b32": "openai/clip-vit-base-patch32",
+    "dino": "facebook/dino-vitb16",
+    "dinov2": "facebook/dinov2-base",
+}
+"""Names and their repositories. DSC is published with ``clip``; VBench uses ``dino`` for subjects and ``clip-b32`` for
+backgrounds."""
+
+SUBJECT_DETECTORS = {
+    "detr": "facebook/detr-resnet-50",
+    "yolos": "hustvl/yolos-small",
+    "rt-detr": "PekingU/rtdetr_r50vd",
+}
+
+
+def feature_network(
+    name_or_folder: str | Path, device: str | torch.device = "cpu"
+) -> Recogniser | ImageTower:
+    """Load a feature network: ``mini``, a name of ``FEATURE_NETWORKS``, a folder, or a repository of the hub.
+
+    Raises:
+        InputError: it is not there; the message says where it was looked for and how to get it.
+        CheckpointError: it is damaged or incomplete.
+    """
+    if _is_ours(name_or_folder):
+        return Recogniser.from_pretrained(name_or_folder, device)
+    return ImageTower.load(_source(name_or_folder, FEATURE_NETWORKS, "feature network"), device)
+
+
+def subject_detector(
+    name_or_folder: str | Path, device: str | torch.device = "cpu"
+) -> Recogniser | ObjectDetector:
+    """Load a detector: ``mini``, a name of ``SUBJECT_DETECTORS``, a folder, or a repository of the hub.
+
+    Raises:
+        InputError: it is not there; the message says where it was looked for and how to get it.
+        CheckpointError: it is damaged or incomplete.
+    """
+    if _is_ours(name_or_folder):
+        return Recogniser.from_pretrained(name_or_folder, device)
+    return ObjectDetector.load(_source(name_or_folder, SUBJECT_DETECTORS, "detector"), device)
+
+
+def perceptual_network(name: str = "alex", device: str | torch.device = "cpu") -> Lpips:
+    """Load an LPIPS network by name: ``alex``, ``vgg`` or ``squeeze``. Raises ``InputError`` if it cannot be had."""
+    return Lpips.load(name, device)
+
+
+def _is_ours(name_or_folder: str | Path) -> bool:
+    return str(name_or_folder) in BUNDLED or is_recogniser_folder(Path(name_or_folder))
+
+
+def _source(name_or_folder: str | Path, names: dict[str, str], what: str) -> Source:
+    name = str(name_or_folder)
+    return Source(place=names.get(name, name), what=what, name=name)
