@@ -12,10 +12,10 @@ from outofsight.evaluation.liveness import (
     liveness,
     liveness_missing_0,
     own_speeds,
-    scenery_shift,
     smoothed,
 )
 from outofsight.evaluation.observations import observed_from_masks
+from outofsight.evaluation.scenery import scenery_shift
 from outofsight.evaluation.warping import as_pixels, sampled
 from square_world import GENTLE, square_case
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from outofsight.errors import InputError
+from outofsight.evaluation.camera_motion import CAMERA_MEASURES
 from outofsight.evaluation.case import ClipCase, Video, check_generated
 from outofsight.evaluation.consistency import CONSISTENCY_MEASURES
 from outofsight.evaluation.dsc import DSC_MEASURES
@@ -22,6 +23,7 @@ MEASURES: dict[str, Measure] = {
         *PICTURE_MEASURES,
         *TRACKING_MEASURES,
         *LIVENESS_MEASURES,
+        *CAMERA_MEASURES,
         *REVISIT_MEASURES,
         *DSC_MEASURES,
         *IDENTITY_MEASURES,
