@@ -6,7 +6,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from outofsight.backbone.cost import dense_attention_flops, forward_cost
+from outofsight.backbone.sequence import choose_sequence, mask_channel
 from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.memory.strategies import strategy
+from outofsight.nn.rays import ray_features
 from outofsight.types import LatentGrid
 
 SMALL = {
@@ -30,20 +33,46 @@ SMALL = {
         {"memory_affinity": "all"},
         {"memory_kernel": (1, 2, 4)},
         {"memory_top_k": 0, "local_window": 9},
+        {"memory_top_k": 0, "local_window": 3},
+        {"camera_ray_octaves": 2},
+        dict(strategy("concat").settings),
+        dict(strategy("window").settings),
+        dict(strategy("recurrent").settings),
+        dict(strategy("identity").settings),
+        dict(strategy("segmentation").settings),
+        dict(strategy("fov").settings),
+        dict(strategy("dfot").settings),
+        {**strategy("worldplay").settings, "context_first": 0},
     ],
 )
 @torch.no_grad()
 def test_equals_the_counter(memory):
+    """All but the cameras' geometry, which the formula leaves out and which is counted here by itself."""
     model = HydraTransformer3DModel(**{**SMALL, **memory})
     latents, text = torch.randn(1, 16, 9, 10, 12), torch.randn(1, 7, 20)
-    cameras = torch.randn(1, 9, 12)
+    cameras, masks = torch.randn(1, 9, 12), torch.rand(1, 2, 9, 10, 12)
+    frame_levels = model.has_frame_noise
+    timestep = torch.full((1, 9), 500.0) if frame_levels else torch.tensor([500.0])
     # The counter does not know the CPU's fused kernel.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        model(latents, torch.tensor([500.0]), text, cameras[:, :4], cameras[:, 4:])
+        model(latents, timestep, text, cameras[:, :4], cameras[:, 4:], subject_masks=masks)
     cost = forward_cost(
-        model.config, LatentGrid(frames=9, height=5, width=6, context_frames=4), text_tokens=7
+        model.config,
+        LatentGrid(frames=9, height=5, width=6, context_frames=4),
+        text_tokens=7,
+        num_subjects=2,
     )
-    assert counter.get_total_flops() == cost.flops
+    with FlopCounterMode(display=False) as geometry:
+        grid = LatentGrid(frames=9, height=5, width=6, context_frames=4)
+        kept = choose_sequence(
+            latents, timestep, cameras[:, :4], cameras[:, 4:], grid, model.context_settings
+        )
+        if octaves := model.config["camera_ray_octaves"]:
+            ray_features(cameras, grid, 1.0, octaves)
+        if (form := model.config["subject_mask"]) != "none":
+            mask_channel(masks, grid, cameras[:, :4], cameras[:, 4:], form, 90.0)
+    assert kept.grid.num_tokens == cost.tokens
+    assert counter.get_total_flops() - geometry.get_total_flops() == cost.flops
 
 
 def test_published_model():

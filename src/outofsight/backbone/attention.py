@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from outofsight.errors import InputError
+from outofsight.memory.identity import IdentityAttention
 from outofsight.memory.selectors import mean_pooled_affinity, position_paired_affinity, top_slices
 from outofsight.memory.settings import MemorySettings
 from outofsight.memory.tokenizer import Kernel, MemoryTokenizer
@@ -34,27 +35,51 @@ class RetrievalLog:
         return torch.stack([slices.to(self._slices[0].device) for slices in self._slices], dim=1)
 
 
+class MemoryGuide(NamedTuple):
+    """What the layers of one forward share about memory slices.
+
+    ``source``: the part of the sequence that slices are made of, from its first frame on. ``excluded``: slices that a
+    frame must not choose. ``camera_scores``: scores that depend on cameras alone, or ``None`` where each layer
+    scores by itself.
+    """
+
+    source: LatentGrid
+    rotary: RotaryTable
+    excluded: Bool[Tensor, "f m"]
+    camera_scores: Float[Tensor, "b f m"] | None
+
+
+class ExtraTokens(NamedTuple):
+    """Memories beside the sequence. ``state``: more keys and values for every query. ``identity``: read by a
+    cross-attention of its own, where ``identity_known``."""
+
+    state: Float[Tensor, "b e d"] | None
+    identity: Float[Tensor, "b n d"] | None
+    identity_known: Bool[Tensor, "b n"] | None
+
+
 class AttentionGuide(NamedTuple):
     """All that the attention layers of one forward share. It travels where diffusers passes rotary embeddings.
 
-    ``memory_source``: the part of ``grid`` that memory is made of, from its first frame on. ``excluded``: slices
-    that a frame must not choose. ``camera_scores``: slice scores that depend on cameras alone, or ``None`` where
-    each layer scores by itself. ``rays``: what ``ray_features`` says of every token, or ``None``.
+    ``memory``: ``None`` where no slices are made. ``rays``: what ``ray_features`` says of every token, or ``None``.
     """
 
     grid: LatentGrid
-    memory_source: LatentGrid
     settings: MemorySettings
     rotary: RotaryTable
-    memory_rotary: RotaryTable
     context_cameras: Float[Tensor, "b c 12"]
     target_cameras: Float[Tensor, "b t 12"]
     windows: Int[Tensor, "f w"]
-    excluded: Bool[Tensor, "f m"]
-    camera_scores: Float[Tensor, "b f m"] | None
+    memory: MemoryGuide | None
     rays: Float[Tensor, "b s n"] | None
+    extra: ExtraTokens
     frames_per_chunk: int | None
     log: RetrievalLog | None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every token sees every other at full resolution, and nothing is left to be retrieved."""
+        return self.memory is None and self.windows.shape[1] == self.grid.frames
 
 
 class HydraAttnProcessor:
@@ -78,42 +103,51 @@ class HydraAttnProcessor:
             raise InputError("HyDRA's attention needs the guide that HydraTransformer3DModel.forward makes")
         guide = rotary_emb
         states = hidden_states + attn.camera_embedding(guide).to(hidden_states.dtype)
-        query, key, value = attn.project(states)
-        memory = attn.tokenizer(states[:, : guide.memory_source.num_tokens], guide.memory_source)
-        memory_key, memory_value = attn.norm_k(attn.to_k(memory)), attn.to_v(memory)
-
-        slices = _choose_slices(query, memory_key, guide)
+        query, key, value = (part.unflatten(-1, (attn.heads, -1)) for part in attn.project(states))
+        memory_key, memory_value, slices = self._memory(attn, states, query, guide)
         if guide.log is not None:
             guide.log.add(slices)
-        attended = self._attend(attn.heads, (query, key, value), (memory_key, memory_value), slices, guide)
+        query, key = rotate(query, guide.rotary), rotate(key, guide.rotary)
+        more = attn.state_keys(guide.extra)
+        if guide.is_full:
+            if more is not None:
+                key, value = torch.cat((key, more[0]), dim=1), torch.cat((value, more[1]), dim=1)
+            attended = self._attend_function()(query, key, value, None)
+        else:
+            by_frame = (guide.grid.frames, guide.grid.tokens_per_frame)
+            attended = retrieval_attention(
+                query.unflatten(1, by_frame),
+                key.unflatten(1, by_frame),
+                value.unflatten(1, by_frame),
+                memory_key,
+                memory_value,
+                Selection(guide.windows[None], slices),
+                more=more,
+                frames_per_chunk=guide.frames_per_chunk,
+                attend=self._attend_function(),
+            ).flatten(1, 2)
+        attended = attended.flatten(-2)
         for layer in attn.to_out:
             attended = layer(attended)
-        return attn.projector(attended)
+        attended = attn.projector(attended)
+        if attn.identity_attention is None or guide.extra.identity is None:
+            return attended
+        return attended + attn.identity_attention(states, guide.extra.identity, guide.extra.identity_known)
 
-    def _attend(
-        self,
-        heads: int,
-        full: tuple[Tensor, Tensor, Tensor],
-        memory: tuple[Tensor, Tensor],
-        slices: Tensor,
-        guide: AttentionGuide,
-    ) -> Float[Tensor, "b s d"]:
-        query, key, value = (states.unflatten(-1, (heads, -1)) for states in full)
-        memory_key, memory_value = (states.unflatten(-1, (heads, -1)) for states in memory)
-        slice_shape = memory_key.shape[1:3]
-        memory_key = rotate(memory_key.flatten(1, 2), guide.memory_rotary).unflatten(1, slice_shape)
-        by_frame = (guide.grid.frames, guide.grid.tokens_per_frame)
-        attended = retrieval_attention(
-            rotate(query, guide.rotary).unflatten(1, by_frame),
-            rotate(key, guide.rotary).unflatten(1, by_frame),
-            value.unflatten(1, by_frame),
-            memory_key,
-            memory_value,
-            Selection(guide.windows[None], slices),
-            frames_per_chunk=guide.frames_per_chunk,
-            attend=self._attend_function(),
-        )
-        return attended.flatten(1, 2).flatten(-2)
+    def _memory(
+        self, attn: "HydraAttention", states: Tensor, query: Tensor, guide: AttentionGuide
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Make memory slices: rotated keys, values [b, m, p, heads, d each], and each frame's choice [b, f, k]."""
+        if guide.memory is None:
+            nothing = query.new_zeros(query.shape[0], 0, 1, *query.shape[2:])
+            none = torch.zeros(query.shape[0], guide.grid.frames, 0, dtype=torch.long, device=query.device)
+            return nothing, nothing, none
+        memory = attn.tokenizer(states[:, : guide.memory.source.num_tokens], guide.memory.source)
+        key, value = attn.norm_k(attn.to_k(memory)), attn.to_v(memory)
+        slices = _choose_slices(query.flatten(-2), key, guide.memory, guide)
+        key, value = (part.unflatten(-1, (attn.heads, -1)) for part in (key, value))
+        rotated = rotate(key.flatten(1, 2), guide.memory.rotary).unflatten(1, key.shape[1:3])
+        return rotated, value, slices
 
     def _attend_function(self) -> Attend:
         if self._attention_backend is None:
@@ -127,28 +161,32 @@ def _dispatched(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, 
 
 
 def _choose_slices(
-    query: Float[Tensor, "b s d"], memory_key: Float[Tensor, "b m p d"], guide: AttentionGuide
+    query: Float[Tensor, "b s d"],
+    memory_key: Float[Tensor, "b m p d"],
+    memory: MemoryGuide,
+    guide: AttentionGuide,
 ) -> Int[Tensor, "b f k"]:
     grid, settings = guide.grid, guide.settings
     if settings.affinity == "all":
         every = torch.arange(memory_key.shape[1], device=query.device)
         return every.expand(query.shape[0], grid.frames, -1)
-    if guide.camera_scores is not None:
-        scores = guide.camera_scores
+    if memory.camera_scores is not None:
+        scores = memory.camera_scores
     else:
         by_frame = query.unflatten(1, (grid.frames, grid.tokens_per_frame))
         if settings.affinity == "mean_pooled":
             scores = mean_pooled_affinity(by_frame, memory_key)
         else:
             scores = position_paired_affinity(by_frame, memory_key, grid, settings.kernel[1:])
-    return top_slices(scores, guide.excluded, settings.top_k)
+    return top_slices(scores, memory.excluded, settings.top_k)
 
 
 class HydraAttention(WanAttention):
     """Wan's self-attention with HyDRA's four additions.
 
     At the start the camera encoders add nothing and the projector changes nothing, so that training starts from
-    Wan. ``ray_octaves``: above 0, tokens also know the ray that they look along (not in the paper).
+    Wan. ``ray_octaves``: above 0, tokens also know the ray that they look along; ``reads_identity``: they also look at
+    identity tokens (neither is in the paper).
 
     Source: HyDRA, section 4.
     """
@@ -156,7 +194,16 @@ class HydraAttention(WanAttention):
     _default_processor_cls = HydraAttnProcessor
     _available_processors = [HydraAttnProcessor]  # noqa: RUF012 - diffusers' own class attribute
 
-    def __init__(self, dim: int, heads: int, eps: float, kernel: Kernel, ray_octaves: int = 0) -> None:
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        eps: float,
+        kernel: Kernel,
+        ray_octaves: int = 0,
+        *,
+        reads_identity: bool = False,
+    ) -> None:
         super().__init__(dim=dim, heads=heads, dim_head=dim // heads, eps=eps, processor=HydraAttnProcessor())
         self.context_camera_encoder = nn.Linear(CAMERA_DIM, dim)
         self.target_camera_encoder = nn.Linear(CAMERA_DIM, dim)
@@ -167,6 +214,7 @@ class HydraAttention(WanAttention):
             if encoder is not None:
                 nn.init.zeros_(encoder.weight)
                 nn.init.zeros_(encoder.bias)
+        self.identity_attention = IdentityAttention(dim, heads) if reads_identity else None
         nn.init.eye_(self.projector.weight)
         nn.init.zeros_(self.projector.bias)
 
@@ -194,7 +242,16 @@ class HydraAttention(WanAttention):
         if guide.grid.context_frames < guide.grid.frames:
             parts.append(self.target_camera_encoder(guide.target_cameras))
         embedding = torch.cat(parts, dim=1).repeat_interleave(guide.grid.tokens_per_frame, dim=1)
-        return embedding if guide.rays is None else embedding + self.ray_encoder(guide.rays)
+        if guide.rays is None or self.ray_encoder is None:
+            return embedding
+        return embedding + self.ray_encoder(guide.rays)
+
+    def state_keys(self, extra: ExtraTokens) -> tuple[Tensor, Tensor] | None:
+        """Return key and value [b, e, heads, d each] of the state tokens, which have no place and are not rotated."""
+        if extra.state is None:
+            return None
+        key, value = self.norm_k(self.to_k(extra.state)), self.to_v(extra.state)
+        return key.unflatten(-1, (self.heads, -1)), value.unflatten(-1, (self.heads, -1))
 
     def project(self, states: Float[Tensor, "b s d"]) -> tuple[Tensor, Tensor, Tensor]:
         """Return normalised query, normalised key and value, each [b, s, d], before rotation."""

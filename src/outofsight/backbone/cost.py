@@ -1,10 +1,13 @@
 """What one forward of the model costs, from its configuration alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from outofsight.memory.context_choice import ContextSettings, num_kept
+from outofsight.memory.identity import identity_flops
+from outofsight.memory.recurrence import recurrence_flops
 from outofsight.memory.tokenizer import memory_grid
 from outofsight.nn.rays import num_ray_features
 from outofsight.types import LatentGrid
@@ -12,8 +15,12 @@ from outofsight.types import LatentGrid
 
 @dataclass(frozen=True, kw_only=True)
 class ForwardCost:
-    """Floating-point operations of one forward of one video; a multiply-add counts as two."""
+    """Floating-point operations of one forward of one video; a multiply-add counts as two.
 
+    ``tokens``: in the sequence, after a strategy's choice of context frames.
+    """
+
+    tokens: int
     keys_per_query: int
     attention_flops: int  # self-attention's two products
     linear_flops: int  # everything else: projections, feed-forward, cross-attention, tokenizer, embeddings
@@ -23,23 +30,42 @@ class ForwardCost:
         return self.attention_flops + self.linear_flops
 
 
-def forward_cost(config: Mapping[str, Any], grid: LatentGrid, text_tokens: int = 512) -> ForwardCost:
+def forward_cost(
+    config: Mapping[str, Any], grid: LatentGrid, text_tokens: int = 512, num_subjects: int = 1
+) -> ForwardCost:
     """Count one forward of ``HydraTransformer3DModel`` with this configuration.
 
-    ``grid``: the token grid, context included. Norms, activations and the softmax are not counted.
+    ``grid``: the token grid, the whole context included. ``num_subjects``: whose crops are shown, if any are. Norms,
+    activations, pooling, choosing and the softmax are not counted.
     """
     width = config["num_attention_heads"] * config["attention_head_dim"]
-    layers, tokens = config["num_layers"], grid.num_tokens
+    layers, whole = config["num_layers"], grid
+    grid = sequence_grid(config, grid)
+    tokens = grid.num_tokens
     keys = _keys_per_query(config, grid)
     attention = layers * 4 * tokens * keys * width
     block = _block_linear_flops(config, grid, width, text_tokens)
     patch = prod(config["patch_size"])
-    ends = 2 * tokens * width * patch * (config["in_channels"] + config["out_channels"])
+    channels = config["in_channels"] + config["out_channels"] + (config["subject_mask"] != "none")
+    ends = 2 * tokens * width * patch * channels
     embed = 2 * text_tokens * (config["text_dim"] + width) * width
-    time = 2 * (config["freq_dim"] + width + 6 * width) * width
+    levels = grid.frames * grid.tokens_per_frame if config["frame_noise"] == "independent" else 1
+    time = 2 * levels * (config["freq_dim"] + width + 6 * width) * width
+    beside = _beside_flops(config, whole, tokens, num_subjects)
     return ForwardCost(
-        keys_per_query=keys, attention_flops=attention, linear_flops=layers * block + ends + embed + time
+        tokens=tokens,
+        keys_per_query=keys,
+        attention_flops=attention,
+        linear_flops=layers * block + ends + embed + time + beside,
     )
+
+
+def sequence_grid(config: Mapping[str, Any], grid: LatentGrid) -> LatentGrid:
+    """Return the token grid that is left when the strategy has chosen its context frames."""
+    names = ("rule", "first", "recent", "clips", "clip_frames", "duplicate_overlap", "times")
+    settings = ContextSettings(**{name: config[f"context_{name}"] for name in names})
+    kept = num_kept(grid, settings) if grid.context_frames else 0
+    return replace(grid, frames=grid.frames - grid.context_frames + kept, context_frames=kept)
 
 
 def dense_attention_flops(config: Mapping[str, Any], grid: LatentGrid) -> int:
@@ -48,32 +74,55 @@ def dense_attention_flops(config: Mapping[str, Any], grid: LatentGrid) -> int:
     return config["num_layers"] * 4 * grid.num_tokens**2 * width
 
 
+def _beside_flops(config: Mapping[str, Any], whole: LatentGrid, tokens: int, num_subjects: int) -> int:
+    """Count the memories beside the sequence: the state's reading, and crops with their cross-attention."""
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    channels, layers, flops = config["in_channels"], config["num_layers"], 0
+    if (grid := config["state_grid"]) is not None:
+        flops += recurrence_flops(channels, config["state_width"], grid, width, whole.context_frames)
+        flops += layers * 4 * prod(grid) * width * width  # keys and values
+    if (grid := config["identity_grid"]) is not None:
+        flops += identity_flops(channels, grid, width, num_subjects, tokens, layers)
+    return flops
+
+
+def _retrieves(config: Mapping[str, Any]) -> bool:
+    return config["memory_top_k"] > 0 or config["memory_affinity"] == "all"
+
+
 def _memory_source(config: Mapping[str, Any], grid: LatentGrid) -> LatentGrid:
     frames = grid.context_frames if config["memory_source"] == "context" else grid.frames
     return LatentGrid(frames=frames, height=grid.height, width=grid.width)
 
 
 def _keys_per_query(config: Mapping[str, Any], grid: LatentGrid) -> int:
+    window = grid.frames if config["local_window"] is None else min(config["local_window"], grid.frames)
+    state = prod(config["state_grid"]) if config["state_grid"] is not None else 0
+    near = window * grid.tokens_per_frame + state
+    if not _retrieves(config):
+        return near
     memory = memory_grid(_memory_source(config, grid), tuple(config["memory_kernel"]))
     slices = (
         memory.frames if config["memory_affinity"] == "all" else min(config["memory_top_k"], memory.frames)
     )
-    window = min(config["local_window"], grid.frames)
-    return window * grid.tokens_per_frame + slices * memory.tokens_per_frame
+    return near + slices * memory.tokens_per_frame
 
 
 def _block_linear_flops(config: Mapping[str, Any], grid: LatentGrid, width: int, text_tokens: int) -> int:
     kernel, tokens = tuple(config["memory_kernel"]), grid.num_tokens
-    memory_tokens = memory_grid(_memory_source(config, grid), kernel).num_tokens
     square = 2 * width * width
     attention = tokens * 5 * square  # query, key, value, output, projector
-    memory = memory_tokens * (prod(kernel) + 2) * square  # tokenizer, key, value
+    memory = 0
+    if _retrieves(config):
+        memory_tokens = memory_grid(_memory_source(config, grid), kernel).num_tokens
+        memory = memory_tokens * (prod(kernel) + 2) * square  # tokenizer, key, value
+        memory += _selection_flops(config, grid, width)
     cameras = 2 * grid.frames * 12 * width
     if octaves := config["camera_ray_octaves"]:
         cameras += 2 * grid.num_tokens * num_ray_features(octaves) * width
     cross = tokens * 2 * square + text_tokens * 2 * square + 4 * tokens * text_tokens * width
     feed_forward = tokens * 4 * width * config["ffn_dim"]
-    return attention + memory + cameras + cross + feed_forward + _selection_flops(config, grid, width)
+    return attention + memory + cameras + cross + feed_forward
 
 
 def _selection_flops(config: Mapping[str, Any], grid: LatentGrid, width: int) -> int:

@@ -155,11 +155,19 @@ def to_official(model: HydraTransformer3DModel) -> dict[str, Tensor]:
     """Return the model's weights under their official names; the inverse of ``from_official``, bit for bit.
 
     Raises:
-        CheckpointError: the model reads rays, for which the official form has no place.
+        CheckpointError: the model has parts for which the official form has no place.
     """
-    if model.config["camera_ray_octaves"]:
+    unplaced = {
+        "camera_ray_octaves": model.config["camera_ray_octaves"] > 0,
+        "state_grid": model.state_memory is not None,
+        "identity_grid": model.identity_encoder is not None,
+        "subject_mask": model.config["subject_mask"] != "none",
+    }
+    if any(unplaced.values()):
+        setting = next(name for name, is_there in unplaced.items() if is_there)
         raise CheckpointError(
-            "this model reads a camera ray for each token (camera_ray_octaves); the official form has no place for that"
+            f"this model has a part that the official form has no place for ({setting} = {model.config[setting]!r}); "
+            "keep it as a model folder"
         )
     state = model.state_dict()
     return {official: state[name] for name, official in _official_names(model).items()}

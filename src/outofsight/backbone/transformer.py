@@ -1,5 +1,6 @@
 """``HydraTransformer3DModel``: Wan's video transformer whose every block remembers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import radians
@@ -11,19 +12,35 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from diffusers.utils import BaseOutput
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from outofsight.backbone.attention import (
     CAMERA_DIM,
     AttentionGuide,
+    ExtraTokens,
     HydraAttention,
     HydraAttnProcessor,
+    MemoryGuide,
     RetrievalLog,
+)
+from outofsight.backbone.embeddings import GuideSlot, MaskedPatchEmbedding, WideTimesteps
+from outofsight.backbone.sequence import (
+    Sequence,
+    choose_sequence,
+    kept_frames,
+    mask_channel,
+    rotary_at,
+    slice_times,
+    whole_again,
 )
 from outofsight.errors import CheckpointError, InputError
 from outofsight.flow.schedule import round_to_bf16
+from outofsight.memory.context_choice import ContextSettings
+from outofsight.memory.identity import IdentityEncoder, identity_crops
+from outofsight.memory.recurrence import StateMemory
 from outofsight.memory.selectors import fov_affinity, local_window, slices_inside
 from outofsight.memory.settings import MemorySettings
+from outofsight.memory.strategies import Strategy, check_without_training
 from outofsight.memory.tokenizer import memory_grid, memory_rotary_table, video_rotary_table
 from outofsight.nn.rays import ray_features
 from outofsight.types import LatentGrid
@@ -32,38 +49,12 @@ from outofsight.types import LatentGrid
 @dataclass
 class HydraTransformerOutput(BaseOutput):
     """``sample``: predicted velocity of all frames, context included [b, channels, f, height, width] (only the
-    target part is meant to be used). ``retrieved_slices``: [b, layers, f, k], if asked for."""
+    target part is meant to be used). ``retrieved_slices``: [b, layers, f, k], if asked for. ``context_frames``: those
+    that the strategy let in, or ``None`` for all; frames f are then these and the target's."""
 
     sample: Tensor
     retrieved_slices: Int[Tensor, "b layers f k"] | None = None
-
-
-class _GuideSlot(nn.Module):
-    """Stands where ``WanTransformer3DModel`` computes rotary embeddings, and hands on the guide instead."""
-
-    guide: AttentionGuide | None = None
-
-    def forward(self, hidden_states: Tensor) -> AttentionGuide:
-        if self.guide is None:
-            raise InputError("call the model itself: its forward takes context_cameras and target_cameras")
-        return self.guide
-
-
-class _WideTimesteps(nn.Module):
-    """Sinusoids of the time step, computed in float64 as Wan does.
-
-    In float32, diffusers' own are off by up to 6e-5 at a time step of 1000, more than all the rest of the model.
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.half_dim = dim // 2
-
-    def forward(self, timestep: Float[Tensor, " n"]) -> Float[Tensor, "n dim"]:
-        wide = torch.float32 if timestep.device.type == "mps" else torch.float64
-        exponents = torch.arange(self.half_dim, device=timestep.device, dtype=wide) / self.half_dim
-        angles = torch.outer(timestep.to(wide), 10000.0**-exponents)
-        return torch.cat((angles.cos(), angles.sin()), dim=-1).float()
+    context_frames: Int[Tensor, "b c"] | None = None
 
 
 class HydraTransformer3DModel(WanTransformer3DModel):
@@ -105,12 +96,26 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         pos_embed_seq_len: int | None = None,
         memory_kernel: tuple[int, int, int] = (2, 2, 2),
         memory_top_k: int = 10,
-        local_window: int = 5,
+        local_window: int | None = 5,
         memory_affinity: str = "mean_pooled",
         memory_source: str = "all",
         camera_fov_x_deg: float = 90.0,
         camera_ray_octaves: int = 0,
         round_timestep_to_bf16: bool = False,
+        memory_strategy: str = "hydra",
+        context_rule: str = "all",
+        context_first: int = 0,
+        context_recent: int = 5,
+        context_clips: int = 0,
+        context_clip_frames: int = 1,
+        context_duplicate_overlap: float = 0.95,
+        context_times: str = "kept",
+        state_grid: tuple[int, int] | None = None,
+        state_width: int = 64,
+        identity_grid: tuple[int, int] | None = None,
+        subject_mask: str = "none",
+        frame_noise: str = "shared",
+        history_guidance: float = 1.0,
     ) -> None:
         if patch_size[0] != 1:
             raise InputError(
@@ -120,6 +125,8 @@ class HydraTransformer3DModel(WanTransformer3DModel):
             raise InputError(
                 "this is an image-to-video configuration; HyDRA is defined on Wan's text-to-video model"
             )
+        _check_choice("subject_mask", subject_mask, ("none", "extrapolated", "true"))
+        _check_choice("frame_noise", frame_noise, ("shared", "independent"))
         super().__init__(
             patch_size=tuple(patch_size),
             num_attention_heads=num_attention_heads,
@@ -135,13 +142,18 @@ class HydraTransformer3DModel(WanTransformer3DModel):
             eps=eps,
             rope_max_seq_len=rope_max_seq_len,
         )
-        self.rope = _GuideSlot()
-        self.condition_embedder.timesteps_proj = _WideTimesteps(freq_dim)
+        self.rope = GuideSlot()
+        self.condition_embedder.timesteps_proj = WideTimesteps(freq_dim)
         width = num_attention_heads * attention_head_dim
         for block in self.blocks:
             block.attn1 = HydraAttention(
-                width, num_attention_heads, eps, self.memory_settings.kernel, camera_ray_octaves
-            )
+                width, num_attention_heads, eps, self.memory_settings.kernel, camera_ray_octaves,
+                reads_identity=identity_grid is not None,
+            )  # fmt: skip
+        self.state_memory = StateMemory(in_channels, state_width, state_grid, width) if state_grid else None
+        self.identity_encoder = IdentityEncoder(in_channels, identity_grid, width) if identity_grid else None
+        if subject_mask != "none":
+            self.patch_embedding = MaskedPatchEmbedding(in_channels, width, (1, *patch_size[1:]))
         self.attention_frames_per_chunk: int | None = None
 
     @cached_property
@@ -157,6 +169,47 @@ class HydraTransformer3DModel(WanTransformer3DModel):
             fov_x_deg=config["camera_fov_x_deg"],
         )
 
+    @cached_property
+    def context_settings(self) -> ContextSettings:
+        """Which context frames enter the sequence, validated."""
+        names = ("rule", "first", "recent", "clips", "clip_frames", "duplicate_overlap", "times")
+        chosen = {name: self.config[f"context_{name}"] for name in names}
+        return ContextSettings(**chosen, fov_x_deg=self.config["camera_fov_x_deg"])
+
+    @property
+    def needs_subject_masks(self) -> str:
+        """Of which frames forward must be told subjects' masks: ``none``, ``context`` or ``all``."""
+        if self.config["subject_mask"] == "true":
+            return "all"
+        told = self.config["subject_mask"] != "none" or self.config["identity_grid"] is not None
+        return "context" if told else "none"
+
+    @property
+    def has_frame_noise(self) -> bool:
+        """Whether each frame has a noise level of its own; clean context frames then have the time step 0."""
+        return bool(self.config["frame_noise"] == "independent")
+
+    def change_memory(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Remember in another way, with the weights as they are. ``settings``: of the configuration.
+
+        Raises:
+            InputError: a setting that is not the memory's, impossible, or that other weights are needed for.
+        """
+        chosen = Strategy(name=name, what="", settings=settings)
+        check_without_training(chosen, self.config)
+        before = dict(self.config)
+        self._take_memory({**settings, "memory_strategy": name})
+        try:
+            _ = self.memory_settings, self.context_settings
+        except ValueError as error:
+            self._take_memory({key: before[key] for key in (*settings, "memory_strategy")})
+            raise InputError(f"strategy {name!r}: {error}") from error
+
+    def _take_memory(self, settings: Mapping[str, Any]) -> None:
+        self.register_to_config(**settings)
+        for derived in ("memory_settings", "context_settings"):
+            self.__dict__.pop(derived, None)
+
     def forward(
         self,
         hidden_states: Float[Tensor, "b channels f height width"],
@@ -165,6 +218,7 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         context_cameras: Float[Tensor, "b c 12"] | None = None,
         target_cameras: Float[Tensor, "b t 12"] | None = None,
         *,
+        subject_masks: Float[Tensor, "b s frames height width"] | None = None,
         return_retrieval: bool = False,
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,
@@ -174,7 +228,8 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         ``hidden_states``: clean context latents, then noisy target latents. ``timestep``: 0 to 1000, one for the
         whole video [b] (or [1], shared by the batch), or one for each frame [b, f]. ``context_cameras`` and
         ``target_cameras``: 3×4 poses relative to the first target frame, in metres, rows flattened to 12; their
-        lengths say where the context ends.
+        lengths say where the context ends. ``subject_masks``: where ``needs_subject_masks`` asks for them, the share
+        (0 to 1) of each latent pixel that each subject covers, in the context frames or in all.
 
         Raises:
             InputError: shapes that do not fit each other, or a video smaller than a memory token.
@@ -182,22 +237,59 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         grid = self._grid(hidden_states, context_cameras, target_cameras)
         assert context_cameras is not None
         assert target_cameras is not None
+        timestep = self._frame_timesteps(timestep, grid, hidden_states.shape[0])
+        sequence = choose_sequence(
+            hidden_states, timestep, context_cameras, target_cameras, grid, self.context_settings
+        )
         log = RetrievalLog() if return_retrieval else None
-        self.rope.guide = self._guide(grid, context_cameras, target_cameras, hidden_states, log)
+        extra = self._extra(hidden_states, context_cameras, subject_masks, grid)
+        self.rope.guide = self._guide(sequence, target_cameras, extra, log)
+        if isinstance(self.patch_embedding, MaskedPatchEmbedding):
+            form, fov = self.config["subject_mask"], self.config["camera_fov_x_deg"]
+            mask = mask_channel(subject_masks, grid, context_cameras, target_cameras, form, fov)
+            chosen = sequence.chosen
+            self.patch_embedding.mask = (
+                mask if chosen is None else kept_frames(mask, chosen, grid.context_frames)
+            )
         try:
             (sample,) = super().forward(
-                hidden_states,
-                self._token_timesteps(timestep, grid, hidden_states.shape[0]),
+                sequence.latents,
+                _token_timesteps(sequence.timestep, sequence.grid),
                 encoder_hidden_states,
                 return_dict=False,
                 attention_kwargs=attention_kwargs,
             )
         finally:
             self.rope.guide = None
+            if isinstance(self.patch_embedding, MaskedPatchEmbedding):
+                self.patch_embedding.mask = None
+        if sequence.chosen is not None:
+            sample = whole_again(sample, sequence.chosen, grid.context_frames)
         retrieved = log.stacked() if log is not None else None
         if return_dict:
-            return HydraTransformerOutput(sample=sample, retrieved_slices=retrieved)
+            return HydraTransformerOutput(
+                sample=sample, retrieved_slices=retrieved, context_frames=sequence.chosen
+            )
         return (sample,) if retrieved is None else (sample, retrieved)
+
+    def _extra(
+        self, latents: Tensor, context_cameras: Tensor, subject_masks: Tensor | None, grid: LatentGrid
+    ) -> ExtraTokens:
+        """Make the tokens of the memories beside the sequence, from the whole context."""
+        context = latents[:, :, : grid.context_frames]
+        state = None
+        if self.state_memory is not None:
+            state = self.state_memory(context, context_cameras)
+        if self.identity_encoder is None:
+            return ExtraTokens(state, None, None)
+        if subject_masks is None or subject_masks.shape[2] < grid.context_frames:
+            raise InputError(
+                "this model is shown each subject's last visible crop: expected subject_masks [b, subjects, "
+                f"{grid.context_frames}, height, width] (share of each latent pixel, 0 to 1)"
+            )
+        masks = subject_masks[:, :, : grid.context_frames]
+        crops, seen = identity_crops(context, masks, tuple(self.config["identity_grid"]))
+        return ExtraTokens(state, *self.identity_encoder(crops, seen))
 
     def _grid(
         self, latents: Tensor, context_cameras: Tensor | None, target_cameras: Tensor | None
@@ -235,54 +327,60 @@ class HydraTransformer3DModel(WanTransformer3DModel):
             context_frames=context_cameras.shape[1],
         )
 
-    def _token_timesteps(self, timestep: Tensor, grid: LatentGrid, batch: int) -> Tensor:
-        """Return the time step of each batch element [b], or of each of its tokens [b, s]."""
+    def _frame_timesteps(self, timestep: Tensor, grid: LatentGrid, batch: int) -> Tensor:
+        """Return the time step of each batch element [b], or of each of its frames [b, f]."""
         if self.config["round_timestep_to_bf16"]:
             timestep = round_to_bf16(timestep)
         if timestep.ndim == 1 and timestep.shape[0] in (1, batch):
             return timestep.expand(batch)
         if timestep.ndim == 2 and timestep.shape == (batch, grid.frames):
-            return timestep.repeat_interleave(grid.tokens_per_frame, dim=1)
+            return timestep
         raise InputError(
             f"expected a timestep of shape [1], [{batch}] or [{batch}, {grid.frames}], got {list(timestep.shape)}"
         )
 
     def _guide(
-        self,
-        grid: LatentGrid,
-        context_cameras: Tensor,
-        target_cameras: Tensor,
-        latents: Tensor,
-        log: RetrievalLog | None,
+        self, sequence: Sequence, target_cameras: Tensor, extra: ExtraTokens, log: RetrievalLog | None
     ) -> AttentionGuide:
         """Compute once what every layer needs."""
-        settings, device = self.memory_settings, latents.device
-        frames_per_slice = settings.kernel[0]
-        source = grid if settings.source == "all" else replace(grid, frames=grid.context_frames)
-        num_slices = memory_grid(source, settings.kernel).frames
-        windows = local_window(grid.frames, settings.local_window, device)
-        poses = torch.cat((context_cameras, target_cameras), dim=1)
+        settings, grid, latents = self.memory_settings, sequence.grid, sequence.latents
+        windows = local_window(grid.frames, settings.local_window, latents.device)
+        poses = torch.cat((sequence.context_cameras, target_cameras), dim=1)
         fov_x_rad, octaves = radians(settings.fov_x_deg), self.config["camera_ray_octaves"]
         rays = ray_features(poses, grid, fov_x_rad, octaves).to(latents.dtype) if octaves else None
-        camera_scores = None
-        if settings.affinity == "fov_overlap":
-            camera_scores = fov_affinity(poses, grid, num_slices, frames_per_slice, fov_x_rad)
         head_dim = self.config["attention_head_dim"]
+        times = sequence.times
         return AttentionGuide(
             grid=grid,
-            memory_source=source,
             settings=settings,
-            rotary=video_rotary_table(grid, head_dim, device),
-            memory_rotary=memory_rotary_table(source, settings.kernel, head_dim, device),
-            context_cameras=context_cameras.to(latents.dtype),
+            rotary=video_rotary_table(grid, head_dim, latents.device)
+            if times is None
+            else rotary_at(times, grid, head_dim),
+            context_cameras=sequence.context_cameras.to(latents.dtype),
             target_cameras=target_cameras.to(latents.dtype),
             windows=windows,
-            excluded=slices_inside(windows, num_slices, frames_per_slice),
-            camera_scores=camera_scores,
+            memory=self._memory_guide(sequence, windows, poses) if settings.retrieves else None,
             rays=rays,
+            extra=extra,
             frames_per_chunk=self.attention_frames_per_chunk,
             log=log,
         )
+
+    def _memory_guide(self, sequence: Sequence, windows: Tensor, poses: Tensor) -> MemoryGuide:
+        """Compute what every layer needs to make and choose memory slices."""
+        settings, grid = self.memory_settings, sequence.grid
+        kernel, head_dim = settings.kernel, self.config["attention_head_dim"]
+        source = grid if settings.source == "all" else replace(grid, frames=grid.context_frames)
+        slices = memory_grid(source, kernel)
+        scores = None
+        if settings.affinity == "fov_overlap":
+            scores = fov_affinity(poses, grid, slices.frames, kernel[0], radians(settings.fov_x_deg))
+        if sequence.times is None:
+            rotary = memory_rotary_table(source, kernel, head_dim, poses.device)
+        else:
+            times = slice_times(sequence.times, source.frames, kernel)
+            rotary = rotary_at(times, slices, head_dim, kernel[1:])
+        return MemoryGuide(source, rotary, slices_inside(windows, slices.frames, kernel[0]), scores)
 
     def set_attn_processor(self, processor: object) -> None:
         """Set attention processors as diffusers does, but refuse what would drop the memory; nothing is then changed.
@@ -323,9 +421,22 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         return model.to(wan.dtype)
 
 
-MEMORY_PARTS = ("context_camera_encoder", "target_camera_encoder", "ray_encoder", "tokenizer", "projector")
+MEMORY_PARTS = (
+    "context_camera_encoder", "target_camera_encoder", "ray_encoder", "tokenizer", "projector", "identity_attention"
+)  # fmt: skip
+MEMORY_MODULES = ("state_memory.", "identity_encoder.", "patch_embedding.mask_weight")
 
 
 def is_memory_parameter(name: str) -> bool:
-    """Tell whether a parameter is HyDRA's own and not Wan's."""
-    return any(f".attn1.{part}." in name for part in MEMORY_PARTS)
+    """Tell whether a parameter is ours and not Wan's."""
+    return name.startswith(MEMORY_MODULES) or any(f".attn1.{part}." in name for part in MEMORY_PARTS)
+
+
+def _token_timesteps(timestep: Tensor, grid: LatentGrid) -> Tensor:
+    """Repeat a time step for each frame [b, f] for the frame's tokens [b, s]; one for the whole video [b] stays."""
+    return timestep if timestep.ndim == 1 else timestep.repeat_interleave(grid.tokens_per_frame, dim=1)
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(f"{name}: expected one of {', '.join(known)}, got {value!r}")

@@ -26,12 +26,14 @@ Affinity = Literal["mean_pooled", "position_paired", "fov_overlap", "all"]
 MASKED_SCORE = -1e9
 
 
-def local_window(num_frames: int, window: int, device: torch.device | None = None) -> Int[Tensor, "f w"]:
+def local_window(
+    num_frames: int, window: int | None, device: torch.device | None = None
+) -> Int[Tensor, "f w"]:
     """Return the frames of each query frame's window; at the borders the window is shifted, not shrunk.
 
-    A window wider than the video is the whole video.
+    A window wider than the video, and ``None``, is the whole video.
     """
-    width = min(window, num_frames)
+    width = num_frames if window is None else min(window, num_frames)
     frames = torch.arange(num_frames, device=device)
     start = (frames - width // 2).clamp(0, num_frames - width)
     return start[:, None] + torch.arange(width, device=device)
@@ -77,6 +79,23 @@ def position_paired_affinity(
     return pooled.flatten(2) @ memory_key.float().flatten(2).transpose(1, 2) / query.shape[-1] ** 0.5
 
 
+def view_overlap(
+    poses: Float[Tensor, "b f 12"], grid: LatentGrid, fov_x_rad: float
+) -> Float[Tensor, "b f f"]:
+    """Tell which part, 0 to 1, of each frame's view (row) every frame's camera (column) sees.
+
+    ``poses``: row-flattened 3×4 ``reference_from_camera`` of every latent frame, metres.
+    """
+    half_width = tan(fov_x_rad / 2)
+    half_height = half_width * grid.height / grid.width
+    points = torch.as_tensor(
+        frustum_points(half_width, half_height), dtype=torch.float32, device=poses.device
+    )
+    cameras = poses.float().unflatten(-1, (3, 4))
+    overlap: Tensor = frustum_overlap(cameras, cameras, points, half_width, half_height)
+    return overlap
+
+
 def fov_affinity(
     poses: Float[Tensor, "b f 12"], grid: LatentGrid, num_slices: int, frames_per_slice: int, fov_x_rad: float
 ) -> Float[Tensor, "b f m"]:
@@ -86,13 +105,7 @@ def fov_affinity(
 
     Source: Context-as-Memory's rule, as HyDRA's ablation uses it.
     """
-    half_width = tan(fov_x_rad / 2)
-    half_height = half_width * grid.height / grid.width
-    points = torch.as_tensor(
-        frustum_points(half_width, half_height), dtype=torch.float32, device=poses.device
-    )
-    cameras = poses.float().unflatten(-1, (3, 4))
-    overlap = frustum_overlap(cameras, cameras, points, half_width, half_height)
+    overlap = view_overlap(poses, grid, fov_x_rad)
     return (
         overlap[..., : num_slices * frames_per_slice]
         .unflatten(-1, (num_slices, frames_per_slice))

@@ -18,13 +18,13 @@ class MemorySettings:
 
     ``kernel``: video tokens in one memory token (frames, rows, columns). ``top_k``: slices each frame retrieves
     (0: none, so that a window as wide as the video is plain full attention).
-    ``local_window``: full-resolution latent frames around the query frame. ``fov_x_deg``: horizontal field of view
-    of the cameras, used by the affinity ``fov_overlap`` alone.
+    ``local_window``: full-resolution latent frames around the query frame; ``None``: all of them. ``fov_x_deg``:
+    horizontal field of view of the cameras, used by the affinity ``fov_overlap`` alone.
     """
 
     kernel: Kernel = (2, 2, 2)
     top_k: int = 10
-    local_window: int = 5
+    local_window: int | None = 5
     affinity: Affinity = "mean_pooled"
     source: MemorySource = "all"
     fov_x_deg: float = 90.0
@@ -38,13 +38,19 @@ class MemorySettings:
 
     @model_validator(mode="after")
     def _sizes(self) -> "MemorySettings":
-        if self.top_k < 0 or self.local_window < 1:
+        if self.top_k < 0 or (self.local_window is not None and self.local_window < 1):
             raise ValueError(
-                f"expected top_k ≥ 0 and local_window ≥ 1, got {self.top_k} and {self.local_window}"
+                "expected top_k ≥ 0 and local_window ≥ 1 (or none: the whole video), got "
+                f"{self.top_k} and {self.local_window}"
             )
         if not 0 < self.fov_x_deg < 180:
             raise ValueError(f"fov_x_deg must lie between 0 and 180, got {self.fov_x_deg}")
         return self
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether memory slices are made at all."""
+        return self.top_k > 0 or self.affinity == "all"
 
 
 AFFINITIES: tuple[str, ...] = get_args(Affinity)

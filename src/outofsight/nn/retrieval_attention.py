@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.functional import pad
 
 Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 """Softmax attention: query [n, q, heads, d], key and value [n, k, heads, d], a mask that is true where attended
@@ -39,11 +40,13 @@ def retrieval_attention(
     memory_value: Float[Tensor, "batch m p heads d"],
     selection: Selection,
     *,
+    more: tuple[Tensor, Tensor] | None = None,
     frames_per_chunk: int | None = None,
     attend: Attend = sdpa,
 ) -> Float[Tensor, "batch f n heads d"]:
     """Attend from every frame to its selected frames (all n tokens) and slices (all p tokens): one softmax.
 
+    ``more``: keys and values [batch, e, heads, d] that every query sees beside its own.
     ``frames_per_chunk`` query frames are gathered and attended to at a time; ``None`` takes all at once, which is
     fastest and needs memory for ``f · (window · n + k · p)`` keys and as many values. The result does not depend on it.
 
@@ -55,6 +58,9 @@ def retrieval_attention(
         keys = _gather(key, memory_key, frames, slices)
         values = _gather(value, memory_value, frames, slices)
         mask = _key_mask(frames, slices, key.shape[2], memory_key.shape[2]) if selection.padded else None
+        if more is not None:
+            keys, values = _with_more(keys, more[0]), _with_more(values, more[1])
+            mask = None if mask is None else pad(mask, (0, more[0].shape[1]), value=True)
         attended = attend(query[:, chunk].flatten(0, 1), keys, values, mask)
         outputs.append(attended.unflatten(0, (query.shape[0], -1)))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
@@ -72,6 +78,12 @@ def _gather(full: Tensor, memory: Tensor, frames: Tensor, slices: Tensor) -> Ten
     near = full[batch, frames].flatten(2, 3)
     far = memory[batch, slices].flatten(2, 3)
     return torch.cat((near, far), dim=2).flatten(0, 1)
+
+
+def _with_more(gathered: Tensor, more: Tensor) -> Tensor:
+    """Append the same [batch, e, heads, d] to what every query frame gathered [batch · f, keys, heads, d]."""
+    frames = gathered.shape[0] // more.shape[0]
+    return torch.cat((gathered, more.repeat_interleave(frames, dim=0)), dim=1)
 
 
 def _key_mask(frames: Tensor, slices: Tensor, tokens_per_frame: int, tokens_per_slice: int) -> Tensor:

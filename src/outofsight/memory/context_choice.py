@@ -1,0 +1,170 @@
+"""Which context frames enter the sequence: rules that look at cameras and time alone.
+
+What a rule leaves out is nowhere in the model: not as a key, not in a memory slice. ``views`` keeps, of the context::
+
+    latent frame   0 1 2 3 4 5 6 7 8 9 10 │ target ...      first 1, recent 2, clips 1 of 2 frames
+    kept           0       [4 5]     9 10 │                 4 5: the clip that sees most of what the target sees
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import radians
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from outofsight.errors import InputError
+from outofsight.memory.selectors import view_overlap
+from outofsight.types import LatentGrid
+
+ContextTimes = Literal["kept", "contiguous"]
+"""Whether chosen frames are rotated by their own times, or by 0, 1, 2, ... as if nothing lay between them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextSettings:
+    """Which clean context frames the transformer sees.
+
+    ``rule``: a name in ``CONTEXT_RULES``. ``first``, ``recent``: latent frames at both ends that are always kept.
+    ``clips``: runs of ``clip_frames`` frames that are kept of the rest. ``duplicate_overlap``: a run whose view is
+    shared to more than this part by one that is kept is taken last. ``fov_x_deg``: of the cameras.
+    """
+
+    rule: str = "all"
+    first: int = 0
+    recent: int = 5
+    clips: int = 0
+    clip_frames: int = 1
+    duplicate_overlap: float = 0.95
+    times: ContextTimes = "kept"
+    fov_x_deg: float = 90.0
+
+    def __post_init__(self) -> None:
+        if self.rule not in CONTEXT_RULES:
+            raise InputError(
+                f"context_rule {self.rule!r} is unknown; known are {', '.join(CONTEXT_RULES)}. A rule of your own is "
+                "known once the module that registers it is imported"
+            )
+        if min(self.first, self.recent, self.clips) < 0 or self.clip_frames < 1:
+            raise InputError(
+                "expected context_first, context_recent, context_clips ≥ 0 and context_clip_frames ≥ 1, got "
+                f"{self.first}, {self.recent}, {self.clips}, {self.clip_frames}"
+            )
+        if not 0 < self.duplicate_overlap <= 1 or self.times not in ("kept", "contiguous"):
+            raise InputError(
+                "expected context_duplicate_overlap in (0, 1] and context_times 'kept' or 'contiguous', got "
+                f"{self.duplicate_overlap} and {self.times!r}"
+            )
+
+
+ContextRule = Callable[[Float[Tensor, "b f 12"], LatentGrid, ContextSettings], Int[Tensor, "b kept"]]
+"""From every frame's pose (row-flattened 3×4, context first) to the context frames that are kept: increasing indices,
+as many for every batch element, their number a function of grid and settings alone."""
+
+
+def all_frames(
+    poses: Float[Tensor, "b f 12"], grid: LatentGrid, settings: ContextSettings
+) -> Int[Tensor, "b kept"]:
+    """Keep the whole context."""
+    return torch.arange(grid.context_frames, device=poses.device).expand(poses.shape[0], -1)
+
+
+def ends(
+    poses: Float[Tensor, "b f 12"], grid: LatentGrid, settings: ContextSettings
+) -> Int[Tensor, "b kept"]:
+    """Keep the ``first`` and the ``recent`` frames; all where there are no more."""
+    first, recent = _ends(grid.context_frames, settings)
+    return torch.tensor(first + recent, dtype=torch.long, device=poses.device).expand(poses.shape[0], -1)
+
+
+def views(
+    poses: Float[Tensor, "b f 12"], grid: LatentGrid, settings: ContextSettings
+) -> Int[Tensor, "b kept"]:
+    """Keep both ends, and of the rest the runs whose cameras see most of what the target's cameras see.
+
+    The rest is cut into runs from its newest frame back; what does not fill a run is left out. Near-duplicates of
+    what is kept come last, later runs win ties.
+
+    Source: Context-as-Memory's rule (arXiv 2506.03141, runs of one frame), and WorldPlay's (runs of several).
+    """
+    first, recent = _ends(grid.context_frames, settings)
+    size = settings.clip_frames
+    between = grid.context_frames - len(first) - len(recent)
+    num_runs = between // size
+    start = len(first) + between - num_runs * size
+    count = min(settings.clips, num_runs)
+    fixed = ends(poses, grid, settings)
+    if count == 0:
+        return fixed
+    overlap = view_overlap(poses, grid, radians(settings.fov_x_deg))
+    context = slice(0, grid.context_frames)
+    runs = slice(start, start + num_runs * size)
+    scores = overlap[:, grid.context_frames :, runs].mean(dim=1).unflatten(1, (num_runs, size)).mean(dim=2)
+    shared = torch.minimum(overlap, overlap.transpose(1, 2))[:, context, context]
+    among = shared[:, runs, runs].unflatten(2, (num_runs, size)).mean(dim=3)
+    among = among.unflatten(1, (num_runs, size)).mean(dim=2)
+    to_fixed = shared[:, runs].gather(2, fixed[:, None].expand(-1, num_runs * size, -1))
+    kept_already = to_fixed.unflatten(1, (num_runs, size)).mean(dim=2).amax(dim=2) if fixed.shape[1] else None
+    chosen = _best_unlike(scores, among, kept_already, count, settings.duplicate_overlap)
+    frames = start + chosen[..., None] * size + torch.arange(size, device=poses.device)
+    return torch.cat((fixed, frames.flatten(1)), dim=1).sort(dim=1).values
+
+
+CONTEXT_RULES: dict[str, ContextRule] = {"all": all_frames, "ends": ends, "views": views}
+
+
+def register_context_rule(name: str, rule: ContextRule) -> None:
+    """Make a rule of one's own known by name. Raises ``InputError`` if the name is another rule's."""
+    if CONTEXT_RULES.get(name, rule) is not rule:
+        raise InputError(f"context rule {name!r} is there already; choose another name")
+    CONTEXT_RULES[name] = rule
+
+
+def choose_context(
+    poses: Float[Tensor, "b f 12"], grid: LatentGrid, settings: ContextSettings
+) -> Int[Tensor, "b kept"]:
+    """Apply the rule. Raises ``InputError`` if a rule's answer has another shape than it must have."""
+    chosen = CONTEXT_RULES[settings.rule](poses, grid, settings)
+    if chosen.ndim != 2 or chosen.shape[0] != poses.shape[0] or chosen.shape[1] > grid.context_frames:
+        raise InputError(
+            f"context rule {settings.rule!r} must give indices [{poses.shape[0]}, at most {grid.context_frames}], "
+            f"got {list(chosen.shape)}"
+        )
+    return chosen
+
+
+def num_kept(grid: LatentGrid, settings: ContextSettings) -> int:
+    """Return how many context frames a rule keeps, whatever the cameras."""
+    poses = torch.eye(3, 4).flatten().expand(1, grid.frames, -1)
+    return choose_context(poses, grid, settings).shape[1]
+
+
+def _ends(num_context: int, settings: ContextSettings) -> tuple[list[int], list[int]]:
+    """Return the first and the most recent frames that are always kept; recent ones come before first ones."""
+    recent = list(range(max(num_context - settings.recent, 0), num_context))
+    return list(range(min(settings.first, num_context - len(recent)))), recent
+
+
+def _best_unlike(
+    scores: Float[Tensor, "b n"],
+    alike: Float[Tensor, "b n n"],
+    kept_already: Float[Tensor, "b n"] | None,
+    count: int,
+    limit: float,
+) -> Int[Tensor, "b count"]:
+    """Take the best again and again, those that are like a taken one only when no others are left."""
+    num = scores.shape[1]
+    scores = scores + 1e-5 * torch.arange(num, device=scores.device) / num
+    like: Bool[Tensor, "b n"] = torch.zeros_like(scores, dtype=torch.bool)
+    if kept_already is not None:
+        like = kept_already > limit
+    taken = torch.zeros_like(like)
+    chosen = []
+    for _ in range(count):
+        best = (scores - 2.0 * like - 4.0 * taken).argmax(dim=1)
+        chosen.append(best)
+        taken = taken.scatter(1, best[:, None], True)
+        like = like | (alike.gather(1, best[:, None, None].expand(-1, 1, num))[:, 0] > limit)
+    return torch.stack(chosen, dim=1)

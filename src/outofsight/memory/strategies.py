@@ -1,0 +1,268 @@
+"""Memory strategies: named ways to remember, as data over one transformer.
+
+A strategy is a name, the transformer's settings that make it, and what it is compared with. The settings are all that
+a trained model's folder keeps: it needs no registry to be loaded again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+from outofsight.errors import InputError
+
+MEMORY_FIELDS: Mapping[str, Any] = MappingProxyType(
+    {
+        "memory_kernel": (2, 2, 2),
+        "memory_top_k": 10,
+        "local_window": 5,
+        "memory_affinity": "mean_pooled",
+        "memory_source": "all",
+        "context_rule": "all",
+        "context_first": 0,
+        "context_recent": 5,
+        "context_clips": 0,
+        "context_clip_frames": 1,
+        "context_duplicate_overlap": 0.95,
+        "context_times": "kept",
+        "state_grid": None,
+        "state_width": 64,
+        "identity_grid": None,
+        "subject_mask": "none",
+        "frame_noise": "shared",
+        "history_guidance": 1.0,
+    }
+)
+"""The transformer's settings that are its memory, with their defaults (HyDRA's, as published)."""
+
+TRAINED_FIELDS = (
+    "memory_kernel",
+    "state_grid",
+    "state_width",
+    "identity_grid",
+    "subject_mask",
+    "frame_noise",
+)
+"""Settings that weights are made for: another value needs training."""
+
+FULL_ATTENTION: Mapping[str, Any] = MappingProxyType(
+    {"memory_top_k": 0, "local_window": None, "memory_affinity": "mean_pooled", "context_rule": "all"}
+)
+HYDRA: Mapping[str, Any] = MappingProxyType(
+    {
+        "memory_top_k": 10,
+        "local_window": 5,
+        "memory_affinity": "mean_pooled",
+        "memory_source": "all",
+        "context_rule": "all",
+    }
+)
+_RECENT: Mapping[str, Any] = MappingProxyType({**FULL_ATTENTION, "context_rule": "ends", "context_recent": 5})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """One way to remember.
+
+    ``settings``: of the transformer; what is not named stays as the model has it. ``base``: the strategy that this one
+    is, but for its own addition. ``source``: where it comes from.
+    """
+
+    name: str
+    what: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    base: str | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.settings) - set(MEMORY_FIELDS))
+        if unknown:
+            raise InputError(
+                f"strategy {self.name!r}: {unknown[0]!r} is no setting of the memory; they are "
+                f"{', '.join(MEMORY_FIELDS)}"
+            )
+
+    def whole(self, otherwise: Mapping[str, Any] = MEMORY_FIELDS) -> dict[str, Any]:
+        """Return every memory setting: the strategy's own, else those of ``otherwise``."""
+        return {**{name: otherwise[name] for name in MEMORY_FIELDS}, **self.settings}
+
+
+def _strategies(*given: Strategy) -> dict[str, Strategy]:
+    return {each.name: each for each in given}
+
+
+STRATEGIES: dict[str, Strategy] = _strategies(
+    Strategy(
+        name="concat",
+        what="the whole context on the frame axis, full attention",
+        settings=FULL_ATTENTION,
+        source="HyDRA's baseline",
+    ),
+    Strategy(
+        name="window",
+        what="the last 5 context frames, full attention; everything older is gone",
+        settings=_RECENT,
+        base="concat",
+        source="temporal attention with a limited window",
+    ),
+    Strategy(
+        name="recurrent",
+        what="window, and the state of a ConvGRU that read the whole context, as 16 more keys",
+        settings={**_RECENT, "state_grid": (4, 4)},
+        base="window",
+        source="recurrent memory (LSTM or GRU state)",
+    ),
+    Strategy(
+        name="identity",
+        what="window, and each subject's last visible crop in an extra cross-attention",
+        settings={**_RECENT, "identity_grid": (4, 4)},
+        base="window",
+        source="image-level identity consistency",
+    ),
+    Strategy(
+        name="segmentation",
+        what="concat, and a channel of subjects' masks, carried on along their last visible motion",
+        settings={**FULL_ATTENTION, "subject_mask": "extrapolated"},
+        base="concat",
+        source="segmentation-guided generation",
+    ),
+    Strategy(
+        name="oracle",
+        what="segmentation with the true masks of the target: a bound, not a rival",
+        settings={**FULL_ATTENTION, "subject_mask": "true"},
+        base="segmentation",
+        source="segmentation-guided generation",
+    ),
+    Strategy(
+        name="fov",
+        what="the last context frame and the 4 whose cameras see most of the target's views, full attention",
+        settings={**FULL_ATTENTION, "context_rule": "views", "context_recent": 1, "context_clips": 4},
+        base="concat",
+        source="Context-as-Memory, arXiv 2506.03141",
+    ),
+    Strategy(
+        name="dfot",
+        what="concat, trained with a noise level for each frame, sampled with history guidance 1.5",
+        settings={**FULL_ATTENTION, "frame_noise": "independent", "history_guidance": 1.5},
+        base="concat",
+        source="History-Guided Video Diffusion, arXiv 2502.06764",
+    ),
+    Strategy(
+        name="worldplay",
+        what="the first context frame, the last 2, and the run of 2 that sees most; times renumbered without gaps",
+        settings={
+            **FULL_ATTENTION,
+            "context_rule": "views",
+            "context_first": 1,
+            "context_recent": 2,
+            "context_clips": 1,
+            "context_clip_frames": 2,
+            "context_times": "contiguous",
+        },
+        base="concat",
+        source="WorldPlay's reconstituted context memory",
+    ),
+    Strategy(
+        name="hydra",
+        what="a window of 5 frames, and the 10 best memory slices by affinity",
+        settings=HYDRA,
+        source="HyDRA, arXiv 2603.25716",
+    ),
+    Strategy(
+        name="hydra-2x2x2",
+        what="hydra, tokenizer 2×2×2 latent pixels (published: 2×4×4)",
+        settings={**HYDRA, "memory_kernel": (2, 1, 1)},
+        base="hydra",
+    ),
+    Strategy(
+        name="hydra-2x8x8",
+        what="hydra, tokenizer 2×8×8 latent pixels",
+        settings={**HYDRA, "memory_kernel": (2, 4, 4)},
+        base="hydra",
+    ),
+    Strategy(
+        name="hydra-1x4x4",
+        what="hydra, tokenizer 1×4×4 latent pixels: no mixing over time",
+        settings={**HYDRA, "memory_kernel": (1, 2, 2)},
+        base="hydra",
+    ),
+    Strategy(name="hydra-k5", what="hydra, 5 slices", settings={**HYDRA, "memory_top_k": 5}, base="hydra"),
+    Strategy(name="hydra-k15", what="hydra, 15 slices", settings={**HYDRA, "memory_top_k": 15}, base="hydra"),
+    Strategy(name="hydra-w3", what="hydra, window of 3", settings={**HYDRA, "local_window": 3}, base="hydra"),
+    Strategy(name="hydra-w7", what="hydra, window of 7", settings={**HYDRA, "local_window": 7}, base="hydra"),
+    Strategy(
+        name="hydra-paper",
+        what="hydra, affinity of the paper's eq. 4",
+        settings={**HYDRA, "memory_affinity": "position_paired"},
+        base="hydra",
+    ),
+    Strategy(
+        name="hydra-fov",
+        what="hydra, slices chosen by overlap of views",
+        settings={**HYDRA, "memory_affinity": "fov_overlap"},
+        base="hydra",
+    ),
+    Strategy(
+        name="hydra-context",
+        what="hydra, memory of the context alone",
+        settings={**HYDRA, "memory_source": "context"},
+        base="hydra",
+    ),
+)
+
+
+def register_strategy(new: Strategy) -> None:
+    """Make a strategy of one's own known by name. Raises ``InputError`` if the name is another's."""
+    if STRATEGIES.get(new.name, new) != new:
+        raise InputError(f"strategy {new.name!r} is there already; choose another name")
+    STRATEGIES[new.name] = new
+
+
+def strategy(name: str) -> Strategy:
+    """Return a strategy by its name. ``MODULE:NAME`` first imports the module that registers it.
+
+    Raises:
+        InputError: there is no such strategy, with those that there are; or no such module.
+    """
+    module, _, own = name.rpartition(":")
+    if module:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise InputError(f"--strategy {name}: {module} cannot be imported ({error})") from error
+    if own not in STRATEGIES:
+        raise InputError(f"unknown strategy {own!r}; known are {', '.join(STRATEGIES)}")
+    return STRATEGIES[own]
+
+
+def check_without_training(chosen: Strategy, trained: Mapping[str, Any]) -> None:
+    """See that a model trained with some memory settings can be sampled with another strategy as it is.
+
+    Raises:
+        InputError: the strategy needs weights that this model has not learned.
+    """
+    wanted = chosen.whole(trained)
+    for name in TRAINED_FIELDS:
+        if name == "state_width" and wanted["state_grid"] is None:
+            continue
+        if name == "memory_kernel" and not _retrieves(wanted):
+            continue
+        if _plain(wanted[name]) != _plain(trained[name]):
+            raise InputError(
+                f"strategy {chosen.name!r} needs {name}={wanted[name]!r}, this model was trained with "
+                f"{trained[name]!r}; train one with it: outofsight train --strategy {chosen.name}"
+            )
+    if _retrieves(wanted) and not _retrieves(trained):
+        raise InputError(
+            f"strategy {chosen.name!r} reads memory slices, whose tokenizer this model never trained; train one with "
+            f"it: outofsight train --strategy {chosen.name}"
+        )
+
+
+def _retrieves(settings: Mapping[str, Any]) -> bool:
+    return settings["memory_top_k"] > 0 or settings["memory_affinity"] == "all"
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else value
