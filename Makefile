@@ -18,7 +18,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/python examples/demo.py --out out/demo
+	$(BIN)/outofsight demo --out demo
 
 check: lint types test
 

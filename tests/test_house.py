@@ -19,7 +19,7 @@ LEVELS = [
     {"world_model"},
     {"sampling", "training"},
     {"evaluation"},
-    {"demo"},
+    {"demo", "bundling"},
     {"cli", "web"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

@@ -1,0 +1,171 @@
+"""The demo's moving picture: truth and model side by side, and on a timeline when the subject is hidden and back.
+
+::
+
+    caption
+    +----------------+ +----------------+
+    |  what happens  | | what is shown  |
+    +----------------+ +----------------+
+    what truly happens  what the model shows
+    [ context: visible, hidden | target: hidden, re-entered ]   with a hand at the frame that is shown
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from outofsight.data.files import explained
+from outofsight.data.video import VideoWriter
+from outofsight.demo.pens import (
+    FAINT,
+    INK,
+    LINE,
+    PAPER,
+    PHASE_COLOURS,
+    PHASE_WORDS,
+    enlarged,
+    font,
+    phase_bar,
+    text_lines,
+)
+from outofsight.evaluation.case import ClipCase, Video
+from outofsight.evaluation.phases import Phase, phases_of
+
+PANEL_WIDTH, GAP = 336, 20
+TOP, UNDER, BAR = 62, 34, 16
+BOTTOM = 40
+CAPTION_LETTERS = 98  # on a line
+LAST_FRAME_S = 1.2  # how long the last frame stays before the picture begins again
+WEBP_QUALITY = 60
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SideBySide:
+    """What is shown. ``generated`` uint8 [t, h, w, 3]; ``caption`` as the model reads it; ``maker``: who generated."""
+
+    case: ClipCase
+    generated: Video
+    caption: str
+    maker: str
+
+    @property
+    def phases(self) -> NDArray[np.int8]:
+        """Phase of every frame, context and target."""
+        assert self.case.visibility is not None
+        return phases_of(self.case.visibility, self.case.num_context_frames).frames
+
+    @property
+    def subject(self) -> str:
+        return " and ".join(name.replace("_", " ") for name in self.case.subject_names) or "subject"
+
+
+def draw_frames(shown: SideBySide) -> Iterator[Image.Image]:
+    """Draw every frame of the moving picture."""
+    ground = _ground(shown)
+    for frame in range(shown.case.num_frames):
+        picture = ground.copy()
+        _put_panels(picture, shown, frame)
+        _put_hand(picture, shown, frame)
+        yield picture
+
+
+def write_moving_picture(shown: SideBySide, mp4: Path, webp: Path) -> None:
+    """Write the moving picture as a video file and as an animated picture for a page.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    fps = shown.case.fps
+    pictures = list(draw_frames(shown))
+    with VideoWriter(mp4, fps=fps) as writer:
+        for picture in [*pictures, *[pictures[-1]] * round(LAST_FRAME_S * fps)]:
+            writer.write(np.asarray(picture))
+    durations_ms = [round(1000 / fps)] * len(pictures)
+    durations_ms[-1] = round(1000 * LAST_FRAME_S)
+    with explained(webp):
+        pictures[0].save(
+            webp,
+            format="webp",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=durations_ms,
+            loop=0,
+            quality=WEBP_QUALITY,
+            method=4,
+        )
+
+
+def _panel_height(shown: SideBySide) -> int:
+    height, width = shown.case.truth.shape[1:3]
+    return round(height * PANEL_WIDTH / width)
+
+
+def _ground(shown: SideBySide) -> Image.Image:
+    """Draw what stays: caption, words under the panels, the timeline."""
+    width = 2 * PANEL_WIDTH + 3 * GAP
+    bar_top = TOP + _panel_height(shown) + UNDER
+    height = bar_top + BAR + BOTTOM
+    picture = Image.new("RGB", (width, height + height % 2), PAPER)
+    pen = ImageDraw.Draw(picture)
+    for line, text in enumerate(text_lines(shown.caption, CAPTION_LETTERS, 2)):
+        pen.text((GAP, 14 + 20 * line), text, fill=INK, font=font(15))
+    split, phases = shown.case.num_context_frames, shown.phases
+    middle = _hand_x(shown, split)
+    phase_bar(pen, (GAP, bar_top, middle - 2, bar_top + BAR), phases[:split], dimmed=0.45)
+    phase_bar(pen, (middle + 2, bar_top, width - GAP, bar_top + BAR), phases[split:])
+    below = bar_top + BAR + 10
+    pen.text((GAP, below), "context: given to the model", fill=FAINT, font=font(14))
+    pen.text((middle + 2, below), "target: to be shown", fill=FAINT, font=font(14))
+    _put_legend(pen, width - GAP, below)
+    return picture
+
+
+def _put_legend(pen: ImageDraw.ImageDraw, right: int, y: int) -> None:
+    for phase in (Phase.REENTERED, Phase.HIDDEN, Phase.VISIBLE):
+        word = PHASE_WORDS[phase]
+        right -= round(pen.textlength(word, font=font(14)))
+        pen.text((right, y), word, fill=FAINT, font=font(14))
+        right -= 16
+        pen.rectangle((right, y + 4, right + 10, y + 14), fill=PHASE_COLOURS[phase])
+        right -= 14
+
+
+def _put_panels(picture: Image.Image, shown: SideBySide, frame: int) -> None:
+    split = shown.case.num_context_frames
+    in_target = frame >= split
+    truth = shown.case.truth[frame - split] if in_target else shown.case.context[frame]
+    pen, phase = ImageDraw.Draw(picture), Phase(int(shown.phases[frame]))
+    words_y = TOP + _panel_height(shown) + 8
+    state = f"{shown.subject} {PHASE_WORDS[phase]}"
+    halves = (
+        (truth, "what truly happens", state),
+        (shown.generated[frame - split], f"what {shown.maker} shows", "generated")
+        if in_target
+        else (truth, "what the model is given", ""),
+    )
+    for place, (pixels, words, remark) in enumerate(halves):
+        left = GAP + place * (PANEL_WIDTH + GAP)
+        panel = enlarged(pixels, PANEL_WIDTH)
+        colour = PHASE_COLOURS[phase] if in_target else LINE
+        pen.rectangle((left - 3, TOP - 3, left + PANEL_WIDTH + 2, TOP + panel.height + 2), fill=colour)
+        picture.paste(panel, (left, TOP))
+        pen.text((left, words_y), words, fill=INK, font=font(16))
+        right = left + PANEL_WIDTH - round(pen.textlength(remark, font=font(16)))
+        pen.text((right, words_y), remark, fill=PHASE_COLOURS[phase], font=font(16))
+
+
+def _hand_x(shown: SideBySide, frame: int) -> int:
+    """Give the left edge of a frame on the timeline, in pixels."""
+    width = 2 * PANEL_WIDTH + GAP
+    return GAP + round(width * frame / shown.case.num_frames)
+
+
+def _put_hand(picture: Image.Image, shown: SideBySide, frame: int) -> None:
+    """Mark the frame that is shown, its number above the timeline's end."""
+    top = TOP + _panel_height(shown) + UNDER
+    x = (_hand_x(shown, frame) + _hand_x(shown, frame + 1)) // 2
+    ImageDraw.Draw(picture).rectangle((x - 2, top - 5, x + 1, top + BAR + 4), fill=INK)
