@@ -12,6 +12,8 @@ def build_app() -> typer.Typer:
     """Gather the verbs."""
     from outofsight.cli.convert import build as build_convert
     from outofsight.cli.data import build as build_data
+    from outofsight.cli.demo import demo
+    from outofsight.cli.evaluate import evaluate
     from outofsight.cli.generate import generate
     from outofsight.cli.info import info
     from outofsight.cli.train import train
@@ -24,7 +26,9 @@ def build_app() -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
+    app.command("demo")(demo)
     app.command("generate")(generate)
+    app.command("evaluate")(evaluate)
     app.command("info")(info)
     app.command("train")(train)
     app.add_typer(build_convert(), name="convert")

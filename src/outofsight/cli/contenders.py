@@ -1,0 +1,169 @@
+"""Reading who is to be judged, and on what, from the options of ``evaluate``."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from outofsight.errors import InputError
+from outofsight.model_folders import BUNDLED, find_model, read_use
+
+if TYPE_CHECKING:
+    from outofsight.evaluation.clips import JudgedClip
+    from outofsight.evaluation.contenders import Contender, ModelSource
+
+EXPORT = "export"
+"""The folder of a training run that holds the model: such a model is called by the run's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelChoice:
+    """The models given as [NAME=]MODEL, and how they are run. No ``steps``, ``guidance`` ``None``: the model's own.
+
+    ``others``: sampling settings that have no option of their own.
+    """
+
+    given: tuple[str, ...]
+    steps: tuple[int, ...]
+    guidance: float | None
+    seed: int
+    others: dict[str, Any]
+    source: "ModelSource"
+    record_retrieval: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoChoice:
+    """Folders of videos given as NAME=FOLDER. ``with_context``: the videos begin with the context."""
+
+    given: tuple[str, ...]
+    with_context: bool
+
+
+def choose_clips(
+    data: Path | None, truth: Path | None, *, split: str | None, limit: int | None, context_frames: int
+) -> "tuple[JudgedClip, ...]":
+    """Find the clips to judge on: a data set's, or true videos by themselves.
+
+    Raises:
+        InputError: both or neither is given, or options of the one with the other.
+    """
+    from outofsight.evaluation.clips import dataset_clips, video_clips
+
+    if (data is None) == (truth is None):
+        raise InputError("name the clips to judge on: by --data, or by --truth for videos without annotation")
+    if truth is not None:
+        if split is not None:
+            raise InputError("--split: goes with --data; a folder of true videos has no parts")
+        return video_clips(truth, context_frames, limit)
+    if context_frames:
+        raise InputError("--context-frames: goes with --truth; the clips of a data set say it themselves")
+    assert data is not None
+    return dataset_clips(data, split, limit)
+
+
+def choose_contenders(
+    clips: "tuple[JudgedClip, ...]", models: ModelChoice, videos: VideoChoice, *, floors: bool
+) -> "tuple[Contender, ...]":
+    """Gather the rows: models, others' videos, and the floors and ceilings that these clips allow.
+
+    Raises:
+        InputError: nobody to judge, a name twice, a folder that is not there, a setting that is impossible.
+        CheckpointError: a model that is not there, or is none.
+    """
+    from outofsight.evaluation.contenders import FloorContender, TruthContender, check_names, usable_floors
+
+    chosen: list[Contender] = [*_models(models), *_videos(videos)]
+    if floors:
+        case, has_context = (
+            clips[0].read().case,
+            clips[0].entry is not None or clips[0].num_context_frames > 0,
+        )
+        chosen += [FloorContender(name=name) for name in usable_floors(case, has_context=has_context)]
+        chosen += [*_round_trips(chosen), TruthContender()]
+    if not chosen:
+        raise InputError("nobody to judge: name a --model or --videos, or let the --floors be judged")
+    check_names(chosen)
+    return tuple(chosen)
+
+
+def named(text: str, option: str) -> tuple[str | None, str]:
+    """Read "NAME=VALUE" or "VALUE"; a path that exists is a value, whatever is in it."""
+    name, equals, value = text.partition("=")
+    if not equals or Path(text).exists():
+        return None, text
+    if not name or not value:
+        raise InputError(f"{option}: expected [NAME=]VALUE, got {text!r}")
+    return name, value
+
+
+def _models(choice: ModelChoice) -> "list[Contender]":
+    """Make a row for each model and number of steps."""
+    from outofsight.evaluation.contenders import ModelContender, files_digest
+    from outofsight.sampling.continuation import check_settings
+    from outofsight.world_model import check_folder
+
+    rows: list[Contender] = []
+    for given in choice.given:
+        name, model = named(given, "--model")
+        name = name or _name_of(model)
+        use, folder = read_use(model), Path(find_model(model))
+        if folder.exists():
+            check_folder(folder)
+        digest = files_digest(folder) if folder.is_dir() else "hub"
+        guidance = use.guidance_scale if choice.guidance is None else choice.guidance
+        twice = sorted({"num_steps", "guidance_scale", "seed"} & choice.others.keys())
+        if twice:
+            raise InputError(f"--set {twice[0]}: this setting has an option of its own; see --help")
+        for steps in choice.steps or (use.num_steps,):
+            sampling = check_settings(
+                num_steps=steps, guidance_scale=guidance, seed=choice.seed, **choice.others
+            )
+            rows.append(
+                ModelContender(
+                    name=f"{name}-{steps}steps" if len(choice.steps) > 1 else name,
+                    source=replace(choice.source, path=model),
+                    sampling=sampling,
+                    digest=digest,
+                    record_retrieval=choice.record_retrieval,
+                )
+            )
+    return rows
+
+
+def _name_of(model: str) -> str:
+    if model in BUNDLED:
+        return model
+    path = Path(model)
+    return path.resolve().parent.name if path.name == EXPORT else path.resolve().name
+
+
+def _videos(choice: VideoChoice) -> "list[Contender]":
+    from outofsight.evaluation.clips import videos_of
+    from outofsight.evaluation.contenders import VideosContender
+
+    rows: list[Contender] = []
+    for given in choice.given:
+        name, folder = named(given, "--videos")
+        path = Path(folder)
+        if not path.is_dir():
+            raise InputError(f"--videos: expected NAME=FOLDER with a folder of videos, found none at {path}")
+        videos_of(path)
+        rows.append(
+            VideosContender(name=name or path.resolve().name, folder=path, with_context=choice.with_context)
+        )
+    return rows
+
+
+def _round_trips(rows: "list[Contender]") -> "list[Contender]":
+    """Make one ceiling for each VAE: the models of a comparison often share theirs."""
+    from outofsight.evaluation.contenders import RoundTripContender, files_digest
+
+    ceilings: dict[str, Contender] = {}
+    for row in rows:
+        if row.source is None:
+            continue
+        folder = Path(find_model(row.source.path)) / "vae"
+        digest = files_digest(folder) if folder.is_dir() else f"hub {row.source.path}"
+        name = "vae_round_trip" if not ceilings else f"vae_round_trip_{row.name}"
+        ceilings.setdefault(digest, RoundTripContender(name=name, source=row.source, digest=digest))
+    return list(ceilings.values())

@@ -1,0 +1,250 @@
+"""``outofsight evaluate``: measure models, or anybody's videos, against what truly follows."""
+
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from outofsight.cli.contenders import ModelChoice, VideoChoice, choose_clips, choose_contenders
+from outofsight.cli.provenance import provenance
+from outofsight.cli.values import parse_settings, require_writable, write_text_atomically
+from outofsight.errors import InputError
+
+if TYPE_CHECKING:
+    from outofsight.evaluation.contenders import ModelSource
+    from outofsight.evaluation.instruments import InstrumentNames
+    from outofsight.evaluation.results import Results
+    from outofsight.evaluation.run import Evaluation
+    from outofsight.sampling.world import WorldModel
+
+TABLE_COLUMNS = 160
+"""Width of table.txt, in characters."""
+
+
+def evaluate(
+    out: Annotated[Path, typer.Option(help="folder for records, results.json, plots and report.html")],
+    data: Annotated[Path | None, typer.Option(help="clips: a data set, or one part of it")] = None,
+    split: Annotated[str | None, typer.Option(help="part of the data set (default: test)")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="only the first N clips")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="[NAME=]MODEL: folder, hub id or mini; may be repeated")
+    ] = None,
+    videos: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=FOLDER of another system's videos, one a clip by its name; may be repeated"),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="in place of --data: a folder of true videos, without annotation")
+    ] = None,
+    context_frames: Annotated[
+        int, typer.Option(min=0, help="with --truth: how many frames of each true video are context")
+    ] = 0,
+    with_context: Annotated[bool, typer.Option(help="the videos of --videos begin with the context")] = False,
+    floors: Annotated[bool, typer.Option(help="also judge floors and ceilings")] = True,
+    steps: Annotated[
+        str | None,
+        typer.Option(help="denoising steps (default: the model's own); 4,8,16,32 makes a row of each"),
+    ] = None,
+    guidance: Annotated[float | None, typer.Option(help="guidance scale (default: the model's own)")] = None,
+    seed: Annotated[int, typer.Option(help="each clip's noise is drawn from this and its name")] = 42,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="other sampling settings: shift=3")
+    ] = None,
+    measures: Annotated[str | None, typer.Option(help="only these, such as psnr,ssim (default: all)")] = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(help="what finds subjects: mini, a name, a folder, or none (default: the bundled one)"),
+    ] = None,
+    features: Annotated[
+        str | None, typer.Option(help="what likeness is measured by: mini, clip, dinov2, a folder, or none")
+    ] = None,
+    lpips: Annotated[str, typer.Option(help="network of LPIPS: alex, vgg, squeeze, or none")] = "none",
+    baseline: Annotated[
+        str | None, typer.Option(help="row that the others are compared with, clip by clip (default: frozen)")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
+    ray: Annotated[bool, typer.Option("--ray", help="run on a Ray cluster")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    dtype: Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")] = None,
+    offload: Annotated[
+        str, typer.Option(help="keep weights off the GPU: none, model or sequential")
+    ] = "none",
+    attention_chunk: Annotated[
+        int | None, typer.Option(min=1, help="query frames at a time: less memory")
+    ] = None,
+    tile_vae: Annotated[bool, typer.Option(help="encode and decode in tiles: less memory, slower")] = False,
+    report_clips: Annotated[int, typer.Option(min=0, help="clips whose videos the report shows")] = 24,
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help="also draw sheet.png: best, median and worst clips")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option(help="make answers again that were made with other settings")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="check everything and say what would be done")] = False,
+) -> None:
+    """Judge models and videos on clips. Stop it when you like; run it again to go on."""
+    from outofsight.evaluation.contenders import ModelSource
+    from outofsight.evaluation.run import Evaluation, Judging, check_models
+
+    console = Console(stderr=True)
+    source = ModelSource(
+        path="",
+        device=device,
+        dtype=dtype,
+        offload=offload,
+        attention_chunk=attention_chunk,
+        tile_vae=tile_vae,
+    )
+    chosen = ModelChoice(
+        given=tuple(model or ()), steps=_numbers(steps), guidance=guidance, seed=seed,
+        others=parse_settings(settings or []), source=source,
+    )  # fmt: skip
+    clips = choose_clips(data, truth, split=split, limit=limit, context_frames=context_frames)
+    others = VideoChoice(given=tuple(videos or ()), with_context=with_context)
+    contenders = choose_contenders(clips, chosen, others, floors=floors)
+    check_models(contenders, clips[0])
+    evaluation = Evaluation(
+        judging=Judging(
+            out=out, load_world=load_source, instruments=_instruments(detector, features, lpips, device, console),
+            measures=_measure_names(measures),
+        ),
+        clips=clips, contenders=contenders, workers=workers, cluster=ray, overwrite=overwrite,
+    )  # fmt: skip
+    if dry_run:
+        _tell(evaluation, console)
+        return
+    require_writable(out)
+    results = _run(evaluation, baseline, console)
+    asked = {"data": str(data or truth), "split": split, "limit": limit, "seed": seed, "measures": measures}
+    made = {"settings": {**asked, **evaluation.judging.instruments.identity}, **provenance()}
+    _write(results, evaluation, made, report_clips, sheet, console)
+
+
+def load_source(source: "ModelSource") -> "WorldModel":
+    """Load a model as the options say. A worker process calls this too."""
+    from outofsight.cli.loading import load_world
+
+    world = load_world(source.path, source.device, source.dtype, source.offload)
+    world.transformer.attention_frames_per_chunk = source.attention_chunk
+    world.keep_text_encoder_on_device = source.offload == "none"  # many clips follow
+    return world
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    """Read "4,8,16" as numbers, each once."""
+    if text is None:
+        return ()
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--steps: expected numbers such as 50 or 4,8,16,32, got {text!r}") from error
+    if len(set(numbers)) < len(numbers) or min(numbers) < 1:
+        raise InputError(f"--steps: expected different numbers of at least 1, got {text!r}")
+    return numbers
+
+
+def _measure_names(text: str | None) -> tuple[str, ...] | None:
+    from outofsight.evaluation.measures import chosen_measures
+
+    if text is None:
+        return None
+    names = tuple(part.strip() for part in text.split(","))
+    chosen_measures(names)
+    return names
+
+
+def _instruments(
+    detector: str | None, features: str | None, lpips: str, device: str, console: Console
+) -> "InstrumentNames":
+    """Name the networks to measure with; what is not named is the bundled one, and where there is none it is said."""
+    from outofsight.cli.loading import choose_device
+    from outofsight.evaluation.instruments import bundled_instrument, instrument_names
+
+    bundled = bundled_instrument()
+    if bundled is None and None in (detector, features):
+        console.print(
+            "this installation has no bundled recogniser: measures that need a detector or features are left out; "
+            "name networks by --detector and --features",
+            soft_wrap=True,
+        )
+    finder, likeness = (
+        bundled if name is None else None if name == "none" else name for name in (detector, features)
+    )
+    perceptual = None if lpips == "none" else lpips
+    return instrument_names(finder, likeness, perceptual, device=str(choose_device(device)))
+
+
+def _tell(evaluation: "Evaluation", console: Console) -> None:
+    """Say what would be done."""
+    from outofsight.evaluation.run import pending_tasks
+
+    waiting = pending_tasks(evaluation)
+    for contender in evaluation.contenders:
+        number = sum(contender in task.contenders for task in waiting)
+        console.print(
+            f"{contender.name} ({contender.kind}): {number} of {len(evaluation.clips)} clips to do",
+            soft_wrap=True,
+        )
+    console.print(f"would write results.json and report.html to {evaluation.judging.out}", soft_wrap=True)
+
+
+def _run(evaluation: "Evaluation", baseline: str | None, console: Console) -> "Results":
+    from outofsight.evaluation.results import check_baseline, gather
+    from outofsight.evaluation.run import evaluate as run
+
+    check_baseline(evaluation, baseline)
+    with _progress(console) as report:
+        run(evaluation, report)
+    return gather(evaluation, baseline)
+
+
+def _write(
+    results: "Results",
+    evaluation: "Evaluation",
+    made: dict[str, Any],
+    report_clips: int,
+    sheet: bool,
+    console: Console,
+) -> None:
+    """Write what came out, for programs and for people, and print the tables."""
+    from outofsight.data.files import write_json
+    from outofsight.evaluation.plots import write_plots
+    from outofsight.evaluation.report import write_report
+    from outofsight.evaluation.results import results_as_json
+    from outofsight.evaluation.sheet import write_sheet
+    from outofsight.evaluation.table import print_tables
+
+    out = evaluation.judging.out
+    write_json(out / "results.json", results_as_json(results, made), indent=1)
+    written = io.StringIO()
+    print_tables(results, Console(width=TABLE_COLUMNS, file=written))
+    write_text_atomically(out / "table.txt", written.getvalue())
+    write_plots(out / "plots", results, evaluation.judging.store)
+    if sheet:
+        write_sheet(out / "sheet.png", results, evaluation)
+    write_report(out / "report.html", results, evaluation, made, num_shown=report_clips)
+    shown = Console()
+    print_tables(results, shown if shown.is_terminal else Console(width=TABLE_COLUMNS))
+    console.print(f"wrote {out / 'report.html'} and {out / 'results.json'}", soft_wrap=True)
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[int, int, str], None]]:
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("answers", total=None)
+        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)

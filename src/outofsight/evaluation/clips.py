@@ -1,0 +1,192 @@
+"""Which clips are judged: those of a data set, or the videos of a folder by themselves."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from outofsight.data.dataset import SPLITS, SampleEntry, natural_order, open_dataset
+from outofsight.data.files import read_json
+from outofsight.data.video import read_video
+from outofsight.errors import DatasetError, InputError
+from outofsight.evaluation.case import ClipCase, case_from_clip
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+
+MOST_DONORS = 5
+"""Samples tried, one after another, to lend the *swapped* floor a subject that is seen whole and large."""
+
+HELD_OUT_SCENE, HELD_OUT_SUBJECT, UNSEEN_SEED = "held-out scene", "held-out subject", "unseen seed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What one clip gives: the case to judge by, and its caption (``None``: a video without annotation)."""
+
+    case: ClipCase
+    caption: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedClip:
+    """One clip to judge on, read when it is its turn.
+
+    ``group``: why it is a test clip. ``entry``: a data set's sample; or ``truth``: a video that is the truth by
+    itself, of which the first ``num_context_frames`` are the context. ``donors``: samples with another kind of subject,
+    one of which lends it to the *swapped* floor; the first that can is taken.
+    """
+
+    name: str
+    group: str
+    entry: SampleEntry | None = None
+    truth: Path | None = None
+    num_context_frames: int = 0
+    donors: tuple[SampleEntry, ...] = ()
+
+    def read(self) -> Material:
+        """Read the clip. Raises ``DatasetError``, ``VideoError`` or ``CameraError`` naming the damaged file."""
+        if self.entry is not None:
+            clip = self.entry.read()
+            return Material(case=case_from_clip(clip), caption=clip.caption)
+        assert self.truth is not None
+        return Material(case=_case_of_video(self.truth, self.num_context_frames), caption=None)
+
+    @property
+    def identity(self) -> str:
+        """Tell the clip's content from another of the same name: a digest of its annotation, or of the video."""
+        path = self.truth
+        if self.entry is not None:
+            own = self.entry.folder / "annotation.json"
+            path = own if own.is_file() else self.entry.folder / "camera.json"
+        assert path is not None
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def dataset_clips(folder: Path, split: str | None, limit: int | None = None) -> tuple[JudgedClip, ...]:
+    """Find a data set's clips to judge on: of the part named, else of its test part.
+
+    ``folder`` may be one part of a data set, or a folder without parts. ``limit``: only the first so many.
+
+    Raises:
+        DatasetError: there is no such folder or part, or no sample in it.
+        InputError: the folder has parts, none of them is ``test``, and none is named.
+    """
+    parts = [name for name in SPLITS if (folder / name).is_dir()]
+    if split is None and parts:
+        if "test" not in parts:
+            raise InputError(
+                f"{folder}: has the parts {', '.join(parts)} and no test part; name one by --split"
+            )
+        split = "test"
+    entries = open_dataset(folder, split).entries
+    if not parts and split is None and folder.name in SPLITS:
+        split = folder.name
+    records = [_annotation(entry) for entry in entries]
+    return tuple(
+        JudgedClip(
+            name=entry.name, group=_group(records[index], split), entry=entry, donors=_donors(entries, records, index)
+        )
+        for index, entry in enumerate(entries[:limit])
+    )  # fmt: skip
+
+
+def video_clips(
+    folder: Path, num_context_frames: int = 0, limit: int | None = None
+) -> tuple[JudgedClip, ...]:
+    """Take the videos of a folder as the truth, each for a clip of its name.
+
+    Raises:
+        InputError: no such folder, no video in it, or two of one name.
+    """
+    if not folder.is_dir():
+        raise InputError(f"--truth: expected a folder of videos, found none at {folder}; check the path")
+    found = videos_of(folder)
+    if not found:
+        raise InputError(f"{folder}: expected videos ({', '.join(VIDEO_SUFFIXES)}) in the folder, found none")
+    return tuple(
+        JudgedClip(name=name, group="all", truth=path, num_context_frames=num_context_frames)
+        for name, path in list(found.items())[:limit]
+    )
+
+
+def videos_of(folder: Path) -> dict[str, Path]:
+    """Find a folder's videos by their names without the ending, in natural order.
+
+    Raises:
+        InputError: two videos differ in their ending alone.
+    """
+    paths = sorted(
+        (path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.name[0] != "."),
+        key=lambda path: natural_order(path.name),
+    )
+    found: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in found:
+            raise InputError(
+                f"{folder}: {found[path.stem].name} and {path.name} are both for clip {path.stem}; keep one"
+            )
+        found[path.stem] = path
+    return found
+
+
+def groups_of(clips: Sequence[JudgedClip]) -> dict[str, list[str]]:
+    """Give the names of the clips of each group, in the order in which the groups first come."""
+    groups: dict[str, list[str]] = {}
+    for clip in clips:
+        groups.setdefault(clip.group, []).append(clip.name)
+    return groups
+
+
+def _annotation(entry: SampleEntry) -> dict[str, Any]:
+    """Read what our annotation says of a clip; empty for data of others."""
+    if not entry.is_ours:
+        return {}
+    record = read_json(entry.folder / "annotation.json")
+    if not isinstance(record, dict):
+        raise DatasetError(
+            f"{entry.folder / 'annotation.json'}: expected an annotation, got something damaged"
+        )
+    return record
+
+
+def _group(record: dict[str, Any], split: str | None) -> str:
+    """Say why a clip is a test clip, where its annotation tells."""
+    held = record.get("extra", {}).get("held_out")
+    if held and held.get("scene"):
+        return HELD_OUT_SCENE
+    if held and held.get("subjects"):
+        return HELD_OUT_SUBJECT
+    return UNSEEN_SEED if held and split == "test" else split or "all"
+
+
+def _donors(
+    entries: Sequence[SampleEntry], records: Sequence[dict[str, Any]], index: int
+) -> tuple[SampleEntry, ...]:
+    """Take the next samples, going round, whose first subject is of another kind."""
+    own = _first_kind(records[index])
+    around = [(index + step) % len(entries) for step in range(1, len(entries))]
+    others = (entries[other] for other in around if own is None or _first_kind(records[other]) != own)
+    return tuple(islice(others, MOST_DONORS))
+
+
+def _first_kind(record: dict[str, Any]) -> str | None:
+    subjects = record.get("subjects", [])
+    return subjects[0].get("name") if subjects else None
+
+
+def _case_of_video(path: Path, num_context_frames: int) -> ClipCase:
+    """Make a case of a video alone. Without context its first frame stands for one; no measure looks at it then,
+    since all that do need an annotation.
+
+    Raises:
+        InputError: the video has no frames left after the context.
+    """
+    frames, fps = read_video(path)
+    if len(frames) <= num_context_frames:
+        raise InputError(
+            f"{path}: has {len(frames)} frames, of which {num_context_frames} are said to be context; nothing is left"
+        )
+    context = frames[: max(num_context_frames, 1)]
+    return ClipCase(name=path.stem, context=context, truth=frames[num_context_frames:], fps=fps)

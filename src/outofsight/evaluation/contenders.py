@@ -1,0 +1,302 @@
+"""Who is judged: models, the videos of other systems, and the floors and ceilings that frame them."""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from outofsight.codec.video_vae import LatentTiling
+from outofsight.data.video import read_video
+from outofsight.errors import InputError, VideoError
+from outofsight.evaluation.case import ClipCase, Video, case_from_clip, check_generated
+from outofsight.evaluation.clips import JudgedClip, Material, videos_of
+from outofsight.evaluation.floors import camera_warped, frozen, nearest_view, swapped, vanished
+from outofsight.sampling.continuation import Retrieval, SamplingSettings, to_uint8
+from outofsight.sampling.world import WorldModel
+
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """A model and how it is run. ``path``: a folder, a hub id or a bundled model's name; ``dtype`` ``None``: the
+    device's usual one. The fields after ``path`` do not change what is computed, but for rounding."""
+
+    path: str
+    device: str = "auto"
+    dtype: str | None = None
+    offload: str = "none"
+    attention_chunk: int | None = None
+    tile_vae: bool = False
+
+
+LoadWorld = Callable[[ModelSource], WorldModel]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answer:
+    """What a contender shows for a clip: ``video`` uint8 [t, h, w, 3]; ``seconds`` by stage, where it was timed."""
+
+    video: Video
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    retrieval: Retrieval | None = None
+
+
+class Contender(Protocol):
+    """Gives an answer for every clip.
+
+    ``kind``: model, videos, floor or ceiling. ``is_kept``: its videos are written down, since they are dear.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def source(self) -> ModelSource | None: ...
+    @property
+    def is_kept(self) -> bool: ...
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides the answers, as JSON can hold it."""
+
+    def reads(self, clip: JudgedClip) -> str:
+        """Digest what the answer is made of beside the clip itself, such as a file; else an empty text."""
+
+    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
+        """Answer one clip. Raises ``InputError`` with the reason where it cannot; the row is marked with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelContender:
+    """A model that continues the context. ``digest``: of its files, so that other weights are another contender."""
+
+    name: str
+    source: ModelSource
+    sampling: SamplingSettings
+    digest: str
+    record_retrieval: bool = True
+    kind: str = "model"
+    is_kept: bool = True
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "model": self.source.path,
+            "digest": self.digest,
+            "sampling": asdict(self.sampling),
+            "dtype": self.source.dtype,
+            "tile_vae": self.source.tile_vae,
+        }
+
+    def reads(self, clip: JudgedClip) -> str:
+        return ""
+
+    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
+        assert world is not None
+        case = material.case
+        if case.cameras is None or material.caption is None:
+            raise InputError("a model needs the clip's cameras and caption, and there are none")
+        split = case.num_context_frames
+        made = world.continue_video(
+            case.context,
+            case.cameras[:split],
+            case.cameras[split:],
+            material.caption,
+            sampling_of(self.sampling, clip.name),
+            tiling=LatentTiling() if self.source.tile_vae else None,
+            record_retrieval=self.record_retrieval,
+            on_progress=lambda stage, done, total: None,
+        )
+        return Answer(video=made.video, seconds=made.seconds, retrieval=made.retrieval)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundTripContender:
+    """The truth through a model's VAE and back: what the model could reach if it foresaw every latent."""
+
+    name: str
+    source: ModelSource
+    digest: str
+    kind: str = "ceiling"
+    is_kept: bool = True
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "vae_of": self.source.path,
+            "digest": self.digest,
+            "dtype": self.source.dtype,
+            "tile_vae": self.source.tile_vae,
+        }
+
+    def reads(self, clip: JudgedClip) -> str:
+        return ""
+
+    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
+        assert world is not None
+        tiling = LatentTiling() if self.source.tile_vae else None
+        truth = torch.from_numpy(material.case.truth).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
+        start = time.perf_counter()
+        latents = world.encode_video(truth, tiling)
+        encoded = time.perf_counter()
+        video = to_uint8(world.decode_latents(latents, tiling)[0])
+        seconds = {"encode": encoded - start, "decode": time.perf_counter() - encoded}
+        return Answer(video=video, seconds=seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthContender:
+    """The truth against itself: the most that any measure can give."""
+
+    name: str = "truth"
+    kind: str = "ceiling"
+    source: None = None
+    is_kept: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"kind": self.kind}
+
+    def reads(self, clip: JudgedClip) -> str:
+        return ""
+
+    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
+        return Answer(video=material.case.truth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloorContender:
+    """An answer that lacks one thing, by its name in ``FLOORS``."""
+
+    name: str
+    kind: str = "floor"
+    source: None = None
+    is_kept: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"kind": self.kind, "floor": self.name}
+
+    def reads(self, clip: JudgedClip) -> str:
+        return " ".join(str(entry.folder) for entry in clip.donors) if self.name == "swapped" else ""
+
+    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
+        return Answer(video=FLOORS[self.name](material.case, clip))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideosContender:
+    """Another system's videos: ``folder`` holds one for each clip, by the clip's name.
+
+    ``with_context``: they begin with the context's frames, as the published script writes them.
+    """
+
+    name: str
+    folder: Path
+    with_context: bool = False
+    kind: str = "videos"
+    source: None = None
+    is_kept: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"kind": self.kind, "folder": str(self.folder), "with_context": self.with_context}
+
+    def reads(self, clip: JudgedClip) -> str:
+        path = videos_of(self.folder).get(clip.name)
+        return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
+        path = videos_of(self.folder).get(clip.name)
+        if path is None:
+            raise VideoError(f"no video of clip {clip.name} in {self.folder}")
+        frames = read_video(path).frames
+        case = material.case
+        if self.with_context:
+            if len(frames) != case.num_frames:
+                raise VideoError(
+                    f"{path}: expected {case.num_context_frames} context and {case.num_target_frames} target frames, "
+                    f"got {len(frames)} frames"
+                )
+            frames = frames[case.num_context_frames :]
+        elif len(frames) == case.num_frames:
+            raise VideoError(
+                f"{path}: has {len(frames)} frames, as context and target together; if it begins with the context, "
+                "say --with-context"
+            )
+        check_generated(case, frames)
+        return Answer(video=frames)
+
+
+def swapped_by_donor(case: ClipCase, clip: JudgedClip) -> Video:
+    """Put another clip's subject in the place of every subject: that of the first donor who is seen well enough.
+
+    Raises:
+        InputError: there is no other clip with another kind of subject, or none whose subject is seen whole and large.
+    """
+    reason = "there is no other clip with another kind of subject"
+    for entry in clip.donors:
+        try:
+            return swapped(case, case_from_clip(entry.read()))
+        except InputError as error:
+            reason = str(error)
+    raise InputError(reason)
+
+
+FLOORS: dict[str, Callable[[ClipCase, JudgedClip], Video]] = {
+    "frozen": lambda case, clip: frozen(case),
+    "camera_warped": lambda case, clip: camera_warped(case),
+    "nearest_view": lambda case, clip: nearest_view(case),
+    "vanished": lambda case, clip: vanished(case),
+    "swapped": swapped_by_donor,
+}
+"""The floors, in the order in which reports show them."""
+
+
+def usable_floors(case: ClipCase, *, has_context: bool) -> list[str]:
+    """Name the floors that can be made of clips like this one."""
+    has_lens = case.cameras is not None and case.cameras.intrinsics is not None
+    usable = {
+        "frozen": has_context,
+        "camera_warped": has_context and has_lens,
+        "nearest_view": has_context and case.cameras is not None,
+        "vanished": case.foreground is not None,
+        "swapped": case.subject_masks is not None,
+    }
+    return [name for name in FLOORS if usable[name]]
+
+
+def sampling_of(settings: SamplingSettings, clip_name: str) -> SamplingSettings:
+    """Give every clip a starting noise of its own, by its name, whatever is run before or beside it."""
+    drawn = hashlib.sha256(f"{settings.seed}:{clip_name}".encode()).digest()
+    values = {**asdict(settings), "seed": int.from_bytes(drawn[:6], "big")}
+    return SamplingSettings(**values)
+
+
+def files_digest(folder: Path) -> str:
+    """Digest the files of a model folder, weights included: 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in WEIGHT_SUFFIXES):
+        digest.update(f"{path.relative_to(folder)} {path.stat().st_size}".encode())
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def check_names(contenders: Sequence[Contender]) -> None:
+    """Raise ``InputError`` unless every contender has a name of its own that can name a folder."""
+    seen: set[str] = set()
+    for contender in contenders:
+        if contender.name in seen:
+            raise InputError(f"two contenders are called {contender.name!r}; name them apart by NAME=...")
+        if not contender.name or contender.name[0] == "." or set(contender.name) & set('/\\:*?"<>|'):
+            raise InputError(f"{contender.name!r} cannot name a contender: it must do as a folder's name")
+        seen.add(contender.name)

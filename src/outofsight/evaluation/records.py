@@ -1,0 +1,142 @@
+"""What is written down for each contender and clip, so that a stopped evaluation goes on where it was.
+
+::
+
+    OUT/records/CONTENDER/contender.json          all that decides its answers
+    OUT/records/CONTENDER/CLIP.json               the measures, or the reasons why there are none
+    OUT/records/CONTENDER/CLIP.mp4                the target frames, lossless (models and VAE round trips)
+    OUT/records/CONTENDER/CLIP.retrieval.safetensors
+
+Videos are kept without loss, so that a measure added later judges the same pixels. The JSON is written last: a clip
+is done if it is there, and was made from what would make it now.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from outofsight.data.files import explained, write_json
+from outofsight.errors import OutputError
+from outofsight.evaluation.evidence import Measured
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is known of one contender's answer to one clip.
+
+    ``made_by``, ``measured_by``: digests of what made the video, and of what measured it. ``refused``: why there is no
+    answer. ``psnr_by_frame``: dB, one a target frame. ``seconds`` by stage, without loading. ``peak_bytes``: the most
+    memory held until then, of the process and of the GPU. ``video_seconds``: how long the target frames are shown.
+    """
+
+    made_by: str
+    measured_by: str
+    refused: str | None = None
+    measured: Mapping[str, Measured] = field(default_factory=dict)
+    psnr_by_frame: tuple[float, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    peak_bytes: Mapping[str, int] = field(default_factory=dict)
+    video_seconds: float = 0.0
+
+    def value(self, measure: str) -> float | None:
+        """Give a measure's number; ``None`` where it could not be computed."""
+        return self.measured[measure].value if measure in self.measured else None
+
+    def reason(self, measure: str) -> str | None:
+        """Say why a measure has no number; ``None`` where it has one."""
+        if measure in self.measured:
+            return self.measured[measure].reason
+        return self.refused or "not measured"
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the record as JSON holds it."""
+        return {
+            "format": FORMAT,
+            "made_by": self.made_by,
+            "measured_by": self.measured_by,
+            "refused": self.refused,
+            "values": {name: m.value for name, m in self.measured.items() if m.value is not None},
+            "reasons": {name: m.reason for name, m in self.measured.items() if m.reason is not None},
+            "psnr_by_frame": list(self.psnr_by_frame),
+            "seconds": dict(self.seconds),
+            "peak_bytes": dict(self.peak_bytes),
+            "video_seconds": self.video_seconds,
+        }
+
+
+def record_of(content: Mapping[str, Any]) -> Record:
+    """Read a record back. Raises ``KeyError`` or ``TypeError`` for what is none."""
+    measured = {name: Measured(float(value)) for name, value in content["values"].items()}
+    measured.update({name: Measured(None, reason) for name, reason in content["reasons"].items()})
+    return Record(
+        made_by=content["made_by"],
+        measured_by=content["measured_by"],
+        refused=content["refused"],
+        measured=measured,
+        psnr_by_frame=tuple(content["psnr_by_frame"]),
+        seconds=content["seconds"],
+        peak_bytes=content["peak_bytes"],
+        video_seconds=content["video_seconds"],
+    )
+
+
+@dataclass(frozen=True)
+class Store:
+    """The records of an evaluation's folder."""
+
+    out: Path
+
+    def folder(self, contender: str) -> Path:
+        return self.out / "records" / contender
+
+    def video(self, contender: str, clip: str) -> Path:
+        return self.folder(contender) / f"{clip}.mp4"
+
+    def retrieval(self, contender: str, clip: str) -> Path:
+        return self.folder(contender) / f"{clip}.retrieval.safetensors"
+
+    def read(self, contender: str, clip: str) -> Record | None:
+        """Read a clip's record; ``None`` if there is none that can be read: it is then made again."""
+        try:
+            content = json.loads((self.folder(contender) / f"{clip}.json").read_text(encoding="utf-8"))
+            return record_of(content) if content["format"] == FORMAT else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def write(self, contender: str, clip: str, record: Record) -> None:
+        """Write a clip's record, all or nothing. Raises ``OutputError``."""
+        write_json(self.folder(contender) / f"{clip}.json", record.as_json())
+
+    def claim(self, contender: str, settings: Mapping[str, Any], *, overwrite: bool) -> None:
+        """Note what a contender is; refuse one of the same name that is another.
+
+        Raises:
+            OutputError: the folder holds answers of another contender of this name, and ``overwrite`` is not set.
+        """
+        path = self.folder(contender) / "contender.json"
+        wanted = json.loads(json.dumps(settings))
+        try:
+            there = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            there = None
+        if there is not None and there != wanted and not overwrite:
+            keys = sorted(key for key in {*there, *wanted} if there.get(key) != wanted.get(key))
+            raise OutputError(
+                f"{self.out}: holds answers of {contender!r} made with another {', '.join(keys)}; choose another "
+                "--out, name this contender otherwise, or --overwrite"
+            )
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if there != wanted:
+            write_json(path, wanted, indent=2)
+
+
+def digest_of(*parts: Any) -> str:
+    """Digest what JSON can hold: 16 hexadecimal digits."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

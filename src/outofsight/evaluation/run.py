@@ -1,0 +1,314 @@
+"""Run an evaluation: every contender answers every clip, and every answer is measured and written down at once."""
+
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from outofsight.data.files import explained, remove_unfinished
+from outofsight.data.video import read_video, write_video
+from outofsight.errors import InputError, OutputError
+from outofsight.evaluation.association import observe, references_of
+from outofsight.evaluation.case import ClipCase, Video, check_generated
+from outofsight.evaluation.clips import JudgedClip, Material
+from outofsight.evaluation.contenders import Answer, Contender, LoadWorld, ModelSource, check_names
+from outofsight.evaluation.evidence import Gallery
+from outofsight.evaluation.instruments import (
+    InstrumentNames,
+    Instruments,
+    LoadInstruments,
+    load_instruments,
+    measuring_identity,
+    observed_truth,
+    read_gallery,
+    write_gallery,
+)
+from outofsight.evaluation.measures import measure_clip
+from outofsight.evaluation.observations import Observed
+from outofsight.evaluation.pixels import frame_psnr
+from outofsight.evaluation.records import Record, Store, digest_of
+from outofsight.evaluation.workers import run_tasks
+from outofsight.model_folders import find_model
+from outofsight.sampling.plan import VideoSize, networks_on_meta, token_grid
+from outofsight.sampling.world import WorldModel
+
+Progress = Callable[[int, int, str], None]
+"""Called with (answers done, answers in all, what was done last)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """By what answers are judged, and where that is written. ``measures``: names; ``None``: all.
+
+    ``load_world``, ``load_instruments``: functions that a worker can import.
+    """
+
+    out: Path
+    load_world: LoadWorld
+    load_instruments: LoadInstruments = load_instruments
+    instruments: InstrumentNames = field(default_factory=InstrumentNames)
+    measures: tuple[str, ...] | None = None
+
+    @property
+    def store(self) -> Store:
+        return Store(self.out)
+
+    @property
+    def gallery(self) -> Path:
+        return self.out / "records" / "gallery.npz"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """Who is judged on what. ``cluster``: Ray instead of processes of this machine.
+
+    ``overwrite``: answers that were made with other settings are replaced.
+    """
+
+    judging: Judging
+    clips: tuple[JudgedClip, ...]
+    contenders: tuple[Contender, ...]
+    workers: int = 1
+    cluster: bool = False
+    overwrite: bool = False
+
+    @property
+    def measured_by(self) -> str:
+        """Digest all that decides the numbers; a detector's gallery of individuals comes from all clips."""
+        names = self.judging.instruments
+        clips = digest_of([[clip.name, clip.identity] for clip in self.clips])
+        return measuring_identity(names, self.judging.measures, clips if names.detector else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One clip and the contenders that answer it with one model."""
+
+    judging: Judging
+    clip: JudgedClip
+    contenders: tuple[Contender, ...]
+    measured_by: str
+
+
+def evaluate(evaluation: Evaluation, progress: Progress | None = None) -> None:
+    """Have every contender answer every clip, but for what is written down already.
+
+    Raises:
+        OutputError: the folder holds answers of other contenders under these names, or cannot be written.
+        InputError: contenders or clips share a name.
+    """
+    check_names(evaluation.contenders)
+    check_clip_names(evaluation.clips)
+    store = evaluation.judging.store
+    for contender in evaluation.contenders:
+        store.claim(contender.name, contender.settings, overwrite=evaluation.overwrite)
+        remove_unfinished(store.folder(contender.name))
+    tasks = pending_tasks(evaluation)
+    total = len(evaluation.clips) * len(evaluation.contenders)
+    done = total - sum(len(task.contenders) for task in tasks)
+    try:
+        if tasks:
+            _gather_gallery(evaluation)
+        for task in run_tasks(judge, tasks, workers=evaluation.workers, cluster=evaluation.cluster):
+            done += len(task.contenders)
+            if progress is not None:
+                progress(done, total, f"{task.clip.name}: {', '.join(c.name for c in task.contenders)}")
+    finally:
+        _world.cache_clear()
+        _instruments.cache_clear()
+        _gallery.cache_clear()
+
+
+def check_clip_names(clips: Sequence[JudgedClip]) -> None:
+    """Raise ``InputError`` unless there are clips, each with a name of its own."""
+    names = [clip.name for clip in clips]
+    if not names:
+        raise InputError("expected at least one clip to judge on, got none")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"two clips are called {twice[0]!r}; choose one part of the data set")
+
+
+def check_models(contenders: Sequence[Contender], clip: JudgedClip) -> None:
+    """Raise ``InputError`` if a model cannot take videos of a clip's size, before anything long begins."""
+    case = clip.read().case
+    height, width = case.truth.shape[1:3]
+    size = VideoSize(
+        height=height,
+        width=width,
+        context_frames=case.num_context_frames,
+        target_frames=case.num_target_frames,
+    )
+    for path in dict.fromkeys(c.source.path for c in contenders if c.source is not None):
+        networks = networks_on_meta(str(find_model(path)), torch.float32)
+        token_grid(networks["transformer"], networks["vae"], size)
+
+
+def pending_tasks(evaluation: Evaluation) -> list[Task]:
+    """Find what is still to be done, one model after another.
+
+    Raises:
+        OutputError: an answer is there that was made for another clip of this name, and ``overwrite`` is not set.
+    """
+    measured_by = evaluation.measured_by
+    tasks = []
+    for contenders in by_source(evaluation.contenders):
+        for clip in evaluation.clips:
+            waiting = tuple(c for c in contenders if not _is_done(evaluation, c, clip, measured_by))
+            if waiting:
+                tasks.append(
+                    Task(judging=evaluation.judging, clip=clip, contenders=waiting, measured_by=measured_by)
+                )
+    return tasks
+
+
+def by_source(contenders: Sequence[Contender]) -> list[list[Contender]]:
+    """Put contenders together that run on one model, so that it is loaded once."""
+    groups: dict[ModelSource | None, list[Contender]] = {}
+    for contender in contenders:
+        groups.setdefault(contender.source, []).append(contender)
+    return list(groups.values())
+
+
+def made_by(contender: Contender, clip: JudgedClip) -> str:
+    """Digest all that decides an answer."""
+    return digest_of(contender.settings, contender.reads(clip), clip.name, clip.identity)
+
+
+def _is_done(evaluation: Evaluation, contender: Contender, clip: JudgedClip, measured_by: str) -> bool:
+    store = evaluation.judging.store
+    record = store.read(contender.name, clip.name)
+    if record is None or record.refused is not None:
+        return False  # what was refused may have been mended
+    if record.made_by != made_by(contender, clip):
+        if evaluation.overwrite:
+            return False
+        raise OutputError(
+            f"{evaluation.judging.out}: the answer of {contender.name!r} to {clip.name} was made from other files than "
+            "are there now; choose another --out, or --overwrite"
+        )
+    stored = not contender.is_kept or store.video(contender.name, clip.name).is_file()
+    return stored and record.measured_by == measured_by
+
+
+def judge(task: Task) -> Task:
+    """Answer and measure one clip by every contender of a task. Gives the task back."""
+    judging, clip = task.judging, task.clip
+    instruments = _instruments(judging.load_instruments, judging.instruments)
+    material = clip.read()
+    bench = Bench(
+        instruments=instruments,
+        truth=observed_truth(instruments, material.case),
+        gallery=_gallery(judging.gallery),
+        measures=judging.measures,
+    )
+    for contender in task.contenders:
+        world = None if contender.source is None else _world(judging.load_world, contender.source)
+        try:
+            answer, record = _answered(judging.store, contender, clip, material, world)
+            check_generated(material.case, answer.video)
+        except InputError as error:
+            record = Record(
+                made_by=made_by(contender, clip), measured_by=task.measured_by, refused=_one_line(error)
+            )
+        else:
+            record = bench.measured(record, material.case, answer.video, task.measured_by)
+        judging.store.write(contender.name, clip.name, record)
+    return task
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """All that measures the answers to one clip. ``truth``: subjects as the detector sees them in the true clip."""
+
+    instruments: Instruments
+    truth: Observed | None
+    gallery: Gallery | None
+    measures: tuple[str, ...] | None
+
+    def measured(self, record: Record, case: ClipCase, video: Video, measured_by: str) -> Record:
+        """Measure one answer, and put the numbers into its record."""
+        observed = None
+        if self.truth is not None and self.instruments.detector is not None:
+            observed = observe(self.instruments.detector, video, references_of(case, self.truth))
+        measured = measure_clip(
+            case, video, observed=observed, truth_observed=self.truth, features=self.instruments.networks,
+            gallery=self.gallery, names=self.measures,
+        )  # fmt: skip
+        by_frame = tuple(round(float(value), 3) for value in frame_psnr(video, case.truth))
+        return replace(
+            record, measured_by=measured_by, measured=measured, psnr_by_frame=by_frame,
+            video_seconds=case.num_target_frames / case.fps,
+        )  # fmt: skip
+
+
+def _answered(
+    store: Store, contender: Contender, clip: JudgedClip, material: Material, world: WorldModel | None
+) -> tuple[Answer, Record]:
+    """Take an answer that is written down already, or have it made and write it down."""
+    wanted, path = made_by(contender, clip), store.video(contender.name, clip.name)
+    there = store.read(contender.name, clip.name)
+    if (
+        contender.is_kept
+        and there is not None
+        and there.made_by == wanted
+        and there.refused is None
+        and path.is_file()
+    ):
+        return Answer(video=read_video(path).frames), there
+    on_gpu = world is not None and world.work_device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    answer = contender.answer(clip, material, world)
+    if contender.is_kept:
+        write_video(path, answer.video, material.case.fps, quality="lossless")
+    if answer.retrieval is not None:
+        answer.retrieval.save(store.retrieval(contender.name, clip.name))
+    seconds = {stage: round(value, 4) for stage, value in answer.seconds.items()}
+    peak = {} if world is None else _peak_bytes(on_gpu)
+    return answer, Record(made_by=wanted, measured_by="", seconds=seconds, peak_bytes=peak)
+
+
+def _gather_gallery(evaluation: Evaluation) -> None:
+    """Look at every clip's context once, so that a subject can be told from those of all other clips."""
+    instruments = _instruments(evaluation.judging.load_instruments, evaluation.judging.instruments)
+    if instruments.detector is None:
+        return
+    contexts = {}
+    for clip in evaluation.clips:
+        case = clip.read().case
+        observed = observed_truth(instruments, case)
+        if observed is not None:
+            contexts[clip.name] = observed[: case.num_context_frames]
+    with explained(evaluation.judging.gallery):
+        evaluation.judging.gallery.parent.mkdir(parents=True, exist_ok=True)
+    write_gallery(evaluation.judging.gallery, contexts)
+
+
+@lru_cache(maxsize=1)
+def _world(load: LoadWorld, source: ModelSource) -> WorldModel:
+    return load(source)
+
+
+@lru_cache(maxsize=1)
+def _instruments(load: LoadInstruments, names: InstrumentNames) -> Instruments:
+    return load(names)
+
+
+@lru_cache(maxsize=1)
+def _gallery(path: Path) -> Gallery | None:
+    return read_gallery(path)
+
+
+def _peak_bytes(on_gpu: bool) -> dict[str, int]:
+    """Tell the most memory held so far: of the process as a whole, and on the GPU in this answer."""
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts kilobytes
+    peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    return {**peak, "gpu": int(torch.cuda.max_memory_allocated())} if on_gpu else peak
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

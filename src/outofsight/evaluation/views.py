@@ -1,0 +1,63 @@
+"""A clip with everybody's answers side by side, for reports and sheets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.data.video import read_video
+from outofsight.evaluation.case import ClipCase, Video
+from outofsight.evaluation.clips import JudgedClip, Material
+from outofsight.evaluation.contenders import Contender
+from outofsight.evaluation.phases import phases_of
+from outofsight.evaluation.run import Evaluation
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class View:
+    """One clip. ``answers``: the target frames of every contender that answered, in the contenders' order.
+
+    ``phases`` int8 [c + t] of ``Phase``, of the whole frames; ``None``: visibility is not annotated.
+    """
+
+    clip: JudgedClip
+    case: ClipCase
+    caption: str | None
+    answers: dict[str, Video]
+    phases: NDArray[np.int8] | None
+
+    @property
+    def has_context(self) -> bool:
+        """Whether the context's frames are frames before the target, or only stand for missing ones."""
+        return self.clip.entry is not None or self.clip.num_context_frames > 0
+
+    @property
+    def target_phases(self) -> list[int]:
+        """Phases of the target frames; empty where they are not known."""
+        return [] if self.phases is None else self.phases[self.case.num_context_frames :].tolist()
+
+
+def view_of(evaluation: Evaluation, clip: JudgedClip) -> View:
+    """Gather a clip and all answers to it."""
+    material = clip.read()
+    case = material.case
+    answers = {}
+    for contender in evaluation.contenders:
+        video = None if contender.name == "truth" else _answer_again(evaluation, contender, clip, material)
+        if video is not None:
+            answers[contender.name] = video
+    phases = None if case.visibility is None else phases_of(case.visibility, case.num_context_frames).frames
+    return View(clip=clip, case=case, caption=material.caption, answers=answers, phases=phases)
+
+
+def _answer_again(
+    evaluation: Evaluation, contender: Contender, clip: JudgedClip, material: Material
+) -> Video | None:
+    """Give the video that was judged: as written down, or made again where that costs nothing; ``None``: refused."""
+    store = evaluation.judging.store
+    record = store.read(contender.name, clip.name)
+    if record is None or record.refused is not None:
+        return None
+    if contender.is_kept:
+        return read_video(store.video(contender.name, clip.name)).frames
+    return contender.answer(clip, material, None).video

@@ -1,0 +1,107 @@
+"""Run many tasks: in this process, in several of this machine, or on a Ray cluster."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import Any, TypeVar
+
+import torch
+
+from outofsight.errors import InputError, OutOfSightError, OutputError
+
+TASKS_AHEAD = 2
+"""Tasks waiting for each worker."""
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def run_tasks(
+    work: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int = 1, cluster: bool = False
+) -> Iterator[Result]:
+    """Give the result of every task as it comes, in any order. One that fails ends it all; what is done stays done.
+
+    Raises:
+        InputError: fewer than one worker, or a cluster is asked for and Ray is not installed.
+        OutputError: a worker ended unexpectedly.
+    """
+    if workers < 1:
+        raise InputError(f"expected ≥ 1 worker, got {workers}")
+    if cluster:
+        return _on_cluster(work, tasks)
+    if workers == 1 or len(tasks) <= 1:
+        return map(work, tasks)
+    return _in_processes(work, tasks, min(workers, len(tasks)))
+
+
+def _in_processes(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(threads,))
+    try:
+        waiting = iter(tasks)
+        pending: set[Future[Result]] = {
+            pool.submit(work, task) for task in islice(waiting, TASKS_AHEAD * workers)
+        }
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                result = future.result()
+                for task in islice(waiting, 1):
+                    pending.add(pool.submit(work, task))
+                yield result
+    except BrokenProcessPool as error:
+        raise OutputError(
+            "a worker process ended unexpectedly (out of memory?); run again, finished clips are kept"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_worker(threads: int) -> None:
+    """In a worker: share the processor's cores, and end when the parent ends, however it ended."""
+    torch.set_num_threads(threads)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _on_cluster(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+    """Hand the tasks to Ray; every machine must see data and output under the same paths."""
+    try:
+        import ray  # noqa: PLC0415
+    except ImportError as error:
+        raise InputError(
+            "evaluating on a cluster needs Ray; install it: pip install 'outofsight[cluster]'"
+        ) from error
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False)
+    has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
+    remote = ray.remote(num_cpus=1, num_gpus=1 if has_gpus else 0)(work)
+    pending = [remote.remote(task) for task in tasks]
+    while pending:
+        done, pending = ray.wait(pending, num_returns=1)
+        yield _fetched(ray, done[0], pending)
+
+
+def _fetched(ray: Any, reference: Any, pending: Sequence[Any]) -> Any:
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        for other in pending:
+            ray.cancel(other)
+        cause = error.cause
+        if isinstance(cause, OutOfSightError):
+            raise cause from error
+        raise OutputError(
+            f"a clip failed on the cluster: {cause}; run again, finished clips are kept"
+        ) from error
