@@ -109,11 +109,12 @@ def mini_recogniser() -> TrainConfig:
             betas=(0.9, 0.99),
             weight_decay=0.05,
             warmup_steps=100,
-            cooldown_steps=1200,
+            cooldown_steps=1500,
+            max_gradient_norm=5.0,
             ema_decay=0.99,
         ),
-        batch=Batch(size=16, prefetch=2),
-        validation=Validation(every_steps=500, num_samples=64, videos_every_steps=3000),
+        batch=Batch(size=10, prefetch=2),
+        validation=Validation(every_steps=1000, num_samples=32, videos_every_steps=3000),
         state=StateFiles(every_steps=500, export_dtype="float16"),
     )
 

@@ -91,7 +91,8 @@ def contrast(
     """
     others = ~torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
     fellows = (labels[:, None] == labels[None]) & others
-    likeness = (vectors @ vectors.T / temperature).masked_fill(~others, float("-inf"))
+    with torch.autocast(vectors.device.type, enabled=False):  # bfloat16 would round cosines to 1/256
+        likeness = (vectors.float() @ vectors.float().T / temperature).masked_fill(~others, float("-inf"))
     log_share = likeness - likeness.logsumexp(dim=1, keepdim=True) if len(vectors) > 1 else likeness
     count = fellows.sum(dim=1)
     loss = -log_share.masked_fill(~fellows, 0).sum(dim=1) / count.clamp(min=1)

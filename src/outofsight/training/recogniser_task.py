@@ -54,7 +54,7 @@ class RecogniserTask:
     num_blocks: int = Field(default=2, gt=0)
     identity_dim: int = Field(default=64, gt=0)
     picture_dim: int = Field(default=64, gt=0)
-    num_views: int = Field(default=4, ge=2)
+    num_views: int = Field(default=3, ge=2)
     seen_share: float = Field(default=0.85, ge=0, le=1)
     least_px: int = Field(default=12, gt=0)
     mask_weight: float = Field(default=1.0, ge=0)
