@@ -101,6 +101,23 @@ def test_without_annotation_what_needs_none_is_measured():
     assert "annotated" in measured["psnr_hidden"].reason
 
 
+def test_subjects_that_the_annotation_knows_together_are_judged_together():
+    """Two are annotated by their visibility, one mask holds both, as in the released HM-World."""
+    case = replace(
+        CASE, subject_masks=None, visibility=np.repeat(CASE.visibility, 2, axis=0), subject_names=("a", "b")
+    )
+    true, gone = judged(case, case.truth), judged(case, vanished(case))
+    assert (true["return_gate"], true["detection_rate"]) == (1, 1)
+    assert (gone["return_gate"], gone["detection_rate"]) == (0, 0)
+    assert true["dsc_gt"] > 0.8
+    assert true["identity_accuracy"] is None
+    two = observed_from_masks(np.repeat(CASE.subject_masks[:, 16:], 2, axis=0))
+    with pytest.raises(
+        InputError, match="2 subjects are observed in the generated video and 1 in the true one"
+    ):
+        measure_clip(case, case.truth, observed=two)
+
+
 def test_measures_are_chosen_by_name_and_keep_the_reports_order():
     measured = measure_clip(CASE, CASE.truth, names=["ssim", "psnr"])
     assert list(measured) == ["psnr", "ssim"]

@@ -83,9 +83,28 @@ def test_a_detection_elsewhere_is_not_the_annotated_subject():
     assert observe_truth(Elsewhere(), square_case()).identities is None
 
 
-def test_without_masks_of_single_subjects_the_truth_cannot_be_observed():
-    with pytest.raises(InputError, match="masks of single subjects"):
-        observe_truth(ColourDetector(), replace(square_case(), subject_masks=None))
+def test_without_masks_the_truth_cannot_be_observed():
+    with pytest.raises(InputError, match="expected subject masks"):
+        observe_truth(ColourDetector(), replace(square_case(), subject_masks=None, foreground=None))
+
+
+def test_subjects_whose_masks_are_not_told_apart_are_observed_as_one():
+    case = replace(square_case(), subject_masks=None)
+    truth = observe_truth(ColourDetector(), case)
+    assert truth.num_subjects == 1
+    assert truth.identities is None
+    both = case.truth.copy()
+    both[:, 2:6, 40:46] = BLUE
+    seen = observe(ColourDetector(), both, references_of(case, truth))
+    assert seen.num_subjects == 1
+    assert seen.detected.all()
+    assert seen.boxes_px[0, 0].tolist() == [40, 2, 46, 6]  # the red one is away
+    last = truth.boxes_px[0, -1]
+    assert seen.boxes_px[0, -1].tolist() == [last[0], 2, 46, last[3]]
+    assert seen.masks[0, -1].sum() == truth.masks[0, -1].sum() + 24
+    boxes_alone = observe(ColourDetector(with_masks=False), both, references_of(case, truth))
+    assert boxes_alone.masks is None
+    assert np.array_equal(boxes_alone.boxes_px, seen.boxes_px)
 
 
 def test_observing_the_truth_as_if_generated_gives_the_truth_back():

@@ -133,4 +133,4 @@ def test_measures_say_what_they_miss():
     unknown = replace(LATE, truth_observed=None)
     for measure in TRACKING_MEASURES:
         assert measure(blind).reason == "no detector looked at the generated video"
-        assert measure(unknown).reason == "no masks of single subjects are annotated"
+        assert measure(unknown).reason == "no subject masks are annotated"

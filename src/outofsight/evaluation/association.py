@@ -24,27 +24,30 @@ class References:
 
     ``identities`` float32 [s, d] of length 1 (NaN: never found), or ``None`` from a detector that tells none;
     ``kinds``: the kind of each, empty where none is annotated; ``boxes_px`` float32 [s, 4] in the last context
-    frame, NaN where not seen there.
+    frame, NaN where not seen there. ``are_one``: the annotation knows all subjects together, so they are observed as
+    one that holds all that is found.
     """
 
     identities: NDArray[np.float32] | None
     kinds: tuple[str, ...]
     boxes_px: NDArray[np.float32]
+    are_one: bool = False
 
 
 def observe_truth(detector: Detector, case: ClipCase) -> Observed:
     """Observe the true clip, c + t frames: places from the annotation, identities and kinds from the detector.
 
-    A subject has an identity in the frames where a detection overlaps its annotated box.
+    A subject has an identity in the frames where a detection overlaps its annotated box. Subjects whose masks are not
+    told apart have none.
 
     Raises:
-        InputError: the clip has no masks of single subjects.
+        InputError: the clip has no subject masks.
     """
     known = annotated(case)
     if known is None:
-        raise InputError(
-            f"clip {case.name!r}: expected masks of single subjects to observe the truth by, got none"
-        )
+        raise InputError(f"clip {case.name!r}: expected subject masks to observe the truth by, got none")
+    if case.subject_masks is None:
+        return known
     found: list[Sequence[Detection]] = []
     for half in (case.context, case.truth):
         found.extend(detector.detect(half))
@@ -71,6 +74,7 @@ def references_of(case: ClipCase, truth_observed: Observed) -> References:
         identities=None if context.identities is None else mean_identities(context.identities),
         kinds=case.subject_names,
         boxes_px=context.boxes_px[:, -1],
+        are_one=case.subject_masks is None,
     )
 
 
@@ -108,6 +112,8 @@ def observe(detector: Detector, frames: Video, references: References) -> Observ
     refused for looking otherwise: whether it is the right one is what identity measures, and must be seen by them.
     """
     found = detector.detect(frames)
+    if references.are_one:
+        return _as_one(found, frames.shape[1:3])
     boxes, ages = references.boxes_px.copy(), np.zeros(len(references.boxes_px), dtype=int)
     taken = []
     for detections in found:
@@ -119,6 +125,32 @@ def observe(detector: Detector, frames: Video, references: References) -> Observ
         for subject, index in chosen.items():
             boxes[subject], ages[subject] = detections[index].box_px, 0
     return _gathered(found, taken, len(boxes), frames.shape[1:3])
+
+
+def _as_one(found: Sequence[Sequence[Detection]], size: tuple[int, ...]) -> Observed:
+    """Take all that is found in a frame for one subject, which has neither identity nor kind."""
+    ones: list[list[Detection]] = []
+    for detections in found:
+        if not detections:
+            ones.append([])
+            continue
+        boxes = np.stack([detection.box_px for detection in detections])
+        masks = [detection.mask for detection in detections if detection.mask is not None]
+        box = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+        all_masks = np.logical_or.reduce(masks) if len(masks) == len(detections) else None
+        ones.append([_Together(box_px=box, mask=all_masks)])
+    return _gathered(ones, [{0: 0} if one else {} for one in ones], 1, size)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Together:
+    """All detections of a frame as one ``Detection``."""
+
+    box_px: NDArray[np.float32]
+    mask: Masks | None
+    score: float = 1.0
+    kind: str | None = None
+    identity: NDArray[np.float32] | None = None
 
 
 def _likeness(references: References, detections: Sequence[Detection]) -> NDArray[np.float64]:

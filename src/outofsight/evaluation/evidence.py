@@ -155,15 +155,22 @@ class Measure:
 
 
 def annotated(case: ClipCase) -> Observed | None:
-    """Read from the annotation what is truly seen over context and truth; ``None`` without subjects' own masks."""
-    return None if case.subject_masks is None else observed_from_masks(case.subject_masks)
+    """Read from the annotation what is truly seen over context and truth; ``None`` without any masks.
+
+    Where masks hold all subjects together (the released HM-World), they are observed as if they were one: it is in view
+    while anyone is, its box holds all of them, and it comes back when the first one does.
+    """
+    masks = case.subject_masks
+    if masks is None and case.foreground is not None:
+        masks = case.foreground[None]
+    return None if masks is None else observed_from_masks(masks)
 
 
 NEEDS: dict[str, tuple[Callable[[Evidence], bool], str]] = {
     "masks": (lambda e: e.case.foreground is not None, "no subject masks are annotated"),
     "visibility": (lambda e: e.case.visibility is not None, "it is not annotated when subjects are seen"),
     "cameras": (lambda e: e.case.cameras is not None, "the camera path is not known"),
-    "subjects": (lambda e: e.truth_observed is not None, "no masks of single subjects are annotated"),
+    "subjects": (lambda e: e.truth_observed is not None, "no subject masks are annotated"),
     "detector": (lambda e: e.observed is not None, "no detector looked at the generated video"),
     "identities": (
         lambda e: e.observed is not None and e.observed.identities is not None,

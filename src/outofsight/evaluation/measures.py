@@ -63,8 +63,14 @@ def measure_clip(
         networks=_networks(features),
         gallery=gallery,
     )
+    truth = evidence.truth_observed
+    _check_observed(case, truth, case.num_frames, "context and truth")
+    if observed is not None and truth is not None and observed.num_subjects != truth.num_subjects:
+        raise InputError(
+            f"clip {case.name!r}: {observed.num_subjects} subjects are observed in the generated video and "
+            f"{truth.num_subjects} in the true one; observe both by the same references"
+        )
     _check_observed(case, observed, case.num_target_frames, "generated video")
-    _check_observed(case, evidence.truth_observed, case.num_frames, "context and truth")
     return {measure.name: measure(evidence) for measure in chosen_measures(names)}
 
 
@@ -89,7 +95,7 @@ def _networks(features: FeatureNetwork | Networks | None) -> Networks:
 def _check_observed(case: ClipCase, observed: Observed | None, num_frames: int, what: str) -> None:
     if observed is None:
         return
-    subjects = case.num_subjects or observed.num_subjects
+    subjects = observed.num_subjects if case.subject_masks is None else case.num_subjects
     if observed.detected.shape != (subjects, num_frames):
         raise InputError(
             f"clip {case.name!r}: expected {subjects} subjects in {num_frames} frames to be observed in the {what}, "
