@@ -39,8 +39,8 @@ class Source:
             raise InputError(f"{self.place}: expected {file} to hold an object")
         return content
 
-    def load(self, network_class: Any, **settings: Any) -> nn.Module:
-        """Load its weights into a class of transformers, in float32.
+    def load(self, network_class: Any, **settings: Any) -> tuple[nn.Module, Any]:
+        """Load its weights into a class of transformers, in float32; gives the network and its configuration.
 
         Raises:
             InputError: it is not there.
@@ -61,8 +61,7 @@ class Source:
             raise CheckpointError(
                 f"{self.what} {self.name!r} in {self.place}: {len(lost)} weights are missing, such as {lost[0]}"
             )
-        loaded: nn.Module = network.eval().requires_grad_(False)
-        return loaded
+        return network.eval().requires_grad_(False), network.config
 
     def not_there(self, sought: str, error: BaseException) -> InputError:
         """Say what is missing, where it was looked for, and how to get it."""
@@ -128,14 +127,14 @@ def preparation_of(source: Source, *, keeps_aspect: bool) -> Preparation:
     """
     content = source.read_json(PREPROCESSOR_FILE)
     try:
-        colours = {
-            "mean": tuple(map(float, content["image_mean"])),
-            "deviation": tuple(map(float, content["image_std"])),
-        }
         size = content.get("size")
         if not keeps_aspect:
             size = content.get("crop_size") or size
-        return Preparation(**colours, **_size(size, keeps_aspect))
+        return Preparation(
+            mean=tuple(map(float, content["image_mean"])),
+            deviation=tuple(map(float, content["image_std"])),
+            **_size(size, keeps_aspect),
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{source.what} {source.name!r}: expected image_mean, image_std and size in {PREPROCESSOR_FILE}, got "
@@ -143,7 +142,7 @@ def preparation_of(source: Source, *, keeps_aspect: bool) -> Preparation:
         ) from error
 
 
-def _size(told: Any, keeps_aspect: bool) -> dict[str, int | None]:
+def _size(told: Any, keeps_aspect: bool) -> dict[str, Any]:
     if isinstance(told, Mapping):
         if "height" in told and "width" in told:
             return {"height": int(told["height"]), "width": int(told["width"])}

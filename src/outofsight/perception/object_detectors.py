@@ -56,10 +56,10 @@ class ObjectDetector:
             )
         preparation = preparation_of(source, keeps_aspect=True)
         try:
-            network = source.load(AutoModelForObjectDetection)
+            network, told = source.load(AutoModelForObjectDetection)
         except ImportError as error:
             raise InputError(f"{source.what} {source.name!r} needs another package: {error}") from error
-        words = {int(number): str(word) for number, word in network.config.id2label.items()}
+        words = {int(number): str(word) for number, word in told.id2label.items()}
         return cls(network.to(device), preparation, words=words, has_nothing=model_type in ONE_OF_ALL)
 
     def detect(self, frames: Frames) -> list[list[Found]]:

@@ -57,10 +57,10 @@ class ImageTower:
             )
         # Published DINO weights have no pooling layer; one made here would be random.
         settings = {"add_pooling_layer": False} if name == "ViTModel" else {}
-        network = source.load(getattr(transformers, name), **settings)
+        network, told = source.load(getattr(transformers, name), **settings)
         preparation = preparation_of(source, keeps_aspect=False)
-        extra = 1 + int(getattr(network.config, "num_register_tokens", 0))
-        return cls(network.to(device), preparation, int(network.config.patch_size), extra)
+        extra = 1 + int(getattr(told, "num_register_tokens", 0))
+        return cls(network.to(device), preparation, int(told.patch_size), extra)
 
     def features(self, frames: Frames) -> PictureFeatures:
         """Describe frames [n, height, width, 3]."""
