@@ -89,11 +89,11 @@ def dilated(masks: Masks, radius_px: int) -> Masks:
 
 
 def _widened_along(masks: Masks, radius_px: int, axis: int) -> Masks:
+    """Mark where a window of 2 · radius + 1 places along an axis holds anything: by differences of running counts."""
     padding = [(0, 0)] * masks.ndim
-    padding[axis] = (radius_px, radius_px)
-    padded = np.pad(masks, padding)
-    views = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius_px + 1, axis=axis)
-    return np.asarray(views.any(axis=-1))
+    padding[axis] = (radius_px + 1, radius_px)
+    counts = np.moveaxis(np.cumsum(np.pad(masks, padding), axis=axis, dtype=np.int32), axis, 0)
+    return np.moveaxis(counts[2 * radius_px + 1 :] > counts[: -(2 * radius_px + 1)], 0, axis)
 
 
 def dilation_radius_px(height_px: int) -> int:
