@@ -1,0 +1,167 @@
+"""Make the folder that is handed on: weights as exported, checked for size and precision, and what goes with them."""
+
+import shutil
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from outofsight.bundling.card import CardFacts, DataFacts, read_data_facts, write_card
+from outofsight.bundling.curves import draw_curves
+from outofsight.bundling.finished_run import FinishedRun, find_vae_run, read_finished_run, without_places
+from outofsight.bundling.measured import read_results
+from outofsight.data.files import explained, folder_in_one_piece, write_json, write_text
+from outofsight.errors import CheckpointError, InputError, OutputError
+from outofsight.model_folders import USE_FILE, ModelUse, use_as_json
+from outofsight.world_model import WorldModelBase, check_folder
+
+NETWORKS = ("transformer", "vae", "text_encoder")
+SMALL_DTYPES = ("BF16", "F16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleConfig:
+    """What to bundle. ``vae_run``, ``results``: ``None`` where they are not at hand.
+
+    ``most_bytes``: of weights, at most. ``hardware``: what the model was trained on, in words.
+    """
+
+    run: Path
+    data: Path
+    out: Path
+    hardware: str
+    num_steps: int
+    guidance_scale: float
+    name: str = "mini"
+    vae_run: Path | None = None
+    results: Path | None = None
+    most_bytes: int = 20_000_000
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleReport:
+    """``weight_bytes``: of weights alone; ``total_bytes``: of all files."""
+
+    folder: Path
+    weight_bytes: int
+    total_bytes: int
+
+
+def make_bundle(config: BundleConfig) -> BundleReport:
+    """Copy a run's export, check it, and write its card beside it. The folder appears in one piece or not at all.
+
+    Raises:
+        CheckpointError: there is no export, it is too large, in float32, or cannot be loaded.
+        InputError: something else than a bundle is in its place.
+        OutputError: a bundle is there already, or the folder cannot be written.
+    """
+    _check_out(config.out, config.overwrite)
+    world = read_finished_run(config.run)
+    vae_folder = config.vae_run or find_vae_run(config.run)
+    vae = None if vae_folder is None else read_finished_run(vae_folder)
+    data = read_data_facts(config.data)
+    check_folder(world.export)
+    parts = {name: check_weights(world.export / name) for name in NETWORKS}
+    weight_bytes = sum(size for _, size in parts.values())
+    if weight_bytes > config.most_bytes:
+        raise CheckpointError(
+            f"{world.export}: its weights have {weight_bytes / 1e6:.1f} MB, more than the {config.most_bytes / 1e6:g} "
+            "that a bundle may have; train a smaller model, or raise --most-mb"
+        )
+    WorldModelBase.from_pretrained(world.export)  # whole, and readable by this version
+    facts = CardFacts(
+        name=config.name,
+        use=use_of(data, config),
+        parts=parts,
+        world=world,
+        vae=vae,
+        data=data,
+        hardware=config.hardware,
+        results=None if config.results is None else read_results(config.results),
+    )
+    _write(config.out, world.export, facts)
+    total = sum(path.stat().st_size for path in config.out.rglob("*") if path.is_file())
+    return BundleReport(folder=config.out, weight_bytes=weight_bytes, total_bytes=total)
+
+
+def use_of(data: DataFacts, config: BundleConfig) -> ModelUse:
+    """Say what the model is used with: the frames, size and speed of its clips, and how it is sampled."""
+    plan = data.plan
+    return ModelUse(
+        num_context_frames=plan["num_context_frames"],
+        num_target_frames=plan["num_target_frames"],
+        size=(plan["height_px"], plan["width_px"]),
+        fps=plan["fps"],
+        num_steps=config.num_steps,
+        guidance_scale=config.guidance_scale,
+    )
+
+
+def check_weights(folder: Path) -> tuple[int, int]:
+    """Count a network's parameters and the bytes of its weight files.
+
+    Raises:
+        CheckpointError: there are no weights, or most of them are wider than 16 bits.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise CheckpointError(f"{folder}: holds no .safetensors file; export the run again")
+    count = wide = 0
+    for file in files:
+        with safe_open(file, "np") as weights:
+            for name in weights.keys():  # noqa: SIM118 - not a mapping
+                view = weights.get_slice(name)
+                number = prod(view.get_shape())
+                count += number
+                wide += number if view.get_dtype() not in SMALL_DTYPES else 0
+    if 2 * wide > count:
+        raise CheckpointError(
+            f"{folder}: most weights are wider than 16 bits; export in bfloat16: "
+            "outofsight train --out RUN --resume --set state.export_dtype=bfloat16"
+        )
+    return count, sum(file.stat().st_size for file in files)
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    if not out.exists():
+        return
+    if not overwrite:
+        raise OutputError(f"{out} is there already; choose another --out, or --overwrite")
+    if not all((out / name).is_file() for name in (USE_FILE, "model_index.json")):
+        raise InputError(f"{out}: is not a bundle that could be replaced; choose another --out")
+
+
+def _write(out: Path, export: Path, facts: CardFacts) -> None:
+    made = out.with_name(f"{out.name}.new")
+    if made.exists():
+        raise OutputError(f"{made} is in the way; remove it")
+    with folder_in_one_piece(made) as folder:
+        shutil.copytree(export, folder, dirs_exist_ok=True)
+        write_text(folder / USE_FILE, use_as_json(facts.use))
+        write_text(folder / "README.md", write_card(facts))
+        write_text(folder / "curves_world.svg", draw_curves(facts.world))
+        if facts.vae is not None:
+            write_text(folder / "curves_vae.svg", draw_curves(facts.vae))
+        write_json(folder / "training.json", _training(facts), indent=1)
+    old = out.with_name(f"{out.name}.old")
+    with explained(out):
+        if out.exists():
+            out.rename(old)
+        made.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _training(facts: CardFacts) -> dict[str, Any]:
+    def told(run: FinishedRun | None) -> dict[str, Any] | None:
+        return None if run is None else {**run.content, "steps": run.num_steps, "hours": run.hours}
+
+    return {
+        "hardware": facts.hardware,
+        "data": without_places(facts.data.identity),
+        "clips": dict(facts.data.num_clips),
+        "world": told(facts.world),
+        "vae": told(facts.vae),
+    }

@@ -1,0 +1,114 @@
+"""What a training run leaves that its model's card tells: settings, changes, versions, curves, samples and hours."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from outofsight.errors import CheckpointError
+from outofsight.training.run_folder import CONFIG, EXPORT, LOG, read_log, read_run
+
+Curve = list[tuple[int, float]]
+"""Values by step."""
+
+VALIDATION = "validation/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """One run: ``content`` of its config.json, free of the training machine's paths, and the lines of its log."""
+
+    folder: Path
+    content: dict[str, Any]
+    log: tuple[dict[str, Any], ...]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = self.content["config"]
+        return config
+
+    @property
+    def export(self) -> Path:
+        return self.folder / EXPORT
+
+    @property
+    def num_steps(self) -> int:
+        """The last step that was logged."""
+        return int(self.log[-1]["step"])
+
+    @property
+    def samples_per_step(self) -> int:
+        return int(self.config["batch"]["size"])
+
+    @property
+    def hours(self) -> float | None:
+        """Hours of training steps, validation and stops left out; ``None`` where the log gives no speed."""
+        timed = [line for line in self.log if line.get("samples_per_second")]
+        if not timed:
+            return None
+        previous = [0, *[line["step"] for line in timed[:-1]]]
+        seconds = sum(
+            (line["step"] - before) * self.samples_per_step / line["samples_per_second"]
+            for before, line in zip(previous, timed, strict=True)
+        )
+        return seconds / 3600
+
+    def curve(self, name: str) -> Curve:
+        """Give what was logged under a name, where it was a number."""
+        return [(line["step"], float(line[name])) for line in self.log if line.get(name) is not None]
+
+    def validation_names(self) -> list[str]:
+        """Name what was measured in validation, counts of clips left out."""
+        names = dict.fromkeys(name for line in self.log for name in line if name.startswith(VALIDATION))
+        return [name for name in names if not name.startswith(f"{VALIDATION}num_")]
+
+
+def read_finished_run(folder: Path) -> FinishedRun:
+    """Read a run's folder.
+
+    Raises:
+        CheckpointError: it holds no run, nothing was logged, or there is no export.
+    """
+    _, content = read_run(folder)
+    log = read_log(folder)
+    if not log:
+        raise CheckpointError(
+            f"{folder}: {LOG} holds no line; a run that reported nothing has no curve to show"
+        )
+    if not (folder / EXPORT).is_dir():
+        raise CheckpointError(
+            f"{folder}: has no {EXPORT}; go on with the run to its end, or to --max-minutes"
+        )
+    return FinishedRun(folder=folder, content=without_places(content), log=tuple(log))
+
+
+def find_vae_run(world: Path) -> Path | None:
+    """Find the run whose export is the VAE of a world model's run, where it stands beside that export."""
+    _, content = read_run(world)
+    vae = content["config"]["task"].get("vae")
+    if vae is None:
+        return None
+    run = Path(vae).parent
+    return run if (run / CONFIG).is_file() else None
+
+
+def without_places(value: Any) -> Any:
+    """Keep of every absolute path its last two parts: where things lay on some machine is nobody's business."""
+    if isinstance(value, dict):
+        return {key: without_places(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [without_places(part) for part in value]
+    if isinstance(value, str) and PurePath(value).is_absolute():
+        return "/".join(PurePath(value).parts[-2:])
+    return value
+
+
+def thinned(curve: Curve, most: int) -> Curve:
+    """Average neighbours so that at most so many points are left; each stands at its last step."""
+    width = -(-len(curve) // most) if curve else 1
+    return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in _parts_of(curve, width)]
+
+
+def _parts_of(curve: Curve, width: int) -> Iterator[Curve]:
+    for start in range(0, len(curve), width):
+        yield curve[start : start + width]

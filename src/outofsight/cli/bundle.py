@@ -1,0 +1,49 @@
+"""``outofsight bundle``: a finished run as a folder to hand on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def bundle(
+    run: Annotated[Path, typer.Option(help="folder of a finished run of a world model")],
+    data: Annotated[Path, typer.Option(help="folder of the clips it learned from")],
+    out: Annotated[Path, typer.Option(help="folder to make")],
+    hardware: Annotated[str, typer.Option(help="what it was trained on, in words, for the card")],
+    steps: Annotated[int, typer.Option(min=1, help="denoising steps that it is best used with")],
+    guidance: Annotated[float, typer.Option(min=0, help="guidance scale that it is best used with")],
+    name: Annotated[str, typer.Option(help="the model's name in its card")] = "mini",
+    vae_run: Annotated[
+        Path | None, typer.Option(help="folder of its VAE's run (default: where the VAE's export lies)")
+    ] = None,
+    results: Annotated[
+        Path | None, typer.Option(help="results.json of `outofsight evaluate`, for the card")
+    ] = None,
+    most_mb: Annotated[float, typer.Option(help="most megabytes of weights")] = 20,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a bundle that is there")] = False,
+) -> None:
+    """Copy a run's export, check its size and precision, and write its card: settings, curves, measured results."""
+    from outofsight.bundling.bundle import BundleConfig, make_bundle
+    from outofsight.cli.loading import quiet_libraries
+
+    quiet_libraries()
+    report = make_bundle(
+        BundleConfig(
+            run=run,
+            data=data,
+            out=out,
+            hardware=hardware,
+            num_steps=steps,
+            guidance_scale=guidance,
+            name=name,
+            vae_run=vae_run,
+            results=results,
+            most_bytes=round(most_mb * 1e6),
+            overwrite=overwrite,
+        )
+    )
+    print(
+        f"{report.folder}: {report.weight_bytes / 1e6:.2f} MB of weights, {report.total_bytes / 1e6:.2f} MB in all; "
+        "see README.md"
+    )
