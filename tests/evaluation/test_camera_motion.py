@@ -52,3 +52,9 @@ def test_a_true_camera_that_stands_still_or_sees_nothing_tells_nothing():
     assert "hardly moves" in camera_error(Evidence(case=still, generated=still.truth)).reason
     blank = replace(still, truth=np.full_like(still.truth, 90))
     assert "recognised" in camera_error(Evidence(case=blank, generated=still.truth)).reason
+
+
+def test_without_masks_the_shift_of_most_of_the_picture_counts():
+    bare = replace(CASE, foreground=None, subject_masks=None)
+    assert camera_error(Evidence(case=bare, generated=CASE.truth)).value == pytest.approx(0, abs=1e-9)
+    assert camera_error(Evidence(case=bare, generated=frozen(CASE))).value == pytest.approx(1, abs=1e-9)

@@ -96,7 +96,7 @@ def test_camera_warped_and_nearest_view_lack_what_happened_out_of_sight():
 def test_without_annotation_what_needs_none_is_measured():
     bare = replace(CASE, foreground=None, subject_masks=None, visibility=None, cameras=None, subject_names=())
     measured = measure_clip(bare, CASE.truth)
-    assert {name for name, m in measured.items() if m.value is not None} == {"psnr", "ssim"}
+    assert {name for name, m in measured.items() if m.value is not None} == {"psnr", "ssim", "camera_error"}
     assert "no subject masks" in measured["fg_psnr"].reason
     assert "annotated" in measured["psnr_hidden"].reason
 
