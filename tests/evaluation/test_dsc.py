@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from outofsight.evaluation.association import observe, observe_truth, references_of
+from outofsight.evaluation.consistency import unit_length
 from outofsight.evaluation.dsc import mean_cosine, roi_align, subject_vectors
 from outofsight.evaluation.measures import measure_clip
 from outofsight.evaluation.observations import observed_from_masks
@@ -76,6 +79,13 @@ def test_boxes_in_pixels_are_scaled_to_patches():
 def test_all_pairs_by_hand():
     east, north = [1.0, 0.0], [0.0, 1.0]
     assert mean_cosine(np.array([east, north]), np.array([east, east, north])) == pytest.approx(3 / 6)
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 1000))
+def test_all_pairs_are_all_pairs(number_a, number_b, seed):
+    generator = np.random.default_rng(seed)
+    a, b = (unit_length(generator.normal(size=(number, 3))) for number in (number_a, number_b))
+    assert mean_cosine(a, b) == pytest.approx(np.mean([x @ y for x in a for y in b]))
 
 
 CASE = square_case()

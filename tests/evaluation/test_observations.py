@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis.extra.numpy import arrays
 
 from outofsight.errors import InputError
 from outofsight.evaluation.association import (
@@ -47,6 +49,18 @@ def test_masks_give_boxes_centroids_and_areas():
     assert seen.area_px.tolist() == [[8, 0, 1]]
     assert np.isnan(seen.boxes_px[0, 1]).all()
     assert observed_from_masks(masks, least_px=2).detected.tolist() == [[True, False, False]]
+
+
+@given(arrays(np.bool_, (2, 3, 5, 6)))
+def test_masks_are_read_pixel_by_pixel(masks):
+    seen = observed_from_masks(masks)
+    for subject, frame in np.argwhere(masks.any(axis=(2, 3))):
+        rows, columns = np.nonzero(masks[subject, frame])
+        box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert seen.boxes_px[subject, frame].tolist() == box
+        centre = [columns.mean() + 0.5, rows.mean() + 0.5]
+        assert seen.centroids_px[subject, frame].tolist() == pytest.approx(centre, abs=1e-5)
+    assert (seen.detected == masks.any(axis=(2, 3))).all()
 
 
 def test_parts_of_other_shapes_are_refused():

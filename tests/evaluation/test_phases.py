@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from outofsight.evaluation.phases import Phase, first_return, phases_of
+from outofsight.evaluation.phases import Phase, first_return, is_seen, phases_of
 from outofsight.types import Visibility
 
 
@@ -58,3 +61,15 @@ def test_only_returns_in_the_target_count():
     seen = row("#.....##|##.....#") == Visibility.VISIBLE
     assert first_return(seen, 8) == 15
     assert Phase.REENTERED not in phases_of(row("#.....##|######")[None], 8).frames
+
+
+@given(
+    arrays(np.int8, st.tuples(st.integers(1, 3), st.just(20)), elements=st.integers(0, 3)), st.integers(0, 19)
+)
+def test_phases_follow_from_what_is_seen(visibility, num_context):
+    phases = phases_of(visibility, num_context)
+    seen = is_seen(visibility)
+    assert ((phases.subjects == Phase.HIDDEN) == ~seen).all()
+    assert ((phases.frames == Phase.HIDDEN) == ~seen.any(axis=0)).all()
+    assert (phases.subjects[:, :num_context] != Phase.REENTERED).all()
+    assert len(phases.target_frames) == 20 - num_context

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from outofsight.errors import InputError
 from outofsight.evaluation.pixels import (
@@ -105,3 +108,14 @@ def test_dilation_widens_by_a_square_and_stops_at_the_edge():
 @pytest.mark.parametrize(("height", "radius"), [(16, 1), (64, 1), (96, 2), (480, 10)])
 def test_dilation_grows_with_the_picture(height, radius):
     assert dilation_radius_px(height) == radius
+
+
+@given(arrays(np.bool_, (1, 6, 7), elements=st.booleans()), st.integers(0, 3))
+def test_dilation_marks_what_lies_within_the_square(mask, radius):
+    wide = dilated(mask, radius)
+    for row in range(6):
+        for column in range(7):
+            near = mask[
+                0, max(row - radius, 0) : row + radius + 1, max(column - radius, 0) : column + radius + 1
+            ]
+            assert wide[0, row, column] == near.any()
