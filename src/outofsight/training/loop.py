@@ -18,6 +18,7 @@ from outofsight.data.video import write_video
 from outofsight.errors import CheckpointError, InputError, OutOfSightError
 from outofsight.training.batches import Batch, read_ahead
 from outofsight.training.config import TrainConfig
+from outofsight.training.cpu_attention import MatmulAttention, uses_matmul_attention
 from outofsight.training.ema import RunningMean
 from outofsight.training.optimiser import (
     learning_rate,
@@ -175,6 +176,7 @@ class Run:
             self.model.compile()
         named = dict(accelerator.unwrap_model(self.model).named_parameters())
         self.parameters = {name: named[name] for name in problem.trainable}
+        self.matmul_attention = uses_matmul_attention(accelerator.device, config.batch.precision)
         self.mean = RunningMean(self.parameters, config.optimisation.ema_decay)
         if config.tracker:
             accelerator.init_trackers("training")
@@ -226,7 +228,8 @@ class Run:
             batch = to_device(next(batches), self.accelerator.device)
             last = part == config.batch.accumulation - 1
             with nullcontext() if last else self.accelerator.no_sync(self.model):
-                result = self.model(batch)
+                with MatmulAttention() if self.matmul_attention else nullcontext():
+                    result = self.model(batch)
                 self.accelerator.backward(result["loss"].mean() / config.batch.accumulation)
             results.append({name: value.detach().float() for name, value in result.items()})
         figures = self._gathered(results)
