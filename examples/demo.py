@@ -1,6 +1,6 @@
 """The demo from Python: a clip that training never saw, continued by the bundled mini, measured and drawn.
 
-    python examples/demo.py --out out/demo --seed 3
+    python examples/demo.py --out out/demo --seed 5
 
 `outofsight demo` does the same; here one sees the parts: the clip is a `types.Clip` as any other, the model a
 `WorldModel`, and the table is made by the measures of `outofsight evaluate`.
@@ -20,7 +20,7 @@ from outofsight.model_folders import read_use
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("out/demo"))
-    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--model", default="mini", help="mini, or a folder of a model of the mini's world")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

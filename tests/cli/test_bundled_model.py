@@ -54,3 +54,4 @@ def test_info_takes_the_models_own_use(cli):
     code, out, error = cli("info", "mini")
     assert code == 0, error
     assert "32×48, 9+13 frames, 2 steps" in out
+    assert "GFLOP in 2 forwards" in out

@@ -81,14 +81,19 @@ def _run(plan: "RunPlan", title: str) -> Table:
     table.add_row("tokens", f"{grid.num_tokens:,} ({grid.frames} frames of {grid.height}×{grid.width})")
     table.add_row("keys per query", f"{forward.keys_per_query:,} of {grid.num_tokens:,}")
     table.add_row(
-        "one forward", f"{forward.flops / 1e12:,.3f} TFLOP ({dense / 1e12:,.3f} if attention were dense)"
+        "one forward", f"{_operations(forward.flops)} ({_operations(dense)} if attention were dense)"
     )
-    table.add_row("denoising", f"{plan.denoise_flops / 1e12:,.1f} TFLOP in {plan.num_forwards} forwards")
+    table.add_row("denoising", f"{_operations(plan.denoise_flops)} in {plan.num_forwards} forwards")
     for stage, peak in plan.peak_bytes.items():
         table.add_row(
             f"memory, {stage}", f"{_size(peak)} with this stage's weights, without kernels' workspaces"
         )
     return table
+
+
+def _operations(count: float) -> str:
+    unit, prefix = (1e12, "T") if count >= 1e12 else (1e9, "G")
+    return f"{count / unit:,.1f} {prefix}FLOP"
 
 
 def _size(count: int) -> str:
