@@ -74,7 +74,6 @@ def config(tmp_path, export):
     """Two runs, the clips' own data card, and results, as they lie on the machine that trained."""
     vae_log = [{"step": 10 * step, "validation/psnr": 15.0 + step} for step in range(1, 20)]
     vae = write_run(tmp_path / "vae", "mini_vae", vae_log)
-    (vae / "export").mkdir()
     log = []
     for step in range(10, 210, 10):
         log.append({"step": step, "loss": 1 / step, "samples_per_second": 32.0})
@@ -206,6 +205,9 @@ def test_curves_by_hand(config):
 
 
 def test_runs_and_results_that_are_none(config, tmp_path):
+    (config.run / "export").unlink()
+    with pytest.raises(CheckpointError, match="export: is not there; go on with the run to its end"):
+        make_bundle(config)
     (config.run / "log.jsonl").write_text("")
     with pytest.raises(CheckpointError, match=r"log\.jsonl holds no line"):
         make_bundle(config)

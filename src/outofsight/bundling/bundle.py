@@ -63,6 +63,10 @@ def make_bundle(config: BundleConfig) -> BundleReport:
     vae_folder = config.vae_run or find_vae_run(config.run)
     vae = None if vae_folder is None else read_finished_run(vae_folder)
     data = read_data_facts(config.data)
+    if not world.export.is_dir():
+        raise CheckpointError(
+            f"{world.export}: is not there; go on with the run to its end, or to --max-minutes"
+        )
     check_folder(world.export)
     parts = {name: check_weights(world.export / name) for name in NETWORKS}
     weight_bytes = sum(size for _, size in parts.values())

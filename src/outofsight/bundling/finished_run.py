@@ -67,17 +67,13 @@ def read_finished_run(folder: Path) -> FinishedRun:
     """Read a run's folder.
 
     Raises:
-        CheckpointError: it holds no run, nothing was logged, or there is no export.
+        CheckpointError: it holds no run, or nothing was logged.
     """
     _, content = read_run(folder)
     log = read_log(folder)
     if not log:
         raise CheckpointError(
             f"{folder}: {LOG} holds no line; a run that reported nothing has no curve to show"
-        )
-    if not (folder / EXPORT).is_dir():
-        raise CheckpointError(
-            f"{folder}: has no {EXPORT}; go on with the run to its end, or to --max-minutes"
         )
     return FinishedRun(folder=folder, content=without_places(content), log=tuple(log))
 
