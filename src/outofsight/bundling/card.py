@@ -55,8 +55,8 @@ settings = SamplingSettings(num_steps={steps}, guidance_scale={guidance:g})
 result = world.continue_video(video, context_cameras, target_cameras, "A cow in a desert.", settings)
 ```
 
-`use.json` holds what the command line takes where nothing else is said: frames, size, {steps} steps, guidance
-{guidance:g}."""
+`use.json` holds what the command line takes where nothing else is said: frames, size, {steps} steps,
+guidance {guidance:g}."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +174,7 @@ def _run(title: str, run: FinishedRun, picture: str) -> str:
     hours = run.hours
     rows = [
         ["recipe", f"`{config['recipe']}`, seed {config['seed']}"],
+        ["begun from", config["task"].get("initial") or "random weights"],
         ["steps", f"{run.num_steps:,} of {run.samples_per_step} samples"],
         ["samples", f"{run.num_steps * run.samples_per_step:,}"],
         ["hours of training steps", "not logged" if hours is None else f"{hours:.2f}"],
@@ -192,7 +193,7 @@ def _run(title: str, run: FinishedRun, picture: str) -> str:
             f"### {title}",
             table_of(["what", "which"], rows),
             f"What was learned, and how: `{task}`",
-            f"![Learning curves of the {title.lower()}]({picture})",
+            f"![Learning curves: {title}]({picture})",
             "Validation during training:\n\n" + table_of(heads, lines)
             if lines
             else "No validation was logged.",
