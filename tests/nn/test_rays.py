@@ -47,3 +47,9 @@ def test_octaves_are_sines_and_cosines_of_the_direction():
     direction = features[:3]
     angles = (direction[:, None] * torch.tensor([pi, 2 * pi])).flatten()
     torch.testing.assert_close(features[6:], torch.cat((angles.sin(), angles.cos())))
+
+
+def test_rays_are_exact_under_autocast():
+    expected = ray_features(poses(0.3, (1.0, 0.5, 2.0)), GRID, FOV, octaves=4)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(ray_features(poses(0.3, (1.0, 0.5, 2.0)), GRID, FOV, octaves=4), expected)

@@ -33,7 +33,9 @@ def token_rays(
     y = _middles(grid.height, half_height, poses.device)
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     local = torch.stack((columns, rows, torch.ones_like(rows)), dim=-1).flatten(0, 1)
-    direction = torch.einsum("bfij,pj->bfpi", cameras[..., :3], local / local.norm(dim=-1, keepdim=True))
+    local = local / local.norm(dim=-1, keepdim=True)
+    turns = cameras[:, :, None, :, :3]
+    direction = (turns * local[:, None, :]).sum(dim=-1)  # not a matrix product: autocast would round that
     position = cameras[..., None, :, 3].expand_as(direction)
     moment = torch.linalg.cross(position, direction)
     return direction.flatten(1, 2), moment.flatten(1, 2)
