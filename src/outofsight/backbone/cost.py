@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from outofsight.memory.context_choice import ContextSettings, num_kept
+from outofsight.memory.context_choice import num_kept, read_context_settings
 from outofsight.memory.identity import identity_flops
 from outofsight.memory.recurrence import recurrence_flops
 from outofsight.memory.tokenizer import memory_grid
@@ -62,9 +62,7 @@ def forward_cost(
 
 def sequence_grid(config: Mapping[str, Any], grid: LatentGrid) -> LatentGrid:
     """Return the token grid that is left when the strategy has chosen its context frames."""
-    names = ("rule", "first", "recent", "clips", "clip_frames", "duplicate_overlap", "times")
-    settings = ContextSettings(**{name: config[f"context_{name}"] for name in names})
-    kept = num_kept(grid, settings) if grid.context_frames else 0
+    kept = num_kept(grid, read_context_settings(config)) if grid.context_frames else 0
     return replace(grid, frames=grid.frames - grid.context_frames + kept, context_frames=kept)
 
 

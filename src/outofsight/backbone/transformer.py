@@ -35,12 +35,12 @@ from outofsight.backbone.sequence import (
 )
 from outofsight.errors import CheckpointError, InputError
 from outofsight.flow.schedule import round_to_bf16
-from outofsight.memory.context_choice import ContextSettings
+from outofsight.memory.context_choice import ContextSettings, read_context_settings
 from outofsight.memory.identity import IdentityEncoder, identity_crops
 from outofsight.memory.recurrence import StateMemory
 from outofsight.memory.selectors import fov_affinity, local_window, slices_inside
-from outofsight.memory.settings import MemorySettings
-from outofsight.memory.strategies import Strategy, check_without_training
+from outofsight.memory.settings import MemorySettings, read_memory_settings
+from outofsight.memory.strategies import MEMORY_FIELDS, Strategy, check_without_training
 from outofsight.memory.tokenizer import memory_grid, memory_rotary_table, video_rotary_table
 from outofsight.nn.rays import ray_features
 from outofsight.types import LatentGrid
@@ -155,26 +155,17 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         if subject_mask != "none":
             self.patch_embedding = MaskedPatchEmbedding(in_channels, width, (1, *patch_size[1:]))
         self.attention_frames_per_chunk: int | None = None
+        self._trained_memory = {name: self.config[name] for name in MEMORY_FIELDS}
 
     @cached_property
     def memory_settings(self) -> MemorySettings:
         """The memory part of the configuration, validated."""
-        config = self.config
-        return MemorySettings(
-            kernel=tuple(config["memory_kernel"]),
-            top_k=config["memory_top_k"],
-            local_window=config["local_window"],
-            affinity=config["memory_affinity"],
-            source=config["memory_source"],
-            fov_x_deg=config["camera_fov_x_deg"],
-        )
+        return read_memory_settings(self.config)
 
     @cached_property
     def context_settings(self) -> ContextSettings:
         """Which context frames enter the sequence, validated."""
-        names = ("rule", "first", "recent", "clips", "clip_frames", "duplicate_overlap", "times")
-        chosen = {name: self.config[f"context_{name}"] for name in names}
-        return ContextSettings(**chosen, fov_x_deg=self.config["camera_fov_x_deg"])
+        return read_context_settings(self.config)
 
     @property
     def needs_subject_masks(self) -> str:
@@ -195,18 +186,14 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         Raises:
             InputError: a setting that is not the memory's, impossible, or that other weights are needed for.
         """
-        chosen = Strategy(name=name, what="", settings=settings)
-        check_without_training(chosen, self.config)
-        before = dict(self.config)
-        self._take_memory({**settings, "memory_strategy": name})
+        check_without_training(Strategy(name=name, what="", settings=settings), self._trained_memory)
+        wanted = {**self.config, **settings}
+        read_context_settings(wanted)
         try:
-            _ = self.memory_settings, self.context_settings
+            read_memory_settings(wanted)
         except ValueError as error:
-            self._take_memory({key: before[key] for key in (*settings, "memory_strategy")})
             raise InputError(f"strategy {name!r}: {error}") from error
-
-    def _take_memory(self, settings: Mapping[str, Any]) -> None:
-        self.register_to_config(**settings)
+        self.register_to_config(**settings, memory_strategy=name)
         for derived in ("memory_settings", "context_settings"):
             self.__dict__.pop(derived, None)
 

@@ -36,6 +36,9 @@ def train(
         Path | None, typer.Option(help="clips (for a VAE) or a latent cache (for a world model)")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out")] = False,
+    strategy: Annotated[
+        str | None, typer.Option(help="how the model remembers: see `outofsight strategies` (or MODULE:NAME)")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE such as batch.size=16; may be repeated")
     ] = None,
@@ -51,7 +54,7 @@ def train(
     changes = parse_settings(settings or [])
     if state_shard_mb is not None:
         changes["state.shard_mb"] = state_shard_mb
-    config, data = _resolve(out, recipe, data, resume, changes)
+    config, data = _resolve(out, recipe, data, resume, strategy, changes)
     if dry_run:
         from outofsight.training.config import to_dict
 
@@ -78,10 +81,15 @@ def train(
 
 
 def _resolve(
-    out: Path, recipe: str | None, data: Path | None, resume: bool, changes: dict[str, object]
+    out: Path,
+    recipe: str | None,
+    data: Path | None,
+    resume: bool,
+    strategy: str | None,
+    changes: dict[str, object],
 ) -> tuple["TrainConfig", Path | None]:
-    """Find the configuration: of the recipe, or of the run that is gone on with; then the changes."""
-    from outofsight.training.config import changed
+    """Find the configuration: of the recipe, or of the run that is gone on with; the strategy; then the changes."""
+    from outofsight.training.config import changed, with_strategy
     from outofsight.training.recipes import recipe as find_recipe
     from outofsight.training.run_folder import read_run
 
@@ -89,10 +97,13 @@ def _resolve(
         config, content = read_run(out)
         if recipe not in (None, config.recipe):
             raise InputError(f"--recipe: {out} is a run of {config.recipe}, not of {recipe}; leave it out")
+        if strategy is not None:
+            raise InputError("--strategy: a run keeps its strategy; leave it out with --resume")
         return changed(config, changes), data or Path(content["data"])
     if recipe is None:
         raise InputError("--recipe: name one, or go on with a run by --resume")
-    return changed(find_recipe(recipe), changes), data
+    config = find_recipe(recipe)
+    return changed(config if strategy is None else with_strategy(config, strategy), changes), data
 
 
 @contextmanager

@@ -35,6 +35,14 @@ def timesteps(sigmas: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
     return sigmas * NUM_TRAIN_TIMESTEPS
 
 
+def frame_timesteps(
+    timestep: Float[Tensor, " b"], num_context: int, num_target: int, context_timestep: float = 0.0
+) -> Float[Tensor, "b f"]:
+    """Give every frame its time step: the context's (0: clean), and the target's."""
+    context = timestep.new_full((timestep.shape[0], num_context), context_timestep)
+    return torch.cat((context, timestep[:, None].expand(-1, num_target)), dim=1)
+
+
 def training_weights(train_timesteps: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
     """Return the loss weight of each training time step: a Gaussian bump around 500 less its minimum, of mean 1.
 

@@ -6,10 +6,10 @@ What a rule leaves out is nowhere in the model: not as a key, not in a memory sl
     kept           0       [4 5]     9 10 │                 4 5: the clip that sees most of what the target sees
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import radians
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -57,6 +57,13 @@ class ContextSettings:
                 "expected context_duplicate_overlap in (0, 1] and context_times 'kept' or 'contiguous', got "
                 f"{self.duplicate_overlap} and {self.times!r}"
             )
+
+
+def read_context_settings(config: Mapping[str, Any]) -> ContextSettings:
+    """Take the settings from a transformer's configuration. Raises ``InputError`` if they are impossible."""
+    names = ("rule", "first", "recent", "clips", "clip_frames", "duplicate_overlap", "times")
+    chosen = {name: config[f"context_{name}"] for name in names}
+    return ContextSettings(**chosen, fov_x_deg=config["camera_fov_x_deg"])
 
 
 ContextRule = Callable[[Float[Tensor, "b f 12"], LatentGrid, ContextSettings], Int[Tensor, "b kept"]]

@@ -1,6 +1,7 @@
 """How a model remembers, as data."""
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, field_validator, model_validator
 from pydantic.dataclasses import dataclass
@@ -51,6 +52,18 @@ class MemorySettings:
     def retrieves(self) -> bool:
         """Whether memory slices are made at all."""
         return self.top_k > 0 or self.affinity == "all"
+
+
+def read_memory_settings(config: Mapping[str, Any]) -> MemorySettings:
+    """Take the settings from a transformer's configuration."""
+    return MemorySettings(
+        kernel=tuple(config["memory_kernel"]),
+        top_k=config["memory_top_k"],
+        local_window=config["local_window"],
+        affinity=config["memory_affinity"],
+        source=config["memory_source"],
+        fov_x_deg=config["camera_fov_x_deg"],
+    )
 
 
 AFFINITIES: tuple[str, ...] = get_args(Affinity)

@@ -16,7 +16,8 @@ from pydantic.dataclasses import dataclass as validated_dataclass
 from torch import Tensor
 
 from outofsight.codec.checkpoint_files import save_state_dict
-from outofsight.codec.video_vae import LatentTiling
+from outofsight.codec.video_vae import LatentTiling, spatial_factor
+from outofsight.data.latent_annotation import clip_spans, half_spans, latent_masks, subject_shares
 from outofsight.errors import CameraError, InputError, VideoError
 from outofsight.flow.schedule import sampling_sigmas
 from outofsight.geometry.conditioning import CameraConditioning, camera_conditioning, latent_frames
@@ -34,7 +35,9 @@ Cameras = CameraPath | CameraConditioning
 class SamplingSettings:
     """How to sample. The defaults are the published ones.
 
-    ``shift``: ``None`` takes the model's own. ``negative_prompt``: what guidance leads away from.
+    ``shift``, ``history_guidance``: ``None`` takes the model's own. ``history_guidance``: how far a model with a noise
+    level for each frame is led away from having no context; 1 is plain conditioning.
+    ``negative_prompt``: what guidance leads away from.
     """
 
     num_steps: int = 50
@@ -42,6 +45,7 @@ class SamplingSettings:
     shift: float | None = None
     seed: int = 42
     negative_prompt: str = ""
+    history_guidance: float | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "SamplingSettings":
@@ -49,6 +53,8 @@ class SamplingSettings:
             raise ValueError(f"num_steps must be ≥ 1, got {self.num_steps}")
         if self.guidance_scale < 0:
             raise ValueError(f"guidance_scale must be ≥ 0, got {self.guidance_scale}")
+        if self.history_guidance is not None and self.history_guidance < 0:
+            raise ValueError(f"history_guidance must be ≥ 0, got {self.history_guidance}")
         return self
 
 
@@ -86,6 +92,7 @@ def continue_video(
     prompt: str,
     settings: SamplingSettings,
     *,
+    subject_masks: NDArray[np.uint8] | None = None,
     tiling: LatentTiling | None = None,
     record_retrieval: bool = False,
     on_progress: OnProgress | None = None,
@@ -95,6 +102,11 @@ def continue_video(
     pixels = _as_pixels(video, world)
     cameras = _conditioning(world, pixels.shape[1], context_cameras, target_cameras)
     device = world.work_device
+    num_target = (len(cameras.target) - 1) * world.temporal_stride + 1
+    masks = latent_subject_masks(world, subject_masks, pixels.shape[1], num_target)
+    history_guidance = settings.history_guidance
+    if history_guidance is None:
+        history_guidance = float(world.transformer.config["history_guidance"])
 
     with clock.stage("text"):
         text = world.encode_text([prompt])
@@ -106,7 +118,10 @@ def continue_video(
         context,
         text,
         negative,
-        *(torch.from_numpy(part)[None].to(device) for part in (cameras.context, cameras.target)),
+        torch.from_numpy(cameras.context)[None].to(device),
+        torch.from_numpy(cameras.target)[None].to(device),
+        subject_masks=None if masks is None else masks.to(device),
+        history_noise=history_noise(context, cameras.target.shape[0], settings.seed),
     )
     with clock.stage("denoise"):
         latents, retrieved = denoise(
@@ -115,6 +130,7 @@ def continue_video(
             conditions,
             sampling_sigmas(settings.num_steps, world.shift if settings.shift is None else settings.shift),
             settings.guidance_scale,
+            history_guidance,
             on_step=lambda done, total, _: clock.report("denoise", done, total),
             record_retrieval=record_retrieval,
         )
@@ -124,7 +140,7 @@ def continue_video(
         video=decoded,
         settings=settings,
         seconds=clock.seconds,
-        retrieval=_retrieval(world, retrieved, context.shape[2]),
+        retrieval=_retrieval(world, retrieved, cameras.target.shape[0]),
     )
 
 
@@ -141,6 +157,45 @@ def target_noise(
         torch.randn(shape, generator=torch.Generator().manual_seed(seed + index)) for index in range(batch)
     ]
     return torch.cat(drawn).to(context.device)
+
+
+def history_noise(
+    context: Float[Tensor, "b c n h w"], num_target: int, seed: int
+) -> Float[Tensor, "b c n h w"]:
+    """Draw the noise that stands for no context, from the same generators, after the target's starting noise."""
+    batch, channels, frames, height, width = context.shape
+    drawn = []
+    for index in range(batch):
+        generator = torch.Generator().manual_seed(seed + index)
+        torch.randn((1, channels, num_target, height, width), generator=generator)
+        drawn.append(torch.randn((1, channels, frames, height, width), generator=generator))
+    return torch.cat(drawn).to(context.device)
+
+
+def latent_subject_masks(
+    world: WorldModelBase, masks: NDArray[np.uint8] | None, num_context: int, num_target: int
+) -> Float[Tensor, "1 s f h w"] | None:
+    """Bring instance ids [n, height, width] to the share of each latent pixel that each subject covers, if the model
+    asks for it: of the context's frames, or of the target's as well.
+
+    Raises:
+        InputError: the model asks for masks and there are none, or not of all frames that it asks for.
+    """
+    asked = world.transformer.needs_subject_masks
+    if asked == "none":
+        return None
+    needed = num_context + (num_target if asked == "all" else 0)
+    if masks is None or masks.ndim != 3 or len(masks) < needed:
+        got = "none" if masks is None else f"an array {list(masks.shape)}"
+        raise InputError(
+            f"this model ({world.transformer.config['memory_strategy']}) is told where subjects are: expected "
+            f"subject_masks uint8 [{needed}, height, width] of instance ids (0: no subject), got {got}"
+        )
+    spans = half_spans(num_context, world.temporal_stride)
+    if asked == "all":
+        spans = clip_spans(num_context, num_target, world.temporal_stride)
+    ids, share = latent_masks(masks[:needed], spans, spatial_factor(world.vae))
+    return torch.from_numpy(subject_shares(ids, share))[None]
 
 
 def to_uint8(video: Float[Tensor, "t 3 height width"]) -> NDArray[np.uint8]:
@@ -202,13 +257,13 @@ def _conditioning(
     return camera_conditioning(context, target, world.temporal_stride)
 
 
-def _retrieval(world: WorldModelBase, retrieved: Tensor | None, num_context: int) -> Retrieval | None:
-    if retrieved is None:
-        return None
+def _retrieval(world: WorldModelBase, retrieved: Tensor | None, num_target: int) -> Retrieval | None:
+    if retrieved is None or retrieved.shape[-1] == 0:
+        return None  # nothing is retrieved where every frame sees all there is
     return Retrieval(
         slices=retrieved[:, 0],
         frames_per_slice=world.transformer.memory_settings.kernel[0],
-        num_context_latent_frames=num_context,
+        num_context_latent_frames=retrieved.shape[3] - num_target,  # those that the strategy let in
     )
 
 

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from outofsight.codec.video_vae import LatentTiling
+from outofsight.memory.strategies import strategy
 from outofsight.sampling.continuation import (
     Cameras,
     Continuation,
@@ -33,6 +34,7 @@ class WorldModel(WorldModelBase):
         prompt: str,
         settings: SamplingSettings | None = None,
         *,
+        subject_masks: NDArray[np.uint8] | None = None,
         tiling: LatentTiling | None = None,
         record_retrieval: bool = False,
         on_progress: OnProgress | None = None,
@@ -42,6 +44,8 @@ class WorldModel(WorldModelBase):
         ``video``: uint8 [n, height, width, 3], or float [n, 3, height, width] in [−1, 1]; any n = 4k + 1, published
         77. ``context_cameras``, ``target_cameras``: one world pose for each video frame, any 4k + 1 target frames;
         a ``CameraConditioning`` in place of the target holds both halves already and leaves the context ``None``.
+        ``subject_masks``: uint8 [n, height, width], which subject (0: none) each pixel of the context shows, or of the
+        whole clip; models of some strategies ask for it (``transformer.needs_subject_masks``), others do not look.
         ``tiling``: encode and decode in overlapping tiles, for less memory. ``record_retrieval``: keep which memory
         slices each frame retrieved, at each layer and step. ``on_progress``: replaces the progress bar.
 
@@ -57,7 +61,17 @@ class WorldModel(WorldModelBase):
             target_cameras,
             prompt,
             settings or SamplingSettings(),
+            subject_masks=subject_masks,
             tiling=tiling,
             record_retrieval=record_retrieval,
             on_progress=on_progress,
         )
+
+    def remember_by(self, name: str) -> None:
+        """Remember by another strategy, with the weights as they are.
+
+        Raises:
+            InputError: there is no such strategy, or it needs weights that this model has not learned.
+        """
+        chosen = strategy(name)
+        self.transformer.change_memory(chosen.name, chosen.settings)

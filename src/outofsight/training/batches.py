@@ -4,6 +4,7 @@ import warnings
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol
 
@@ -14,8 +15,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
 
+from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.text import CaptionTruncatedWarning, clean_prompt, max_text_tokens
 from outofsight.data.dataset import SampleEntry
+from outofsight.data.latent_annotation import subject_shares
 from outofsight.data.latent_cache import LatentCache, LatentSample
 from outofsight.errors import DatasetError, InputError
 from outofsight.training.config import VaeTask, WorldTask
@@ -185,13 +188,32 @@ class Captions:
         return ids
 
 
+@dataclass(frozen=True, kw_only=True)
+class MemoryNeeds:
+    """What a strategy asks of the data. ``masks``: where subjects are. ``frame_noise``: a level for each frame."""
+
+    masks: bool = False
+    frame_noise: bool = False
+
+    @classmethod
+    def of(cls, transformer: HydraTransformer3DModel) -> "MemoryNeeds":
+        return cls(masks=transformer.needs_subject_masks != "none", frame_noise=transformer.has_frame_noise)
+
+
 class WorldBatches:
     """Samples of a latent cache with their noise, noise level and dropped conditions, all by position."""
 
     def __init__(
-        self, cache: LatentCache, captions: Captions, levels: NoiseLevels, task: WorldTask, seed: int
+        self,
+        cache: LatentCache,
+        captions: Captions,
+        levels: NoiseLevels,
+        task: WorldTask,
+        seed: int,
+        needs: MemoryNeeds | None = None,
     ) -> None:
         self.cache, self.captions, self.levels, self.task, self.seed = cache, captions, levels, task, seed
+        self.needs = needs or MemoryNeeds()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -211,9 +233,41 @@ class WorldBatches:
         shape = tuple(batch["target_latents"].shape[1:])
         batch["noise"] = torch.stack([normal(shape, self.seed, "noise", place) for place in positions])
         batch["levels"] = torch.stack([self.levels.draw(self.seed, place) for place in positions])
+        if self.needs.frame_noise:
+            batch |= self._frame_noise(batch, positions)
+        if self.needs.masks:
+            batch["subject_masks"] = subject_masks(samples)
         if self.task.subject_weight:
             batch["subject_share"] = torch.stack([target_subject_share(sample) for sample in samples])
         return batch | self.captions.batch(samples, no_caption)
+
+    def _frame_noise(self, batch: Batch, positions: Sequence[int]) -> Batch:
+        """Draw noise for the context as well, and a level for every frame: [b, f, 3]. Source: DFoT, section 3."""
+        shape = tuple(batch["context_latents"].shape[1:])
+        frames = shape[1] + batch["target_latents"].shape[2]
+        levels = [
+            torch.stack([self.levels.draw(self.seed, place, frame) for frame in range(frames)])
+            for place in positions
+        ]
+        noise = [normal(shape, self.seed, "context noise", place) for place in positions]
+        return {"frame_levels": torch.stack(levels), "context_noise": torch.stack(noise)}
+
+
+def subject_masks(samples: Sequence[LatentSample]) -> Float[Tensor, "b s f h w"]:
+    """Return every subject's share of each latent pixel, 0 to 1; zeros where a sample has fewer subjects than another.
+
+    Raises:
+        DatasetError: a sample does not know its subjects.
+    """
+    shares = []
+    for sample in samples:
+        if sample.subject_ids is None or sample.subject_share is None:
+            raise DatasetError(
+                f"sample {sample.name!r} has no subject masks, which this strategy is told; encode clips that have them"
+            )
+        shares.append(torch.from_numpy(subject_shares(sample.subject_ids, sample.subject_share)))
+    most = max(len(own) for own in shares)
+    return torch.stack([pad(own, (0, 0, 0, 0, 0, 0, 0, most - len(own))) for own in shares])
 
 
 def target_subject_share(sample: LatentSample) -> Float[Tensor, "t h w"]:

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass
 
 from outofsight.errors import InputError
+from outofsight.memory.strategies import MEMORY_FIELDS, strategy
 from outofsight.training.recogniser_task import RecogniserTask
 
 STRICT = ConfigDict(extra="forbid")
@@ -155,9 +156,14 @@ class WorldTask:
     a time step. ``subject_weight``: a latent pixel's error counts 1 + ``subject_weight`` · (share of it that shows a
     subject), on a scale that leaves the mean weight of every sample at 1; the paper's is 0. ``caption_dropout``,
     ``camera_dropout``: shares of samples that learn without (twelve zeros stand for no camera).
+    ``strategy``, ``memory``: the name of a way to remember, and the transformer's settings that make it
+    (``outofsight.memory.strategies``); what these add to the model always learns. ``None`` and none: the memory of
+    ``size``, or of ``initial``.
     """
 
     kind: Literal["world"] = "world"
+    strategy: str | None = None
+    memory: dict[str, Any] = Field(default_factory=dict)
     initial: str | None = None
     vae: str | None = None
     size: WorldSize = WorldSize()
@@ -168,6 +174,13 @@ class WorldTask:
     subject_weight: float = Field(default=0.0, ge=0)
     caption_dropout: float = Field(default=0.1, ge=0, le=1)
     camera_dropout: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> "WorldTask":
+        unknown = sorted(set(self.memory) - set(MEMORY_FIELDS))
+        if unknown:
+            raise ValueError(f"memory.{unknown[0]}: no such setting; known are {', '.join(MEMORY_FIELDS)}")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -306,6 +319,18 @@ def changed(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
         _inside(place, name, key)
         place[name] = value
     return from_dict(content, "--set")
+
+
+def with_strategy(config: TrainConfig, name: str) -> TrainConfig:
+    """Return the config with a memory strategy's settings.
+
+    Raises:
+        InputError: there is no such strategy, or nothing that remembers is trained.
+    """
+    if not isinstance(config.task, WorldTask):
+        raise InputError(f"--strategy: {config.recipe} trains no world model, so it has no memory to choose")
+    chosen = strategy(name)
+    return changed(config, {"task.strategy": chosen.name, "task.memory": dict(chosen.settings)})
 
 
 def _inside(place: Any, name: str, path: str) -> Any:

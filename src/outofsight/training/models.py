@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, UMT5Config, UMT5EncoderModel
 
-from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.backbone.transformer import MEMORY_MODULES, HydraTransformer3DModel
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.codec.video_vae import VideoAutoencoder, autoencoder_class
 from outofsight.errors import CheckpointError, InputError
@@ -86,6 +86,8 @@ def make_world(task: WorldTask, seed: int) -> WorldParts:
         raise InputError("name the folder of the VAE that made the cache: --set task.vae=FOLDER")
     else:
         parts = new_world(task.size, load_vae(task.vae), seed)
+    if task.memory or task.strategy is not None:
+        parts = replace(parts, transformer=with_memory(parts.transformer, task.strategy, task.memory, seed))
     if task.lora.rank:
         _add_lora(parts.transformer, task.lora, seed)
     return parts
@@ -124,6 +126,24 @@ def new_world(size: WorldSize, vae: VideoAutoencoder, seed: int) -> WorldParts:
         )  # fmt: skip
 
 
+def with_memory(
+    transformer: HydraTransformer3DModel, name: str | None, memory: Mapping[str, Any], seed: int
+) -> HydraTransformer3DModel:
+    """Give a transformer another memory. All weights that both have are kept; a part that is new, or of another
+    shape, begins at random by the seed. So strategies made from one transformer begin with the same weights.
+    """
+    config = {key: value for key, value in transformer.config.items() if not key.startswith("_")}
+    named = {"memory_strategy": name} if name is not None else {}
+    with _seeded(seed, "memory"):
+        made = HydraTransformer3DModel.from_config({**config, **memory, **named})
+    _ = made.memory_settings, made.context_settings  # impossible settings are found here
+    places = made.state_dict()
+    shared = transformer.state_dict().items()
+    fitting = {key: value for key, value in shared if key in places and places[key].shape == value.shape}
+    made.load_state_dict(fitting, strict=False)
+    return made.to(transformer.dtype)
+
+
 def _add_lora(transformer: HydraTransformer3DModel, size: LoraSize, seed: int) -> None:
     linear = [name for name, module in transformer.named_modules() if isinstance(module, nn.Linear)]
     unknown = [target for target in size.targets if not any(name.endswith(target) for name in linear)]
@@ -146,6 +166,14 @@ def _seeded(seed: int, purpose: str) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "weights", purpose))
         yield
+
+
+def added_parts(transformer: HydraTransformer3DModel) -> tuple[str, ...]:
+    """Give patterns for the parameters that a strategy has added beside the attention layers, to learn in any case."""
+    names = [name for name, _ in transformer.named_parameters()]
+    added = [part for part in (*MEMORY_MODULES, "blocks.*.identity_attention.") if any(
+        fnmatchcase(name, f"{part}*") for name in names)]  # fmt: skip
+    return tuple(f"transformer.{part}*" for part in added)
 
 
 def choose_trainable(module: nn.Module, patterns: tuple[str, ...]) -> dict[str, nn.Parameter]:

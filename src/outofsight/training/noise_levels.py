@@ -27,9 +27,10 @@ class NoiseLevels:
         self.table = timesteps(sampling_sigmas(NUM_TRAIN_TIMESTEPS, shift)[:-1])
         self.table_weights = training_weights(self.table)
 
-    def draw(self, seed: int, position: int) -> Tensor:
-        """Draw the level of the sample at a position: float32 [3] = time step, sigma, weight."""
-        generator = generator_for(seed, "timestep", position)
+    def draw(self, seed: int, position: int, frame: int | None = None) -> Tensor:
+        """Draw the level of a sample or of one of its frames: float32 [3] = time step, sigma, weight."""
+        own = () if frame is None else ("frame", frame)
+        generator = generator_for(seed, "timestep", position, *own)
         if self.task.timesteps == "uniform_shifted":
             timestep = self.table[int(generator.integers(len(self.table)))]
         else:

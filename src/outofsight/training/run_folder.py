@@ -42,8 +42,8 @@ def begin_run(out: Path, config: TrainConfig, data: Path, provenance: Mapping[st
 
 def go_on_run(out: Path, config: TrainConfig, data: Path, provenance: Mapping[str, Any], step: int) -> None:
     """Record what is changed as a run goes on. Raises ``InputError`` for what a run keeps for life."""
-    _, content = read_run(out)
-    new = differences(content["config"], to_dict(config))
+    stored, content = read_run(out)  # settings that are younger than the run stand at their defaults
+    new = differences(to_dict(stored), to_dict(config))
     refused = [key for key in new if any(key == fixed or key.startswith(fixed) for fixed in FIXED)]
     if refused:
         raise InputError(

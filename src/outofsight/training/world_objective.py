@@ -9,6 +9,7 @@ from transformers import UMT5EncoderModel
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.text import PUBLISHED_MAX_LENGTH
 from outofsight.flow.matching import add_noise, target_loss, velocity_target
+from outofsight.flow.schedule import frame_timesteps
 
 
 class WorldObjective(nn.Module):
@@ -46,6 +47,8 @@ class WorldObjective(nn.Module):
         if velocity_only:
             return {"velocity": self._predicted(batch, batch["noisy"], timestep)[:, :, context.shape[2] :]}
         target = batch["target_latents"]
+        if "frame_levels" in batch:
+            return self._with_frame_noise(batch)
         predicted = self._predicted(batch, add_noise(target, batch["noise"], sigma), timestep)
         velocity = torch.cat((context, velocity_target(target, batch["noise"])), dim=2)
         errors = [
@@ -58,15 +61,45 @@ class WorldObjective(nn.Module):
             difference = (
                 predicted[:, :, context.shape[2] :].float() - velocity[:, :, context.shape[2] :].float()
             )
-            weights = 1 + self.subject_weight * batch["subject_share"]
-            weights = weights / weights.mean(dim=(1, 2, 3), keepdim=True)
-            loss = ((difference**2).mean(dim=1) * weights).flatten(1).mean(dim=1)
+            loss = ((difference**2).mean(dim=1) * self._pixel_weights(batch)).flatten(1).mean(dim=1)
         return {"loss": loss * weight, "squared_error": squared_error.detach()}
 
+    def _with_frame_noise(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Noise every frame by a level of its own, context frames too; the loss is on the target half as ever.
+
+        Source: DFoT, arXiv 2502.06764, section 3; there all frames bear the loss.
+        """
+        context, target = batch["context_latents"], batch["target_latents"]
+        timestep, sigma, weight = batch["frame_levels"].unbind(dim=2)  # [b, f] each
+        clean = torch.cat((context, target), dim=2).movedim(2, 1)
+        noise = torch.cat((batch["context_noise"], batch["noise"]), dim=2).movedim(2, 1)
+        noisy = (
+            add_noise(clean.flatten(0, 1), noise.flatten(0, 1), sigma.flatten()).view_as(clean).movedim(1, 2)
+        )
+        context, begins = noisy[:, :, : context.shape[2]], context.shape[2]
+        predicted = self._predicted(batch | {"context_latents": context}, noisy[:, :, begins:], timestep)
+        difference = predicted[:, :, begins:].float() - velocity_target(target, batch["noise"]).float()
+        errors = (difference**2).mean(dim=1)  # [b, t, h, w]
+        weights = weight[:, begins:, None, None]
+        if "subject_share" in batch:
+            weights = weights * self._pixel_weights(batch)
+        return {
+            "loss": (errors * weights).flatten(1).mean(dim=1),
+            "squared_error": errors.detach().flatten(1).mean(dim=1),
+        }
+
+    def _pixel_weights(self, batch: dict[str, Tensor]) -> Float[Tensor, "b t h w"]:
+        weights = 1 + self.subject_weight * batch["subject_share"]
+        return weights / weights.mean(dim=(1, 2, 3), keepdim=True)
+
     def _predicted(self, batch: dict[str, Tensor], noisy: Tensor, timestep: Tensor) -> Tensor:
+        """``timestep``: [b] of the target, or [b, f] of every frame."""
         sequence = torch.cat((batch["context_latents"], noisy), dim=2)
         cameras = batch["context_cameras"], batch["target_cameras"]
-        return self.transformer(sequence, timestep, self.text_states(batch), *cameras).sample
+        if timestep.ndim == 1 and self.transformer.has_frame_noise:
+            timestep = frame_timesteps(timestep, cameras[0].shape[1], cameras[1].shape[1])
+        masks = {"subject_masks": batch["subject_masks"]} if "subject_masks" in batch else {}
+        return self.transformer(sequence, timestep, self.text_states(batch), *cameras, **masks).sample
 
     def text_states(self, batch: dict[str, Tensor]) -> Float[Tensor, "b l text_dim"]:
         """Return the captions' states, zero beyond each caption's end, as long as the sampler's."""

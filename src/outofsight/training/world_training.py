@@ -14,11 +14,18 @@ from outofsight.data.latent_cache import LatentCache, LatentSample, open_latent_
 from outofsight.errors import InputError
 from outofsight.flow.matching import euler_step
 from outofsight.flow.schedule import sampling_sigmas, timesteps
-from outofsight.training.batches import Batch, Captions, WorldBatches, plain_batch
+from outofsight.training.batches import Batch, Captions, MemoryNeeds, WorldBatches, plain_batch, subject_masks
 from outofsight.training.config import TrainConfig, WorldTask
 from outofsight.training.digest import network_digest, weights_digest
 from outofsight.training.files import replaced_folder
-from outofsight.training.models import WorldParts, cast_for_export, choose_trainable, load_weights, make_world
+from outofsight.training.models import (
+    WorldParts,
+    added_parts,
+    cast_for_export,
+    choose_trainable,
+    load_weights,
+    make_world,
+)
 from outofsight.training.noise_levels import NoiseLevels
 from outofsight.training.problem import (
     Picture,
@@ -43,7 +50,7 @@ def world_problem(config: TrainConfig, data: Path) -> Problem:
     train = open_cache_part(data, "train", digest)
     validation = open_cache_part(data, "validation", digest) if wants_validation(config) else None
     objective = _objective(parts, train, task.subject_weight)
-    trainable = choose_trainable(objective, task.trainable)
+    trainable = choose_trainable(objective, (*task.trainable, *added_parts(parts.transformer)))
     if config.batch.gradient_checkpointing:
         parts.transformer.enable_gradient_checkpointing()
     levels = NoiseLevels(
@@ -55,8 +62,8 @@ def world_problem(config: TrainConfig, data: Path) -> Problem:
     return Problem(
         objective=objective,
         trainable=trainable,
-        batches=WorldBatches(train, captions, levels, task, config.seed),
-        leaves_unused=parts.transformer.config["memory_top_k"] == 0,
+        batches=WorldBatches(train, captions, levels, task, config.seed, MemoryNeeds.of(parts.transformer)),
+        leaves_unused=not parts.transformer.memory_settings.retrieves,
         measure=look.measure if look else None,
         show=look.show if look else None,
         export=lambda weights, folder, _device: export_world(config, train, weights, folder),
@@ -93,6 +100,7 @@ class WorldValidation:
     ) -> None:
         self.config, self.cache, self.vae, self.levels = config, cache, parts.vae, levels
         self.captions = Captions(cache, parts.tokenizer)
+        self.needs = MemoryNeeds.of(parts.transformer)
         self.sigmas, self.shift = config.validation.sigmas, parts.shift
         self.count = min(config.validation.num_samples, len(cache))
         if self.count < 2:
@@ -152,6 +160,8 @@ class WorldValidation:
         batch = plain_batch(samples)
         shape = tuple(batch["target_latents"].shape[1:])
         batch["noise"] = torch.stack([normal(shape, self.config.seed, "validation", s.name) for s in samples])
+        if self.needs.masks:
+            batch["subject_masks"] = subject_masks(samples)
         return batch | self.captions.batch(samples, [False] * len(samples))
 
     def _at_all_levels(self, batch: Batch) -> Batch:
