@@ -93,7 +93,7 @@ def bubble_plot(counts: Frequencies, title: str) -> str:
     Source: HyDRA, the figure of selection frequency, token index × layer.
     """
     num_layers, num_slices = counts.by_layer.shape
-    svg = Svg(MARGIN_PX + CELL_PX * num_slices + 20, 64 + CELL_PX * num_layers + 34)
+    svg = Svg(_width(num_slices, title), 64 + CELL_PX * num_layers + 24)
     svg.text(8, 18, title, size=13)
     top = 48.0
     for layer in range(num_layers):
@@ -117,7 +117,7 @@ def timeline(counts: Frequencies, phases: Sequence[int], title: str) -> str:
     ``phases``: of ``Phase``, one for each target video frame; empty where they are not known.
     """
     num_frames, num_slices = counts.by_frame.shape
-    svg = Svg(MARGIN_PX + CELL_PX * num_frames + 24, 60 + CELL_PX * num_slices + 56)
+    svg = Svg(_width(num_frames, title), 36 + CELL_PX * num_slices + 66)
     svg.text(8, 18, title, size=13)
     top = 36.0
     for index in range(num_slices):
@@ -137,13 +137,14 @@ def timeline(counts: Frequencies, phases: Sequence[int], title: str) -> str:
     for place, phase in enumerate(phases):
         x = MARGIN_PX + CELL_PX * num_frames * place / len(phases)
         svg.rect(x, bottom + 8, CELL_PX * num_frames / len(phases) + 0.5, 10, PHASE_COLOURS[Phase(phase)])
-    svg.text(
-        MARGIN_PX,
-        bottom + 36,
-        "target latent frames, left to right; rows: latent frames of a slice; below the",
-    )
-    svg.text(MARGIN_PX, bottom + 50, "line: context")
+    svg.text(8, bottom + 38, "columns: target latent frames", size=10)
+    svg.text(8, bottom + 52, "rows: a slice's latent frames; below the line: context", size=10)
     return svg.to_text()
+
+
+def _width(num_cells: int, title: str) -> float:
+    """Give the width in px that holds the cells and the title."""
+    return max(MARGIN_PX + CELL_PX * num_cells + 20, 20 + 7 * len(title), 300)
 
 
 def _name_slices(svg: Svg, counts: Frequencies, above: float, below: float) -> None:

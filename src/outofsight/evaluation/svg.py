@@ -18,6 +18,8 @@ PALETTE = (
 )
 """Colours of rows and curves, in order, again from the start where there are more."""
 
+XMLNS = ' xmlns="http://www.w3.org/2000/svg"'
+
 INK, FAINT = "#222222", "#d9d9d9"
 
 
@@ -67,7 +69,7 @@ class Svg:
     def to_text(self) -> str:
         """Give the SVG document."""
         size = f'width="{self.width:.0f}" height="{self.height:.0f}" viewBox="0 0 {self.width:.0f} {self.height:.0f}"'
-        head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="Helvetica, Arial, sans-serif">'
+        head = f'<svg{XMLNS} {size} font-family="Helvetica, Arial, sans-serif">'
         ground = f'<rect width="{self.width:.0f}" height="{self.height:.0f}" fill="white"/>'
         return "\n".join((head, ground, *self._parts, "</svg>")) + "\n"
 

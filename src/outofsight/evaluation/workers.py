@@ -32,7 +32,7 @@ def run_tasks(
     if workers < 1:
         raise InputError(f"expected ≥ 1 worker, got {workers}")
     if cluster:
-        return _on_cluster(work, tasks)
+        return _on_cluster(_ray(), work, tasks)
     if workers == 1 or len(tasks) <= 1:
         return map(work, tasks)
     return _in_processes(work, tasks, min(workers, len(tasks)))
@@ -75,14 +75,18 @@ def _begin_worker(threads: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _on_cluster(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-    """Hand the tasks to Ray; every machine must see data and output under the same paths."""
+def _ray() -> Any:
     try:
         import ray  # noqa: PLC0415
     except ImportError as error:
         raise InputError(
             "evaluating on a cluster needs Ray; install it: pip install 'outofsight[cluster]'"
         ) from error
+    return ray
+
+
+def _on_cluster(ray: Any, work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+    """Hand the tasks to Ray; every machine must see data and output under the same paths."""
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
     has_gpus = ray.cluster_resources().get("GPU", 0) >= 1

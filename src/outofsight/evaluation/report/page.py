@@ -10,6 +10,7 @@ from outofsight.evaluation.phases import Phase
 from outofsight.evaluation.report.looks import SCRIPT, STYLE
 from outofsight.evaluation.results import Results, Standing
 from outofsight.evaluation.retrieval import PHASE_COLOURS, PHASE_WORDS
+from outofsight.evaluation.svg import XMLNS
 from outofsight.evaluation.table import figure, interval, shown_measures
 from outofsight.evaluation.views import View
 
@@ -20,7 +21,7 @@ def page(*, title: str, parts: Sequence[str], plots: Sequence[str], settings: st
         f'<span class="key"><i style="background:{PHASE_COLOURS[phase]}"></i>{PHASE_WORDS[phase]}</span>'
         for phase in Phase
     )
-    figures = "".join(f"<figure>{plot}</figure>" for plot in plots)
+    figures = _figures(plots)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -115,7 +116,7 @@ def clip_section(
             )
     context_seconds = case.num_context_frames / case.fps if context else 0.0
     caption = f"<p>{escape(view.caption)}</p>" if view.caption else ""
-    drawn = "".join(f"<figure>{picture}</figure>" for picture in pictures)
+    drawn = _figures(pictures)
     retrieval = (
         f'<details><summary>retrieval</summary><div class="plots">{drawn}</div></details>' if drawn else ""
     )
@@ -142,6 +143,11 @@ def settings_section(results: Results, made: Mapping[str, Any]) -> str:
         f"<details><summary>Settings</summary><pre>{escape(json.dumps(told, indent=1, ensure_ascii=False))}</pre>"
         "</details>"
     )
+
+
+def _figures(pictures: Sequence[str]) -> str:
+    """Put SVG into the page, without the namespace that only a file of its own needs."""
+    return "".join(f"<figure>{picture.replace(XMLNS, '')}</figure>" for picture in pictures)
 
 
 def _timeline(view: View) -> str:

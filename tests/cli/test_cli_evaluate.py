@@ -1,0 +1,278 @@
+"""``outofsight evaluate`` as its users meet it: good runs, and every bad one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from outofsight.cli import main
+from outofsight.data.sample import write_sample
+from outofsight.data.video import write_video
+from outofsight.evaluation.clips import dataset_clips
+from small_world import HEIGHT, NUM_TARGET, WIDTH, square_clip, write_small_dataset
+
+PLAIN = ("--detector=none", "--features=none", "--measures=psnr,fg_psnr_reentered")
+FAST = ("--steps=1", "--guidance=1")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_small_dataset(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def videos(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    for clip in dataset_clips(data, None):
+        write_video(folder / f"{clip.name}.mp4", clip.read().case.truth, 8)
+    return folder
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Run the command line in this process, which is quicker: its exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["outofsight", "evaluate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        told = capsys.readouterr()
+        return stopped.value.code or 0, told.out, told.err
+
+    return run
+
+
+def results_of(out):
+    return json.loads((out / "results.json").read_text())
+
+
+def test_a_model_among_floors_and_ceilings(cli, data, model_folder, tmp_path):
+    out = tmp_path / "out"
+    code, shown, error = cli(
+        "--data", data, "--model", f"mine={model_folder}", "--out", out, "--sheet", *PLAIN, *FAST
+    )
+    assert code == 0, error
+    content = results_of(out)
+    names = [
+        "mine",
+        "frozen",
+        "camera_warped",
+        "nearest_view",
+        "vanished",
+        "swapped",
+        "vae_round_trip",
+        "truth",
+    ]
+    assert [row["name"] for row in content["contenders"]] == names
+    assert content["summaries"]["all clips"]["mine"]["psnr"]["n"] == 3
+    assert set(content["summaries"]) == {"all clips", "held-out scene", "held-out subject", "unseen seed"}
+    assert content["settings"]["seed"] == 42
+    assert content["versions"]["torch"]
+    assert "held-out scene (n = 1)" in shown
+    assert (out / "table.txt").read_text() == shown
+    for name in ("report.html", "sheet.png", "plots/psnr.svg", "plots/retrieval_mine.svg"):
+        assert (out / name).is_file(), name
+
+
+def test_a_run_again_gives_the_same_and_does_nothing(cli, data, model_folder, tmp_path):
+    command = ("--data", data, "--limit=1", "--model", model_folder, "--out", tmp_path / "out", *PLAIN, *FAST)
+    assert cli(*command)[0] == 0
+    before = results_of(tmp_path / "out")
+    code, _, told = cli(*command, "--dry-run")
+    assert code == 0
+    assert "tiny (model): 0 of 1 clips to do" in told
+    assert cli(*command)[0] == 0
+    assert results_of(tmp_path / "out") == before
+
+
+def test_a_row_for_each_number_of_steps(cli, data, model_folder, tmp_path):
+    out = tmp_path / "out"
+    code, _, error = cli(
+        "--data", data, "--limit=1", "--model", model_folder, "--steps=1,2", "--guidance=1", "--no-floors", *PLAIN,
+        "--out", out,
+    )  # fmt: skip
+    assert code == 0, error
+    rows = results_of(out)["contenders"]
+    assert [row["name"] for row in rows] == ["tiny-1steps", "tiny-2steps"]
+    assert [row["sampling"]["num_steps"] for row in rows] == [1, 2]
+    assert (out / "plots" / "steps_psnr.svg").is_file()
+
+
+def test_two_processes_give_what_one_gives(cli, data, model_folder, tmp_path):
+    both = []
+    for workers in (1, 2):
+        code, _, error = cli(
+            "--data", data, "--limit=2", "--model", model_folder, "--out", tmp_path / str(workers),
+            f"--workers={workers}", "--report-clips=0", *PLAIN, *FAST,
+        )  # fmt: skip
+        assert code == 0, error
+        both.append(results_of(tmp_path / str(workers)))
+    for content in both:
+        for rows in content["records"].values():
+            for record in rows.values():
+                del record["seconds"], record["peak_bytes"]
+    assert both[0]["records"] == both[1]["records"]
+    assert both[0]["summaries"] == both[1]["summaries"]
+
+
+def test_killed_and_gone_on_with(cli, data, model_folder, tmp_path):
+    """kill -9 in the middle, then the same command: what was finished stays, and the results are those of one go."""
+    options = ["--data", data, "--model", model_folder, "--no-floors", "--report-clips=0", *PLAIN]
+    options += ["--steps=6", "--guidance=1"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    command = [sys.executable, "-m", "outofsight", "evaluate", *map(str, options), "--out", str(cut)]
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = cut / "records" / "tiny" / "clip_000000.json"
+    deadline = time.monotonic() + 120
+    while not first.exists() and killed.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert first.exists()
+    assert not (cut / "results.json").exists()
+    stamp = first.stat().st_mtime_ns
+    for out in (cut, whole):
+        code, _, error = cli(*options, "--out", out)
+        assert code == 0, error
+    assert first.stat().st_mtime_ns == stamp
+    assert results_of(cut)["summaries"] == results_of(whole)["summaries"]
+
+
+def test_videos_of_others_beside_each_other(cli, data, videos, tmp_path):
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "clip_000000.mp4").write_bytes((videos / "clip_000000.mp4").read_bytes())
+    write_video(half / "clip_000001.mp4", np.zeros((NUM_TARGET, HEIGHT, WIDTH * 2, 3), np.uint8), 8)
+    code, shown, error = cli(
+        "--data", data, "--videos", f"all={videos}", "--videos", f"half={half}", "--out", tmp_path / "out",
+        "--baseline=all", *PLAIN,
+    )  # fmt: skip
+    assert code == 0, error
+    content = results_of(tmp_path / "out")
+    assert content["summaries"]["all clips"]["all"]["psnr"]["n"] == 3
+    assert content["summaries"]["all clips"]["half"]["psnr"]["n"] == 1
+    assert content["baseline"] == "all"
+    refused = {clip: record["refused"] for clip, record in content["records"]["half"].items()}
+    assert refused["clip_000000"] is None
+    assert f"of {HEIGHT}×{2 * WIDTH}" in refused["clip_000001"]
+    assert "no video of clip clip_000002" in refused["clip_000002"]
+    assert "(2 not answered)" in shown
+
+
+def test_two_folders_without_a_data_set(cli, videos, tmp_path):
+    out = tmp_path / "out"
+    code, _, error = cli(
+        "--videos", f"same={videos}", "--truth", videos, "--out", out, "--detector=none", "--sheet"
+    )
+    assert code == 0, error
+    content = results_of(out)
+    assert [row["name"] for row in content["contenders"]] == ["same", "truth"]
+    assert content["summaries"]["all"]["same"]["psnr"]["mean"] == 100
+    assert content["records"]["same"]["clip_000000"]["reasons"]["fg_psnr"] == "no subject masks are annotated"
+
+
+def test_true_videos_that_begin_with_context(cli, videos, tmp_path):
+    code, _, error = cli(
+        "--videos", f"same={videos}", "--truth", videos, "--context-frames=4", "--with-context",
+        "--out", tmp_path / "out", *PLAIN,
+    )  # fmt: skip
+    assert code == 0, error
+    content = results_of(tmp_path / "out")
+    assert [row["name"] for row in content["contenders"]] == ["same", "frozen", "truth"]
+    assert content["summaries"]["all"]["same"]["psnr"]["mean"] == 100
+
+
+def test_nothing_is_done_in_a_dry_run(cli, data, tmp_path):
+    code, _, told = cli("--data", data, "--out", tmp_path / "out", "--dry-run", *PLAIN)
+    assert code == 0
+    assert "frozen (floor): 3 of 3 clips to do" in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_changed_is_not_mixed_with_the_old_one(cli, data, model_folder, tmp_path):
+    command = (
+        "--data",
+        data,
+        "--limit=1",
+        "--model",
+        model_folder,
+        "--no-floors",
+        "--out",
+        tmp_path / "out",
+        *PLAIN,
+    )
+    assert cli(*command, "--steps=1", "--guidance=1")[0] == 0
+    code, _, error = cli(*command, "--steps=2", "--guidance=1")
+    assert code == 2
+    assert "holds answers of 'tiny' made with another sampling" in error
+    assert cli(*command, "--steps=2", "--guidance=1", "--overwrite")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "name the clips to judge on"),
+        (("--data=DATA", "--truth=DATA"), "name the clips to judge on"),
+        (("--data=nowhere",), "nowhere: expected a folder of samples"),
+        (("--data=DATA", "--split=validation"), "has no validation part"),
+        (("--truth=nowhere",), "expected a folder of videos"),
+        (("--truth=VIDEOS", "--split=test"), "--split: goes with --data"),
+        (("--data=DATA", "--context-frames=3"), "--context-frames: goes with --truth"),
+        (("--data=DATA", "--model=nowhere/at/all"), "nowhere/at/all"),
+        (("--data=DATA", "--model=DATA"), "holds no model_index.json"),
+        (("--data=DATA", "--model=MODEL", "--model=MODEL"), "two contenders are called 'tiny'"),
+        (("--data=DATA", "--model==MODEL"), "--model: expected [NAME=]VALUE"),
+        (("--data=DATA", "--videos=a=nowhere"), "--videos: expected NAME=FOLDER"),
+        (("--data=DATA", "--no-floors"), "nobody to judge"),
+        (("--data=DATA", "--model=MODEL", "--steps=4,x"), "--steps: expected numbers"),
+        (("--data=DATA", "--model=MODEL", "--steps=4,4"), "--steps: expected different numbers"),
+        (
+            ("--data=DATA", "--model=MODEL", "--set=seed=3"),
+            "--set seed: this setting has an option of its own",
+        ),
+        (("--data=DATA", "--model=MODEL", "--set=shoft=3"), "shoft"),
+        (("--data=DATA", "--measures=beauty"), "unknown measures beauty"),
+        (("--data=DATA", "--baseline=nobody"), "--baseline: expected one of frozen"),
+        (("--data=DATA", "--device=abacus"), "--device abacus"),
+        (("--data=DATA", "--detector=no/such/network"), "no/such/network"),
+        (("--data=DATA", "--features=no/such/network"), "no/such/network"),
+    ],
+)
+def test_bad_input_is_one_clear_line(cli, data, videos, model_folder, tmp_path, arguments, complaint):
+    places = {"DATA": data, "VIDEOS": videos, "MODEL": model_folder}
+    for word, place in places.items():
+        arguments = [text.replace(word, str(place)) for text in arguments]
+    if not any(text.startswith(("--detector", "--features")) for text in arguments):
+        arguments += ["--detector=none", "--features=none"]
+    code, _, error = cli(*arguments, "--limit=1", "--out", tmp_path / "out")
+    assert code == 2
+    assert complaint in error
+    assert len(error.strip().splitlines()) == 1
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_a_size_that_a_model_cannot_take(cli, model_folder, tmp_path):
+    clip = square_clip("clip_000000")
+    narrow = type(clip)(
+        **{**clip.__dict__, "video": clip.video[:, :, :40], "masks": clip.masks[:, :, :40], "subjects": ()}
+    )
+    write_sample(tmp_path / "data" / "clip_000000", narrow)
+    code, _, error = cli(
+        "--data", tmp_path / "data", "--model", model_folder, "--out", tmp_path / "out", *PLAIN
+    )
+    assert code == 2
+    assert "width divisible by 16" in error
+
+
+def test_a_damaged_clip_costs_no_finished_work(cli, tmp_path):
+    data = write_small_dataset(tmp_path / "data")
+    (data / "test" / "clip_000002" / "tgt.mp4").write_bytes(b"no video")
+    code, _, error = cli("--data", data, "--out", tmp_path / "out", *PLAIN)
+    assert code == 2
+    assert "clip_000002" in error
+    assert (tmp_path / "out" / "records" / "frozen" / "clip_000001.json").is_file()

@@ -1,0 +1,48 @@
+"""Many processes give what one gives; a worker that dies, or a task that fails, is one clear error."""
+
+import os
+import time
+from importlib.util import find_spec
+
+import pytest
+
+from outofsight.errors import InputError, OutputError, VideoError
+from outofsight.evaluation.workers import run_tasks
+
+
+def squared(number):
+    if number < 0:
+        raise VideoError(f"{number} has no frames")
+    return number * number
+
+
+def dies(number):
+    if number == 1:
+        os._exit(3)
+    time.sleep(0.1)
+    return number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_task_has_its_result_until_one_fails(workers):
+    assert sorted(run_tasks(squared, [3], workers=workers)) == [9]
+    results = run_tasks(squared, [*range(7), -3], workers=workers)
+    assert next(results) in {n * n for n in range(7)}
+    with pytest.raises(VideoError, match="-3 has no frames"):
+        list(results)
+
+
+def test_a_worker_that_ends_is_said():
+    with pytest.raises(OutputError, match="a worker process ended unexpectedly"):
+        list(run_tasks(dies, range(3), workers=2))
+
+
+def test_no_workers():
+    with pytest.raises(InputError, match="≥ 1 worker"):
+        run_tasks(squared, [1], workers=0)
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed here")
+def test_without_ray():
+    with pytest.raises(InputError, match="needs Ray; install it"):
+        run_tasks(squared, [1], cluster=True)
