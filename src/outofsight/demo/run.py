@@ -79,18 +79,18 @@ def run_demo(
 ) -> DemoReport:
     """Render, continue, measure, draw; everything lies in ``config.out`` afterwards.
 
-    ``load``: gives the model, once the world is rendered.
+    ``load``: gives the model; called before anything long begins.
 
     Raises:
         OutputError: a file cannot be written.
     """
     stages = _Stages(on_stage)
+    with stages.stage("load", "loading the model"):
+        world = load()
     with stages.stage(
         "render", "planning and rendering a world (the first time ever, its kernels are compiled)"
     ):
         clip = unseen_clip(config.request, config.plan)
-    with stages.stage("load", "loading the model"):
-        world = load()
     on_stage("continuing the clip")
     made = _continue(clip, world, config.sampling)
     stages.seconds.update(made.seconds)
