@@ -192,6 +192,60 @@ def test_a_stranger_is_taken_for_the_subject_and_keeps_its_own_identity():
     assert seen.identities[0, 0].tolist() == [0, 1]
 
 
+class Haunted(ColourDetector):
+    """Takes a place of the scenery for a subject, in every frame."""
+
+    ghost = at(0, np.array([0, 0, 1], dtype=np.float32), "blue square")
+
+    def detect(self, frames):
+        mask = np.zeros(frames.shape[1:3], dtype=bool)
+        mask[:4, :4] = True
+        return [[*found, replace(self.ghost, mask=mask)] for found in super().detect(frames)]
+
+
+def test_scenery_that_was_mistaken_for_a_subject_in_the_context_is_left_out():
+    case = square_case()
+    truth = observe_truth(Haunted(), case)
+    references = references_of(case, truth)
+    assert truth.mistakes.shape == (32, 1, 3)
+    assert len(references.mistakes) == case.num_context_frames
+    seen = observe(Haunted(), case.truth, references)
+    clean = observe(ColourDetector(), case.truth, references)
+    assert (seen.detected == clean.detected).all()
+    assert observe(Haunted(), case.truth, replace(references, mistakes=None)).detected.all()
+
+
+def test_a_subject_that_looks_like_a_mistake_is_still_found():
+    references = References(
+        identities=EAST[None],
+        kinds=(),
+        boxes_px=NO_BOX[:1],
+        mistakes=np.stack([np.array([0.8, 0.6], np.float32)]),
+    )
+    nearer_to_the_subject, nearer_to_the_mistake = (
+        np.array([0.98, 0.199], np.float32),
+        np.array([0.6, 0.8], np.float32),
+    )
+    unlike_both = np.array([-1, 0], dtype=np.float32)
+    script = Script([at(1, nearer_to_the_subject)], [at(1, nearer_to_the_mistake)], [at(1, unlike_both)])
+    assert observe(script, FRAMES, references).detected.tolist() == [[True, False, True]]
+
+
+def test_a_second_part_of_a_subject_is_no_mistake():
+    case = square_case()
+
+    class Halves(ColourDetector):
+        """Finds the square, and its upper half once more."""
+
+        def detect(self, frames):
+            found = super().detect(frames)
+            return [
+                [*sights, *(replace(s, box_px=s.box_px * [1, 1, 1, 0.7]) for s in sights)] for sights in found
+            ]
+
+    assert observe_truth(Halves(), case).mistakes is None
+
+
 def test_nothing_found_is_nothing_detected():
     references = References(identities=EAST[None], kinds=(), boxes_px=NO_BOX[:1])
     seen = observe(Script([], []), FRAMES, references)

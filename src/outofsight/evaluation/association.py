@@ -14,6 +14,9 @@ from outofsight.evaluation.observations import Detection, Detector, Observed, ob
 LEAST_OVERLAP = 0.3
 """Intersection over union from which a detection in the true video is taken for an annotated subject."""
 
+LEAST_MISTAKEN = 0.7
+"""Cosine from which a detection is taken for one of the detector's own mistakes, if no subject is more like it."""
+
 MOST_FRAMES_AGO = 2
 """A box seen at most so many frames before still says where its subject is."""
 
@@ -24,13 +27,15 @@ class References:
 
     ``identities`` float32 [s, d] of length 1 (NaN: never found), or ``None`` from a detector that tells none;
     ``kinds``: the kind of each, empty where none is annotated; ``boxes_px`` float32 [s, 4] in the last context
-    frame, NaN where not seen there. ``are_one``: the annotation knows all subjects together, so they are observed as
-    one that holds all that is found.
+    frame, NaN where not seen there. ``mistakes`` float32 [m, d]: identities of the scenery in the context that the
+    detector takes for a subject. ``are_one``: the annotation knows all subjects together, so they are observed as one
+    that holds all that is found.
     """
 
     identities: NDArray[np.float32] | None
     kinds: tuple[str, ...]
     boxes_px: NDArray[np.float32]
+    mistakes: NDArray[np.float32] | None = None
     are_one: bool = False
 
 
@@ -64,16 +69,40 @@ def observe_truth(detector: Detector, case: ClipCase) -> Observed:
         masks=known.masks,
         identities=identities,
         kinds=kinds,
+        mistakes=_mistakes(found, known.boxes_px),
     )
 
 
+def _mistakes(found: Sequence[Sequence[Detection]], boxes: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Gather the identities [n, m, d] of detections that touch no known box [s, n, 4]; ``None``: there are none."""
+    strays = [
+        [
+            detection.identity
+            for detection, overlap in zip(detections, _overlaps(boxes[:, frame], detections).T, strict=True)
+            if detection.identity is not None and not overlap.any()
+        ]
+        for frame, detections in enumerate(found)
+    ]
+    most = max(len(stray) for stray in strays)
+    if most == 0:
+        return None
+    dimensions = next(len(stray[0]) for stray in strays if stray)
+    gathered = np.full((len(strays), most, dimensions), np.nan, dtype=np.float32)
+    for frame, stray in enumerate(strays):
+        for place, identity in enumerate(stray):
+            gathered[frame, place] = identity
+    return gathered
+
+
 def references_of(case: ClipCase, truth_observed: Observed) -> References:
-    """Learn from the context how each subject looks and where it was last."""
+    """Learn from the context how each subject looks, where it was last, and what is mistaken for one."""
     context = truth_observed[: case.num_context_frames]
+    mistakes = context.mistakes
     return References(
         identities=None if context.identities is None else mean_identities(context.identities),
         kinds=case.subject_names,
         boxes_px=context.boxes_px[:, -1],
+        mistakes=None if mistakes is None else mistakes[~np.isnan(mistakes).any(axis=-1)],
         are_one=case.subject_masks is None,
     )
 
@@ -110,8 +139,12 @@ def observe(detector: Detector, frames: Video, references: References) -> Observ
     In every frame the detections are given to subjects, the likeliest pair first: by the cosine of identities, or by
     kind where none is told, plus the overlap with the subject's box of the frames just before. Who is found is not
     refused for looking otherwise: whether it is the right one is what identity measures, and must be seen by them.
+    Only what looks like scenery that the detector mistook for a subject in the context already is left out.
     """
-    found = detector.detect(frames)
+    found = [
+        [detection for detection in detections if not _is_mistaken(detection, references)]
+        for detections in detector.detect(frames)
+    ]
     if references.are_one:
         return _as_one(found, frames.shape[1:3])
     boxes, ages = references.boxes_px.copy(), np.zeros(len(references.boxes_px), dtype=int)
@@ -125,6 +158,16 @@ def observe(detector: Detector, frames: Video, references: References) -> Observ
         for subject, index in chosen.items():
             boxes[subject], ages[subject] = detections[index].box_px, 0
     return _gathered(found, taken, len(boxes), frames.shape[1:3])
+
+
+def _is_mistaken(detection: Detection, references: References) -> bool:
+    """Tell whether a detection is more like a known mistake than like any subject."""
+    if references.mistakes is None or detection.identity is None or not len(references.mistakes):
+        return False
+    mistaken = float((references.mistakes @ detection.identity).max())
+    own = references.identities
+    known = -1.0 if own is None else float(np.nan_to_num(own @ detection.identity, nan=-1.0).max())
+    return mistaken >= LEAST_MISTAKEN and mistaken > known
 
 
 def _as_one(found: Sequence[Sequence[Detection]], size: tuple[int, ...]) -> Observed:

@@ -78,7 +78,8 @@ class Observed:
 
     ``boxes_px`` float32 [s, n, 4] x0, y0, x1, y1; ``centroids_px`` float32 [s, n, 2] x, y; ``area_px`` float32 [s, n];
     ``masks`` bool [s, n, h, w]; ``identities`` float32 [s, n, d], length 1; ``kinds`` str [s, n]. Where a subject is
-    not ``detected`` [s, n], boxes, centroids and identities are NaN, area 0, kind empty.
+    not ``detected`` [s, n], boxes, centroids and identities are NaN, area 0, kind empty. ``mistakes`` float32
+    [n, m, d]: identities of what a detector found where the annotation knows of nobody, NaN beyond their number.
     """
 
     detected: NDArray[np.bool_]
@@ -88,6 +89,7 @@ class Observed:
     masks: Masks | None = None
     identities: NDArray[np.float32] | None = None
     kinds: NDArray[np.str_] | None = None
+    mistakes: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         lead = self.detected.shape
@@ -98,6 +100,7 @@ class Observed:
             ("masks", (*lead, *self.masks.shape[2:]) if self.masks is not None else None),
             ("identities", (*lead, self.identities.shape[-1]) if self.identities is not None else None),
             ("kinds", lead),
+            ("mistakes", (lead[1], *self.mistakes.shape[1:]) if self.mistakes is not None else None),
         ):
             value = getattr(self, part)
             if value is not None and value.shape != shape:
@@ -113,6 +116,7 @@ class Observed:
             masks=None if self.masks is None else self.masks[:, frames],
             identities=None if self.identities is None else self.identities[:, frames],
             kinds=None if self.kinds is None else self.kinds[:, frames],
+            mistakes=None if self.mistakes is None else self.mistakes[frames],
         )
 
     @property
