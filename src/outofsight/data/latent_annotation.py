@@ -66,10 +66,13 @@ def latent_masks(
 
 
 def subject_shares(ids: NDArray[np.uint8], share: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Give each subject's own share of every latent pixel: float32 [s, f, h, w], 0 to 1, for subjects 1 to the last.
+    """Give each subject's own share of every latent pixel: float32 [s, f, h, w], 0 to 1.
 
-    ``ids``, ``share``: what ``latent_masks`` makes. A pixel's share is all the subject's that shows on most of it.
+    Subjects that show on no pixel most are left out; where there is none at all, one of zeros is given. ``ids``,
+    ``share``: what ``latent_masks`` makes. A pixel's share is all the subject's that shows on most of it.
     """
-    numbers = np.arange(1, max(int(ids.max(initial=0)), 1) + 1, dtype=ids.dtype)
+    numbers = np.unique(ids[ids > 0])
+    if not len(numbers):
+        numbers = np.array([1], dtype=ids.dtype)
     shares: NDArray[np.float32] = (ids == numbers[:, None, None, None]) * (share.astype(np.float32) / 255)
     return shares
