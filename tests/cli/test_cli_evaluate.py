@@ -103,6 +103,23 @@ def test_a_row_for_each_number_of_steps(cli, data, model_folder, tmp_path):
     assert (out / "plots" / "steps_psnr.svg").is_file()
 
 
+def test_a_row_for_each_strategy(cli, data, model_folder, tmp_path):
+    out = tmp_path / "out"
+    code, _, error = cli(
+        "--data", data, "--limit=1", "--model", f"m={model_folder}", "--strategy=hydra,concat", *FAST, *PLAIN,
+        "--out", out,
+    )  # fmt: skip
+    assert code == 0, error
+    content = results_of(out)
+    rows = {row["name"]: row for row in content["contenders"] if row["kind"] == "model"}
+    assert {name: row["strategy"] for name, row in rows.items()} == {"m-hydra": "hydra", "m-concat": "concat"}
+    values = {content["records"][name]["clip_000000"]["values"]["psnr"] for name in rows}
+    assert len(values) == 2
+    assert (
+        sum(row["kind"] == "ceiling" for row in content["contenders"]) == 2
+    )  # one VAE for all, and the truth
+
+
 def test_two_processes_give_what_one_gives(cli, data, model_folder, tmp_path):
     both = []
     for workers in (1, 2):

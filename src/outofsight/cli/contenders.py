@@ -1,6 +1,7 @@
 """Reading who is to be judged, and on what, from the options of ``evaluate``."""
 
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,15 @@ EXPORT = "export"
 
 @dataclass(frozen=True, kw_only=True)
 class ModelChoice:
-    """The models given as [NAME=]MODEL, and how they are run. No ``steps``, ``guidance`` ``None``: the model's own.
+    """The models given as [NAME=]MODEL, and how they are run. No ``steps``, no ``strategies``, ``guidance`` ``None``:
+    the model's own.
 
     ``others``: sampling settings that have no option of their own.
     """
 
     given: tuple[str, ...]
     steps: tuple[int, ...]
+    strategies: tuple[str, ...]
     guidance: float | None
     seed: int
     others: dict[str, Any]
@@ -97,7 +100,7 @@ def named(text: str, option: str) -> tuple[str | None, str]:
 
 
 def _models(choice: ModelChoice) -> "list[Contender]":
-    """Make a row for each model and number of steps."""
+    """Make a row for each model, strategy and number of steps."""
     from outofsight.evaluation.contenders import ModelContender, files_digest
     from outofsight.sampling.continuation import check_settings
     from outofsight.world_model import check_folder
@@ -114,14 +117,16 @@ def _models(choice: ModelChoice) -> "list[Contender]":
         twice = sorted({"num_steps", "guidance_scale", "seed"} & choice.others.keys())
         if twice:
             raise InputError(f"--set {twice[0]}: this setting has an option of its own; see --help")
-        for steps in choice.steps or (use.num_steps,):
+        for strategy, steps in product(choice.strategies or (None,), choice.steps or (use.num_steps,)):
             sampling = check_settings(
                 num_steps=steps, guidance_scale=guidance, seed=choice.seed, **choice.others
             )
+            parts = [name, *([strategy] if strategy and len(choice.strategies) > 1 else [])]
+            parts += [f"{steps}steps"] if len(choice.steps) > 1 else []
             rows.append(
                 ModelContender(
-                    name=f"{name}-{steps}steps" if len(choice.steps) > 1 else name,
-                    source=replace(choice.source, path=model),
+                    name="-".join(parts),
+                    source=replace(choice.source, path=model, strategy=strategy),
                     sampling=sampling,
                     digest=digest,
                     record_retrieval=choice.record_retrieval,

@@ -57,6 +57,10 @@ def evaluate(
         str | None,
         typer.Option(help="denoising steps (default: the model's own); 4,8,16,32 makes a row of each"),
     ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="remember by this strategy with the weights as they are; hydra,fov: a row of each"),
+    ] = None,
     guidance: Annotated[float | None, typer.Option(help="guidance scale (default: the model's own)")] = None,
     seed: Annotated[int, typer.Option(help="each clip's noise is drawn from this and its name")] = 42,
     settings: Annotated[
@@ -108,8 +112,8 @@ def evaluate(
         tile_vae=tile_vae,
     )
     chosen = ModelChoice(
-        given=tuple(model or ()), steps=_numbers(steps), guidance=guidance, seed=seed,
-        others=parse_settings(settings or []), source=source,
+        given=tuple(model or ()), steps=_numbers(steps), strategies=_words(strategy, "--strategy"),
+        guidance=guidance, seed=seed, others=parse_settings(settings or []), source=source,
     )  # fmt: skip
     clips = choose_clips(data, truth, split=split, limit=limit, context_frames=context_frames)
     others = VideoChoice(given=tuple(videos or ()), with_context=with_context)
@@ -137,6 +141,8 @@ def load_source(source: "ModelSource") -> "WorldModel":
     from outofsight.cli.loading import load_world
 
     world = load_world(source.path, source.device, source.dtype, source.offload)
+    if source.strategy is not None:
+        world.remember_by(source.strategy)
     world.transformer.attention_frames_per_chunk = source.attention_chunk
     world.keep_text_encoder_on_device = source.offload == "none"  # many clips follow
     return world
@@ -155,12 +161,18 @@ def _numbers(text: str | None) -> tuple[int, ...]:
     return numbers
 
 
+def _words(text: str | None, option: str) -> tuple[str, ...]:
+    """Read "a,b" as names, each once; nothing as none."""
+    names = () if text is None else tuple(part.strip() for part in text.split(","))
+    if len(set(names)) < len(names) or "" in names:
+        raise InputError(f"{option}: expected different names, parted by commas, got {text!r}")
+    return names
+
+
 def _measure_names(text: str | None) -> tuple[str, ...] | None:
     from outofsight.evaluation.measures import chosen_measures
 
-    if text is None:
-        return None
-    names = tuple(part.strip() for part in text.split(","))
+    names = _words(text, "--measures") or None
     chosen_measures(names)
     return names
 

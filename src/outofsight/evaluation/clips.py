@@ -7,6 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from outofsight.data.dataset import SPLITS, SampleEntry, natural_order, open_dataset
 from outofsight.data.files import read_json
 from outofsight.data.video import read_video
@@ -23,10 +26,12 @@ HELD_OUT_SCENE, HELD_OUT_SUBJECT, UNSEEN_SEED = "held-out scene", "held-out subj
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What one clip gives: the case to judge by, and its caption (``None``: a video without annotation)."""
+    """What one clip gives: the case to judge by, its caption, and for models that are told where subjects are, the
+    instance ids of its pixels, uint8 [n, h, w]. ``None``: not annotated."""
 
     case: ClipCase
-    caption: str | None
+    caption: str | None = None
+    instances: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +54,10 @@ class JudgedClip:
         """Read the clip. Raises ``DatasetError``, ``VideoError`` or ``CameraError`` naming the damaged file."""
         if self.entry is not None:
             clip = self.entry.read()
-            return Material(case=case_from_clip(clip), caption=clip.caption)
+            instances = clip.masks if clip.masks_are_instances else None
+            return Material(case=case_from_clip(clip), caption=clip.caption, instances=instances)
         assert self.truth is not None
-        return Material(case=_case_of_video(self.truth, self.num_context_frames), caption=None)
+        return Material(case=_case_of_video(self.truth, self.num_context_frames))
 
     @property
     def identity(self) -> str:

@@ -23,10 +23,12 @@ WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt")
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """A model and how it is run. ``path``: a folder, a hub id or a bundled model's name; ``dtype`` ``None``: the
-    device's usual one. The fields after ``path`` do not change what is computed, but for rounding."""
+    """A model and how it is run. ``path``: a folder, a hub id or a bundled model's name; ``strategy``: how it
+    remembers, ``None``: as it was trained; ``dtype`` ``None``: the device's usual one. The fields after ``strategy``
+    do not change what is computed, but for rounding."""
 
     path: str
+    strategy: str | None = None
     device: str = "auto"
     dtype: str | None = None
     offload: str = "none"
@@ -89,6 +91,7 @@ class ModelContender:
             "kind": self.kind,
             "model": self.source.path,
             "digest": self.digest,
+            "strategy": self.source.strategy,
             "sampling": asdict(self.sampling),
             "dtype": self.source.dtype,
             "tile_vae": self.source.tile_vae,
@@ -109,6 +112,7 @@ class ModelContender:
             case.cameras[split:],
             material.caption,
             sampling_of(self.sampling, clip.name),
+            subject_masks=material.instances,
             tiling=LatentTiling() if self.source.tile_vae else None,
             record_retrieval=self.record_retrieval,
             on_progress=lambda stage, done, total: None,

@@ -32,6 +32,7 @@ from outofsight.evaluation.observations import Observed
 from outofsight.evaluation.pixels import frame_psnr
 from outofsight.evaluation.records import Record, Store, digest_of
 from outofsight.evaluation.workers import run_tasks
+from outofsight.memory.strategies import strategy
 from outofsight.model_folders import find_model
 from outofsight.sampling.plan import VideoSize, networks_on_meta, token_grid
 from outofsight.sampling.world import WorldModel
@@ -133,7 +134,11 @@ def check_clip_names(clips: Sequence[JudgedClip]) -> None:
 
 
 def check_models(contenders: Sequence[Contender], clip: JudgedClip) -> None:
-    """Raise ``InputError`` if a model cannot take videos of a clip's size, before anything long begins."""
+    """Find what cannot work before anything long begins.
+
+    Raises:
+        InputError: a model cannot take videos of the clip's size, or remember by the strategy asked for.
+    """
     case = clip.read().case
     height, width = case.truth.shape[1:3]
     size = VideoSize(
@@ -142,9 +147,12 @@ def check_models(contenders: Sequence[Contender], clip: JudgedClip) -> None:
         context_frames=case.num_context_frames,
         target_frames=case.num_target_frames,
     )
-    for path in dict.fromkeys(c.source.path for c in contenders if c.source is not None):
-        networks = networks_on_meta(str(find_model(path)), torch.float32)
+    for source in dict.fromkeys(c.source for c in contenders if c.source is not None):
+        networks = networks_on_meta(str(find_model(source.path)), torch.float32)
         token_grid(networks["transformer"], networks["vae"], size)
+        if source.strategy is not None:
+            chosen = strategy(source.strategy)
+            networks["transformer"].change_memory(chosen.name, chosen.settings)
 
 
 def pending_tasks(evaluation: Evaluation) -> list[Task]:
