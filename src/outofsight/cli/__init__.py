@@ -17,6 +17,7 @@ def build_app() -> typer.Typer:
     from outofsight.cli.evaluate import evaluate
     from outofsight.cli.generate import generate
     from outofsight.cli.info import info
+    from outofsight.cli.strategies import strategies
     from outofsight.cli.train import train
     from outofsight.cli.world import build as build_world
 
@@ -32,6 +33,7 @@ def build_app() -> typer.Typer:
     app.command("evaluate")(evaluate)
     app.command("info")(info)
     app.command("train")(train)
+    app.command("strategies")(strategies)
     app.command("bundle")(bundle)
     app.add_typer(build_convert(), name="convert")
     app.add_typer(build_world(), name="world")

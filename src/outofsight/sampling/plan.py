@@ -1,7 +1,7 @@
 """What a run will need, found by going through it on torch's meta device: shapes only, no weights, no arithmetic."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,14 +80,14 @@ def plan_run(
     weights = {name: _bytes(network) for name, network in networks.items()}
     peaks = {
         "encode": weights["vae"] + _encode_peak(vae, size, tiling),
-        "denoise": weights["transformer"] + _forward_peak(transformer, grid, text_tokens),
+        "denoise": weights["transformer"] + forward_peak_bytes(transformer, grid, text_tokens),
         "decode": weights["vae"] + _decode_peak(vae, size, tiling),
     }
     return RunPlan(
         grid=grid,
         forward=forward_cost(transformer.config, grid, text_tokens),
         dense_attention_flops=dense_attention_flops(transformer.config, grid),
-        num_forwards=num_steps * (2 if guided else 1),
+        num_forwards=num_steps * forwards_per_step(transformer.config, guided=guided),
         weight_bytes=weights,
         num_parameters={
             name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()
@@ -162,7 +162,16 @@ def _bytes(network: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
 
 
-def _forward_peak(transformer: HydraTransformer3DModel, grid: LatentGrid, text_tokens: int) -> int:
+def forwards_per_step(config: Mapping[str, Any], *, guided: bool) -> int:
+    """Return how often the sampler runs the transformer in a step: guidance by text and by history cost one each."""
+    return 1 + guided + (config["history_guidance"] != 1)
+
+
+def forward_peak_bytes(transformer: HydraTransformer3DModel, grid: LatentGrid, text_tokens: int) -> int:
+    """Return the most bytes that inputs and activations of one forward hold at once; one subject where masks are asked.
+
+    ``transformer``: on the meta device.
+    """
     config, dtype = transformer.config, transformer.dtype
     _, patch_rows, patch_columns = config["patch_size"]
 
@@ -172,7 +181,12 @@ def _forward_peak(transformer: HydraTransformer3DModel, grid: LatentGrid, text_t
         text = torch.empty(1, text_tokens, config["text_dim"], dtype=dtype, device="meta")
         cameras = torch.empty(1, grid.frames, CAMERA_DIM, device="meta")
         context, target = cameras[:, : grid.context_frames], cameras[:, grid.context_frames :]
-        transformer(latents, torch.empty(1, device="meta"), text, context, target)
+        masks = (
+            torch.empty(1, 1, *shape[2:], device="meta")
+            if transformer.needs_subject_masks != "none"
+            else None
+        )
+        transformer(latents, torch.empty(1, device="meta"), text, context, target, subject_masks=masks)
 
     return peak_activation_bytes(run)
 

@@ -105,16 +105,21 @@ def _loaded(task: WorldTask) -> WorldParts:
     )
 
 
+def transformer_arguments(size: WorldSize, channels: int) -> dict[str, Any]:
+    """Give the arguments of a transformer of these sizes, for latents of so many channels."""
+    return {
+        "num_attention_heads": size.num_heads, "attention_head_dim": size.head_dim, "num_layers": size.num_layers,
+        "ffn_dim": size.ffn_dim, "freq_dim": size.freq_dim, "text_dim": size.text_width, "in_channels": channels,
+        "out_channels": channels, "memory_kernel": size.memory_kernel, "memory_top_k": size.memory_top_k,
+        "local_window": size.local_window, "memory_affinity": size.memory_affinity,
+        "memory_source": size.memory_source, "camera_ray_octaves": size.camera_ray_octaves,
+        "camera_fov_x_deg": size.camera_fov_x_deg,
+    }  # fmt: skip
+
+
 def new_world(size: WorldSize, vae: VideoAutoencoder, seed: int) -> WorldParts:
-    channels = vae.config["z_dim"]
     with _seeded(seed, "world"):
-        transformer = HydraTransformer3DModel(
-            num_attention_heads=size.num_heads, attention_head_dim=size.head_dim, num_layers=size.num_layers,
-            ffn_dim=size.ffn_dim, freq_dim=size.freq_dim, text_dim=size.text_width, in_channels=channels,
-            out_channels=channels, memory_kernel=size.memory_kernel, memory_top_k=size.memory_top_k,
-            local_window=size.local_window, memory_affinity=size.memory_affinity, memory_source=size.memory_source,
-            camera_ray_octaves=size.camera_ray_octaves, camera_fov_x_deg=size.camera_fov_x_deg,
-        )  # fmt: skip
+        transformer = HydraTransformer3DModel(**transformer_arguments(size, vae.config["z_dim"]))
         text = UMT5Config(
             vocab_size=BYTE_VOCABULARY, d_model=size.text_width, d_kv=size.text_width // size.text_heads,
             d_ff=2 * size.text_width, num_layers=size.text_layers, num_heads=size.text_heads, dropout_rate=0.0,
