@@ -204,6 +204,14 @@ def test_curves_by_hand(config):
     assert (rows[0], rows[-1]) == (["10", "16"], ["190", "34"])
 
 
+def test_the_vaes_run_is_found_beside_the_worlds(config):
+    content = json.loads((config.run / "config.json").read_text())
+    for named, found in (("vae/export", config.run.parent / "vae"), ("other/export", None), (None, None)):
+        content["config"]["task"]["vae"] = named
+        (config.run / "config.json").write_text(json.dumps(content))
+        assert find_vae_run(config.run) == found
+
+
 def test_runs_and_results_that_are_none(config, tmp_path):
     (config.run / "export").unlink()
     with pytest.raises(CheckpointError, match="export: is not there; go on with the run to its end"):

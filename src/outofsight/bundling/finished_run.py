@@ -79,13 +79,16 @@ def read_finished_run(folder: Path) -> FinishedRun:
 
 
 def find_vae_run(world: Path) -> Path | None:
-    """Find the run whose export is the VAE of a world model's run, where it stands beside that export."""
+    """Find the run whose export is the VAE of a world model's run; ``None`` where it is not beside that export.
+
+    A relative name is looked for here and beside the run, since training may have been started anywhere.
+    """
     _, content = read_run(world)
     vae = content["config"]["task"].get("vae")
     if vae is None:
         return None
-    run = Path(vae).parent
-    return run if (run / CONFIG).is_file() else None
+    candidates = (Path(vae).parent, world.parent / Path(vae).parent)
+    return next((run for run in candidates if (run / CONFIG).is_file()), None)
 
 
 def without_places(value: Any) -> Any:
