@@ -23,8 +23,14 @@ from outofsight.errors import InputError, OutputError
 from outofsight.model_folders import read_use
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from outofsight.sampling.continuation import Continuation, SamplingSettings
     from outofsight.sampling.world import WorldModel
+
+MASK_LEVEL = 128
+"""Of 255: mask videos are compressed, their black and white are not exact."""
 
 
 def generate(
@@ -54,6 +60,14 @@ def generate(
         typer.Option(help="guidance scale; 1 is twice as fast (default: the model's, or 5)"),
     ] = None,
     seed: Annotated[int, typer.Option(help="seed of the starting noise")] = 42,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="remember by another strategy with the same weights (see `outofsight strategies`)"),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(help="video of the subjects, white on black, for models that are told where they are"),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="other sampling settings: shift=3, negative_prompt=blurry"),
@@ -82,6 +96,8 @@ def generate(
 ) -> None:
     """Continue a video, or every video of a folder, along a camera path."""
     cases = find_cases(video, camera, context_camera, prompt, out)
+    if mask is not None and len(cases) > 1:
+        raise InputError("--mask: goes with one video, not with a folder of cases")
     use = read_use(model)
     shape = Shape(
         frames=parse_frames(frames) if frames else use.frames,
@@ -96,6 +112,8 @@ def generate(
     sampling = _sampling(flags, settings or [])
     options = {
         "model": model,
+        "strategy": strategy,
+        "mask": str(mask) if mask else None,
         "sampling": asdict(sampling),
         "frames": list(shape.frames),
         "size": list(shape.size) if shape.size else None,
@@ -120,9 +138,12 @@ def generate(
         return
     world, seconds = _load(model, device, dtype, offload)
     world.transformer.attention_frames_per_chunk = attention_chunk
+    if strategy is not None:
+        world.remember_by(strategy)
     for case in remaining:
         inputs = read_case(case, shape)
-        result = _run(world, case, inputs, sampling, tile_vae, save_retrieval, console)
+        masks = _masks(mask, inputs, shape, world) if mask is not None else None
+        result = _run(world, case, inputs, masks, sampling, tile_vae, save_retrieval, console)
         _write(case, inputs, result, with_context, use.fps)
         measured = {"fps": use.fps, **_measured(result, seconds, world)}
         record = {**_request(case, options), "notes": list(inputs.notes), **measured}
@@ -210,10 +231,42 @@ def _load(model: str, device: str, dtype: str | None, offload: str) -> "tuple[Wo
     return world, time.perf_counter() - start
 
 
+def _masks(mask: Path, inputs: CaseInputs, shape: Shape, world: "WorldModel") -> "NDArray[np.uint8]":
+    """Read the subjects' masks of the frames that the model is told of: 0 nobody, 1 somebody [n, height, width].
+
+    Raises:
+        InputError: a mask for a model that does not look at one.
+        VideoError: a video that is damaged, too short, or of another size.
+    """
+    import numpy as np
+
+    from outofsight.data.video import read_video
+    from outofsight.errors import VideoError
+
+    asked = world.transformer.needs_subject_masks
+    if asked == "none":
+        name = world.transformer.config["memory_strategy"]
+        raise InputError(f"--mask: this model ({name}) does not look at masks; leave it out")
+    count = len(inputs.video) + (shape.frames[1] if asked == "all" else 0)
+    frames, _ = read_video(mask, size=shape.size)
+    if len(frames) != count:
+        raise VideoError(
+            f"{mask}: has {len(frames)} frames, expected {count}: the {len(inputs.video)} of the context that are "
+            f"used{', and the target' if asked == 'all' else ''}"
+        )
+    if frames.shape[1:3] != inputs.video.shape[1:3]:
+        raise VideoError(
+            f"{mask}: {frames.shape[1]}×{frames.shape[2]} pixels, the video has {inputs.video.shape[1]}×"
+            f"{inputs.video.shape[2]}; give masks of the same size"
+        )
+    return (frames.mean(axis=3) >= MASK_LEVEL).astype(np.uint8)
+
+
 def _run(
     world: "WorldModel",
     case: Case,
     inputs: CaseInputs,
+    masks: "NDArray[np.uint8] | None",
     sampling: "SamplingSettings",
     tile_vae: bool,
     save_retrieval: bool,
@@ -242,6 +295,7 @@ def _run(
             inputs.target,
             case.prompt,
             sampling,
+            subject_masks=masks,
             tiling=LatentTiling() if tile_vae else None,
             record_retrieval=save_retrieval,
             on_progress=on_progress,

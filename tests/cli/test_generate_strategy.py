@@ -1,0 +1,112 @@
+"""Strategies on the command line: another memory for trained weights, masks, and the table of costs."""
+
+import json
+
+import numpy as np
+import pytest
+
+from models import tiny_world
+from outofsight.cli import main
+from outofsight.data.video import read_video, write_video
+from outofsight.memory.strategies import strategy
+
+FAST = ("--frames", "9+9", "--steps", "1", "--guidance", "1", "--prompt", "A cat sits.")
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Run the command line in this process: its exit code, standard output and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return (stopped.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+def generate(cases, model, out, *more):
+    return ("generate", "--model", model, "--video", cases / "1.mp4", "--camera", cases / "cam1.json", "--out", out,
+            *FAST, *more)  # fmt: skip
+
+
+def test_another_memory_for_the_same_weights(cli, cases, model_folder, tmp_path, read_json):
+    code, _, error = cli(*generate(cases, model_folder, tmp_path / "own.mp4"))
+    assert code == 0, error
+    code, _, error = cli(*generate(cases, model_folder, tmp_path / "other.mp4", "--strategy", "window"))
+    assert code == 0, error
+    assert read_json(tmp_path / "other.json")["strategy"] == "window"
+    own, other = (read_video(tmp_path / f"{name}.mp4").frames for name in ("own", "other"))
+    assert (own != other).any()
+
+
+def test_a_strategy_that_needs_training_is_one_line(cli, cases, model_folder, tmp_path):
+    code, _, error = cli(*generate(cases, model_folder, tmp_path / "a.mp4", "--strategy", "recurrent"))
+    assert code == 2
+    assert "train one with it: outofsight train --strategy recurrent" in error
+    assert not (tmp_path / "a.mp4").exists()
+    code, _, error = cli(*generate(cases, model_folder, tmp_path / "a.mp4", "--mask", cases / "1.mp4"))
+    assert code == 2
+    assert "this model (hydra) does not look at masks" in error
+
+
+def test_masks_of_a_video(cli, cases, tmp_path):
+    folder = tmp_path / "segmented"
+    settings = dict(strategy("segmentation").settings)
+    tiny_world(**settings, memory_strategy="segmentation").save_pretrained(folder)
+    code, _, error = cli(*generate(cases, folder, tmp_path / "a.mp4"))
+    assert code == 2
+    assert "is told where subjects are" in error
+    masks = np.zeros((9, 48, 64, 3), dtype=np.uint8)
+    masks[:, 8:24, 16:40] = 255
+    write_video(tmp_path / "short.mp4", masks[:5], 15, quality="lossless")
+    code, _, error = cli(*generate(cases, folder, tmp_path / "a.mp4", "--mask", tmp_path / "short.mp4"))
+    assert code == 2
+    assert "has 5 frames, expected 9" in error
+    write_video(tmp_path / "mask.mp4", masks, 15, quality="lossless")
+    code, _, error = cli(*generate(cases, folder, tmp_path / "a.mp4", "--mask", tmp_path / "mask.mp4"))
+    assert code == 0, error
+    assert read_video(tmp_path / "a.mp4").frames.shape == (9, 48, 64, 3)
+
+
+def test_the_table_of_costs(cli):
+    code, out, error = cli("strategies", "hydra", "concat", "dfot", "--json")
+    assert code == 0, error
+    hydra, concat, dfot = json.loads(out)
+    assert hydra["tokens"] == concat["tokens"] == 22 * 24  # 41 + 41 frames at 64×96
+    assert hydra["keys_per_query"] == 5 * 24 + 10 * 6
+    assert concat["keys_per_query"] == 22 * 24
+    assert concat["attention_flops"] == 8 * 4 * 528 * 528 * 192
+    assert (concat["forwards_per_step"], dfot["forwards_per_step"]) == (1, 2)
+    assert hydra["num_parameters"] > concat["num_parameters"]  # the tokenizer
+    assert cli("strategies", "worldplay", "--frames", "9+9", "--size", "32x64")[1].count("worldplay") == 1
+    code, out, error = cli("strategies", "hydra-2x8x8", "--frames", "9+9", "--size", "32x64", "--json")
+    assert code == 0, error
+    (unfit,) = json.loads(out)  # 2 rows of tokens make no memory token of 4
+    assert unfit["flops"] is None
+    assert "a memory token covers 2 frames × 4 rows × 4 columns" in unfit["problem"]
+    code, _, error = cli("strategies", "hydro")
+    assert code == 2
+    assert "unknown strategy 'hydro'" in error
+
+
+def test_the_dry_run_of_a_training_shows_the_strategy(cli, tmp_path):
+    arguments = (
+        "train",
+        "--recipe",
+        "mini_world",
+        "--out",
+        tmp_path / "run",
+        "--data",
+        tmp_path,
+        "--dry-run",
+    )
+    code, out, error = cli(*arguments, "--strategy", "fov", "--set", "task.memory.context_clips=6")
+    assert code == 0, error
+    task = json.loads(out)["task"]
+    assert task["strategy"] == "fov"
+    assert task["memory"] == {**strategy("fov").settings, "context_clips": 6}
+    code, _, error = cli("train", "--recipe", "mini_vae", "--out", tmp_path / "run", "--strategy", "fov")
+    assert code == 2
+    assert "trains no world model" in error
