@@ -111,6 +111,8 @@ class VaeTask:
 class WorldSize:
     """The sizes of a world model that begins with random weights. Its text encoder reads bytes.
 
+    ``start_by_likeness``: self-attention begins by looking at tokens on like rays with like content (see
+    ``training.likeness``), not by chance.
     ``camera_ray_octaves``, ``camera_fov_x_deg``: the rays that tokens know (78° is the middle of what our worlds draw).
     ``text_tokens``: most bytes of a caption that are read, the end mark included.
     """
@@ -127,6 +129,7 @@ class WorldSize:
     memory_source: str = "all"
     camera_ray_octaves: int = Field(default=4, ge=0)
     camera_fov_x_deg: float = 78.0
+    start_by_likeness: bool = False
     shift: float = Field(default=5.0, gt=0)
     text_width: int = 128
     text_layers: int = 2

@@ -20,6 +20,7 @@ from outofsight.codec.video_vae import VideoAutoencoder, autoencoder_class
 from outofsight.errors import CheckpointError, InputError
 from outofsight.model_folders import find_model
 from outofsight.training.config import LoraSize, VaeTask, WorldSize, WorldTask
+from outofsight.training.likeness import start_by_likeness
 from outofsight.training.randomness import derived_seed
 from outofsight.world_model import WorldModelBase
 
@@ -120,6 +121,8 @@ def transformer_arguments(size: WorldSize, channels: int) -> dict[str, Any]:
 def new_world(size: WorldSize, vae: VideoAutoencoder, seed: int) -> WorldParts:
     with _seeded(seed, "world"):
         transformer = HydraTransformer3DModel(**transformer_arguments(size, vae.config["z_dim"]))
+        if size.start_by_likeness:
+            start_by_likeness(transformer)
         text = UMT5Config(
             vocab_size=BYTE_VOCABULARY, d_model=size.text_width, d_kv=size.text_width // size.text_heads,
             d_ff=2 * size.text_width, num_layers=size.text_layers, num_heads=size.text_heads, dropout_rate=0.0,

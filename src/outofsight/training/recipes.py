@@ -92,6 +92,7 @@ def laptop_world() -> TrainConfig:
         num_heads=4,
         head_dim=48,
         ffn_dim=512,
+        start_by_likeness=True,
         memory_kernel=(1, 1, 1),
         memory_top_k=8,
         memory_source="context",
