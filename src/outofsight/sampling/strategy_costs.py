@@ -51,17 +51,19 @@ def strategy_costs(
 def _cost(
     chosen: Strategy, config: Mapping[str, Any], grid: LatentGrid, text_tokens: int, dtype: torch.dtype
 ) -> StrategyCost:
-    named = {"name": chosen.name, "what": chosen.what, "source": chosen.source}
     arguments = {key: value for key, value in config.items() if not key.startswith("_")}
     try:
         with torch.device("meta"):
             model = HydraTransformer3DModel(**{**arguments, **chosen.settings})
         cost = forward_cost(model.config, grid, text_tokens)
-        peak = forward_peak_bytes(shape_of(model, dtype), grid, text_tokens)
+        shape_of(model, dtype)
+        peak = forward_peak_bytes(model, grid, text_tokens)
     except InputError as error:
-        return StrategyCost(**named, problem=str(error))
+        return StrategyCost(name=chosen.name, what=chosen.what, source=chosen.source, problem=str(error))
     return StrategyCost(
-        **named,
+        name=chosen.name,
+        what=chosen.what,
+        source=chosen.source,
         tokens=cost.tokens,
         keys_per_query=cost.keys_per_query,
         attention_flops=cost.attention_flops,
