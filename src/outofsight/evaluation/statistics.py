@@ -57,7 +57,7 @@ def summarise(
     low = high = None
     if n >= 2:
         generator = np.random.default_rng(seed)
-        means = [known[generator.integers(n, size=n)].mean() for _ in range(num_resamples)]
+        means = known[generator.integers(n, size=(num_resamples, n))].mean(axis=1)
         tail = 50 * (1 - coverage)
         low, high = (float(edge) for edge in np.percentile(means, [tail, 100 - tail]))
     return Summary(
