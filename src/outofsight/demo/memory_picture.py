@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from outofsight.data.files import explained
 from outofsight.demo.moving_picture import SideBySide
-from outofsight.demo.pens import FAINT, INK, LINE, PAPER, Rgb, enlarged, font, mixed, phase_bar
+from outofsight.demo.pens import FAINT, INK, LINE, PAPER, Rgb, enlarged, font, in_one_piece, mixed, phase_bar
 from outofsight.evaluation.phases import phases_of
 from outofsight.geometry.conditioning import latent_frames
 from outofsight.sampling.continuation import Retrieval
@@ -128,8 +127,8 @@ def draw_memory(shown: SideBySide, use: MemoryUse) -> Image.Image:
 
 def save_memory_picture(shown: SideBySide, use: MemoryUse, path: Path) -> None:
     """Draw and write a PNG. Raises ``OutputError`` if it cannot be written."""
-    with explained(path):
-        draw_memory(shown, use).save(path, format="png", optimize=True)
+    with in_one_piece(path) as temporary:
+        draw_memory(shown, use).save(temporary, format="png", optimize=True)
 
 
 def _phases(shown: SideBySide) -> NDArray[np.int8]:

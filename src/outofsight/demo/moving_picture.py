@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from outofsight.data.files import explained
 from outofsight.data.video import VideoWriter
 from outofsight.demo.pens import (
     FAINT,
@@ -29,6 +28,7 @@ from outofsight.demo.pens import (
     PHASE_WORDS,
     enlarged,
     font,
+    in_one_piece,
     phase_bar,
     text_lines,
 )
@@ -86,9 +86,9 @@ def write_moving_picture(shown: SideBySide, mp4: Path, webp: Path) -> None:
             writer.write(np.asarray(picture))
     durations_ms = [round(1000 / fps)] * len(pictures)
     durations_ms[-1] = round(1000 * LAST_FRAME_S)
-    with explained(webp):
+    with in_one_piece(webp) as temporary:
         pictures[0].save(
-            webp,
+            temporary,
             format="webp",
             save_all=True,
             append_images=pictures[1:],
@@ -118,8 +118,8 @@ def _ground(shown: SideBySide) -> Image.Image:
     phase_bar(pen, (GAP, bar_top, middle - 2, bar_top + BAR), phases[:split], dimmed=0.45)
     phase_bar(pen, (middle + 2, bar_top, width - GAP, bar_top + BAR), phases[split:])
     below = bar_top + BAR + 10
-    pen.text((GAP, below), "context: given to the model", fill=FAINT, font=font(14))
-    pen.text((middle + 2, below), "target: to be shown", fill=FAINT, font=font(14))
+    pen.text((GAP, below), "context, given to the model", fill=FAINT, font=font(14))
+    pen.text((middle + 2, below), "target", fill=FAINT, font=font(14))
     _put_legend(pen, width - GAP, below)
     return picture
 

@@ -1,12 +1,17 @@
 """Colours, letters and enlarged frames, the same in all the demo's pictures."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from textwrap import wrap
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from outofsight.data.files import TEMPORARY_PREFIX, explained
 from outofsight.evaluation.phases import Phase
 
 Rgb = tuple[int, int, int]
@@ -28,6 +33,18 @@ PHASE_WORDS = {Phase.VISIBLE: "visible", Phase.HIDDEN: "hidden", Phase.REENTERED
 def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Give the font that comes with Pillow. It has no dash longer than a hyphen."""
     return ImageFont.load_default(size_px)
+
+
+@contextmanager
+def in_one_piece(path: Path) -> Iterator[Path]:
+    """Give a temporary name that becomes ``path`` if all goes well. Raises ``OutputError``."""
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    with explained(path):
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def mixed(colour: Rgb, other: Rgb, share: float) -> Rgb:
