@@ -12,7 +12,7 @@ from outofsight.data.files import explained
 from outofsight.evaluation.association import gallery_of, observe_truth
 from outofsight.evaluation.case import ClipCase
 from outofsight.evaluation.contenders import files_digest
-from outofsight.evaluation.evidence import Gallery, Networks
+from outofsight.evaluation.evidence import Gallery, Networks, annotated
 from outofsight.evaluation.measures import chosen_measures
 from outofsight.evaluation.observations import Detector, Observed
 from outofsight.evaluation.records import digest_of
@@ -98,7 +98,7 @@ def measuring_identity(names: InstrumentNames, measures: tuple[str, ...] | None,
 
 def observed_truth(instruments: Instruments, case: ClipCase) -> Observed | None:
     """Observe the true clip by the annotation and, where there is one, the detector; ``None``: nothing is annotated."""
-    if instruments.detector is None or case.subject_masks is None:
+    if instruments.detector is None or annotated(case) is None:
         return None
     return observe_truth(instruments.detector, case)
 
