@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 def train(
     out: Annotated[Path, typer.Option(help="the run's folder: states, log, videos, export")],
     recipe: Annotated[
-        str | None, typer.Option(help="mini_vae, mini_world, finetune_hydra, finetune_lora")
+        str | None,
+        typer.Option(
+            help="laptop_vae, laptop_world, mini_vae, mini_world, mini_recogniser, finetune_hydra, finetune_lora"
+        ),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="clips (for a VAE) or a latent cache (for a world model)")

@@ -101,11 +101,11 @@ def laptop_world() -> TrainConfig:
     return TrainConfig(
         recipe="laptop_world",
         task=WorldTask(size=size, weighting="none", subject_weight=2.0),
-        num_steps=4000,
+        num_steps=2400,
         optimisation=Optimisation(
-            learning_rate=1e-3, betas=(0.9, 0.99), warmup_steps=100, cooldown_steps=1500, ema_decay=0.998
+            learning_rate=1e-3, betas=(0.9, 0.99), warmup_steps=50, cooldown_steps=1200, ema_decay=0.998
         ),
-        batch=Batch(size=8, precision="bf16"),
+        batch=Batch(size=4, precision="bf16"),
         validation=Validation(every_steps=250, num_samples=16, videos_every_steps=1000, num_videos=4),
         state=StateFiles(every_steps=250, export_dtype="bfloat16"),
     )
