@@ -14,7 +14,7 @@ are wanted. Inputs may lie on another device than the VAE; only one tile at a ti
 
 from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, unpatchify
@@ -25,7 +25,7 @@ from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.codec.placement import work_device
 from outofsight.errors import CheckpointError, InputError
 
-VideoAutoencoder = AutoencoderKLWan | PatchVideoAutoencoder
+VideoAutoencoder: TypeAlias = AutoencoderKLWan | PatchVideoAutoencoder
 
 MAX_PIXEL = 2.0
 """Pixels are meant to be in [-1, 1]; resizing overshoots a little; what is beyond is 0..255 by mistake."""
