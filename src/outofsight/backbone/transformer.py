@@ -263,10 +263,10 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         self, latents: Tensor, context_cameras: Tensor, subject_masks: Tensor | None, grid: LatentGrid
     ) -> ExtraTokens:
         """Make the tokens of the memories beside the sequence, from the whole context."""
+        if self.state_memory is None and self.identity_encoder is None:
+            return ExtraTokens(None, None, None)
         context = latents[:, :, : grid.context_frames]
-        state = None
-        if self.state_memory is not None:
-            state = self.state_memory(context, context_cameras)
+        state = self.state_memory(context, context_cameras) if self.state_memory is not None else None
         if self.identity_encoder is None:
             return ExtraTokens(state, None, None)
         if subject_masks is None or subject_masks.shape[2] < grid.context_frames:
