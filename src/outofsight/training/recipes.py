@@ -64,16 +64,16 @@ def mini_world() -> TrainConfig:
 def laptop_vae() -> TrainConfig:
     """Train the bundled mini's autoencoder on a CPU: blocks of 4×8×8, 2.3 million parameters, whole 64×96 pictures.
 
-    Hardware: two CPU cores, bf16. Time and result: not yet measured.
-    It begins at principal components. On the same clips (64×96) these alone gave 23.9 dB; Wan's residual form of
-    ``mini_vae`` had reached 21.7 dB after 25 minutes beside other work, this one 24.8 dB after 850 steps.
+    Hardware: two CPU cores, bf16. Time: 21 minutes of steps, most of them beside other work. Measured after 1,800 steps
+    on 16 validation clips: 25.3 dB, 21.2 dB on subjects (principal components alone, on training clips: 23.9 dB; Wan's
+    residual form of ``mini_vae`` after 1,250 steps in 25 minutes beside other work: 21.7 and 17.6 dB).
     """
     return TrainConfig(
         recipe="laptop_vae",
         task=VaeTask(patch=PatchSize(), single_frame_share=0.1, whitening=0.5, clips_in_memory=600),
-        num_steps=2600,
+        num_steps=1800,
         optimisation=Optimisation(
-            learning_rate=1.5e-3, betas=(0.9, 0.999), warmup_steps=50, cooldown_steps=1000, ema_decay=0.99
+            learning_rate=1.2e-3, betas=(0.9, 0.99), warmup_steps=50, cooldown_steps=600, ema_decay=0.99
         ),
         batch=Batch(size=8, precision="bf16"),
         validation=Validation(every_steps=100, num_samples=16),
@@ -85,7 +85,8 @@ def laptop_world() -> TrainConfig:
     """Train the bundled mini on a CPU: 5 million parameters, 8 layers of width 192, 41 + 41 frames of 64×96.
 
     Name its autoencoder: ``--set task.vae=FOLDER`` (the export of ``laptop_vae``, by which the cache was made).
-    Hardware: two CPU cores, bf16. Time and result: not yet measured.
+    Hardware: two CPU cores, bf16. Time: 40 minutes of steps. Measured after 2,700 steps on 192 unseen clips: 20.9 dB
+    (frozen 15.5), 13.7 dB on subjects (11.3); ``validation/camera_gain`` 0.81, and still growing.
     Memory is of context frames at full resolution (6 × 4 tokens each), of which a frame retrieves 8 of 11.
     """
     size = WorldSize(
@@ -101,9 +102,9 @@ def laptop_world() -> TrainConfig:
     return TrainConfig(
         recipe="laptop_world",
         task=WorldTask(size=size, weighting="none", subject_weight=2.0),
-        num_steps=2400,
+        num_steps=2700,
         optimisation=Optimisation(
-            learning_rate=1e-3, betas=(0.9, 0.99), warmup_steps=50, cooldown_steps=1200, ema_decay=0.998
+            learning_rate=1e-3, betas=(0.9, 0.99), warmup_steps=50, cooldown_steps=1100, ema_decay=0.998
         ),
         batch=Batch(size=4, precision="bf16"),
         validation=Validation(every_steps=250, num_samples=16, videos_every_steps=1000, num_videos=4),
