@@ -26,9 +26,10 @@ def test_weights_have_at_most_20_mb():
 
 def test_every_file_goes_into_a_wheel():
     with PYPROJECT.open("rb") as file:
-        globs = tomllib.load(file)["tool"]["setuptools"]["package-data"]["outofsight"]
-    packed = {path for glob in globs for path in MODELS.parent.glob(glob)}
-    assert {path for path in MINI.rglob("*") if path.is_file()} <= packed
+        settings = tomllib.load(file)["tool"]["setuptools"]
+    assert "namespaces" not in settings["packages"]["find"]  # folders without code are packages too
+    packed = {path for glob in settings["package-data"]["*"] for path in MINI.rglob(glob)}
+    assert {path for path in MINI.rglob("*") if path.is_file()} == packed
 
 
 def test_it_is_used_as_its_world_is_built():
