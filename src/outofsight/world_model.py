@@ -24,7 +24,7 @@ from outofsight.codec.video_vae import (
     temporal_factor,
 )
 from outofsight.errors import CheckpointError
-from outofsight.model_folders import find_model
+from outofsight.model_folders import BUNDLED, find_model
 
 COMPONENTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 _FOREIGN = (
@@ -88,6 +88,9 @@ class WorldModelBase(DiffusionPipeline):
             RuntimeError,
         ) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            if not folder.exists():
+                known = ", ".join(BUNDLED)
+                reason = f"it is no folder here and no bundled model ({known}); from the hub: {reason}"
             raise CheckpointError(f"{name_or_path} could not be loaded as a world model: {reason}") from error
 
     @property
