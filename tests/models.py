@@ -80,3 +80,24 @@ def tiny_world(seed: int = 0, **changes) -> WorldModel:
         tokenizer=ByT5Tokenizer(),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=5.0),
     )
+
+
+def turned_cameras(*degrees: float) -> torch.Tensor:
+    """Poses [1, f, 12] of a camera that stands still and is turned to the right by so much in each frame."""
+    angle = torch.tensor(degrees) * torch.pi / 180
+    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
+    rows = [
+        angle.cos(),
+        zero,
+        angle.sin(),
+        zero,
+        zero,
+        one,
+        zero,
+        zero,
+        -angle.sin(),
+        zero,
+        angle.cos(),
+        zero,
+    ]
+    return torch.stack(rows, dim=-1)[None]

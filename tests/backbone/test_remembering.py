@@ -5,7 +5,7 @@ import inspect
 import pytest
 import torch
 
-from models import tiny_inputs, tiny_transformer
+from models import tiny_inputs, tiny_transformer, turned_cameras
 from outofsight.backbone.transformer import HydraTransformer3DModel, is_memory_parameter
 from outofsight.errors import InputError
 from outofsight.memory.strategies import (
@@ -107,23 +107,7 @@ def test_full_attention_is_select_everything_with_an_identity_tokenizer():
 
 def turned(given: dict, degrees: list[float]) -> dict:
     """Cameras that stand still and look to the right by so much, context first."""
-    angle = torch.tensor(degrees) * torch.pi / 180
-    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
-    rows = [
-        angle.cos(),
-        zero,
-        angle.sin(),
-        zero,
-        zero,
-        one,
-        zero,
-        zero,
-        -angle.sin(),
-        zero,
-        angle.cos(),
-        zero,
-    ]
-    poses = torch.stack(rows, dim=-1)[None]
+    poses = turned_cameras(*degrees)
     return given | {"context_cameras": poses[:, :-TARGET], "target_cameras": poses[:, -TARGET:]}
 
 

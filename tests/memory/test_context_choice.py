@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from models import turned_cameras as turned
 from outofsight.errors import InputError
 from outofsight.memory.context_choice import (
     CONTEXT_RULES,
@@ -12,27 +13,6 @@ from outofsight.memory.context_choice import (
     register_context_rule,
 )
 from outofsight.types import LatentGrid
-
-
-def turned(*degrees: float) -> torch.Tensor:
-    """Poses [1, f, 12] of a camera that stands still and is turned to the right by so much in each frame."""
-    angle = torch.tensor(degrees) * torch.pi / 180
-    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
-    rows = [
-        angle.cos(),
-        zero,
-        angle.sin(),
-        zero,
-        zero,
-        one,
-        zero,
-        zero,
-        -angle.sin(),
-        zero,
-        angle.cos(),
-        zero,
-    ]
-    return torch.stack(rows, dim=-1)[None]
 
 
 def grid(context: int, frames: int) -> LatentGrid:

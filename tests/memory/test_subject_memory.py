@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from models import turned_cameras as turned
 from outofsight.memory.identity import (
     IdentityAttention,
     IdentityEncoder,
@@ -27,26 +28,6 @@ def square(left: float, top: float = 3, size: int = 2) -> torch.Tensor:
 
 def still(frames: int) -> torch.Tensor:
     return torch.eye(3, 4).flatten().expand(1, frames, 12)
-
-
-def turned(*degrees: float) -> torch.Tensor:
-    angle = torch.tensor(degrees) * torch.pi / 180
-    zero, one = torch.zeros_like(angle), torch.ones_like(angle)
-    rows = [
-        angle.cos(),
-        zero,
-        angle.sin(),
-        zero,
-        zero,
-        one,
-        zero,
-        zero,
-        -angle.sin(),
-        zero,
-        angle.cos(),
-        zero,
-    ]
-    return torch.stack(rows, dim=-1)[None]
 
 
 def middle(mask: torch.Tensor) -> float:

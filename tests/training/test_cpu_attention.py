@@ -18,9 +18,7 @@ def test_it_is_the_same_attention_with_the_same_gradient():
         )
     torch.testing.assert_close(products, plain)
     assert torch.equal(by_name, products)
-    assert (
-        "Softmax" in str(products.grad_fn.next_functions) or products.grad_fn.name() != plain.grad_fn.name()
-    )
+    assert products.grad_fn.name() != plain.grad_fn.name()  # it was used
     for one, other in zip(
         torch.autograd.grad(products.sum(), tensors), torch.autograd.grad(plain.sum(), tensors), strict=True
     ):

@@ -66,7 +66,8 @@ def laptop_vae() -> TrainConfig:
 
     Hardware: two CPU cores, bf16. Time: 21 minutes of steps, most of them beside other work. Measured after 1,800 steps
     on 16 validation clips: 25.3 dB, 21.2 dB on subjects (principal components alone, on training clips: 23.9 dB; Wan's
-    residual form of ``mini_vae`` after 1,250 steps in 25 minutes beside other work: 21.7 and 17.6 dB).
+    residual form of ``mini_vae`` after 1,250 steps in 25 minutes beside other work: 21.7 and 17.6 dB). The measured run
+    was given other rates on its way (see the mini's card).
     """
     return TrainConfig(
         recipe="laptop_vae",
@@ -86,7 +87,8 @@ def laptop_world() -> TrainConfig:
 
     Name its autoencoder: ``--set task.vae=FOLDER`` (the export of ``laptop_vae``, by which the cache was made).
     Hardware: two CPU cores, bf16. Time: 40 minutes of steps. Measured after 2,700 steps on 192 unseen clips: 20.9 dB
-    (frozen 15.5), 13.7 dB on subjects (11.3); ``validation/camera_gain`` 0.81, and still growing.
+    (frozen 15.5), 13.7 dB on subjects (11.3); ``validation/camera_gain`` 0.81, and still growing. The measured run's
+    cool-down was moved twice on its way (see the mini's card).
     Memory is of context frames at full resolution (6 × 4 tokens each), of which a frame retrieves 8 of 11.
     """
     size = WorldSize(
