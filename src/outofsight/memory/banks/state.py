@@ -1,0 +1,188 @@
+"""What the two banks hold: bounded records of plain tensors, and how large they may be.
+
+Conventions: everything lies in the **anchor** frame, that of the first camera of the target (OpenCV axes: x right,
+y down, z forward; metres). Time is counted in video frames; frame 0 is the first of the context. Poses are
+row-flattened 3×4 ``anchor_from_camera``. Velocities are metres a video frame, turn rates radians a video frame.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import ConfigDict, model_validator
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from outofsight.errors import InputError
+from outofsight.memory.tokenizer import Kernel
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class BankSettings:
+    """How large the banks are, and how fast they change.
+
+    ``archive_slots``, ``subject_slots``: room for slices and for subjects. ``kernel``: video tokens in one slice
+    token (frames, rows, columns; frames 1). ``archive_rate``, ``subject_rate``: α of the gated merges.
+    ``relevance``: from what share of common view on a new slice goes into an old one's slot. ``top_k``: slots of both
+    banks together that a chunk retrieves. ``subject_grid``: identity tokens of a subject, rows × columns over its box.
+    ``identity_width``: numbers of a subject's identity vector. ``reader_width``: channels of the scene reader.
+    """
+
+    archive_slots: int = 24
+    subject_slots: int = 4
+    kernel: Kernel = (1, 1, 1)
+    archive_rate: float = 0.2
+    subject_rate: float = 0.3
+    relevance: float = 0.9
+    top_k: int = 8
+    subject_grid: tuple[int, int] = (3, 3)
+    identity_width: int = 32
+    reader_width: int = 64
+
+    @model_validator(mode="after")
+    def _sizes(self) -> "BankSettings":
+        whole = (self.archive_slots, self.subject_slots, self.top_k, *self.kernel, *self.subject_grid,
+                 self.identity_width, self.reader_width)  # fmt: skip
+        if min(whole) < 1 or self.kernel[0] != 1:
+            raise ValueError(f"banks need sizes ≥ 1, and slices of one frame (kernel 1×r×c), got {self}")
+        if not (0 < self.archive_rate <= 1 and 0 < self.subject_rate <= 1 and 0 < self.relevance <= 1):
+            raise ValueError("banks: archive_rate, subject_rate and relevance must lie in (0, 1]")
+        return self
+
+
+class Archive(NamedTuple):
+    """The archivist's slots: one view of the static world each.
+
+    ``tokens``: slice tokens of clean latents. ``static``: how static each token is, 0 to 1. ``poses``, ``times``: of
+    the camera that saw it. ``use``: what it has been good for lately (retrieval's softmax mass, decaying).
+    """
+
+    tokens: Float[Tensor, "b n p d"]
+    static: Float[Tensor, "b n p"]
+    poses: Float[Tensor, "b n 12"]
+    times: Float[Tensor, "b n"]
+    use: Float[Tensor, "b n"]
+    filled: Bool[Tensor, "b n"]
+    pinned: Bool[Tensor, "b n"]
+
+
+class Tracks(NamedTuple):
+    """The tracker's slots: one subject each, seen or not.
+
+    ``tokens``: identity tokens on a grid over the subject's box. ``identity``: unit vector that tells it from others.
+    ``position``: its origin (on the ground), ``velocity``. ``covariance``: of position and velocity along any one
+    axis: variance of position, covariance, variance of velocity. ``turn_rate``: about the vertical. ``box``: centre x,
+    y relative to the projected origin and half width, half height, in metres in the plane through the origin that
+    faces the camera. ``visibility``: 0 to 1, how much of it was seen in the last frame; ``confidence``: 0 to 1, that it
+    exists; ``last_seen``, ``born``: times. ``number``: counts subjects in the order of their births.
+    """
+
+    tokens: Float[Tensor, "b s k d"]
+    identity: Float[Tensor, "b s e"]
+    position: Float[Tensor, "b s 3"]
+    velocity: Float[Tensor, "b s 3"]
+    covariance: Float[Tensor, "b s 3"]
+    turn_rate: Float[Tensor, "b s"]
+    box: Float[Tensor, "b s 4"]
+    visibility: Float[Tensor, "b s"]
+    confidence: Float[Tensor, "b s"]
+    last_seen: Float[Tensor, "b s"]
+    born: Float[Tensor, "b s"]
+    number: Int[Tensor, "b s"]
+    filled: Bool[Tensor, "b s"]
+    pinned: Bool[Tensor, "b s"]
+
+
+class Banks(NamedTuple):
+    """Both banks at one moment. ``time``: of the last frame observed. ``births``: subjects born so far."""
+
+    archive: Archive
+    tracks: Tracks
+    time: Float[Tensor, " b"]
+    births: Int[Tensor, " b"]
+
+
+class SceneReading(NamedTuple):
+    """What the scene reader says of every video token of clean latent frames (h × w tokens a frame).
+
+    ``dynamic``: logit that it shows a subject. ``distance``: log of metres from the camera to that subject.
+    ``offset``: columns and rows, in tokens, from the token's middle to the subject's projected origin.
+    ``identity``: unit vectors. ``clarity``: logit, how well it shows the subject (the merges' gate). ``noise``: log of
+    the standard deviation, as a share of the distance, of the position that it tells.
+    """
+
+    dynamic: Float[Tensor, "b f h w"]
+    distance: Float[Tensor, "b f h w"]
+    offset: Float[Tensor, "b f h w 2"]
+    identity: Float[Tensor, "b f h w e"]
+    clarity: Float[Tensor, "b f h w"]
+    noise: Float[Tensor, "b f h w"]
+
+
+class Recall(NamedTuple):
+    """What a chunk retrieves: e tokens, ready to be made into keys and values.
+
+    ``places``: time, row and column of each token for rotation (time in latent frames of the coming sequence; rows and
+    columns in video tokens, any real number). ``poses``: the camera that each token is seen from, relative to the
+    chunk's first camera; ``directions``, ``moments``: its ray's Plücker coordinates in the same frame. ``subjects``:
+    tokens of the tracker (they are given once for every coming frame). ``scores``: softmax over both banks (n archive
+    slots, then s subjects) for every coming frame. ``slots``: the slot of each token (n + i for subject i).
+    ``frames``: the coming frame that a tracker's token is for; −1 for the archivist's.
+    """
+
+    tokens: Float[Tensor, "b e d"]
+    known: Bool[Tensor, "b e"]
+    places: Float[Tensor, "b e 3"]
+    poses: Float[Tensor, "b e 12"]
+    directions: Float[Tensor, "b e 3"]
+    moments: Float[Tensor, "b e 3"]
+    subjects: Bool[Tensor, "b e"]
+    scores: Float[Tensor, "b t n_plus_s"]
+    slots: Int[Tensor, "b e"]
+    frames: Int[Tensor, "b e"]
+
+
+def empty_banks(
+    settings: BankSettings, tokens_per_slice: int, dim: int, batch: int = 1, device: Any = None
+) -> Banks:
+    """Return banks that hold nothing yet; ``time`` is −1."""
+    n, s, k = (
+        settings.archive_slots,
+        settings.subject_slots,
+        settings.subject_grid[0] * settings.subject_grid[1],
+    )
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(batch, *shape, device=device)
+
+    def no(*shape: int) -> Tensor:
+        return torch.zeros(batch, *shape, dtype=torch.bool, device=device)
+
+    archive = Archive(
+        tokens=zeros(n, tokens_per_slice, dim), static=zeros(n, tokens_per_slice), poses=zeros(n, 12), times=zeros(n),
+        use=zeros(n), filled=no(n), pinned=no(n),
+    )  # fmt: skip
+    tracks = Tracks(
+        tokens=zeros(s, k, dim), identity=zeros(s, settings.identity_width), position=zeros(s, 3),
+        velocity=zeros(s, 3), covariance=zeros(s, 3), turn_rate=zeros(s), box=zeros(s, 4), visibility=zeros(s),
+        confidence=zeros(s), last_seen=zeros(s), born=zeros(s), number=zeros(s).long(), filled=no(s), pinned=no(s),
+    )  # fmt: skip
+    return Banks(archive, tracks, zeros() - 1, zeros().long())
+
+
+def bank_tensors(banks: Banks) -> dict[str, Tensor]:
+    """Return every tensor by name (``archive.tokens``, ``tracks.position``, ``time``, ...), for a file."""
+    named = {f"archive.{name}": value for name, value in banks.archive._asdict().items()}
+    named |= {f"tracks.{name}": value for name, value in banks.tracks._asdict().items()}
+    return named | {"time": banks.time, "births": banks.births}
+
+
+def banks_from_tensors(tensors: dict[str, Tensor]) -> Banks:
+    """Undo ``bank_tensors``. Raises ``InputError`` naming what is missing or does not belong."""
+    wanted = {f"archive.{name}" for name in Archive._fields} | {f"tracks.{name}" for name in Tracks._fields}
+    wanted |= {"time", "births"}
+    if odd := sorted(wanted ^ set(tensors)):
+        raise InputError(f"this is no state of a two-bank memory: {odd[0]} is missing or unknown")
+    archive = Archive(**{name: tensors[f"archive.{name}"] for name in Archive._fields})
+    tracks = Tracks(**{name: tensors[f"tracks.{name}"] for name in Tracks._fields})
+    return Banks(archive, tracks, tensors["time"], tensors["births"])
