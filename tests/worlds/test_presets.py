@@ -9,8 +9,12 @@ import pytest
 from outofsight.cli.world import _configs
 from outofsight.errors import InputError, WorldError
 from outofsight.worlds.clip import cast_plan
-from outofsight.worlds.presets import PRESETS, mini_plan, preset
+from outofsight.worlds.events import reentries
+from outofsight.worlds.motion import move_world
+from outofsight.worlds.plan import plan_world, predicted_visibility
+from outofsight.worlds.presets import PRESETS, mini_long_plan, mini_plan, preset
 from outofsight.worlds.render import RenderSettings
+from outofsight.worlds.subjects import subject_catalogue
 
 RECIPE = Path(__file__).parents[1] / "fixtures" / "mini" / "recipe.json"
 """The recipe in the data card of the clips that the bundled mini learned from."""
@@ -54,3 +58,15 @@ def test_the_command_line_takes_a_preset_and_what_agrees_with_it():
 def test_what_contradicts_a_preset_is_refused(size, frames, pairs, says):
     with pytest.raises(InputError, match=says):
         _configs(size, frames, pairs, "mini")
+
+
+def test_the_long_preset_is_the_mini_with_absences_of_84_frames_and_more():
+    long, mini = mini_long_plan(), mini_plan()
+    assert dataclasses.replace(long, num_target_frames=41, min_hidden_frames=mini.min_hidden_frames) == mini
+    plan = plan_world(5000, long)
+    kind = subject_catalogue()[plan.spec.subjects[0].kind]
+    seen = predicted_visibility(move_world(plan.spec), 0, kind, plan.layout, plan.spec.intrinsics)
+    absences = reentries(seen, long.rule)
+    assert absences
+    assert min(absence.num_out_of_view for absence in absences) >= 84
+    assert plan.spec.num_frames == 162
