@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from outofsight.errors import InputError
 from outofsight.memory.strategies import MEMORY_FIELDS, strategy
+from outofsight.training.memory_config import Chunks, MemoryLosses
 from outofsight.training.recogniser_task import RecogniserTask
 
 STRICT = ConfigDict(extra="forbid")
@@ -161,7 +162,9 @@ class WorldTask:
     ``camera_dropout``: shares of samples that learn without (twelve zeros stand for no camera).
     ``strategy``, ``memory``: the name of a way to remember, and the transformer's settings that make it
     (``outofsight.memory.strategies``); what these add to the model always learns. ``None`` and none: the memory of
-    ``size``, or of ``initial``.
+    ``size``, or of ``initial``. ``memory_losses``: what the two banks learn beside the flow. ``chunks``: how the target
+    is unrolled. ``flow_weight``: of the flow's loss; at 0 the banks learn alone, and the transformer's blocks are not
+    run.
     """
 
     kind: Literal["world"] = "world"
@@ -177,12 +180,22 @@ class WorldTask:
     subject_weight: float = Field(default=0.0, ge=0)
     caption_dropout: float = Field(default=0.1, ge=0, le=1)
     camera_dropout: float = Field(default=0.0, ge=0, le=1)
+    memory_losses: MemoryLosses = MemoryLosses()
+    chunks: Chunks = Chunks()
+    flow_weight: float = Field(default=1.0, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> "WorldTask":
         unknown = sorted(set(self.memory) - set(MEMORY_FIELDS))
         if unknown:
             raise ValueError(f"memory.{unknown[0]}: no such setting; known are {', '.join(MEMORY_FIELDS)}")
+        if self.camera_dropout and (self.memory_losses.weights() or self.chunks.sizes):
+            raise ValueError(
+                "memory_losses and chunks reckon with where cameras are, so every sample must know them; set "
+                f"camera_dropout to 0, got {self.camera_dropout:g}"
+            )
+        if not self.flow_weight and not self.memory_losses.weights():
+            raise ValueError("flow_weight and all of memory_losses are 0; nothing would be learned")
         return self
 
 
@@ -319,7 +332,8 @@ def changed(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
         place: Any = content
         for depth, parent in enumerate(parents):
             place = _inside(place, parent, ".".join(parents[: depth + 1]))
-        _inside(place, name, key)
+        # The memory's settings hold only what differs from the model's; any of them may.
+        _inside(dict(MEMORY_FIELDS) if parents == ["task", "memory"] else place, name, key)
         place[name] = value
     return from_dict(content, "--set")
 
