@@ -44,7 +44,7 @@ class PredictedSubjects(NamedTuple):
 
 
 class Motion(NamedTuple):
-    """How each subject goes on: ``decay`` r and ``turn`` ω, per video frame; ``noise``: a factor of ``ACCELERATION``."""
+    """How each subject goes on: ``decay`` r and ``turn`` ω, per video frame; ``noise``: times ``ACCELERATION``."""
 
     decay: Float[Tensor, "b s"]
     turn: Float[Tensor, "b s"]

@@ -1,0 +1,170 @@
+"""Births, merges and deaths of subjects: who gets a slot, and who loses it.
+
+These are hard decisions, taken on detached numbers; what they put into slots keeps its gradients.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from outofsight.memory.banks.placing import project_points
+from outofsight.memory.banks.sighting import FrameSeen, Sighting
+from outofsight.memory.banks.state import Tracks
+
+BORN_AT = 0.5
+"""A token that shows a subject who is nobody yet with more than this gives birth to one."""
+
+FIRST_CONFIDENCE = 0.5
+"""Of a newborn subject. A subject that falls below this may lose its slot to a newborn one."""
+
+DEAD_AT = 0.1
+"""Confidence below which a subject is forgotten."""
+
+HALF_LIFE_FRAMES = 24.0
+"""A subject that should be in view and is not seen loses half its confidence in so many video frames."""
+
+FIRST_SPEED = 0.15
+"""Standard deviation of a newborn subject's velocity along an axis, metres a video frame."""
+
+SAME_WITHIN = 2.0
+"""Two slots are one subject only within so many standard deviations of each other's place ..."""
+
+LARGEST_DOUBT_M = 1.0
+"""... counting at most this much for the uncertainty of each ..."""
+
+ALIKE = 0.8
+"""... and if the cosine of their identities is at least this."""
+
+
+def place_for_one_more(
+    tracks: Tracks, time: Float[Tensor, " b"]
+) -> tuple[Int[Tensor, " b"], Bool[Tensor, " b"]]:
+    """Return the slot that a newborn subject gets, and whether there is one.
+
+    The first empty slot; else that of the least confident subject that is below ``FIRST_CONFIDENCE``, not pinned and
+    not seen in this frame.
+    """
+    safe = tracks.pinned | (tracks.confidence >= FIRST_CONFIDENCE) | (tracks.last_seen >= time[:, None])
+    cost = torch.where(safe, torch.inf, 1 + tracks.confidence.detach())
+    order = torch.arange(cost.shape[1], device=cost.device) * 1e-3 - cost.shape[1]
+    cost = torch.where(tracks.filled, cost, order)
+    least, slot = cost.min(dim=1)
+    return slot, least < torch.inf
+
+
+def with_newborn(
+    tracks: Tracks, sighting: Sighting, chosen: Bool[Tensor, "b s"], number: Int[Tensor, " b"], time: Tensor
+) -> Tracks:
+    """Put what was sighted (one subject of each clip) into the chosen slots (at most one of each clip), at rest."""
+    one = torch.ones_like(sighting.visibility)
+    newborn = Tracks(
+        tokens=sighting.content,
+        identity=sighting.identity,
+        position=sighting.position,
+        velocity=torch.zeros_like(sighting.position),
+        covariance=torch.stack((sighting.variance, 0 * one, FIRST_SPEED**2 * one), dim=-1),
+        turn_rate=0 * one,
+        box=sighting.box,
+        visibility=sighting.visibility,
+        confidence=FIRST_CONFIDENCE * one,
+        last_seen=time[:, None] * one,
+        born=time[:, None] * one,
+        number=number[:, None],
+        filled=one > 0,
+        pinned=one < 0,
+    )
+    return where_slot(chosen, newborn, tracks)
+
+
+def where_slot(chosen: Bool[Tensor, "b s"], new: Tracks, old: Tracks) -> Tracks:
+    """Take the chosen slots from ``new`` (s or 1 of each clip), the others from ``old``, to the last bit."""
+    return Tracks(
+        *(
+            torch.where(chosen.view(*chosen.shape, *[1] * (then.ndim - 2)), now, then)
+            for now, then in zip(new, old, strict=True)
+        )
+    )
+
+
+def faded(
+    tracks: Tracks, frame: FrameSeen, elapsed: Float[Tensor, " b"], fov_x_rad: float
+) -> Float[Tensor, "b s"]:
+    """Return the confidence of subjects that this frame does not show.
+
+    It halves in ``HALF_LIFE_FRAMES`` divided by the chance that the subject's middle is in view. Where the predicted
+    place is out of view that chance is 0: subjects live on for ever. What stands behind something counts as in view.
+    """
+    height, width = frame.size
+    seen = project_points(tracks.position, frame.pose, frame.size, fov_x_rad)
+    column = seen.columns + tracks.box[..., 0] * seen.tokens_per_metre
+    row = seen.rows + tracks.box[..., 1] * seen.tokens_per_metre
+    doubt = tracks.covariance[..., 0].detach().clamp(min=0).sqrt() * seen.tokens_per_metre + 0.25
+    chance = _within(column, width, doubt) * _within(row, height, doubt) * seen.in_front
+    return tracks.confidence * 2 ** (-chance.detach() * elapsed[:, None] / HALF_LIFE_FRAMES)
+
+
+def _within(place: Tensor, count: int, doubt: Tensor) -> Tensor:
+    """Return the chance that a place within the picture is truly there; 0 for one beyond its edges.
+
+    The place is taken to be normally distributed, with the logistic curve for the normal one.
+    """
+    low, high = place + 0.5, count - 0.5 - place
+    chance: Tensor = (1.7 * low / doubt).sigmoid() + (1.7 * high / doubt).sigmoid() - 1
+    return torch.where((low >= 0) & (high >= 0), chance.clamp(min=0), torch.zeros_like(chance))
+
+
+def merged_twins(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor, "b s s"]]:
+    """Make one subject of two slots that hold the same; at most one pair of each clip, the closest.
+
+    They are the same within ``SAME_WITHIN`` standard deviations of their places and with identities at least
+    ``ALIKE``. The elder number goes on, with place, motion, box, visibility and time of the one whose place is better
+    known; identity and tokens are merged, elder + rate · (younger − elder); confidence is the larger; a pinned slot
+    makes the whole pinned. Also tells which slot (last axis) went into which.
+    """
+    twins = _twins(tracks)
+    elder, younger = twins.any(dim=2), twins.any(dim=1)
+    partner = torch.where(elder, twins.int().argmax(dim=2), torch.arange(twins.shape[1], device=twins.device))
+    other = _taken(tracks, partner)
+    better = where_slot(other.covariance[..., 0] < tracks.covariance[..., 0], other, tracks)
+    identity = tracks.identity + rate * (other.identity - tracks.identity)
+    joined = better._replace(
+        tokens=tracks.tokens + rate * (other.tokens - tracks.tokens),
+        identity=torch.nn.functional.normalize(identity, dim=-1, eps=1e-6),
+        confidence=torch.maximum(tracks.confidence, other.confidence),
+        last_seen=torch.maximum(tracks.last_seen, other.last_seen),
+        born=tracks.born,
+        number=tracks.number,
+        pinned=tracks.pinned | other.pinned,
+    )
+    return where_slot(younger, emptied(tracks), where_slot(elder, joined, tracks)), twins
+
+
+def _twins(tracks: Tracks) -> Bool[Tensor, "b s s"]:
+    """Tell the closest pair of each clip that is one subject: [elder, younger]."""
+    place, identity = tracks.position.detach(), tracks.identity.detach()
+    doubt = tracks.covariance[..., 0].detach().clamp(max=LARGEST_DOUBT_M**2)
+    away2 = ((place[:, :, None] - place[:, None]) ** 2).sum(dim=-1)
+    away2 = away2 / (doubt[:, :, None] + doubt[:, None]).clamp(min=1e-6)
+    alike = (identity[:, :, None] * identity[:, None]).sum(dim=-1) >= ALIKE
+    both = tracks.filled[:, :, None] & tracks.filled[:, None]
+    rising = tracks.number[:, :, None] < tracks.number[:, None]
+    cost = torch.where(both & rising & alike & (away2 <= SAME_WITHIN**2), away2, torch.inf).flatten(1)
+    least, pair = cost.min(dim=1)
+    closest = torch.nn.functional.one_hot(pair, cost.shape[1]).bool() & (least < torch.inf)[:, None]
+    return closest.unflatten(1, place.shape[1:2] * 2)
+
+
+def _taken(tracks: Tracks, slot: Int[Tensor, "b s"]) -> Tracks:
+    batch = torch.arange(slot.shape[0], device=slot.device)[:, None]
+    return Tracks(*(part[batch, slot] for part in tracks))
+
+
+def emptied(tracks: Tracks) -> Tracks:
+    """Return slots that hold nothing."""
+    return Tracks(*(torch.zeros_like(part) for part in tracks))
+
+
+def without_dead(tracks: Tracks) -> Tracks:
+    """Empty the slots of subjects whose confidence is below ``DEAD_AT``. The pinned never die."""
+    dead = tracks.filled & ~tracks.pinned & (tracks.confidence.detach() < DEAD_AT)
+    return where_slot(dead, emptied(tracks), tracks)

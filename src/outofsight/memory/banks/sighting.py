@@ -1,0 +1,143 @@
+"""What one frame shows of each subject, made of the tokens that are its own."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import grid_sample, normalize
+
+from outofsight.memory.banks.placing import place_subjects, positions_told, project_points, token_places
+from outofsight.memory.banks.slot_attention import TokenFacts
+from outofsight.memory.banks.state import SceneReading
+
+TINY = 1e-6
+"""Share of a token below which a slot was given nothing at all; keeps what is then unused finite."""
+
+
+class FrameSeen(NamedTuple):
+    """One clean latent frame as the tracker meets it.
+
+    ``tokens``: video tokens, row by row. ``reading``: of this frame, without the axis of frames. ``pose``:
+    ``anchor_from_camera``. ``time``: in video frames.
+    """
+
+    tokens: Float[Tensor, "b hw d"]
+    reading: SceneReading
+    pose: Float[Tensor, "b 12"]
+    time: Float[Tensor, " b"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of the token grid."""
+        height, width = self.reading.dynamic.shape[-2:]
+        return height, width
+
+
+class Sighting(NamedTuple):
+    """What a frame shows of s subjects; of no meaning where ``visibility`` is 0.
+
+    ``visibility``: the largest share of a token. ``position``: of the origin; ``variance``: of that along an axis, m².
+    ``gate``: how clearly, 0 to 1. ``box``: as in ``Tracks``; ``cut``: it reaches the left or right edge of the
+    picture. ``content``: video tokens over the box; ``inside``: those that lie in the picture.
+    """
+
+    visibility: Float[Tensor, "b s"]
+    position: Float[Tensor, "b s 3"]
+    variance: Float[Tensor, "b s"]
+    identity: Float[Tensor, "b s e"]
+    gate: Float[Tensor, "b s"]
+    box: Float[Tensor, "b s 4"]
+    cut: Bool[Tensor, "b s"]
+    content: Float[Tensor, "b s k d"]
+    inside: Bool[Tensor, "b s k"]
+
+
+def token_facts(frame: FrameSeen, fov_x_rad: float) -> TokenFacts:
+    """Put what a frame's tokens tell into metres of the anchor frame, in float32."""
+    reading = SceneReading(*(part.float() for part in frame.reading))
+    distance = reading.distance.exp()
+    return TokenFacts(
+        dynamic=reading.dynamic.sigmoid().flatten(1),
+        position=positions_told(reading, frame.pose, fov_x_rad).flatten(1, 2),
+        distance=distance.flatten(1),
+        noise=(reading.noise.exp() * distance).flatten(1),
+        identity=reading.identity.flatten(1, 2),
+        clarity=reading.clarity.flatten(1),
+    )
+
+
+def sight(
+    shares: Float[Tensor, "b s n"],
+    facts: TokenFacts,
+    frame: FrameSeen,
+    fov_x_rad: float,
+    subject_grid: tuple[int, int],
+) -> Sighting:
+    """Join what each subject's tokens tell.
+
+    The place is their mean, weighted by share / noise². Its variance is their mean noise² (one network's errors in one
+    frame are alike, so more tokens do not make it smaller) plus their disagreement, all over ``visibility``.
+    """
+    visibility = shares.amax(dim=-1)
+    precise = _weights(shares * facts.noise[:, None] ** -2)
+    even = _weights(shares)
+    position = (precise[..., None] * facts.position[:, None]).sum(dim=2)
+    apart = ((facts.position[:, None] - position[:, :, None]) ** 2).sum(dim=-1) / 3
+    variance = (precise * (facts.noise[:, None] ** 2 + apart)).sum(dim=-1) / visibility.clamp(min=TINY)
+    box, cut = _box(even, position, frame, fov_x_rad)
+    places = place_subjects(position, box, frame.pose, frame.size, fov_x_rad, subject_grid)
+    content, inside = _sampled(frame, places.rows, places.columns)
+    return Sighting(
+        visibility=visibility,
+        position=position,
+        variance=variance,
+        identity=normalize((even[..., None] * facts.identity[:, None]).sum(dim=2), dim=-1, eps=TINY),
+        gate=(even * facts.clarity[:, None]).sum(dim=-1).sigmoid(),
+        box=box,
+        cut=cut,
+        content=content,
+        inside=inside,
+    )
+
+
+def _weights(shares: Float[Tensor, "b s n"]) -> Float[Tensor, "b s n"]:
+    return shares / shares.sum(dim=-1, keepdim=True).clamp(min=TINY)
+
+
+def _box(
+    weights: Float[Tensor, "b s n"], position: Float[Tensor, "b s 3"], frame: FrameSeen, fov_x_rad: float
+) -> tuple[Float[Tensor, "b s 4"], Bool[Tensor, "b s"]]:
+    """Return the box that tokens of these weights fill, in metres, and whether it is cut at the side.
+
+    Of an even row of m tokens the middles have variance (m² − 1)/12, so √(3·variance + ¼) is exactly half its length.
+    """
+    height, width = frame.size
+    rows, columns = (places.flatten() for places in token_places(height, width, weights.device))
+    middle_row, middle_column = (weights * rows).sum(dim=-1), (weights * columns).sum(dim=-1)
+    half_height = _half_length(weights, rows - middle_row[..., None])
+    half_width = _half_length(weights, columns - middle_column[..., None])
+    origin = project_points(position, frame.pose, frame.size, fov_x_rad)
+    box = torch.stack(
+        (middle_column - origin.columns, middle_row - origin.rows, half_width, half_height), dim=-1
+    )
+    cut = (middle_column - half_width < 0) | (middle_column + half_width > width - 1)
+    return box / origin.tokens_per_metre[..., None], cut
+
+
+def _half_length(weights: Float[Tensor, "b s n"], away: Float[Tensor, "b s n"]) -> Float[Tensor, "b s"]:
+    half: Tensor = (3 * (weights * away**2).sum(dim=-1) + 0.25).sqrt()
+    return half
+
+
+def _sampled(
+    frame: FrameSeen, rows: Float[Tensor, "b s k"], columns: Float[Tensor, "b s k"]
+) -> tuple[Float[Tensor, "b s k d"], Bool[Tensor, "b s k"]]:
+    """Read the frame's tokens at places between them; beyond the edge the nearest is read, and told to be outside."""
+    height, width = frame.size
+    x, y = (2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1
+    picture = frame.tokens.float().transpose(1, 2).unflatten(-1, (height, width))
+    read = grid_sample(
+        picture, torch.stack((x, y), dim=-1), mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return read.permute(0, 2, 3, 1), (x.abs() <= 1) & (y.abs() <= 1)
