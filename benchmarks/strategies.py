@@ -1,21 +1,29 @@
 """Which memory is better? Every strategy trained alike, from the same first weights, and judged on the same clips.
 
-    python benchmarks/strategies.py --latents latents --clips clips --vae runs/vae/export --work runs/strategies \
-        --steps 2000 --set batch.size=16 --set optimisation.cooldown_steps=400 \
+    python benchmarks/strategies.py --latents latents --clips clips --initial mini --work runs/strategies --ablations \
+        --steps 300 --set optimisation.learning_rate=5e-4 --set optimisation.cooldown_steps=150 \
         --out benchmarks/results/strategies.json
 
-A strategy may carry settings of its own: ``hydra:memory_top_k=5,local_window=3``. Stop it when you like; run the same
-command again to go on. Each run is one of ``outofsight train``, the verdict one of ``outofsight evaluate``.
+Without ``--initial`` they begin untrained (``--vae`` then names the autoencoder that made the cache). A strategy may
+carry settings of its own, and a label: ``hydra:memory_top_k=5,local_window=3`` or
+``coarse=hydra:memory_kernel=[1,2,2]``. Stop it when you like; run the same command again to go on. Each run is one of
+``outofsight train``, the verdict one of ``outofsight evaluate``.
 """
 
 import argparse
 import json
+import os
+import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from record import add_out, finish
+
+HYDRA = "memory_kernel=[1,1,1],memory_top_k=8,memory_source=context"
+"""The paper's memory at the mini's size: 11 context frames of 4×6 tokens where the paper has 20 of 30×52."""
 
 RIVALS = (
     "concat",
@@ -27,29 +35,35 @@ RIVALS = (
     "fov",
     "dfot",
     "worldplay",
-    "hydra",
+    f"hydra=hydra:{HYDRA}",
 )
-ABLATIONS = ("hydra-2x2x2", "hydra-1x4x4", "hydra:memory_top_k=3", "hydra:memory_top_k=8", "hydra-fov")
-"""The paper's three, at the mini's size: 11 slices in all where the paper has 20, so K is about halved."""
+ABLATIONS = (
+    f"hydra-1x2x2=hydra:{HYDRA.replace('[1,1,1]', '[1,2,2]')}",
+    f"hydra-2x1x1=hydra:{HYDRA.replace('[1,1,1]', '[2,1,1]').replace('top_k=8', 'top_k=4')}",
+    f"hydra-k3=hydra:{HYDRA.replace('top_k=8', 'top_k=3')}",
+    f"hydra-fov=hydra-fov:{HYDRA}",
+)
+"""The paper's three: the tokenizer's kernel (in tokens), K, and the rule that chooses."""
 
 KEPT = ("loss", "validation/loss", "validation/camera_gain", "samples_per_second")
 
 
 class Contender(NamedTuple):
-    """A strategy with changes of its settings, and the name of its run."""
+    """A strategy with changes of its settings, and the name of its row and run."""
 
+    name: str
     strategy: str
     changes: tuple[str, ...]
 
-    @property
-    def name(self) -> str:
-        return "-".join((self.strategy, *(change.replace("=", "") for change in self.changes)))
-
 
 def parse(text: str) -> Contender:
-    """Read NAME or NAME:KEY=VALUE,KEY=VALUE."""
-    strategy, _, changes = text.partition(":")
-    return Contender(strategy, tuple(filter(None, changes.split(","))))
+    """Read NAME, NAME:KEY=VALUE,KEY=VALUE or LABEL=NAME:KEY=VALUE,..."""
+    head, _, changes = text.partition(":")
+    label, _, strategy = head.rpartition("=")
+    parts = tuple(filter(None, re.split(r",(?![^\[]*\])", changes)))
+    return Contender(
+        label or "-".join((strategy, *(part.replace("=", "") for part in parts))), strategy, parts
+    )
 
 
 def command(*arguments: object) -> list[str]:
@@ -57,23 +71,24 @@ def command(*arguments: object) -> list[str]:
 
 
 def train(contender: Contender, options: argparse.Namespace) -> Path:
-    """Train one contender, or go on; return its run's folder."""
+    """Train one contender, or go on; return its run's folder. Its progress goes to a log file beside it."""
     run = options.work / contender.name
     if (run / "config.json").exists():
         begun = command("train", "--resume", "--out", run)
     else:
-        settings = [
-            f"task.vae={options.vae}",
-            f"seed={options.seed}",
-            f"num_steps={options.steps}",
-            *options.set,
-        ]
+        first = f"task.initial={options.initial}" if options.initial else f"task.vae={options.vae}"
+        settings = [first, f"seed={options.seed}", f"num_steps={options.steps}", *options.set]
         settings += [f"task.memory.{change}" for change in contender.changes]
         begun = command(
-            "train", "--recipe", "mini_world", "--strategy", contender.strategy, "--data", options.latents,
+            "train", "--recipe", options.recipe, "--strategy", contender.strategy, "--data", options.latents,
             "--out", run, *(part for setting in settings for part in ("--set", setting)),
         )  # fmt: skip
-    subprocess.run(begun, check=True)
+    threads = (
+        {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // options.jobs))} if options.jobs > 1 else {}
+    )
+    with (options.work / f"{contender.name}.log").open("a", encoding="utf-8") as log:
+        subprocess.run(begun, check=True, env={**os.environ, **threads}, stdout=log, stderr=subprocess.STDOUT)
+    print(f"{contender.name}: trained")
     return run
 
 
@@ -82,7 +97,7 @@ def judge(runs: dict[str, Path], options: argparse.Namespace) -> dict[str, Any]:
     out = options.work / "verdict"
     models = (part for name, run in runs.items() for part in ("--model", f"{name}={run / 'export'}"))
     limit = ("--limit", options.limit) if options.limit else ()
-    sampling = ("--steps", options.sampling_steps, "--guidance", options.guidance)
+    sampling = ("--steps", options.sampling_steps, "--guidance", options.guidance, "--workers", options.jobs)
     subprocess.run(
         command("evaluate", "--data", options.clips, "--out", out, *models, *limit, *sampling,
                 "--baseline", options.baseline or next(iter(runs))),
@@ -108,13 +123,19 @@ def main() -> None:
     parser.add_argument(
         "--clips", type=Path, required=True, help="clips to judge on (a data set with a test part)"
     )
-    parser.add_argument("--vae", type=Path, required=True, help="the VAE that made the cache")
+    begin = parser.add_mutually_exclusive_group(required=True)
+    begin.add_argument("--initial", help="a trained world model that all begin from: a folder, or mini")
+    begin.add_argument("--vae", type=Path, help="begin untrained, with the autoencoder that made the cache")
+    parser.add_argument("--recipe", default="laptop_world")
     parser.add_argument("--work", type=Path, required=True, help="folder for runs and verdict")
     parser.add_argument("--steps", type=int, required=True, help="training steps of each")
-    parser.add_argument("--strategies", nargs="+", default=RIVALS, help="NAME or NAME:KEY=VALUE,KEY=VALUE")
-    parser.add_argument("--ablations", action="store_true", help=f"also {' '.join(ABLATIONS)}")
+    parser.add_argument("--strategies", nargs="+", default=RIVALS, help="[LABEL=]NAME[:KEY=VALUE,...]")
+    parser.add_argument("--ablations", action="store_true", help="also the paper's ablations of hydra")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE for every training")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="trainings, and workers of the verdict, at a time"
+    )
     parser.add_argument("--limit", type=int, help="judge on the first N clips alone")
     parser.add_argument("--sampling-steps", type=int, default=16)
     parser.add_argument("--guidance", type=float, default=1.0)
@@ -122,7 +143,10 @@ def main() -> None:
     add_out(parser)
     options = parser.parse_args()
     contenders = [parse(text) for text in (*options.strategies, *(ABLATIONS if options.ablations else ()))]
-    runs = {contender.name: train(contender, options) for contender in contenders}
+    options.work.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(options.jobs) as pool:
+        trained = pool.map(lambda contender: train(contender, options), contenders)
+        runs = dict(zip((contender.name for contender in contenders), trained, strict=True))
     results = judge(runs, options)
     over_all = next(iter(results["summaries"].values()))
     figures = {"training": {name: last_losses(run) for name, run in runs.items()}, "summaries": over_all}

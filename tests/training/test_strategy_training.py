@@ -208,6 +208,8 @@ def test_a_strategy_is_settings():
     assert from_dict(to_dict(config)) == config
     wider = changed(config, {"task.memory.context_recent": 7})
     assert wider.task.memory["context_recent"] == 7
+    finer = changed(config, {"task.memory.memory_kernel": [1, 1, 1]})  # not one of the strategy's own
+    assert finer.task.memory["memory_kernel"] == [1, 1, 1]
     with pytest.raises(InputError, match=r"task.memory.context_recant: no such setting; known here are"):
         changed(config, {"task.memory.context_recant": 7})
     with pytest.raises(InputError, match=r"memory.top_k: no such setting"):
