@@ -1,0 +1,260 @@
+"""The archivist: which slot a new view of the static world goes to, and how it is merged into what is there.
+
+A new slice goes, in this order::
+
+    least of it is static?      → nothing is written
+    a slot is relevant enough   → merged into the most relevant one
+    a slot is free              → copied there
+    a slot is not pinned        → copied over the least useful of those
+    all are pinned              → nothing is written
+
+A pinned slot is never dropped; it goes on learning by merges.
+"""
+
+from math import tan
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm, silu
+
+from outofsight.geometry.frustum import frustum_overlap, frustum_points
+from outofsight.memory.banks.state import Archive, BankSettings
+from outofsight.nn.precision import full_precision
+from outofsight.types import LatentGrid
+
+VIEW_SAMPLES = (4, 6, 24)
+"""Depths, rows and columns by which a common view is measured: a pan is told to 1/24 of the picture's width."""
+
+LEAST_STATIC = 0.1
+"""A slice whose tokens are less static than this on average shows hardly any place, and is not written."""
+
+USE_HALF_LIFE_FRAMES = 160.0
+"""After so many video frames without being retrieved a slot's use counts half."""
+
+GATE_WIDTH = 32
+GATE_BIAS = 3.0
+"""The gate begins at sigmoid(3) = 0.953 for every merge."""
+
+
+class Slice(NamedTuple):
+    """One latent frame to be filed: its slice tokens, how static each is (0 to 1), its camera and its time."""
+
+    tokens: Float[Tensor, "b p d"]
+    static: Float[Tensor, "b p"]
+    pose: Float[Tensor, "b 12"]
+    time: Float[Tensor, " b"]
+
+
+class Choice(NamedTuple):
+    """Where a slice goes. ``merges``: into what the slot holds, else in its place. ``written`` false: nowhere."""
+
+    slot: Int[Tensor, " b"]
+    merges: Bool[Tensor, " b"]
+    written: Bool[Tensor, " b"]
+
+
+def half_view(grid: LatentGrid, fov_x_rad: float) -> tuple[float, float]:
+    """Return the tangents of half the fields of view, across and down, of square pixels on a grid."""
+    half_width = tan(fov_x_rad / 2)
+    return half_width, half_width * grid.height / grid.width
+
+
+def common_view(
+    slots: Float[Tensor, "b n 12"], pose: Float[Tensor, "b 12"], view: tuple[float, float]
+) -> Float[Tensor, "b n"]:
+    """Tell which part, 0 to 1, of their views a camera and each slot's camera have in common.
+
+    ``min(share of a that b sees, share of b that a sees) · max(0, cos of the angle between their x axes)``, over depths
+    of 1 to 30 m, evenly in their logarithm. The lesser share, since a camera far behind sees all that one in front
+    of it sees, and is another view nevertheless; the angle, since a camera on its side sees the same and shows it
+    otherwise.
+    """
+    points = torch.as_tensor(
+        frustum_points(*view, samples=VIEW_SAMPLES), dtype=torch.float32, device=pose.device
+    )
+    with full_precision(pose.device):
+        new, old = pose.float().unflatten(-1, (3, 4))[:, None], slots.float().unflatten(-1, (3, 4))
+        of_new: Tensor = frustum_overlap(new, old, points, *view)[:, 0]
+        of_old: Tensor = frustum_overlap(old, new, points, *view)[..., 0]
+    upright = (new[..., 0] * old[..., 0]).sum(dim=-1).clamp(min=0)
+    return torch.minimum(of_new, of_old) * upright
+
+
+def likeness(
+    archive: Archive, tokens: Float[Tensor, "b p d"], static: Float[Tensor, "b p"]
+) -> Float[Tensor, "b n"]:
+    """Tell how alike, 0 to 1, a slice and each slot are where both are static.
+
+    ``max(0, cos(Σ w·c, Σ w·m))`` over the tokens c of the slice and m of the slot, w = static_c · static_m. Where the
+    two have no static token in common nothing contradicts, and it is 1.
+    """
+    weight = static[:, None] * archive.static
+    new = torch.einsum("bnp,bpd->bnd", weight, tokens)
+    old = torch.einsum("bnp,bnpd->bnd", weight, archive.tokens)
+    nothing = 1e-6
+    product = (new * old).sum(dim=-1) + nothing
+    return (product / (new.norm(dim=-1) * old.norm(dim=-1) + nothing)).clamp(0, 1)
+
+
+def relevance(archive: Archive, new: Slice, view: tuple[float, float]) -> Float[Tensor, "b n"]:
+    """Score every slot for a new slice: ``common_view · likeness``, 0 to 1; 0 for empty slots. No gradients.
+
+    ``view``: tangents of half the fields of view (``half_view``). Places that look alike in other directions share no
+    view; views of one direction from far positions share little of their near parts; other things at the same place
+    are not alike.
+    """
+    with torch.no_grad():
+        alike = likeness(archive, new.tokens.to(archive.tokens.dtype), new.static.to(archive.static.dtype))
+        return common_view(archive.poses, new.pose, view) * alike * archive.filled
+
+
+def least_useful(archive: Archive) -> Int[Tensor, " b"]:
+    """Return the slot that goes when the bank is full: of those not pinned, of the lowest use, the oldest.
+
+    Oldest: longest ago that its view was last written. Without such a slot the answer is meaningless.
+    """
+    candidates = archive.filled & ~archive.pinned
+    for measure in (archive.use, archive.times):
+        lowest = measure.masked_fill(~candidates, torch.inf).amin(dim=1, keepdim=True)
+        candidates = candidates & (measure <= lowest)
+    return _first(candidates)
+
+
+def choose_slot(
+    archive: Archive,
+    new: Slice,
+    settings: BankSettings,
+    view: tuple[float, float],
+    writable: Bool[Tensor, " b"] | None = None,
+) -> Choice:
+    """Choose where a slice goes, by the order that the module tells. ``writable`` false: nowhere."""
+    best, relevant = relevance(archive, new, view).max(dim=1)
+    merges = best >= settings.relevance
+    free = ~archive.filled
+    replaced = torch.where(free.any(dim=1), _first(free), least_useful(archive))
+    written = (merges | ~archive.pinned.all(dim=1)) & (new.static.mean(dim=1) >= LEAST_STATIC)
+    return Choice(
+        slot=torch.where(merges, relevant, replaced),
+        merges=merges,
+        written=written if writable is None else written & writable,
+    )
+
+
+def merge_weight(new: Float[Tensor, "b p"], old: Float[Tensor, "b p"], rate: float) -> Float[Tensor, "b p"]:
+    """Weigh a token by how static it is in the new slice against the slot: ``new / (rate·new + (1 − rate)·old)``.
+
+    The merged token is then the mean of both, weighted by ``rate·new`` and ``(1 − rate)·old``: 1 where they are equally
+    static; 0 where the new one shows a subject; up to 1/rate where the slot held one, of whom nothing shall stay.
+    """
+    return new / (rate * new + (1 - rate) * old).clamp(min=1e-6)
+
+
+def write_slice(
+    archive: Archive, new: Slice, choice: Choice, gate: Float[Tensor, " b"], settings: BankSettings
+) -> Archive:
+    """File a slice where it was chosen to go: ``m' = m + α·g·w·(c − m)``, or a copy of it. Gradients flow.
+
+    α: ``archive_rate``; g: ``gate``; w: ``merge_weight`` of each token, by which ``static`` is merged too. A slot that
+    is merged into keeps its pose, so that it does not wander off with a slow pan, and takes the new time: its place was
+    seen again. A slot that is written anew begins with the mean use of all that are filled, so that it is not the
+    first to go.
+    """
+    row = torch.arange(len(choice.slot), device=choice.slot.device)
+    dtype = archive.tokens.dtype
+    tokens, static, merges = new.tokens.to(dtype), new.static.to(dtype), choice.merges
+    old, old_static = archive.tokens[row, choice.slot], archive.static[row, choice.slot]
+    rate = settings.archive_rate
+    step = rate * gate.to(dtype)[:, None] * merge_weight(static, old_static, rate)
+    mean_use = (archive.use * archive.filled).sum(dim=1) / archive.filled.sum(dim=1).clamp(min=1)
+    here = torch.zeros_like(archive.filled).scatter(1, choice.slot[:, None], choice.written[:, None])
+
+    def put(field: Tensor, merged: Tensor, copied: Tensor) -> Tensor:
+        value = torch.where(merges.view(-1, *[1] * (copied.ndim - 1)), merged, copied)
+        return torch.where(here.view(*here.shape, *[1] * (field.ndim - 2)), value[:, None], field)
+
+    return archive._replace(
+        tokens=put(archive.tokens, old + step[..., None] * (tokens - old), tokens),
+        static=put(archive.static, old_static + step * (static - old_static), static),
+        poses=put(archive.poses, archive.poses[row, choice.slot], new.pose.to(archive.poses.dtype)),
+        times=put(archive.times, new.time.to(archive.times.dtype), new.time.to(archive.times.dtype)),
+        use=put(archive.use, archive.use[row, choice.slot], mean_use),
+        filled=archive.filled | here,
+    )
+
+
+def decay_use(archive: Archive, elapsed_frames: Float[Tensor, " b"]) -> Archive:
+    """Let what a slot was good for fade: halved in ``USE_HALF_LIFE_FRAMES`` video frames."""
+    return archive._replace(use=archive.use * 0.5 ** (elapsed_frames[:, None] / USE_HALF_LIFE_FRAMES))
+
+
+def note_use(archive: Archive, scores: Float[Tensor, "b t n_plus_s"]) -> Archive:
+    """Add to each slot's use its share of a chunk's retrieval: the mean of its scores over the coming frames."""
+    share = scores.detach()[..., : archive.use.shape[1]].mean(dim=1)
+    return archive._replace(use=archive.use + share.to(archive.use.dtype))
+
+
+class Gate(nn.Module):
+    """Learn how much of a merge to let through, 0 to 1, from both slices' means and how static they are.
+
+    Begins at sigmoid(``GATE_BIAS``), whatever it is given.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(2 * dim + 2, GATE_WIDTH)
+        self.out = nn.Linear(GATE_WIDTH, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.constant_(self.out.bias, GATE_BIAS)
+
+    def forward(
+        self,
+        old: Float[Tensor, "b p d"],
+        old_static: Float[Tensor, "b p"],
+        new: Float[Tensor, "b p d"],
+        new_static: Float[Tensor, "b p"],
+    ) -> Float[Tensor, " b"]:
+        means = [
+            layer_norm(static_mean(tokens, static), tokens.shape[-1:])
+            for tokens, static in ((old, old_static), (new, new_static))
+        ]
+        clarity = [static.mean(dim=1, keepdim=True) for static in (old_static, new_static)]
+        return self.out(silu(self.hidden(torch.cat((*means, *clarity), dim=-1)))).sigmoid()[:, 0]
+
+
+class Archivist(nn.Module):
+    """Write slices into an archive, with a learned gate. ``dim``: width of the tokens."""
+
+    def __init__(self, dim: int, settings: BankSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.gate = Gate(dim)
+
+    def write(
+        self,
+        archive: Archive,
+        new: Slice,
+        view: tuple[float, float],
+        *,
+        writable: Bool[Tensor, " b"] | None = None,
+    ) -> Archive:
+        """File one slice of each clip. ``view``: as in ``relevance``; ``writable``: which clips to write at all."""
+        new = Slice(*(value.to(archive.tokens.dtype) for value in new))
+        choice = choose_slot(archive, new, self.settings, view, writable)
+        row = torch.arange(len(choice.slot), device=choice.slot.device)
+        old, old_static = archive.tokens[row, choice.slot], archive.static[row, choice.slot]
+        gate = self.gate(old, old_static, new.tokens, new.static)
+        return write_slice(archive, new, choice, gate, self.settings)
+
+
+def static_mean(tokens: Float[Tensor, "... p d"], static: Float[Tensor, "... p"]) -> Float[Tensor, "... d"]:
+    """Return the mean of tokens weighted by how static they are; zeros where none is."""
+    total = static.sum(dim=-1, keepdim=True).clamp(min=1e-6)
+    return (static[..., None] * tokens).sum(dim=-2) / total
+
+
+def _first(chosen: Bool[Tensor, "b n"]) -> Int[Tensor, " b"]:
+    """Return the first true column of each row; the last one where none is true."""
+    places = torch.arange(chosen.shape[1], device=chosen.device)
+    return torch.where(chosen, places, chosen.shape[1] - 1).amin(dim=1)
