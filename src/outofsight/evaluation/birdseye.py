@@ -1,0 +1,174 @@
+"""What lies where, seen from above: the camera's way, the subjects that memory holds, and those that truly are.
+
+Everything lies in the banks' anchor frame (OpenCV axes of the first target camera: x right, y down, z forward), in
+metres; the map is its x–z plane. Time is counted in video frames, context and target together; a **moment** is a time
+at which all this is known, as a rule one for each latent frame.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from outofsight.errors import InputError
+from outofsight.geometry.poses import relative_poses
+from outofsight.memory.banks.state import Archive, Tracks
+from outofsight.types import Clip, Visibility
+
+Floats = NDArray[np.float64]
+SAME_MOMENT_FRAMES = 0.5
+"""A subject was seen at a moment if it was last seen no longer before it than this."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeldSubjects:
+    """What a tracker holds at n moments in s slots.
+
+    ``position_m``, ``velocity_m`` [n, s, 3]: metres, and metres a video frame; ``deviation_m`` [n, s]: standard
+    deviation of the position along any one axis; ``held``, ``seen`` bool [n, s]: the slot holds a subject, which the
+    tracker saw at that moment; ``numbers`` int [n, s]: who it is.
+    """
+
+    position_m: Floats
+    velocity_m: Floats
+    deviation_m: Floats
+    held: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
+    numbers: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        shape = self.held.shape
+        parts = (self.deviation_m, self.seen, self.numbers, self.position_m[..., 0], self.velocity_m[..., 0])
+        if len(shape) != 2 or any(part.shape != shape for part in parts):
+            raise InputError(
+                f"held subjects: expected arrays of [moments, slots] and [moments, slots, 3], got {shape} and "
+                f"{[part.shape for part in parts]}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrueSubjects:
+    """Where q subjects truly are at n moments: ``position_m`` [n, q, 3]; ``seen`` bool [n, q]; ``names``.
+
+    ``velocity_m`` [n, q, 3]: metres a video frame; ``None``: not known.
+    """
+
+    position_m: Floats
+    seen: NDArray[np.bool_]
+    names: tuple[str, ...] = ()
+    velocity_m: Floats | None = None
+
+    def __post_init__(self) -> None:
+        if self.position_m.shape != (*self.seen.shape, 3) or self.seen.ndim != 2:
+            raise InputError(
+                f"true subjects: expected positions [moments, subjects, 3] and seen [moments, subjects], got "
+                f"{self.position_m.shape} and {self.seen.shape}"
+            )
+        if self.velocity_m is not None and self.velocity_m.shape != self.position_m.shape:
+            raise InputError(
+                f"true subjects: expected velocities {self.position_m.shape}, got {self.velocity_m.shape}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FiledViews:
+    """Cameras of the archivist's slices at one moment, [m, 3, 4], and which of them were retrieved, bool [m]."""
+
+    cameras: Floats
+    retrieved: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BirdsEye:
+    """All that a map shows at n moments: ``times`` [n], rising; ``cameras`` [n, 3, 4] ``anchor_from_camera``.
+
+    ``fov_x_rad``: horizontal field of view. ``held``, ``truth``: ``None`` where unknown. ``filed``: one for each
+    moment, or none.
+    """
+
+    times: Floats
+    cameras: Floats
+    fov_x_rad: float
+    held: HeldSubjects | None = None
+    truth: TrueSubjects | None = None
+    filed: tuple[FiledViews, ...] = ()
+
+    def __post_init__(self) -> None:
+        n = len(self.times)
+        if n < 1 or self.cameras.shape != (n, 3, 4) or (np.diff(self.times) <= 0).any():
+            raise InputError(
+                f"a map needs rising times and a camera [3, 4] for each, got {n} times and {self.cameras.shape}"
+            )
+        if not 0 < self.fov_x_rad < np.pi:
+            raise InputError(f"a field of view lies between 0 and π, got {self.fov_x_rad}")
+        lengths = {
+            "held subjects": n if self.held is None else len(self.held.held),
+            "true subjects": n if self.truth is None else len(self.truth.seen),
+            "filed views": len(self.filed) or n,
+        }
+        for what, length in lengths.items():
+            if length != n:
+                raise InputError(f"a map of {n} moments needs as many of its {what}, got {length}")
+
+    @property
+    def num_moments(self) -> int:
+        return len(self.times)
+
+
+def held_subjects(tracks: Tracks, times: Floats) -> HeldSubjects:
+    """Read a tracker's slots at n moments; ``tracks``: moments in place of a batch. Nobody is seen in an empty slot."""
+    held = _numpy(tracks.filled).astype(bool)
+    last_seen = _numpy(tracks.last_seen)
+    seen = held & (last_seen >= np.asarray(times)[:, None] - SAME_MOMENT_FRAMES)
+    return HeldSubjects(
+        position_m=_numpy(tracks.position), velocity_m=_numpy(tracks.velocity),
+        deviation_m=np.sqrt(np.maximum(_numpy(tracks.covariance)[..., 0], 0)), held=held, seen=seen,
+        numbers=_numpy(tracks.number).astype(np.int64),
+    )  # fmt: skip
+
+
+def joined_held(parts: Sequence[HeldSubjects]) -> HeldSubjects:
+    """Put moments one after another. Raises ``InputError`` unless all have the same number of slots."""
+    if len({part.held.shape[1] for part in parts}) != 1:
+        raise InputError(
+            f"expected moments of one tracker, got {[part.held.shape[1] for part in parts]} slots"
+        )
+    names = ("position_m", "velocity_m", "deviation_m", "held", "seen", "numbers")
+    return HeldSubjects(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def filed_views(archive: Archive, retrieved: Sequence[int]) -> FiledViews:
+    """Read the cameras of an archive (batch of one); ``retrieved``: numbers of slots."""
+    filled = _numpy(archive.filled)[0].astype(bool)
+    chosen = np.isin(np.arange(len(filled)), list(retrieved))
+    cameras = _numpy(archive.poses)[0].reshape(-1, 3, 4)
+    return FiledViews(cameras=cameras[filled], retrieved=chosen[filled])
+
+
+def true_subjects(clip: Clip, frames: NDArray[np.int64]) -> TrueSubjects | None:
+    """Read where a clip's subjects are at some of its frames, in the anchor frame; ``None``: it is not annotated."""
+    if not clip.subjects or any(subject.world_from_subject is None for subject in clip.subjects):
+        return None
+    anchor = clip.cameras.world_from_camera[min(clip.num_context_frames, len(clip.cameras) - 1)]
+    rotation, origin = anchor[:, :3], anchor[:, 3]
+    world = np.stack([subject.world_from_subject[frames, :, 3] for subject in clip.subjects], axis=1)  # type: ignore[index]
+    seen = np.stack([subject.visibility[frames] <= Visibility.CUT for subject in clip.subjects], axis=1)
+    velocities = [subject.velocity_m_s for subject in clip.subjects]
+    known = [value[frames] for value in velocities if value is not None]
+    return TrueSubjects(
+        position_m=(world - origin) @ rotation, seen=seen, names=tuple(s.name for s in clip.subjects),
+        velocity_m=np.stack(known, axis=1) @ rotation / clip.fps if len(known) == len(velocities) else None,
+    )  # fmt: skip
+
+
+def anchored_cameras(clip: Clip, frames: NDArray[np.int64]) -> Floats:
+    """Give ``anchor_from_camera`` [n, 3, 4] of a clip's frames."""
+    anchor = clip.cameras.world_from_camera[min(clip.num_context_frames, len(clip.cameras) - 1)]
+    return np.asarray(relative_poses(clip.cameras.world_from_camera[frames], anchor))
+
+
+def _numpy(value: Tensor) -> NDArray[np.float64]:
+    array: NDArray[np.float64] = value.detach().double().cpu().numpy()
+    return array
