@@ -24,7 +24,7 @@ from outofsight.memory.banks.state import Archive, BankSettings
 from outofsight.nn.precision import full_precision
 from outofsight.types import LatentGrid
 
-VIEW_SAMPLES = (4, 6, 24)
+VIEW_SAMPLES = (3, 4, 24)
 """Depths, rows and columns by which a common view is measured: a pan is told to 1/24 of the picture's width."""
 
 LEAST_STATIC = 0.1

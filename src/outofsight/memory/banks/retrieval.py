@@ -333,7 +333,7 @@ def relative_to_first(poses: Float[Tensor, "b m 12"], chunk: Chunk) -> Float[Ten
     """Express cameras of the anchor frame relative to the chunk's first camera. Sums, which autocast does not round."""
     first, cameras = (value.float().unflatten(-1, (3, 4)) for value in (chunk.poses[:, :1], poses))
     moved = torch.cat((cameras[..., :3], (cameras[..., 3] - first[..., 3])[..., None]), dim=-1)
-    return (first[..., :3, :, None] * moved[..., :, None, :]).sum(dim=-3).flatten(-2)
+    return (first[..., :3, None] * moved[..., :, None, :]).sum(dim=-3).flatten(-2)
 
 
 def positions_from_first(positions: Float[Tensor, "b t s 3"], chunk: Chunk) -> Float[Tensor, "b t s 3"]:
