@@ -28,6 +28,8 @@ FRAMES_PER_BLOCK = 4
 PATCH_PX = 8
 BLOCK_NUMBERS = 3 * FRAMES_PER_BLOCK * PATCH_PX**2
 INITIAL_LOG_VARIANCE = -7.0
+EARLIER_FRAMES = 2
+"""Latent frames before its own that every layer sees."""
 
 
 class _Layer(nn.Module):
@@ -37,7 +39,7 @@ class _Layer(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.space = nn.Conv2d(width, width, 3, padding=1)
-        self.time = nn.Linear(2 * width, width)
+        self.time = nn.Linear(EARLIER_FRAMES * width, width)
         self.mix = nn.Linear(width, width)
 
     def forward(self, x: Float[Tensor, "b f h w d"]) -> Float[Tensor, "b f h w d"]:
@@ -45,7 +47,7 @@ class _Layer(nn.Module):
         pictures = (
             self.space(states.flatten(0, 1).movedim(-1, 1)).movedim(1, -1).unflatten(0, states.shape[:2])
         )
-        earlier = torch.cat([_delayed(states, frames) for frames in (1, 2)], dim=-1)
+        earlier = torch.cat([_delayed(states, frames) for frames in range(1, EARLIER_FRAMES + 1)], dim=-1)
         return x + self.mix(gelu(pictures + self.time(earlier)))
 
 

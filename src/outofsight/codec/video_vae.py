@@ -105,7 +105,7 @@ def encode_video(
     factor = spatial_factor(vae)
     _check_video(video, vae)
     tiles = plan_tiles((video.shape[-2] // factor, video.shape[-1] // factor), tiling)
-    mean, inverse_std = _latent_statistics(vae, video.device)
+    mean, inverse_std = latent_statistics(vae, video.device)
     tick = _counter(progress, len(tiles) * len(video))
 
     def encode_element(element: Tensor) -> Tensor:  # [t, 3, h, w]
@@ -137,9 +137,9 @@ def decode_latents(
         CheckpointError: The VAE's config contradicts itself.
     """
     factor = spatial_factor(vae)
-    _check_latents(latents, vae)
+    check_latents(latents, vae)
     tiles = plan_tiles((latents.shape[-2], latents.shape[-1]), tiling)
-    mean, inverse_std = _latent_statistics(vae, latents.device)
+    mean, inverse_std = latent_statistics(vae, latents.device)
     tick = _counter(progress, len(tiles) * len(latents))
 
     def decode_element(element: Tensor) -> Tensor:  # [1, 16, f, h/8, w/8], no longer normalised
@@ -173,7 +173,7 @@ def _agreed_factor(vae: VideoAutoencoder, field: str, made: int) -> int:
     return made
 
 
-def _latent_statistics(vae: VideoAutoencoder, device: torch.device) -> tuple[Tensor, Tensor]:
+def latent_statistics(vae: VideoAutoencoder, device: torch.device) -> tuple[Tensor, Tensor]:
     """Give latents_mean and 1 / latents_std as float32 [1, 16, 1, 1, 1].
 
     The published code multiplies by the one and divides by it again. So do we, as the decoder magnifies what
@@ -226,7 +226,8 @@ def _check_video(video: Tensor, vae: VideoAutoencoder) -> None:
     _check_own_tiling_is_off(vae)
 
 
-def _check_latents(latents: Tensor, vae: VideoAutoencoder) -> None:
+def check_latents(latents: Tensor, vae: VideoAutoencoder) -> None:
+    """Raise ``InputError`` if these are no latents of this VAE, or not finite."""
     channels = vae.config["z_dim"]
     if latents.ndim != 5 or latents.shape[1] != channels or 0 in latents.shape:
         raise InputError(f"expected latents [b, {channels}, f, h, w] for this VAE, got {list(latents.shape)}")
