@@ -1,10 +1,17 @@
 """``WorldModel``: a world model together with what it can do."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from outofsight.codec.video_vae import LatentTiling
+from outofsight.errors import CheckpointError
 from outofsight.memory.strategies import strategy
 from outofsight.sampling.continuation import (
     Cameras,
@@ -13,18 +20,98 @@ from outofsight.sampling.continuation import (
     SamplingSettings,
     continue_video,
 )
+from outofsight.sampling.rollout import Rollout, RolloutRequest, resume_rollout, start_rollout
+from outofsight.sampling.rollout_files import load_rollout
+from outofsight.sampling.rollout_state import RolloutLimits
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
 
+class _Resume:
+    """``WorldModel.resume(path)`` loads the model that a state names; ``world.resume(path)`` goes on with ``world``."""
+
+    def __get__(
+        self, world: "WorldModel | None", kind: "type[WorldModel]"
+    ) -> Callable[..., Rollout]:  # called by Python
+        def resume(
+            path: str | Path,
+            *,
+            record_retrieval: bool = False,
+            on_progress: OnProgress | None = None,
+            **loading: Any,
+        ) -> Rollout:
+            """Go on with a saved rollout, bit for bit where the same machine goes on.
+
+            ``loading``: of ``from_pretrained``, where the model is yet to be loaded (``torch_dtype`` is as it was).
+
+            Raises:
+                CheckpointError: no state, a damaged one, or another model's. The state is left as it is.
+            """
+            saved, manifest = load_rollout(Path(path))
+            model = world if world is not None else _load_named(kind, Path(path), manifest, loading)
+            return resume_rollout(
+                model,
+                Path(path),
+                saved,
+                manifest,
+                record_retrieval=record_retrieval,
+                on_progress=on_progress,
+            )
+
+        return resume
+
+
 class WorldModel(WorldModelBase):
-    """A world model that shows what comes next.
+    """A world model that shows what comes next: at once, or step by step.
 
     ::
 
         world = WorldModel.from_pretrained("path/to/model", torch_dtype=torch.bfloat16).to("cuda")
         result = world.continue_video(video, context_path, target_path, "A man walks down a street.")
+
+        rollout = world.start(video, context_path, "A man walks down a street.", seed=7)
+        frames = rollout.step(target_path)
+        rollout.save("walk")
+        rollout = WorldModel.resume("walk")
     """
+
+    resume = _Resume()
+
+    def start(
+        self,
+        video: NDArray[np.uint8] | Tensor,
+        context_cameras: CameraPath,
+        prompt: str,
+        *,
+        seed: int | None = None,
+        settings: SamplingSettings | None = None,
+        limits: RolloutLimits | None = None,
+        subject_masks: NDArray[np.uint8] | None = None,
+        tiling: LatentTiling | None = None,
+        record_retrieval: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> Rollout:
+        """Begin a rollout: a video that is shown a few latent frames at a time, without end.
+
+        ``video``, ``context_cameras``, ``subject_masks``, ``tiling``: as in ``continue_video``; masks of the context
+        alone, which are carried on as subjects were last seen to move. ``seed``: in place of ``settings.seed``.
+        ``limits``: how many steps can be taken back, and how far a camera may jump. ``on_progress``: told of each
+        stage of each step.
+
+        Raises:
+            VideoError, CameraError, InputError: as ``continue_video``; or a bank that is too small for a frame, or a
+                strategy that is told where subjects will be.
+        """
+        settings = settings or SamplingSettings()
+        request = RolloutRequest(
+            prompt=prompt,
+            settings=settings if seed is None else replace(settings, seed=seed),
+            limits=limits or RolloutLimits(),
+            tiling=tiling,
+            record_retrieval=record_retrieval,
+            on_progress=on_progress,
+        )
+        return start_rollout(self, video, context_cameras, request, subject_masks)
 
     def continue_video(
         self,
@@ -75,3 +162,20 @@ class WorldModel(WorldModelBase):
         """
         chosen = strategy(name)
         self.transformer.change_memory(chosen.name, chosen.settings)
+
+
+def _load_named(
+    kind: type[WorldModel], path: Path, manifest: Mapping[str, Any], loading: dict[str, Any]
+) -> WorldModel:
+    """Load the model that a state names, as it was loaded then."""
+    if not manifest["model"]:
+        raise CheckpointError(
+            f"{path}: does not say where its model is; load the model, then world.resume({str(path)!r})"
+        )
+    dtype = getattr(torch, manifest["dtype"])
+    world = kind.from_pretrained(manifest["model"], **{"torch_dtype": dtype, **loading})
+    assert isinstance(world, WorldModel)
+    wanted = manifest["memory"]["memory_strategy"]
+    if world.transformer.config["memory_strategy"] != wanted:
+        world.remember_by(wanted)
+    return world

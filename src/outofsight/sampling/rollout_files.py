@@ -1,0 +1,286 @@
+"""A rollout's state on disk: a folder that is whole at every moment.
+
+::
+
+    walk/rollout.json                       what it is, readable: model, settings, captions, steps, checksum
+    walk/tensors-00000012-1a2b3c4d.safetensors   now/latents, now/banks.archive.tokens, past.10/latents, text.0, ...
+
+The tensors are written first, under a name of their own; then ``rollout.json``, which names them, takes the place of
+the older one in a single rename; only then the older tensors go.
+"""
+
+import hashlib
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from outofsight.codec.checkpoint_files import first_line
+from outofsight.codec.latent_tiling import LatentTiling
+from outofsight.codec.stream_decoding import Decoded
+from outofsight.errors import CheckpointError, InputError, OutOfSightError, OutputError
+from outofsight.memory.banks.state import bank_tensors, banks_from_tensors
+from outofsight.memory.strategies import MEMORY_FIELDS
+from outofsight.model_folders import BUNDLED, MODELS
+from outofsight.sampling.continuation import SamplingSettings
+from outofsight.sampling.rollout_state import RolloutLimits, RolloutState
+from outofsight.world_model import WorldModelBase
+
+VERSION = 1
+MANIFEST = "rollout.json"
+TENSORS = "tensors-"
+UNFINISHED = ".unfinished-"
+_NUMBERS = ("step", "num_context_frames", "num_frames", "reach", "prompt")
+_TENSORS = ("latents", "poses", "last_pose", "anchor", "generator")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Saved:
+    """What a state folder holds. ``moments``: by steps made, the last of them is now. ``texts``: states by caption."""
+
+    moments: Mapping[int, RolloutState]
+    texts: Mapping[str, Tensor]
+    negative: Tensor | None
+    settings: SamplingSettings
+    limits: RolloutLimits
+    tiling: LatentTiling | None
+    notes: Mapping[str, Any]
+
+
+def weights_digest(world: WorldModelBase) -> str:
+    """Tell by a number which transformer and VAE these are: names, shapes and values of their weights.
+
+    Raises:
+        InputError: weights that are not in memory (sequential offloading).
+    """
+    digest = hashlib.sha256()
+    for part in ("transformer", "vae"):
+        for name, value in sorted(getattr(world, part).state_dict().items()):
+            if value.is_meta:
+                raise InputError(
+                    "the weights are offloaded one by one and cannot be told by their values; save rollouts without "
+                    "sequential offloading"
+                )
+            value = value.detach().to("cpu", torch.float32).contiguous()
+            digest.update(f"{part}.{name}{list(value.shape)}".encode())
+            digest.update(value.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_rollout(folder: Path, saved: Saved, world: WorldModelBase, digest: str) -> None:
+    """Write a state; see the module's text for how it stays whole.
+
+    Raises:
+        OutputError: the folder holds other things, or cannot be written; what was there is untouched.
+    """
+    _check_place(folder)
+    step = max(saved.moments)
+    content = save(_named_tensors(saved))
+    name = f"{TENSORS}{step:08d}-{zlib.crc32(content):08x}.safetensors"
+    manifest = {
+        "version": VERSION,
+        "model": _model_name(world),
+        "weights": digest,
+        "memory": _memory(world),
+        "dtype": str(world.transformer.dtype).removeprefix("torch."),
+        "settings": asdict(saved.settings),
+        "limits": asdict(saved.limits),
+        "tiling": None if saved.tiling is None else asdict(saved.tiling),
+        "texts": list(saved.texts),
+        "moments": [_facts(moment) for _, moment in sorted(saved.moments.items())],
+        "tensors": name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "notes": dict(saved.notes),
+    }
+    try:
+        text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise InputError(f"rollout.notes: expected JSON values ({error})") from error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_whole(folder / name, content)
+        _write_whole(folder / MANIFEST, text.encode())
+    except OSError as error:
+        with suppress(OSError):
+            _drop_others(folder)
+        raise OutputError(
+            f"{folder}: the state could not be written ({error.strerror or error}); the one before is untouched"
+        ) from error
+    with suppress(OSError):  # what cannot be removed now goes with the next save
+        _drop_others(folder)
+
+
+def load_rollout(folder: Path) -> tuple[Saved, Mapping[str, Any]]:
+    """Read a state and its manifest. Nothing is written.
+
+    Raises:
+        CheckpointError: there is none, it is damaged, or it is something else.
+    """
+    manifest = _read_manifest(folder)
+    path = folder / str(manifest.get("tensors"))
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != manifest["sha256"]:
+            raise CheckpointError(
+                f"{path}: damaged: its checksum is not the one written down; use another copy"
+            )
+        tensors = {name: value.clone() for name, value in load(content).items()}
+        texts = {prompt: tensors[f"text.{index}"] for index, prompt in enumerate(manifest["texts"])}
+        moments = {facts["step"]: _moment(facts, tensors) for facts in manifest["moments"]}
+        tiling = manifest["tiling"]
+        saved = Saved(
+            moments=MappingProxyType(moments),
+            texts=texts,
+            negative=tensors.get("negative"),
+            settings=SamplingSettings(**manifest["settings"]),
+            limits=RolloutLimits(**manifest["limits"]),
+            tiling=None if tiling is None else LatentTiling(**{k: tuple(v) for k, v in tiling.items()}),
+            notes=manifest["notes"],
+        )
+    except OutOfSightError:
+        raise
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: missing; the state is not whole, use another copy") from error
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{folder}: a damaged state of a rollout ({type(error).__name__}: {first_line(error)}); use another copy"
+        ) from error
+    return saved, manifest
+
+
+def check_model(folder: Path, manifest: Mapping[str, Any], world: WorldModelBase, digest: str) -> None:
+    """Raise ``CheckpointError`` if a state belongs to another model, or to this one used in another way."""
+    if manifest["weights"] != digest:
+        raise CheckpointError(
+            f"{folder}: the state of another model ({manifest['model'] or 'of unknown place'}, weights "
+            f"{manifest['weights'][:12]}), these weights are {digest[:12]}; resume it with its own model"
+        )
+    dtype = str(world.transformer.dtype).removeprefix("torch.")
+    if manifest["dtype"] != dtype:
+        raise CheckpointError(
+            f"{folder}: made in {manifest['dtype']}, this model is in {dtype}; load it with torch_dtype="
+            f"torch.{manifest['dtype']}"
+        )
+    memory = _memory(world)
+    if other := [name for name, value in manifest["memory"].items() if memory.get(name) != value]:
+        raise CheckpointError(
+            f"{folder}: made with {other[0]}={manifest['memory'][other[0]]!r}, this model has "
+            f"{memory.get(other[0])!r}; resume by WorldModel.resume(path), or call remember_by first"
+        )
+
+
+def _read_manifest(folder: Path) -> Mapping[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: expected the folder of a saved rollout, found no {MANIFEST} in it")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: damaged ({first_line(error)}); use another copy") from error
+    if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
+        version = manifest.get("version") if isinstance(manifest, dict) else None
+        raise CheckpointError(
+            f"{path}: expected a rollout's state of version {VERSION}, got version {version}"
+        )
+    return manifest
+
+
+def _memory(world: WorldModelBase) -> dict[str, Any]:
+    """Give the settings of the memory as JSON keeps them."""
+    config = world.transformer.config
+    names = ("memory_strategy", *MEMORY_FIELDS)
+    return json.loads(json.dumps({name: config[name] for name in names if name in config}, default=dict))
+
+
+def _model_name(world: WorldModelBase) -> str | None:
+    """Give the name that the model was loaded by: a bundled one's own, a path, a hub id; ``None``: never loaded."""
+    name = world.config.get("_name_or_path")
+    if not name or not Path(name).is_dir():
+        return name
+    folder = Path(name).resolve()
+    return next((known for known in BUNDLED if folder == MODELS / known), str(folder))
+
+
+def _facts(moment: RolloutState) -> dict[str, Any]:
+    facts = {name: getattr(moment, name) for name in _NUMBERS}
+    return {**facts, "decoded_latent_frames": moment.decoded.num_latent_frames}
+
+
+def _named_tensors(saved: Saved) -> dict[str, Tensor]:
+    named: dict[str, Tensor] = {f"text.{index}": text for index, text in enumerate(saved.texts.values())}
+    if saved.negative is not None:
+        named["negative"] = saved.negative
+    for step, moment in saved.moments.items():
+        parts = {name: getattr(moment, name) for name in _TENSORS}
+        if moment.masks is not None:
+            parts["masks"] = moment.masks
+        if moment.banks is not None:
+            parts |= {f"banks.{name}": value for name, value in bank_tensors(moment.banks).items()}
+        parts |= {f"decoded.{name}": value for name, value in moment.decoded.kept.items()}
+        named |= {f"{step}/{name}": value for name, value in parts.items()}
+    return {name: value.detach().cpu().contiguous().clone() for name, value in named.items()}
+
+
+def _moment(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> RolloutState:
+    mark = f"{facts['step']}/"
+    own = {name.removeprefix(mark): value for name, value in tensors.items() if name.startswith(mark)}
+
+    def group(prefix: str) -> dict[str, Tensor]:
+        return {name.removeprefix(prefix): value for name, value in own.items() if name.startswith(prefix)}
+
+    banks = group("banks.")
+    return RolloutState(
+        **{name: facts[name] for name in _NUMBERS},
+        **{name: own[name] for name in _TENSORS},
+        decoded=Decoded(facts["decoded_latent_frames"], MappingProxyType(group("decoded."))),
+        masks=own.get("masks"),
+        banks=banks_from_tensors(banks) if banks else None,
+    )
+
+
+def _check_place(folder: Path) -> None:
+    """Refuse a place where something else lies."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; a rollout is saved into a folder of its own")
+    if folder.is_dir() and not (folder / MANIFEST).exists():
+        strangers = [
+            entry.name for entry in folder.iterdir() if not entry.name.startswith((TENSORS, UNFINISHED))
+        ]
+        if strangers:
+            raise OutputError(
+                f"{folder}: holds other things ({strangers[0]}); a rollout is saved into a folder of its own"
+            )
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file under another name, flush it to the disk, and rename it."""
+    temporary = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _drop_others(folder: Path) -> None:
+    """Remove tensors that the manifest does not name, and what a crash left behind."""
+    try:
+        named = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["tensors"]
+    except FileNotFoundError:
+        named = None
+    for entry in folder.iterdir():
+        if entry.name.startswith((TENSORS, UNFINISHED)) and entry.name != named:
+            entry.unlink(missing_ok=True)

@@ -1,0 +1,117 @@
+"""Where a rollout stands: all that the coming frames depend on, beside the model and the cameras to come.
+
+Time is counted in video frames, frame 0 is the first of the context. The steps of a rollout whose context has 9::
+
+    video frame    0 ... 8 | 9 ... 13 | 14 ... 21 | ...     a step of k latent frames shows 4·(k − 1) + 1 video
+    latent frame   0 1 2   | 3   4    | 5   6     | ...     frames the first time, and 4·k every later time
+    camera of it   0 4 8   | 9   13   | 17  21    | ...
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from pydantic import ConfigDict, model_validator
+from pydantic.dataclasses import dataclass as validated_dataclass
+from torch import Tensor
+
+from outofsight.codec.stream_decoding import Decoded
+from outofsight.errors import CameraError
+from outofsight.geometry.poses import relative_poses, rotation_angle
+from outofsight.memory.banks.state import Banks
+from outofsight.types import CameraPath
+
+
+@validated_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class RolloutLimits:
+    """``keep_steps``: how many steps can be taken back; each costs the size of one state. ``max_move_m``,
+    ``max_turn_deg``: how far a camera may jump from one video frame to the next and still go on with its path."""
+
+    keep_steps: int = 4
+    max_move_m: float = 2.0
+    max_turn_deg: float = 30.0
+
+    @model_validator(mode="after")
+    def _check(self) -> "RolloutLimits":
+        if self.keep_steps < 0 or not (self.max_move_m > 0 and self.max_turn_deg > 0):
+            raise ValueError("keep_steps must be ≥ 0, max_move_m and max_turn_deg above 0")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RolloutState:
+    """One moment between two steps. Nothing in it is ever changed, so moments may share what they hold.
+
+    ``step``: steps made. ``num_context_frames``, ``num_frames``: video frames of the context, and shown since.
+    ``prompt``: the caption in force. ``latents``: clean history, oldest first; ``poses``: of its latent frames, and
+    ``last_pose``: of the last video frame, ``world_from_camera``. ``reach``: latent frames of the context.
+    ``anchor``: the frame of reference of the banks, the context's last camera. ``generator``: state of the random
+    generator. ``masks``: subjects' share of each latent pixel of the history, where the model asks for it.
+    """
+
+    step: int
+    num_context_frames: int
+    num_frames: int
+    reach: int
+    prompt: str
+    latents: Float[Tensor, "1 channels c h w"]
+    poses: Float[Tensor, "c 3 4"]
+    last_pose: Float[Tensor, "3 4"]
+    anchor: Float[Tensor, "3 4"]
+    generator: Int[Tensor, " n"]
+    decoded: Decoded
+    masks: Float[Tensor, "1 s c h w"] | None = None
+    banks: Banks | None = None
+
+    def anchored(self, world_from_camera: NDArray[np.float64]) -> Float[Tensor, "1 f 12"]:
+        """Express poses [f, 3, 4] in the banks' frame of reference."""
+        return flat_poses(world_from_camera, self.anchor.numpy())
+
+    def latent_poses(self, cameras: CameraPath, stride: int) -> NDArray[np.float64]:
+        """Choose the cameras that stand for the coming latent frames, after ``coming_latents`` has checked them."""
+        return cameras.world_from_camera[0 if self.step == 0 else stride - 1 :: stride]
+
+    def latent_times(self, num_latent: int, stride: int) -> Float[Tensor, "1 f"]:
+        """Give the video frame of each coming latent frame."""
+        first = self.num_context_frames + self.num_frames + (0 if self.step == 0 else stride - 1)
+        return (first + stride * torch.arange(num_latent, dtype=torch.float32))[None]
+
+
+def flat_poses(world_from_camera: Any, world_from_reference: Any) -> Float[Tensor, "1 f 12"]:
+    """Express poses [f, 3, 4] relative to another, computed in float64, as the transformer reads them."""
+    poses = relative_poses(np.asarray(world_from_camera), np.asarray(world_from_reference))
+    return torch.from_numpy(poses.reshape(1, -1, 12).astype(np.float32))
+
+
+def coming_latents(state: RolloutState, cameras: CameraPath, limits: RolloutLimits, stride: int) -> int:
+    """Check that cameras go on with the path, and return how many latent frames they are.
+
+    Raises:
+        CameraError: a number of video frames that makes no latent frames, or a jump.
+    """
+    num = len(cameras)
+    whole = (num - 1) % stride == 0 if state.step == 0 else num % stride == 0
+    if not whole:
+        form = f"{stride}·k + 1" if state.step == 0 else f"{stride}·k"
+        near = num // stride * stride + (1 if state.step == 0 else 0)
+        raise CameraError(
+            f"step {state.step + 1}: expected the cameras of {form} video frames "
+            f"({'the first step' if state.step == 0 else 'as in every step but the first'}), got {num}; "
+            f"the next such number is {near if near > num else near + stride}"
+        )
+    path = np.concatenate((state.last_pose.numpy()[None], cameras.world_from_camera))
+    for frame, (before, after) in enumerate(pairwise(path)):
+        moved = float(np.linalg.norm(after[:, 3] - before[:, 3]))
+        turned = float(np.degrees(rotation_angle(before[:, :3].T @ after[:, :3])))
+        if moved > limits.max_move_m or turned > limits.max_turn_deg:
+            where = "the last frame shown" if frame == 0 else f"camera {frame - 1}"
+            raise CameraError(
+                f"step {state.step + 1}: the cameras do not go on with the path: from {where} to camera {frame} is "
+                f"{moved:.3g} m and {turned:.3g}°, at most {limits.max_move_m:g} m and {limits.max_turn_deg:g}° are "
+                "one video frame apart; begin the path at rollout.last_pose, or widen the limits"
+            )
+    return (num - 1) // stride + 1 if state.step == 0 else num // stride

@@ -1,0 +1,273 @@
+"""One step of a rollout: from where it stands and the cameras to come, to new frames and where it then stands."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from outofsight.backbone.bank_memory import BankRemembering
+from outofsight.codec.latent_tiling import LatentTiling
+from outofsight.codec.stream_decoding import decode_more
+from outofsight.flow.schedule import sampling_sigmas
+from outofsight.memory.banks.state import Archive, Banks, Recall, Tracks
+from outofsight.memory.banks.two_banks import Observed
+from outofsight.memory.subject_motion import extrapolated_masks
+from outofsight.sampling.continuation import SamplingSettings, to_uint8
+from outofsight.sampling.denoising import Conditions, denoise
+from outofsight.sampling.rollout_state import RolloutState, flat_poses
+from outofsight.types import CameraPath, LatentGrid
+from outofsight.world_model import WorldModelBase
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with a stage's name, how much of it is done, and the total."""
+
+
+class Texts(NamedTuple):
+    """Text states of the caption in force, and of what guidance leads away from (``None`` at guidance 1)."""
+
+    caption: Float[Tensor, "1 l text_dim"]
+    negative: Float[Tensor, "1 l text_dim"] | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sampler:
+    """How a rollout makes frames: the same in every step."""
+
+    world: WorldModelBase
+    settings: SamplingSettings
+    tiling: LatentTiling | None = None
+    record_retrieval: bool = False
+    on_progress: OnProgress | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StepRecord:
+    """What one step did, for whoever wants to see it.
+
+    ``first_frame``, ``num_frames``: its video frames, counted from the first one shown. ``seconds``: by stage
+    (``recall``, ``denoise``, ``observe``, ``decode``; the denoising makes the recalled tokens' keys first). ``cameras``
+    [f, 12] ``anchor_from_camera`` and ``times`` [f] (video frames) of its latent frames.
+
+    With banks: ``scores`` [f, archive slots + subject slots], ``slots``: those chosen; ``archive``: as recalled from,
+    ``tracks``: after each latent frame (batch axis: latent frames); both without tokens. ``slices`` [denoising steps,
+    layers, frames, k]: memory slices retrieved, if asked for.
+    """
+
+    step: int
+    prompt: str
+    first_frame: int
+    num_frames: int
+    seconds: Mapping[str, float]
+    cameras: Float[Tensor, "f 12"]
+    times: Float[Tensor, " f"]
+    scores: Float[Tensor, "f n"] | None = None
+    slots: tuple[int, ...] = ()
+    archive: Archive | None = None
+    tracks: Tracks | None = None
+    slices: Int[Tensor, "steps layers f k"] | None = None
+
+
+@dataclass
+class Clock:
+    """Adds up the seconds of each stage, and reports where a step is."""
+
+    on_progress: OnProgress | None
+    device: torch.device
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        if self.on_progress is not None:
+            self.on_progress(name, 0, 1)
+        start = time.perf_counter()
+        yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+        if self.on_progress is not None:
+            self.on_progress(name, 1, 1)
+
+
+def take_step(
+    sampler: Sampler, state: RolloutState, cameras: CameraPath, num_latent: int, texts: Texts
+) -> tuple[RolloutState, NDArray[np.uint8], StepRecord]:
+    """Show the coming frames. ``state`` is left as it is; if anything fails, nothing has happened."""
+    world, transformer = sampler.world, sampler.world.transformer
+    stride, device = world.temporal_stride, world.work_device
+    poses = state.latent_poses(cameras, stride)
+    anchored = state.anchored(poses).to(device)
+    times = state.latent_times(num_latent, stride).to(device)
+    clock = Clock(sampler.on_progress, device)
+    recalled, banks = None, state.banks
+    if banks is not None:
+        with clock.stage("recall"):
+            recalled = recall_for(transformer, state, anchored, times)
+            banks = transformer.two_banks.note_use(banks, recalled)
+    generator = torch.Generator()
+    generator.set_state(state.generator)
+    with clock.stage("denoise"):
+        conditions = _conditions(sampler, state, poses, texts, recalled)
+        latents, slices = _denoised(sampler, conditions, num_latent, generator)
+    after = _later(state, latents, poses, conditions, transformer.config["camera_fov_x_deg"])
+    seen = None
+    if banks is not None:
+        with clock.stage("observe"):
+            banks, seen = observe(transformer, after.latents, anchored, times, banks)
+    with clock.stage("decode"), torch.no_grad():
+        video, decoded = decode_more(world.vae, latents, state.decoded, sampler.tiling)
+        frames = to_uint8(video[0])
+    after = replace(
+        _trimmed(transformer, after),
+        step=state.step + 1,
+        num_frames=state.num_frames + len(frames),
+        last_pose=torch.from_numpy(cameras.world_from_camera[-1].copy()),
+        generator=generator.get_state(),
+        decoded=decoded,
+        banks=banks,
+    )
+    record = StepRecord(
+        step=after.step,
+        prompt=state.prompt,
+        first_frame=state.num_frames,
+        num_frames=len(frames),
+        seconds=clock.seconds,
+        cameras=anchored[0].cpu(),
+        times=times[0].cpu(),
+        slices=None if slices is None or slices.shape[-1] == 0 else slices[:, 0].cpu(),
+        **_remembered(state, recalled, seen),
+    )
+    return after, frames, record
+
+
+def kept_history(transformer: BankRemembering, reach: int) -> int:
+    """Return how many latent frames of the past a model looks at: what its sequence holds of a context of ``reach``
+    frames, and what its scene reader needs to read new ones."""
+    config, context = transformer.config, transformer.context_settings  # type: ignore[attr-defined]
+    whole = config["state_grid"] is not None or config["identity_grid"] is not None
+    if whole or config["subject_mask"] != "none" or context.rule != "ends" or context.first > 0:
+        return reach
+    reader = transformer.two_banks.history if transformer.two_banks is not None else 0
+    return min(reach, max(context.recent, reader, 1))
+
+
+@torch.no_grad()
+def observe(
+    transformer: BankRemembering,
+    latents: Float[Tensor, "1 channels f h w"],
+    anchored: Float[Tensor, "1 new 12"],
+    times: Float[Tensor, "1 new"],
+    banks: Banks | None,
+) -> tuple[Banks, Observed]:
+    """Show the newest of ``latents`` to the banks; those before them only help to read them."""
+    assert transformer.two_banks is not None
+    needed = anchored.shape[1] + transformer.two_banks.history
+    return transformer.observe_context(latents[:, :, -needed:], anchored, times, banks)
+
+
+@torch.no_grad()
+def recall_for(transformer: BankRemembering, state: RolloutState, anchored: Tensor, times: Tensor) -> Recall:
+    """Ask the banks what matters for the coming cameras."""
+    assert state.banks is not None
+    _, rows, columns = transformer.config["patch_size"]
+    height, width = state.latents.shape[-2] // rows, state.latents.shape[-1] // columns
+    grid = LatentGrid(frames=anchored.shape[1], height=height, width=width)
+    return transformer.recall(state.banks, anchored, times, grid, state.latents.shape[2], state.reach)
+
+
+def _conditions(
+    sampler: Sampler,
+    state: RolloutState,
+    poses: NDArray[np.float64],
+    texts: Texts,
+    recalled: Recall | None,
+) -> Conditions:
+    """Poses are told relative to the first camera of the step, as in training to that of the target."""
+    device = sampler.world.work_device
+    return Conditions(
+        state.latents.to(device),
+        texts.caption,
+        texts.negative,
+        flat_poses(state.poses, poses[0]).to(device),
+        flat_poses(poses, poses[0]).to(device),
+        subject_masks=None if state.masks is None else state.masks.to(device),
+        recall=recalled,
+    )
+
+
+def _denoised(
+    sampler: Sampler, conditions: Conditions, num_latent: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """Draw noise on the CPU, so that a seed means the same on every device, and make latents of it."""
+    world, settings, history = sampler.world, sampler.settings, conditions.context_latents
+    guidance = settings.history_guidance
+    if guidance is None:
+        guidance = float(world.transformer.config["history_guidance"])
+    shape = list(history.shape)
+    noise = torch.randn([*shape[:2], num_latent, *shape[3:]], generator=generator).to(history.device)
+    if guidance != 1:
+        drawn = torch.randn(shape, generator=generator).to(history.device)
+        conditions = conditions._replace(history_noise=drawn)
+    report = sampler.on_progress
+    return denoise(
+        world.transformer,
+        noise,
+        conditions,
+        sampling_sigmas(settings.num_steps, world.shift if settings.shift is None else settings.shift),
+        settings.guidance_scale,
+        guidance,
+        on_step=lambda done, total, _: report("denoise", done, total) if report is not None else None,
+        record_retrieval=sampler.record_retrieval,
+    )
+
+
+def _later(
+    state: RolloutState,
+    latents: Tensor,
+    poses: NDArray[np.float64],
+    conditions: Conditions,
+    fov_x_deg: float,
+) -> RolloutState:
+    """Put new latent frames behind the history. Subjects' masks go on as they were last seen to move."""
+    masks = state.masks
+    if masks is not None:
+        given = (conditions.context_cameras.to(masks), conditions.target_cameras.to(masks))
+        masks = torch.cat((masks, extrapolated_masks(masks, *given, fov_x_deg)), dim=2)
+    return replace(
+        state,
+        latents=torch.cat((state.latents, latents.to(state.latents)), dim=2),
+        poses=torch.cat((state.poses, torch.from_numpy(poses.copy()))),
+        masks=masks,
+    )
+
+
+def _trimmed(transformer: BankRemembering, state: RolloutState) -> RolloutState:
+    """Leave out the history that is no longer looked at."""
+    kept = kept_history(transformer, state.reach)
+    return replace(
+        state,
+        latents=state.latents[:, :, -kept:].clone(),
+        poses=state.poses[-kept:].clone(),
+        masks=None if state.masks is None else state.masks[:, :, -kept:].clone(),
+    )
+
+
+def _remembered(state: RolloutState, recalled: Recall | None, seen: Observed | None) -> dict[str, object]:
+    """Gather what the banks recalled and saw, on the CPU, without tokens: records must stay small."""
+    if recalled is None or seen is None or state.banks is None:
+        return {}
+    chosen = recalled.slots[0][recalled.known[0]].unique()
+    archive = Archive(*(part.cpu() for part in state.banks.archive._replace(tokens=torch.empty(1, 0, 0, 0))))
+    tracks = Tracks(*(part[0].cpu() for part in seen.tracks._replace(tokens=torch.empty(1, 0, 0, 0, 0))))
+    return {
+        "scores": recalled.scores[0].float().cpu(),
+        "slots": tuple(chosen.tolist()),
+        "archive": archive,
+        "tracks": tracks,
+    }
