@@ -30,7 +30,7 @@ SAME_WITHIN = 2.0
 """Two slots are one subject only within so many standard deviations of each other's place ..."""
 
 LARGEST_DOUBT_M = 1.0
-"""... counting at most this much for the uncertainty of each ..."""
+"""... counting at most this much for the uncertainty of each (also when it is asked who should be in view) ..."""
 
 ALIKE = 0.8
 """... and if the cosine of their identities is at least this."""
@@ -93,12 +93,14 @@ def faded(
 
     It halves in ``HALF_LIFE_FRAMES`` divided by the chance that the subject's middle is in view. Where the predicted
     place is out of view that chance is 0: subjects live on for ever. What stands behind something counts as in view.
+    The chance counts ``LARGEST_DOUBT_M`` of uncertainty at most, lest a subject live on by being lost in view.
     """
     height, width = frame.size
     seen = project_points(tracks.position, frame.pose, frame.size, fov_x_rad)
     column = seen.columns + tracks.box[..., 0] * seen.tokens_per_metre
     row = seen.rows + tracks.box[..., 1] * seen.tokens_per_metre
-    doubt = tracks.covariance[..., 0].detach().clamp(min=0).sqrt() * seen.tokens_per_metre + 0.25
+    doubt = tracks.covariance[..., 0].detach().clamp(0, LARGEST_DOUBT_M**2).sqrt()
+    doubt = doubt * seen.tokens_per_metre + 0.25
     chance = _within(column, width, doubt) * _within(row, height, doubt) * seen.in_front
     return tracks.confidence * 2 ** (-chance.detach() * elapsed[:, None] / HALF_LIFE_FRAMES)
 
@@ -117,11 +119,15 @@ def merged_twins(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor, "b s
     """Make one subject of two slots that hold the same; at most one pair of each clip, the closest.
 
     They are the same within ``SAME_WITHIN`` standard deviations of their places and with identities at least
-    ``ALIKE``. The elder number goes on, with place, motion, box, visibility and time of the one whose place is better
-    known; identity and tokens are merged, elder + rate · (younger − elder); confidence is the larger; a pinned slot
-    makes the whole pinned. Also tells which slot (last axis) went into which.
+    ``ALIKE``, if one of them at least is seen: two that pass while both are hidden stay two. The elder number goes
+    on, with place, motion, box, visibility and time of the one whose place is better known; identity and tokens are
+    merged, elder + rate · (younger − elder); confidence is the larger; a pinned slot makes the whole pinned.
+
+    Also tells which slot (last axis) went into which.
     """
     twins = _twins(tracks)
+    if not bool(twins.any()):  # spares the work; the result would be the same
+        return tracks, twins
     elder, younger = twins.any(dim=2), twins.any(dim=1)
     partner = torch.where(elder, twins.int().argmax(dim=2), torch.arange(twins.shape[1], device=twins.device))
     other = _taken(tracks, partner)
@@ -146,7 +152,8 @@ def _twins(tracks: Tracks) -> Bool[Tensor, "b s s"]:
     away2 = ((place[:, :, None] - place[:, None]) ** 2).sum(dim=-1)
     away2 = away2 / (doubt[:, :, None] + doubt[:, None]).clamp(min=1e-6)
     alike = (identity[:, :, None] * identity[:, None]).sum(dim=-1) >= ALIKE
-    both = tracks.filled[:, :, None] & tracks.filled[:, None]
+    seen = tracks.visibility.detach() > 0
+    both = (tracks.filled[:, :, None] & tracks.filled[:, None]) & (seen[:, :, None] | seen[:, None])
     rising = tracks.number[:, :, None] < tracks.number[:, None]
     cost = torch.where(both & rising & alike & (away2 <= SAME_WITHIN**2), away2, torch.inf).flatten(1)
     least, pair = cost.min(dim=1)

@@ -57,8 +57,7 @@ class SceneReader(nn.Module):
         self.told = nn.Conv2d(width, 6, 1)
         nn.init.normal_(self.told.weight, std=0.02)
         begin = (UNLIKELY, log(COMMON_DISTANCE_M), 0.0, 0.0, 1.0, log(COMMON_NOISE))
-        with torch.no_grad():
-            self.told.bias.copy_(torch.tensor(begin))
+        self.told.bias = nn.Parameter(torch.tensor(begin))
 
     def forward(self, latents: Float[Tensor, "b c f H W"]) -> SceneReading:
         """Return what every token shows. Fed with ``history`` earlier frames, later frames are read as in the whole.

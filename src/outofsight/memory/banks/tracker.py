@@ -73,7 +73,9 @@ class Tracker(nn.Module):
             )
             tracks = where_slot(seen, updated, unseen)
             shares = shares * seen[..., None]
-            for _ in range(min(BIRTHS_PER_FRAME, self.settings.subject_slots)):
+            for _ in range(BIRTHS_PER_FRAME):
+                if not bool((unclaimed > BORN_AT).any()):  # spares the work; the result would be the same
+                    break
                 tracks, births, shares, unclaimed = self._born(
                     tracks, births, shares, unclaimed, facts, frame
                 )
