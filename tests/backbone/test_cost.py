@@ -43,6 +43,9 @@ SMALL = {
         dict(strategy("fov").settings),
         dict(strategy("dfot").settings),
         {**strategy("worldplay").settings, "context_first": 0},
+        {**strategy("hybrid").settings, "context_recent": 2},
+        {**strategy("hybrid+hydra").settings, "memory_top_k": 1, "camera_ray_octaves": 1},
+        {**strategy("hybrid").settings, "banks": {"top_k": 2, "kernel": (1, 2, 2), "archive_slots": 3}},
     ],
 )
 @torch.no_grad()
@@ -72,7 +75,9 @@ def test_equals_the_counter(memory):
         if (form := model.config["subject_mask"]) != "none":
             mask_channel(masks, grid, cameras[:, :4], cameras[:, 4:], form, 90.0)
     assert kept.grid.num_tokens == cost.tokens
-    assert counter.get_total_flops() - geometry.get_total_flops() == cost.flops
+    counted = counter.get_total_flops() - geometry.get_total_flops()
+    assert counted == cost.flops + cost.observe_flops + cost.keys_flops
+    assert bool(cost.observe_flops and cost.keys_flops) == model.has_banks
 
 
 def test_published_model():

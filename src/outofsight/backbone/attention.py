@@ -10,12 +10,21 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from outofsight.errors import InputError
+from outofsight.memory.banks.state import Recall
 from outofsight.memory.identity import IdentityAttention
 from outofsight.memory.selectors import mean_pooled_affinity, position_paired_affinity, top_slices
 from outofsight.memory.settings import MemorySettings
 from outofsight.memory.tokenizer import Kernel, MemoryTokenizer
 from outofsight.nn.rays import num_ray_features
-from outofsight.nn.retrieval_attention import Attend, Selection, retrieval_attention, sdpa
+from outofsight.nn.retrieval_attention import (
+    Attend,
+    MoreKeys,
+    Selection,
+    full_attention,
+    join_more,
+    retrieval_attention,
+    sdpa,
+)
 from outofsight.nn.rope import RotaryTable, rotate
 from outofsight.types import LatentGrid
 
@@ -58,10 +67,35 @@ class ExtraTokens(NamedTuple):
     identity_known: Bool[Tensor, "b n"] | None
 
 
+class BankKeys(NamedTuple):
+    """What recalled tokens of the two banks are to every layer: rotated keys, and values; they serve all denoising
+    steps of a chunk. ``known``: which tokens there are."""
+
+    keys: tuple[Float[Tensor, "b e heads d"], ...]
+    values: tuple[Float[Tensor, "b e heads d"], ...]
+    known: Bool[Tensor, "b e"]
+
+    def of(self, layer: int, like: Tensor) -> MoreKeys:
+        """Return a layer's, in the dtype and on the device of its own keys."""
+        return MoreKeys(self.keys[layer].to(like), self.values[layer].to(like), self.known.to(like.device))
+
+
+class RecallGuide(NamedTuple):
+    """What the attention layers share when they work on recalled tokens alone. ``seen``: which token sees which.
+    ``kept`` receives the layer's keys and values."""
+
+    recall: Recall
+    rotary: RotaryTable
+    rays: Float[Tensor, "b e n"] | None
+    seen: Bool[Tensor, "b 1 e e"]
+    kept: list[Tensor]
+
+
 class AttentionGuide(NamedTuple):
     """All that the attention layers of one forward share. It travels where diffusers passes rotary embeddings.
 
     ``memory``: ``None`` where no slices are made. ``rays``: what ``ray_features`` says of every token, or ``None``.
+    ``banks``: what the two banks have recalled, or ``None``.
     """
 
     grid: LatentGrid
@@ -73,6 +107,7 @@ class AttentionGuide(NamedTuple):
     memory: MemoryGuide | None
     rays: Float[Tensor, "b s n"] | None
     extra: ExtraTokens
+    banks: BankKeys | None
     frames_per_chunk: int | None
     log: RetrievalLog | None
 
@@ -97,22 +132,23 @@ class HydraAttnProcessor:
         hidden_states: Float[Tensor, "b s d"],
         encoder_hidden_states: None = None,
         attention_mask: None = None,
-        rotary_emb: AttentionGuide | None = None,
+        rotary_emb: AttentionGuide | RecallGuide | None = None,
     ) -> Float[Tensor, "b s d"]:
         if rotary_emb is None:
             raise InputError("HyDRA's attention needs the guide that HydraTransformer3DModel.forward makes")
         guide = rotary_emb
+        if isinstance(guide, RecallGuide):
+            return self._recalled(attn, hidden_states, guide)
         states = hidden_states + attn.camera_embedding(guide).to(hidden_states.dtype)
         query, key, value = (part.unflatten(-1, (attn.heads, -1)) for part in attn.project(states))
         memory_key, memory_value, slices = self._memory(attn, states, query, guide)
         if guide.log is not None:
             guide.log.add(slices)
         query, key = rotate(query, guide.rotary), rotate(key, guide.rotary)
-        more = attn.state_keys(guide.extra)
+        recalled = guide.banks.of(attn.layer, key) if guide.banks is not None else None
+        more = join_more(attn.state_keys(guide.extra), recalled)
         if guide.is_full:
-            if more is not None:
-                key, value = torch.cat((key, more[0]), dim=1), torch.cat((value, more[1]), dim=1)
-            attended = self._attend_function()(query, key, value, None)
+            attended = full_attention(query, key, value, more, self._attend_function())
         else:
             by_frame = (guide.grid.frames, guide.grid.tokens_per_frame)
             attended = retrieval_attention(
@@ -126,13 +162,20 @@ class HydraAttnProcessor:
                 frames_per_chunk=guide.frames_per_chunk,
                 attend=self._attend_function(),
             ).flatten(1, 2)
-        attended = attended.flatten(-2)
-        for layer in attn.to_out:
-            attended = layer(attended)
-        attended = attn.projector(attended)
+        attended = attn.give_out(attended)
         if attn.identity_attention is None or guide.extra.identity is None:
             return attended
         return attended + attn.identity_attention(states, guide.extra.identity, guide.extra.identity_known)
+
+    def _recalled(
+        self, attn: "HydraAttention", hidden_states: Float[Tensor, "b e d"], guide: RecallGuide
+    ) -> Float[Tensor, "b e d"]:
+        """Let recalled tokens see each other, and keep the keys and values that they are to the video."""
+        states = hidden_states + attn.recalled_embedding(guide).to(hidden_states.dtype)
+        query, key, value = (part.unflatten(-1, (attn.heads, -1)) for part in attn.project(states))
+        query, key = rotate(query, guide.rotary), rotate(key, guide.rotary)
+        guide.kept.extend((key, value))
+        return attn.give_out(self._attend_function()(query, key, value, guide.seen))
 
     def _memory(
         self, attn: "HydraAttention", states: Tensor, query: Tensor, guide: AttentionGuide
@@ -214,6 +257,7 @@ class HydraAttention(WanAttention):
             if encoder is not None:
                 nn.init.zeros_(encoder.weight)
                 nn.init.zeros_(encoder.bias)
+        self.layer = 0  # set by the transformer: its place among the blocks
         self.identity_attention = IdentityAttention(dim, heads) if reads_identity else None
         nn.init.eye_(self.projector.weight)
         nn.init.zeros_(self.projector.bias)
@@ -246,12 +290,32 @@ class HydraAttention(WanAttention):
             return embedding
         return embedding + self.ray_encoder(guide.rays)
 
-    def state_keys(self, extra: ExtraTokens) -> tuple[Tensor, Tensor] | None:
+    def recalled_embedding(self, guide: RecallGuide) -> Float[Tensor, "b e d"]:
+        """Embed the camera and the ray of every recalled token: views by the context's encoder, subjects, who are given
+        for a coming view, by the target's."""
+        recall = guide.recall
+        poses = recall.poses.to(self.context_camera_encoder.weight.dtype)
+        embedding: Tensor = torch.where(
+            recall.subjects[..., None], self.target_camera_encoder(poses), self.context_camera_encoder(poses)
+        )
+        if guide.rays is None or self.ray_encoder is None:
+            return embedding
+        return embedding + self.ray_encoder(guide.rays)
+
+    def state_keys(self, extra: ExtraTokens) -> MoreKeys | None:
         """Return key and value [b, e, heads, d each] of the state tokens, which have no place and are not rotated."""
         if extra.state is None:
             return None
         key, value = self.norm_k(self.to_k(extra.state)), self.to_v(extra.state)
-        return key.unflatten(-1, (self.heads, -1)), value.unflatten(-1, (self.heads, -1))
+        return MoreKeys(key.unflatten(-1, (self.heads, -1)), value.unflatten(-1, (self.heads, -1)))
+
+    def give_out(self, attended: Float[Tensor, "b s heads head_dim"]) -> Float[Tensor, "b s d"]:
+        """Join the heads, and apply the output layers and the projector."""
+        attended = attended.flatten(-2)
+        for layer in self.to_out:
+            attended = layer(attended)
+        projected: Tensor = self.projector(attended)
+        return projected
 
     def project(self, states: Float[Tensor, "b s d"]) -> tuple[Tensor, Tensor, Tensor]:
         """Return normalised query, normalised key and value, each [b, s, d], before rotation."""

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from outofsight.backbone.bank_memory import two_bank_memory
 from outofsight.memory.context_choice import num_kept, read_context_settings
 from outofsight.memory.identity import identity_flops
 from outofsight.memory.recurrence import recurrence_flops
@@ -17,13 +21,16 @@ from outofsight.types import LatentGrid
 class ForwardCost:
     """Floating-point operations of one forward of one video; a multiply-add counts as two.
 
-    ``tokens``: in the sequence, after a strategy's choice of context frames.
+    ``tokens``: in the sequence, after a strategy's choice of context frames. ``observe_flops``, ``keys_flops``: the two
+    banks' work, done once for all denoising steps: seeing the context and recalling; making keys, for each caption.
     """
 
     tokens: int
     keys_per_query: int
     attention_flops: int  # self-attention's two products
     linear_flops: int  # everything else: projections, feed-forward, cross-attention, tokenizer, embeddings
+    observe_flops: int = 0
+    keys_flops: int = 0
 
     @property
     def flops(self) -> int:
@@ -42,7 +49,8 @@ def forward_cost(
     layers, whole = config["num_layers"], grid
     grid = sequence_grid(config, grid)
     tokens = grid.num_tokens
-    keys = _keys_per_query(config, grid)
+    banks = _bank_work(config, whole)
+    keys = _keys_per_query(config, grid) + banks.tokens
     attention = layers * 4 * tokens * keys * width
     block = _block_linear_flops(config, grid, width, text_tokens)
     patch = prod(config["patch_size"])
@@ -57,6 +65,8 @@ def forward_cost(
         keys_per_query=keys,
         attention_flops=attention,
         linear_flops=layers * block + ends + embed + time + beside,
+        observe_flops=banks.flops,
+        keys_flops=_bank_keys_flops(config, banks.tokens, text_tokens),
     )
 
 
@@ -82,6 +92,55 @@ def _beside_flops(config: Mapping[str, Any], whole: LatentGrid, tokens: int, num
     if (grid := config["identity_grid"]) is not None:
         flops += identity_flops(channels, grid, width, num_subjects, tokens, layers)
     return flops
+
+
+class _BankWork(NamedTuple):
+    """``tokens``: recalled for a chunk. ``flops``: of seeing the context and recalling."""
+
+    tokens: int
+    flops: int
+
+
+def _bank_work(config: Mapping[str, Any], whole: LatentGrid) -> _BankWork:
+    """Go through the two banks' work on torch's meta device, and count it there."""
+    if config["banks"] is None or not whole.context_frames:
+        return _BankWork(0, 0)
+    context, target = whole.context_frames, whole.frames - whole.context_frames
+    patch, channels = config["patch_size"], config["in_channels"]
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        memory = two_bank_memory(config)
+        assert memory is not None
+        tokens = torch.empty(1, context, whole.tokens_per_frame, memory.dim)
+        latents = torch.empty(1, channels, context, whole.height * patch[1], whole.width * patch[2])
+        past, coming = torch.empty(1, context, 12), torch.empty(1, target, 12)
+        banks, _ = memory.observe(memory.empty(1, whole), tokens, latents, past, past[..., 0])
+        recalled = memory.recall(banks, coming, coming[..., 0], whole, context)
+    embedding = 2 * context * whole.tokens_per_frame * memory.dim * channels * prod(patch)
+    return _BankWork(recalled.known.shape[1], counter.get_total_flops() + embedding)
+
+
+def _bank_keys_flops(config: Mapping[str, Any], tokens: int, text_tokens: int) -> int:
+    """Count what running the recalled tokens through the blocks costs."""
+    if not tokens:
+        return 0
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    square = 2 * width * width
+    attention = tokens * 5 * square + 4 * tokens**2 * width
+    cameras = 2 * 2 * tokens * 12 * width
+    if octaves := config["camera_ray_octaves"]:
+        cameras += 2 * tokens * num_ray_features(octaves) * width
+    embed = 2 * text_tokens * (config["text_dim"] + width) * width
+    time = 2 * (config["freq_dim"] + width + 6 * width) * width
+    across = _across_flops(config, tokens, text_tokens)
+    return int(config["num_layers"] * (attention + cameras + across) + embed + time)
+
+
+def _across_flops(config: Mapping[str, Any], tokens: int, text_tokens: int) -> int:
+    """Count a block's cross-attention and feed-forward."""
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    square = 2 * width * width
+    cross = tokens * 2 * square + text_tokens * 2 * square + 4 * tokens * text_tokens * width
+    return int(cross + tokens * 4 * width * config["ffn_dim"])
 
 
 def _retrieves(config: Mapping[str, Any]) -> bool:
@@ -118,9 +177,7 @@ def _block_linear_flops(config: Mapping[str, Any], grid: LatentGrid, width: int,
     cameras = 2 * grid.frames * 12 * width
     if octaves := config["camera_ray_octaves"]:
         cameras += 2 * grid.num_tokens * num_ray_features(octaves) * width
-    cross = tokens * 2 * square + text_tokens * 2 * square + 4 * tokens * text_tokens * width
-    feed_forward = tokens * 4 * width * config["ffn_dim"]
-    return attention + memory + cameras + cross + feed_forward
+    return attention + memory + cameras + _across_flops(config, tokens, text_tokens)
 
 
 def _selection_flops(config: Mapping[str, Any], grid: LatentGrid, width: int) -> int:

@@ -1,12 +1,10 @@
 """``HydraTransformer3DModel``: Wan's video transformer whose every block remembers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from math import radians
 from typing import Any
 
-import torch
 from diffusers import ModelMixin  # noqa: F401 - by its name here, diffusers knows how to load this component
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
@@ -15,34 +13,25 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from outofsight.backbone.attention import (
-    CAMERA_DIM,
-    AttentionGuide,
+    BankKeys,
     ExtraTokens,
     HydraAttention,
     HydraAttnProcessor,
-    MemoryGuide,
     RetrievalLog,
 )
+from outofsight.backbone.bank_memory import BankRemembering, two_bank_memory
 from outofsight.backbone.embeddings import GuideSlot, MaskedPatchEmbedding, WideTimesteps
-from outofsight.backbone.sequence import (
-    Sequence,
-    choose_sequence,
-    kept_frames,
-    mask_channel,
-    rotary_at,
-    slice_times,
-    whole_again,
-)
+from outofsight.backbone.guides import attention_guide
+from outofsight.backbone.inputs import check_inputs, frame_timesteps
+from outofsight.backbone.sequence import choose_sequence, kept_frames, mask_channel, whole_again
 from outofsight.errors import CheckpointError, InputError
 from outofsight.flow.schedule import round_to_bf16
+from outofsight.memory.banks.state import Recall
 from outofsight.memory.context_choice import ContextSettings, read_context_settings
 from outofsight.memory.identity import IdentityEncoder, identity_crops
 from outofsight.memory.recurrence import StateMemory
-from outofsight.memory.selectors import fov_affinity, local_window, slices_inside
-from outofsight.memory.settings import MemorySettings, read_memory_settings
+from outofsight.memory.settings import MemorySettings, read_bank_settings, read_memory_settings
 from outofsight.memory.strategies import MEMORY_FIELDS, Strategy, check_without_training
-from outofsight.memory.tokenizer import memory_grid, memory_rotary_table, video_rotary_table
-from outofsight.nn.rays import ray_features
 from outofsight.types import LatentGrid
 
 
@@ -50,19 +39,22 @@ from outofsight.types import LatentGrid
 class HydraTransformerOutput(BaseOutput):
     """``sample``: predicted velocity of all frames, context included [b, channels, f, height, width] (only the
     target part is meant to be used). ``retrieved_slices``: [b, layers, f, k], if asked for. ``context_frames``: those
-    that the strategy let in, or ``None`` for all; frames f are then these and the target's."""
+    that the strategy let in, or ``None`` for all; frames f are then these and the target's. ``bank_keys``: what the two
+    banks gave, to be reused in the other denoising steps."""
 
     sample: Tensor
     retrieved_slices: Int[Tensor, "b layers f k"] | None = None
     context_frames: Int[Tensor, "b c"] | None = None
+    bank_keys: BankKeys | None = None
 
 
-class HydraTransformer3DModel(WanTransformer3DModel):
+class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
     """Predict the flow velocity of a video from its clean context, its noisy target, all cameras and a caption.
 
     Arguments are those of diffusers' ``WanTransformer3DModel`` and the memory's (see ``MemorySettings``).
     ``camera_ray_octaves``: above 0, every token also knows the ray it looks along (``nn.rays``; 0, as published: only
     its frame's pose); ``camera_fov_x_deg``: the field of view of those rays and of the affinity ``fov_overlap``.
+    ``banks``: what ``BankSettings`` are made of ({}: the defaults); then a two-bank memory reads the whole context.
     ``round_timestep_to_bf16``: round the time step as the published code does; set for published checkpoints.
 
     ``attention_frames_per_chunk`` (an attribute, not part of the configuration): query frames that attention
@@ -71,6 +63,7 @@ class HydraTransformer3DModel(WanTransformer3DModel):
     Source: HyDRA, arXiv 2603.25716.
     """
 
+    _keep_in_fp32_modules = [*WanTransformer3DModel._keep_in_fp32_modules, "two_banks"]  # noqa: RUF012 - diffusers'
     _cp_plan = (
         None  # a frame's keys lie all over the sequence: splitting it among devices would change the result
     )
@@ -116,6 +109,7 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         subject_mask: str = "none",
         frame_noise: str = "shared",
         history_guidance: float = 1.0,
+        banks: dict[str, Any] | None = None,
     ) -> None:
         if patch_size[0] != 1:
             raise InputError(
@@ -145,15 +139,17 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         self.rope = GuideSlot()
         self.condition_embedder.timesteps_proj = WideTimesteps(freq_dim)
         width = num_attention_heads * attention_head_dim
-        for block in self.blocks:
+        for layer, block in enumerate(self.blocks):
             block.attn1 = HydraAttention(
                 width, num_attention_heads, eps, self.memory_settings.kernel, camera_ray_octaves,
                 reads_identity=identity_grid is not None,
             )  # fmt: skip
+            block.attn1.layer = layer
         self.state_memory = StateMemory(in_channels, state_width, state_grid, width) if state_grid else None
         self.identity_encoder = IdentityEncoder(in_channels, identity_grid, width) if identity_grid else None
         if subject_mask != "none":
             self.patch_embedding = MaskedPatchEmbedding(in_channels, width, (1, *patch_size[1:]))
+        self.two_banks = two_bank_memory(self.config)
         self.attention_frames_per_chunk: int | None = None
         self._trained_memory = {name: self.config[name] for name in MEMORY_FIELDS}
 
@@ -193,9 +189,12 @@ class HydraTransformer3DModel(WanTransformer3DModel):
             read_memory_settings(wanted)
         except ValueError as error:
             raise InputError(f"strategy {name!r}: {error}") from error
+        read_bank_settings(wanted)
         self.register_to_config(**settings, memory_strategy=name)
         for derived in ("memory_settings", "context_settings"):
             self.__dict__.pop(derived, None)
+        if self.two_banks is not None and self.has_banks:
+            self.resize_banks()
 
     def forward(
         self,
@@ -206,6 +205,8 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         target_cameras: Float[Tensor, "b t 12"] | None = None,
         *,
         subject_masks: Float[Tensor, "b s frames height width"] | None = None,
+        recall: Recall | None = None,
+        bank_keys: BankKeys | None = None,
         return_retrieval: bool = False,
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,
@@ -217,20 +218,29 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         ``target_cameras``: 3×4 poses relative to the first target frame, in metres, rows flattened to 12; their
         lengths say where the context ends. ``subject_masks``: where ``needs_subject_masks`` asks for them, the share
         (0 to 1) of each latent pixel that each subject covers, in the context frames or in all.
+        ``recall``, ``bank_keys``: what the two banks recall for these target frames, or what it is to the layers; a
+        model with banks makes what is not given, from the whole context.
 
         Raises:
             InputError: shapes that do not fit each other, or a video smaller than a memory token.
         """
-        grid = self._grid(hidden_states, context_cameras, target_cameras)
+        grid = check_inputs(self.config, hidden_states, context_cameras, target_cameras)
         assert context_cameras is not None
         assert target_cameras is not None
-        timestep = self._frame_timesteps(timestep, grid, hidden_states.shape[0])
+        if self.config["round_timestep_to_bf16"]:
+            timestep = round_to_bf16(timestep)
+        timestep = frame_timesteps(timestep, grid, hidden_states.shape[0])
         sequence = choose_sequence(
             hidden_states, timestep, context_cameras, target_cameras, grid, self.context_settings
         )
         log = RetrievalLog() if return_retrieval else None
         extra = self._extra(hidden_states, context_cameras, subject_masks, grid)
-        self.rope.guide = self._guide(sequence, target_cameras, extra, log)
+        bank_keys = self.keys_of_banks(
+            hidden_states[:, :, : grid.context_frames], encoder_hidden_states, context_cameras, target_cameras,
+            recall, bank_keys,
+        )  # fmt: skip
+        guide = attention_guide(self.config, self.memory_settings, sequence, target_cameras, extra, bank_keys)
+        self.rope.guide = guide._replace(frames_per_chunk=self.attention_frames_per_chunk, log=log)
         if isinstance(self.patch_embedding, MaskedPatchEmbedding):
             form, fov = self.config["subject_mask"], self.config["camera_fov_x_deg"]
             mask = mask_channel(subject_masks, grid, context_cameras, target_cameras, form, fov)
@@ -255,7 +265,10 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         retrieved = log.stacked() if log is not None else None
         if return_dict:
             return HydraTransformerOutput(
-                sample=sample, retrieved_slices=retrieved, context_frames=sequence.chosen
+                sample=sample,
+                retrieved_slices=retrieved,
+                context_frames=sequence.chosen,
+                bank_keys=bank_keys,
             )
         return (sample,) if retrieved is None else (sample, retrieved)
 
@@ -277,97 +290,6 @@ class HydraTransformer3DModel(WanTransformer3DModel):
         masks = subject_masks[:, :, : grid.context_frames]
         crops, seen = identity_crops(context, masks, tuple(self.config["identity_grid"]))
         return ExtraTokens(state, *self.identity_encoder(crops, seen))
-
-    def _grid(
-        self, latents: Tensor, context_cameras: Tensor | None, target_cameras: Tensor | None
-    ) -> LatentGrid:
-        """Check the inputs against each other and return the token grid."""
-        if context_cameras is None or target_cameras is None:
-            raise InputError(
-                "expected context_cameras [b, c, 12] and target_cameras [b, f - c, 12], got none; "
-                "geometry.conditioning.camera_conditioning makes them from camera paths"
-            )
-        if latents.ndim != 5 or latents.shape[1] != self.config["in_channels"]:
-            raise InputError(
-                f"expected latents [b, {self.config['in_channels']}, f, height, width], got {list(latents.shape)}"
-            )
-        batch, _, frames, height, width = latents.shape
-        for name, cameras in (("context_cameras", context_cameras), ("target_cameras", target_cameras)):
-            if cameras.ndim != 3 or cameras.shape[0] != batch or cameras.shape[2] != CAMERA_DIM:
-                raise InputError(
-                    f"expected {name} [{batch}, frames, {CAMERA_DIM}], got {list(cameras.shape)}"
-                )
-        if context_cameras.shape[1] + target_cameras.shape[1] != frames:
-            raise InputError(
-                f"{context_cameras.shape[1]} context and {target_cameras.shape[1]} target cameras do not make up the "
-                f"{frames} latent frames; give one for each"
-            )
-        _, patch_rows, patch_columns = self.config["patch_size"]
-        if height % patch_rows or width % patch_columns:
-            raise InputError(
-                f"a latent picture must be divisible by the patch {patch_rows}×{patch_columns}, got {height}×{width}"
-            )
-        return LatentGrid(
-            frames=frames,
-            height=height // patch_rows,
-            width=width // patch_columns,
-            context_frames=context_cameras.shape[1],
-        )
-
-    def _frame_timesteps(self, timestep: Tensor, grid: LatentGrid, batch: int) -> Tensor:
-        """Return the time step of each batch element [b], or of each of its frames [b, f]."""
-        if self.config["round_timestep_to_bf16"]:
-            timestep = round_to_bf16(timestep)
-        if timestep.ndim == 1 and timestep.shape[0] in (1, batch):
-            return timestep.expand(batch)
-        if timestep.ndim == 2 and timestep.shape == (batch, grid.frames):
-            return timestep
-        raise InputError(
-            f"expected a timestep of shape [1], [{batch}] or [{batch}, {grid.frames}], got {list(timestep.shape)}"
-        )
-
-    def _guide(
-        self, sequence: Sequence, target_cameras: Tensor, extra: ExtraTokens, log: RetrievalLog | None
-    ) -> AttentionGuide:
-        """Compute once what every layer needs."""
-        settings, grid, latents = self.memory_settings, sequence.grid, sequence.latents
-        windows = local_window(grid.frames, settings.local_window, latents.device)
-        poses = torch.cat((sequence.context_cameras, target_cameras), dim=1)
-        fov_x_rad, octaves = radians(settings.fov_x_deg), self.config["camera_ray_octaves"]
-        rays = ray_features(poses, grid, fov_x_rad, octaves).to(latents.dtype) if octaves else None
-        head_dim = self.config["attention_head_dim"]
-        times = sequence.times
-        return AttentionGuide(
-            grid=grid,
-            settings=settings,
-            rotary=video_rotary_table(grid, head_dim, latents.device)
-            if times is None
-            else rotary_at(times, grid, head_dim),
-            context_cameras=sequence.context_cameras.to(latents.dtype),
-            target_cameras=target_cameras.to(latents.dtype),
-            windows=windows,
-            memory=self._memory_guide(sequence, windows, poses) if settings.retrieves else None,
-            rays=rays,
-            extra=extra,
-            frames_per_chunk=self.attention_frames_per_chunk,
-            log=log,
-        )
-
-    def _memory_guide(self, sequence: Sequence, windows: Tensor, poses: Tensor) -> MemoryGuide:
-        """Compute what every layer needs to make and choose memory slices."""
-        settings, grid = self.memory_settings, sequence.grid
-        kernel, head_dim = settings.kernel, self.config["attention_head_dim"]
-        source = grid if settings.source == "all" else replace(grid, frames=grid.context_frames)
-        slices = memory_grid(source, kernel)
-        scores = None
-        if settings.affinity == "fov_overlap":
-            scores = fov_affinity(poses, grid, slices.frames, kernel[0], radians(settings.fov_x_deg))
-        if sequence.times is None:
-            rotary = memory_rotary_table(source, kernel, head_dim, poses.device)
-        else:
-            times = slice_times(sequence.times, source.frames, kernel)
-            rotary = rotary_at(times, slices, head_dim, kernel[1:])
-        return MemoryGuide(source, rotary, slices_inside(windows, slices.frames, kernel[0]), scores)
 
     def set_attn_processor(self, processor: object) -> None:
         """Set attention processors as diffusers does, but refuse what would drop the memory; nothing is then changed.
@@ -411,7 +333,7 @@ class HydraTransformer3DModel(WanTransformer3DModel):
 MEMORY_PARTS = (
     "context_camera_encoder", "target_camera_encoder", "ray_encoder", "tokenizer", "projector", "identity_attention"
 )  # fmt: skip
-MEMORY_MODULES = ("state_memory.", "identity_encoder.", "patch_embedding.mask_weight")
+MEMORY_MODULES = ("state_memory.", "identity_encoder.", "two_banks.", "patch_embedding.mask_weight")
 
 
 def is_memory_parameter(name: str) -> bool:

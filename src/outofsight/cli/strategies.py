@@ -91,6 +91,7 @@ def _table(costs: "tuple[StrategyCost, ...]", title: str) -> Table:
         "keys a query",
         "attention GFLOP",
         "GFLOP",
+        "once, GFLOP",
         "forwards a step",
         "M parameters",
         "MiB",
@@ -98,7 +99,7 @@ def _table(costs: "tuple[StrategyCost, ...]", title: str) -> Table:
         table.add_column(name, justify="right")
     for cost in costs:
         if cost.problem is not None:
-            table.add_row(cost.name, f"{cost.what}; does not fit: {cost.problem}", *["–"] * 7)
+            table.add_row(cost.name, f"{cost.what}; does not fit: {cost.problem}", *["–"] * 8)
             continue
         assert cost.flops is not None
         assert cost.attention_flops is not None
@@ -111,6 +112,7 @@ def _table(costs: "tuple[StrategyCost, ...]", title: str) -> Table:
             f"{cost.keys_per_query:,}",
             f"{cost.attention_flops / 1e9:,.2f}",
             f"{cost.flops / 1e9:,.2f}",
+            f"{cost.once_flops / 1e9:,.2f}" if cost.once_flops else "–",
             str(cost.forwards_per_step),
             f"{cost.num_parameters / 1e6:.2f}",
             f"{cost.activation_bytes / 2**20:,.1f}",

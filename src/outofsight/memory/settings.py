@@ -6,6 +6,8 @@ from typing import Any, Literal, get_args
 from pydantic import ConfigDict, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
+from outofsight.errors import InputError
+from outofsight.memory.banks.state import BankSettings
 from outofsight.memory.selectors import Affinity
 from outofsight.memory.tokenizer import Kernel
 
@@ -64,6 +66,23 @@ def read_memory_settings(config: Mapping[str, Any]) -> MemorySettings:
         source=config["memory_source"],
         fov_x_deg=config["camera_fov_x_deg"],
     )
+
+
+def read_bank_settings(config: Mapping[str, Any]) -> BankSettings | None:
+    """Take the settings from a transformer's configuration; ``None``: no banks.
+
+    Raises:
+        InputError: unknown or impossible settings.
+    """
+    if config["banks"] is None:
+        return None
+    try:
+        return BankSettings(**config["banks"])
+    except (TypeError, ValueError) as error:
+        reasons = [
+            line.strip() for line in str(error).splitlines()[1:] if line.strip() and "http" not in line
+        ]
+        raise InputError(f"banks={dict(config['banks'])}: {'; '.join(reasons) or error}") from error
 
 
 AFFINITIES: tuple[str, ...] = get_args(Affinity)

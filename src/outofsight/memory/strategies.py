@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from outofsight.errors import InputError
+from outofsight.memory.settings import read_bank_settings
 
 MEMORY_FIELDS: Mapping[str, Any] = MappingProxyType(
     {
@@ -32,6 +33,7 @@ MEMORY_FIELDS: Mapping[str, Any] = MappingProxyType(
         "subject_mask": "none",
         "frame_noise": "shared",
         "history_guidance": 1.0,
+        "banks": None,
     }
 )
 """The transformer's settings that are its memory, with their defaults (HyDRA's, as published)."""
@@ -43,11 +45,21 @@ TRAINED_FIELDS = (
     "identity_grid",
     "subject_mask",
     "frame_noise",
+    "banks",
 )
 """Settings that weights are made for: another value needs training."""
 
+BANK_SIZES_OF_WEIGHTS = ("kernel", "identity_width", "reader_width")
+"""Settings of the banks that weights are made for; the others may be changed without training."""
+
 FULL_ATTENTION: Mapping[str, Any] = MappingProxyType(
-    {"memory_top_k": 0, "local_window": None, "memory_affinity": "mean_pooled", "context_rule": "all"}
+    {
+        "memory_top_k": 0,
+        "local_window": None,
+        "memory_affinity": "mean_pooled",
+        "context_rule": "all",
+        "banks": None,
+    }
 )
 HYDRA: Mapping[str, Any] = MappingProxyType(
     {
@@ -56,6 +68,7 @@ HYDRA: Mapping[str, Any] = MappingProxyType(
         "memory_affinity": "mean_pooled",
         "memory_source": "all",
         "context_rule": "all",
+        "banks": None,
     }
 )
 _RECENT: Mapping[str, Any] = MappingProxyType({**FULL_ATTENTION, "context_rule": "ends", "context_recent": 5})
@@ -209,6 +222,20 @@ STRATEGIES: dict[str, Strategy] = _strategies(
         settings={**HYDRA, "memory_source": "context"},
         base="hydra",
     ),
+    Strategy(
+        name="hybrid",
+        what="window, and two banks that saw the whole context: an archivist's views, a tracker's subjects",
+        settings={**_RECENT, "banks": {}},
+        base="window",
+        source="the two-bank memory (archivist and tracker)",
+    ),
+    Strategy(
+        name="hybrid+hydra",
+        what="hydra, and the two banks beside it",
+        settings={**HYDRA, "banks": {}},
+        base="hydra",
+        source="HyDRA and the two-bank memory",
+    ),
 )
 
 
@@ -248,7 +275,9 @@ def check_without_training(chosen: Strategy, trained: Mapping[str, Any]) -> None
             continue
         if name == "memory_kernel" and not _retrieves(wanted):
             continue
-        if _plain(wanted[name]) != _plain(trained[name]):
+        if name == "banks" and wanted["banks"] is None:
+            continue
+        if _weights_for(name, wanted[name]) != _weights_for(name, trained[name]):
             raise InputError(
                 f"strategy {chosen.name!r} needs {name}={wanted[name]!r}, this model was trained with "
                 f"{trained[name]!r}; train one with it: outofsight train --strategy {chosen.name}"
@@ -262,6 +291,14 @@ def check_without_training(chosen: Strategy, trained: Mapping[str, Any]) -> None
 
 def _retrieves(settings: Mapping[str, Any]) -> bool:
     return settings["memory_top_k"] > 0 or settings["memory_affinity"] == "all"
+
+
+def _weights_for(name: str, value: Any) -> Any:
+    """Return the part of a setting that weights depend on."""
+    sizes = read_bank_settings({"banks": value}) if name == "banks" else None
+    if sizes is None:
+        return _plain(value)
+    return tuple(getattr(sizes, size) for size in BANK_SIZES_OF_WEIGHTS)
 
 
 def _plain(value: Any) -> Any:

@@ -50,8 +50,14 @@ def ray_features(
 
     Source: Plücker coordinates as video models take cameras; the octaves are NeRF's positional encoding.
     """
-    direction, moment = token_rays(poses, grid, fov_x_rad)
-    scales = pi * 2.0 ** torch.arange(octaves, device=poses.device)
+    return describe_rays(*token_rays(poses, grid, fov_x_rad), octaves)
+
+
+def describe_rays(
+    direction: Float[Tensor, "*any 3"], moment: Float[Tensor, "*any 3"], octaves: int
+) -> Float[Tensor, "*any n"]:
+    """Describe any rays by their Plücker coordinates, as ``ray_features`` does those of tokens."""
+    scales = pi * 2.0 ** torch.arange(octaves, device=direction.device)
     angles = (direction[..., None] * scales).flatten(-2)
     shrunk = moment.sign() * moment.abs().log1p()
     return torch.cat((direction, shrunk, angles.sin(), angles.cos()), dim=-1)

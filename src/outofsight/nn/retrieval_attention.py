@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.functional import pad
@@ -26,10 +26,50 @@ class Selection(NamedTuple):
     padded: bool = False
 
 
+class MoreKeys(NamedTuple):
+    """Keys and values that every query sees beside its own; ``known``: which of them there are, ``None`` for all."""
+
+    key: Float[Tensor, "batch e heads d"]
+    value: Float[Tensor, "batch e heads d"]
+    known: Bool[Tensor, "batch e"] | None = None
+
+
+def join_more(*parts: MoreKeys | None) -> MoreKeys | None:
+    """Lay several side by side; ``None`` stands for nothing."""
+    given = [part for part in parts if part is not None]
+    if len(given) < 2:
+        return given[0] if given else None
+    known = None
+    if any(part.known is not None for part in given):
+        known = torch.cat([_all_known(part) if part.known is None else part.known for part in given], dim=1)
+    key, value = (torch.cat([part[index] for part in given], dim=1) for index in (0, 1))  # type: ignore[misc]
+    return MoreKeys(key, value, known)
+
+
+def _all_known(part: MoreKeys) -> Bool[Tensor, "batch e"]:
+    return torch.ones(part.key.shape[:2], dtype=torch.bool, device=part.key.device)
+
+
 def sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
     """Attend by torch's own kernel. Shapes as in ``Attend``."""
     query, key, value = (states.transpose(1, 2) for states in (query, key, value))
     return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
+
+
+def full_attention(
+    query: Float[Tensor, "batch n heads d"],
+    key: Float[Tensor, "batch n heads d"],
+    value: Float[Tensor, "batch n heads d"],
+    more: MoreKeys | None = None,
+    attend: Attend = sdpa,
+) -> Float[Tensor, "batch n heads d"]:
+    """Attend from every token to every token, and to ``more``."""
+    if more is None:
+        return attend(query, key, value, None)
+    mask = None
+    if more.known is not None:
+        mask = pad(more.known, (key.shape[1], 0), value=True)[:, None, None]
+    return attend(query, torch.cat((key, more.key), dim=1), torch.cat((value, more.value), dim=1), mask)
 
 
 def retrieval_attention(
@@ -40,13 +80,13 @@ def retrieval_attention(
     memory_value: Float[Tensor, "batch m p heads d"],
     selection: Selection,
     *,
-    more: tuple[Tensor, Tensor] | None = None,
+    more: MoreKeys | None = None,
     frames_per_chunk: int | None = None,
     attend: Attend = sdpa,
 ) -> Float[Tensor, "batch f n heads d"]:
     """Attend from every frame to its selected frames (all n tokens) and slices (all p tokens): one softmax.
 
-    ``more``: keys and values [batch, e, heads, d] that every query sees beside its own.
+    ``more``: what every query sees beside its own.
     ``frames_per_chunk`` query frames are gathered and attended to at a time; ``None`` takes all at once, which is
     fastest and needs memory for ``f · (window · n + k · p)`` keys and as many values. The result does not depend on it.
 
@@ -59,8 +99,8 @@ def retrieval_attention(
         values = _gather(value, memory_value, frames, slices)
         mask = _key_mask(frames, slices, key.shape[2], memory_key.shape[2]) if selection.padded else None
         if more is not None:
-            keys, values = _with_more(keys, more[0]), _with_more(values, more[1])
-            mask = None if mask is None else pad(mask, (0, more[0].shape[1]), value=True)
+            mask = _mask_with_more(mask, more, keys)
+            keys, values = _with_more(keys, more.key), _with_more(values, more.value)
         attended = attend(query[:, chunk].flatten(0, 1), keys, values, mask)
         outputs.append(attended.unflatten(0, (query.shape[0], -1)))
     return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
@@ -84,6 +124,18 @@ def _with_more(gathered: Tensor, more: Tensor) -> Tensor:
     """Append the same [batch, e, heads, d] to what every query frame gathered [batch · f, keys, heads, d]."""
     frames = gathered.shape[0] // more.shape[0]
     return torch.cat((gathered, more.repeat_interleave(frames, dim=0)), dim=1)
+
+
+def _mask_with_more(
+    mask: Bool[Tensor, "n 1 1 keys"] | None, more: MoreKeys, gathered: Tensor
+) -> Bool[Tensor, "n 1 1 more_keys"] | None:
+    """Widen the mask of what was gathered [batch · f, keys, heads, d] by what is appended to it."""
+    if more.known is None:
+        return None if mask is None else pad(mask, (0, more.key.shape[1]), value=True)
+    known = more.known.repeat_interleave(gathered.shape[0] // more.known.shape[0], dim=0)[:, None, None]
+    if mask is None:
+        return pad(known, (gathered.shape[1], 0), value=True)
+    return torch.cat((mask, known), dim=-1)
 
 
 def _key_mask(frames: Tensor, slices: Tensor, tokens_per_frame: int, tokens_per_slice: int) -> Tensor:

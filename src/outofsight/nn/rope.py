@@ -8,16 +8,30 @@ from torch import Tensor
 
 
 class RotaryTable(NamedTuple):
-    """Cosines and sines of one token sequence, float32 [tokens, head_dim / 2]."""
+    """Cosines and sines of one token sequence, float32 [tokens, head_dim / 2], or of each of a batch."""
 
-    cos: Float[Tensor, "tokens half_dim"]
-    sin: Float[Tensor, "tokens half_dim"]
+    cos: Float[Tensor, "*batch tokens half_dim"]
+    sin: Float[Tensor, "*batch tokens half_dim"]
 
 
 def axis_dims(head_dim: int) -> tuple[int, int, int]:
     """Split a head's width among time, row and column: diffusers' split, and Wan's where Wan's is defined."""
     spatial = 2 * (head_dim // 6)
     return head_dim - 2 * spatial, spatial, spatial
+
+
+def rotary_at_places(places: Float[Tensor, "*any 3"], head_dim: int, theta: float = 10000.0) -> RotaryTable:
+    """Tabulate the rotation of tokens at any places (time, row, column; any real numbers): tables [*any, half_dim].
+
+    A token on the grid of ``rotary_table`` is rotated as there.
+    """
+    wide = torch.float32 if places.device.type == "mps" else torch.float64
+    angles = []
+    for positions, dim in zip(places.to(wide).unbind(dim=-1), axis_dims(head_dim), strict=True):
+        exponents = torch.arange(0, dim, 2, device=places.device, dtype=wide) / dim
+        angles.append(positions[..., None] * theta**-exponents)
+    table = torch.cat(angles, dim=-1)
+    return RotaryTable(table.cos().float(), table.sin().float())
 
 
 def rotary_table(

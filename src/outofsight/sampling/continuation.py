@@ -21,12 +21,14 @@ from outofsight.data.latent_annotation import clip_spans, half_spans, latent_mas
 from outofsight.errors import CameraError, InputError, VideoError
 from outofsight.flow.schedule import sampling_sigmas
 from outofsight.geometry.conditioning import CameraConditioning, camera_conditioning, latent_frames
+from outofsight.memory.banks.state import Recall
 from outofsight.sampling.denoising import Conditions, denoise
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
 OnProgress = Callable[[str, int, int], None]
-"""Called with a stage's name ("text", "encode", "denoise", "decode"), how much of it is done, and the total."""
+"""Called with a stage's name ("text", "encode", "recall" where there are banks, "denoise", "decode"), how much of it is
+done, and the total."""
 
 Cameras = CameraPath | CameraConditioning
 
@@ -76,12 +78,14 @@ class Retrieval:
 
 @dataclass(frozen=True, kw_only=True)
 class Continuation:
-    """``video`` uint8 [n, height, width, 3]: the target frames alone. ``seconds``: spent in each stage."""
+    """``video`` uint8 [n, height, width, 3]: the target frames alone. ``seconds``: spent in each stage.
+    ``recall``: what the two banks recalled, of a model that has banks."""
 
     video: NDArray[np.uint8]
     settings: SamplingSettings
     seconds: dict[str, float] = field(default_factory=dict)
     retrieval: Retrieval | None = None
+    recall: Recall | None = None
 
 
 def continue_video(
@@ -123,6 +127,9 @@ def continue_video(
         subject_masks=None if masks is None else masks.to(device),
         history_noise=history_noise(context, cameras.target.shape[0], settings.seed),
     )
+    if world.transformer.has_banks:
+        with clock.stage("recall"):
+            conditions = conditions._replace(recall=_recall(world, conditions))
     with clock.stage("denoise"):
         latents, retrieved = denoise(
             world.transformer,
@@ -141,7 +148,15 @@ def continue_video(
         settings=settings,
         seconds=clock.seconds,
         retrieval=_retrieval(world, retrieved, cameras.target.shape[0]),
+        recall=conditions.recall,
     )
+
+
+@torch.no_grad()
+def _recall(world: WorldModelBase, conditions: Conditions) -> Recall:
+    """Let the two banks see the context, and ask them what matters for the target."""
+    context, cameras = conditions.context_latents, (conditions.context_cameras, conditions.target_cameras)
+    return world.transformer.recall_context(context, *cameras)
 
 
 def target_noise(

@@ -1,16 +1,18 @@
 """From noise to target latents, by Euler steps along the predicted flow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.transformer import HydraTransformer3DModel, HydraTransformerOutput
 from outofsight.errors import InputError
 from outofsight.flow.matching import euler_step, guide
 from outofsight.flow.schedule import NUM_TRAIN_TIMESTEPS, frame_timesteps, timesteps
+from outofsight.memory.banks.state import Recall
 
 OnStep = Callable[[int, int, Float[Tensor, "b channels t h w"]], None]
 """Called after each step with the number of steps done, their total and the target latents."""
@@ -20,7 +22,9 @@ class Conditions(NamedTuple):
     """What a continuation is conditioned on. ``negative_text`` is needed for guidance other than 1.
 
     ``subject_masks``: where the model asks for them. ``history_noise``: what stands for no context, needed for history
-    guidance other than 1.
+    guidance other than 1. ``recall``: what the two banks recall for the target; ``None``: a model that has banks lets
+    them see the context. ``bank_keys``: what that is to the layers, where it is made already: for the caption
+    (``captioned``), and for no caption (``uncaptioned``).
     """
 
     context_latents: Float[Tensor, "b channels c h w"]
@@ -30,6 +34,8 @@ class Conditions(NamedTuple):
     target_cameras: Float[Tensor, "b t 12"]
     subject_masks: Float[Tensor, "b s frames h w"] | None = None
     history_noise: Float[Tensor, "b channels c h w"] | None = None
+    recall: Recall | None = None
+    bank_keys: Mapping[str, BankKeys] | None = None
 
 
 @torch.no_grad()
@@ -63,30 +69,56 @@ def denoise(
         )
     latents, retrieved = noise.float(), []
     num_steps = len(sigmas) - 1
+    asking = _Asking(transformer, conditions)
     for step in range(num_steps):
-        out = _predict(transformer, latents, sigmas[step], conditions, conditions.text, record_retrieval)
-        velocity = _target_velocity(out, conditions)
+        out = asking.captioned(latents, sigmas[step], record_retrieval)
+        velocity = captioned = _target_velocity(out, conditions)
         if out.retrieved_slices is not None:
             retrieved.append(out.retrieved_slices.cpu())
         if guidance_scale != 1:
-            assert conditions.negative_text is not None
-            away = _predict(transformer, latents, sigmas[step], conditions, conditions.negative_text)
-            captioned, velocity = (
-                velocity,
-                guide(velocity, _target_velocity(away, conditions), guidance_scale),
-            )
-        else:
-            captioned = velocity
+            away = _target_velocity(asking.uncaptioned(latents, sigmas[step]), conditions)
+            velocity = guide(velocity, away, guidance_scale)
         if history_guidance != 1:
-            forgetful = _predict(
-                transformer, latents, sigmas[step], conditions, conditions.text, forget_history=True
-            )
-            pull = captioned - _target_velocity(forgetful, conditions)
+            pull = captioned - _target_velocity(asking.forgetful(latents, sigmas[step]), conditions)
             velocity = velocity + (history_guidance - 1) * pull
         latents = euler_step(latents, velocity, sigmas[step], sigmas[step + 1])
         if on_step is not None:
             on_step(step + 1, num_steps, latents)
     return latents, torch.stack(retrieved) if retrieved else None
+
+
+class _Asking:
+    """The transformer, asked with a caption, without, and without the context. What the two banks are to its layers is
+    made in the first step, for each caption, and kept."""
+
+    def __init__(self, transformer: HydraTransformer3DModel, conditions: Conditions) -> None:
+        self.transformer, self.conditions = transformer, conditions
+        self.kept: dict[str, BankKeys] = dict(conditions.bank_keys or {})
+
+    def captioned(self, latents: Tensor, sigma: Tensor, record_retrieval: bool) -> HydraTransformerOutput:
+        return self._ask("captioned", latents, sigma, self.conditions.text, record_retrieval)
+
+    def uncaptioned(self, latents: Tensor, sigma: Tensor) -> HydraTransformerOutput:
+        assert self.conditions.negative_text is not None
+        return self._ask("uncaptioned", latents, sigma, self.conditions.negative_text)
+
+    def forgetful(self, latents: Tensor, sigma: Tensor) -> HydraTransformerOutput:
+        """Ask with noise in the context's place; what the banks know counts as context, and is hidden."""
+        known = self.kept.get("captioned")
+        keys = None if known is None else known._replace(known=torch.zeros_like(known.known))
+        return _predict(
+            self.transformer, latents, sigma, self.conditions, self.conditions.text, keys, forget_history=True
+        )
+
+    def _ask(
+        self, name: str, latents: Tensor, sigma: Tensor, text: Tensor, record_retrieval: bool = False
+    ) -> HydraTransformerOutput:
+        out = _predict(
+            self.transformer, latents, sigma, self.conditions, text, self.kept.get(name), record_retrieval
+        )
+        if out.bank_keys is not None:
+            self.kept[name] = out.bank_keys
+        return out
 
 
 def _predict(
@@ -95,6 +127,7 @@ def _predict(
     sigma: Float[Tensor, ""],
     conditions: Conditions,
     text: Float[Tensor, "b l text_dim"],
+    bank_keys: BankKeys | None = None,
     record_retrieval: bool = False,
     *,
     forget_history: bool = False,
@@ -118,6 +151,8 @@ def _predict(
         conditions.context_cameras,
         conditions.target_cameras,
         subject_masks=conditions.subject_masks,
+        recall=conditions.recall,
+        bank_keys=bank_keys,
         return_retrieval=record_retrieval,
     )
 

@@ -50,13 +50,15 @@ class RunPlan:
     forward: ForwardCost
     dense_attention_flops: int
     num_forwards: int
+    guided: bool
     weight_bytes: dict[str, int]
     num_parameters: dict[str, int]
     peak_bytes: dict[str, int]
 
     @property
     def denoise_flops(self) -> int:
-        return self.num_forwards * self.forward.flops
+        keys = (1 + self.guided) * self.forward.keys_flops
+        return self.num_forwards * self.forward.flops + self.forward.observe_flops + keys
 
 
 def plan_run(
@@ -88,6 +90,7 @@ def plan_run(
         forward=forward_cost(transformer.config, grid, text_tokens),
         dense_attention_flops=dense_attention_flops(transformer.config, grid),
         num_forwards=num_steps * forwards_per_step(transformer.config, guided=guided),
+        guided=guided,
         weight_bytes=weights,
         num_parameters={
             name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()

@@ -18,9 +18,10 @@ from outofsight.types import LatentGrid
 class StrategyCost:
     """One strategy at one size; FLOPs are of one forward of one clip, a multiply-add counts as two.
 
-    ``tokens``: in the sequence. ``forwards_per_step``: without guidance by text. ``num_parameters``: those that are
-    used. ``activation_bytes``: the most that inputs and activations of a forward hold at once. ``problem``: why the
-    strategy does not fit the size; the figures are then ``None``.
+    ``tokens``: in the sequence. ``once_flops``: what is done once for all denoising steps (the two banks' work).
+    ``forwards_per_step``: without guidance by text. ``num_parameters``: those that are used. ``activation_bytes``: the
+    most that inputs and activations of a forward hold at once. ``problem``: why the strategy does not fit the size; the
+    figures are then ``None``.
     """
 
     name: str
@@ -30,6 +31,7 @@ class StrategyCost:
     keys_per_query: int | None = None
     attention_flops: int | None = None
     flops: int | None = None
+    once_flops: int | None = None
     forwards_per_step: int | None = None
     num_parameters: int | None = None
     activation_bytes: int | None = None
@@ -68,6 +70,7 @@ def _cost(
         keys_per_query=cost.keys_per_query,
         attention_flops=cost.attention_flops,
         flops=cost.flops,
+        once_flops=cost.observe_flops + cost.keys_flops,
         forwards_per_step=forwards_per_step(model.config, guided=False),
         num_parameters=_used_parameters(model),
         activation_bytes=peak,

@@ -1,0 +1,69 @@
+"""What the two banks recall, run once through the transformer's own blocks: keys and values for every layer.
+
+Recalled tokens are taken for clean ones (time step 0). They see each other and the caption, and nothing of the video;
+so they are the same in every denoising step.
+"""
+
+import torch
+from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from outofsight.backbone.attention import BankKeys, RecallGuide
+from outofsight.errors import InputError
+from outofsight.memory.banks.state import Recall
+from outofsight.nn.rays import describe_rays
+from outofsight.nn.rope import rotary_at_places
+
+
+def recalled_keys(
+    transformer: WanTransformer3DModel, recall: Recall, text: Float[Tensor, "b l text_dim"]
+) -> BankKeys:
+    """Return every layer's keys and values of the recalled tokens. ``text``: the caption's states.
+
+    Raises:
+        InputError: recalled for another number of videos than there are captions.
+    """
+    if len(recall.tokens) != len(text):
+        raise InputError(
+            f"the banks recalled for {len(recall.tokens)} videos, but there are {len(text)} captions"
+        )
+    guide = _recall_guide(transformer, recall, text.dtype)
+    clean = torch.zeros(len(text), device=text.device)
+    _, time, text, _ = transformer.condition_embedder(clean, text, None, timestep_seq_len=None)
+    time = time.unflatten(1, (6, -1))
+    states, keys, values = recall.tokens.to(text.dtype), [], []
+    for block in transformer.blocks:
+        given = (block, states, text, time, guide)
+        if torch.is_grad_enabled() and transformer.gradient_checkpointing:
+            states, key, value = transformer._gradient_checkpointing_func(_through, *given)
+        else:
+            states, key, value = _through(*given)
+        keys.append(key)
+        values.append(value)
+    return BankKeys(tuple(keys), tuple(values), recall.known)
+
+
+def _through(
+    block: nn.Module, states: Tensor, text: Tensor, time: Tensor, guide: RecallGuide
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the tokens after a block, and the keys and values that they had in it."""
+    kept: list[Tensor] = []
+    states = block(states, text, time, guide._replace(kept=kept))
+    key, value = kept
+    return states, key, value
+
+
+def _recall_guide(transformer: WanTransformer3DModel, recall: Recall, dtype: torch.dtype) -> RecallGuide:
+    config = transformer.config
+    octaves = config["camera_ray_octaves"]
+    rays = describe_rays(recall.directions, recall.moments, octaves).to(dtype) if octaves else None
+    itself = torch.eye(recall.known.shape[1], dtype=torch.bool, device=recall.known.device)
+    return RecallGuide(
+        recall=recall,
+        rotary=rotary_at_places(recall.places, config["attention_head_dim"]),
+        rays=rays,
+        # An unknown token is seen by itself alone, so that no softmax is over nothing.
+        seen=(recall.known[:, None] | itself)[:, None],
+        kept=[],
+    )

@@ -1,0 +1,178 @@
+"""The two-bank memory of a transformer: what it sees, what it recalls, and what that is to its layers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from outofsight.backbone.attention import BankKeys
+from outofsight.backbone.bank_keys import recalled_keys
+from outofsight.backbone.inputs import check_latents
+from outofsight.errors import InputError
+from outofsight.memory.banks.state import Banks, Recall
+from outofsight.memory.banks.two_banks import Observed, TwoBankMemory, latent_times
+from outofsight.memory.settings import read_bank_settings
+from outofsight.types import LatentGrid
+
+
+class BankRemembering:
+    """What ``HydraTransformer3DModel`` can do where it has banks (``two_banks`` is ``None`` where it has not).
+
+    A chunk is remembered in three steps: ``observe_context`` shows clean latents to the banks; ``recall`` asks them
+    what matters for the coming cameras; ``memory_keys`` makes that into keys and values, which serve every denoising
+    step. ``forward`` does all three where nothing is given.
+    """
+
+    config: Any
+    dtype: Any
+    patch_embedding: nn.Module
+    two_banks: TwoBankMemory | None
+
+    def resize_banks(self) -> None:
+        """Make the banks anew by the configuration, with the weights that they have."""
+        assert self.two_banks is not None
+        weights, mode = self.two_banks.state_dict(), self.two_banks.training
+        some = next(self.two_banks.parameters())
+        made = two_bank_memory(self.config)
+        assert made is not None
+        made.load_state_dict(weights)
+        self.two_banks = made.to(some).train(mode)
+
+    @property
+    def has_banks(self) -> bool:
+        """Whether a two-bank memory is read beside the sequence."""
+        return self.config["banks"] is not None
+
+    def observe_context(
+        self,
+        latents: Float[Tensor, "b channels f height width"],
+        cameras: Float[Tensor, "b c 12"],
+        times: Float[Tensor, "b c"] | None = None,
+        banks: Banks | None = None,
+    ) -> tuple[Banks, Observed]:
+        """Let the two banks see clean latent frames, oldest first.
+
+        ``latents``: those to be seen, at the end; frames before them (f − c; as many as ``two_banks.history`` where
+        there are so many) were seen already and only help to read the new ones. ``cameras``: of the new frames, in the
+        anchor frame. ``times``: in video frames; ``None`` where they begin a video. ``banks``: what is remembered so
+        far; ``None``: nothing.
+
+        Raises:
+            InputError: the model has no banks, or the shapes do not fit.
+        """
+        memory = self._needed_banks()
+        self._wake()
+        check_latents(self.config, latents)
+        batch, new = cameras.shape[:2]
+        if batch != latents.shape[0] or not 0 < new <= latents.shape[2]:
+            raise InputError(
+                f"{latents.shape[2]} latent frames of {latents.shape[0]} videos, but {new} cameras of {batch}"
+            )
+        if times is None:
+            times = latent_times(new, 0, latents.device)[0].expand(batch, -1)
+        grid = self._picture_grid(latents)
+        if banks is None:
+            banks = memory.empty(batch, grid, latents.device)
+        tokens = self.patch_embedding(latents[:, :, -new:].to(self.dtype)).flatten(3).permute(0, 2, 3, 1)
+        return memory.observe(banks, tokens, latents, cameras, times)
+
+    def recall(
+        self,
+        banks: Banks,
+        cameras: Float[Tensor, "b t 12"],
+        times: Float[Tensor, "b t"],
+        grid: LatentGrid,
+        history_frames: int,
+        reach_frames: int | None = None,
+    ) -> Recall:
+        """Ask the two banks what matters for the coming frames: once a chunk, for all its denoising steps.
+
+        ``cameras``, ``times``: of the coming latent frames, in the anchor frame and in video frames. ``grid``: rows
+        and columns of tokens. ``history_frames``: latent frames that go before them in the sequence. ``reach_frames``:
+        how many latent frames back the oldest memory is placed; ``None``: as many as go before.
+
+        Raises:
+            InputError: the model has no banks.
+        """
+        reach = history_frames if reach_frames is None else reach_frames
+        recalled = self._needed_banks().recall(banks, cameras, times, grid, reach)
+        shift = recalled.places.new_tensor([reach - history_frames, 0, 0])
+        return recalled._replace(places=recalled.places - shift)
+
+    def recall_context(
+        self,
+        context: Float[Tensor, "b channels c height width"],
+        context_cameras: Float[Tensor, "b c 12"],
+        target_cameras: Float[Tensor, "b t 12"],
+    ) -> Recall:
+        """Observe a whole clean context, and recall what matters for the target that follows it."""
+        banks, _ = self.observe_context(context, context_cameras)
+        frames = context.shape[2]
+        times = latent_times(frames, target_cameras.shape[1], context.device)[1]
+        times = times.expand(len(context), -1)
+        return self.recall(banks, target_cameras, times, self._picture_grid(context), frames)
+
+    def memory_keys(self, recall: Recall, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
+        """Run recalled tokens through the blocks once, as clean ones: their keys and values for every layer."""
+        self._wake()
+        return recalled_keys(self, recall, text)
+
+    def _wake(self) -> None:
+        """Bring weights to where they work, if accelerate's offloading keeps them elsewhere between forwards."""
+        hook = getattr(self, "_hf_hook", None)
+        if hook is not None:
+            hook.pre_forward(self)
+
+    def _needed_banks(self) -> TwoBankMemory:
+        if self.two_banks is None or not self.has_banks:
+            raise InputError(
+                f"this model ({self.config['memory_strategy']}) has no banks; strategy hybrid is one that has"
+            )
+        return self.two_banks
+
+    def _picture_grid(self, latents: Tensor) -> LatentGrid:
+        _, rows, columns = self.config["patch_size"]
+        height, width = latents.shape[-2] // rows, latents.shape[-1] // columns
+        return LatentGrid(frames=latents.shape[2], height=height, width=width)
+
+    def keys_of_banks(
+        self,
+        context: Tensor,
+        text: Tensor,
+        context_cameras: Tensor,
+        target_cameras: Tensor,
+        recall: Recall | None,
+        given: BankKeys | None,
+    ) -> BankKeys | None:
+        """Return the keys that are given, else make them, of what is recalled, else of the whole context."""
+        if given is None and recall is None and not self.has_banks:
+            return None
+        self._needed_banks()
+        if given is not None:
+            return given
+        if recall is None:
+            if not context.shape[2]:
+                return None  # nothing has been seen yet
+            recall = self.recall_context(context, context_cameras, target_cameras)
+        return self.memory_keys(recall, text)
+
+
+def two_bank_memory(config: Mapping[str, Any]) -> TwoBankMemory | None:
+    """Make the banks that a transformer's configuration asks for.
+
+    Raises:
+        InputError: impossible settings.
+    """
+    settings = read_bank_settings(config)
+    if settings is None:
+        return None
+    if config["subject_mask"] != "none":
+        raise InputError("banks read the context by themselves: subject_mask must be 'none' beside them")
+    return TwoBankMemory(
+        settings,
+        config["num_attention_heads"] * config["attention_head_dim"],
+        config["in_channels"],
+        tuple(config["patch_size"][1:]),
+        config["camera_fov_x_deg"],
+    )

@@ -1,0 +1,186 @@
+"""The two banks joined: every clean frame is read, its subjects are tracked, its place is filed; a chunk recalls both.
+
+frame i ── reader ──> who is where ──> tracker: subjects move on, those that are seen are corrected
+   │                       └─ how static each token is ─┐
+   └── tokenizer ──> slice ────────────────────────────> archivist: merged, filed, or left out
+"""
+
+from collections.abc import Callable
+from math import prod, radians
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
+
+from outofsight.errors import InputError
+from outofsight.memory.banks import retrieval
+from outofsight.memory.banks.archivist import Archivist, Slice, decay_use, half_view, note_use
+from outofsight.memory.banks.scene_reader import SceneReader, frame_of
+from outofsight.memory.banks.state import Banks, BankSettings, Recall, SceneReading, Tracks, empty_banks
+from outofsight.memory.banks.tracker import FrameSeen, Tracker
+from outofsight.memory.tokenizer import MemoryTokenizer, memory_grid
+from outofsight.types import LatentGrid
+
+VIDEO_FRAMES_PER_LATENT = 4
+"""Video frames from one latent frame to the next (Wan's factor); the first of a video is one frame alone."""
+
+
+class Observed(NamedTuple):
+    """What was seen on the way, frame by frame, for losses and pictures.
+
+    ``reading``: of the f frames. ``tracks``: after each frame; every tensor has f after the batch. ``assigned``: which
+    share of each token went to each slot.
+    """
+
+    reading: SceneReading
+    tracks: Tracks
+    assigned: Float[Tensor, "b f s h w"]
+
+
+def latent_times(
+    context: int, target: int, device: torch.device | None = None
+) -> tuple[Float[Tensor, " c"], Float[Tensor, " t"]]:
+    """Return the video frame at which each latent frame of a context, and of the target after it, lies.
+
+    ::
+
+        context of 3, target of 2     0 4 8 │ 9 13      the target's first latent frame is one video frame again
+    """
+    frames = torch.arange(max(context, target), device=device, dtype=torch.float32) * VIDEO_FRAMES_PER_LATENT
+    num_context_frames = (context - 1) * VIDEO_FRAMES_PER_LATENT + 1 if context else 0
+    return frames[:context], num_context_frames + frames[:target]
+
+
+class TwoBankMemory(nn.Module):
+    """The archivist and the tracker, and what they need to see and to be asked.
+
+    ``dim``: width of video tokens. ``channels``: of latents. ``patch``: latent pixels (rows, columns) of a token.
+    Weights stay float32 whatever the model around is cast to: places and covariances are told by them.
+    """
+
+    def __init__(
+        self, settings: BankSettings, dim: int, channels: int, patch: tuple[int, int], fov_x_deg: float
+    ) -> None:
+        super().__init__()
+        self.settings, self.dim, self.fov_x_rad = settings, dim, radians(fov_x_deg)
+        self.reader = SceneReader(
+            channels, settings.reader_width, settings.identity_width, patch, self.fov_x_rad
+        )
+        self.tracker = Tracker(settings, self.fov_x_rad)
+        self.tokenizer = MemoryTokenizer(dim, settings.kernel)
+        self.archivist = Archivist(dim, settings)
+        self.retrieval = retrieval.BankRetrieval(dim, settings)
+        self.rebuild = retrieval.Rebuild()
+        _begin_as_mean(self.tokenizer.conv)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TwoBankMemory":
+        """Let ``to`` and its kin move weights, but not cast them."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            other = fn(tensor)
+            return other if other.dtype == tensor.dtype else tensor.to(other.device)
+
+        super()._apply(moved, recurse)
+        return self
+
+    @property
+    def history(self) -> int:
+        """How many latent frames before a new one are needed to read it."""
+        return self.reader.history
+
+    def empty(self, batch: int, grid: LatentGrid, device: torch.device | None = None) -> Banks:
+        """Return banks that hold nothing, for pictures of this grid. Raises ``InputError`` if a slice has no token."""
+        slices = memory_grid(LatentGrid(frames=1, height=grid.height, width=grid.width), self.settings.kernel)
+        return empty_banks(self.settings, slices.tokens_per_frame, self.dim, batch, device)
+
+    def observe(
+        self,
+        banks: Banks,
+        tokens: Float[Tensor, "b f hw d"],
+        latents: Float[Tensor, "b c history_f height width"],
+        poses: Float[Tensor, "b f 12"],
+        times: Float[Tensor, "b f"],
+        *,
+        reading: SceneReading | None = None,
+    ) -> tuple[Banks, Observed]:
+        """See f new frames, oldest first.
+
+        ``tokens``: of the new frames, of clean latents. ``latents``: the new frames' at the end, after up to
+        ``history`` frames that were seen before. ``poses``: in the anchor frame. ``reading``: what to believe of the
+        new frames, in place of the reader's word (the engine's truth, in tests and studies).
+
+        Raises:
+            InputError: a picture of another size than the banks were made for, or times that do not go on.
+        """
+        frames = tokens.shape[1]
+        if reading is None:
+            whole = self.reader(latents.float())
+            reading = SceneReading(*(part[:, -frames:] for part in whole))
+        grid = LatentGrid(frames=frames, height=reading.dynamic.shape[2], width=reading.dynamic.shape[3])
+        slices = self._slices(tokens, reading, poses, times, grid)
+        self._check(banks, slices)
+        steps = []
+        for index, new in enumerate(slices):
+            seen = FrameSeen(tokens[:, index].float(), frame_of(reading, index), new.pose, new.time)
+            banks, assigned = self._see(banks, seen, new, grid)
+            steps.append((banks.tracks, assigned))
+        tracks = Tracks(
+            *(torch.stack(part, dim=1) for part in zip(*(each for each, _ in steps), strict=True))
+        )
+        return banks, Observed(reading, tracks, torch.stack([assigned for _, assigned in steps], dim=1))
+
+    def recall(
+        self,
+        banks: Banks,
+        poses: Float[Tensor, "b t 12"],
+        times: Float[Tensor, "b t"],
+        grid: LatentGrid,
+        first_time_index: int,
+    ) -> Recall:
+        """Return what matters for the coming frames. ``poses``: in the anchor frame. ``grid``: of one frame's tokens.
+        ``first_time_index``: the first coming latent frame's place in the sequence, for rotation."""
+        predicted = self.tracker.predict(banks.tracks, banks.time, times)
+        chunk = retrieval.Chunk(poses, times, grid, self.fov_x_rad, first_time_index)
+        return retrieval.recall(banks, self.retrieval, predicted, chunk, self.settings)
+
+    def note_use(self, banks: Banks, recalled: Recall) -> Banks:
+        """Remember which slots a chunk asked for, so that the useful ones stay: once a chunk, after its recall."""
+        return banks._replace(archive=note_use(banks.archive, recalled.scores))
+
+    def _slices(
+        self, tokens: Tensor, reading: SceneReading, poses: Tensor, times: Tensor, grid: LatentGrid
+    ) -> list[Slice]:
+        made = self.tokenizer(tokens.float().flatten(1, 2), grid).float()
+        static = 1 - reading.dynamic.float().sigmoid()
+        pooled = avg_pool2d(static, self.settings.kernel[1:]).flatten(2)
+        return [
+            Slice(made[:, index], pooled[:, index], poses[:, index].float(), times[:, index].float())
+            for index in range(grid.frames)
+        ]
+
+    def _see(self, banks: Banks, seen: FrameSeen, new: Slice, grid: LatentGrid) -> tuple[Banks, Tensor]:
+        """Let both banks see one frame."""
+        tracks, births, assigned = self.tracker.observe(banks.tracks, banks.births, seen, banks.time)
+        archive = decay_use(banks.archive, new.time - banks.time)
+        archive = self.archivist.write(archive, new, half_view(grid, self.fov_x_rad))
+        return Banks(archive, tracks, new.time, births), assigned
+
+    def _check(self, banks: Banks, slices: list[Slice]) -> None:
+        expected, got = banks.archive.tokens.shape, slices[0].tokens.shape
+        if (expected[0], *expected[2:]) != tuple(got):
+            raise InputError(
+                f"these banks hold {expected[0]} × {expected[2]} tokens of width {expected[3]} a slice, the new frames "
+                f"give {list(got)}; make empty banks for this picture"
+            )
+
+
+@torch.no_grad()
+def _begin_as_mean(convolution: nn.Conv3d) -> None:
+    """Let a slice token begin as the mean of its video tokens."""
+    nn.init.dirac_(convolution.weight)
+    summed = convolution.weight.sum(dim=(2, 3, 4), keepdim=True)
+    convolution.weight.copy_(summed.expand_as(convolution.weight) / prod(convolution.kernel_size))
+    assert convolution.bias is not None
+    nn.init.zeros_(convolution.bias)
