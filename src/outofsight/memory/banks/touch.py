@@ -25,8 +25,8 @@ def pin(banks: Banks, *, slot: int | None = None, subject: int | None = None, on
     Raises:
         InputError: not exactly one of both is named, or it is not there.
     """
-    name, bank, index = _found(banks, slot, subject)
-    return _put(banks, name, bank, index, pinned=on)
+    bank, index = _found(banks, slot, subject)
+    return _put(banks, bank, index, pinned=on)
 
 
 def forget(banks: Banks, *, slot: int | None = None, subject: int | None = None) -> Banks:
@@ -35,8 +35,8 @@ def forget(banks: Banks, *, slot: int | None = None, subject: int | None = None)
     Raises:
         InputError: not exactly one of both is named, or it is not there.
     """
-    name, bank, index = _found(banks, slot, subject)
-    return _put(banks, name, bank, index, **dict.fromkeys(bank._fields, 0))
+    bank, index = _found(banks, slot, subject)
+    return _put(banks, bank, index, **dict.fromkeys(bank._fields, 0))
 
 
 def edit_place(
@@ -51,11 +51,11 @@ def edit_place(
     Raises:
         InputError: the slot is not there, nothing is changed, or a value does not fit.
     """
-    name, archive, index = _found(banks, slot, None)
+    archive, index = _found(banks, slot, None)
     changes = _given(archive, index, tokens=tokens, static=static)
     if static is not None and not bool(((static >= 0) & (static <= 1)).all()):
         raise InputError("static tells how static each token is, 0 to 1; got other numbers")
-    return _put(banks, name, archive, index, **changes)
+    return _put(banks, archive, index, **changes)
 
 
 def edit_subject(
@@ -77,11 +77,11 @@ def edit_subject(
     Raises:
         InputError: the subject is not there, nothing is changed, or a value does not fit.
     """
-    name, tracks, index = _found(banks, None, number)
+    tracks, index = _found(banks, None, number)
     moved = {"position": position, "velocity": velocity, "turn_rate": turn_rate}
     changes = _given(tracks, index, **moved, tokens=tokens, identity=identity)
     if position is not None or velocity is not None:
-        variances = tracks.covariance[0, index].clone()
+        variances = banks.tracks.covariance[0, index].clone()
         variances[1] = 0
         if position is not None:
             variances[0] = EDITED_STD_M**2
@@ -95,7 +95,7 @@ def edit_subject(
                 "a subject's identity tells it from others by its direction; got a vector of length 0"
             )
         changes["identity"] = changes["identity"] / length
-    return _put(banks, name, tracks, index, **changes)
+    return _put(banks, tracks, index, **changes)
 
 
 def swap_subjects(banks: Banks, number: int, other: int) -> Banks:
@@ -104,19 +104,18 @@ def swap_subjects(banks: Banks, number: int, other: int) -> Banks:
     Raises:
         InputError: one of them is not there.
     """
-    _, tracks, one = _found(banks, None, number)
-    _, _, two = _found(banks, None, other)
+    (_, one), (_, two) = _found(banks, None, number), _found(banks, None, other)
     kept = ("tokens", "identity", "box", "number", "born", "pinned")
     exchanged = {}
-    for name in set(tracks._fields) - set(kept):
-        value = getattr(tracks, name).clone()
+    for name in set(Tracks._fields) - set(kept):
+        value = getattr(banks.tracks, name).clone()
         value[0, [one, two]] = value[0, [two, one]]
         exchanged[name] = value
-    return banks._replace(tracks=tracks._replace(**exchanged))
+    return banks._replace(tracks=banks.tracks._replace(**exchanged))
 
 
-def _found(banks: Banks, slot: int | None, subject: int | None) -> tuple[str, Touched, int]:
-    """Return which bank is meant, that bank, and the index of the slot."""
+def _found(banks: Banks, slot: int | None, subject: int | None) -> tuple[Touched, int]:
+    """Return the bank that is meant and the index of the slot."""
     clips = len(banks.archive.filled)
     if clips != 1:
         raise InputError(f"banks are touched one clip at a time, these are of {clips}; take one clip's first")
@@ -126,13 +125,13 @@ def _found(banks: Banks, slot: int | None, subject: int | None) -> tuple[str, To
         held = banks.archive.filled[0].nonzero().flatten().tolist()
         if slot not in held:
             raise InputError(f"the archive holds nothing in slot {slot}; {_listed('filled', held)}")
-        return "archive", banks.archive, slot
+        return banks.archive, slot
     tracks = banks.tracks
     numbers = tracks.number[0].tolist()
     indices = {numbers[index]: index for index in tracks.filled[0].nonzero().flatten().tolist()}
-    if subject not in indices:
+    if subject is None or subject not in indices:
         raise InputError(f"no subject {subject} is followed; {_listed('followed', sorted(indices))}")
-    return "tracks", tracks, indices[subject]
+    return tracks, indices[subject]
 
 
 def _listed(word: str, held: list[int]) -> str:
@@ -158,10 +157,12 @@ def _given(bank: Touched, index: int, **values: Any) -> dict[str, Tensor]:
     return changes
 
 
-def _put(banks: Banks, name: str, bank: Touched, index: int, **values: Any) -> Banks:
+def _put(banks: Banks, bank: Touched, index: int, **values: Any) -> Banks:
     """Return the banks with one slot's fields replaced."""
     replaced = {}
     for field, value in values.items():
         replaced[field] = getattr(bank, field).clone()
         replaced[field][0, index] = value
-    return banks._replace(**{name: bank._replace(**replaced)})
+    if isinstance(bank, Archive):
+        return banks._replace(archive=bank._replace(**replaced))
+    return banks._replace(tracks=bank._replace(**replaced))
