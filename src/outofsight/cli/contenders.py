@@ -21,7 +21,8 @@ class ModelChoice:
     """The models given as [NAME=]MODEL, and how they are run. No ``steps``, no ``strategies``, ``guidance`` ``None``:
     the model's own.
 
-    ``others``: sampling settings that have no option of their own.
+    ``others``: sampling settings that have no option of their own. ``roll``: latent frames a step of a rollout;
+    ``None``: the whole target at once.
     """
 
     given: tuple[str, ...]
@@ -32,6 +33,7 @@ class ModelChoice:
     others: dict[str, Any]
     source: "ModelSource"
     record_retrieval: bool = True
+    roll: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +132,7 @@ def _models(choice: ModelChoice) -> "list[Contender]":
                     sampling=sampling,
                     digest=digest,
                     record_retrieval=choice.record_retrieval,
+                    roll=choice.roll,
                 )
             )
     return rows

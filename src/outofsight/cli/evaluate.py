@@ -66,6 +66,12 @@ def evaluate(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="other sampling settings: shift=3")
     ] = None,
+    roll: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="models continue by a rollout, so many latent frames a step (default: all at once)"
+        ),
+    ] = None,
     measures: Annotated[str | None, typer.Option(help="only these, such as psnr,ssim (default: all)")] = None,
     detector: Annotated[
         str | None,
@@ -113,7 +119,7 @@ def evaluate(
     )
     chosen = ModelChoice(
         given=tuple(model or ()), steps=_numbers(steps), strategies=_words(strategy, "--strategy"),
-        guidance=guidance, seed=seed, others=parse_settings(settings or []), source=source,
+        guidance=guidance, seed=seed, others=parse_settings(settings or []), source=source, roll=roll,
     )  # fmt: skip
     clips = choose_clips(data, truth, split=split, limit=limit, context_frames=context_frames)
     others = VideoChoice(given=tuple(videos or ()), with_context=with_context)
@@ -132,6 +138,7 @@ def evaluate(
     require_writable(out)
     results = _run(evaluation, baseline, console)
     asked = {"data": str(data or truth), "split": split, "limit": limit, "seed": seed, "measures": measures}
+    asked |= {} if roll is None else {"roll": roll}
     made = {"settings": {**asked, **evaluation.judging.instruments.identity}, **provenance()}
     _write(results, evaluation, made, report_clips, sheet, console)
 

@@ -15,6 +15,7 @@ from outofsight.errors import InputError, VideoError
 from outofsight.evaluation.case import ClipCase, Video, case_from_clip, check_generated
 from outofsight.evaluation.clips import JudgedClip, Material, videos_of
 from outofsight.evaluation.floors import camera_warped, frozen, nearest_view, swapped, vanished
+from outofsight.evaluation.rolling import roll
 from outofsight.sampling.continuation import Retrieval, SamplingSettings, to_uint8
 from outofsight.sampling.world import WorldModel
 
@@ -75,13 +76,17 @@ class Contender(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelContender:
-    """A model that continues the context. ``digest``: of its files, so that other weights are another contender."""
+    """A model that continues the context. ``digest``: of its files, so that other weights are another contender.
+
+    ``roll``: by a rollout, so many latent frames a step; ``None``: the whole target at once.
+    """
 
     name: str
     source: ModelSource
     sampling: SamplingSettings
     digest: str
     record_retrieval: bool = True
+    roll: int | None = None
     kind: str = "model"
     is_kept: bool = True
 
@@ -95,6 +100,7 @@ class ModelContender:
             "sampling": asdict(self.sampling),
             "dtype": self.source.dtype,
             "tile_vae": self.source.tile_vae,
+            **({} if self.roll is None else {"roll": self.roll}),
         }
 
     def reads(self, clip: JudgedClip) -> str:
@@ -102,6 +108,10 @@ class ModelContender:
 
     def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
         assert world is not None
+        if self.roll is not None:
+            tiling = LatentTiling() if self.source.tile_vae else None
+            rolled = roll(world, material, sampling_of(self.sampling, clip.name), self.roll, tiling)
+            return Answer(video=rolled.video, seconds=rolled.seconds)
         case = material.case
         if case.cameras is None or material.caption is None:
             raise InputError("a model needs the clip's cameras and caption, and there are none")
