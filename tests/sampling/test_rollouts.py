@@ -160,6 +160,94 @@ def still(pose, frames):
     return CameraPath(world_from_camera=np.repeat(pose[None], frames, axis=0))
 
 
+@pytest.fixture(scope="module")
+def hybrid():
+    return world_of("hybrid")
+
+
+@pytest.fixture
+def remembering(hybrid):
+    """A rollout whose archive holds places, and whose tracker follows one subject, placed there by hand."""
+    rollout = start(hybrid)
+    tracks = rollout.memory.tracks
+    followed = tracks._replace(
+        filled=torch.tensor([[True, False]]),
+        number=torch.tensor([[7, 0]]),
+        confidence=torch.tensor([[1.0, 0.0]]),
+        identity=torch.eye(4)[:2][None],
+        tokens=torch.ones_like(tracks.tokens),
+        covariance=torch.full_like(tracks.covariance, 0.25),
+        last_seen=torch.tensor([[4.0, 0.0]]),
+        position=torch.tensor([[[1.0, 0.5, 6.0], [0.0, 0.0, 0.0]]]),
+    )
+    rollout.replace_banks(rollout.memory.banks._replace(tracks=followed))
+    return rollout
+
+
+def test_every_step_tells_what_was_retrieved(hybrid):
+    rollout = start(hybrid)
+    assert rollout.memory.archive.filled.any()  # the context is filed before the first step
+    rollout.step(PARTS[0])
+    rollout.step(PARTS[1])
+    record = rollout.retrieved[-1]
+    assert record.scores.shape == (2, BANKS["archive_slots"] + BANKS["subject_slots"])
+    torch.testing.assert_close(record.scores.sum(dim=1), torch.ones(2))
+    filled = set(record.archive.filled[0].nonzero().flatten().tolist())
+    assert 0 < len(record.slots) <= BANKS["top_k"]
+    assert {slot for slot in record.slots if slot < BANKS["archive_slots"]} <= filled
+    assert record.tracks.position.shape == (2, 2, 3)  # latent frames, subjects
+    assert record.archive.tokens.numel() == record.tracks.tokens.numel() == 0
+    assert set(record.seconds) == {"recall", "keys", "denoise", "observe", "decode"}
+    assert float(rollout.memory.banks.time) == record.times[-1]
+
+
+def test_what_is_remembered_matters(hybrid):
+    rollout, forgetful = start(hybrid), start(hybrid)
+    for slot in forgetful.memory.archive.filled[0].nonzero().flatten().tolist():
+        forgetful.memory.forget(slot=slot)
+    assert not np.array_equal(rollout.step(PARTS[0]), forgetful.step(PARTS[0]))
+
+
+def test_subjects_are_told_and_touched_in_the_world(remembering):
+    memory = remembering.memory
+    (subject,) = memory.subjects
+    anchor = remembering.anchor
+    np.testing.assert_allclose(subject.position_m, anchor[:, :3] @ [1.0, 0.5, 6.0] + anchor[:, 3], atol=1e-6)
+    assert (subject.number, subject.spread_m, subject.unseen_frames) == (7, 0.5, 4.0)
+    memory.edit(7, position_m=[2.0, 3.0, 0.0], velocity_m=[0.1, 0.0, 0.0])
+    (moved,) = memory.subjects
+    np.testing.assert_allclose(moved.position_m, [2.0, 3.0, 0.0], atol=1e-5)
+    np.testing.assert_allclose(moved.velocity_m, [0.1, 0.0, 0.0], atol=1e-6)
+    memory.pin(subject=7)
+    assert memory.subjects[0].pinned
+    memory.forget(subject=7)
+    assert memory.subjects == []
+    with pytest.raises(InputError, match="no subject 7 is followed"):
+        memory.pin(subject=7)
+    with pytest.raises(InputError, match="three finite numbers"):
+        memory.edit(7, position_m=[1.0, 2.0])
+
+
+def test_touching_one_rollout_leaves_its_fork_alone(remembering, tmp_path):
+    fork = remembering.fork()
+    remembering.memory.pin(slot=0)
+    remembering.memory.edit_place(0, tokens=torch.zeros_like(remembering.memory.archive.tokens[0, 0]))
+    assert remembering.memory.archive.pinned[0, 0]
+    assert not fork.memory.archive.pinned[0, 0]
+    assert fork.memory.archive.tokens[0, 0].abs().sum() > 0
+    remembering.save(tmp_path / "walk")
+    resumed = remembering.world.resume(tmp_path / "walk")
+    assert resumed.memory.archive.pinned[0, 0]
+    assert np.array_equal(resumed.step(PARTS[0]), remembering.step(PARTS[0]))
+
+
+def test_a_bank_too_small_for_a_frame():
+    banks = {**BANKS, "kernel": (1, 3, 3)}
+    world = tiny_world(memory_strategy="hybrid", **{**changes("hybrid"), "banks": banks})
+    with pytest.raises(InputError, match="3×3 tokens, a frame of 32×48 pixels has 2×3; give a larger video"):
+        start(world)
+
+
 # What does not depend on the strategy is asked of one.
 
 
@@ -331,7 +419,7 @@ def edit_manifest(**changes):
         (edit_manifest(settings={"num_steps": 0}), "a damaged state"),
         (edit_manifest(weights="0" * 64), "the state of another model"),
         (edit_manifest(dtype="bfloat16"), "made in bfloat16, this model is in float32"),
-        (edit_manifest(memory={"memory_top_k": 5}), "made with memory_top_k=5, this model has 2"),
+        (edit_manifest(memory={"memory_top_k": 5}), "made with memory_top_k=5, this model has 10"),
         (lambda folder: (folder / "rollout.json").unlink(), r"found no rollout\.json"),
     ],
 )

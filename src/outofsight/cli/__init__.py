@@ -17,6 +17,7 @@ def build_app() -> typer.Typer:
     from outofsight.cli.evaluate import evaluate
     from outofsight.cli.generate import generate
     from outofsight.cli.info import info
+    from outofsight.cli.roll import roll
     from outofsight.cli.strategies import strategies
     from outofsight.cli.train import train
     from outofsight.cli.world import build as build_world
@@ -30,6 +31,7 @@ def build_app() -> typer.Typer:
     )
     app.command("demo")(demo)
     app.command("generate")(generate)
+    app.command("roll")(roll)
     app.command("evaluate")(evaluate)
     app.command("info")(info)
     app.command("train")(train)

@@ -15,7 +15,7 @@ from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.stream_decoding import Decoded
 from outofsight.codec.text import clean_prompt
 from outofsight.errors import CameraError, InputError
-from outofsight.memory.banks.state import bank_tensors, banks_from_tensors
+from outofsight.memory.banks.state import Banks, bank_tensors, banks_from_tensors
 from outofsight.sampling.continuation import SamplingSettings, _as_pixels, latent_subject_masks
 from outofsight.sampling.rollout_files import Saved, check_model, save_rollout, weights_digest
 from outofsight.sampling.rollout_memory import RolloutMemory
@@ -229,8 +229,9 @@ class Rollout:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _replace_state(self, state: RolloutState) -> None:
-        self._state = state
+    def replace_banks(self, banks: Banks) -> None:
+        """Go on with other banks; ``memory`` makes them."""
+        self._state = replace(self.state, banks=banks)
 
     def _encoded(self, prompt: str) -> Texts:
         """Encode a caption once; those of moments that cannot be come back to are forgotten."""

@@ -1,16 +1,44 @@
-"""The two banks of a rollout, to look at and to touch."""
+"""The two banks of a rollout, to look at and to touch, in the world that its cameras are told in."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
 from outofsight.errors import InputError
+from outofsight.memory.banks import touch
 from outofsight.memory.banks.state import Archive, Banks, Tracks
 
 if TYPE_CHECKING:
     from outofsight.sampling.rollout import Rollout
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RememberedSubject:
+    """A subject as the tracker has it. ``number``: counts births. ``position_m`` [3], ``velocity_m`` [3] (metres a
+    video frame): in the world; ``spread_m``: standard deviation of the position along one axis. ``visibility``,
+    ``confidence``: 0 to 1. ``unseen_frames``: video frames since it was last seen."""
+
+    number: int
+    position_m: NDArray[np.float64]
+    velocity_m: NDArray[np.float64]
+    spread_m: float
+    visibility: float
+    confidence: float
+    unseen_frames: float
+    pinned: bool
+
+
 class RolloutMemory:
-    """What a rollout remembers now; what is changed counts from the next step on."""
+    """What a rollout remembers now. What is changed counts from the next step on, for this rollout alone.
+
+    An archive slot is named by its index (``slot=3``), a subject by its number (``subject=1``).
+    """
 
     def __init__(self, rollout: "Rollout") -> None:
         if rollout.state.banks is None:
@@ -36,3 +64,91 @@ class RolloutMemory:
     def tracks(self) -> Tracks:
         """The subjects that are followed, seen or not."""
         return self.banks.tracks
+
+    @property
+    def subjects(self) -> list[RememberedSubject]:
+        """The subjects that are followed, by their numbers."""
+        tracks, rotation = self.tracks, self._rollout.anchor[:, :3]
+        now = float(self.banks.time[0])
+        found = []
+        for index in tracks.filled[0].nonzero().flatten().tolist():
+            found.append(
+                RememberedSubject(
+                    number=int(tracks.number[0, index]),
+                    position_m=rotation @ _numbers(tracks.position[0, index]) + self._rollout.anchor[:, 3],
+                    velocity_m=rotation @ _numbers(tracks.velocity[0, index]),
+                    spread_m=float(tracks.covariance[0, index, 0].clamp(min=0).sqrt()),
+                    visibility=float(tracks.visibility[0, index]),
+                    confidence=float(tracks.confidence[0, index]),
+                    unseen_frames=now - float(tracks.last_seen[0, index]),
+                    pinned=bool(tracks.pinned[0, index]),
+                )
+            )
+        return sorted(found, key=lambda subject: subject.number)
+
+    def pin(self, *, slot: int | None = None, subject: int | None = None, on: bool = True) -> None:
+        """Keep an archive slot from being dropped, or a subject from dying; ``on`` false lets it go again.
+
+        Raises:
+            InputError: not exactly one of both is named, or it is not there.
+        """
+        self._set(touch.pin(self.banks, slot=slot, subject=subject, on=on))
+
+    def forget(self, *, slot: int | None = None, subject: int | None = None) -> None:
+        """Empty an archive slot or a subject's, pinned or not. Raises ``InputError`` as ``pin``."""
+        self._set(touch.forget(self.banks, slot=slot, subject=subject))
+
+    def edit(
+        self,
+        subject: int,
+        *,
+        position_m: Sequence[float] | None = None,
+        velocity_m: Sequence[float] | None = None,
+        tokens: Float[Tensor, "k d"] | None = None,
+        identity: Float[Tensor, " e"] | None = None,
+    ) -> None:
+        """Change where a subject is, how it moves (metres a video frame; both in the world), or who it is.
+
+        Raises:
+            InputError: the subject is not there, nothing is changed, or a value does not fit.
+        """
+        rotation, origin = self._rollout.anchor[:, :3], self._rollout.anchor[:, 3]
+        position = None if position_m is None else rotation.T @ (_vector(position_m, "position_m") - origin)
+        velocity = None if velocity_m is None else rotation.T @ _vector(velocity_m, "velocity_m")
+        edited = touch.edit_subject(
+            self.banks,
+            subject,
+            position=None if position is None else position.tolist(),
+            velocity=None if velocity is None else velocity.tolist(),
+            tokens=tokens,
+            identity=identity,
+        )
+        self._set(edited)
+
+    def edit_place(
+        self,
+        slot: int,
+        *,
+        tokens: Float[Tensor, "p d"] | None = None,
+        static: Float[Tensor, " p"] | None = None,
+    ) -> None:
+        """Change what an archive slot shows, and how static each token is. Raises ``InputError`` as ``edit``."""
+        self._set(touch.edit_place(self.banks, slot, tokens=tokens, static=static))
+
+    def swap(self, subject: int, other: int) -> None:
+        """Let two subjects change places. Raises ``InputError`` if one of them is not there."""
+        self._set(touch.swap_subjects(self.banks, subject, other))
+
+    def _set(self, banks: Banks) -> None:
+        self._rollout.replace_banks(banks)
+
+
+def _numbers(values: Tensor) -> NDArray[np.float64]:
+    return values.detach().to("cpu", torch.float64).numpy()
+
+
+def _vector(values: Sequence[float], name: str) -> NDArray[np.float64]:
+    vector = np.asarray(values, dtype=np.float64)
+    if vector.shape != (3,) or not np.isfinite(vector).all():
+        raise InputError(f"{name}: expected three finite numbers, got {list(np.shape(values))}")
+    return vector

@@ -105,8 +105,7 @@ def coming_latents(state: RolloutState, cameras: CameraPath, limits: RolloutLimi
         )
     path = np.concatenate((state.last_pose.numpy()[None], cameras.world_from_camera))
     for frame, (before, after) in enumerate(pairwise(path)):
-        moved = float(np.linalg.norm(after[:, 3] - before[:, 3]))
-        turned = float(np.degrees(rotation_angle(before[:, :3].T @ after[:, :3])))
+        moved, turned = apart(before, after)
         if moved > limits.max_move_m or turned > limits.max_turn_deg:
             where = "the last frame shown" if frame == 0 else f"camera {frame - 1}"
             raise CameraError(
@@ -115,3 +114,9 @@ def coming_latents(state: RolloutState, cameras: CameraPath, limits: RolloutLimi
                 "one video frame apart; begin the path at rollout.last_pose, or widen the limits"
             )
     return (num - 1) // stride + 1 if state.step == 0 else num // stride
+
+
+def apart(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[float, float]:
+    """Tell how many metres, and by how many degrees of turning, two poses [3, 4] lie apart."""
+    moved = float(np.linalg.norm(after[:, 3] - before[:, 3]))
+    return moved, float(np.degrees(rotation_angle(before[:, :3].T @ after[:, :3])))

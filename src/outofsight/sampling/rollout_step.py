@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
+from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.bank_memory import BankRemembering
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.stream_decoding import decode_more
@@ -52,7 +53,7 @@ class StepRecord:
     """What one step did, for whoever wants to see it.
 
     ``first_frame``, ``num_frames``: its video frames, counted from the first one shown. ``seconds``: by stage
-    (``recall``, ``denoise``, ``observe``, ``decode``; the denoising makes the recalled tokens' keys first). ``cameras``
+    (``recall``, ``keys``, ``denoise``, ``observe``, ``decode``; without banks ``denoise`` and ``decode``). ``cameras``
     [f, 12] ``anchor_from_camera`` and ``times`` [f] (video frames) of its latent frames.
 
     With banks: ``scores`` [f, archive slots + subject slots], ``slots``: those chosen; ``archive``: as recalled from,
@@ -112,8 +113,11 @@ def take_step(
             banks = transformer.two_banks.note_use(banks, recalled)
     generator = torch.Generator()
     generator.set_state(state.generator)
+    conditions = _conditions(sampler, state, poses, texts, recalled)
+    if recalled is not None:
+        with clock.stage("keys"):
+            conditions = conditions._replace(bank_keys=_keys(transformer, recalled, texts))
     with clock.stage("denoise"):
-        conditions = _conditions(sampler, state, poses, texts, recalled)
         latents, slices = _denoised(sampler, conditions, num_latent, generator)
     after = _later(state, latents, poses, conditions, transformer.config["camera_fov_x_deg"])
     seen = None
@@ -179,6 +183,16 @@ def recall_for(transformer: BankRemembering, state: RolloutState, anchored: Tens
     height, width = state.latents.shape[-2] // rows, state.latents.shape[-1] // columns
     grid = LatentGrid(frames=anchored.shape[1], height=height, width=width)
     return transformer.recall(state.banks, anchored, times, grid, state.latents.shape[2], state.reach)
+
+
+@torch.no_grad()
+def _keys(transformer: BankRemembering, recalled: Recall, texts: Texts) -> dict[str, BankKeys]:
+    """Make what is recalled into keys and values, for the caption and for what guidance leads away from."""
+    dtype = transformer.dtype
+    keys = {"captioned": transformer.memory_keys(recalled, texts.caption.to(dtype))}
+    if texts.negative is not None:
+        keys["uncaptioned"] = transformer.memory_keys(recalled, texts.negative.to(dtype))
+    return keys
 
 
 def _conditions(

@@ -1,0 +1,83 @@
+"""What memory held in each step of a walk: kept in a small file a step, and drawn when the walk is done."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from outofsight.errors import CheckpointError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from outofsight.evaluation.memory_pictures import MemoryStep
+    from outofsight.sampling.rollout_step import StepRecord
+
+STEPS = "steps"
+
+
+def keep_step(folder: Path, record: "StepRecord", frames: "NDArray[np.uint8]", stride: int) -> None:
+    """Write down what memory held in a step, with the last video frame of each of its latent frames.
+
+    Raises:
+        InputError: the model has no banks.
+        OutputError: it cannot be written.
+    """
+    import torch
+
+    from outofsight.codec.checkpoint_files import save_state_dict
+    from outofsight.data.files import explained
+
+    if record.archive is None or record.tracks is None or record.scores is None:
+        raise InputError(
+            "--memory-pictures: this model has no banks; the strategies hybrid, hybrid+hydra have"
+        )
+    first = 0 if record.step == 1 else stride - 1
+    parts: dict[str, Tensor] = {
+        "cameras": record.cameras,
+        "times": record.times,
+        "scores": record.scores,
+        "slots": torch.tensor(record.slots, dtype=torch.long),
+        "pictures": torch.from_numpy(frames[first::stride].copy()),
+    }
+    parts |= {f"archive.{name}": value for name, value in record.archive._asdict().items()}
+    parts |= {f"tracks.{name}": value for name, value in record.tracks._asdict().items()}
+    with explained(folder):
+        (folder / STEPS).mkdir(parents=True, exist_ok=True)
+    save_state_dict(_file(folder, record.step), parts)
+
+
+def read_steps(folder: Path, num_steps: int) -> "list[MemoryStep]":
+    """Read what was kept of the first ``num_steps`` steps.
+
+    Raises:
+        CheckpointError: a step is missing (it was made without ``--memory-pictures``), or damaged.
+    """
+    from outofsight.codec.checkpoint_files import load_state_dict
+    from outofsight.evaluation.memory_pictures import MemoryStep
+    from outofsight.memory.banks.state import Archive, Tracks
+
+    steps = []
+    for number in range(1, num_steps + 1):
+        path = _file(folder, number)
+        if not path.is_file():
+            raise CheckpointError(
+                f"{path}: missing; pictures of memory need --memory-pictures from the first step on"
+            )
+        parts = load_state_dict(path)
+        steps.append(
+            MemoryStep(
+                cameras=parts["cameras"],
+                times=parts["times"],
+                tracks=Tracks(**{name: parts[f"tracks.{name}"] for name in Tracks._fields}),
+                archive=Archive(**{name: parts[f"archive.{name}"] for name in Archive._fields}),
+                scores=parts["scores"],
+                slots=tuple(parts["slots"].tolist()),
+                pictures=parts["pictures"].numpy(),
+            )
+        )
+    return steps
+
+
+def _file(folder: Path, step: int) -> Path:
+    return folder / STEPS / f"step-{step:06d}.safetensors"

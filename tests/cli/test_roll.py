@@ -1,0 +1,143 @@
+"""``outofsight roll`` as its users meet it: a walk in one go, one that was killed, and every bad request."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from outofsight.cli import main
+from outofsight.data.video import read_video
+
+FAST = ["--context-frames=9", "--latent-frames=2", "--set", "num_steps=2", "--set", "guidance_scale=1"]
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Run the command line in this process, which is quicker: its exit code and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code or 0, " ".join(capsys.readouterr().err.split())
+
+    return run
+
+
+def walk(cases, model_folder, out, *, steps=3, **changes):
+    options = {
+        "model": model_folder, "video": cases / "1.mp4", "camera": "pan:left:20", "context_camera": "still",
+        "prompt": "A cat sits.", "out": out, "steps": steps, **changes,
+    }  # fmt: skip
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if value is not None]
+    return ["roll", *given, *FAST]
+
+
+def test_a_walk(cli, cases, model_folder, tmp_path):
+    code, error = cli(
+        *walk(cases, model_folder, tmp_path / "w.mp4"), "--with-context", "--prompt-at=3:A dog runs."
+    )
+    assert code == 0, error
+    assert "wrote" in error
+    frames, fps = read_video(tmp_path / "w.mp4")
+    assert (frames.shape, fps) == ((9 + 5 + 8 + 8, 48, 64, 3), 15.0)
+    context = read_video(cases / "1.mp4").frames[-9:].astype(int)
+    assert np.abs(frames[:9] - context).mean() < 8
+    lines = [json.loads(line) for line in (tmp_path / "w.steps.jsonl").read_text().splitlines()]
+    assert [line["num_frames"] for line in lines] == [5, 8, 8]
+    assert [line["prompt"] for line in lines] == ["A cat sits.", "A cat sits.", "A dog runs."]
+    assert set(lines[0]["seconds"]) == {"denoise", "decode"}
+    assert sorted(path.name for path in tmp_path.glob("w.*")) == ["w.mp4", "w.rollout", "w.steps.jsonl"]
+
+
+def test_killed_and_resumed_it_is_the_same_file(cli, cases, model_folder, tmp_path):
+    """Killed without a word somewhere on its way, and once more asked for fewer steps than are wanted in the end."""
+    camera = {"camera": "pan:left:10,pan:right:10", "lap": 8}
+    assert cli(*walk(cases, model_folder, tmp_path / "whole.mp4", steps=6, **camera))[0] == 0
+    out = tmp_path / "cut.mp4"
+    command = [sys.executable, "-m", "outofsight", *walk(cases, model_folder, out, steps=6, **camera)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    diary = tmp_path / "cut.steps.jsonl"
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and process.poll() is None:
+        if diary.exists() and len(diary.read_text().splitlines()) >= 2:
+            break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(read_video(out).frames) >= 13  # it plays
+    code, error = cli(*walk(cases, model_folder, out, steps=6, **camera), "--resume")
+    assert code == 0, error
+    assert out.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    steps = [json.loads(line)["step"] for line in diary.read_text().splitlines()]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_walk_can_be_longer(cli, cases, model_folder, tmp_path):
+    file = {"camera": cases / "cam1.json", "context_camera": None}
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    assert cli(*walk(cases, model_folder, whole, **file))[0] == 0
+    assert cli(*walk(cases, model_folder, cut, steps=1, **file))[0] == 0
+    assert len(read_video(cut).frames) == 5
+    assert cli(*walk(cases, model_folder, cut, **file), "--resume")[0] == 0
+    assert cut.read_bytes() == whole.read_bytes()
+
+
+def test_dry_run_writes_nothing(cli, cases, model_folder, tmp_path):
+    code, error = cli(*walk(cases, model_folder, tmp_path / "w.mp4"), "--dry-run")
+    assert code == 0
+    assert "21 frames in 3 steps" in error
+    assert not list(tmp_path.glob("w*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"out": "w.avi"}, "expected the name of an .mp4 file"),
+        ({"steps": 9, "camera": "cam1.json", "context_camera": None}, "too few target poses for 9 steps"),
+        ({"lap": 20}, "cannot be repeated; end it with back"),
+        ({"context_camera": None}, "say with --context-camera"),
+        ({"prompt_at": "9:Snow."}, "--prompt-at: expected STEP:CAPTION with a step of 1 to 3"),
+        ({"prompt": " "}, "the caption is empty"),
+        ({"video": "none.mp4"}, "none.mp4"),
+        ({"offload": "sequential"}, "--offload sequential"),
+        ({"set": "seed=3"}, "an option of its own"),
+        ({"set": "steps=3"}, "sampling settings"),
+    ],
+)
+def test_bad_requests_are_one_line(cli, cases, model_folder, tmp_path, monkeypatch, changes, says):
+    monkeypatch.chdir(cases)
+    if "lap" in changes:
+        changes = {**changes, "camera": "pan:left:90"}
+    code, error = cli(*walk(cases, model_folder, **{"out": tmp_path / "w.mp4", **changes}))
+    assert code == 2
+    assert error.startswith("outofsight: ")
+    assert says in error
+    assert not list(tmp_path.glob("w*"))
+
+
+def test_a_walk_that_is_there_is_not_lost(cli, cases, model_folder, tmp_path):
+    out = tmp_path / "w.mp4"
+    arguments = walk(cases, model_folder, out, steps=1)
+    code, error = cli(*arguments, "--resume")
+    assert (code, "there is no state" in error) == (2, True)
+    assert cli(*arguments)[0] == 0
+    before = out.read_bytes()
+    code, error = cli(*arguments)
+    assert (code, "is there already; go on with --resume" in error) == (2, True)
+    code, error = cli(*walk(cases, model_folder, out, steps=2, prompt="A bus."), "--resume")
+    assert (code, "was begun with prompt='A cat sits.'" in error) == (2, True)
+    code, error = cli(*walk(cases, model_folder, out, steps=2), "--resume")
+    assert (code, "begun with path_frames=5, not 13" in error) == (2, True)
+    (state,) = (tmp_path / "w.rollout").glob("*.safetensors")
+    os.truncate(state, 100)
+    code, error = cli(*arguments, "--resume")
+    assert (code, "damaged" in error) == (2, True)
+    assert out.read_bytes() == before
+    assert cli(*arguments, "--overwrite")[0] == 0
+    assert out.read_bytes() == before
