@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from outofsight.memory.banks.state import Tracks
+from outofsight.nn.precision import full_precision
 
 UP = (0.0, -1.0, 0.0)
 """The vertical in the anchor frame of a level camera (OpenCV axes: y is down)."""
@@ -82,7 +83,7 @@ class SubjectDynamics(nn.Module):
 
         Empty slots stay as they are. Nothing but position, velocity and covariance changes.
         """
-        with torch.autocast(tracks.position.device.type, enabled=False):
+        with full_precision(tracks.position.device):
             motion = self.motion(tracks, now[:, None] - tracks.last_seen)
             span = elapsed.float()[:, None].expand_as(motion.decay)
             move, velocity = moved(tracks.velocity, motion.decay, motion.turn, span, self.up)

@@ -126,7 +126,7 @@ def merged_twins(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor, "b s
     Also tells which slot (last axis) went into which.
     """
     twins = _twins(tracks)
-    if not bool(twins.any()):  # spares the work; the result would be the same
+    if surely_none(twins):
         return tracks, twins
     elder, younger = twins.any(dim=2), twins.any(dim=1)
     partner = torch.where(elder, twins.int().argmax(dim=2), torch.arange(twins.shape[1], device=twins.device))
@@ -175,3 +175,11 @@ def without_dead(tracks: Tracks) -> Tracks:
     """Empty the slots of subjects whose confidence is below ``DEAD_AT``. The pinned never die."""
     dead = tracks.filled & ~tracks.pinned & (tracks.confidence.detach() < DEAD_AT)
     return where_slot(dead, emptied(tracks), tracks)
+
+
+def surely_none(wanted: Bool[Tensor, "..."]) -> bool:
+    """Tell whether nothing is wanted, so that work may be spared whose result would be the same without it.
+
+    On the meta device, where costs are counted, nothing is known, and all work is done.
+    """
+    return not wanted.is_meta and not bool(wanted.any())

@@ -16,6 +16,7 @@ from outofsight.memory.banks.lifecycle import (
     faded,
     merged_twins,
     place_for_one_more,
+    surely_none,
     where_slot,
     with_newborn,
     without_dead,
@@ -23,6 +24,7 @@ from outofsight.memory.banks.lifecycle import (
 from outofsight.memory.banks.sighting import FrameSeen, Sighting, sight, token_facts
 from outofsight.memory.banks.slot_attention import SlotAttention, TokenFacts
 from outofsight.memory.banks.state import BankSettings, Tracks
+from outofsight.nn.precision import full_precision
 
 SEEN_AT = 0.3
 """A frame shows a subject that has more than this of a token; half a token would lose both of two doubles."""
@@ -56,7 +58,7 @@ class Tracker(nn.Module):
 
         ``before``: the time that ``tracks`` are of; of no meaning while all slots are empty.
         """
-        with torch.autocast(frame.tokens.device.type, enabled=False):
+        with full_precision(frame.tokens.device):
             elapsed = (frame.time - before).clamp(min=0).float()
             earlier, tracks = tracks, self.dynamics.advance(tracks, before, elapsed)
             facts = token_facts(frame, self.fov_x_rad)
@@ -74,7 +76,7 @@ class Tracker(nn.Module):
             tracks = where_slot(seen, updated, unseen)
             shares = shares * seen[..., None]
             for _ in range(BIRTHS_PER_FRAME):
-                if not bool((unclaimed > BORN_AT).any()):  # spares the work; the result would be the same
+                if surely_none(unclaimed > BORN_AT):
                     break
                 tracks, births, shares, unclaimed = self._born(
                     tracks, births, shares, unclaimed, facts, frame
@@ -173,5 +175,5 @@ def filtered(
 
 def _joined(shares: Float[Tensor, "b s n"], twins: Tensor) -> Float[Tensor, "b s n"]:
     """Give the elder of twins the younger's tokens."""
-    moved = torch.einsum("bij,bjn->bin", twins.to(shares), shares)
+    moved = (twins[..., None] * shares[:, None]).sum(dim=2)
     return (shares + moved) * ~twins.any(dim=1)[..., None]
