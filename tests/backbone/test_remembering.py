@@ -258,6 +258,11 @@ def test_every_strategy_takes_a_step_and_its_own_parts_learn():
         idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
         # A bias that is the same for every key moves no softmax; a tokenizer that makes no slices learns nothing.
         idle = [n for n in idle if not n.endswith(("to_k.bias", "nobody"))]
+        if (
+            model.has_banks
+        ):  # what they hold is read; how they read and choose is taught by losses of their own
+            assert "two_banks.tokenizer.conv.weight" not in idle
+            idle = [n for n in idle if not n.startswith("two_banks.")]
         assert all(".tokenizer." in each for each in idle), (name, idle)
         assert bool(idle) != retrieves, name
 

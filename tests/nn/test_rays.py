@@ -2,7 +2,7 @@ from math import atan, cos, pi, radians, sin, tan
 
 import torch
 
-from outofsight.nn.rays import num_ray_features, ray_features, token_rays
+from outofsight.nn.rays import describe_rays, num_ray_features, ray_features, token_rays
 from outofsight.types import LatentGrid
 
 GRID = LatentGrid(frames=2, height=3, width=5, context_frames=1)
@@ -53,3 +53,13 @@ def test_rays_are_exact_under_autocast():
     expected = ray_features(poses(0.3, (1.0, 0.5, 2.0)), GRID, FOV, octaves=4)
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(ray_features(poses(0.3, (1.0, 0.5, 2.0)), GRID, FOV, octaves=4), expected)
+
+
+def test_a_ray_is_described_alike_wherever_it_comes_from():
+    given = poses(0.4, (1.0, 0.0, -2.0))
+    direction, moment = token_rays(given, GRID, FOV)
+    assert torch.equal(describe_rays(direction, moment, 3), ray_features(given, GRID, FOV, 3))
+    one = describe_rays(torch.tensor([0.0, 0.0, 1.0]), torch.tensor([0.0, -1.0, 0.0]), 1)
+    # Ahead, a metre to the side: direction, −log 2 for the moment, sin(π·direction), cos(π·direction).
+    expected = [0, 0, 1, 0, -0.693147, 0, 0, 0, 0, 1, 1, -1]
+    torch.testing.assert_close(one, torch.tensor(expected), atol=1e-6, rtol=1e-5)

@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from outofsight.nn.retrieval_attention import Selection, retrieval_attention, sdpa
+from outofsight.nn.retrieval_attention import (
+    MoreKeys,
+    Selection,
+    full_attention,
+    join_more,
+    retrieval_attention,
+    sdpa,
+)
 from reference import retrieval as plain
 
 BATCH, FRAMES, TOKENS, SLICES, MEMORY_TOKENS, HEADS, DIM = 2, 6, 4, 3, 2, 2, 8
@@ -68,3 +75,51 @@ def test_gradients_equal_those_of_the_plain_loop(states):
         torch.autograd.grad(fast, leaves), torch.autograd.grad(slow, leaves), strict=True
     ):
         torch.testing.assert_close(got, expected)
+
+
+def beside(known: list[int], count: int = 5, seed: int = 4) -> MoreKeys:
+    generator = torch.Generator().manual_seed(seed)
+    key, value = (torch.randn(BATCH, count, HEADS, DIM, generator=generator) for _ in range(2))
+    return MoreKeys(key, value, torch.arange(count) < torch.tensor(known)[:, None])
+
+
+@pytest.mark.parametrize("frames_per_chunk", [None, 1, 4])
+def test_every_query_sees_what_is_known_beside_its_own(states, frames_per_chunk):
+    """As if the known ones were one more slice that every frame chose; in the second video there are none."""
+    frames, slices = choice(FRAMES, 3, 1), choice(SLICES, 2, 2)
+    slices[:, 1::2, 0] = -1
+    more = beside([3, 0])
+    got = retrieval_attention(
+        *states, Selection(frames, slices, padded=True), more=more, frames_per_chunk=frames_per_chunk
+    )
+    query, key, value, memory_key, memory_value = states
+    for video, known in enumerate((3, 0)):
+        for frame in range(FRAMES):
+            own = [i for i in slices[video, frame].tolist() if i >= 0]
+            parts = [
+                [full[video, frames[video, frame]].flatten(0, 1), slot[video, own].flatten(0, 1), extra[video, :known]]
+                for full, slot, extra in ((key, memory_key, more.key), (value, memory_value, more.value))
+            ]  # fmt: skip
+            keys, values = (torch.cat(part)[None] for part in parts)
+            expected = sdpa(query[[video], frame], keys, values)
+            torch.testing.assert_close(got[[video], frame], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_full_attention_with_more_is_attention_over_both(states):
+    query, key, value = (part.flatten(1, 2) for part in states[:3])
+    more = beside([5, 5])
+    expected = sdpa(query, torch.cat((key, more.key), 1), torch.cat((value, more.value), 1))
+    torch.testing.assert_close(full_attention(query, key, value, more), expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(full_attention(query, key, value, more._replace(known=None)), expected)
+    nothing = full_attention(query, key, value, beside([0, 0]))
+    torch.testing.assert_close(nothing, full_attention(query, key, value), rtol=1e-5, atol=1e-6)
+
+
+def test_joined_keys_know_which_of_them_there_are():
+    some, all_known = beside([2, 0]), beside([0, 0], count=3, seed=5)._replace(known=None)
+    joined = join_more(None, some, all_known)
+    assert joined.key.shape[1] == joined.value.shape[1] == 8
+    assert joined.known.tolist() == [[True] * 2 + [False] * 3 + [True] * 3, [False] * 5 + [True] * 3]
+    assert join_more(all_known, all_known).known is None
+    assert join_more(None, some) is some
+    assert join_more(None, None) is None

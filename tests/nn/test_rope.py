@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from outofsight.nn.rope import axis_dims, rotary_table, rotate
+from outofsight.nn.rope import axis_dims, rotary_at_places, rotary_table, rotate
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,12 @@ def test_scores_depend_on_distance_alone():
 
 def test_any_length():
     assert rotary_table(torch.arange(3000), torch.arange(1), torch.arange(1), 24).cos.isfinite().all()
+
+
+def test_any_place_is_rotated_as_on_the_grid():
+    axes = torch.tensor([0.0, 2.5]), torch.tensor([1.0, 4.0, 7.0]), torch.tensor([-3.0, 0.25])
+    grid, places = rotary_table(*axes, 24), torch.cartesian_prod(*axes)
+    anywhere = rotary_at_places(torch.stack((places, places + 1)), 24)
+    assert anywhere.cos.shape == (2, 12, 12)
+    assert torch.equal(anywhere.cos[0], grid.cos)
+    assert torch.equal(anywhere.sin[0], grid.sin)
