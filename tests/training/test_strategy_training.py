@@ -67,7 +67,7 @@ def test_shared_weights_are_equal_whatever_the_strategy(world_config):
             if key in first and first[key].shape == value.shape:
                 assert torch.equal(first[key], value), (name, key)
             else:
-                part = ("state_memory", "identity_", "mask_weight", "tokenizer")
+                part = ("state_memory", "identity_", "mask_weight", "tokenizer", "two_banks")
                 assert any(each in key for each in part), (name, key)
         for key, value in other.text_encoder.state_dict().items():
             assert torch.equal(plain.text_encoder.state_dict()[key], value)

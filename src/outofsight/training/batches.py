@@ -24,6 +24,8 @@ from outofsight.errors import DatasetError, InputError
 from outofsight.training.config import VaeTask, WorldTask
 from outofsight.training.noise_levels import NoiseLevels
 from outofsight.training.randomness import generator_for, normal, sample_index
+from outofsight.training.subject_truth import subject_truth
+from outofsight.training.unrolling import chunk_chance
 from outofsight.types import Clip
 
 Batch = dict[str, Tensor]
@@ -239,6 +241,10 @@ class WorldBatches:
             batch["subject_masks"] = subject_masks(samples)
         if self.task.subject_weight:
             batch["subject_share"] = torch.stack([target_subject_share(sample) for sample in samples])
+        if self.task.unrolls:
+            batch |= chunk_chance(self.task.chunks, self.levels, shape, self.seed, step, positions)
+        if self.task.memory_losses.weights():
+            batch |= subject_truth(samples).batch()
         return batch | self.captions.batch(samples, no_caption)
 
     def _frame_noise(self, batch: Batch, positions: Sequence[int]) -> Batch:

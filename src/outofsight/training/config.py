@@ -184,6 +184,11 @@ class WorldTask:
     chunks: Chunks = Chunks()
     flow_weight: float = Field(default=1.0, ge=0)
 
+    @property
+    def unrolls(self) -> bool:
+        """Whether training goes through the target chunk by chunk, if only to let the banks see it."""
+        return bool(self.chunks.sizes or self.memory_losses.weights())
+
     @model_validator(mode="after")
     def _check(self) -> "WorldTask":
         unknown = sorted(set(self.memory) - set(MEMORY_FIELDS))

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize, smooth_l1_loss
 
@@ -84,7 +83,7 @@ def match_slots(
     held: Held, frame: Int[Tensor, "b s"], position: Float[Tensor, "b s f 3"], distance: Float[Tensor, "b s f"],
     matchable: Bool[Tensor, "b s"],
 ) -> Int[Tensor, "b s"]:  # fmt: skip
-    """Return the slot of every annotated subject, −1 for none: least sum of errors of place in the frame given.
+    """Return the slot of every annotated subject, −1 for none: the nearest pair first, in the frame given.
 
     ``frame``: for each subject, the one in which it was last seen. No two subjects get one slot; a slot that is not
     filled, or lies farther off than ``MATCH_GATE``, is nobody's.
@@ -94,12 +93,16 @@ def match_slots(
     true, far = position[batch, subject, frame], distance[batch, subject, frame]
     error = (held.position[batch, frame] - true[:, :, None]).norm(dim=-1) / far[..., None]  # [b, s, n]
     allowed = held.filled[batch, frame] & matchable[..., None] & (error < MATCH_GATE)
-    cost = torch.where(allowed, error.detach(), torch.full_like(error, 2 * MATCH_GATE * error.shape[-1]))
+    cost = torch.where(allowed, error.detach(), torch.inf)
     slots = torch.full_like(frame, -1)
-    for index, (own, fits) in enumerate(zip(cost.cpu().numpy(), allowed.cpu().numpy(), strict=True)):
-        for row, column in zip(*linear_sum_assignment(own), strict=True):
-            if fits[row, column]:
-                slots[index, row] = int(column)
+    for _ in range(min(cost.shape[1:])):
+        least, pair = cost.flatten(1).min(dim=1)
+        own, slot = pair // cost.shape[2], pair % cost.shape[2]
+        found = least < torch.inf
+        taken = (subject == own[:, None]) & found[:, None]
+        slots = torch.where(taken, slot[:, None], slots)
+        used = (torch.arange(cost.shape[2], device=cost.device) == slot[:, None]) & found[:, None]
+        cost = cost.masked_fill(taken[..., None] | used[:, None], torch.inf)
     return slots
 
 

@@ -27,9 +27,10 @@ class NoiseLevels:
         self.table = timesteps(sampling_sigmas(NUM_TRAIN_TIMESTEPS, shift)[:-1])
         self.table_weights = training_weights(self.table)
 
-    def draw(self, seed: int, position: int, frame: int | None = None) -> Tensor:
-        """Draw the level of a sample or of one of its frames: float32 [3] = time step, sigma, weight."""
+    def draw(self, seed: int, position: int, frame: int | None = None, chunk: int = 0) -> Tensor:
+        """Draw the level of a sample, of a frame, or of a later chunk: float32 [3] = time step, sigma, weight."""
         own = () if frame is None else ("frame", frame)
+        own = (*own, "chunk", chunk) if chunk else own
         generator = generator_for(seed, "timestep", position, *own)
         if self.task.timesteps == "uniform_shifted":
             timestep = self.table[int(generator.integers(len(self.table)))]

@@ -15,7 +15,9 @@ from outofsight.training.config import (
     Validation,
     WorldSize,
     WorldTask,
+    with_strategy,
 )
+from outofsight.training.memory_config import Chunks, MemoryLosses
 from outofsight.training.recogniser_task import RecogniserTask
 
 PAPER_TRAINABLE = ("transformer.blocks.*.attn1.*",)
@@ -114,6 +116,57 @@ def laptop_world() -> TrainConfig:
     )
 
 
+def laptop_banks() -> TrainConfig:
+    """Train the two banks of strategy ``hybrid`` alone beside the bundled mini, whose other weights stay as they are.
+
+    Nothing is generated: the banks see whole clips as they truly are, so a sample costs a small part of the flow's.
+    Go on with ``laptop_hybrid``. Hardware: two CPU cores. Time and result: not yet measured.
+    """
+    config = TrainConfig(
+        recipe="laptop_banks",
+        task=WorldTask(
+            initial="mini",
+            trainable=("transformer.two_banks.*",),
+            caption_dropout=0.0,
+            memory_losses=MemoryLosses(split=1.0, reading=1.0, state=1.0, identity=0.2, background=0.5),
+            flow_weight=0.0,
+        ),
+        num_steps=1500,
+        log_every_steps=10,
+        optimisation=Optimisation(
+            learning_rate=2e-3, betas=(0.9, 0.99), warmup_steps=50, cooldown_steps=600, ema_decay=0.99
+        ),
+        batch=Batch(size=16),
+        validation=Validation(every_steps=100, num_samples=57, videos_every_steps=0),
+        state=StateFiles(every_steps=250, export_dtype="bfloat16"),
+    )
+    return with_strategy(config, "hybrid")
+
+
+def laptop_hybrid() -> TrainConfig:
+    """Train flow and banks together, the target unrolled in chunks, from the export of ``laptop_banks``.
+
+    Name it: ``--set task.initial=FOLDER``. Hardware: two CPU cores, bf16. Time and result: not yet measured.
+    """
+    config = TrainConfig(
+        recipe="laptop_hybrid",
+        task=WorldTask(
+            weighting="none",
+            subject_weight=2.0,
+            memory_losses=MemoryLosses(split=0.1, reading=0.1, state=0.1, identity=0.02, background=0.05),
+            chunks=Chunks(sizes=((11,), (4, 4, 3), (6, 5))),
+        ),
+        num_steps=800,
+        optimisation=Optimisation(
+            learning_rate=5e-4, betas=(0.9, 0.99), warmup_steps=50, cooldown_steps=500, ema_decay=0.99
+        ),
+        batch=Batch(size=4, precision="bf16"),
+        validation=Validation(every_steps=200, num_samples=16, videos_every_steps=800, num_videos=4),
+        state=StateFiles(every_steps=100, export_dtype="bfloat16"),
+    )
+    return with_strategy(config, "hybrid")
+
+
 def finetune_hydra() -> TrainConfig:
     """Fine-tune as the paper does: camera encoders, projector and self-attention, the rest frozen.
 
@@ -179,6 +232,8 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "mini_world": mini_world,
     "laptop_vae": laptop_vae,
     "laptop_world": laptop_world,
+    "laptop_banks": laptop_banks,
+    "laptop_hybrid": laptop_hybrid,
     "mini_recogniser": mini_recogniser,
     "finetune_hydra": finetune_hydra,
     "finetune_lora": finetune_lora,

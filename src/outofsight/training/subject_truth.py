@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from outofsight.data.latent_annotation import clip_spans
 from outofsight.data.latent_cache import LatentSample
 from outofsight.errors import DatasetError, InputError
 from outofsight.geometry.poses import invert_rigid, transform_points
+from outofsight.memory.banks.two_banks import latent_times
 from outofsight.memory.identity import SEEN_SHARE
 
 PREFIX = "truth/"
@@ -75,18 +75,6 @@ def subject_truth(samples: Sequence[LatentSample]) -> SubjectTruth:
     return SubjectTruth(**parts, times=torch.stack([own.times for own in each]))
 
 
-def latent_times(num_context: int, num_target: int, stride: int = 4) -> list[int]:
-    """Give the video frame, counted from the context's first, that stands for every latent frame.
-
-    ::
-
-        video frame     0 1 2 3 4 | 5 6 7 8 9        the last frame of those that a latent frame stands for
-        latent frame    0 └──1──┘ | 2 └──3──┘        (two halves, each encoded by itself; stride 4)
-    """
-    begins = stride * (num_context - 1) + 1
-    return [stride * i for i in range(num_context)] + [begins + stride * j for j in range(num_target)]
-
-
 def _of_sample(sample: LatentSample) -> SubjectTruth:
     """The truth of one sample, without the batch axis; one unknown subject where it has none."""
     context, target = sample.context_latents.shape[1], sample.target_latents.shape[1]
@@ -119,16 +107,18 @@ def _of_sample(sample: LatentSample) -> SubjectTruth:
 
 
 def _places(sample: LatentSample, context: int, target: int) -> list[int]:
-    """The video frames of a sample's latent frames."""
+    """The video frames that stand for a sample's latent frames."""
     if sample.world_from_camera is None:
         raise DatasetError(_missing(sample, "no poses of its cameras in the world"))
-    frames = len(sample.world_from_camera)
-    stride = (frames - 2) // max(context + target - 2, 1)
-    places = latent_times(context, target, stride)
-    halves = stride * (context - 1) + 1, stride * (target - 1) + 1
-    if sum(halves) != frames:
-        raise DatasetError(_missing(sample, f"{context} + {target} latent frames for {frames} video frames"))
-    assert [span.stop - 1 for span in clip_spans(*halves, stride)] == places
+    places = [int(time) for times in latent_times(context, target) for time in times]
+    if places[-1] + 1 != len(sample.world_from_camera):
+        raise DatasetError(
+            _missing(
+                sample,
+                f"{len(sample.world_from_camera)} video frames for {context} + {target} latent frames (one, then four "
+                "for each, in each half)",
+            )
+        )
     return places
 
 

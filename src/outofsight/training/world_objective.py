@@ -1,15 +1,33 @@
 """What a world model learns: the flow from noise to the target half, given context, cameras and caption."""
 
+from typing import Any, NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import UMT5EncoderModel
 
+from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.text import PUBLISHED_MAX_LENGTH
-from outofsight.flow.matching import add_noise, target_loss, velocity_target
+from outofsight.flow.matching import add_noise, clean_estimate, target_loss, velocity_target
 from outofsight.flow.schedule import frame_timesteps
+
+
+class Given(NamedTuple):
+    """What is made once for several chunks: the caption's states, and what the two banks gave for this one."""
+
+    text: Float[Tensor, "b l text_dim"] | None = None
+    bank_keys: BankKeys | None = None
+
+
+class Flow(NamedTuple):
+    """Every sample's ``loss`` and ``squared_error`` [b], and the target that the predicted velocity points at."""
+
+    loss: Float[Tensor, " b"]
+    squared_error: Float[Tensor, " b"]
+    estimate: Float[Tensor, "b channels t h w"]
 
 
 class WorldObjective(nn.Module):
@@ -42,14 +60,20 @@ class WorldObjective(nn.Module):
 
     def forward(self, batch: dict[str, Tensor], *, velocity_only: bool = False) -> dict[str, Tensor]:
         """``velocity_only``: give the velocity of ``batch["noisy"]``, target latents at the levels of the batch."""
-        context = batch["context_latents"]
-        timestep, sigma, weight = batch["levels"].unbind(dim=1)
         if velocity_only:
-            return {"velocity": self._predicted(batch, batch["noisy"], timestep)[:, :, context.shape[2] :]}
-        target = batch["target_latents"]
+            predicted = self._predicted(batch, batch["noisy"], batch["levels"][:, 0], Given())
+            return {"velocity": predicted[:, :, batch["context_latents"].shape[2] :]}
+        flow = self.flow(batch)
+        return {"loss": flow.loss, "squared_error": flow.squared_error}
+
+    def flow(self, batch: dict[str, Tensor], given: Given = Given()) -> Flow:  # noqa: B008 - a constant
+        """Noise the target half and see how well its velocity is predicted."""
         if "frame_levels" in batch:
-            return self._with_frame_noise(batch)
-        predicted = self._predicted(batch, add_noise(target, batch["noise"], sigma), timestep)
+            return self._with_frame_noise(batch, given)
+        context, target = batch["context_latents"], batch["target_latents"]
+        timestep, sigma, weight = batch["levels"].unbind(dim=1)
+        noisy = add_noise(target, batch["noise"], sigma)
+        predicted = self._predicted(batch, noisy, timestep, given)
         velocity = torch.cat((context, velocity_target(target, batch["noise"])), dim=2)
         errors = [
             target_loss(predicted[[index]], velocity[[index]], 1.0, context.shape[2])
@@ -57,14 +81,13 @@ class WorldObjective(nn.Module):
         ]
         squared_error = torch.stack(errors)
         loss = squared_error
+        told = predicted[:, :, context.shape[2] :].float()
         if "subject_share" in batch:
-            difference = (
-                predicted[:, :, context.shape[2] :].float() - velocity[:, :, context.shape[2] :].float()
-            )
+            difference = told - velocity[:, :, context.shape[2] :].float()
             loss = ((difference**2).mean(dim=1) * self._pixel_weights(batch)).flatten(1).mean(dim=1)
-        return {"loss": loss * weight, "squared_error": squared_error.detach()}
+        return Flow(loss * weight, squared_error.detach(), clean_estimate(noisy, told.detach(), sigma))
 
-    def _with_frame_noise(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _with_frame_noise(self, batch: dict[str, Tensor], given: Given) -> Flow:
         """Noise every frame by a level of its own, context frames too; the loss is on the target half as ever.
 
         Source: DFoT, arXiv 2502.06764, section 3; there all frames bear the loss.
@@ -77,29 +100,36 @@ class WorldObjective(nn.Module):
             add_noise(clean.flatten(0, 1), noise.flatten(0, 1), sigma.flatten()).view_as(clean).movedim(1, 2)
         )
         context, begins = noisy[:, :, : context.shape[2]], context.shape[2]
-        predicted = self._predicted(batch | {"context_latents": context}, noisy[:, :, begins:], timestep)
-        difference = predicted[:, :, begins:].float() - velocity_target(target, batch["noise"]).float()
-        errors = (difference**2).mean(dim=1)  # [b, t, h, w]
+        predicted = self._predicted(
+            batch | {"context_latents": context}, noisy[:, :, begins:], timestep, given
+        )
+        told = predicted[:, :, begins:].float()
+        errors = ((told - velocity_target(target, batch["noise"]).float()) ** 2).mean(dim=1)  # [b, t, h, w]
         weights = weight[:, begins:, None, None]
         if "subject_share" in batch:
             weights = weights * self._pixel_weights(batch)
-        return {
-            "loss": (errors * weights).flatten(1).mean(dim=1),
-            "squared_error": errors.detach().flatten(1).mean(dim=1),
-        }
+        level = sigma[:, None, begins:, None, None]
+        return Flow(
+            (errors * weights).flatten(1).mean(dim=1),
+            errors.detach().flatten(1).mean(dim=1),
+            noisy[:, :, begins:] - told.detach() * level,
+        )
 
     def _pixel_weights(self, batch: dict[str, Tensor]) -> Float[Tensor, "b t h w"]:
         weights = 1 + self.subject_weight * batch["subject_share"]
         return weights / weights.mean(dim=(1, 2, 3), keepdim=True)
 
-    def _predicted(self, batch: dict[str, Tensor], noisy: Tensor, timestep: Tensor) -> Tensor:
+    def _predicted(self, batch: dict[str, Tensor], noisy: Tensor, timestep: Tensor, given: Given) -> Tensor:
         """``timestep``: [b] of the target, or [b, f] of every frame."""
         sequence = torch.cat((batch["context_latents"], noisy), dim=2)
         cameras = batch["context_cameras"], batch["target_cameras"]
         if timestep.ndim == 1 and self.transformer.has_frame_noise:
             timestep = frame_timesteps(timestep, cameras[0].shape[1], cameras[1].shape[1])
-        masks = {"subject_masks": batch["subject_masks"]} if "subject_masks" in batch else {}
-        return self.transformer(sequence, timestep, self.text_states(batch), *cameras, **masks).sample
+        more: dict[str, Any] = {"subject_masks": batch["subject_masks"]} if "subject_masks" in batch else {}
+        if given.bank_keys is not None:
+            more["bank_keys"] = given.bank_keys
+        text = self.text_states(batch) if given.text is None else given.text
+        return self.transformer(sequence, timestep, text, *cameras, **more).sample
 
     def text_states(self, batch: dict[str, Tensor]) -> Float[Tensor, "b l text_dim"]:
         """Return the captions' states, zero beyond each caption's end, as long as the sampler's."""

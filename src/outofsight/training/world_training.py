@@ -14,6 +14,7 @@ from outofsight.data.latent_cache import LatentCache, LatentSample, open_latent_
 from outofsight.errors import InputError
 from outofsight.flow.matching import euler_step
 from outofsight.flow.schedule import sampling_sigmas, timesteps
+from outofsight.training.bank_validation import bank_measures
 from outofsight.training.batches import Batch, Captions, MemoryNeeds, WorldBatches, plain_batch, subject_masks
 from outofsight.training.config import TrainConfig, WorldTask
 from outofsight.training.digest import network_digest, weights_digest
@@ -37,6 +38,7 @@ from outofsight.training.problem import (
     to_frames,
 )
 from outofsight.training.randomness import normal
+from outofsight.training.unrolled_objective import UnrolledObjective
 from outofsight.training.vae_training import DTYPES, wants_validation
 from outofsight.training.world_objective import WorldObjective
 
@@ -49,7 +51,7 @@ def world_problem(config: TrainConfig, data: Path) -> Problem:
     digest = network_digest(parts.vae)
     train = open_cache_part(data, "train", digest)
     validation = open_cache_part(data, "validation", digest) if wants_validation(config) else None
-    objective = _objective(parts, train, task.subject_weight)
+    objective = _objective(parts, train, task)
     trainable = choose_trainable(objective, (*task.trainable, *added_parts(parts.transformer)))
     if config.batch.gradient_checkpointing:
         parts.transformer.enable_gradient_checkpointing()
@@ -63,7 +65,7 @@ def world_problem(config: TrainConfig, data: Path) -> Problem:
         objective=objective,
         trainable=trainable,
         batches=WorldBatches(train, captions, levels, task, config.seed, MemoryNeeds.of(parts.transformer)),
-        leaves_unused=not parts.transformer.memory_settings.retrieves,
+        leaves_unused=not parts.transformer.memory_settings.retrieves or parts.transformer.has_banks,
         measure=look.measure if look else None,
         show=look.show if look else None,
         export=lambda weights, folder, _device: export_world(config, train, weights, folder),
@@ -71,17 +73,18 @@ def world_problem(config: TrainConfig, data: Path) -> Problem:
     )
 
 
-def _objective(parts: WorldParts, cache: LatentCache, subject_weight: float = 0.0) -> WorldObjective:
+def _objective(parts: WorldParts, cache: LatentCache, task: WorldTask) -> WorldObjective:
     """Leave the text encoder out where the cache holds its states, and check that they are its."""
     length = max_text_tokens(parts.tokenizer)
-    if cache.identity.text == "captions":
-        return WorldObjective(parts.transformer, parts.text_encoder, length, subject_weight)
-    if cache.identity.text_digest != network_digest(parts.text_encoder):
+    text_encoder = parts.text_encoder if cache.identity.text == "captions" else None
+    if text_encoder is None and cache.identity.text_digest != network_digest(parts.text_encoder):
         raise InputError(
             f"{cache.folder}: its text states are another encoder's than this model's; encode with this model, or "
             "with --text captions"
         )
-    return WorldObjective(parts.transformer, None, length, subject_weight)
+    if task.unrolls:
+        return UnrolledObjective(parts.transformer, text_encoder, length, task=task)
+    return WorldObjective(parts.transformer, text_encoder, length, task.subject_weight)
 
 
 def open_cache_part(data: Path, part: str, vae_digest: str) -> LatentCache:
@@ -113,8 +116,18 @@ class WorldValidation:
         """Return squared errors of the velocity at each noise level, with a sample's own cameras and the next one's.
 
         ``loss@0.5`` and ``wrong_camera_loss@0.5``, and their means over the levels; ``camera_gain`` is
-        wrong / right − 1, near 0 while the model ignores cameras.
+        wrong / right − 1, near 0 while the model ignores cameras. For a task with ``memory_losses`` also what
+        ``bank_measures`` gives; that alone where the flow is not learned.
         """
+        task = self.config.task
+        assert isinstance(task, WorldTask)
+        banks: dict[str, float] = {}
+        if task.memory_losses.weights():
+            samples = [self.cache[index] for index in range(self.count)]
+            banks = bank_measures(model, accelerator, samples, self._batch)
+        return banks | self._flow_measures(model, accelerator) if task.flow_weight else banks
+
+    def _flow_measures(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         values: dict[str, list[float]] = {
             f"{kind}@{sigma:g}": [] for kind in ("loss", "wrong_camera_loss") for sigma in self.sigmas
         }
@@ -187,7 +200,7 @@ def export_world(
     task = config.task
     assert isinstance(task, WorldTask)
     parts = make_world(task, config.seed)
-    load_weights(_objective(parts, cache), weights)
+    load_weights(_objective(parts, cache, task), weights)
     if task.lora.rank:
         parts.transformer.fuse_lora()
         parts.transformer.unload_lora()

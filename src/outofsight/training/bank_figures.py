@@ -1,0 +1,150 @@
+"""How well the two banks do on a clip, in numbers that mean something: metres, shares of the picture, floors."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.memory.banks.placing import project_points
+from outofsight.training.bank_objective import (
+    Unrolled,
+    Watched,
+    foreseen_in,
+    identities,
+    last_seen_in,
+    rebuilt_background,
+    watched,
+)
+from outofsight.training.memory_losses import background_loss, of_slots
+from outofsight.training.subject_truth import SubjectTruth
+
+
+class Guess(NamedTuple):
+    """Where each subject is said to be in the target's frames, and whether anything is said."""
+
+    position: Float[Tensor, "b s t 3"]
+    told: Bool[Tensor, "b s"]
+
+
+def bank_figures(
+    transformer: HydraTransformer3DModel,
+    unrolled: Unrolled,
+    truth: SubjectTruth,
+    target: Float[Tensor, "b channels t h w"],
+) -> dict[str, Tensor]:
+    """Return each sample's figures [b]; NaN where a sample has nothing to measure. The target is one chunk.
+
+    * ``split_iou``, ``split_f1``: tokens that show a subject (half or more), told at a probability of ½.
+    * ``found``: share of subjects seen in the context that have a slot when it ends.
+    * ``seen_error_m``: of their places while they are seen, after each frame; ``seen_error_diag``: the same in the
+      picture, as a share of its diagonal.
+    * ``hidden_error_m``: of places foreseen from the context alone for the target's frames in which they are hidden;
+      ``return_error_m``, ``return_error_diag``: for those in which they are seen. ``..._line``: of the true place and
+      velocity when last seen, gone on with in a straight line; ``..._still``: standing still there.
+    * ``background``: error of rebuilt static tokens, 1 for their mean token; ``covered``: share of static tokens that
+      the archivist knows.
+    * ``before``, ``after`` [b, s, e], ``pair`` [b, s]: for telling subjects from each other.
+    """
+    memory = transformer.two_banks
+    assert memory is not None
+    _, rows, columns = transformer.config["patch_size"]
+    view = watched(unrolled, truth, (rows, columns))
+    figures = _split(unrolled, view)
+    context = unrolled.num_context
+    seen = view.seen[:, :, :context].any(dim=2)
+    has_slot = (view.known_slots >= 0).float()
+    figures["found"] = _mean(has_slot, seen)
+    figures |= _seen_errors(unrolled, view, memory.fov_x_rad)
+    figures |= _foreseen_errors(unrolled, view, truth, memory.fov_x_rad)
+    asked = unrolled.asked[0]
+    rebuilt, true, weight = rebuilt_background(transformer, unrolled, asked, truth, target)
+    errors = background_loss(rebuilt, true, weight)
+    figures["background"] = torch.where(weight.flatten(1).sum(dim=1) > 1, errors, torch.nan)
+    figures["covered"] = weight.flatten(1).mean(dim=1)
+    before, after, pairs = identities(unrolled.observed.reading, unrolled.observed.tracks, view)
+    return figures | {"before": before, "after": after, "pair": pairs.valid & truth.known}
+
+
+def _split(unrolled: Unrolled, view: Watched) -> dict[str, Tensor]:
+    told = unrolled.observed.reading.dynamic > 0
+    true = view.shares.sum(dim=1) >= 0.5
+    both, either = (told & true).flatten(1).sum(dim=1).float(), (told | true).flatten(1).sum(dim=1).float()
+    nothing = torch.where(either > 0, 1.0, torch.nan)
+    iou = both / either.clamp(min=1) * nothing
+    return {"split_iou": iou, "split_f1": 2 * iou / (1 + iou)}
+
+
+def _seen_errors(unrolled: Unrolled, view: Watched, fov_x_rad: float) -> dict[str, Tensor]:
+    position = of_slots(view.held.position, view.last_slots)
+    counts = view.seen & (view.last_slots >= 0)[..., None] & of_slots(view.held.filled, view.last_slots)
+    frames = position.shape[2]
+    metres, diagonal = _errors(position, view.position, unrolled.poses[:, :frames], view, fov_x_rad)
+    return {"seen_error_m": _mean(metres, counts), "seen_error_diag": _mean(diagonal, counts)}
+
+
+def _foreseen_errors(
+    unrolled: Unrolled, view: Watched, truth: SubjectTruth, fov_x_rad: float
+) -> dict[str, Tensor]:
+    context = unrolled.num_context
+    foreseen = of_slots(foreseen_in(unrolled.asked[0].foreseen).position, view.known_slots)
+    last, ever = last_seen_in(view.seen[:, :, :context])
+    found = ever & (view.known_slots >= 0)
+    line, still = _straight(truth, last, context)
+    true, poses = truth.position[:, :, context:], unrolled.poses[:, context:]
+    seen = truth.seen[:, :, context:] & truth.known[..., None]
+    hidden = ~truth.seen[:, :, context:] & truth.known[..., None]
+    figures = {}
+    for ending, position in (("", foreseen), ("_line", line), ("_still", still)):
+        metres, diagonal = _errors(position, true, poses, view, fov_x_rad)
+        figures[f"hidden_error_m{ending}"] = _mean(metres, hidden & found[..., None])
+        figures[f"return_error_m{ending}"] = _mean(metres, seen & found[..., None])
+        figures[f"return_error_diag{ending}"] = _mean(diagonal, seen & found[..., None])
+    return figures
+
+
+def _straight(
+    truth: SubjectTruth, last: Int[Tensor, "b s"], context: int
+) -> tuple[Float[Tensor, "b s t 3"], Float[Tensor, "b s t 3"]]:
+    """Return where subjects come who go on straight from where they truly were last seen, and who stand still."""
+    pick = last[..., None, None].expand(-1, -1, 1, 3)
+    place, velocity = truth.position.gather(2, pick), truth.velocity.gather(2, pick)
+    since = truth.times[:, None, context:] - truth.times.gather(1, last)[..., None]
+    return place + velocity * since[..., None], place.expand(-1, -1, since.shape[2], -1)
+
+
+def _errors(
+    position: Float[Tensor, "b s f 3"],
+    true: Float[Tensor, "b s f 3"],
+    poses: Float[Tensor, "b f 12"],
+    view: Watched,
+    fov_x_rad: float,
+) -> tuple[Float[Tensor, "b s f"], Float[Tensor, "b s f"]]:
+    """Return errors of place in metres, and in the picture as shares of its diagonal (1 for one behind the camera)."""
+    size = (view.shares.shape[3], view.shares.shape[4])
+    each = [
+        project_points(points.transpose(1, 2), poses, size, fov_x_rad) for points in (position, true)
+    ]  # [b, f, s]
+    apart = torch.hypot(each[0].rows - each[1].rows, each[0].columns - each[1].columns)
+    share = (apart / (size[0] ** 2 + size[1] ** 2) ** 0.5).clamp(max=1)
+    share = torch.where(each[0].in_front & each[1].in_front, share, torch.ones_like(share))
+    return (position - true).norm(dim=-1), share.transpose(1, 2)
+
+
+def _mean(values: Tensor, counts: Tensor) -> Float[Tensor, " b"]:
+    """Mean of each sample's values that count; NaN where none does."""
+    weights = counts.to(values.dtype)
+    total = weights.flatten(1).sum(dim=1)
+    summed = torch.where(counts, values, torch.zeros_like(values)).flatten(1).sum(dim=1)
+    return torch.where(total > 0, summed / total.clamp(min=1), torch.nan)
+
+
+def told_apart(
+    before: Float[Tensor, "n e"], after: Float[Tensor, "n e"], kinds: Int[Tensor, " n"]
+) -> Bool[Tensor, " n"]:
+    """Tell who is recognised after the return: more like itself before than like any other of another name."""
+    likeness = after @ before.T
+    itself = torch.eye(len(kinds), dtype=torch.bool, device=kinds.device)
+    others = likeness.masked_fill(kinds[:, None] == kinds, -torch.inf).amax(dim=1)
+    return likeness[itself] > others

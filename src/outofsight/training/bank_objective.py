@@ -1,0 +1,250 @@
+"""What the two banks hold while a clip is unrolled, beside what is true of it: the memory's losses."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.memory.banks.dynamics import PredictedSubjects
+from outofsight.memory.banks.placing import positions_told
+from outofsight.memory.banks.state import Archive, Recall, SceneReading, Tracks
+from outofsight.memory.banks.two_banks import Observed, TwoBankMemory
+from outofsight.nn.rays import token_rays
+from outofsight.training.memory_losses import (
+    NEAREST_M,
+    Held,
+    Pairs,
+    background_loss,
+    identity_loss,
+    longest_absence,
+    match_slots,
+    of_slots,
+    reading_loss,
+    shown_identity,
+    split_loss,
+    state_loss,
+)
+from outofsight.training.subject_truth import SubjectTruth
+from outofsight.training.unrolling import Span, relative_to
+from outofsight.types import LatentGrid
+
+
+class Asked(NamedTuple):
+    """What the banks gave for one chunk, before it was generated. ``archive``: as it was then."""
+
+    span: Span
+    recall: Recall
+    foreseen: PredictedSubjects
+    archive: Archive
+
+
+class Unrolled(NamedTuple):
+    """A clip as the banks saw it: f frames in order, context first, and what they were asked on the way.
+
+    ``poses``: of all latent frames, in the anchor frame.
+    """
+
+    observed: Observed
+    asked: list[Asked]
+    poses: Float[Tensor, "b whole 12"]
+    num_context: int
+
+
+class Watched(NamedTuple):
+    """An unrolled clip beside its truth, cut to the frames that were observed.
+
+    ``shares``: of tokens. ``distance``: of each subject from each frame's camera, at least ``NEAREST_M``. ``seen``:
+    in which frames it can be read. ``known_slots``: each subject's slot when the context ended, ``last_slots``: when
+    it was last seen; −1: none.
+    """
+
+    held: Held
+    shares: Float[Tensor, "b s f h w"]
+    position: Float[Tensor, "b s f 3"]
+    velocity: Float[Tensor, "b s f 3"]
+    distance: Float[Tensor, "b s f"]
+    seen: Bool[Tensor, "b s f"]
+    known_slots: Int[Tensor, "b s"]
+    last_slots: Int[Tensor, "b s"]
+
+
+def observed_together(parts: list[Observed]) -> Observed:
+    """Join what was observed in several goes."""
+
+    def joined(many: list[tuple[Tensor, ...]]) -> list[Tensor]:
+        return [torch.cat(each, dim=1) for each in zip(*many, strict=True)]
+
+    return Observed(
+        SceneReading(*joined([part.reading for part in parts])),
+        Tracks(*joined([part.tracks for part in parts])),
+        torch.cat([part.assigned for part in parts], dim=1),
+    )
+
+
+def held_in(tracks: Tracks) -> Held:
+    """What losses look at of tracks [b, f, n, ...]."""
+    return Held(tracks.position, tracks.velocity, tracks.covariance[..., 0], tracks.filled)
+
+
+def foreseen_in(foreseen: PredictedSubjects) -> Held:
+    filled = foreseen.filled[:, None].expand(foreseen.variance.shape)
+    return Held(foreseen.position, foreseen.velocity, foreseen.variance, filled)
+
+
+def watched(unrolled: Unrolled, truth: SubjectTruth, patch: tuple[int, int]) -> Watched:
+    """Lay the truth beside what was observed, and find out which slot is whose."""
+    frames = unrolled.observed.assigned.shape[1]
+    origin = unrolled.poses.float().unflatten(-1, (3, 4))[..., 3]
+    distance = (truth.position - origin[:, None]).norm(dim=-1).clamp(min=NEAREST_M)
+    seen = (truth.seen & truth.known[..., None])[:, :, :frames]
+    held = held_in(unrolled.observed.tracks)
+
+    def slots_after(until: int) -> Int[Tensor, "b s"]:
+        last, ever = last_seen_in(seen[:, :, :until])
+        return match_slots(held, last, truth.position, distance, ever)
+
+    return Watched(
+        held=held,
+        shares=truth.of_tokens(patch)[:, :, :frames],
+        position=truth.position[:, :, :frames],
+        velocity=truth.velocity[:, :, :frames],
+        distance=distance[:, :, :frames],
+        seen=seen,
+        known_slots=slots_after(unrolled.num_context),
+        last_slots=slots_after(frames),
+    )
+
+
+def last_seen_in(seen: Bool[Tensor, "b s f"]) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
+    """Return the last frame in which each subject is seen (0 where it never is), and whether it ever is."""
+    frames = torch.arange(seen.shape[2], device=seen.device)
+    return torch.where(seen, frames, 0).amax(dim=2), seen.any(dim=2)
+
+
+def bank_losses(
+    transformer: HydraTransformer3DModel,
+    unrolled: Unrolled,
+    truth: SubjectTruth,
+    target: Float[Tensor, "b channels t h w"],
+    names: tuple[str, ...],
+) -> dict[str, Float[Tensor, " b"]]:
+    """Return the losses of these names, every sample's own."""
+    memory = transformer.two_banks
+    assert memory is not None
+    patch = tuple(transformer.config["patch_size"][1:])
+    view = watched(unrolled, truth, (patch[0], patch[1]))
+    reading = unrolled.observed.reading
+    losses: dict[str, Tensor] = {}
+    if "split" in names:
+        losses["split"] = split_loss(reading.dynamic, view.shares.sum(dim=1).clamp(max=1))
+    if "reading" in names:
+        frames = reading.dynamic.shape[1]
+        told = positions_told(reading, unrolled.poses[:, :frames], memory.fov_x_rad)
+        losses["reading"] = reading_loss(told, reading.noise, view.shares, view.position, view.distance)
+    if "state" in names:
+        losses["state"] = _state(unrolled, view, truth)
+    if "identity" in names:
+        before, after, pairs = identities(reading, unrolled.observed.tracks, view)
+        losses["identity"] = identity_loss(before, after, pairs.valid & truth.known, truth.kind)
+    if "background" in names:
+        losses["background"] = _background(transformer, unrolled, truth, target)
+    return losses
+
+
+def _state(unrolled: Unrolled, view: Watched, truth: SubjectTruth) -> Float[Tensor, " b"]:
+    """Mean of three: as the context is observed, as the target is observed, and as each chunk was foreseen."""
+    split, frames = unrolled.num_context, view.seen.shape[2]
+    parts = []
+    for when, slots in ((slice(0, split), view.known_slots), (slice(split, frames), view.last_slots)):
+        if frames <= when.start:
+            continue
+        part = Held(*(value[:, when] for value in view.held))
+        parts.append(
+            state_loss(
+                part, slots, view.position[:, :, when], view.velocity[:, :, when], view.distance[:, :, when]
+            )
+        )
+    origin = unrolled.poses.float().unflatten(-1, (3, 4))[..., 3]
+    distance = (truth.position - origin[:, None]).norm(dim=-1).clamp(min=NEAREST_M)
+    foreseen = []
+    for asked in unrolled.asked:
+        coming = slice(split + asked.span.begin, split + asked.span.end)
+        last, ever = last_seen_in(view.seen[:, :, : coming.start])
+        slots = match_slots(view.held, last, view.position, view.distance, ever)
+        foreseen.append(
+            state_loss(
+                foreseen_in(asked.foreseen), slots, truth.position[:, :, coming], truth.velocity[:, :, coming],
+                distance[:, :, coming],
+            )
+        )  # fmt: skip
+    parts.append(torch.stack(foreseen).mean(dim=0))
+    return torch.stack(parts).mean(dim=0)
+
+
+def identities(
+    reading: SceneReading, tracks: Tracks, view: Watched
+) -> tuple[Float[Tensor, "b s e"], Float[Tensor, "b s e"], Pairs]:
+    """Return who each subject was in its slot before its longest absence, and who it is read to be after it.
+
+    A subject without a slot is as it was read.
+    """
+    pairs = longest_absence(view.seen)
+    shown = [shown_identity(reading.identity, view.shares, frame) for frame in (pairs.before, pairs.after)]
+    slots = match_slots(view.held, pairs.before, view.position, view.distance, pairs.valid)
+    frame = pairs.before[..., None, None].expand(-1, -1, 1, tracks.identity.shape[-1])
+    kept = of_slots(tracks.identity, slots).gather(2, frame)[:, :, 0]
+    return torch.where((slots >= 0)[..., None], kept, shown[0]), shown[1], pairs
+
+
+def _background(
+    transformer: HydraTransformer3DModel,
+    unrolled: Unrolled,
+    truth: SubjectTruth,
+    target: Float[Tensor, "b channels t h w"],
+) -> Float[Tensor, " b"]:
+    """How badly each chunk's static tokens are rebuilt of what was recalled for it; mean over chunks."""
+    errors = []
+    for asked in unrolled.asked:
+        rebuilt, true, weight = rebuilt_background(transformer, unrolled, asked, truth, target)
+        errors.append(background_loss(rebuilt, true, weight))
+    return torch.stack(errors).mean(dim=0)
+
+
+def rebuilt_background(
+    transformer: HydraTransformer3DModel,
+    unrolled: Unrolled,
+    asked: Asked,
+    truth: SubjectTruth,
+    target: Float[Tensor, "b channels t h w"],
+) -> tuple[Float[Tensor, "b t p d"], Float[Tensor, "b t p d"], Float[Tensor, "b t p"]]:
+    """Return a chunk's slice tokens rebuilt of what was recalled, as they truly are, and how much each counts.
+
+    A token counts as it is static and as what is recalled covers its ray: what was never seen cannot be rebuilt.
+    """
+    memory = transformer.two_banks
+    assert memory is not None
+    latents = target[:, :, asked.span.begin : asked.span.end]
+    coming = slice(unrolled.num_context + asked.span.begin, unrolled.num_context + asked.span.end)
+    with torch.no_grad():
+        true, grid = slice_tokens(transformer, memory, latents)
+    height, width = truth.shares.shape[-2:]
+    shares = truth.of_tokens((height // grid.height, width // grid.width))[:, :, coming]
+    static = 1 - shares.sum(dim=1).clamp(max=1).flatten(2)
+    poses = relative_to(unrolled.poses[:, coming], unrolled.poses[:, coming.start])
+    rays = [ray.unflatten(1, true.shape[1:3]) for ray in token_rays(poses, grid, memory.fov_x_rad)]
+    rebuilt = memory.rebuild(asked.archive, asked.recall, *rays)
+    covered = memory.rebuild.covered(asked.archive, asked.recall, *rays)
+    return rebuilt, true, static * covered.detach()
+
+
+def slice_tokens(
+    transformer: HydraTransformer3DModel, memory: TwoBankMemory, latents: Float[Tensor, "b channels f h w"]
+) -> tuple[Float[Tensor, "b f p d"], LatentGrid]:
+    """Make slice tokens of clean latents, as the archivist files them, and tell their grid."""
+    tokens = transformer.patch_embedding(latents.to(transformer.dtype))
+    grid = LatentGrid(frames=tokens.shape[2], height=tokens.shape[3], width=tokens.shape[4])
+    made = memory.tokenizer(tokens.float().flatten(2).transpose(1, 2), grid).float()
+    _, rows, columns = memory.settings.kernel
+    return made, LatentGrid(frames=grid.frames, height=grid.height // rows, width=grid.width // columns)
