@@ -1,0 +1,244 @@
+"""The open questions about a two-bank memory, one command each; pages in docs/studies/.
+
+    python benchmarks/studies.py subjects    --out benchmarks/results/study_subjects.json
+    python benchmarks/studies.py appearance  --out benchmarks/results/study_appearance.json
+    python benchmarks/studies.py cost        --model mini --out benchmarks/results/study_cost.json
+    python benchmarks/studies.py robot       --out benchmarks/results/study_robot.json
+
+``subjects``, ``appearance`` and ``robot`` give the banks true readings of planned scenes, with the error asked for: so
+they measure the tracker itself, whose rules need no training. With ``--model FOLDER`` (a trained hybrid) they render
+the scenes, and the model reads its own pictures.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+import torch
+
+from outofsight.evaluation.held_places import HIDDEN, SEEN, HeldPlaces, held_places, number_switches
+from outofsight.evaluation.statistics import summarise
+from outofsight.memory.banks.dynamics import FASTEST_STOP, NOISE_OCTAVES
+from outofsight.memory.banks.state import bank_tensors
+from outofsight.memory.banks.two_banks import TwoBankMemory
+from outofsight.worlds.plan import Plan, plan_world
+from outofsight.worlds.plan_config import PlanConfig
+from record import add_out, finish
+from study_scenes import (
+    Reader,
+    Walk,
+    bank_memory,
+    held_of,
+    observe_walk,
+    random_identities,
+    truth_of,
+    walk_of,
+)
+
+FIRST_SEED = 700_000
+
+
+def plans(config: PlanConfig, number: int) -> list[Plan]:
+    """Draw worlds from seeds that no data set uses."""
+    return [plan_world(FIRST_SEED + index, config) for index in range(number)]
+
+
+def figures_of(values: Sequence[float | None]) -> dict[str, Any]:
+    """Give mean, 95% interval and n of one measure over scenes."""
+    told = summarise(values)
+    rounded = {name: None if v is None else round(v, 4) for name, v in
+               (("mean", told.mean), ("low", told.low), ("high", told.high), ("median", told.median))}  # fmt: skip
+    return {**rounded, "n": told.n, "n_gated": told.n_gated}
+
+
+def shown(told: dict[str, Any]) -> str:
+    """Write one measure for people."""
+    if told["mean"] is None:
+        return "-"
+    interval = "" if told["low"] is None else f" ({told['low']:.3g}-{told['high']:.3g})"
+    return f"{told['mean']:.3g}{interval}"
+
+
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    """Print rows as a table in Markdown."""
+    print("| " + " | ".join(columns) + " |")
+    print("|" + "---|" * len(columns))
+    for row in rows:
+        cells = [shown(row[name]) if isinstance(row[name], dict) else f"{row[name]}" for name in columns]
+        print("| " + " | ".join(cells) + " |")
+
+
+# --- 1: how many subjects
+
+
+def study_subjects(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Memory, time, place and identity against the number of subjects."""
+    drawn = plans(PlanConfig(shed_share=0.0, max_subjects=1), options.scenes)
+    rows = []
+    for size in ((4, 6), (12, 20)):
+        for number in options.numbers:
+            scenes = [
+                walk_of(plan, tuple(drawn[(index + other) % len(drawn)] for other in range(1, number)), index)
+                for index, plan in enumerate(drawn)
+            ]
+            rows.append({"grid": f"{size[0]}x{size[1]}", "subjects": number, **crowd(scenes, size, options)})
+    table(rows, ("grid", "subjects", "bank_kilobytes", "ms_a_frame", "seen_error_m", "return_error_m",
+                 "still_at_return_error_m", "held_hidden_share", "same_number_share"))  # fmt: skip
+    return {"scenes": options.scenes, "noise": options.noise, "identity_noise": options.identity_noise}, rows
+
+
+def crowd(scenes: Sequence[Walk], size: tuple[int, int], options: argparse.Namespace) -> dict[str, Any]:
+    """Follow the subjects of all scenes, with room for each of them."""
+    measured: list[dict[str, float | None]] = []
+    seconds, kilobytes = [], 0.0
+    for index, walk in enumerate(scenes):
+        memory = bank_memory(walk, subject_slots=walk.num_subjects, archive_slots=8)
+        reader = Reader(size=size, noise=options.noise, identity_noise=options.identity_noise, seed=index)
+        start = time.perf_counter()
+        banks, observed = observe_walk(memory, walk, reader, random_identities(walk, 32, seed=index))
+        seconds.append((time.perf_counter() - start) / walk.times.shape[1])
+        kilobytes = (
+            sum(t.numel() * t.element_size() for n, t in bank_tensors(banks).items() if "tracks" in n) / 1024
+        )
+        truth = truth_of(walk, size)
+        places = held_places(held_of(observed, walk.times), truth)
+        measured.append(one_scene(places, truth.position_m))
+    told = {name: figures_of([one[name] for one in measured]) for name in measured[0]}
+    return {"bank_kilobytes": round(kilobytes, 2), "ms_a_frame": round(1000 * median(seconds), 1), **told}
+
+
+def one_scene(places: HeldPlaces, true_m: np.ndarray) -> dict[str, float | None]:
+    """Measure one scene. ``same_number_share``: of the returns, how many found the subject under its own number."""
+    returned = np.argwhere(places.returns)
+    kept = [float(places.numbers[m + 1, s] == places.numbers[m, s] >= 0) for m, s in returned.tolist()]
+    still = [
+        float(np.linalg.norm(true_m[m, s] - true_m[last_seen(places, m, s), s])) for m, s in returned.tolist()
+    ]
+    return {
+        "seen_error_m": places.mean_m(places.phases == SEEN),
+        "hidden_error_m": places.mean_m(places.phases == HIDDEN),
+        "return_error_m": places.mean_m(places.returns),
+        "still_at_return_error_m": mean(still) if still else None,
+        "held_seen_share": places.held_share(places.phases == SEEN),
+        "held_hidden_share": places.held_share(places.phases == HIDDEN),
+        "same_number_share": mean(kept) if kept else None,
+        "switches_a_subject": number_switches(places) / places.numbers.shape[1],
+    }
+
+
+def last_seen(places: HeldPlaces, moment: int, subject: int) -> int:
+    """Give the last moment before this one at which a subject was truly seen."""
+    return int(np.flatnonzero(places.phases[:moment, subject] == SEEN)[-1])
+
+
+# --- 4: a robot's table
+
+HABITS = {"as it begins": (0.0, 0.0), "steadier": (0.0, -4.0), "steadier, stopping": (0.03, -4.0)}
+"""Dynamics within what can be learned: rate at which the unseen stop (1/frame), log of the wander of velocity."""
+
+
+def study_robot(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Tracked position and velocity on the table-top, by how long ago an object was seen."""
+    drawn = plans(PlanConfig(scenes=("table-top",), shed_share=0.0), options.scenes)
+    rows = []
+    for habit in HABITS:
+        spans: dict[
+            str, list[dict[str, float]]
+        ] = {}  # one entry a scene: its moments are no independent draws
+        for index, plan in enumerate(drawn):
+            walk = walk_of(plan, seed=index)
+            memory = bank_memory(walk, subject_slots=walk.num_subjects)
+            set_habit(memory, *HABITS[habit])
+            reader = Reader(noise=options.noise, identity_noise=options.identity_noise, seed=index)
+            _, observed = observe_walk(memory, walk, reader, random_identities(walk, 32, seed=index))
+            add_by_absence(
+                spans, walk, held_places(held_of(observed, walk.times), truth_of(walk, reader.size))
+            )
+        rows += [
+            {"dynamics": habit, "seen": name, "scenes": len(spans[name]), **averages(spans[name])}
+            for name in SPANS if name in spans
+        ]  # fmt: skip
+    table(rows, ("dynamics", "seen", "scenes", "place_error_cm", "still_error_cm", "velocity_error_cm_s",
+                 "true_speed_cm_s", "deviations"))  # fmt: skip
+    return {"scenes": options.scenes, "noise": options.noise, "identity_noise": options.identity_noise}, rows
+
+
+def set_habit(memory: TwoBankMemory, stop: float, log_noise: float) -> None:
+    """Let every subject stop and wander as said, as a trained network could."""
+    reached = torch.tensor([stop / FASTEST_STOP, 0.0, log_noise / NOISE_OCTAVES]).clamp(-0.9999, 0.9999)
+    with torch.no_grad():
+        memory.tracker.dynamics.outer.bias.copy_(reached.atanh())
+
+
+def errors_by_absence(walk: Walk, places: HeldPlaces) -> dict[str, list[dict[str, float]]]:
+    """Sort one scene's errors by how long ago the subject was seen."""
+    spans: dict[str, list[dict[str, float]]] = {}
+    position, velocity = (part[0].transpose(0, 1).double().numpy() for part in (walk.position, walk.velocity))
+    for moment, subject in np.argwhere(places.numbers >= 0).tolist():
+        hidden = places.phases[moment, subject] == HIDDEN
+        last = last_seen(places, moment, subject) if hidden else moment
+        still = float(np.linalg.norm(position[moment, subject] - position[last, subject]))
+        spans.setdefault(span_of(4 * (moment - last) / walk.fps), []).append({
+            "place_error_cm": 100 * places.error_m[moment, subject],
+            "still_error_cm": 100 * still if hidden else float("nan"),
+            "velocity_error_cm_s": 100 * walk.fps * places.velocity_error_m[moment, subject],
+            "true_speed_cm_s": 100 * walk.fps * float(np.linalg.norm(velocity[moment, subject])),
+            "deviations": places.deviations[moment, subject],
+        })  # fmt: skip
+    return spans
+
+
+SPANS = {
+    "now": 0.0,
+    "up to 0.5 s ago": 0.5,
+    "0.5 to 1 s": 1.0,
+    "1 to 2 s": 2.0,
+    "2 to 4 s": 4.0,
+    "longer ago": np.inf,
+}
+
+
+def span_of(ago_s: float) -> str:
+    return next(name for name, end in SPANS.items() if ago_s <= end)
+
+
+def averages(found: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:
+    return {
+        name: figures_of([None if np.isnan(one[name]) else one[name] for one in found]) for name in found[0]
+    }
+
+
+STUDIES = {"subjects": study_subjects, "robot": study_robot}
+QUESTIONS = {
+    "subjects": "What do more subjects cost, in memory, time, place and identity?",
+    "robot": "How well are position and velocity of objects tracked that leave a moving camera's view?",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("study", choices=tuple(STUDIES))
+    parser.add_argument("--scenes", type=int, default=24, help="scenes to follow subjects in")
+    parser.add_argument(
+        "--noise", type=float, default=0.05, help="error of a told place, as a share of its distance"
+    )
+    parser.add_argument(
+        "--identity-noise", type=float, default=0.3, help="error of a told identity of length 1"
+    )
+    parser.add_argument(
+        "--numbers", type=int, nargs="+", default=(1, 2, 4, 8, 16), help="numbers of subjects"
+    )
+    add_out(parser)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    config, rows = STUDIES[options.study](options)
+    finish(f"study_{options.study}", QUESTIONS[options.study], config, rows, options.out)
+
+
+if __name__ == "__main__":
+    main()
