@@ -31,7 +31,7 @@ NOISE_OCTAVES = 4.0
 LARGEST_VARIANCE = 1e4
 """Nobody is less certain of a place than ±100 m: a bound for worlds without end."""
 
-NUM_MOTION_FEATURES = 3
+NUM_MOTION_FEATURES = 4
 HIDDEN_WIDTH = 32
 
 
@@ -55,8 +55,8 @@ class Motion(NamedTuple):
 class SubjectDynamics(nn.Module):
     """Move subjects on without seeing them.
 
-    A small network says, from speed, measured turn rate, time unseen and identity, how fast a subject stops, which
-    share of its measured turn it goes on with, and how uncertain its speed becomes. It begins at zero: constant
+    A small network says, from speed, its doubt, measured turn rate, time unseen and identity, how fast a subject stops,
+    which share of its measured turn it goes on with, and how uncertain its speed becomes. It begins at zero: constant
     velocity, exactly. A subject that was not seen to turn does not turn; a mirrored world moves as the mirror image.
     ``up``: the vertical in the anchor frame, unit length.
     """
@@ -72,7 +72,12 @@ class SubjectDynamics(nn.Module):
     def motion(self, tracks: Tracks, unseen: Float[Tensor, "b s"]) -> Motion:
         """Say how each subject goes on that was last seen ``unseen`` video frames ago."""
         turn_rate = tracks.turn_rate.clamp(-FASTEST_TURN, FASTEST_TURN)
-        told = (length(tracks.velocity) * 10, turn_rate.abs() * 10, unseen.clamp(min=0).log1p() / 4)
+        told = (
+            length(tracks.velocity) * 10,
+            (tracks.covariance[..., 2].clamp(min=0) + 1e-6).sqrt() * 10,
+            turn_rate.abs() * 10,
+            unseen.clamp(min=0).log1p() / 4,
+        )
         features = torch.cat((torch.stack(told, dim=-1), tracks.identity), dim=-1).float()
         stop, turn, noise = self.outer(nn.functional.silu(self.inner(features))).tanh().unbind(dim=-1)
         bound = torch.where(stop > 0, FASTEST_STOP, FASTEST_START)

@@ -23,7 +23,7 @@ DEAD_AT = 0.1
 HALF_LIFE_FRAMES = 24.0
 """A subject that should be in view and is not seen loses half its confidence in so many video frames."""
 
-FIRST_SPEED = 0.15
+FIRST_SPEED = 0.1
 """Standard deviation of a newborn subject's velocity along an axis, metres a video frame."""
 
 SAME_WITHIN = 2.0
