@@ -10,8 +10,10 @@ import time
 import numpy as np
 import pytest
 
+from models import tiny_world
 from outofsight.cli import main
 from outofsight.data.video import read_video
+from outofsight.memory.strategies import strategy
 
 FAST = ["--context-frames=9", "--latent-frames=2", "--set", "num_steps=2", "--set", "guidance_scale=1"]
 
@@ -86,6 +88,27 @@ def test_a_finished_walk_can_be_longer(cli, cases, model_folder, tmp_path):
     assert len(read_video(cut).frames) == 5
     assert cli(*walk(cases, model_folder, cut, **file), "--resume")[0] == 0
     assert cut.read_bytes() == whole.read_bytes()
+
+
+def test_what_memory_held_is_drawn(cli, cases, model_folder, tmp_path):
+    banks = {"archive_slots": 4, "subject_slots": 2, "top_k": 3, "reader_width": 8, "identity_width": 4}
+    settings = {**strategy("hybrid").settings, "banks": banks}
+    tiny_world(memory_strategy="hybrid", **settings).save_pretrained(tmp_path / "hybrid")
+    arguments = walk(cases, tmp_path / "hybrid", tmp_path / "w.mp4", steps=1, lap=8, camera="pan:left:5,back")
+    pictures = f"--memory-pictures={tmp_path / 'memory'}"
+    assert cli(*arguments, pictures)[0] == 0
+    longer = [*arguments, "--steps=2", "--resume"]
+    code, error = cli(*longer, f"--memory-pictures={tmp_path / 'other'}")
+    assert (code, "lacks step 1" in error) == (2, True)
+    code, error = cli(*longer, pictures)
+    assert code == 0, error
+    made = {path.name for path in (tmp_path / "memory").iterdir()}
+    assert {"birdseye.png", "birdseye.mp4", "retrieved.svg"} <= made
+    line = json.loads((tmp_path / "w.steps.jsonl").read_text().splitlines()[-1])
+    assert len(line["scores"]) == 2  # latent frames
+    assert set(line["slots"]) <= set(range(6))
+    code, error = cli(*walk(cases, model_folder, tmp_path / "x.mp4"), pictures)
+    assert (code, "has no banks" in error) == (2, True)
 
 
 def test_dry_run_writes_nothing(cli, cases, model_folder, tmp_path):

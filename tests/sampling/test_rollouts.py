@@ -100,6 +100,21 @@ def test_the_first_step_is_what_continuing_at_once_shows(world, in_one_go):
     assert np.abs(at_once.video.astype(int) - in_one_go[0]).max() <= 1
 
 
+@pytest.mark.parametrize(("kind", "kept"), [("window", 2), ("hybrid", 3), ("hybrid+hydra", 5), ("concat", 5)])
+def test_no_more_history_is_kept_than_is_looked_at(kind, kept):
+    """Context of 5 latent frames, window of 2; the reader of ``hybrid`` looks 3 back. The frames are the same."""
+    world = tiny_world(memory_strategy=kind, **{**changes(kind), "context_recent": 2})
+    world.set_progress_bar_config(disable=True)
+    video = np.random.default_rng(1).integers(0, 256, (17, 32, 48, 3), dtype=np.uint8)
+    path = make_path("pan:left:40", 22)
+    rollout = world.start(video, path[:17], PROMPT, seed=3, settings=FAST)
+    assert rollout.state.latents.shape[2] == len(rollout.state.poses) == kept
+    settings = SamplingSettings(num_steps=2, guidance_scale=1.0, seed=3)
+    at_once = world.continue_video(video, path[:17], path[17:], PROMPT, settings)
+    assert np.abs(at_once.video.astype(int) - rollout.step(path[17:])).max() <= 1
+    assert rollout.state.latents.shape[2] == kept
+
+
 @pytest.mark.parametrize("step", [0, 1, 3])
 def test_saved_and_resumed(world, in_one_go, tmp_path, step):
     rollout = start(world)

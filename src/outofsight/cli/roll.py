@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from outofsight.cli.cases import Case, CaseInputs, Shape, read_case
 from outofsight.cli.provenance import provenance
-from outofsight.cli.rolled_memory import keep_step, read_steps
+from outofsight.cli.rolled_memory import check_kept, keep_step, read_steps
 from outofsight.cli.values import (
     parse_settings,
     parse_size,
@@ -161,6 +161,8 @@ def roll(
     require_writable(out.parent)
     world = _load(model, device, dtype, offload, strategy)
     rollout, shown = _resumed(world, walk, console) if resume else _started(world, walk, inputs, sampling)
+    if memory_pictures is not None:
+        check_kept(memory_pictures, rollout)
     _go(walk, rollout, shown, path, console)
     if memory_pictures is not None:
         _draw(memory_pictures, rollout, use.fps / STRIDE)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outofsight.errors import CheckpointError, InputError
+from outofsight.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from outofsight.evaluation.memory_pictures import MemoryStep
+    from outofsight.sampling.rollout import Rollout
     from outofsight.sampling.rollout_step import StepRecord
 
 STEPS = "steps"
@@ -20,7 +21,6 @@ def keep_step(folder: Path, record: "StepRecord", frames: "NDArray[np.uint8]", s
     """Write down what memory held in a step, with the last video frame of each of its latent frames.
 
     Raises:
-        InputError: the model has no banks.
         OutputError: it cannot be written.
     """
     import torch
@@ -47,24 +47,33 @@ def keep_step(folder: Path, record: "StepRecord", frames: "NDArray[np.uint8]", s
     save_state_dict(_file(folder, record.step), parts)
 
 
-def read_steps(folder: Path, num_steps: int) -> "list[MemoryStep]":
-    """Read what was kept of the first ``num_steps`` steps.
+def check_kept(folder: Path, rollout: "Rollout") -> None:
+    """See before any work that memory can be drawn in the end.
 
     Raises:
-        CheckpointError: a step is missing (it was made without ``--memory-pictures``), or damaged.
+        InputError: the model has no banks, or steps were made without being kept.
     """
+    if not rollout.world.transformer.has_banks:
+        name = rollout.world.transformer.config["memory_strategy"]
+        raise InputError(
+            f"--memory-pictures: this model ({name}) has no banks; the strategies hybrid and hybrid+hydra have"
+        )
+    for number in range(1, rollout.num_steps + 1):
+        if not _file(folder, number).is_file():
+            raise InputError(
+                f"--memory-pictures: {folder} lacks step {number}; give the folder, and from the first step on"
+            )
+
+
+def read_steps(folder: Path, num_steps: int) -> "list[MemoryStep]":
+    """Read what was kept of the first ``num_steps`` steps. Raises ``CheckpointError`` if one is damaged."""
     from outofsight.codec.checkpoint_files import load_state_dict
     from outofsight.evaluation.memory_pictures import MemoryStep
     from outofsight.memory.banks.state import Archive, Tracks
 
     steps = []
     for number in range(1, num_steps + 1):
-        path = _file(folder, number)
-        if not path.is_file():
-            raise CheckpointError(
-                f"{path}: missing; pictures of memory need --memory-pictures from the first step on"
-            )
-        parts = load_state_dict(path)
+        parts = load_state_dict(_file(folder, number))
         steps.append(
             MemoryStep(
                 cameras=parts["cameras"],
