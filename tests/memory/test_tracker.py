@@ -16,8 +16,9 @@ from tests.tracked_scenes import (
     unit,
 )
 
-from outofsight.memory.banks.lifecycle import FIRST_CONFIDENCE, HALF_LIFE_FRAMES
+from outofsight.memory.banks.lifecycle import FIRST_CONFIDENCE, FIRST_SPEED, HALF_LIFE_FRAMES
 from outofsight.memory.banks.sighting import sight, token_facts
+from outofsight.memory.banks.slot_attention import SlotAttention, TokenFacts, lost_chance
 from outofsight.memory.banks.state import BankSettings
 from outofsight.memory.banks.tracker import BIRTHS_PER_FRAME, TRUST_GROWTH, filtered
 
@@ -69,6 +70,54 @@ def test_a_place_is_measured_as_kalman_does():
     torch.testing.assert_close(position[0, 0], torch.tensor([0.0, 0.0, 5.0]))
     torch.testing.assert_close(velocity[0, 0], torch.tensor([0.1, 0.0, 0.5]))
     torch.testing.assert_close(covariance[0, 0], torch.tensor([0.75, 0.375, 0.4375]))
+
+
+def test_who_is_seen_where_it_cannot_be_is_believed_and_doubted():
+    """8 m away, where σ is ½ m (¼ m² in all): doubted till 8 m are 4σ, σ² = 4. Gain (4 − 1/8)/4, so 7.75 m are made up.
+
+    Its speed is as doubtful as a newborn's by 1 − ¼/4 = 15/16.
+    """
+    tracks = standing(position=[[0.0, 0.0, 4.0]], covariance=[[0.125, 0.0, 0.0]])
+    told = torch.tensor([[[8.0, 0.0, 4.0]] * 4])
+    position, velocity, covariance = filtered(tracks, told, torch.full((1, 4), 0.125))
+    torch.testing.assert_close(position[0, 0], torch.tensor([7.75, 0.0, 4.0]))
+    assert velocity[0, 0].tolist() == [0, 0, 0]
+    torch.testing.assert_close(
+        covariance[0, 0], torch.tensor([0.125 * 3.875 / 4, 0.0, FIRST_SPEED**2 * 15 / 16])
+    )
+
+
+def test_the_chance_of_being_lost_by_hand():
+    """0.1 · (1 − 2^(−t/24)): 0.05 after 24 frames, 0.075 after 48."""
+    told = lost_chance(torch.tensor([[-1.0, 0.0, 24.0, 48.0]]))
+    torch.testing.assert_close(told, torch.tensor([[0.0, 0.0, 0.05, 0.075]]))
+
+
+def test_the_nearest_slot_wins_a_token_and_nobody_wins_what_is_far_from_all():
+    """By hand, at 1 m with σ = ½ everywhere: log N = −3/2·log(π/2) − 2·d² = −0.677 − 2·d²; kinship 8·(cos − ½).
+
+    Tokens at the first slot (d = 0), between both (½ from each) and 3 m behind, all of nobody's identity (cos 0).
+    """
+    attention, count = SlotAttention(), 3
+    facts = TokenFacts(
+        dynamic=torch.ones(1, count),
+        position=torch.tensor([[[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.0, -3.0]]]),
+        distance=torch.ones(1, count),
+        noise=torch.full((1, count), 0.5),
+        identity=unit(7).expand(1, count, -1),
+        clarity=torch.zeros(1, count),
+    )
+    tracks = standing(position=[[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]], identity=torch.stack((unit(0), unit(1))))
+    with torch.no_grad():
+        shares, nobody_s = attention(facts, tracks, torch.zeros(1, 4))
+    weights = [exp(-0.677 - 2 * d**2 - 4 + 1.4) for d in (0.0, 1.0, 0.5)]
+    first, second, half = (float(weight) for weight in weights)
+    assert shares[0, 0, 0].item() == pytest.approx(first / (first + second + 1), abs=1e-3)
+    assert shares[0, 1, 0].item() == pytest.approx(second / (first + second + 1), abs=1e-3)
+    assert shares[0, :2, 1].tolist() == pytest.approx([half / (2 * half + 1)] * 2, abs=1e-3)
+    assert nobody_s[0, 2] > 0.999
+    assert shares[0, 2:].abs().sum() == 0
+    torch.testing.assert_close(shares.sum(dim=1) + nobody_s, facts.dynamic)
 
 
 def test_a_sighting_joins_what_tokens_tell():
@@ -151,6 +200,7 @@ def test_one_comes_back_where_it_was_not_expected_and_is_known_by_its_looks():
     same = Scene([way], [unit(0)], degrees).tracked(tracker())[-1]
     assert same.filled.sum() == 1
     assert same.last_seen[0, 0] == 4 * 19
+    torch.testing.assert_close(same.position[0, 0], back[0], atol=0.2, rtol=0)
     looks = torch.stack([unit(0)] * 8 + [unit(1)] * 12)
     other = Scene([way], [looks], degrees).tracked(tracker())[-1]
     assert other.number[0, :2].tolist() == [0, 1]

@@ -13,6 +13,7 @@ from torch.nn.functional import normalize, one_hot
 from outofsight.memory.banks.dynamics import UP, PredictedSubjects, SubjectDynamics, length
 from outofsight.memory.banks.lifecycle import (
     BORN_AT,
+    FIRST_SPEED,
     faded,
     merged_twins,
     place_for_one_more,
@@ -22,12 +23,15 @@ from outofsight.memory.banks.lifecycle import (
     without_dead,
 )
 from outofsight.memory.banks.sighting import FrameSeen, Sighting, sight, token_facts
-from outofsight.memory.banks.slot_attention import SlotAttention, TokenFacts
+from outofsight.memory.banks.slot_attention import SlotAttention, TokenFacts, lost_chance
 from outofsight.memory.banks.state import BankSettings, Tracks
 from outofsight.nn.precision import full_precision
 
 SEEN_AT = 0.3
 """A frame shows a subject that has more than this of a token; half a token would lose both of two doubles."""
+
+SURPRISE = 4.0
+"""Standard deviations (along an axis) beyond which a sighting contradicts what was believed; 1 in 1,000 by chance."""
 
 BIRTHS_PER_FRAME = 2
 """So many subjects may be born in one latent frame; more wait for the next."""
@@ -62,9 +66,8 @@ class Tracker(nn.Module):
             elapsed = (frame.time - before).clamp(min=0).float()
             earlier, tracks = tracks, self.dynamics.advance(tracks, before, elapsed)
             facts = token_facts(frame, self.fov_x_rad)
-            shares, unclaimed = self.attention(
-                facts, tracks.position, tracks.covariance[..., 0], tracks.identity, tracks.filled
-            )
+            lost = lost_chance(frame.time[:, None] - tracks.last_seen)
+            shares, unclaimed = self.attention(facts, tracks, lost)
             sighting = sight(shares, facts, frame, self.fov_x_rad, self.settings.subject_grid)
             seen = tracks.filled & (sighting.visibility.detach() > SEEN_AT)
             updated = self._updated(tracks, sighting, frame.time)
@@ -143,7 +146,8 @@ class Tracker(nn.Module):
         picked = one_hot(token, unclaimed.shape[1])[..., None].to(unclaimed)
         place = (facts.position * picked).sum(dim=1, keepdim=True)
         identity = (facts.identity * picked).sum(dim=1, keepdim=True)
-        fits = self.attention.logits(facts, place, torch.zeros_like(place[..., 0]), identity)[:, 0].sigmoid()
+        none = torch.zeros_like(place[..., 0])
+        fits = self.attention.logits(facts, place, none, identity, none)[:, 0].sigmoid()
         claimed = unclaimed * fits
         slot, possible = place_for_one_more(tracks, frame.time)
         wanted = (strongest > BORN_AT) & possible
@@ -159,12 +163,17 @@ def filtered(
 ) -> tuple[Float[Tensor, "b s 3"], Float[Tensor, "b s 3"], Float[Tensor, "b s 3"]]:
     """Return position, velocity and covariance after a place was told with a variance along each axis.
 
+    Who is seen farther off than ``SURPRISE`` standard deviations did not move as predicted: its place is doubted until
+    it is just so far off, and its speed as a newborn's, by the share of the doubt that is new.
+
     Source: the Kalman filter's update, one and the same for all three axes.
     """
+    surprise = told - tracks.position
     place, mixed, speed = tracks.covariance.unbind(dim=-1)
     total = (place + variance).clamp(min=1e-12)
-    gain, speed_gain = place / total, mixed / total
-    surprise = told - tracks.position
+    doubt = torch.maximum(total, (surprise**2).sum(dim=-1).detach() / SURPRISE**2)
+    place, speed = place + doubt - total, speed + FIRST_SPEED**2 * (1 - total / doubt)
+    gain, speed_gain = place / doubt, mixed / doubt
     covariance = torch.stack(((1 - gain) * place, (1 - gain) * mixed, speed - speed_gain * mixed), dim=-1)
     return (
         tracks.position + gain[..., None] * surprise,
