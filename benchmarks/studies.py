@@ -13,6 +13,7 @@ the scenes, and the model reads its own pictures.
 import argparse
 import time
 from collections.abc import Sequence
+from itertools import product
 from statistics import mean, median
 from typing import Any
 
@@ -27,6 +28,8 @@ from outofsight.memory.banks.two_banks import TwoBankMemory
 from outofsight.worlds.plan import Plan, plan_world
 from outofsight.worlds.plan_config import PlanConfig
 from record import add_out, finish
+from study_appearance import appearance_rows
+from study_cost import cost_rows
 from study_scenes import (
     Reader,
     Walk,
@@ -39,6 +42,9 @@ from study_scenes import (
 )
 
 FIRST_SEED = 700_000
+
+HABITS = {"as it begins": (0.0, 0.0), "steadier": (0.0, -4.0), "steadier, stopping": (0.03, -4.0)}
+"""Dynamics within what can be learned: rate at which the unseen stop (1/frame), log of the wander of velocity."""
 
 
 def plans(config: PlanConfig, number: int) -> list[Plan]:
@@ -71,6 +77,13 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
         print("| " + " | ".join(cells) + " |")
 
 
+def set_habit(memory: TwoBankMemory, stop: float, log_noise: float) -> None:
+    """Let every subject stop and wander as said, as a trained network could."""
+    reached = torch.tensor([stop / FASTEST_STOP, 0.0, log_noise / NOISE_OCTAVES]).clamp(-0.9999, 0.9999)
+    with torch.no_grad():
+        memory.tracker.dynamics.outer.bias.copy_(reached.atanh())
+
+
 # --- 1: how many subjects
 
 
@@ -78,24 +91,29 @@ def study_subjects(options: argparse.Namespace) -> tuple[dict[str, Any], list[di
     """Memory, time, place and identity against the number of subjects."""
     drawn = plans(PlanConfig(shed_share=0.0, max_subjects=1), options.scenes)
     rows = []
-    for size in ((4, 6), (12, 20)):
-        for number in options.numbers:
-            scenes = [
-                walk_of(plan, tuple(drawn[(index + other) % len(drawn)] for other in range(1, number)), index)
-                for index, plan in enumerate(drawn)
-            ]
-            rows.append({"grid": f"{size[0]}x{size[1]}", "subjects": number, **crowd(scenes, size, options)})
-    table(rows, ("grid", "subjects", "bank_kilobytes", "ms_a_frame", "seen_error_m", "return_error_m",
+    for size, habit, number in product(
+        ((4, 6), (12, 20)), ("as it begins", "steadier, stopping"), options.numbers
+    ):
+        scenes = [
+            walk_of(plan, tuple(drawn[(index + other) % len(drawn)] for other in range(1, number)), index)
+            for index, plan in enumerate(drawn)
+        ]
+        told = crowd(scenes, size, habit, options)
+        rows.append({"grid": f"{size[0]}x{size[1]}", "subjects": number, "dynamics": habit, **told})
+    table(rows, ("grid", "subjects", "dynamics", "bank_kilobytes", "ms_a_frame", "seen_error_m", "return_error_m",
                  "still_at_return_error_m", "held_hidden_share", "same_number_share"))  # fmt: skip
     return {"scenes": options.scenes, "noise": options.noise, "identity_noise": options.identity_noise}, rows
 
 
-def crowd(scenes: Sequence[Walk], size: tuple[int, int], options: argparse.Namespace) -> dict[str, Any]:
+def crowd(
+    scenes: Sequence[Walk], size: tuple[int, int], habit: str, options: argparse.Namespace
+) -> dict[str, Any]:
     """Follow the subjects of all scenes, with room for each of them."""
     measured: list[dict[str, float | None]] = []
     seconds, kilobytes = [], 0.0
     for index, walk in enumerate(scenes):
         memory = bank_memory(walk, subject_slots=walk.num_subjects, archive_slots=8)
+        set_habit(memory, *HABITS[habit])
         reader = Reader(size=size, noise=options.noise, identity_noise=options.identity_noise, seed=index)
         start = time.perf_counter()
         banks, observed = observe_walk(memory, walk, reader, random_identities(walk, 32, seed=index))
@@ -136,9 +154,6 @@ def last_seen(places: HeldPlaces, moment: int, subject: int) -> int:
 
 # --- 4: a robot's table
 
-HABITS = {"as it begins": (0.0, 0.0), "steadier": (0.0, -4.0), "steadier, stopping": (0.03, -4.0)}
-"""Dynamics within what can be learned: rate at which the unseen stop (1/frame), log of the wander of velocity."""
-
 
 def study_robot(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Tracked position and velocity on the table-top, by how long ago an object was seen."""
@@ -154,9 +169,11 @@ def study_robot(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[
             set_habit(memory, *HABITS[habit])
             reader = Reader(noise=options.noise, identity_noise=options.identity_noise, seed=index)
             _, observed = observe_walk(memory, walk, reader, random_identities(walk, 32, seed=index))
-            add_by_absence(
-                spans, walk, held_places(held_of(observed, walk.times), truth_of(walk, reader.size))
-            )
+            places = held_places(held_of(observed, walk.times), truth_of(walk, reader.size))
+            for name, found in errors_by_absence(walk, places).items():
+                spans.setdefault(name, []).append(
+                    {key: float(np.mean([one[key] for one in found])) for key in found[0]}
+                )
         rows += [
             {"dynamics": habit, "seen": name, "scenes": len(spans[name]), **averages(spans[name])}
             for name in SPANS if name in spans
@@ -164,13 +181,6 @@ def study_robot(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[
     table(rows, ("dynamics", "seen", "scenes", "place_error_cm", "still_error_cm", "velocity_error_cm_s",
                  "true_speed_cm_s", "deviations"))  # fmt: skip
     return {"scenes": options.scenes, "noise": options.noise, "identity_noise": options.identity_noise}, rows
-
-
-def set_habit(memory: TwoBankMemory, stop: float, log_noise: float) -> None:
-    """Let every subject stop and wander as said, as a trained network could."""
-    reached = torch.tensor([stop / FASTEST_STOP, 0.0, log_noise / NOISE_OCTAVES]).clamp(-0.9999, 0.9999)
-    with torch.no_grad():
-        memory.tracker.dynamics.outer.bias.copy_(reached.atanh())
 
 
 def errors_by_absence(walk: Walk, places: HeldPlaces) -> dict[str, list[dict[str, float]]]:
@@ -211,9 +221,36 @@ def averages(found: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:
     }
 
 
-STUDIES = {"subjects": study_subjects, "robot": study_robot}
+# --- 2 and 3: looks that change, and what the banks cost
+
+
+def study_appearance(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Slots of subjects that change their looks."""
+    measured = appearance_rows(options.scenes, options.noise, options.identity_noise, (12, 20))
+    rows = [
+        {key: figures_of(value) if isinstance(value, list) else value for key, value in row.items()}
+        for row in measured
+    ]
+    table(rows, ("change", "subject_rate", "likeness", "same_slot", "frames_to_follow", "likes_new_after_1",
+                 "likes_new_after_5", "likes_new_after_20", "likes_old_after_20", "place_error_m"))  # fmt: skip
+    return {"scenes": options.scenes, "noise": options.noise, "identity_noise": options.identity_noise}, rows
+
+
+def study_cost(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Retrieval and writing as shares of a step."""
+    rows = cost_rows(options.model, options.denoising_steps, options.latent_frames, options.timed)
+    table(rows, tuple(rows[0]))
+    names = ("model", "denoising_steps", "latent_frames", "timed")
+    return {name: getattr(options, name) for name in names}, rows
+
+
+STUDIES = {
+    "subjects": study_subjects, "appearance": study_appearance, "cost": study_cost, "robot": study_robot
+}  # fmt: skip
 QUESTIONS = {
     "subjects": "What do more subjects cost, in memory, time, place and identity?",
+    "appearance": "Does a slot follow a subject that changes its looks, how fast, and does it forget?",
+    "cost": "What do retrieval and writing cost, as a share of a step, against bank size?",
     "robot": "How well are position and velocity of objects tracked that leave a moving camera's view?",
 }
 
@@ -233,6 +270,10 @@ def main() -> None:
     parser.add_argument(
         "--numbers", type=int, nargs="+", default=(1, 2, 4, 8, 16), help="numbers of subjects"
     )
+    parser.add_argument("--model", default="mini", help="cost: the model that is rolled")
+    parser.add_argument("--denoising-steps", type=int, default=8, help="cost: in each step of the rollout")
+    parser.add_argument("--latent-frames", type=int, default=3, help="cost: of a step")
+    parser.add_argument("--timed", type=int, default=12, help="cost: steps that are timed")
     add_out(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
