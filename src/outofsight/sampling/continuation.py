@@ -103,7 +103,7 @@ def continue_video(
 ) -> Continuation:
     """Show what follows ``video`` along ``target_cameras``. See ``WorldModel.continue_video``."""
     clock = _Stages(world, on_progress)
-    pixels = _as_pixels(video, world)
+    pixels = as_pixels(video, world)
     cameras = _conditioning(world, pixels.shape[1], context_cameras, target_cameras)
     device = world.work_device
     num_target = (len(cameras.target) - 1) * world.temporal_stride + 1
@@ -219,7 +219,7 @@ def to_uint8(video: Float[Tensor, "t 3 height width"]) -> NDArray[np.uint8]:
     return scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
-def _as_pixels(
+def as_pixels(
     video: NDArray[np.uint8] | Tensor, world: WorldModelBase
 ) -> Float[Tensor, "1 t 3 height width"]:
     """Check a context video and bring it to [1, t, 3, height, width] in [−1, 1]."""

@@ -16,7 +16,7 @@ from outofsight.codec.stream_decoding import Decoded
 from outofsight.codec.text import clean_prompt
 from outofsight.errors import CameraError, InputError
 from outofsight.memory.banks.state import Banks, bank_tensors, banks_from_tensors
-from outofsight.sampling.continuation import SamplingSettings, _as_pixels, latent_subject_masks
+from outofsight.sampling.continuation import SamplingSettings, as_pixels, latent_subject_masks
 from outofsight.sampling.rollout_files import Saved, check_model, save_rollout, weights_digest
 from outofsight.sampling.rollout_memory import RolloutMemory
 from outofsight.sampling.rollout_state import RolloutLimits, RolloutState, coming_latents
@@ -272,7 +272,7 @@ def start_rollout(
         record_retrieval=request.record_retrieval,
         on_progress=request.on_progress,
     )
-    pixels = _as_pixels(video, world)
+    pixels = as_pixels(video, world)
     num_context = pixels.shape[1]
     _check_start(world, num_context, context_cameras)
     _check_bank(world, (pixels.shape[-2], pixels.shape[-1]))
