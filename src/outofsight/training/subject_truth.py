@@ -93,7 +93,7 @@ def _of_sample(sample: LatentSample) -> SubjectTruth:
     shows = [ids > 0 if len(named) == 1 else ids == subject["id"] for subject in named]
     assert sample.world_from_camera is not None
     anchor_from_world = invert_rigid(sample.world_from_camera[places[context]])
-    points = sample.world_from_subject[:, places, :, 3].reshape(-1, 3)
+    points = sample.world_from_subject[..., 3][:, places].reshape(-1, 3)
     position = transform_points(anchor_from_world, points).reshape(len(named), len(places), 3)
     turned = sample.velocity_m_s[:, places].astype(np.float64) @ anchor_from_world[:, :3].T
     return SubjectTruth(
