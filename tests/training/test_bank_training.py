@@ -52,7 +52,7 @@ def test_banks_alone_learn_and_leave_the_rest_as_it_is(hybrid, cache, tmp_path):
     weighted = sum(weight * steps[0][f"loss/{name}"] for name, weight in LOSSES.items())
     assert steps[0]["loss"] == pytest.approx(weighted, rel=1e-5)
     for name in ("split", "reading"):
-        assert steps[-1][f"loss/{name}"] < 0.85 * steps[0][f"loss/{name}"], name
+        assert steps[-1][f"loss/{name}"] < 0.9 * steps[0][f"loss/{name}"], name
     assert any(line["loss/state"] for line in steps)  # subjects were born, and their places are taught
     assert not any("loss/flow" in line for line in steps)
     figures = log[-1]
