@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from outofsight.codec.stream_decoding import Decoded
 from outofsight.demo.unseen_clip import UnseenRequest, unseen_clip
@@ -27,7 +28,7 @@ def remembering(model: str, name: str, banks: Mapping[str, Any] | None = None) -
 
     ``banks``: settings of the two banks, where the strategy has them.
     """
-    world = WorldModel.from_pretrained(model)
+    world = WorldModel.from_pretrained(model, torch_dtype=torch.float32)
     if world.transformer.config["memory_strategy"] != name or banks:
         settings = dict(strategy(name).settings)
         if settings.get("banks") is not None:

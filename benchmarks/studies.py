@@ -4,22 +4,26 @@
     python benchmarks/studies.py appearance  --out benchmarks/results/study_appearance.json
     python benchmarks/studies.py cost        --model mini --out benchmarks/results/study_cost.json
     python benchmarks/studies.py robot       --out benchmarks/results/study_robot.json
+    python benchmarks/studies.py places --model hybrid --data test --out benchmarks/results/study_places.json
 
 ``subjects``, ``appearance`` and ``robot`` give the banks true readings of planned scenes, with the error asked for: so
-they measure the tracker itself, whose rules need no training. With ``--model FOLDER`` (a trained hybrid) they render
-the scenes, and the model reads its own pictures.
+they measure the tracker's rules, which need no training. ``places`` asks the same of a trained model that reads the
+pictures of a data set by itself; build one of many subjects, of coats that come off or of the table-top by
+``outofsight world build --set plan....``.
 """
 
 import argparse
 import time
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 import numpy as np
 import torch
 
+from outofsight.errors import InputError
 from outofsight.evaluation.held_places import HIDDEN, SEEN, HeldPlaces, held_places, number_switches
 from outofsight.evaluation.statistics import summarise
 from outofsight.memory.banks.dynamics import FASTEST_STOP, NOISE_OCTAVES
@@ -30,6 +34,7 @@ from outofsight.worlds.plan_config import PlanConfig
 from record import add_out, finish
 from study_appearance import appearance_rows
 from study_cost import cost_rows
+from study_places import place_rows
 from study_scenes import (
     Reader,
     Walk,
@@ -244,13 +249,28 @@ def study_cost(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[s
     return {name: getattr(options, name) for name in names}, rows
 
 
+def study_places(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A trained model's tracker on the clips of a data set."""
+    if options.data is None:
+        raise InputError("the study of a model's own tracker needs --data: a data set with a test part")
+    measured = place_rows(options.model, options.data, options.limit)
+    rows = [
+        {key: figures_of(value) if isinstance(value, list) else value for key, value in row.items()}
+        for row in measured
+    ]
+    table(rows, tuple(rows[0]))
+    return {"model": options.model, "data": str(options.data), "limit": options.limit}, rows
+
+
 STUDIES = {
-    "subjects": study_subjects, "appearance": study_appearance, "cost": study_cost, "robot": study_robot
+    "subjects": study_subjects, "appearance": study_appearance, "cost": study_cost, "robot": study_robot,
+    "places": study_places,
 }  # fmt: skip
 QUESTIONS = {
     "subjects": "What do more subjects cost, in memory, time, place and identity?",
     "appearance": "Does a slot follow a subject that changes its looks, how fast, and does it forget?",
     "cost": "What do retrieval and writing cost, as a share of a step, against bank size?",
+    "places": "Where does a trained model's own tracker take subjects to be, against the truth?",
     "robot": "How well are position and velocity of objects tracked that leave a moving camera's view?",
 }
 
@@ -270,10 +290,14 @@ def main() -> None:
     parser.add_argument(
         "--numbers", type=int, nargs="+", default=(1, 2, 4, 8, 16), help="numbers of subjects"
     )
-    parser.add_argument("--model", default="mini", help="cost: the model that is rolled")
+    parser.add_argument(
+        "--model", default="mini", help="cost: the model that is rolled; places: the one that is judged"
+    )
     parser.add_argument("--denoising-steps", type=int, default=8, help="cost: in each step of the rollout")
     parser.add_argument("--latent-frames", type=int, default=3, help="cost: of a step")
     parser.add_argument("--timed", type=int, default=12, help="cost: steps that are timed")
+    parser.add_argument("--data", type=Path, help="places: the clips")
+    parser.add_argument("--limit", type=int, help="places: only the first so many clips")
     add_out(parser)
     options = parser.parse_args()
     torch.set_num_threads(1)
