@@ -1,5 +1,6 @@
 """Where slices go and how they merge, worked by hand: tokens of width 2, slices of two tokens, a 90° lens."""
 
+import math
 from math import pi
 
 import pytest
@@ -24,6 +25,7 @@ from outofsight.memory.banks.archivist import (
     merge_weight,
     note_use,
     relevance,
+    usefulness,
     write_slice,
 )
 from outofsight.memory.banks.state import Archive, BankSettings, empty_banks
@@ -55,6 +57,11 @@ def moved(right: float = 0.0, ahead: float = 0.0) -> torch.Tensor:
 
 def filed(archive: Archive, chosen: BankSettings, new: Slice, gate: float = 1.0) -> Archive:
     return write_slice(archive, new, choose_slot(archive, new, chosen, VIEW), torch.tensor([gate]), chosen)
+
+
+def goes(archive: Archive, *, degrees: float = 45.0) -> int:
+    """The slot that would make room for a view turned so far."""
+    return int(least_useful(archive, usefulness(archive, turned_cameras(degrees)[:, 0], VIEW)))
 
 
 def test_a_slice_in_an_empty_bank_is_kept_as_it_is():
@@ -171,15 +178,44 @@ def test_a_full_archive_drops_the_least_used_and_of_those_the_oldest():
     # Retrieval: slots 0 and 3 were asked for, 1 and 2 were not; 1 is older than 2.
     archive = note_use(archive, torch.tensor([[[0.7, 0.0, 0.0, 0.3, 0.0], [0.5, 0.0, 0.0, 0.3, 0.2]]]))
     assert archive.use[0].tolist() == pytest.approx([0.6, 0, 0, 0.3])
-    assert least_useful(archive).item() == 1
+    assert goes(archive) == 1
     archive = filed(archive, chosen, looked(GRASS, degrees=45.0, time=16))
     assert archive.tokens[0, 1].tolist() == GRASS
     assert archive.times[0].tolist() == [0, 16, 8, 12]
-    # It begins with the mean use, (0.6 + 0 + 0 + 0.3) / 4, so that the next to go is slot 2.
+    # It begins with the mean use, (0.6 + 0 + 0 + 0.3) / 4. A view turned by 225° then comes: slots 0 and 1 have as
+    # much in common with each other, 45° apart, as slots 2 and 3 with it. So use decides: 0.6, 0.225, 0 or 0.3.
     assert archive.use[0, 1] == pytest.approx(0.225)
-    assert least_useful(archive).item() == 2
+    assert goes(archive, degrees=225.0) == 2
     pinned = archive._replace(pinned=torch.tensor([[False, False, True, False]]))
-    assert least_useful(pinned).item() == 1  # then the lowest of 0.6, 0.225 and 0.3
+    assert goes(pinned, degrees=225.0) == 1
+
+
+def test_what_another_slot_shows_too_goes_before_what_nobody_asks_for():
+    """Slots turned by 0°, 10° and 180°; use 1, 2, 0, mean 1; a view turned by −85° comes, which has nothing in common.
+
+    Of 6 columns at tan = ±1/6, ±3/6, ±5/6, a camera turned by 10° does not see the outermost: two views 10° apart have
+    5/6 · cos 10° = 0.82 in common, and each is alone with 0.18.
+    """
+    archive, chosen = bank(3)
+    for index, degrees in enumerate((0.0, 10.0, 180.0)):
+        archive = filed(archive, chosen, looked(BRICKS, degrees=degrees, time=4.0 * index))
+    archive = archive._replace(use=torch.tensor([[1.0, 2.0, 0.0]]))
+    useful = usefulness(archive, turned_cameras(-85.0)[:, 0], VIEW)[0]
+    alone = 1 - 5 / 6 * math.cos(math.radians(10))
+    assert useful.tolist() == pytest.approx([alone * 2, alone * 3, 1.0], abs=1e-3)
+    assert goes(archive, degrees=-85.0) == 0
+
+
+def test_a_long_walk_keeps_a_trail_back_to_its_beginning():
+    """48 views, 1 m apart, in a bank of 8. By age alone, those of the last 8 m would stay."""
+    archive, chosen = bank(8, relevance=0.99)
+    for index in range(48):
+        new = looked(BRICKS, time=4.0 * index)
+        archive = filed(archive, chosen, new._replace(pose=moved(ahead=float(index))))
+    ahead = archive.poses[0, :, 11].sort().values
+    assert ahead[0] == 0
+    assert ahead[-1] == 47
+    assert (ahead.diff() >= 2).sum() >= 6  # and nearly every second view or more was left out
 
 
 def test_a_pinned_slot_stays_and_goes_on_learning():

@@ -20,12 +20,16 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
 from outofsight.geometry.frustum import frustum_overlap, frustum_points
+from outofsight.memory.banks.lifecycle import surely_none
 from outofsight.memory.banks.state import Archive, BankSettings
 from outofsight.nn.precision import full_precision
 from outofsight.types import LatentGrid
 
 VIEW_SAMPLES = (3, 4, 24)
 """Depths, rows and columns by which a common view is measured: a pan is told to 1/24 of the picture's width."""
+
+ALONE_SAMPLES = (4, 4, 6)
+"""The same, coarser, where every two slots of a full bank are compared."""
 
 LEAST_STATIC = 0.1
 """A slice whose tokens are less static than this on average shows hardly any place, and is not written."""
@@ -74,12 +78,19 @@ def common_view(
     points = torch.as_tensor(
         frustum_points(*view, samples=VIEW_SAMPLES), dtype=torch.float32, device=pose.device
     )
-    with full_precision(pose.device):
-        new, old = pose.float().unflatten(-1, (3, 4))[:, None], slots.float().unflatten(-1, (3, 4))
-        of_new: Tensor = frustum_overlap(new, old, points, *view)[:, 0]
-        of_old: Tensor = frustum_overlap(old, new, points, *view)[..., 0]
-    upright = (new[..., 0] * old[..., 0]).sum(dim=-1).clamp(min=0)
-    return torch.minimum(of_new, of_old) * upright
+    return _shared(slots.unflatten(-1, (3, 4)), pose.unflatten(-1, (3, 4))[:, None], points, view)[..., 0]
+
+
+def _shared(
+    one: Float[Tensor, "b n 3 4"], other: Float[Tensor, "b m 3 4"], points: Tensor, view: tuple[float, float]
+) -> Float[Tensor, "b n m"]:
+    """Return the common view of every two cameras, by sample points of a view."""
+    with full_precision(one.device):
+        one, other = one.float(), other.float()
+        of_one: Tensor = frustum_overlap(one, other, points, *view)
+        of_other: Tensor = frustum_overlap(other, one, points, *view)
+    upright = (one[:, :, None, :, 0] * other[:, None, :, :, 0]).sum(dim=-1).clamp(min=0)
+    return torch.minimum(of_one, of_other.transpose(1, 2)) * upright
 
 
 def likeness(
@@ -110,13 +121,36 @@ def relevance(archive: Archive, new: Slice, view: tuple[float, float]) -> Float[
         return common_view(archive.poses, new.pose, view) * alike * archive.filled
 
 
-def least_useful(archive: Archive) -> Int[Tensor, " b"]:
-    """Return the slot that goes when the bank is full: of those not pinned, of the lowest use, the oldest.
+def usefulness(
+    archive: Archive, pose: Float[Tensor, "b 12"], view: tuple[float, float]
+) -> Float[Tensor, "b n"]:
+    """Tell what would be lost with each slot: ``alone · (1 + use / mean use)``.
 
-    Oldest: longest ago that its view was last written. Without such a slot the answer is meaningless.
+    alone: the part of its view that no other slot has, nor the camera at ``pose`` that is about to be filed:
+    Π (1 − ``common_view``), as if what each has in common with it were independent. A slot whose view another holds
+    too is of no use, however often it is asked for; one that nobody has asked for keeps a place that nothing else
+    shows. So a trail of views thins out, and most where nobody looks.
+    """
+    points = torch.as_tensor(
+        frustum_points(*view, samples=ALONE_SAMPLES), dtype=torch.float32, device=pose.device
+    )
+    others = torch.cat((archive.poses, pose[:, None].to(archive.poses.dtype)), dim=1).unflatten(-1, (3, 4))
+    shared = _shared(archive.poses.unflatten(-1, (3, 4)), others, points, view)
+    present = torch.cat((archive.filled, torch.ones_like(archive.filled[:, :1])), dim=1)
+    itself = torch.eye(present.shape[1], device=pose.device, dtype=torch.bool)[:-1]
+    alone = (1 - shared * (present[:, None] & ~itself)).prod(dim=-1)
+    mean_use = _mean_use(archive)[:, None]
+    return alone * (1 + archive.use / torch.where(mean_use > 0, mean_use, 1.0))
+
+
+def least_useful(archive: Archive, useful: Float[Tensor, "b n"]) -> Int[Tensor, " b"]:
+    """Return the slot that goes when the bank is full.
+
+    Of those not pinned, the least useful; of those the least used; of those the oldest, whose view was last written
+    longest ago. Without such a slot the answer is meaningless.
     """
     candidates = archive.filled & ~archive.pinned
-    for measure in (archive.use, archive.times):
+    for measure in (useful, archive.use, archive.times):
         lowest = measure.masked_fill(~candidates, torch.inf).amin(dim=1, keepdim=True)
         candidates = candidates & (measure <= lowest)
     return _first(candidates)
@@ -129,17 +163,20 @@ def choose_slot(
     view: tuple[float, float],
     writable: Bool[Tensor, " b"] | None = None,
 ) -> Choice:
-    """Choose where a slice goes, by the order that the module tells. ``writable`` false: nowhere."""
-    best, relevant = relevance(archive, new, view).max(dim=1)
-    merges = best >= settings.relevance
-    free = ~archive.filled
-    replaced = torch.where(free.any(dim=1), _first(free), least_useful(archive))
-    written = (merges | ~archive.pinned.all(dim=1)) & (new.static.mean(dim=1) >= LEAST_STATIC)
-    return Choice(
-        slot=torch.where(merges, relevant, replaced),
-        merges=merges,
-        written=written if writable is None else written & writable,
-    )
+    """Choose where a slice goes, by the order that the module tells. ``writable`` false: nowhere. No gradients."""
+    with torch.no_grad():
+        best, relevant = relevance(archive, new, view).max(dim=1)
+        merges = best >= settings.relevance
+        replaced = _first(~archive.filled)
+        full = archive.filled.all(dim=1)
+        if not surely_none(full & ~merges):
+            replaced = torch.where(full, least_useful(archive, usefulness(archive, new.pose, view)), replaced)
+        written = (merges | ~archive.pinned.all(dim=1)) & (new.static.mean(dim=1) >= LEAST_STATIC)
+        return Choice(
+            slot=torch.where(merges, relevant, replaced),
+            merges=merges,
+            written=written if writable is None else written & writable,
+        )
 
 
 def merge_weight(new: Float[Tensor, "b p"], old: Float[Tensor, "b p"], rate: float) -> Float[Tensor, "b p"]:
@@ -167,7 +204,6 @@ def write_slice(
     old, old_static = archive.tokens[row, choice.slot], archive.static[row, choice.slot]
     rate = settings.archive_rate
     step = rate * gate.to(dtype)[:, None] * merge_weight(static, old_static, rate)
-    mean_use = (archive.use * archive.filled).sum(dim=1) / archive.filled.sum(dim=1).clamp(min=1)
     here = torch.zeros_like(archive.filled).scatter(1, choice.slot[:, None], choice.written[:, None])
 
     def put(field: Tensor, merged: Tensor, copied: Tensor) -> Tensor:
@@ -179,7 +215,7 @@ def write_slice(
         static=put(archive.static, old_static + step * (static - old_static), static),
         poses=put(archive.poses, archive.poses[row, choice.slot], new.pose.to(archive.poses.dtype)),
         times=put(archive.times, new.time.to(archive.times.dtype), new.time.to(archive.times.dtype)),
-        use=put(archive.use, archive.use[row, choice.slot], mean_use),
+        use=put(archive.use, archive.use[row, choice.slot], _mean_use(archive)),
         filled=archive.filled | here,
     )
 
@@ -252,6 +288,11 @@ def static_mean(tokens: Float[Tensor, "... p d"], static: Float[Tensor, "... p"]
     """Return the mean of tokens weighted by how static they are; zeros where none is."""
     total = static.sum(dim=-1, keepdim=True).clamp(min=1e-6)
     return (static[..., None] * tokens).sum(dim=-2) / total
+
+
+def _mean_use(archive: Archive) -> Float[Tensor, " b"]:
+    """Return the mean use of the slots that are filled; 0 where none is."""
+    return (archive.use * archive.filled).sum(dim=1) / archive.filled.sum(dim=1).clamp(min=1)
 
 
 def _first(chosen: Bool[Tensor, "b n"]) -> Int[Tensor, " b"]:
