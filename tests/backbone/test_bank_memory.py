@@ -79,6 +79,9 @@ def test_what_is_unknown_says_nothing():
     cut = Recall(**{k: v if k == "scores" else v[:, :5] for k, v in one._asdict().items()})
     expected = target(model, given, recall=one)
     assert torch.equal(target(model, given, recall=other), expected)
+    text = given["encoder_hidden_states"]
+    assert model.memory_keys(one, text).keys[0].shape[1] == 5
+    assert model.memory_keys(hand_made(known=0), text).known.tolist() == [[False]]
     torch.testing.assert_close(target(model, given, recall=cut), expected, **CLOSE)
 
 

@@ -1,7 +1,7 @@
 """What the two banks recall, run once through the transformer's own blocks: keys and values for every layer.
 
 Recalled tokens are taken for clean ones (time step 0). They see each other and the caption, and nothing of the video;
-so they are the same in every denoising step.
+so they are the same in every denoising step. Tokens that no video knows are left out first.
 """
 
 import torch
@@ -28,6 +28,7 @@ def recalled_keys(
         raise InputError(
             f"the banks recalled for {len(recall.tokens)} videos, but there are {len(text)} captions"
         )
+    recall = known_part(recall)
     guide = _recall_guide(transformer, recall, text.dtype)
     clean = torch.zeros(len(text), device=text.device)
     _, time, text, _ = transformer.condition_embedder(clean, text, None, timestep_seq_len=None)
@@ -42,6 +43,20 @@ def recalled_keys(
         keys.append(key)
         values.append(value)
     return BankKeys(tuple(keys), tuple(values), recall.known)
+
+
+def known_part(recall: Recall) -> Recall:
+    """Leave out tokens that no video of the batch knows; one stays where none is known.
+
+    All stay on the meta device, which cannot be asked.
+    """
+    if recall.known.device.type == "meta":
+        return recall
+    kept = recall.known.any(dim=0)
+    kept[0] |= ~kept.any()
+    chosen = kept.nonzero()[:, 0]
+    parts = recall._asdict().items()
+    return Recall(**{name: value if name == "scores" else value[:, chosen] for name, value in parts})
 
 
 def _through(

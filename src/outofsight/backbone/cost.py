@@ -23,6 +23,7 @@ class ForwardCost:
 
     ``tokens``: in the sequence, after a strategy's choice of context frames. ``observe_flops``, ``keys_flops``: the two
     banks' work, done once for all denoising steps: seeing the context and recalling; making keys, for each caption.
+    With banks these are the most: every slot filled, every subject in view.
     """
 
     tokens: int
