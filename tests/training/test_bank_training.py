@@ -52,12 +52,13 @@ def test_banks_alone_learn_and_leave_the_rest_as_it_is(hybrid, cache, tmp_path):
     weighted = sum(weight * steps[0][f"loss/{name}"] for name, weight in LOSSES.items())
     assert steps[0]["loss"] == pytest.approx(weighted, rel=1e-5)
     for name in ("split", "reading"):
-        assert steps[-1][f"loss/{name}"] < 0.9 * steps[0][f"loss/{name}"], name
+        assert steps[-1][f"loss/{name}"] < 0.8 * steps[0][f"loss/{name}"], name
     assert any(line["loss/state"] for line in steps)  # subjects were born, and their places are taught
     assert not any("loss/flow" in line for line in steps)
     figures = log[-1]
-    assert figures["validation/banks/split_f1"] > 0.3
-    assert 0 <= figures["validation/banks/found"] <= 1
+    assert figures["validation/banks/split_f1"] > 0.5
+    assert figures["validation/banks/found"] == 1
+    assert figures["validation/banks/seen_error_m"] < 1.6  # of a subject 1.6 m below the cameras
     assert 0 < figures["validation/banks/covered"] <= 1
     assert "validation/loss" not in figures
     exported = WorldModel.from_pretrained(tmp_path / "run" / "export").transformer.state_dict()

@@ -17,7 +17,7 @@ from outofsight.training.bank_objective import (
     rebuilt_background,
     watched,
 )
-from outofsight.training.memory_losses import background_loss, of_slots
+from outofsight.training.memory_losses import background_loss, of_slots, shown
 from outofsight.training.subject_truth import SubjectTruth
 
 
@@ -36,7 +36,7 @@ def bank_figures(
 ) -> dict[str, Tensor]:
     """Return each sample's figures [b]; NaN where a sample has nothing to measure. The target is one chunk.
 
-    * ``split_iou``, ``split_f1``: tokens that show a subject (half or more), told at a probability of ½.
+    * ``split_iou``, ``split_f1``: tokens that show a subject (an eighth of them or more), told at a probability of ½.
     * ``found``: share of subjects seen in the context that have a slot when it ends.
     * ``seen_error_m``: of their places while they are seen, after each frame; ``seen_error_diag``: the same in the
       picture, as a share of its diagonal.
@@ -69,7 +69,7 @@ def bank_figures(
 
 def _split(unrolled: Unrolled, view: Watched) -> dict[str, Tensor]:
     told = unrolled.observed.reading.dynamic > 0
-    true = view.shares.sum(dim=1) >= 0.5
+    true = shown(view.shares.sum(dim=1)) >= 0.5
     both, either = (told & true).flatten(1).sum(dim=1).float(), (told | true).flatten(1).sum(dim=1).float()
     nothing = torch.where(either > 0, 1.0, torch.nan)
     iou = both / either.clamp(min=1) * nothing

@@ -22,6 +22,7 @@ from outofsight.training.memory_losses import (
     match_slots,
     of_slots,
     reading_loss,
+    shown,
     shown_identity,
     split_loss,
     state_loss,
@@ -138,7 +139,7 @@ def bank_losses(
     reading = unrolled.observed.reading
     losses: dict[str, Tensor] = {}
     if "split" in names:
-        losses["split"] = split_loss(reading.dynamic, view.shares.sum(dim=1).clamp(max=1))
+        losses["split"] = split_loss(reading.dynamic, view.shares.sum(dim=1))
     if "reading" in names:
         frames = reading.dynamic.shape[1]
         told = positions_told(reading, unrolled.poses[:, :frames], memory.fov_x_rad)
@@ -231,7 +232,7 @@ def rebuilt_background(
         true, grid = slice_tokens(transformer, memory, latents)
     height, width = truth.shares.shape[-2:]
     shares = truth.of_tokens((height // grid.height, width // grid.width))[:, :, coming]
-    static = 1 - shares.sum(dim=1).clamp(max=1).flatten(2)
+    static = 1 - shown(shares.sum(dim=1)).flatten(2)
     poses = relative_to(unrolled.poses[:, coming], unrolled.poses[:, coming.start])
     rays = [ray.unflatten(1, true.shape[1:3]) for ray in token_rays(poses, grid, memory.fov_x_rad)]
     rebuilt = memory.rebuild(asked.archive, asked.recall, *rays)

@@ -12,6 +12,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 NEAREST_M = 0.5
 """Distances count as at least so much, so that a subject at the camera's feet does not outweigh all others."""
+SHOWN_AT = 0.25
+"""A token shows a subject wholly from this share of its area on; many subjects never fill half a token."""
 MATCH_GATE = 1.0
 """A slot is a subject's only if it is nearer to it than so much of the subject's distance from the camera."""
 HORIZON_FRAMES = 20.0
@@ -53,9 +55,17 @@ def mean_where(values: Tensor, weights: Tensor) -> Float[Tensor, " b"]:
     return (values * weights).flatten(1).sum(dim=1) / torch.where(total > 0, total, torch.ones_like(total))
 
 
+def shown(shares: Tensor) -> Tensor:
+    """Return how far tokens of which a subject covers so much show it, 0 to 1."""
+    return (shares / SHOWN_AT).clamp(max=1)
+
+
 def split_loss(dynamic: Float[Tensor, "b f h w"], shares: Float[Tensor, "b f h w"]) -> Float[Tensor, " b"]:
-    """Return the cross-entropy of "shows a subject" (logits) with the true share of each token that does, nats."""
-    each = binary_cross_entropy_with_logits(dynamic.float(), shares.float(), reduction="none")
+    """Return the cross-entropy of "shows a subject" (logits) with how far each token truly does, nats.
+
+    ``shares``: of each token's area that any subject covers (``shown``).
+    """
+    each = binary_cross_entropy_with_logits(dynamic.float(), shown(shares.float()), reduction="none")
     return each.flatten(1).mean(dim=1)
 
 

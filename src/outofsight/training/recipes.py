@@ -128,7 +128,7 @@ def laptop_banks() -> TrainConfig:
             initial="mini",
             trainable=("transformer.two_banks.*",),
             caption_dropout=0.0,
-            memory_losses=MemoryLosses(split=1.0, reading=1.0, state=1.0, identity=0.2, background=0.5),
+            memory_losses=MemoryLosses(split=2.0, reading=1.0, state=1.0, identity=0.2, background=0.5),
             flow_weight=0.0,
         ),
         num_steps=1500,

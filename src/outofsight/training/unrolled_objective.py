@@ -53,6 +53,7 @@ class UnrolledObjective(WorldObjective):
             return super().forward(batch, velocity_only=velocity_only)
         if watch:
             unrolled, _ = self._unrolled(batch, generate=False)
+            assert unrolled is not None  # losses of a memory need banks
             return bank_figures(self.transformer, unrolled, truth_of(batch), batch["target_latents"])
         unrolled, flows = self._unrolled(batch, generate=self.task.flow_weight > 0)
         named: dict[str, Tensor] = {}
