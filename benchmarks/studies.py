@@ -231,7 +231,7 @@ def averages(found: Sequence[dict[str, float]]) -> dict[str, dict[str, Any]]:
 
 def study_appearance(options: argparse.Namespace) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Slots of subjects that change their looks."""
-    measured = appearance_rows(options.scenes, options.noise, options.identity_noise, (12, 20))
+    measured = appearance_rows(options.scenes, options.noise, options.identity_noise, (12, 20), options.rates)
     rows = [
         {key: figures_of(value) if isinstance(value, list) else value for key, value in row.items()}
         for row in measured

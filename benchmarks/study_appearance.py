@@ -7,6 +7,7 @@
                 B  #########################      a second subject, who never changes, stands near
 """
 
+from collections.abc import Sequence
 from math import pi
 from typing import Any
 
@@ -24,7 +25,6 @@ NUM_FRAMES, CHANGE, AWAY = 60, 24, slice(16, 32)
 
 IDENTITY_WIDTH = 32
 LIKENESSES = (0.9, 0.6, 0.3, 0.0, -0.5)
-RATES = (0.1, 0.3, 0.6)
 
 
 def scene(hidden: bool) -> Walk:
@@ -105,12 +105,12 @@ def _identity_of(observed: Observed, number: int) -> Tensor:
 
 
 def appearance_rows(
-    num_scenes: int, noise: float, identity_noise: float, size: tuple[int, int]
+    num_scenes: int, noise: float, identity_noise: float, size: tuple[int, int], rates: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Measure every kind of change, how large it is, and α of the merge; values are lists over scenes."""
+    """Measure every kind of change, how large it is, and α of the merge (``rates``); values are lists over scenes."""
     rows = []
     for hidden in (False, True):
-        for rate in RATES:
+        for rate in rates:
             for likeness in LIKENESSES:
                 readers = [
                     Reader(size=size, noise=noise, identity_noise=identity_noise, seed=seed)
