@@ -320,6 +320,15 @@ def test_a_box_that_the_side_of_the_picture_cuts_does_not_make_a_subject_narrowe
     assert widths == sorted(widths)
 
 
+def test_a_reader_can_be_believed_less():
+    """Noise told thrice too small: the newborn's variance is nine times what the reading says."""
+    scene, mover = Scene([resting(1)], [unit(0)], [0]), tracker()
+    told = scene.tracked(mover)[0].covariance[0, 0, 0]
+    with torch.no_grad():
+        mover.log_noise.fill_(log(3))
+    torch.testing.assert_close(scene.tracked(mover)[0].covariance[0, 0, 0], 9 * told)
+
+
 def test_clips_of_a_batch_do_not_touch_each_other():
     one = Scene([straight((-1.0, 1.0, 8.0), (0.05, 0.0, 0.0), 6)], [unit(0)], [0, 0, 0, 120, 0, 0])
     other = Scene([straight((1.0, 1.0, 5.0), (0.0, 0.0, 0.1), 6)], [unit(1)], [0, 30, 60, 30, 0, 0])
@@ -352,6 +361,7 @@ def test_an_error_of_a_hidden_place_teaches_dynamics_and_reading():
     state = scene.tracked(mover, learning=True)[-1]
     (state.position[0, 0] - torch.tensor([3.0, 1.0, 8.0])).square().sum().backward()
     assert mover.dynamics.outer.weight.grad.abs().sum() > 0
+    assert mover.log_noise.grad.abs() > 0
     assert leaves["offset"].grad.abs().sum() > 0
     assert leaves["distance"].grad.abs().sum() > 0
     grads = [leaf.grad for leaf in leaves.values() if leaf.grad is not None]

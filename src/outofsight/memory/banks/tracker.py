@@ -46,7 +46,9 @@ TURN_RATE_SHARE = 0.3
 class Tracker(nn.Module):
     """Follow subjects, seen and unseen. ``fov_x_rad``: field of view of the camera; ``up``: the vertical.
 
-    Learned: ``dynamics`` (how the unseen move) and two numbers of ``attention``. All else is stated rule.
+    Learned: ``dynamics`` (how the unseen move), two numbers of ``attention``, and ``log_noise``, by which noise is
+    made larger than told (it begins at 0: as told): a reader's errors in one frame and the next are alike, and a
+    filter that takes them for independent must believe each less. All else is stated rule.
     """
 
     def __init__(self, settings: BankSettings, fov_x_rad: float, up: tuple[float, float, float] = UP) -> None:
@@ -54,6 +56,7 @@ class Tracker(nn.Module):
         self.settings, self.fov_x_rad = settings, fov_x_rad
         self.dynamics = SubjectDynamics(settings.identity_width, up)
         self.attention = SlotAttention()
+        self.log_noise = nn.Parameter(torch.zeros(()))
 
     def observe(
         self, tracks: Tracks, births: Int[Tensor, " b"], frame: FrameSeen, before: Float[Tensor, " b"]
@@ -66,6 +69,7 @@ class Tracker(nn.Module):
             elapsed = (frame.time - before).clamp(min=0).float()
             earlier, tracks = tracks, self.dynamics.advance(tracks, before, elapsed)
             facts = token_facts(frame, self.fov_x_rad)
+            facts = facts._replace(noise=facts.noise * self.log_noise.exp())
             lost = lost_chance(frame.time[:, None] - tracks.last_seen)
             shares, unclaimed = self.attention(facts, tracks, lost)
             sighting = sight(shares, facts, frame, self.fov_x_rad, self.settings.subject_grid)
