@@ -37,10 +37,10 @@ def held(position, *, velocity=None, variance=1.0, filled=True) -> Held:
 
 
 def test_split_of_an_even_guess_and_of_a_sure_one():
-    shares = torch.tensor([0.0, 1.0, 0.0625, 0.0]).view(1, 1, 2, 2)
+    shares = torch.tensor([0.0, 1.0, 0.05, 0.0]).view(1, 1, 2, 2)
     assert split_loss(torch.zeros(1, 1, 2, 2), shares).item() == pytest.approx(log(2))
-    # A quarter of a token is as good as all of it, a sixteenth is a quarter of that: odds of one in four.
-    assert shown(torch.tensor([0.25, 0.0625])).tolist() == [1, 0.25]
+    # A fifth of a token is as good as all of it, a twentieth is a quarter of that: odds of one in four.
+    assert shown(torch.tensor([0.2, 0.05])).tolist() == pytest.approx([1, 0.25])
     sure = torch.tensor([-20.0, 20.0, log(1 / 3), -20.0]).view(1, 1, 2, 2)
     entropy = -(0.25 * log(0.25) + 0.75 * log(0.75)) / 4
     assert split_loss(sure, shares).item() == pytest.approx(entropy, abs=1e-6)

@@ -36,7 +36,7 @@ def bank_figures(
 ) -> dict[str, Tensor]:
     """Return each sample's figures [b]; NaN where a sample has nothing to measure. The target is one chunk.
 
-    * ``split_iou``, ``split_f1``: tokens that show a subject (an eighth of them or more), told at a probability of ½.
+    * ``split_iou``, ``split_f1``: tokens that show a subject (a tenth of them or more), told at a probability of ½.
     * ``found``: share of subjects seen in the context that have a slot when it ends.
     * ``seen_error_m``: of their places while they are seen, after each frame; ``seen_error_diag``: the same in the
       picture, as a share of its diagonal.

@@ -12,7 +12,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 NEAREST_M = 0.5
 """Distances count as at least so much, so that a subject at the camera's feet does not outweigh all others."""
-SHOWN_AT = 0.25
+SHOWN_AT = 0.2
 """A token shows a subject wholly from this share of its area on; many subjects never fill half a token."""
 MATCH_GATE = 1.0
 """A slot is a subject's only if it is nearer to it than so much of the subject's distance from the camera."""
