@@ -293,6 +293,9 @@ def main() -> None:
     parser.add_argument(
         "--model", default="mini", help="cost: the model that is rolled; places: the one that is judged"
     )
+    parser.add_argument(
+        "--rates", type=float, nargs="+", default=(0.1, 0.3, 0.6), help="appearance: α of the merge"
+    )
     parser.add_argument("--denoising-steps", type=int, default=8, help="cost: in each step of the rollout")
     parser.add_argument("--latent-frames", type=int, default=3, help="cost: of a step")
     parser.add_argument("--timed", type=int, default=12, help="cost: steps that are timed")
