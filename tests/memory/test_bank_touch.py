@@ -38,10 +38,10 @@ def changed(before: Banks, after: Banks) -> dict[str, list[int]]:
 
 
 def test_a_pinned_slot_is_not_the_one_to_go(banks):
-    goes = int(least_useful(banks.archive))
+    goes = int(least_useful(banks.archive, banks.archive.use))
     kept = pin(banks, slot=goes)
     assert changed(banks, kept) == {"archive.pinned": [goes]}
-    assert int(least_useful(kept.archive)) == 1 - goes
+    assert int(least_useful(kept.archive, kept.archive.use)) == 1 - goes
     assert changed(banks, pin(kept, slot=goes, on=False)) == {}
 
 
