@@ -120,7 +120,7 @@ def test_what_is_seen_later():
 
 def memory(name: str, **banks):
     settings = dict(strategy(name).settings)
-    if "banks" in settings:
+    if settings.get("banks") is not None:
         settings["banks"] = {
             "archive_slots": 4,
             "subject_slots": 2,
