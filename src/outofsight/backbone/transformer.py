@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from diffusers import ModelMixin  # noqa: F401 - by its name here, diffusers knows how to load this component
@@ -136,6 +135,9 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
             eps=eps,
             rope_max_seq_len=rope_max_seq_len,
         )
+        # Read when first asked for; not functools.cached_property, whose lock torch.compile cannot trace.
+        self._memory_settings: MemorySettings | None = None
+        self._context_settings: ContextSettings | None = None
         self.rope = GuideSlot()
         self.condition_embedder.timesteps_proj = WideTimesteps(freq_dim)
         width = num_attention_heads * attention_head_dim
@@ -153,15 +155,19 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
         self.attention_frames_per_chunk: int | None = None
         self._trained_memory = {name: self.config[name] for name in MEMORY_FIELDS}
 
-    @cached_property
+    @property
     def memory_settings(self) -> MemorySettings:
         """The memory part of the configuration, validated."""
-        return read_memory_settings(self.config)
+        if self._memory_settings is None:
+            self._memory_settings = read_memory_settings(self.config)
+        return self._memory_settings
 
-    @cached_property
+    @property
     def context_settings(self) -> ContextSettings:
         """Which context frames enter the sequence, validated."""
-        return read_context_settings(self.config)
+        if self._context_settings is None:
+            self._context_settings = read_context_settings(self.config)
+        return self._context_settings
 
     @property
     def needs_subject_masks(self) -> str:
@@ -191,8 +197,7 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
             raise InputError(f"strategy {name!r}: {error}") from error
         read_bank_settings(wanted)
         self.register_to_config(**settings, memory_strategy=name)
-        for derived in ("memory_settings", "context_settings"):
-            self.__dict__.pop(derived, None)
+        self._memory_settings = self._context_settings = None
         if self.two_banks is not None and self.has_banks:
             self.resize_banks()
 
@@ -235,10 +240,11 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
         )
         log = RetrievalLog() if return_retrieval else None
         extra = self._extra(hidden_states, context_cameras, subject_masks, grid)
-        bank_keys = self.keys_of_banks(
-            hidden_states[:, :, : grid.context_frames], encoder_hidden_states, context_cameras, target_cameras,
-            recall, bank_keys,
-        )  # fmt: skip
+        if self.two_banks is not None or recall is not None:
+            bank_keys = self.keys_of_banks(
+                hidden_states[:, :, : grid.context_frames], encoder_hidden_states, context_cameras, target_cameras,
+                recall, bank_keys,
+            )  # fmt: skip
         guide = attention_guide(self.config, self.memory_settings, sequence, target_cameras, extra, bank_keys)
         self.rope.guide = guide._replace(frames_per_chunk=self.attention_frames_per_chunk, log=log)
         if isinstance(self.patch_embedding, MaskedPatchEmbedding):
