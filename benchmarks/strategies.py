@@ -107,6 +107,17 @@ def judge(runs: dict[str, Path], options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def compact(summary: dict[str, Any]) -> dict[str, Any]:
+    """Keep a measure's n, gate rate, mean and interval, and those of its paired difference, to 5 digits."""
+    kept = {
+        key: summary[key] for key in ("n", "gate_rate", "mean", "low", "high") if summary.get(key) is not None
+    }
+    rounded = {
+        key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in kept.items()
+    }
+    return rounded | ({"difference": compact(summary["difference"])} if summary.get("difference") else {})
+
+
 def last_losses(run: Path) -> dict[str, float]:
     """Return the last figures of each kind that a run has logged."""
     figures: dict[str, float] = {}
@@ -148,7 +159,10 @@ def main() -> None:
         trained = pool.map(lambda contender: train(contender, options), contenders)
         runs = dict(zip((contender.name for contender in contenders), trained, strict=True))
     results = judge(runs, options)
-    over_all = next(iter(results["summaries"].values()))
+    over_all = {
+        contender: {measure: compact(summary) for measure, summary in measures.items()}
+        for contender, measures in next(iter(results["summaries"].values())).items()
+    }
     figures = {"training": {name: last_losses(run) for name, run in runs.items()}, "summaries": over_all}
     print((options.work / "verdict" / "table.txt").read_text(encoding="utf-8"))
     config = {key: str(value) for key, value in vars(options).items()}
