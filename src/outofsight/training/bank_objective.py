@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import avg_pool3d
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.memory.banks.dynamics import PredictedSubjects
@@ -229,7 +230,7 @@ def rebuilt_background(
     latents = target[:, :, asked.span.begin : asked.span.end]
     coming = slice(unrolled.num_context + asked.span.begin, unrolled.num_context + asked.span.end)
     with torch.no_grad():
-        true, grid = slice_tokens(transformer, memory, latents)
+        true, grid = mean_tokens(transformer, memory, latents)
     height, width = truth.shares.shape[-2:]
     shares = truth.of_tokens((height // grid.height, width // grid.width))[:, :, coming]
     static = 1 - shown(shares.sum(dim=1)).flatten(2)
@@ -240,12 +241,16 @@ def rebuilt_background(
     return rebuilt, true, static * covered.detach()
 
 
-def slice_tokens(
+def mean_tokens(
     transformer: HydraTransformer3DModel, memory: TwoBankMemory, latents: Float[Tensor, "b channels f h w"]
 ) -> tuple[Float[Tensor, "b f p d"], LatentGrid]:
-    """Make slice tokens of clean latents, as the archivist files them, and tell their grid."""
-    tokens = transformer.patch_embedding(latents.to(transformer.dtype))
-    grid = LatentGrid(frames=tokens.shape[2], height=tokens.shape[3], width=tokens.shape[4])
-    made = memory.tokenizer(tokens.float().flatten(2).transpose(1, 2), grid).float()
-    _, rows, columns = memory.settings.kernel
-    return made, LatentGrid(frames=grid.frames, height=grid.height // rows, width=grid.width // columns)
+    """Return the means of the video tokens that one slice token stands for, and their grid.
+
+    Not what the tokenizer makes of them: judged by itself it would learn to make what is easily foretold, and the
+    transformer could no longer read it.
+    """
+    tokens = transformer.patch_embedding(latents.to(transformer.dtype)).float()
+    kernel = memory.settings.kernel
+    means = avg_pool3d(tokens, kernel, kernel)
+    grid = LatentGrid(frames=means.shape[2], height=means.shape[3], width=means.shape[4])
+    return means.flatten(3).permute(0, 2, 3, 1), grid
