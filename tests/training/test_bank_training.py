@@ -6,7 +6,10 @@ from math import isfinite
 import pytest
 import torch
 
+from models import tiny_inputs, tiny_transformer
+from outofsight.memory.strategies import strategy
 from outofsight.sampling.world import WorldModel
+from outofsight.training.bank_objective import mean_tokens
 from outofsight.training.config import changed, with_strategy
 from outofsight.training.loop import train
 from outofsight.training.recipes import recipe
@@ -130,3 +133,17 @@ def test_an_older_run_goes_on_though_it_knows_no_chunks(world_config, cache, tmp
     path.write_text(json.dumps(content))
     train(changed(config, {"num_steps": 2}), cache, tmp_path / "run", resume=True)
     assert json.loads(path.read_text())["changes"][0]["changed"] == {"num_steps": 2}
+
+
+def test_what_is_rebuilt_is_judged_by_video_tokens_whatever_the_tokenizer_makes():
+    banks = {**SMALL, "kernel": (1, 2, 2)}
+    transformer = tiny_transformer(**{**strategy("hybrid").settings, "banks": banks})
+    latents = tiny_inputs()["hidden_states"]
+    with torch.no_grad():
+        tokens = transformer.patch_embedding(latents)  # [b, d, f, rows, columns]
+        means, grid = mean_tokens(transformer, transformer.two_banks, latents)
+        transformer.two_banks.tokenizer.conv.weight.mul_(3)
+        again, _ = mean_tokens(transformer, transformer.two_banks, latents)
+    assert (grid.height, grid.width) == (tokens.shape[3] // 2, tokens.shape[4] // 2)
+    assert torch.allclose(means[:, :, 0], tokens[:, :, :, :2, :2].mean(dim=(3, 4)).transpose(1, 2), atol=1e-6)
+    assert torch.equal(means, again)
