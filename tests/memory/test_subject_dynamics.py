@@ -133,6 +133,19 @@ def test_doubt_is_bounded_in_worlds_without_end():
     assert all(bool(part.isfinite().all()) for part in tracks)
 
 
+def test_speed_is_bounded_in_worlds_without_end():
+    """A rate of −0.005 would make 0.1 m a frame into e^99 times that in 20,000 frames: more than float32 holds."""
+    tracks = standing(velocity=[[0.06, 0.0, 0.08], [0.0, 0.0, 0.0]])
+    dynamics, now = SubjectDynamics(SETTINGS.identity_width), torch.tensor([0.0])
+    torch.nn.init.constant_(dynamics.outer.bias, -50.0)
+    with torch.no_grad():
+        for _ in range(200):
+            tracks = dynamics.advance(tracks, now, torch.tensor([100.0]))
+            now = now + 100
+    torch.testing.assert_close(tracks.velocity[0, :2], torch.tensor([[6.0, 0.0, 8.0], [0.0, 0.0, 0.0]]))
+    assert bool(tracks.position.isfinite().all())
+
+
 def test_prediction_is_advancing_from_time_to_time():
     tracks = standing(
         position=[[0.0, 0.0, 5.0]], velocity=[[0.1, 0.0, 0.0]], turn_rate=[0.1], covariance=[[0.1, 0.0, 0.01]]

@@ -392,3 +392,25 @@ def test_no_frame_leaves_anything_that_is_not_finite():
     scene.reading = type(scene.reading)(**wild)
     for state in scene.tracked(tracker()):
         assert all(bool(part.isfinite().all()) for part in state)
+
+
+def test_one_hidden_for_a_thousand_frames_is_known_again_and_its_doubts_stay_true():
+    scene, mover = Scene([straight(AHEAD, (0.05, 0.0, 0.0), 3)], [unit(2)], [0, 0, 0]), tracker()
+    tracks = scene.tracked(mover)[1]
+    births, before = torch.tensor([1]), scene.times[1][None]
+    with torch.no_grad():
+        for _ in range(250):
+            tracks = mover.dynamics.advance(tracks, before, torch.tensor([4.0]))
+            before = before + 4
+        tracks = tracks._replace(position=scene.positions[:, :, 1].expand_as(tracks.position))
+        for _ in range(3):  # it has come back, and stands there
+            frame = scene.frame(2)._replace(time=before + 4)
+            tracks, births, _ = mover.observe(tracks, births, frame, before)
+            before = frame.time
+            assert (tracks.filled[0].tolist(), births.tolist()) == ([True, False, False, False], [1])
+            assert tracks.last_seen[0, 0] == before
+            place, mixed, speed = tracks.covariance[0, 0].tolist()
+            assert place > 0
+            assert speed > 0
+            assert mixed**2 <= place * speed * 1.001
+    assert all(bool(part.isfinite().all()) for part in tracks)

@@ -31,6 +31,9 @@ NOISE_OCTAVES = 4.0
 LARGEST_VARIANCE = 1e4
 """Nobody is less certain of a place than ±100 m: a bound for worlds without end."""
 
+FASTEST_M = 10.0
+"""Nobody goes faster, metres a video frame: a learned growth of speed would have no end for one hidden long enough."""
+
 NUM_MOTION_FEATURES = 4
 HIDDEN_WIDTH = 32
 
@@ -92,6 +95,7 @@ class SubjectDynamics(nn.Module):
             motion = self.motion(tracks, now[:, None] - tracks.last_seen)
             span = elapsed.float()[:, None].expand_as(motion.decay)
             move, velocity = moved(tracks.velocity, motion.decay, motion.turn, span, self.up)
+            velocity = velocity * (FASTEST_M / length(velocity).clamp(min=FASTEST_M))[..., None]
             covariance = grown(tracks.covariance, ACCELERATION * motion.noise, span)
             filled = tracks.filled[..., None]
             return tracks._replace(
@@ -163,6 +167,10 @@ def grown(
 ) -> Float[Tensor, "b s 3"]:
     """Return the covariance after ``span`` frames in which velocity wanders by variance ``noise`` a frame.
 
+    Where the place's variance has reached ``LARGEST_VARIANCE``, its covariance with velocity must not grow on: the next
+    sighting would take more from the variance of velocity than there is. It is kept at what white acceleration makes,
+    covariance² ≤ ¾ · both variances.
+
     Source: the Kalman filter's prediction for a constant velocity under white acceleration.
     """
     place, mixed, speed = covariance.unbind(dim=-1)
@@ -171,4 +179,7 @@ def grown(
         mixed + span * speed + noise * span**2 / 2,
         speed + noise * span,
     )
-    return torch.stack(later, dim=-1).clamp(max=LARGEST_VARIANCE)
+    place, mixed, speed = torch.stack(later, dim=-1).clamp(max=LARGEST_VARIANCE).unbind(dim=-1)
+    most = (0.75 * LARGEST_VARIANCE * speed.clamp(min=1e-12)).sqrt()
+    mixed = torch.where(place >= LARGEST_VARIANCE, torch.minimum(mixed, most), mixed)
+    return torch.stack((place, mixed, speed), dim=-1)
