@@ -423,6 +423,16 @@ def edit_manifest(**changes):
     return edit
 
 
+def drop_from_manifest(name):
+    def drop(folder):
+        path = folder / "rollout.json"
+        facts = json.loads(path.read_text())
+        del facts[name]
+        path.write_text(json.dumps(facts))
+
+    return drop
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -431,6 +441,10 @@ def edit_manifest(**changes):
         (truncate_manifest, "rollout.json: damaged"),
         (edit_manifest(version=9), "version 1, got version 9"),
         (edit_manifest(moments=[{}]), "a damaged state"),
+        (edit_manifest(moments=[]), "it holds no moment"),
+        (edit_manifest(memory=None), "memory is None"),
+        (edit_manifest(notes=[1]), r"notes is \[1\]"),
+        (drop_from_manifest("weights"), "a damaged state .*'weights'"),
         (edit_manifest(settings={"num_steps": 0}), "a damaged state"),
         (edit_manifest(weights="0" * 64), "the state of another model"),
         (edit_manifest(dtype="bfloat16"), "made in bfloat16, this model is in float32"),
@@ -470,6 +484,30 @@ def test_a_save_that_fails_leaves_the_state_before(hydra, saved, monkeypatch):
     assert content(saved) == before
     rollout.save(saved)
     assert hydra.resume(saved).num_steps == 2
+
+
+def test_a_save_that_fails_over_a_damaged_state_says_so(hydra, saved, monkeypatch):
+    rollout = hydra.resume(saved)
+    truncate_manifest(saved)
+    before = content(saved)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("outofsight.sampling.rollout_files.os.replace", full)
+        with pytest.raises(OutputError, match="No space left on device"):
+            rollout.save(saved)
+    assert content(saved) == before
+    rollout.save(saved)
+    assert hydra.resume(saved).num_steps == 1
+
+
+def test_cameras_that_may_jump_as_they_like_are_kept_so(hydra, tmp_path):
+    limits = RolloutLimits(max_move_m=float("inf"), max_turn_deg=180.0)
+    start(hydra, limits=limits).save(tmp_path / "walk")
+    assert "Infinity" not in (tmp_path / "walk" / "rollout.json").read_text()
+    assert hydra.resume(tmp_path / "walk").limits == limits
 
 
 def test_other_things_are_not_overwritten(hydra, tmp_path):

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -42,6 +43,7 @@ TENSORS = "tensors-"
 UNFINISHED = ".unfinished-"
 _NUMBERS = ("step", "num_context_frames", "num_frames", "reach", "prompt")
 _TENSORS = ("latents", "poses", "last_pose", "anchor", "generator")
+_MADE_WITH = {"model": (str, type(None)), "weights": str, "memory": dict, "dtype": str, "notes": dict}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +96,7 @@ def save_rollout(folder: Path, saved: Saved, world: WorldModelBase, digest: str)
         "memory": _memory(world),
         "dtype": str(world.transformer.dtype).removeprefix("torch."),
         "settings": asdict(saved.settings),
-        "limits": asdict(saved.limits),
+        "limits": {name: _finite(value) for name, value in asdict(saved.limits).items()},
         "tiling": None if saved.tiling is None else asdict(saved.tiling),
         "texts": list(saved.texts),
         "moments": [_facts(moment) for _, moment in sorted(saved.moments.items())],
@@ -111,7 +113,7 @@ def save_rollout(folder: Path, saved: Saved, world: WorldModelBase, digest: str)
         _write_whole(folder / name, content)
         _write_whole(folder / MANIFEST, text.encode())
     except OSError as error:
-        with suppress(OSError):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # of a manifest that was damaged before
             _drop_others(folder)
         raise OutputError(
             f"{folder}: the state could not be written ({error.strerror or error}); the one before is untouched"
@@ -129,6 +131,8 @@ def load_rollout(folder: Path) -> tuple[Saved, Mapping[str, Any]]:
     manifest = _read_manifest(folder)
     path = folder / str(manifest.get("tensors"))
     try:
+        if odd := [name for name, kind in _MADE_WITH.items() if not isinstance(manifest[name], kind)]:
+            raise TypeError(f"{odd[0]} is {manifest[odd[0]]!r}")
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != manifest["sha256"]:
             raise CheckpointError(
@@ -137,6 +141,8 @@ def load_rollout(folder: Path) -> tuple[Saved, Mapping[str, Any]]:
         tensors = {name: value.clone() for name, value in load(content).items()}
         texts = {prompt: tensors[f"text.{index}"] for index, prompt in enumerate(manifest["texts"])}
         moments = {facts["step"]: _moment(facts, tensors) for facts in manifest["moments"]}
+        if not moments:
+            raise ValueError("it holds no moment")
         tiling = manifest["tiling"]
         saved = Saved(
             moments=MappingProxyType(moments),
@@ -193,6 +199,11 @@ def _read_manifest(folder: Path) -> Mapping[str, Any]:
             f"{path}: expected a rollout's state of version {VERSION}, got version {version}"
         )
     return manifest
+
+
+def _finite(value: float) -> float | str:
+    """JSON has no infinity; "inf" is read as one."""
+    return value if isfinite(value) else str(value)
 
 
 def _memory(world: WorldModelBase) -> dict[str, Any]:
