@@ -109,6 +109,22 @@ def test_what_memory_held_is_drawn(cli, cases, model_folder, tmp_path):
     assert set(line["slots"]) <= set(range(6))
     code, error = cli(*walk(cases, model_folder, tmp_path / "x.mp4"), pictures)
     assert (code, "has no banks" in error) == (2, True)
+    assert not list(tmp_path.glob("x*"))  # refused before any work
+
+
+def test_a_diary_is_cut_back_whatever_signs_a_caption_holds(cli, cases, model_folder, tmp_path):
+    arguments = walk(cases, model_folder, tmp_path / "w.mp4", camera="pan:left:5,back", lap=8, steps=1)
+    arguments.append("--prompt=A cat\u2028sits.\x85Still.")
+    assert cli(*arguments)[0] == 0
+    diary = tmp_path / "w.steps.jsonl"
+    code, error = cli(*arguments, "--steps=2", "--resume", "--context-frames=5")
+    assert (code, "begun with a context of 9 frames, not 5" in error) == (2, True)
+    code, error = cli(*arguments, "--steps=2", "--resume")
+    assert code == 0, error
+    assert [json.loads(line)["step"] for line in diary.read_text().split("\n") if line] == [1, 2]
+    diary.unlink()  # as of a walk that was killed at its very beginning
+    assert cli(*arguments, "--steps=3", "--resume")[0] == 0
+    assert [json.loads(line)["step"] for line in diary.read_text().split("\n") if line] == [3]
 
 
 def test_dry_run_writes_nothing(cli, cases, model_folder, tmp_path):

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from outofsight.cli.cases import Case, CaseInputs, Shape, read_case
 from outofsight.cli.provenance import provenance
-from outofsight.cli.rolled_memory import check_kept, keep_step, read_steps
+from outofsight.cli.rolled_memory import check_banks, check_kept, keep_step, read_steps
 from outofsight.cli.values import (
     parse_settings,
     parse_size,
@@ -160,9 +160,9 @@ def roll(
         return
     require_writable(out.parent)
     world = _load(model, device, dtype, offload, strategy)
-    rollout, shown = _resumed(world, walk, console) if resume else _started(world, walk, inputs, sampling)
     if memory_pictures is not None:
-        check_kept(memory_pictures, rollout)
+        check_banks(world)
+    rollout, shown = _resumed(world, walk, console) if resume else _started(world, walk, inputs, sampling)
     _go(walk, rollout, shown, path, console)
     if memory_pictures is not None:
         _draw(memory_pictures, rollout, use.fps / STRIDE)
@@ -292,8 +292,19 @@ def _resumed(world: "WorldModel", walk: Walk, console: Console) -> "tuple[Rollou
             f"--resume: {walk.state} was begun with {other[0]}={made.get(other[0])!r}, not "
             f"{_plain(walk.request[other[0]])!r}; give what it was begun with"
         )
+    context, asked = rollout.notes["num_context_frames"], walk.shape.frames[0]
+    if context != asked:
+        raise InputError(
+            f"--resume: {walk.state} was begun with a context of {context} frames, not {asked}; give "
+            f"--context-frames={context}"
+        )
+    if walk.memory_pictures is not None:
+        check_kept(walk.memory_pictures, rollout.num_steps)
     shown = GrowingVideo(walk.case.out, fps=walk.fps, **rollout.notes["video"])
-    lines = walk.diary.read_text(encoding="utf-8").splitlines(keepends=True)
+    # Lines end in "\n" alone: a caption may hold other signs that splitlines() takes for an end. A walk that was
+    # killed at its very beginning has no diary yet.
+    written = walk.diary.read_text(encoding="utf-8") if walk.diary.exists() else ""
+    lines = [line + "\n" for line in written.split("\n") if line]
     write_text_atomically(walk.diary, "".join(lines[: rollout.num_steps]))
     console.print(f"{walk.state}: goes on after step {rollout.num_steps}", soft_wrap=True)
     return rollout, shown
@@ -319,7 +330,7 @@ def _go(
             frames = rollout.step(path[rollout.num_frames : rollout.num_frames + count])
             shown.append(frames)
             if walk.memory_pictures is not None:
-                keep_step(walk.memory_pictures, rollout.records[-1], frames, STRIDE)
+                keep_step(walk.memory_pictures, rollout.records[-1], frames)
             with walk.diary.open("a", encoding="utf-8") as diary:
                 diary.write(json.dumps(_line(rollout.records[-1]), ensure_ascii=False) + "\n")
             if step % walk.save_every == 0 or step == walk.steps:

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from outofsight.evaluation.memory_pictures import MemoryStep
-    from outofsight.sampling.rollout import Rollout
     from outofsight.sampling.rollout_step import StepRecord
+    from outofsight.sampling.world import WorldModel
 
 STEPS = "steps"
 
 
-def keep_step(folder: Path, record: "StepRecord", frames: "NDArray[np.uint8]", stride: int) -> None:
-    """Write down what memory held in a step, with the last video frame of each of its latent frames.
+def keep_step(folder: Path, record: "StepRecord", frames: "NDArray[np.uint8]") -> None:
+    """Write down what memory held in a step, with the video frame that stands for each of its latent frames.
 
     Raises:
         OutputError: it cannot be written.
@@ -27,18 +27,20 @@ def keep_step(folder: Path, record: "StepRecord", frames: "NDArray[np.uint8]", s
 
     from outofsight.codec.checkpoint_files import save_state_dict
     from outofsight.data.files import explained
+    from outofsight.evaluation.rolling import memory_step
 
     if record.archive is None or record.tracks is None or record.scores is None:
         raise InputError(
             "--memory-pictures: this model has no banks; the strategies hybrid, hybrid+hydra have"
         )
-    first = 0 if record.step == 1 else stride - 1
+    pictures = memory_step(record, frames).pictures
+    assert pictures is not None
     parts: dict[str, Tensor] = {
         "cameras": record.cameras,
         "times": record.times,
         "scores": record.scores,
         "slots": torch.tensor(record.slots, dtype=torch.long),
-        "pictures": torch.from_numpy(frames[first::stride].copy()),
+        "pictures": torch.from_numpy(pictures),
     }
     parts |= {f"archive.{name}": value for name, value in record.archive._asdict().items()}
     parts |= {f"tracks.{name}": value for name, value in record.tracks._asdict().items()}
@@ -47,18 +49,18 @@ def keep_step(folder: Path, record: "StepRecord", frames: "NDArray[np.uint8]", s
     save_state_dict(_file(folder, record.step), parts)
 
 
-def check_kept(folder: Path, rollout: "Rollout") -> None:
-    """See before any work that memory can be drawn in the end.
-
-    Raises:
-        InputError: the model has no banks, or steps were made without being kept.
-    """
-    if not rollout.world.transformer.has_banks:
-        name = rollout.world.transformer.config["memory_strategy"]
+def check_banks(world: "WorldModel") -> None:
+    """See before any work that there will be memory to draw. Raises ``InputError`` if the model has no banks."""
+    if not world.transformer.has_banks:
+        name = world.transformer.config["memory_strategy"]
         raise InputError(
             f"--memory-pictures: this model ({name}) has no banks; the strategies hybrid and hybrid+hydra have"
         )
-    for number in range(1, rollout.num_steps + 1):
+
+
+def check_kept(folder: Path, num_steps: int) -> None:
+    """See before any work that what was made so far can be drawn. Raises ``InputError`` if a step was not kept."""
+    for number in range(1, num_steps + 1):
         if not _file(folder, number).is_file():
             raise InputError(
                 f"--memory-pictures: {folder} lacks step {number}; give the folder, and from the first step on"
