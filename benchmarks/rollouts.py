@@ -1,7 +1,7 @@
 """Do memory and time of a step stay flat however long one walks? Step by step, for each strategy.
 
     python benchmarks/rollouts.py --model mini --strategies window hydra concat hybrid hybrid+hydra --steps 200 \
-        --out benchmarks/results/rollouts.json
+        --out benchmarks/results/rollouts.json --figure benchmarks/results/rollouts.svg
 
 ``--model`` may be trained for any strategy: weights that another strategy needs begin untrained, since only time and
 memory are asked for. A trained hybrid is rolled as it is.
@@ -9,9 +9,11 @@ memory are asked for. A trained hybrid is rolled as it is.
 
 import argparse
 import time
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+import matplotlib.pyplot as plt
 import torch
 
 from record import add_out, finish
@@ -47,6 +49,20 @@ def flatness(figures: dict[str, Any]) -> dict[str, float]:
     return told
 
 
+def draw(figures: dict[str, Any], path: Path) -> None:
+    """Draw seconds and the state's bytes of every step, a line for each strategy, as SVG."""
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    told = {"seconds": ("seconds a step", 1.0), "state_bytes": ("state, KiB", 1024.0)}
+    for panel, (name, (label, unit)) in zip(panels, told.items(), strict=True):
+        for strategy, values in figures.items():
+            steps = range(1, len(values[name]) + 1)
+            panel.plot(steps, [value / unit for value in values[name]], label=strategy, linewidth=0.8)
+        panel.set(xlabel="step", ylabel=label, ylim=(0, None))
+    panels[0].legend()
+    figure.savefig(path, format="svg")
+    plt.close(figure)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -58,6 +74,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--latent-frames", type=int, default=3, help="latent frames a step")
     parser.add_argument("--denoising-steps", type=int, default=4)
+    parser.add_argument("--figure", type=Path, help="also draw the steps to this SVG file")
     add_out(parser)
     options = parser.parse_args()
     if options.steps < FIRST_STEP + 1:
@@ -75,7 +92,9 @@ def main() -> None:
         print(
             f"| {name} | {step:.0f} | {flat['seconds']} | {flat['state_bytes']} | {flat['resident_bytes']} |"
         )
-    config = {name: value for name, value in vars(options).items() if name != "out"}
+    if options.figure is not None:
+        draw(figures, options.figure)
+    config = {name: value for name, value in vars(options).items() if name not in ("out", "figure")}
     finish("rollouts", "Do memory and time of a rollout's step stay flat?", config, figures, options.out)
 
 
