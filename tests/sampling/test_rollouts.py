@@ -82,7 +82,7 @@ def test_every_step_shows_a_frame_for_each_camera(world, in_one_go):
     rollout.step(PARTS[1])
     assert (rollout.num_steps, rollout.num_frames) == (2, 13)
     assert np.array_equal(rollout.last_pose, PARTS[1].world_from_camera[-1])
-    assert {"denoise", "decode"} <= set(rollout.seconds[-1])
+    assert {"denoise", "decode"} <= set(rollout.records[-1].seconds)
     record = rollout.records[-1]
     assert (record.step, record.first_frame, record.num_frames) == (2, 5, 8)
     # Context frames are 0 to 8; step 1 shows 9 to 13, step 2 shows 14 to 21: latent frames of 4 end at 17 and 21.
@@ -204,7 +204,7 @@ def test_every_step_tells_what_was_retrieved(hybrid):
     assert rollout.memory.archive.filled.any()  # the context is filed before the first step
     rollout.step(PARTS[0])
     rollout.step(PARTS[1])
-    record = rollout.retrieved[-1]
+    record = rollout.records[-1]
     assert record.scores.shape == (2, BANKS["archive_slots"] + BANKS["subject_slots"])
     torch.testing.assert_close(record.scores.sum(dim=1), torch.ones(2))
     filled = set(record.archive.filled[0].nonzero().flatten().tolist())
@@ -318,7 +318,7 @@ def test_masks_go_on_as_subjects_were_last_seen_to_move(tmp_path):
 def test_retrieval_may_be_recorded(hydra):
     rollout = start(hydra, record_retrieval=True)
     rollout.step(PARTS[0])
-    assert rollout.retrieved[-1].slices.shape == (2, 2, 3 + 2, 2)  # steps, layers, latent frames, top_k
+    assert rollout.records[-1].slices.shape == (2, 2, 3 + 2, 2)  # steps, layers, latent frames, top_k
 
 
 def test_progress_is_told(hydra):
@@ -376,6 +376,23 @@ def test_other_refusals(hydra):
         rollout.memory.banks  # noqa: B018
     with pytest.raises(ValueError, match="keep_steps must be ≥ 0"):
         RolloutLimits(keep_steps=-1)
+
+
+def test_a_model_that_remembers_otherwise_by_now(tmp_path):
+    world = tiny_world(memory_strategy="hydra", **changes("hydra"))
+    world.set_progress_bar_config(disable=True)
+    rollout = start(world)
+    world.remember_by("window")
+    for call in (
+        lambda: rollout.step(PARTS[0]),
+        lambda: rollout.fork().step(PARTS[0]),
+        lambda: rollout.save(tmp_path / "w"),
+    ):
+        with pytest.raises(InputError, match=r"remembers by hydra, its model by window since; .*remember_by"):
+            call()
+    assert not (tmp_path / "w").exists()
+    world.remember_by("hydra")
+    assert rollout.step(PARTS[0]).shape[0] == SIZES[0]
 
 
 def test_a_step_that_fails_changes_nothing(hydra, monkeypatch):

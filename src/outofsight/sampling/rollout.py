@@ -74,6 +74,7 @@ class Rollout:
         self._past = dict(past or {})
         self._texts = dict(texts or {})
         self._digest: str | None = None
+        self._strategy: str = sampler.world.transformer.config["memory_strategy"]
         self.records: deque[StepRecord] = deque(maxlen=NUM_RECORDS)
         self.notes: dict[str, Any] = {}
 
@@ -115,16 +116,6 @@ class Rollout:
         return self.state.anchor.numpy().copy()
 
     @property
-    def seconds(self) -> list[Mapping[str, float]]:
-        """Seconds by stage, of the last steps."""
-        return [record.seconds for record in self.records]
-
-    @property
-    def retrieved(self) -> list[StepRecord]:
-        """The records of the last steps: which slots each coming frame retrieved, by what scores."""
-        return list(self.records)
-
-    @property
     def memory(self) -> RolloutMemory:
         """The two banks, to look at and to touch. Raises ``InputError`` where the model has none."""
         return RolloutMemory(self)
@@ -148,9 +139,10 @@ class Rollout:
 
         Raises:
             CameraError: another number of cameras, or one that does not go on with the path.
-            InputError: the rollout is closed.
+            InputError: the rollout is closed, or the model remembers in another way by now.
         """
         state = self.state
+        self._check_strategy()
         stride = self.world.temporal_stride
         num_latent = coming_latents(state, cameras, self.limits, stride)
         after, frames, record = take_step(
@@ -190,7 +182,7 @@ class Rollout:
         """Return another rollout that stands at the same moment; the two then go their own ways."""
         other = Rollout(self._sampler, self.limits, self.state, self._past, self._texts)
         other.records.extend(self.records)
-        other.notes, other._digest = dict(self.notes), self._digest
+        other.notes, other._digest, other._strategy = dict(self.notes), self._digest, self._strategy
         return other
 
     def save(self, path: str | Path) -> None:
@@ -201,8 +193,10 @@ class Rollout:
 
         Raises:
             OutputError: the folder holds other things, or cannot be written.
+            InputError: ``notes`` are no JSON, the rollout is closed, or the model remembers in another way by now.
         """
         state = self.state
+        self._check_strategy()
         if self._digest is None:
             self._digest = weights_digest(self.world)
         moments = {**self._past, state.step: state}
@@ -232,6 +226,15 @@ class Rollout:
     def replace_banks(self, banks: Banks) -> None:
         """Go on with other banks; ``memory`` makes them."""
         self._state = replace(self.state, banks=banks)
+
+    def _check_strategy(self) -> None:
+        """Refuse a state that was kept for another memory: it has other banks, or too short a history."""
+        now = self.world.transformer.config["memory_strategy"]
+        if now != self._strategy:
+            raise InputError(
+                f"this rollout remembers by {self._strategy}, its model by {now} since; call "
+                f"world.remember_by({self._strategy!r}), or start another rollout"
+            )
 
     def _encoded(self, prompt: str) -> Texts:
         """Encode a caption once; those of moments that cannot be come back to are forgotten."""
