@@ -116,6 +116,7 @@ def test_two_subjects_change_places(banks):
         (lambda banks: edit_subject(banks, 4, identity=torch.zeros(4)), "length 0"),
         (lambda banks: edit_place(banks, 0, tokens=torch.ones(3, 5)), r"tokens: expected \[2, 5\]"),
         (lambda banks: edit_place(banks, 0, static=torch.tensor([0.0, 2.0])), "0 to 1"),
+        (lambda banks: edit_place(banks, 0, static=[0.0, -1.0]), "0 to 1"),
         (lambda banks: swap_subjects(banks, 4, 5), "no subject 5"),
     ],
 )

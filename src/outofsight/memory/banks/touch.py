@@ -53,7 +53,7 @@ def edit_place(
     """
     archive, index = _found(banks, slot, None)
     changes = _given(archive, index, tokens=tokens, static=static)
-    if static is not None and not bool(((static >= 0) & (static <= 1)).all()):
+    if static is not None and not bool(((changes["static"] >= 0) & (changes["static"] <= 1)).all()):
         raise InputError("static tells how static each token is, 0 to 1; got other numbers")
     return _put(banks, archive, index, **changes)
 
