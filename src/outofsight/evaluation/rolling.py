@@ -58,7 +58,7 @@ def roll(
     limits = RolloutLimits(keep_steps=0, max_move_m=np.inf, max_turn_deg=180.0)
     with world.start(
         case.context, case.cameras[:split], material.caption, settings=settings, limits=limits,
-        subject_masks=material.instances, tiling=tiling, on_progress=lambda stage, done, total: None,
+        subject_masks=material.instances, tiling=tiling,
     ) as rollout:  # fmt: skip
         seconds = {"start": time.perf_counter() - start}
         videos, steps = _all_steps(rollout, case, spans, seconds)

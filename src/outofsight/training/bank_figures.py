@@ -1,7 +1,5 @@
 """How well the two banks do on a clip, in numbers that mean something: metres, shares of the picture, floors."""
 
-from typing import NamedTuple
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -19,13 +17,6 @@ from outofsight.training.bank_objective import (
 )
 from outofsight.training.memory_losses import background_loss, of_slots, shown
 from outofsight.training.subject_truth import SubjectTruth
-
-
-class Guess(NamedTuple):
-    """Where each subject is said to be in the target's frames, and whether anything is said."""
-
-    position: Float[Tensor, "b s t 3"]
-    told: Bool[Tensor, "b s"]
 
 
 def bank_figures(

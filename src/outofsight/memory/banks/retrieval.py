@@ -38,7 +38,7 @@ SUBJECT_GAIN = 1.6
 """A subject is a point, a view is a volume: so much its likeness is raised, to begin with."""
 
 LATENT_STEP_FRAMES = 4
-"""Video frames from one latent frame to the next."""
+"""Video frames from one latent frame to the next (Wan's factor); the first of a video is one frame alone."""
 
 RAY_SHARPNESS = 30.0
 MOMENT_SHARPNESS = 1.0

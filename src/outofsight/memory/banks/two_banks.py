@@ -23,9 +23,6 @@ from outofsight.memory.banks.tracker import FrameSeen, Tracker
 from outofsight.memory.tokenizer import MemoryTokenizer, memory_grid
 from outofsight.types import LatentGrid
 
-VIDEO_FRAMES_PER_LATENT = 4
-"""Video frames from one latent frame to the next (Wan's factor); the first of a video is one frame alone."""
-
 
 class Observed(NamedTuple):
     """What was seen on the way, frame by frame, for losses and pictures.
@@ -48,8 +45,9 @@ def latent_times(
 
         context of 3, target of 2     0 4 8 │ 9 13      the target's first latent frame is one video frame again
     """
-    frames = torch.arange(max(context, target), device=device, dtype=torch.float32) * VIDEO_FRAMES_PER_LATENT
-    num_context_frames = (context - 1) * VIDEO_FRAMES_PER_LATENT + 1 if context else 0
+    stride = retrieval.LATENT_STEP_FRAMES
+    frames = torch.arange(max(context, target), device=device, dtype=torch.float32) * stride
+    num_context_frames = (context - 1) * stride + 1 if context else 0
     return frames[:context], num_context_frames + frames[:target]
 
 
@@ -108,11 +106,12 @@ class TwoBankMemory(nn.Module):
         """See f new frames, oldest first.
 
         ``tokens``: of the new frames, of clean latents. ``latents``: the new frames' at the end, after up to
-        ``history`` frames that were seen before. ``poses``: in the anchor frame. ``reading``: what to believe of the
-        new frames, in place of the reader's word (the engine's truth, in tests and studies).
+        ``history`` frames that were seen before. ``poses``: in the anchor frame. ``times``: rising, none before the
+        banks' own. ``reading``: what to believe of the new frames, in place of the reader's word (the engine's truth,
+        in tests and studies).
 
         Raises:
-            InputError: a picture of another size than the banks were made for, or times that do not go on.
+            InputError: a picture of another size than the banks were made for.
         """
         frames = tokens.shape[1]
         if reading is None:
