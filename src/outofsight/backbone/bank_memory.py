@@ -114,7 +114,7 @@ class BankRemembering:
         return self.recall(banks, target_cameras, times, self._picture_grid(context), frames)
 
     def memory_keys(self, recall: Recall, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
-        """Run recalled tokens through the blocks once, as clean ones: their keys and values for every layer."""
+        """Run recalled tokens through the blocks once, at ``RECALL_TIMESTEP``: every layer's keys and values."""
         self._wake()
         return recalled_keys(self, recall, text)
 

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 from outofsight.evaluation.birdseye import Floats, HeldSubjects, TrueSubjects
 
 FAR_M = 1e6
-"""Stands for "nobody held here" when held subjects are matched to true ones."""
+"""Whoever is held farther off than this counts as so far off when held subjects are matched to true ones."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -221,7 +221,8 @@ def rebuilt_background(
     truth: SubjectTruth,
     target: Float[Tensor, "b channels t h w"],
 ) -> tuple[Float[Tensor, "b t p d"], Float[Tensor, "b t p d"], Float[Tensor, "b t p"]]:
-    """Return a chunk's slice tokens rebuilt of what was recalled, as they truly are, and how much each counts.
+    """Return a chunk's slice tokens rebuilt of what was recalled, the video tokens' means that they ought to be
+    (``mean_tokens``), and how much each counts.
 
     A token counts as it is static and as what is recalled covers its ray: what was never seen cannot be rebuilt.
     """

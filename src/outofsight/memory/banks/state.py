@@ -1,8 +1,9 @@
 """What the two banks hold: bounded records of plain tensors, and how large they may be.
 
-Conventions: everything lies in the **anchor** frame, that of the first camera of the target (OpenCV axes: x right,
-y down, z forward; metres). Time is counted in video frames; frame 0 is the first of the context. Poses are
-row-flattened 3×4 ``anchor_from_camera``. Velocities are metres a video frame, turn rates radians a video frame.
+Conventions: everything lies in the **anchor** frame, that of the first camera of the target, or of a rollout's last
+context camera (OpenCV axes: x right, y down, z forward; metres). Time is counted in video frames; frame 0 is the first
+of the context. Poses are row-flattened 3×4 ``anchor_from_camera``. Velocities are metres a video frame, turn rates
+radians a video frame.
 """
 
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ class BankSettings:
 
     ``archive_slots``, ``subject_slots``: room for slices and for subjects. ``kernel``: video tokens in one slice
     token (frames, rows, columns; frames 1). ``archive_rate``, ``subject_rate``: α of the gated merges.
-    ``relevance``: from what share of common view on a new slice goes into an old one's slot. ``top_k``: slots of both
+    ``relevance``: how relevant a slot must be (common view · likeness) to take a new slice in. ``top_k``: slots of both
     banks together that a chunk retrieves. ``subject_grid``: identity tokens of a subject, rows × columns over its box.
     ``identity_width``: numbers of a subject's identity vector. ``reader_width``: channels of the scene reader.
     """
