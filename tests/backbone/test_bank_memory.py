@@ -5,6 +5,7 @@ import torch
 
 from models import tiny_inputs, tiny_transformer, turned_cameras
 from outofsight.backbone.attention import BankKeys
+from outofsight.backbone.bank_keys import RECALL_TIMESTEP
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.errors import InputError
 from outofsight.memory.banks.state import Recall
@@ -96,14 +97,15 @@ def test_a_clips_own_recall_in_a_batch():
 
 @torch.no_grad()
 def test_recalled_context_is_the_context_itself():
-    """A frame recalled at its own place, pose and rays has the keys that it has as a clean sequence by itself."""
+    """A frame recalled at its own place, pose and rays has the keys that it has in a sequence by itself at the same time step."""
     model, given = made("concat"), inputs()
     context, poses = given["hidden_states"][:, :, :3], given["context_cameras"][:, :3]
     grid = LatentGrid(frames=3, height=4, width=6)
     seen = []
     for block in model.blocks:
         block.attn1.to_k.register_forward_hook(lambda _module, _given, out: seen.append(out))
-    clean = {**given, "hidden_states": context, "timestep": torch.zeros(1), "context_cameras": poses}
+    timestep = torch.tensor([RECALL_TIMESTEP])
+    clean = {**given, "hidden_states": context, "timestep": timestep, "context_cameras": poses}
     model(**clean | {"target_cameras": poses[:, :0]})
     plain, seen[:] = list(seen), []
     place = torch.cartesian_prod(torch.arange(3.0), torch.arange(4.0), torch.arange(6.0))[None]
