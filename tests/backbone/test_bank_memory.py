@@ -97,7 +97,7 @@ def test_a_clips_own_recall_in_a_batch():
 
 @torch.no_grad()
 def test_recalled_context_is_the_context_itself():
-    """A frame recalled at its own place, pose and rays has the keys that it has in a sequence by itself at the same time step."""
+    """A frame recalled at its own place, pose and rays has the keys it has by itself, at the same time step."""
     model, given = made("concat"), inputs()
     context, poses = given["hidden_states"][:, :, :3], given["context_cameras"][:, :3]
     grid = LatentGrid(frames=3, height=4, width=6)
