@@ -202,6 +202,16 @@ def test_truth_in_the_anchor_frame_by_hand():
     np.testing.assert_allclose(anchored_cameras(clip(), np.array([2]))[0], HOME, atol=1e-12)
 
 
+def test_truth_in_a_rollouts_frame_is_the_worlds_in_the_worlds():
+    truth = true_subjects(clip(), np.array([0, 2]), HOME)
+    world = clip().subjects[0].world_from_subject[[0, 2], :, 3]
+    np.testing.assert_allclose(truth.position_m[:, 0], world, atol=1e-12)
+    aside = np.hstack([np.eye(3), [[1.0], [2.0], [3.0]]])
+    moved = true_subjects(clip(), np.array([0, 2]), aside)
+    np.testing.assert_allclose(moved.position_m, truth.position_m - [1, 2, 3], atol=1e-12)
+    np.testing.assert_allclose(moved.velocity_m, truth.velocity_m, atol=1e-12)
+
+
 def steps(number: int = 2) -> list[MemoryStep]:
     """Steps of two latent frames; frame 0 of each retrieves view 1 wholly, frame 1 subject 0."""
     archive = empty_banks(SETTINGS, 6, 8).archive

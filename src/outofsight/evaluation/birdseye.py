@@ -1,8 +1,8 @@
 """What lies where, seen from above: the camera's way, the subjects that memory holds, and those that truly are.
 
-Everything lies in the banks' anchor frame (OpenCV axes of the first target camera: x right, y down, z forward), in
-metres; the map is its x–z plane. Time is counted in video frames, context and target together; a **moment** is a time
-at which all this is known, as a rule one for each latent frame.
+Everything lies in the banks' anchor frame (OpenCV axes of the first target camera, or of a rollout's last context
+camera: x right, y down, z forward), in metres; the map is its x–z plane. Time is counted in video frames, context and
+target together; a **moment** is a time at which all this is known, as a rule one for each latent frame.
 """
 
 from collections.abc import Sequence
@@ -147,11 +147,17 @@ def filed_views(archive: Archive, retrieved: Sequence[int]) -> FiledViews:
     return FiledViews(cameras=cameras[filled], retrieved=chosen[filled])
 
 
-def true_subjects(clip: Clip, frames: NDArray[np.int64]) -> TrueSubjects | None:
-    """Read where a clip's subjects are at some of its frames, in the anchor frame; ``None``: it is not annotated."""
+def true_subjects(
+    clip: Clip, frames: NDArray[np.int64], world_from_anchor: Floats | None = None
+) -> TrueSubjects | None:
+    """Read where a clip's subjects are at some of its frames, in the anchor frame; ``None``: it is not annotated.
+
+    ``world_from_anchor`` [3, 4]: a rollout's ``anchor``, which is the context's last camera; ``None``: that of the
+    first target camera.
+    """
     if not clip.subjects or any(subject.world_from_subject is None for subject in clip.subjects):
         return None
-    anchor = clip.cameras.world_from_camera[min(clip.num_context_frames, len(clip.cameras) - 1)]
+    anchor = _first_target_camera(clip) if world_from_anchor is None else world_from_anchor
     rotation, origin = anchor[:, :3], anchor[:, 3]
     world = np.stack([subject.world_from_subject[frames, :, 3] for subject in clip.subjects], axis=1)  # type: ignore[index]
     seen = np.stack([subject.visibility[frames] <= Visibility.CUT for subject in clip.subjects], axis=1)
@@ -164,9 +170,12 @@ def true_subjects(clip: Clip, frames: NDArray[np.int64]) -> TrueSubjects | None:
 
 
 def anchored_cameras(clip: Clip, frames: NDArray[np.int64]) -> Floats:
-    """Give ``anchor_from_camera`` [n, 3, 4] of a clip's frames."""
-    anchor = clip.cameras.world_from_camera[min(clip.num_context_frames, len(clip.cameras) - 1)]
-    return np.asarray(relative_poses(clip.cameras.world_from_camera[frames], anchor))
+    """Give ``anchor_from_camera`` [n, 3, 4] of a clip's frames, by its first target camera."""
+    return np.asarray(relative_poses(clip.cameras.world_from_camera[frames], _first_target_camera(clip)))
+
+
+def _first_target_camera(clip: Clip) -> Floats:
+    return np.asarray(clip.cameras.world_from_camera[min(clip.num_context_frames, len(clip.cameras) - 1)])
 
 
 def _numpy(value: Tensor) -> NDArray[np.float64]:

@@ -69,7 +69,8 @@ def memory_pictures(
 ) -> list[Path]:
     """Draw a rollout's memory into a folder; gives the files' paths. Retrieval is drawn where there are scores.
 
-    ``truth``: subjects at the same moments. ``fps``: latent frames a second of the moving map.
+    ``truth``: subjects at the same moments, in the steps' anchor frame (``true_subjects``). ``fps``: latent frames a
+    second of the moving map.
 
     Raises:
         InputError: no step, or steps that do not fit together.
