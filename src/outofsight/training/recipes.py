@@ -120,8 +120,8 @@ def laptop_banks() -> TrainConfig:
     """Train the two banks of strategy ``hybrid`` alone beside the bundled mini, whose other weights stay as they are.
 
     Nothing is generated: the banks see whole clips as they truly are, so a sample costs a small part of the flow's.
-    Go on with ``laptop_hybrid``. Hardware: one CPU core is as fast as two. Measured in two parts of 500 and 1,000 steps,
-    30 minutes (docs/training.md); beyond 1,200 or so, 525 clips are known by heart. In one go it has not been run.
+    Go on with ``laptop_hybrid``. Measured on one CPU core in two parts of 500 and 1,000 steps, 30 minutes, until 525
+    clips were all but known by heart (docs/training.md). In one go it has not been run.
     """
     config = TrainConfig(
         recipe="laptop_banks",
