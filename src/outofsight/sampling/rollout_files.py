@@ -43,7 +43,9 @@ TENSORS = "tensors-"
 UNFINISHED = ".unfinished-"
 _NUMBERS = ("step", "num_context_frames", "num_frames", "reach", "prompt")
 _TENSORS = ("latents", "poses", "last_pose", "anchor", "generator")
-_MADE_WITH = {"model": (str, type(None)), "weights": str, "memory": dict, "dtype": str, "notes": dict}
+_MADE_WITH: Mapping[str, tuple[type, ...]] = MappingProxyType(
+    {"model": (str, type(None)), "weights": (str,), "memory": (dict,), "dtype": (str,), "notes": (dict,)}
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -250,9 +252,9 @@ def _moment(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> RolloutS
         return {name.removeprefix(prefix): value for name, value in own.items() if name.startswith(prefix)}
 
     banks = group("banks.")
+    plain: dict[str, Any] = {name: facts[name] for name in _NUMBERS} | {name: own[name] for name in _TENSORS}
     return RolloutState(
-        **{name: facts[name] for name in _NUMBERS},
-        **{name: own[name] for name in _TENSORS},
+        **plain,
         decoded=Decoded(facts["decoded_latent_frames"], MappingProxyType(group("decoded."))),
         masks=own.get("masks"),
         banks=banks_from_tensors(banks) if banks else None,
