@@ -21,6 +21,7 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 CAPTION_FILE = "caption.txt"
 SAYS_SPLIT = {"cond_cam", "tgt_cam", "context_camera", "video_camera", "num_context_frames"}
 """Keys of camera files that say themselves where the target begins."""
+ASKED = "are asked for (--frames of generate, --context-frames of roll)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,7 @@ def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
         if given != shape.frames:
             raise CameraError(
                 f"{case.camera}: holds relative poses of {given[0]}+{given[1]} frames, which cannot be cut; "
-                f"--frames asks for {num_context}+{num_target}"
+                f"{num_context}+{num_target} frames are asked for (--frames)"
             )
         video, _ = read_video(case.video, num_frames=num_context, size=shape.size)
         return CaseInputs(video=video, context=None, target=conditioning, notes=notes)
@@ -137,7 +138,7 @@ def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
         ("target", cameras.target, num_target),
     ):
         if len(path) < asked:
-            raise CameraError(f"{case.camera}: has {len(path)} {name} poses, --frames asks for {asked}")
+            raise CameraError(f"{case.camera}: has {len(path)} {name} poses, {asked} {ASKED}")
     video, _ = read_video(case.video, num_frames=len(cameras.context), size=shape.size)
     left_out = len(cameras.context) - num_context
     if left_out:
@@ -164,13 +165,13 @@ def _from_expression(case: Case, shape: Shape) -> CaseInputs:
         file = _read_camera_file(Path(case.context_camera), num_context, shape.repairs)
         if file.context is None or len(file.context) < num_context:
             given = "only relative poses" if file.context is None else f"{len(file.context)} context poses"
-            raise CameraError(f"{case.context_camera}: has {given}, --frames asks for {num_context}")
+            raise CameraError(f"{case.context_camera}: has {given}, {num_context} {ASKED}")
         context, frames_read = file.context[len(file.context) - num_context :], len(file.context)
     else:
         context, frames_read = make_path(case.context_camera, num_context), None
     video, _ = read_video(case.video, num_frames=frames_read, size=shape.size)
     if len(video) < num_context:
-        raise VideoError(f"{case.video}: has {len(video)} frames, --frames asks for {num_context} of context")
+        raise VideoError(f"{case.video}: has {len(video)} frames, {num_context} of context {ASKED}")
     # The target begins one step after the context's last pose, as it does in HM-World.
     target = make_path(case.camera, num_target + 1, start=context.world_from_camera[-1])[1:]
     return CaseInputs(video=video[len(video) - num_context :], context=context, target=target, notes=())
