@@ -1,8 +1,7 @@
 """What retrieval and writing cost, as shares of a rollout's step, against the size of the banks.
 
 The weights do not matter for time: a model's own are taken, and its memory is changed to ``hybrid`` with banks of each
-size. ``recall`` is retrieval, ``observe`` is reading and writing; ``denoise`` holds the making of the recalled tokens'
-keys too, once a step, so that it grows with ``top_k``.
+size. ``recall`` is retrieval, ``observe`` reading and writing, ``keys`` the recalled tokens' way through the blocks.
 """
 
 from statistics import median
@@ -35,7 +34,7 @@ def cost_rows(model: str, num_steps: int, latent_frames: int, timed: int) -> lis
             size = state_bytes(rollout.state)
         spent = {
             name: median(one.get(name, 0.0) for one in stages)
-            for name in ("recall", "observe", "denoise", "decode")
+            for name in ("recall", "keys", "observe", "denoise", "decode")
         }
         step = median(sum(one.values()) for one in stages)
         rows.append({
