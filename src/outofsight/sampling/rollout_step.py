@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -272,7 +272,7 @@ def _trimmed(transformer: BankRemembering, state: RolloutState) -> RolloutState:
     )
 
 
-def _remembered(state: RolloutState, recalled: Recall | None, seen: Observed | None) -> dict[str, object]:
+def _remembered(state: RolloutState, recalled: Recall | None, seen: Observed | None) -> dict[str, Any]:
     """Gather what the banks recalled and saw, on the CPU, without tokens: records must stay small."""
     if recalled is None or seen is None or state.banks is None:
         return {}
