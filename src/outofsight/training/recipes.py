@@ -120,8 +120,8 @@ def laptop_banks() -> TrainConfig:
     """Train the two banks of strategy ``hybrid`` alone beside the bundled mini, whose other weights stay as they are.
 
     Nothing is generated: the banks see whole clips as they truly are, so a sample costs a small part of the flow's.
-    Go on with ``laptop_hybrid``. Measured on one CPU core in two parts of 500 and 1,000 steps, 30 minutes, until 525
-    clips were all but known by heart (docs/training.md). In one go it has not been run.
+    Go on with ``laptop_hybrid``. Hardware: one CPU core. Time: 30 minutes, in two parts of 500 and 1,000 steps, until
+    525 clips were all but known by heart (measured: docs/training.md); in one go it has not been run.
     """
     config = TrainConfig(
         recipe="laptop_banks",
@@ -147,8 +147,8 @@ def laptop_banks() -> TrainConfig:
 def laptop_hybrid() -> TrainConfig:
     """Train flow and banks together, the target unrolled in chunks, from the export of ``laptop_banks``.
 
-    Name it: ``--set task.initial=FOLDER``. Hardware: CPU, bf16, 2 to 4 seconds a step on one core. Measured after 300
-    steps with a warm-up of 20 and a cool-down of 150 (docs/two_banks.md); its own length: not yet measured.
+    Name it: ``--set task.initial=FOLDER``. Hardware: CPU, bf16. Time: 2 to 4 seconds a step on one core. Measured after
+    300 steps with a warm-up of 20 and a cool-down of 150 (docs/two_banks.md); its own length: not yet measured.
     """
     config = TrainConfig(
         recipe="laptop_hybrid",
