@@ -42,10 +42,17 @@ def test_a_rollout_answers_every_target_frame(material):
     rolled = roll(tiny_world(memory_strategy="window", context_recent=2), material, SAMPLING, 2)
     assert rolled.video.shape == material.case.truth.shape
     assert rolled.video.dtype == np.uint8
-    assert [len(step.times) for step in rolled.steps] == [2, 1]
-    np.testing.assert_array_equal(np.concatenate([step.times for step in rolled.steps]), [9, 13, 17])
     assert {"start", "denoise", "decode"} <= set(rolled.seconds)
-    np.testing.assert_array_equal(rolled.steps[1].pictures[0], rolled.video[-1])
+
+
+def test_a_latent_frame_is_shown_by_the_last_of_its_video_frames():
+    frames = np.arange(8, dtype=np.uint8)[:, None, None, None]
+    times = torch.tensor([13.0, 17.0])
+    record = StepRecord(
+        step=2, prompt="", first_frame=5, num_frames=8, seconds={}, cameras=torch.zeros(2, 12), times=times
+    )
+    pictures = memory_step(record, frames).pictures
+    assert pictures.ravel().tolist() == [3, 7]
 
 
 def test_a_contender_that_rolls_is_another_contender(material):

@@ -495,7 +495,7 @@ def test_a_save_that_fails_leaves_the_state_before(hydra, saved, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("outofsight.sampling.rollout_files.os.replace", full)
+        patch.setattr("outofsight.data.files.os.replace", full)
         with pytest.raises(OutputError, match="No space left on device"):
             rollout.save(saved)
     assert content(saved) == before
@@ -512,7 +512,7 @@ def test_a_save_that_fails_over_a_damaged_state_says_so(hydra, saved, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("outofsight.sampling.rollout_files.os.replace", full)
+        patch.setattr("outofsight.data.files.os.replace", full)
         with pytest.raises(OutputError, match="No space left on device"):
             rollout.save(saved)
     assert content(saved) == before

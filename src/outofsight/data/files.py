@@ -31,6 +31,19 @@ def _advice(error: OSError) -> str:
     return f"{error.strerror or error}; nothing half-written was left behind"
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically, flushed to the disk before it has its name. Raises ``OSError`` as it comes."""
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically. Raises ``OutputError``."""
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")

@@ -10,7 +10,6 @@ for four. Arrays of a sample (``LatentSample``) are checked by a checksum when t
 """
 
 import json
-import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from outofsight.data.files import TEMPORARY_PREFIX, explained, read_json, remove_unfinished, write_json
+from outofsight.data.files import explained, read_json, remove_unfinished, write_bytes, write_json
 from outofsight.errors import DatasetError, InputError
 
 CACHE_VERSION = 1
@@ -201,16 +200,8 @@ def _checksum(arrays: Mapping[str, NDArray[Any]]) -> int:
 
 
 def _write_file(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
     with explained(path):
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_bytes(path, content)
 
 
 def _names_of(path: Path) -> tuple[str, ...]:

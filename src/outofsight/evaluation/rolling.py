@@ -27,13 +27,10 @@ from outofsight.sampling.world import WorldModel
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rolled:
-    """A rollout's answer: ``video`` uint8 [t, h, w, 3]; ``seconds`` by stage, all steps together; ``steps``: memory
-    in each of them; ``world_from_anchor`` [3, 4]: the frame of reference of what memory holds."""
+    """A rollout's answer: ``video`` uint8 [t, h, w, 3]; ``seconds`` by stage, all steps together."""
 
     video: Video
     seconds: Mapping[str, float]
-    steps: tuple[MemoryStep, ...]
-    world_from_anchor: np.ndarray
 
 
 def roll(
@@ -61,26 +58,21 @@ def roll(
         subject_masks=material.instances, tiling=tiling,
     ) as rollout:  # fmt: skip
         seconds = {"start": time.perf_counter() - start}
-        videos, steps = _all_steps(rollout, case, spans, seconds)
-        return Rolled(
-            video=np.concatenate(videos), seconds=seconds, steps=tuple(steps),
-            world_from_anchor=rollout.anchor,
-        )  # fmt: skip
+        videos = _all_steps(rollout, case, spans, seconds)
+        return Rolled(video=np.concatenate(videos), seconds=seconds)
 
 
 def _all_steps(
     rollout: Rollout, case: ClipCase, spans: Sequence[slice], seconds: dict[str, float]
-) -> tuple[list[Video], list[MemoryStep]]:
+) -> list[Video]:
     assert case.cameras is not None
-    videos, steps = [], []
+    videos = []
     for span in spans:
         ahead = slice(case.num_context_frames + span.start, case.num_context_frames + span.stop)
         videos.append(rollout.step(case.cameras[ahead]))
-        record = rollout.records[-1]
-        for stage, spent in record.seconds.items():
+        for stage, spent in rollout.records[-1].seconds.items():
             seconds[stage] = seconds.get(stage, 0.0) + spent
-        steps.append(memory_step(record, videos[-1]))
-    return videos, steps
+    return videos
 
 
 def step_spans(num_frames: int, frames_per_step: int, temporal_stride: int = 4) -> list[slice]:

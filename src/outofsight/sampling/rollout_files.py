@@ -11,7 +11,6 @@ the older one in a single rename; only then the older tensors go.
 
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,6 +28,7 @@ from torch import Tensor
 from outofsight.codec.checkpoint_files import first_line
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.stream_decoding import Decoded
+from outofsight.data.files import TEMPORARY_PREFIX, write_bytes
 from outofsight.errors import CheckpointError, InputError, OutOfSightError, OutputError
 from outofsight.memory.banks.state import bank_tensors, banks_from_tensors
 from outofsight.memory.strategies import MEMORY_FIELDS
@@ -40,7 +40,6 @@ from outofsight.world_model import WorldModelBase
 VERSION = 1
 MANIFEST = "rollout.json"
 TENSORS = "tensors-"
-UNFINISHED = ".unfinished-"
 _NUMBERS = ("step", "num_context_frames", "num_frames", "reach", "prompt")
 _TENSORS = ("latents", "poses", "last_pose", "anchor", "generator")
 _MADE_WITH: Mapping[str, tuple[type, ...]] = MappingProxyType(
@@ -112,8 +111,8 @@ def save_rollout(folder: Path, saved: Saved, world: WorldModelBase, digest: str)
         raise InputError(f"rollout.notes: expected JSON values ({error})") from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_whole(folder / name, content)
-        _write_whole(folder / MANIFEST, text.encode())
+        write_bytes(folder / name, content)
+        write_bytes(folder / MANIFEST, text.encode())
     except OSError as error:
         with suppress(OSError, ValueError, KeyError, TypeError):  # of a manifest that was damaged before
             _drop_others(folder)
@@ -267,25 +266,12 @@ def _check_place(folder: Path) -> None:
         raise OutputError(f"{folder}: is a file; a rollout is saved into a folder of its own")
     if folder.is_dir() and not (folder / MANIFEST).exists():
         strangers = [
-            entry.name for entry in folder.iterdir() if not entry.name.startswith((TENSORS, UNFINISHED))
+            entry.name for entry in folder.iterdir() if not entry.name.startswith((TENSORS, TEMPORARY_PREFIX))
         ]
         if strangers:
             raise OutputError(
                 f"{folder}: holds other things ({strangers[0]}); a rollout is saved into a folder of its own"
             )
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file under another name, flush it to the disk, and rename it."""
-    temporary = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _drop_others(folder: Path) -> None:
@@ -295,5 +281,5 @@ def _drop_others(folder: Path) -> None:
     except FileNotFoundError:
         named = None
     for entry in folder.iterdir():
-        if entry.name.startswith((TENSORS, UNFINISHED)) and entry.name != named:
+        if entry.name.startswith((TENSORS, TEMPORARY_PREFIX)) and entry.name != named:
             entry.unlink(missing_ok=True)
