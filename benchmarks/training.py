@@ -22,7 +22,7 @@ from outofsight.training.config import changed
 from outofsight.training.ema import RunningMean
 from outofsight.training.models import choose_trainable, make_vae, new_world
 from outofsight.training.noise_levels import NoiseLevels
-from outofsight.training.optimiser import make_optimizer, optimizer_tensors
+from outofsight.training.optimiser import make_optimizers, optimizer_tensors
 from outofsight.training.problem import to_device
 from outofsight.training.recipes import mini_vae, mini_world
 from outofsight.training.state import State, save_state
@@ -73,7 +73,7 @@ class WorldSteps:
             .train()
         )
         self.parameters = choose_trainable(self.objective, ("*",))
-        self.optimizer = make_optimizer(self.parameters, mini_world().optimisation)
+        self.optimizers = make_optimizers(self.parameters, mini_world().optimisation)
         self.mean = RunningMean(self.parameters, 0.999)
         self.batch = to_device(self.read(), device)
         self.position = 0
@@ -87,13 +87,14 @@ class WorldSteps:
         loss.backward()
 
     def optimise(self) -> None:
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
 
     def average(self) -> None:
         self.mean.update(self.parameters, 1)
 
     def save(self) -> None:
-        moments, steps = optimizer_tensors(self.optimizer, self.parameters)
+        moments, steps = optimizer_tensors(self.optimizers, self.parameters)
         tensors = {f"weights/{name}": value.detach() for name, value in self.parameters.items()}
         tensors |= {f"ema/{name}": value for name, value in self.mean.means.items()} | moments
         state = State(facts={"step": 1, "optimizer_steps": steps}, tensors=tensors)

@@ -57,6 +57,19 @@ def test_a_killed_encoding_goes_on_to_the_same_bytes(cache, data, tmp_path):
             assert path.read_bytes() == (tmp_path / "out" / part / path.name).read_bytes()
 
 
+def test_the_training_part_can_be_mirrored(cache, data, tmp_path):
+    reports = encode_dataset(Encoder(vae=tiny_vae()), data, tmp_path / "out", mirror=True)
+    assert [report.num_samples for report in reports] == [12, 2]
+    plain, both = open_latent_cache(cache / "train"), open_latent_cache(tmp_path / "out" / "train")
+    assert list(both.names) == [*plain.names, *(f"{name}-mirrored" for name in plain.names)]
+    np.testing.assert_array_equal(both[1].target_latents, plain[1].target_latents)
+    np.testing.assert_array_equal(both[7].subject_ids, plain[1].subject_ids[:, :, ::-1])
+    sides = np.diag([-1.0, 1.0, 1.0])
+    poses, turned = (value.target_cameras.reshape(-1, 3, 4) for value in (plain[1], both[7]))
+    np.testing.assert_allclose(turned[:, :, :3], sides @ poses[:, :, :3] @ sides, atol=1e-6)
+    np.testing.assert_allclose(turned[:, :, 3], poses[:, :, 3] @ sides, atol=1e-6)
+
+
 def test_text_states_without_their_padding(cache_of_world):
     from transformers import ByT5Tokenizer  # noqa: PLC0415
 

@@ -90,6 +90,25 @@ def test_a_run_stopped_and_taken_up_ends_with_the_same_bits(
     assert steps == sorted(set(steps))
 
 
+def test_muon_takes_the_matrices_of_blocks_and_is_resumed_exactly(world_config, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr("outofsight.training.optimiser.NARROWEST", 8)
+    config = world_config(num_steps=4, optimisation={"optimizer": "muon"})
+    train(config, cache, tmp_path / "whole")
+    assert not train(config, cache, tmp_path / "parts", stop=StopAfter(2)).finished
+    tensors = load_latest_state(tmp_path / "parts" / "states").tensors
+    first, second = (
+        {name.split("/", 1)[1] for name in tensors if name.startswith(kind)} for kind in ("first", "second")
+    )
+    assert "transformer.blocks.0.attn1.to_q.weight" in first - second
+    assert "transformer.patch_embedding.weight" in second
+    assert all("blocks." in name for name in first - second)
+    assert train(config, cache, tmp_path / "parts", resume=True).finished
+    assert same(weights_of(tmp_path / "whole"), weights_of(tmp_path / "parts")) == []
+    train(world_config(num_steps=4), cache, tmp_path / "adamw")
+    name = "weights/transformer.blocks.0.attn1.to_q.weight"
+    assert not torch.equal(weights_of(tmp_path / "whole")[name], weights_of(tmp_path / "adamw")[name])
+
+
 def test_going_on_does_without_what_was_logged_after_the_state(world_config, cache, tmp_path):
     config = world_config(num_steps=6, log_every_steps=1, state={"every_steps": 2})
     calls = []

@@ -14,7 +14,7 @@ from outofsight.training.config import LoraSize, Optimisation
 from outofsight.training.ema import RunningMean
 from outofsight.training.loop import train
 from outofsight.training.models import choose_trainable, load_vae, make_world
-from outofsight.training.optimiser import make_optimizer, optimizer_tensors, restore_optimizer, whole
+from outofsight.training.optimiser import make_optimizers, optimizer_tensors, restore_optimizers, whole
 from outofsight.training.recipes import PAPER_TRAINABLE, finetune_lora
 from outofsight.training.state import load_latest_state
 from outofsight.training.world_objective import WorldObjective
@@ -111,10 +111,10 @@ def test_spread_weights_are_averaged_saved_and_restored(one_process_mesh):
     fully_shard(model, mesh=one_process_mesh)
     parameters = dict(model.named_parameters())
     assert isinstance(parameters["weight"], DTensor)
-    optimizer, mean = make_optimizer(parameters, Optimisation()), RunningMean(parameters, 0.5)
+    optimizers, mean = make_optimizers(parameters, Optimisation()), RunningMean(parameters, 0.5)
     start = whole(parameters["weight"].detach()).clone()
     model(torch.ones(1, 3)).sum().backward()
-    optimizer.step()
+    optimizers[0].step()
     mean.update(parameters, step=100)
     moved = whole(parameters["weight"].detach()).clone()
     torch.testing.assert_close(whole(mean.means["weight"]), (start + moved) / 2)
@@ -122,13 +122,13 @@ def test_spread_weights_are_averaged_saved_and_restored(one_process_mesh):
         torch.testing.assert_close(whole(parameters["weight"].detach()), (start + moved) / 2)
     assert torch.equal(whole(parameters["weight"].detach()), moved)
 
-    tensors, steps = optimizer_tensors(optimizer, parameters)
+    tensors, steps = optimizer_tensors(optimizers, parameters)
     groups = {
         kind: {name: tensors[f"{kind}/{name}"] for name in parameters}
         for kind in ("first_moment", "second_moment")
     }
-    other = make_optimizer(parameters, Optimisation())
-    restore_optimizer(other, parameters, groups, steps)
+    other = make_optimizers(parameters, Optimisation())
+    restore_optimizers(other, parameters, groups, steps)
     again, steps_again = optimizer_tensors(other, parameters)
     assert steps == steps_again == {"weight": 1, "bias": 1}
     assert all(torch.equal(tensors[name], again[name]) for name in tensors)

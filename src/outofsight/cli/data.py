@@ -35,6 +35,10 @@ def encode(
     ] = "captions",
     dtype: Annotated[str, typer.Option(help="of the latents: float16 or float32")] = "float16",
     per_shard: Annotated[int, typer.Option(help="samples in a file")] = 64,
+    mirror: Annotated[
+        bool,
+        typer.Option("--mirror", help="encode every training clip a second time, left and right exchanged"),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     tile: Annotated[
         bool, typer.Option("--tile", help="encode in overlapping tiles, for less memory")
@@ -64,7 +68,9 @@ def encode(
             tiling=tiling,
         )
     with _progress("clips") as show:
-        reports = encode_dataset(encoder, data, out, dtype=dtype, samples_per_shard=per_shard, progress=show)
+        reports = encode_dataset(
+            encoder, data, out, dtype=dtype, samples_per_shard=per_shard, mirror=mirror, progress=show
+        )
     for report in reports:
         print(f"{report.folder}: {report.num_samples} samples, {report.num_found} of them were there already")
 

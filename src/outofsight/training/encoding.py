@@ -21,6 +21,7 @@ from outofsight.codec.video_vae import (
 from outofsight.data.dataset import SPLITS, SampleEntry, open_dataset
 from outofsight.data.latent_annotation import clip_spans, latent_masks, latent_visibility
 from outofsight.data.latent_cache import CacheIdentity, LatentCacheWriter, LatentSample
+from outofsight.data.mirroring import SUFFIX, mirrored
 from outofsight.data.published_samples import SUFFIXES, read_published_sample
 from outofsight.errors import DatasetError, InputError
 from outofsight.geometry.conditioning import camera_conditioning
@@ -67,11 +68,13 @@ def encode_dataset(
     *,
     dtype: str = "float16",
     samples_per_shard: int = 64,
+    mirror: bool = False,
     progress: Progress | None = None,
 ) -> list[EncodeReport]:
     """Encode every part of a data set into ``out/train`` and so on; a folder without parts becomes ``out/train``.
 
-    What was finished before is kept, so a killed run goes on, with the same result.
+    ``mirror``: the training part also gets every clip mirrored. What was finished before is kept, so a killed run
+    goes on, with the same result.
 
     Raises:
         DatasetError: damaged clips, or a cache of another VAE in the folder.
@@ -81,7 +84,10 @@ def encode_dataset(
     whole = {name: open_dataset(data, name).entries for name in parts} or {
         "train": open_dataset(data).entries
     }
-    return [_encode_part(encoder, identity, entries, out / part, progress) for part, entries in whole.items()]
+    return [
+        _encode_part(encoder, identity, entries, out / part, mirror and part == "train", progress)
+        for part, entries in whole.items()
+    ]
 
 
 def _encode_part(
@@ -89,27 +95,32 @@ def _encode_part(
     identity: CacheIdentity,
     entries: tuple[SampleEntry, ...],
     folder: Path,
+    mirror: bool,
     progress: Progress | None,
 ) -> EncodeReport:
-    by_name = {entry.name: entry for entry in entries}
-    if len(by_name) < len(entries):
+    by_name = {entry.name: (entry, False) for entry in entries}
+    if mirror:
+        by_name |= {entry.name + SUFFIX: (entry, True) for entry in entries}
+    if len(by_name) < len(entries) * (1 + mirror):
         raise DatasetError(f"{folder}: some samples share a name; give each folder a name of its own")
     writer = LatentCacheWriter(folder, identity, list(by_name))
     missing = list(writer.missing())
-    found = len(entries) - sum(len(names) for _, names in missing)
+    found = len(by_name) - sum(len(names) for _, names in missing)
     done = found
     for number, names in missing:
         samples = []
         for name in names:
-            samples.append(encode_clip(encoder, by_name[name].read(), name))
+            entry, turned = by_name[name]
+            clip = mirrored(entry.read()) if turned else entry.read()
+            samples.append(encode_clip(encoder, clip, name))
             done += 1
             if progress is not None:
-                progress(done, len(entries), f"{folder.name}/{name}")
+                progress(done, len(by_name), f"{folder.name}/{name}")
         writer.write(number, samples)
     if encoder.text_encoder is not None:
         writer.write_empty_caption(text_states(encoder, ""))
     writer.finish()
-    return EncodeReport(folder, len(entries), found)
+    return EncodeReport(folder, len(by_name), found)
 
 
 def gather_published(

@@ -22,9 +22,9 @@ from outofsight.training.cpu_attention import MatmulAttention, uses_matmul_atten
 from outofsight.training.ema import RunningMean
 from outofsight.training.optimiser import (
     learning_rate,
-    make_optimizer,
+    make_optimizers,
     optimizer_tensors,
-    restore_optimizer,
+    restore_optimizers,
     spread_as,
     whole,
 )
@@ -170,8 +170,8 @@ class Run:
         self.step, self.samples_seen = 0, 0
         self.last_loss: float | None = None
         self.report: Report | None = None
-        optimizer = make_optimizer(problem.trainable, config.optimisation)
-        self.model, self.optimizer = accelerator.prepare(problem.objective, optimizer)
+        made = make_optimizers(problem.trainable, config.optimisation)
+        self.model, *self.optimizers = accelerator.prepare(problem.objective, *made)
         if config.batch.compile:
             self.model.compile()
         named = dict(accelerator.unwrap_model(self.model).named_parameters())
@@ -219,8 +219,9 @@ class Run:
         """Take one step; returns its figures."""
         config, begun = self.config, time.perf_counter()
         rate = learning_rate(config.optimisation, self.step, config.num_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
         # Whatever draws by itself (dropout) draws the same when the run goes on from here.
         torch.manual_seed(derived_seed(config.seed, "step", self.step, self.accelerator.process_index))
         results = []
@@ -237,8 +238,9 @@ class Run:
             self.parameters.values(), config.optimisation.max_gradient_norm
         )
         self._require_finite(float(whole(torch.as_tensor(norm))), "gradient")
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         self.step += 1
         self.samples_seen += config.batch.size
         self.mean.update(self.parameters, self.step)
@@ -333,7 +335,7 @@ class Run:
         }
         steps: dict[str, int] = {}
         if files.optimizer != "omit":
-            moments, steps = optimizer_tensors(self.optimizer.optimizer, self.parameters)
+            moments, steps = optimizer_tensors(self._inner_optimizers(), self.parameters)
             tensors |= {name: value.to(DTYPES[files.optimizer]) for name, value in moments.items()}
         facts = {
             "step": self.step, "samples_seen": self.samples_seen, "optimizer_steps": steps,
@@ -362,8 +364,13 @@ class Run:
                 for name, target in targets.items():
                     target.copy_(spread_as(stored[name], target))
         moments = {kind: state.group(kind) for kind in ("first_moment", "second_moment")}
-        restore_optimizer(self.optimizer.optimizer, self.parameters, moments, state.facts["optimizer_steps"])
+        steps = state.facts["optimizer_steps"]
+        restore_optimizers(self._inner_optimizers(), self.parameters, moments, steps)
         self.step, self.samples_seen = state.step, int(state.facts["samples_seen"])
+
+    def _inner_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Give the optimizers without accelerate's covers."""
+        return [cover.optimizer for cover in self.optimizers]
 
     def export(self) -> None:
         """Write the model folder, with the running mean of the weights."""

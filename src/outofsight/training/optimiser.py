@@ -1,6 +1,6 @@
-"""AdamW over named parameters: its rate, and its state by the parameters' names."""
+"""AdamW and Muon over named parameters: their rate, and their state by the parameters' names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,22 +10,48 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from outofsight.training.config import Optimisation
 
 MOMENTS = {"first_moment": "exp_avg", "second_moment": "exp_avg_sq"}
+MUON_MOMENTS = {"first_moment": "momentum_buffer"}
+NARROWEST = 64
+"""Matrices with a shorter side are embeddings of something small, and stay AdamW's."""
 
 
-def make_optimizer(parameters: Mapping[str, nn.Parameter], settings: Optimisation) -> torch.optim.AdamW:
-    """Make AdamW; only matrices and larger decay, not biases and norms."""
-    matrices = [parameter for parameter in parameters.values() if parameter.ndim > 1]
-    vectors = [parameter for parameter in parameters.values() if parameter.ndim <= 1]
+def make_optimizers(
+    parameters: Mapping[str, nn.Parameter], settings: Optimisation
+) -> list[torch.optim.Optimizer]:
+    """Make AdamW, and Muon where the settings ask for it; only matrices and larger decay, not biases and norms."""
+    by_muon = {
+        name for name, value in parameters.items() if settings.optimizer == "muon" and is_hidden(name, value)
+    }
+    rest = [value for name, value in parameters.items() if name not in by_muon]
     groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": [value for value in rest if value.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [value for value in rest if value.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=settings.learning_rate,
-        betas=settings.betas,
-        eps=settings.epsilon,
-    )
+    made: list[torch.optim.Optimizer] = []
+    if by_muon:
+        made.append(
+            torch.optim.Muon(
+                [parameters[name] for name in parameters if name in by_muon],
+                lr=settings.learning_rate,
+                weight_decay=settings.weight_decay,
+                adjust_lr_fn="match_rms_adamw",  # so that one rate serves both
+            )
+        )
+    if rest:
+        made.append(
+            torch.optim.AdamW(
+                [group for group in groups if group["params"]],
+                lr=settings.learning_rate,
+                betas=settings.betas,
+                eps=settings.epsilon,
+            )
+        )
+    return made
+
+
+def is_hidden(name: str, parameter: Tensor) -> bool:
+    """Tell whether a parameter is a matrix inside the transformer's blocks, which Muon is made for."""
+    return parameter.ndim == 2 and min(parameter.shape) >= NARROWEST and "blocks." in name
 
 
 def learning_rate(settings: Optimisation, step: int, num_steps: int) -> float:
@@ -57,30 +83,43 @@ def spread_as(value: Tensor, like: Tensor) -> Tensor:
 
 
 def optimizer_tensors(
-    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
+    optimizers: Sequence[torch.optim.Optimizer], parameters: Mapping[str, nn.Parameter]
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Give both moments by name, whole, and the number of steps that each parameter has taken."""
+    """Give moments by name, whole (Muon has no second one), and the number of steps that each parameter has taken."""
     tensors, steps = {}, {}
     for name, parameter in parameters.items():
-        own = optimizer.state.get(parameter)
+        own = next((found for optimizer in optimizers if (found := optimizer.state.get(parameter))), None)
         if not own:
             continue  # it never had a gradient
-        steps[name] = int(own["step"])
-        for kind, key in MOMENTS.items():
+        steps[name] = int(own.get("step", 0))  # Muon does not count
+        for kind, key in _moments(own).items():
             tensors[f"{kind}/{name}"] = whole(own[key])
     return tensors, steps
 
 
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer,
+def _moments(own: Mapping[str, Any]) -> dict[str, str]:
+    return MUON_MOMENTS if MUON_MOMENTS["first_moment"] in own else MOMENTS
+
+
+def restore_optimizers(
+    optimizers: Sequence[torch.optim.Optimizer],
     parameters: Mapping[str, nn.Parameter],
     moments: Mapping[str, Mapping[str, Tensor]],
     steps: Mapping[str, int],
 ) -> None:
     """Put moments and steps back; ``moments`` holds ``first_moment`` and ``second_moment`` by parameter name."""
+    owners = {
+        parameter: optimizer
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
     for name, count in steps.items():
         parameter = parameters[name]
-        own: dict[str, Any] = {"step": torch.tensor(float(count))}
-        for kind, key in MOMENTS.items():
+        optimizer, own = owners[parameter], dict[str, Any]()
+        is_muon = isinstance(optimizer, torch.optim.Muon)
+        if not is_muon:
+            own["step"] = torch.tensor(float(count))
+        for kind, key in (MUON_MOMENTS if is_muon else MOMENTS).items():
             own[key] = spread_as(moments[kind][name].float(), parameter)
         optimizer.state[parameter] = own
