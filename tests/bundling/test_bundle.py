@@ -141,6 +141,22 @@ def test_the_card_tells_recipe_data_hardware_curve_and_results(config):
         assert picture.stat().st_size < 60_000
 
 
+def test_the_card_tells_the_runs_before(config, tmp_path):
+    log = [{"step": step, "loss": 1.0, "samples_per_second": 2.4} for step in (30, 60)]
+    earlier = write_run(tmp_path / "earlier", "laptop_world", log)
+    settings = json.loads((earlier / "config.json").read_text())
+    settings["config"]["optimisation"]["optimizer"] = "muon"
+    (earlier / "config.json").write_text(json.dumps(settings))
+    make_bundle(changed(config, before=(earlier,)))
+    card = (config.out / "README.md").read_text()
+    assert "went through 1 earlier run, 0.03 hours of training steps in all" in card
+    first, last = (card.index(title) for title in ("### World model, run 1", "### World model, its last run"))
+    assert first < card.index("`laptop_world`, seed 0") < card.index("Muon for matrices") < last
+    assert card.index("`mini_world`, seed 0") > last
+    training = json.loads((config.out / "training.json").read_text())
+    assert [run["steps"] for run in training["before"]] == [60]
+
+
 def test_no_place_of_the_training_machine_is_told(config):
     make_bundle(config)
     for path in config.out.iterdir():

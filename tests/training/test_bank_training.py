@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from models import tiny_inputs, tiny_transformer
+from outofsight.errors import CheckpointError, InputError
 from outofsight.memory.strategies import strategy
 from outofsight.sampling.world import WorldModel
 from outofsight.training.bank_objective import mean_tokens
 from outofsight.training.config import changed, with_strategy
 from outofsight.training.loop import train
+from outofsight.training.models import make_world
 from outofsight.training.recipes import recipe
 from outofsight.training.run_folder import read_log
 from outofsight.training.state import load_latest_state
@@ -68,6 +70,25 @@ def test_banks_alone_learn_and_leave_the_rest_as_it_is(hybrid, cache, tmp_path):
     for name, value in before.items():
         if name.startswith("transformer.") and "two_banks" not in name:
             torch.testing.assert_close(exported[name.removeprefix("transformer.")], value)
+
+
+def test_banks_of_one_model_beside_the_rest_of_another(hybrid, world_config, cache, tmp_path):
+    train(hybrid(num_steps=2), cache, tmp_path / "banks")
+    train(world_config(num_steps=2, seed=1), cache, tmp_path / "world")
+    banks, world = (str(tmp_path / name / "export") for name in ("banks", "world"))
+    made = make_world(hybrid(task={"initial": world, "banks": banks}).task, seed=2).transformer.state_dict()
+    theirs, rest = (
+        WorldModel.from_pretrained(folder, torch_dtype=torch.float32).transformer.state_dict()
+        for folder in (banks, world)
+    )
+    assert all(torch.equal(made[key], theirs[key] if "two_banks" in key else rest[key]) for key in made)
+    with pytest.raises(CheckpointError, match="a model without banks"):
+        make_world(hybrid(task={"banks": world}).task, seed=2)
+    with pytest.raises(InputError, match="this model has none"):
+        make_world(world_config(task={"banks": banks}).task, seed=2)
+    small = changed(hybrid(task={"banks": banks}), {"task.memory.banks": SMALL | {"identity_width": 4}})
+    with pytest.raises(CheckpointError, match="banks of other settings"):
+        make_world(small.task, seed=2)
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -25,7 +25,8 @@ SMALL_DTYPES = ("BF16", "F16")
 class BundleConfig:
     """What to bundle. ``vae_run``, ``results``: ``None`` where they are not at hand.
 
-    ``most_bytes``: of weights, at most. ``hardware``: what the model was trained on, in words.
+    ``before``: runs whose exports the bundled one began from, oldest first, for the card. ``most_bytes``: of weights,
+    at most. ``hardware``: what the model was trained on, in words.
     """
 
     run: Path
@@ -35,6 +36,7 @@ class BundleConfig:
     num_steps: int
     guidance_scale: float
     name: str = "mini"
+    before: tuple[Path, ...] = ()
     vae_run: Path | None = None
     results: Path | None = None
     most_bytes: int = 20_000_000
@@ -81,6 +83,7 @@ def make_bundle(config: BundleConfig) -> BundleReport:
         use=use_of(data, config),
         parts=parts,
         world=world,
+        before=tuple(read_finished_run(run) for run in config.before),
         vae=vae,
         data=data,
         hardware=config.hardware,
@@ -166,6 +169,7 @@ def _training(facts: CardFacts) -> dict[str, Any]:
         "hardware": facts.hardware,
         "data": without_places(facts.data.identity),
         "clips": dict(facts.data.num_clips),
+        "before": [told(run) for run in facts.before],
         "world": told(facts.world),
         "vae": told(facts.vae),
     }

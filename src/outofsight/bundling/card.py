@@ -63,14 +63,15 @@ guidance {guidance:g}."""
 class CardFacts:
     """All that a card is written from. ``parts``: parameters and bytes of each network, by name.
 
-    ``hardware``: what it was trained on, in words. ``vae``, ``results``: ``None`` where they are not at hand; the
-    card then says so.
+    ``before``: runs that the world's began from, oldest first. ``hardware``: what it was trained on, in words.
+    ``vae``, ``results``: ``None`` where they are not at hand; the card then says so.
     """
 
     name: str
     use: ModelUse
     parts: Mapping[str, tuple[int, int]]
     world: FinishedRun
+    before: tuple[FinishedRun, ...]
     vae: FinishedRun | None
     data: "DataFacts"
     hardware: str
@@ -121,7 +122,8 @@ def write_card(facts: CardFacts) -> str:
         "## Parts\n\n" + _parts(facts.parts),
         "## Training data\n\n" + _data(facts.data),
         "## Training\n\n" + f"Hardware: {facts.hardware}.",
-        _run("World model", facts.world, "curves_world.svg"),
+        *_history(facts.before),
+        _run("World model, its last run" if facts.before else "World model", facts.world, "curves_world.svg"),
         "### Video VAE\n\nThe folder of its training run was not at hand when this card was written."
         if facts.vae is None
         else _run("Video VAE", facts.vae, "curves_vae.svg"),
@@ -168,7 +170,19 @@ def _data(data: DataFacts) -> str:
     )
 
 
-def _run(title: str, run: FinishedRun, picture: str) -> str:
+def _history(runs: tuple[FinishedRun, ...]) -> list[str]:
+    if not runs:
+        return []
+    hours = [run.hours for run in runs]
+    told = "" if None in hours else f", {sum(hour or 0 for hour in hours):.2f} hours of training steps in all"
+    sections = [
+        f"The weights went through {len(runs)} earlier run{'s' * (len(runs) > 1)}{told}, oldest first."
+    ]
+    return sections + [_run(f"World model, run {number}", run) for number, run in enumerate(runs, start=1)]
+
+
+def _run(title: str, run: FinishedRun, picture: str | None = None) -> str:
+    """``picture``: of its learning curves, in the card's folder."""
     config = run.config
     optimisation, batch = config["optimisation"], config["batch"]
     hours = run.hours
@@ -180,6 +194,8 @@ def _run(title: str, run: FinishedRun, picture: str) -> str:
         ["hours of training steps", "not logged" if hours is None else f"{hours:.2f}"],
         ["learning rate", f"{optimisation['learning_rate']:g}, {optimisation['warmup_steps']} steps of warm-up, "
                           f"{optimisation['cooldown_steps']} of cool-down"],
+        ["optimizer", {"muon": "Muon for matrices of blocks, AdamW for the rest"}.get(
+            optimisation.get("optimizer", "adamw"), "AdamW")],
         ["precision", str(batch["precision"])],
         ["running mean of the weights", f"{optimisation['ema_decay']:g}"],
         ["changes while it ran", str(len(run.content.get("changes", [])))],
@@ -193,7 +209,7 @@ def _run(title: str, run: FinishedRun, picture: str) -> str:
             f"### {title}",
             table_of(["what", "which"], rows),
             f"What was learned, and how: `{task}`",
-            f"![Learning curves: {title}]({picture})",
+            *([f"![Learning curves: {title}]({picture})"] if picture else []),
             "Validation during training:\n\n" + table_of(heads, lines)
             if lines
             else "No validation was logged.",

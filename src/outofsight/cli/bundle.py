@@ -14,6 +14,10 @@ def bundle(
     steps: Annotated[int, typer.Option(min=1, help="denoising steps that it is best used with")],
     guidance: Annotated[float, typer.Option(min=0, help="guidance scale that it is best used with")],
     name: Annotated[str, typer.Option(help="the model's name in its card")] = "mini",
+    before: Annotated[
+        list[Path] | None,
+        typer.Option(help="folder of a run that it began from, oldest first, for the card; may be repeated"),
+    ] = None,
     vae_run: Annotated[
         Path | None, typer.Option(help="folder of its VAE's run (default: where the VAE's export lies)")
     ] = None,
@@ -37,6 +41,7 @@ def bundle(
             num_steps=steps,
             guidance_scale=guidance,
             name=name,
+            before=tuple(before or ()),
             vae_run=vae_run,
             results=results,
             most_bytes=round(most_mb * 1e6),

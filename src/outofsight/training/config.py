@@ -162,15 +162,17 @@ class WorldTask:
     ``camera_dropout``: shares of samples that learn without (twelve zeros stand for no camera).
     ``strategy``, ``memory``: the name of a way to remember, and the transformer's settings that make it
     (``outofsight.memory.strategies``); what these add to the model always learns. ``None`` and none: the memory of
-    ``size``, or of ``initial``. ``memory_losses``: what the two banks learn beside the flow. ``chunks``: how the target
-    is unrolled. ``flow_weight``: of the flow's loss; at 0 the banks learn alone, and the transformer's blocks are not
-    run.
+    ``size``, or of ``initial``. ``banks``: a world model folder whose two banks are taken, beside all else of
+    ``initial``, for a strategy that has banks. ``memory_losses``: what the two banks learn beside the flow.
+    ``chunks``: how the target is unrolled. ``flow_weight``: of the flow's loss; at 0 the banks learn alone, and the
+    transformer's blocks are not run.
     """
 
     kind: Literal["world"] = "world"
     strategy: str | None = None
     memory: dict[str, Any] = Field(default_factory=dict)
     initial: str | None = None
+    banks: str | None = None
     vae: str | None = None
     size: WorldSize = WorldSize()
     trainable: tuple[str, ...] = ("*",)

@@ -89,6 +89,8 @@ def make_world(task: WorldTask, seed: int) -> WorldParts:
         parts = new_world(task.size, load_vae(task.vae), seed)
     if task.memory or task.strategy is not None:
         parts = replace(parts, transformer=with_memory(parts.transformer, task.strategy, task.memory, seed))
+    if task.banks is not None:
+        take_banks(parts.transformer, task.banks)
     if task.lora.rank:
         _add_lora(parts.transformer, task.lora, seed)
     return parts
@@ -150,6 +152,34 @@ def with_memory(
     fitting = {key: value for key, value in shared if key in places and places[key].shape == value.shape}
     made.load_state_dict(fitting, strict=False)
     return made.to(transformer.dtype)
+
+
+def take_banks(transformer: HydraTransformer3DModel, folder: str) -> None:
+    """Put the two banks' weights of another world model into a transformer that has banks.
+
+    Raises:
+        InputError: the transformer has no banks.
+        CheckpointError: the other has none, or they are of another size.
+    """
+    if not transformer.has_banks:
+        raise InputError(
+            "task.banks gives weights to two banks, and this model has none; use --strategy hybrid"
+        )
+    other = WorldModelBase.from_pretrained(folder, torch_dtype=torch.float32).transformer
+    if not other.has_banks:
+        raise CheckpointError(
+            f"task.banks: {folder} is a model without banks; name an export of laptop_banks"
+        )
+    places = transformer.two_banks.state_dict()
+    given = other.two_banks.state_dict()
+    wrong = sorted(key for key in {*places, *given}
+                   if key not in places or key not in given or places[key].shape != given[key].shape)  # fmt: skip
+    if wrong:
+        raise CheckpointError(
+            f"task.banks: {folder} has banks of other settings than this model ({wrong[0]} and {len(wrong) - 1} more "
+            "differ); train both with the same task.memory.banks"
+        )
+    transformer.two_banks.load_state_dict(given)
 
 
 def _add_lora(transformer: HydraTransformer3DModel, size: LoraSize, seed: int) -> None:
