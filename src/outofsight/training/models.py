@@ -161,16 +161,17 @@ def take_banks(transformer: HydraTransformer3DModel, folder: str) -> None:
         InputError: the transformer has no banks.
         CheckpointError: the other has none, or they are of another size.
     """
-    if not transformer.has_banks:
+    own = transformer.two_banks
+    if own is None:
         raise InputError(
             "task.banks gives weights to two banks, and this model has none; use --strategy hybrid"
         )
     other = WorldModelBase.from_pretrained(folder, torch_dtype=torch.float32).transformer
-    if not other.has_banks:
+    if other.two_banks is None:
         raise CheckpointError(
             f"task.banks: {folder} is a model without banks; name an export of laptop_banks"
         )
-    places = transformer.two_banks.state_dict()
+    places = own.state_dict()
     given = other.two_banks.state_dict()
     wrong = sorted(key for key in {*places, *given}
                    if key not in places or key not in given or places[key].shape != given[key].shape)  # fmt: skip
@@ -179,7 +180,7 @@ def take_banks(transformer: HydraTransformer3DModel, folder: str) -> None:
             f"task.banks: {folder} has banks of other settings than this model ({wrong[0]} and {len(wrong) - 1} more "
             "differ); train both with the same task.memory.banks"
         )
-    transformer.two_banks.load_state_dict(given)
+    own.load_state_dict(given)
 
 
 def _add_lora(transformer: HydraTransformer3DModel, size: LoraSize, seed: int) -> None:
