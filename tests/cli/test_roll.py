@@ -12,8 +12,13 @@ import pytest
 
 from models import tiny_world
 from outofsight.cli import main
+from outofsight.data.sample import write_sample
 from outofsight.data.video import read_video
+from outofsight.geometry.camera_files import write_cameras
+from outofsight.geometry.path_expressions import make_path
 from outofsight.memory.strategies import strategy
+from small_world import square_clip
+from watchful_world import watchful_world
 
 FAST = ["--context-frames=9", "--latent-frames=2", "--set", "num_steps=2", "--set", "guidance_scale=1"]
 
@@ -110,6 +115,108 @@ def test_what_memory_held_is_drawn(cli, cases, model_folder, tmp_path):
     code, error = cli(*walk(cases, model_folder, tmp_path / "x.mp4"), pictures)
     assert (code, "has no banks" in error) == (2, True)
     assert not list(tmp_path.glob("x*"))  # refused before any work
+
+
+@pytest.fixture(scope="module")
+def watchful_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model") / "watchful"
+    watchful_world().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def clip_folder(tmp_path):
+    write_sample(tmp_path / "clip", square_clip("clip"))
+    return tmp_path / "clip"
+
+
+def from_clip(clip_folder, model, out, *more):
+    """A walk of two steps of 5 and 8 frames; the clip's target has 9."""
+    options = ("--steps=2", "--size=32x48", f"--out={out}", *FAST, *more)
+    return ["roll", f"--model={model}", f"--video={clip_folder}", *options]
+
+
+def test_from_a_clip_memory_is_drawn_against_the_truth(cli, watchful_folder, clip_folder, tmp_path):
+    """The folder brings context, cameras, caption and truth; the truth ends with the clip, the walk goes on."""
+    arguments = from_clip(clip_folder, watchful_folder, tmp_path / "w.mp4", "--camera=pan:left:20")
+    memory = tmp_path / "memory"
+    code, error = cli(*arguments, f"--memory-pictures={memory}")
+    assert code == 0, error
+    assert "truth known for 3 of 4 latent frames: subjects are held in 100% of them" in error
+    told = json.loads((memory / "places.json").read_text())
+    assert told["frames"] == [9, 13, 17, 21]
+    assert told["num_known"] == 3
+    (subject,) = told["subjects"]
+    assert subject["name"] == "red cube"
+    assert [value is None for value in subject["error_m"]] == [False, False, False, True]
+    assert [value is None for value in subject["number"]] == [False, False, False, True]
+    assert (
+        json.loads((tmp_path / "w.steps.jsonl").read_text().splitlines()[0])["prompt"]
+        == "A red cube slides by."
+    )
+    picture = (memory / "birdseye.png").read_bytes()
+    (clip_folder / "annotation.json").rename(tmp_path / "annotation.json")  # as HM-World's own clips
+    code, error = cli(*arguments, f"--memory-pictures={tmp_path / 'bare'}", "--overwrite")
+    assert code == 0, error
+    assert "does not say where its subjects are" in error
+    assert not (tmp_path / "bare" / "places.json").exists()
+    assert (tmp_path / "bare" / "birdseye.png").read_bytes() != picture
+
+
+def test_from_a_clip_along_its_own_cameras_and_gone_on_with(cli, watchful_folder, clip_folder, tmp_path):
+    arguments = from_clip(
+        clip_folder, watchful_folder, tmp_path / "w.mp4", f"--memory-pictures={tmp_path / 'm'}"
+    )
+    code, error = cli(*arguments)
+    assert (code, "too few target poses for 2 steps" in error) == (2, True)
+    assert cli(*arguments, "--steps=1")[0] == 0
+    told = json.loads((tmp_path / "m" / "places.json").read_text())
+    assert told["frames"] == [9, 13]
+    assert told["subjects"][0]["seen"] == [False, True]  # as annotated: the walk has the clip's cameras
+    assert told["seen_error_m"] > 0
+    longer = ("--steps=2", "--latent-frames=1")
+    code, error = cli(*arguments, *longer, "--resume")
+    assert (code, "begun with latent_frames=2" in error) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["--context-camera=still"], "is a clip and brings its own; leave it out"),
+        (["--camera=CAMERA", "--memory-pictures=MEMORY"], "its context cameras are not those of"),
+        (["--memory-pictures=MEMORY", "--damage"], "annotation.json"),
+        (["--video=EMPTY"], "is a folder but no clip: it lacks cond.mp4"),
+        (["--video=VIDEO"], "--camera is missing; only a clip's folder (--video) brings its own"),
+        (["--video=VIDEO", "--camera=pan:left:9"], "--prompt is missing; only a clip's folder"),
+    ],
+)
+def test_bad_clips_are_one_line(cli, cases, watchful_folder, clip_folder, tmp_path, more, says):
+    places = {
+        "CAMERA": cases / "other.json", "MEMORY": tmp_path / "m", "EMPTY": cases, "VIDEO": clip_folder / "cond.mp4",
+    }  # fmt: skip
+    turning = make_path("pan:left:9", 9)  # the clip's own camera stands still
+    write_cameras(places["CAMERA"], turning, turning)
+    if "--damage" in more:
+        (clip_folder / "annotation.json").write_text("{")
+        more = more[:-1]
+    for word, path in places.items():
+        more = [text.replace(word, str(path)) for text in more]
+    steps = ["--steps=1", "--context-frames=5"]
+    code, error = cli(*from_clip(clip_folder, watchful_folder, tmp_path / "w.mp4", *more, *steps))
+    assert code == 2
+    assert error.startswith("outofsight: ")
+    assert says in error
+    assert not list(tmp_path.glob("w*"))
+
+
+def test_a_clip_without_a_caption(cli, watchful_folder, clip_folder, tmp_path):
+    (clip_folder / "caption.txt").unlink()
+    code, error = cli(*from_clip(clip_folder, watchful_folder, tmp_path / "w.mp4", "--steps=1"))
+    assert (code, "--prompt is missing" in error) == (2, True)
+    again = from_clip(
+        clip_folder, watchful_folder, tmp_path / "w.mp4", "--steps=1", "--prompt=A cube.", "--dry-run"
+    )
+    assert cli(*again)[0] == 0
 
 
 def test_a_diary_is_cut_back_whatever_signs_a_caption_holds(cli, cases, model_folder, tmp_path):

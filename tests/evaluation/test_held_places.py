@@ -1,17 +1,23 @@
 """A tracker's places against the truth, by hand: errors in metres, who is who, and what counts as a return."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from outofsight.errors import InputError
 from outofsight.evaluation.birdseye import HeldSubjects, TrueSubjects
 from outofsight.evaluation.held_places import (
     HIDDEN,
     NEVER_SEEN,
     SEEN,
+    Tracked,
     held_places,
     number_switches,
     phases_of_sight,
+    places_at_return,
 )
+from outofsight.types import SubjectTrack, Visibility
 
 
 def held(positions, seen, numbers=None, filled=None) -> HeldSubjects:
@@ -81,3 +87,91 @@ def test_matching_takes_the_least_distance_in_sum():
     places = held_places(held([[1.0, 0.0]], [[1, 1]]), told)
     assert places.numbers[0].tolist() == [1, 0]
     assert places.error_m[0].sum() == pytest.approx(1.5)
+
+
+TIMES = np.array([0.0, 4, 8, 9, 13, 17])  # latent frames of 9 + 9 video frames
+CONTEXT_FRAMES, NUM_FRAMES, FPS = 9, 18, 8.0
+CAME_BACK = [*range(5), *range(13, 18)]
+
+
+def track(x_m, shown, speed=None) -> SubjectTrack:
+    """A subject at ``x_m`` [18] metres, wholly seen in the frames ``shown``; ``speed``: metres a second."""
+    pose = np.tile(np.eye(4)[:3], (NUM_FRAMES, 1, 1))
+    pose[:, 0, 3] = x_m
+    visibility = np.full(NUM_FRAMES, Visibility.OUT_OF_VIEW, np.int8)
+    visibility[list(shown)] = Visibility.VISIBLE
+    velocity = None if speed is None else np.tile([speed, 0.0, 0.0], (NUM_FRAMES, 1))
+    return SubjectTrack(
+        subject_id=1, name="robot", category="robot", visibility=visibility, world_from_subject=pose,
+        velocity_m_s=velocity,
+    )  # fmt: skip
+
+
+def tracked(positions, seen, **changes) -> Tracked:
+    return Tracked(
+        times=TIMES, num_context=3, held=held(positions, seen, **changes), world_from_anchor=np.eye(4)[:3]
+    )
+
+
+def test_places_at_return_by_hand():
+    """Seen at 0 to 4 m, a metre a frame; then it slows down, and at frame 9 it is at 8 m. It is back at frame 13."""
+    x_m = np.array([0, 1, 2, 3, 4, 5, 6, 7, 7.5, 8, *np.linspace(8.2, 10, 8)])
+    known = track(x_m, CAME_BACK, speed=FPS)
+    seen = [[1], [1], [0], [0], [0], [0]]
+    found = places_at_return(tracked([[0.1], [4.1], [8], [8.5], [12], [16]], seen), [known], 9, FPS)
+    assert found.held_m.tolist() == pytest.approx([0.5])  # at frame 9, the last moment before frame 13
+    assert found.still_m.tolist() == pytest.approx([4.0])
+    assert found.straight_m.tolist() == pytest.approx([1.0])
+    assert found.is_held.tolist() == [True]
+
+
+def test_places_at_return_are_of_the_subjects_that_the_context_shows_and_that_come_back():
+    x_m = np.zeros(NUM_FRAMES)
+    subjects = [
+        track(x_m, CAME_BACK),
+        track(x_m, [9, 16]),  # unknown to the context
+        track(x_m, range(5)),  # gone for good
+        track(x_m, [0, 1, 2, 3, 4, 6, 7, 8, *range(9, 18)]),  # away for one frame
+    ]
+    nobody = tracked(np.zeros((6, 1)), np.zeros((6, 1)), filled=np.zeros((6, 1)))
+    found = places_at_return(nobody, subjects, CONTEXT_FRAMES, FPS)
+    assert found.is_held.tolist() == [False]
+    assert found.still_m.tolist() == [0.0]
+    assert np.isnan(found.straight_m).all()  # no velocity is annotated
+    foreign = replace(subjects[0], world_from_subject=None)
+    assert places_at_return(nobody, [foreign], CONTEXT_FRAMES, FPS) is None
+    assert places_at_return(nobody, [], CONTEXT_FRAMES, FPS) is None
+
+
+def test_who_is_who_is_settled_in_the_context():
+    """In the target the tracker sees somebody else, nearer to the truth: a model's own picture proves nothing."""
+    known = track(np.zeros(NUM_FRAMES), [*range(5), 9, *range(15, 18)])
+    positions = [[0.0, 9], [0.1, 9], [0.2, 9], [2.0, 0], [2.0, 0], [2.0, 0]]
+    seen = [[1, 1], [1, 1], [0, 0], [0, 1], [0, 1], [0, 1]]
+    found = places_at_return(tracked(positions, seen), [known], CONTEXT_FRAMES, FPS)
+    assert found.held_m.tolist() == pytest.approx([2.0])
+
+
+def test_errors_do_not_depend_on_the_anchor():
+    known = track(np.linspace(0, 17, NUM_FRAMES), CAME_BACK, speed=FPS)
+    turn = np.array([[0.0, 0, 1, 5], [-1, 0, 0, 2], [0, -1, 0, 1.6]])
+    positions = np.array([0.0, 4, 8, 9.5, 12, 16])
+    inside = np.zeros((6, 1, 3))
+    inside[:, 0] = (np.stack([positions, 0 * positions, 0 * positions], -1) - turn[:, 3]) @ turn[:, :3]
+    seen = [[1], [1], [0], [0], [0], [0]]
+    plain = tracked(positions[:, None], seen)
+    turned = replace(plain, held=replace(plain.held, position_m=inside), world_from_anchor=turn)
+    for one, other in zip(
+        *(vars(places_at_return(t, [known], CONTEXT_FRAMES, FPS)).values() for t in (plain, turned)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-12)
+
+
+def test_what_is_held_must_be_of_this_clip():
+    known = track(np.zeros(NUM_FRAMES), CAME_BACK)
+    late = replace(tracked(np.zeros((6, 1)), np.ones((6, 1))), times=TIMES + 4)
+    with pytest.raises(InputError, match="held at frame 21 cannot be judged by a clip of 18 frames"):
+        places_at_return(late, [known], CONTEXT_FRAMES, FPS)
+    with pytest.raises(InputError, match="some of them of the context"):
+        replace(late, num_context=0)

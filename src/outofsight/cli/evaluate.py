@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,114 +34,160 @@ TABLE_COLUMNS = 160
 """Width of table.txt, in characters."""
 
 
+Out = Annotated[Path, typer.Option(help="folder for records, results.json, plots and report.html")]
+Data = Annotated[Path | None, typer.Option(help="clips: a data set, or one part of it")]
+Split = Annotated[str | None, typer.Option(help="part of the data set (default: test)")]
+Limit = Annotated[int | None, typer.Option(min=1, help="only the first N clips")]
+Models = Annotated[
+    list[str] | None, typer.Option(help="[NAME=]MODEL: folder, hub id or mini; may be repeated")
+]
+Videos = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=FOLDER of another system's videos, one a clip by its name; may be repeated"),
+]
+Truth = Annotated[
+    Path | None, typer.Option(help="in place of --data: a folder of true videos, without annotation")
+]
+ContextFrames = Annotated[
+    int, typer.Option(min=0, help="with --truth: how many frames of each true video are context")
+]
+WithContext = Annotated[bool, typer.Option(help="the videos of --videos begin with the context")]
+Floors = Annotated[bool, typer.Option(help="also judge floors and ceilings")]
+Steps = Annotated[
+    str | None,
+    typer.Option(help="denoising steps (default: the model's own); 4,8,16,32 makes a row of each"),
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(help="remember by this strategy with the weights as they are; hydra,fov: a row of each"),
+]
+Guidance = Annotated[float | None, typer.Option(help="guidance scale (default: the model's own)")]
+Seed = Annotated[int, typer.Option(help="each clip's noise is drawn from this and its name")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="other sampling settings: shift=3")]
+Roll = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="models continue by a rollout, so many latent frames a step (default: all at once)"
+    ),
+]
+Measures = Annotated[str | None, typer.Option(help="only these, such as psnr,ssim (default: all)")]
+Detector = Annotated[
+    str | None,
+    typer.Option(help="what finds subjects: mini, a name, a folder, or none (default: the bundled one)"),
+]
+Features = Annotated[
+    str | None, typer.Option(help="what likeness is measured by: mini, clip, dinov2, a folder, or none")
+]
+Lpips = Annotated[str, typer.Option(help="network of LPIPS: alex, vgg, squeeze, or none")]
+Baseline = Annotated[
+    str | None, typer.Option(help="row that the others are compared with, clip by clip (default: frozen)")
+]
+Workers = Annotated[int, typer.Option(min=1, help="processes")]
+Ray = Annotated[bool, typer.Option("--ray", help="run on a Ray cluster")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Dtype = Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")]
+Offload = Annotated[str, typer.Option(help="keep weights off the GPU: none, model or sequential")]
+AttentionChunk = Annotated[int | None, typer.Option(min=1, help="query frames at a time: less memory")]
+TileVae = Annotated[bool, typer.Option(help="encode and decode in tiles: less memory, slower")]
+ReportClips = Annotated[int, typer.Option(min=0, help="clips whose videos the report shows")]
+Sheet = Annotated[bool, typer.Option("--sheet", help="also draw sheet.png: best, median and worst clips")]
+Overwrite = Annotated[bool, typer.Option(help="make answers again that were made with other settings")]
+DryRun = Annotated[bool, typer.Option(help="check everything and say what would be done")]
+
+
 def evaluate(
-    out: Annotated[Path, typer.Option(help="folder for records, results.json, plots and report.html")],
-    data: Annotated[Path | None, typer.Option(help="clips: a data set, or one part of it")] = None,
-    split: Annotated[str | None, typer.Option(help="part of the data set (default: test)")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="only the first N clips")] = None,
-    model: Annotated[
-        list[str] | None, typer.Option(help="[NAME=]MODEL: folder, hub id or mini; may be repeated")
-    ] = None,
-    videos: Annotated[
-        list[str] | None,
-        typer.Option(help="NAME=FOLDER of another system's videos, one a clip by its name; may be repeated"),
-    ] = None,
-    truth: Annotated[
-        Path | None, typer.Option(help="in place of --data: a folder of true videos, without annotation")
-    ] = None,
-    context_frames: Annotated[
-        int, typer.Option(min=0, help="with --truth: how many frames of each true video are context")
-    ] = 0,
-    with_context: Annotated[bool, typer.Option(help="the videos of --videos begin with the context")] = False,
-    floors: Annotated[bool, typer.Option(help="also judge floors and ceilings")] = True,
-    steps: Annotated[
-        str | None,
-        typer.Option(help="denoising steps (default: the model's own); 4,8,16,32 makes a row of each"),
-    ] = None,
-    strategy: Annotated[
-        str | None,
-        typer.Option(help="remember by this strategy with the weights as they are; hydra,fov: a row of each"),
-    ] = None,
-    guidance: Annotated[float | None, typer.Option(help="guidance scale (default: the model's own)")] = None,
-    seed: Annotated[int, typer.Option(help="each clip's noise is drawn from this and its name")] = 42,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="other sampling settings: shift=3")
-    ] = None,
-    roll: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="models continue by a rollout, so many latent frames a step (default: all at once)"
-        ),
-    ] = None,
-    measures: Annotated[str | None, typer.Option(help="only these, such as psnr,ssim (default: all)")] = None,
-    detector: Annotated[
-        str | None,
-        typer.Option(help="what finds subjects: mini, a name, a folder, or none (default: the bundled one)"),
-    ] = None,
-    features: Annotated[
-        str | None, typer.Option(help="what likeness is measured by: mini, clip, dinov2, a folder, or none")
-    ] = None,
-    lpips: Annotated[str, typer.Option(help="network of LPIPS: alex, vgg, squeeze, or none")] = "none",
-    baseline: Annotated[
-        str | None, typer.Option(help="row that the others are compared with, clip by clip (default: frozen)")
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes")] = 1,
-    ray: Annotated[bool, typer.Option("--ray", help="run on a Ray cluster")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    dtype: Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")] = None,
-    offload: Annotated[
-        str, typer.Option(help="keep weights off the GPU: none, model or sequential")
-    ] = "none",
-    attention_chunk: Annotated[
-        int | None, typer.Option(min=1, help="query frames at a time: less memory")
-    ] = None,
-    tile_vae: Annotated[bool, typer.Option(help="encode and decode in tiles: less memory, slower")] = False,
-    report_clips: Annotated[int, typer.Option(min=0, help="clips whose videos the report shows")] = 24,
-    sheet: Annotated[
-        bool, typer.Option("--sheet", help="also draw sheet.png: best, median and worst clips")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option(help="make answers again that were made with other settings")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option(help="check everything and say what would be done")] = False,
+    out: Out,
+    data: Data = None,
+    split: Split = None,
+    limit: Limit = None,
+    model: Models = None,
+    videos: Videos = None,
+    truth: Truth = None,
+    context_frames: ContextFrames = 0,
+    with_context: WithContext = False,
+    floors: Floors = True,
+    steps: Steps = None,
+    strategy: Strategy = None,
+    guidance: Guidance = None,
+    seed: Seed = 42,
+    settings: Settings = None,
+    roll: Roll = None,
+    measures: Measures = None,
+    detector: Detector = None,
+    features: Features = None,
+    lpips: Lpips = "none",
+    baseline: Baseline = None,
+    workers: Workers = 1,
+    ray: Ray = False,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    offload: Offload = "none",
+    attention_chunk: AttentionChunk = None,
+    tile_vae: TileVae = False,
+    report_clips: ReportClips = 24,
+    sheet: Sheet = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Judge models and videos on clips. Stop it when you like; run it again to go on."""
     from outofsight.evaluation.contenders import ModelSource
-    from outofsight.evaluation.run import Evaluation, Judging, check_models
+    from outofsight.evaluation.run import Evaluation, Judging
 
     console = Console(stderr=True)
     source = ModelSource(
-        path="",
-        device=device,
-        dtype=dtype,
-        offload=offload,
-        attention_chunk=attention_chunk,
-        tile_vae=tile_vae,
-    )
+        path="", device=device, dtype=dtype, offload=offload, attention_chunk=attention_chunk, tile_vae=tile_vae
+    )  # fmt: skip
     chosen = ModelChoice(
         given=tuple(model or ()), steps=_numbers(steps), strategies=_words(strategy, "--strategy"),
         guidance=guidance, seed=seed, others=parse_settings(settings or []), source=source, roll=roll,
     )  # fmt: skip
     clips = choose_clips(data, truth, split=split, limit=limit, context_frames=context_frames)
     others = VideoChoice(given=tuple(videos or ()), with_context=with_context)
-    contenders = choose_contenders(clips, chosen, others, floors=floors)
-    check_models(contenders, clips[0])
-    evaluation = Evaluation(
-        judging=Judging(
-            out=out, load_world=load_source, instruments=_instruments(detector, features, lpips, device, console),
-            measures=_measure_names(measures),
-        ),
-        clips=clips, contenders=contenders, workers=workers, cluster=ray, overwrite=overwrite,
+    judging = Judging(
+        out=out, load_world=load_source, instruments=_instruments(detector, features, lpips, device, console),
+        measures=_measure_names(measures),
     )  # fmt: skip
+    contenders = choose_contenders(clips, chosen, others, floors=floors)
+    evaluation = Evaluation(
+        judging=judging, clips=clips, contenders=contenders, workers=workers, cluster=ray, overwrite=overwrite
+    )  # fmt: skip
+    asked = {"data": str(data or truth), "split": split, "limit": limit, "seed": seed, "measures": measures}
+    asked |= {} if roll is None else {"roll": roll}
+    wanted = Wanted(baseline=baseline, report_clips=report_clips, sheet=sheet)
+    judge(evaluation, wanted, asked, console, dry_run=dry_run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is made of the records. ``baseline``: the row that others are compared with, ``None``: frozen;
+    ``report_clips``: clips whose videos the report shows; ``sheet``: whether sheet.png is drawn."""
+
+    baseline: str | None
+    report_clips: int
+    sheet: bool
+
+
+def judge(
+    evaluation: "Evaluation", wanted: Wanted, asked: dict[str, Any], console: Console, *, dry_run: bool
+) -> None:
+    """Run an evaluation and write what came out; in a dry run only say what would be done.
+
+    ``asked``: options that results.json tells of.
+
+    Raises:
+        InputError: a model that cannot take the clips, or a baseline that is no row.
+        OutputError: the folder cannot be written, or holds other answers.
+    """
+    from outofsight.evaluation.run import check_models
+
+    check_models(evaluation.contenders, evaluation.clips[0])
     if dry_run:
         _tell(evaluation, console)
         return
-    require_writable(out)
-    results = _run(evaluation, baseline, console)
-    asked = {"data": str(data or truth), "split": split, "limit": limit, "seed": seed, "measures": measures}
-    asked |= {} if roll is None else {"roll": roll}
+    require_writable(evaluation.judging.out)
+    results = _run(evaluation, wanted.baseline, console)
     made = {"settings": {**asked, **evaluation.judging.instruments.identity}, **provenance()}
-    _write(results, evaluation, made, report_clips, sheet, console)
+    _write(results, evaluation, made, wanted, console)
 
 
 def load_source(source: "ModelSource") -> "WorldModel":
@@ -233,8 +280,7 @@ def _write(
     results: "Results",
     evaluation: "Evaluation",
     made: dict[str, Any],
-    report_clips: int,
-    sheet: bool,
+    wanted: Wanted,
     console: Console,
 ) -> None:
     """Write what came out, for programs and for people, and print the tables."""
@@ -251,9 +297,9 @@ def _write(
     print_tables(results, Console(width=TABLE_COLUMNS, file=written))
     write_text_atomically(out / "table.txt", written.getvalue())
     write_plots(out / "plots", results, evaluation.judging.store)
-    if sheet:
+    if wanted.sheet:
         write_sheet(out / "sheet.png", results, evaluation)
-    write_report(out / "report.html", results, evaluation, made, num_shown=report_clips)
+    write_report(out / "report.html", results, evaluation, made, num_shown=wanted.report_clips)
     shown = Console()
     print_tables(results, shown if shown.is_terminal else Console(width=TABLE_COLUMNS))
     console.print(f"wrote {out / 'report.html'} and {out / 'results.json'}", soft_wrap=True)

@@ -1,7 +1,12 @@
-"""What memory held in each step of a walk: kept in a small file a step, and drawn when the walk is done."""
+"""What memory held in each step of a walk: kept in a small file a step, and drawn when the walk is done.
 
+A walk from a clip of our engine is drawn against the truth: ``places.json`` says who was held for each subject, how far
+off, for as long as the clip goes.
+"""
+
+from math import radians
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from outofsight.errors import InputError
 
@@ -10,11 +15,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from outofsight.cli.cases import CaseInputs
+    from outofsight.evaluation.birdseye import TrueSubjects
     from outofsight.evaluation.memory_pictures import MemoryStep
+    from outofsight.sampling.rollout import Rollout
     from outofsight.sampling.rollout_step import StepRecord
     from outofsight.sampling.world import WorldModel
+    from outofsight.types import Clip
 
-STEPS = "steps"
+STEPS, PLACES = "steps", "places.json"
+
+SAME_MOVE_M, SAME_TURN_DEG = 1e-3, 0.05
+"""Two paths lie in one world if their cameras are no further apart: files round to fractions of a millimetre."""
 
 
 def keep_step(folder: Path, record: "StepRecord", frames: "NDArray[np.uint8]") -> None:
@@ -88,6 +100,100 @@ def read_steps(folder: Path, num_steps: int) -> "list[MemoryStep]":
             )
         )
     return steps
+
+
+def read_truth(folder: Path, inputs: "CaseInputs") -> "Clip | None":
+    """Read a clip that is walked on from, if it is one of our engine, which knows where subjects are.
+
+    ``None``: its annotation does not say so, or nothing follows its context.
+
+    Raises:
+        InputError: the walk's context has other cameras than the clip's, so that it lies in another world.
+        DatasetError: the annotation is damaged.
+    """
+    from outofsight.data.sample import read_sample
+    from outofsight.sampling.rollout_state import apart
+
+    if not (folder / "annotation.json").is_file():
+        return None
+    clip = read_sample(folder, with_masks=False, with_depth=False)
+    if not clip.num_target_frames or not clip.subjects:
+        return None
+    if any(subject.world_from_subject is None for subject in clip.subjects):
+        return None
+    assert inputs.context is not None
+    own = clip.cameras.world_from_camera[: clip.num_context_frames][-len(inputs.context) :]
+    for ours, given in zip(own, inputs.context.world_from_camera, strict=True):
+        moved, turned = apart(ours, given)
+        if moved > SAME_MOVE_M or turned > SAME_TURN_DEG:
+            raise InputError(
+                f"--camera: its context cameras are not those of {folder} ({moved:.3g} m and {turned:.3g}° apart), so "
+                "the clip's truth cannot be drawn; give a path in words, or leave out --memory-pictures"
+            )
+    return clip
+
+
+def draw_steps(
+    folder: Path, rollout: "Rollout", fps: float, inputs: "CaseInputs", clip: "Clip | None"
+) -> str | None:
+    """Draw what memory held, against the truth of ``clip``, and write how far off it was to places.json.
+
+    ``fps``: latent frames a second. Returns what is to be said of it; ``None``: the truth is not known.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    from outofsight.data.files import write_json
+    from outofsight.evaluation.memory_pictures import memory_pictures
+
+    steps = read_steps(folder, rollout.num_steps)
+    fov_x_rad = radians(rollout.world.transformer.config["camera_fov_x_deg"])
+    if clip is None:
+        memory_pictures(steps, folder, fov_x_rad, fps=fps)
+        return None
+    truth, told = _against_truth(rollout, steps, inputs, clip)
+    memory_pictures(steps, folder, fov_x_rad, truth, fps)
+    write_json(folder / PLACES, told, indent=1)
+    error = " and ".join(
+        f"{told[name]:.2f} m while {when}"
+        for name, when in (("seen_error_m", "seen"), ("hidden_error_m", "hidden")) if told[name] is not None
+    )  # fmt: skip
+    return (
+        f"truth known for {told['num_known']} of {len(told['frames'])} latent frames: subjects are held in "
+        f"{told['held_share']:.0%} of them" + (f", their places off by {error}" if error else "")
+    )
+
+
+def _against_truth(
+    rollout: "Rollout", steps: "list[MemoryStep]", inputs: "CaseInputs", clip: "Clip"
+) -> "tuple[TrueSubjects, dict[str, Any]]":
+    """Find where subjects truly are at the steps' moments, and how far off they were held.
+
+    Who is who is settled in the context, which the banks are shown once more for it.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    from outofsight.evaluation.following import seen_context, tracked_walk
+    from outofsight.evaluation.walk_truth import places_of_walk, true_walk
+    from outofsight.sampling.rollout_state import flat_poses
+
+    assert inputs.context is not None
+    stride = rollout.world.temporal_stride
+    context = seen_context(rollout.world, inputs.video, inputs.context, rollout.anchor)
+    tracked = tracked_walk(context, steps)
+    seen_from = flat_poses(inputs.context.world_from_camera[::stride], rollout.anchor)[0].numpy()
+    cameras = np.concatenate([seen_from, *(np.asarray(step.cameras) for step in steps)]).reshape(-1, 3, 4)
+    fov_x_rad = radians(rollout.world.transformer.config["camera_fov_x_deg"])
+    truth = true_walk(clip, len(inputs.video), tracked.times, cameras, rollout.anchor, fov_x_rad)
+    assert truth is not None
+    walk = slice(tracked.num_context, None)
+    ahead = replace(
+        truth, position_m=truth.position_m[walk], seen=truth.seen[walk],
+        velocity_m=None if truth.velocity_m is None else truth.velocity_m[walk],
+    )  # fmt: skip
+    return ahead, places_of_walk(tracked, truth)
 
 
 def _file(folder: Path, step: int) -> Path:

@@ -15,7 +15,7 @@ from torch import Tensor
 from outofsight.errors import InputError
 from outofsight.geometry.poses import relative_poses
 from outofsight.memory.banks.state import Archive, Tracks
-from outofsight.types import Clip, Visibility
+from outofsight.types import Clip, SubjectTrack, Visibility
 
 Floats = NDArray[np.float64]
 SAME_MOMENT_FRAMES = 0.5
@@ -52,7 +52,8 @@ class HeldSubjects:
 class TrueSubjects:
     """Where q subjects truly are at n moments: ``position_m`` [n, q, 3]; ``seen`` bool [n, q]; ``names``.
 
-    ``velocity_m`` [n, q, 3]: metres a video frame; ``None``: not known.
+    ``velocity_m`` [n, q, 3]: metres a video frame; ``None``: not known. A moment of which nothing is known has NaN for
+    places and velocities, and shows nobody.
     """
 
     position_m: Floats
@@ -155,17 +156,24 @@ def true_subjects(
     ``world_from_anchor`` [3, 4]: a rollout's ``anchor``, which is the context's last camera; ``None``: that of the
     first target camera.
     """
-    if not clip.subjects or any(subject.world_from_subject is None for subject in clip.subjects):
-        return None
     anchor = _first_target_camera(clip) if world_from_anchor is None else world_from_anchor
-    rotation, origin = anchor[:, :3], anchor[:, 3]
-    world = np.stack([subject.world_from_subject[frames, :, 3] for subject in clip.subjects], axis=1)  # type: ignore[index]
-    seen = np.stack([subject.visibility[frames] <= Visibility.CUT for subject in clip.subjects], axis=1)
-    velocities = [subject.velocity_m_s for subject in clip.subjects]
+    return anchored_subjects(clip.subjects, frames, anchor, clip.fps)
+
+
+def anchored_subjects(
+    subjects: Sequence[SubjectTrack], frames: NDArray[np.int64], world_from_anchor: Floats, fps: float
+) -> TrueSubjects | None:
+    """Read where subjects are at some frames, in the anchor frame; ``None``: that is not annotated."""
+    if not subjects or any(subject.world_from_subject is None for subject in subjects):
+        return None
+    rotation, origin = world_from_anchor[:, :3], world_from_anchor[:, 3]
+    world = np.stack([subject.world_from_subject[frames, :, 3] for subject in subjects], axis=1)  # type: ignore[index]
+    seen = np.stack([subject.visibility[frames] <= Visibility.CUT for subject in subjects], axis=1)
+    velocities = [subject.velocity_m_s for subject in subjects]
     known = [value[frames] for value in velocities if value is not None]
     return TrueSubjects(
-        position_m=(world - origin) @ rotation, seen=seen, names=tuple(s.name for s in clip.subjects),
-        velocity_m=np.stack(known, axis=1) @ rotation / clip.fps if len(known) == len(velocities) else None,
+        position_m=(world - origin) @ rotation, seen=seen, names=tuple(s.name for s in subjects),
+        velocity_m=np.stack(known, axis=1) @ rotation / fps if len(known) == len(velocities) else None,
     )  # fmt: skip
 
 

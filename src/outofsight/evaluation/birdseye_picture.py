@@ -62,7 +62,8 @@ def map_scale(scene: BirdsEye) -> MapScale:
     """Choose one scale for all moments: whatever there is, but for held subjects that are lost far out."""
     firm = [scene.cameras[:, :, 3]]
     if scene.truth is not None:
-        firm.append(scene.truth.position_m.reshape(-1, 3))
+        true_m = scene.truth.position_m.reshape(-1, 3)
+        firm.append(true_m[np.isfinite(true_m).all(axis=1)])
     places = np.concatenate(firm)[:, [0, 2]]
     if scene.held is not None and scene.held.held.any():
         held = scene.held.position_m[scene.held.held][:, [0, 2]]
@@ -193,13 +194,16 @@ def _views(pen: ImageDraw.ImageDraw, filed: FiledViews, scale: MapScale) -> None
 
 
 def _true(pen: ImageDraw.ImageDraw, scene: BirdsEye, index: int, scale: MapScale) -> None:
-    """Draw where subjects truly are as crosses, and the way that each went."""
+    """Draw where subjects truly are as crosses, and the way that each went; nothing where that is not known."""
     assert scene.truth is not None
     reach = 6.0 * FINER
     for subject in range(scene.truth.seen.shape[1]):
-        way = [scale(place) for place in scene.truth.position_m[: index + 1, subject]]
+        went = scene.truth.position_m[: index + 1, subject]
+        way = [scale(place) for place in went[np.isfinite(went).all(axis=1)]]
         if len(way) > 1:
             pen.line(way, fill=FAINT, width=FINER // 2 + 1)
+        if not np.isfinite(went[-1]).all():
+            continue
         x, y = way[-1]
         fill = INK if scene.truth.seen[index, subject] else FAINT
         pen.line((x - reach, y, x + reach, y), fill=fill, width=FINER)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.errors import InputError
-from outofsight.types import CameraPath, Clip
+from outofsight.types import CameraPath, Clip, SubjectTrack
 
 Video = NDArray[np.uint8]
 """[n, height, width, 3], RGB."""
@@ -24,7 +24,8 @@ class ClipCase:
 
     ``context`` uint8 [c, h, w, 3]; ``truth`` uint8 [t, h, w, 3]; ``foreground`` bool [c + t, h, w]: where any subject
     is seen; ``subject_masks`` bool [s, c + t, h, w]: where each subject is seen; ``visibility`` int8 [s, c + t] of
-    ``Visibility``; ``subject_names``: the kind of each. ``None``, or no names: the video has no such annotation.
+    ``Visibility``; ``subject_names``: the kind of each; ``subjects``: all that is annotated of each, places in the
+    world included. ``None``, or an empty tuple: the video has no such annotation.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ClipCase:
     visibility: NDArray[np.int8] | None = None
     cameras: CameraPath | None = None
     subject_names: tuple[str, ...] = ()
+    subjects: tuple[SubjectTrack, ...] = ()
 
     def __post_init__(self) -> None:
         for part in ("context", "truth"):
@@ -57,6 +59,12 @@ class ClipCase:
             value = getattr(self, part)
             if value is not None and value.shape != expected:
                 raise InputError(f"clip {self.name!r}: expected {part} {expected}, got {value.shape}")
+        for subject in self.subjects:
+            if len(subject.visibility) != self.num_frames:
+                raise InputError(
+                    f"clip {self.name!r}: subject {subject.name!r} is annotated in {len(subject.visibility)} frames of "
+                    f"{self.num_frames}; they must agree"
+                )
         if self.cameras is not None and len(self.cameras) != self.num_frames:
             raise InputError(
                 f"clip {self.name!r}: {len(self.cameras)} cameras for {self.num_frames} frames; they must agree"
@@ -106,6 +114,7 @@ def case_from_clip(clip: Clip) -> ClipCase:
         visibility=np.stack([subject.visibility for subject in clip.subjects]) if clip.subjects else None,
         cameras=clip.cameras,
         subject_names=tuple(subject.name for subject in clip.subjects),
+        subjects=clip.subjects,
     )
 
 

@@ -15,6 +15,8 @@ from outofsight.errors import InputError, VideoError
 from outofsight.evaluation.case import ClipCase, Video, case_from_clip, check_generated
 from outofsight.evaluation.clips import JudgedClip, Material, videos_of
 from outofsight.evaluation.floors import camera_warped, frozen, nearest_view, swapped, vanished
+from outofsight.evaluation.following import foretold
+from outofsight.evaluation.held_places import Tracked
 from outofsight.evaluation.rolling import roll
 from outofsight.sampling.continuation import Retrieval, SamplingSettings, to_uint8
 from outofsight.sampling.world import WorldModel
@@ -42,11 +44,15 @@ LoadWorld = Callable[[ModelSource], WorldModel]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answer:
-    """What a contender shows for a clip: ``video`` uint8 [t, h, w, 3]; ``seconds`` by stage, where it was timed."""
+    """What a contender shows for a clip: ``video`` uint8 [t, h, w, 3]; ``seconds`` by stage, where it was timed.
+
+    ``tracked``: what its tracker held meanwhile; ``None``: it has none.
+    """
 
     video: Video
     seconds: Mapping[str, float] = field(default_factory=dict)
     retrieval: Retrieval | None = None
+    tracked: Tracked | None = None
 
 
 class Contender(Protocol):
@@ -108,10 +114,10 @@ class ModelContender:
 
     def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
         assert world is not None
+        tiling = LatentTiling() if self.source.tile_vae else None
         if self.roll is not None:
-            tiling = LatentTiling() if self.source.tile_vae else None
             rolled = roll(world, material, sampling_of(self.sampling, clip.name), self.roll, tiling)
-            return Answer(video=rolled.video, seconds=rolled.seconds)
+            return Answer(video=rolled.video, seconds=rolled.seconds, tracked=rolled.tracked)
         case = material.case
         if case.cameras is None or material.caption is None:
             raise InputError("a model needs the clip's cameras and caption, and there are none")
@@ -123,11 +129,16 @@ class ModelContender:
             material.caption,
             sampling_of(self.sampling, clip.name),
             subject_masks=material.instances,
-            tiling=LatentTiling() if self.source.tile_vae else None,
+            tiling=tiling,
             record_retrieval=self.record_retrieval,
             on_progress=lambda stage, done, total: None,
         )
-        return Answer(video=made.video, seconds=made.seconds, retrieval=made.retrieval)
+        return Answer(
+            video=made.video,
+            seconds=made.seconds,
+            retrieval=made.retrieval,
+            tracked=foretold(world, case, tiling),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from outofsight.errors import InputError
 from outofsight.evaluation.case import ClipCase, Video
+from outofsight.evaluation.held_places import PlacesAtReturn, Tracked, places_at_return
 from outofsight.evaluation.observations import (
     FeatureNetwork,
     Observed,
@@ -82,7 +83,8 @@ class Gallery:
 class Evidence:
     """All that is at hand to judge one generated video. Frames of ``observed``: the target's, t in all.
 
-    ``truth_observed``: subjects over context and truth, c + t frames; ``None``: none is annotated.
+    ``truth_observed``: subjects over context and truth, c + t frames; ``None``: none is annotated. ``tracked``: what
+    the tracker of whoever made the video held; ``None``: it has none.
     """
 
     case: ClipCase
@@ -91,6 +93,16 @@ class Evidence:
     truth_observed: Observed | None = None
     networks: Networks = Networks()
     gallery: Gallery | None = None
+    tracked: Tracked | None = None
+
+    @cached_property
+    def places_at_return(self) -> PlacesAtReturn:
+        """Where the tracker takes subjects to be when they come back; it must be there, and the truth annotated."""
+        assert self.tracked is not None
+        case = self.case
+        places = places_at_return(self.tracked, case.subjects, case.num_context_frames, case.fps)
+        assert places is not None
+        return places
 
     @cached_property
     def phases(self) -> Phases:
@@ -184,6 +196,11 @@ NEEDS: dict[str, tuple[Callable[[Evidence], bool], str]] = {
     "subject_features": (lambda e: e.networks.subjects is not None, "no feature network is given"),
     "background_features": (lambda e: e.networks.backgrounds is not None, "no feature network is given"),
     "perceptual": (lambda e: e.networks.perceptual is not None, "no perceptual network (LPIPS) is given"),
+    "places": (
+        lambda e: bool(e.case.subjects) and all(s.world_from_subject is not None for s in e.case.subjects),
+        "it is not annotated where subjects are",
+    ),
+    "tracker": (lambda e: e.tracked is not None, "what made this video has no tracker"),
     "gallery": (lambda e: e.gallery is not None, "no gallery of other subjects is given"),
 }
 """What a measure may need: whether it is there, and what is said where it is not."""

@@ -7,13 +7,17 @@
                                  return: the last hidden moment, when memory must say where to draw it
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from outofsight.evaluation.birdseye import Floats, HeldSubjects, TrueSubjects
+from outofsight.errors import InputError
+from outofsight.evaluation.birdseye import Floats, HeldSubjects, TrueSubjects, anchored_subjects
+from outofsight.evaluation.phases import first_return
+from outofsight.types import SubjectTrack
 
 FAR_M = 1e6
 """Whoever is held farther off than this counts as so far off when held subjects are matched to true ones."""
@@ -50,6 +54,46 @@ class HeldPlaces:
 SEEN, HIDDEN, NEVER_SEEN = 0, 1, 2
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tracked:
+    """What a tracker held at n moments of a clip, the first ``num_context`` of which are the context's.
+
+    ``times`` [n]: rising, in video frames of context and target together. ``world_from_anchor`` [3, 4]: the frame of
+    reference of ``held``.
+    """
+
+    times: Floats
+    num_context: int
+    held: HeldSubjects
+    world_from_anchor: Floats
+
+    def __post_init__(self) -> None:
+        n = len(self.times)
+        if len(self.held.held) != n or not 0 < self.num_context <= n or (np.diff(self.times) <= 0).any():
+            raise InputError(
+                f"expected held subjects at each of {n} rising times, some of them of the context, got "
+                f"{len(self.held.held)} and {self.num_context} of the context"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PlacesAtReturn:
+    """Errors in metres, [q], at the return of the q subjects that come back in the target.
+
+    ``held_m``: of the place that the tracker holds, NaN where it holds nobody for the subject. ``still_m``: of who
+    takes the subject to be where it was last truly seen; ``straight_m``: of who lets it go on from there as it truly
+    moved then, NaN where velocities are not annotated.
+    """
+
+    held_m: Floats
+    still_m: Floats
+    straight_m: Floats
+
+    @property
+    def is_held(self) -> NDArray[np.bool_]:
+        return np.asarray(~np.isnan(self.held_m))
+
+
 def held_places(held: HeldSubjects, truth: TrueSubjects) -> HeldPlaces:
     """Measure a tracker against the truth at the same n moments.
 
@@ -80,6 +124,59 @@ def held_places(held: HeldSubjects, truth: TrueSubjects) -> HeldPlaces:
         numbers=numbers, error_m=error, velocity_error_m=velocity, deviations=deviations, phases=phases,
         returns=returns,
     )  # fmt: skip
+
+
+def context_places(tracked: Tracked, truth: TrueSubjects) -> HeldPlaces:
+    """Measure a tracker at its moments, who is who being settled in the context.
+
+    There the tracker saw what was truly to be seen; later it sees a model's own frames, or nothing. So whoever is held
+    for a subject when the context last shows it stands for it from then on. ``truth``: of the same moments.
+    """
+    shown = truth.seen & (np.arange(len(truth.seen)) < tracked.num_context)[:, None]
+    return held_places(tracked.held, replace(truth, seen=shown))
+
+
+def places_at_return(
+    tracked: Tracked, subjects: Sequence[SubjectTrack], num_context_frames: int, fps: float
+) -> PlacesAtReturn | None:
+    """Measure a tracker at the first re-entry of each subject that the context shows and that comes back in the target.
+
+    ::
+
+        truly seen    #######..........|.......#####
+        moments       |   |   |   |   ||   |   |   |
+        compared                           ^            the last moment before the re-entry
+
+    Returns ``None`` where it is not annotated where subjects are.
+
+    Raises:
+        InputError: a moment after the clip's end.
+    """
+    num_frames = min((len(subject.visibility) for subject in subjects), default=0)
+    whole = anchored_subjects(subjects, np.arange(num_frames), tracked.world_from_anchor, fps)
+    if whole is None:
+        return None
+    frames = tracked.times.round().astype(np.int64)
+    if frames[-1] >= num_frames:
+        raise InputError(
+            f"what is held at frame {frames[-1]} cannot be judged by a clip of {num_frames} frames"
+        )
+    at_moments = TrueSubjects(position_m=whole.position_m[frames], seen=whole.seen[frames])
+    error_m = context_places(tracked, at_moments).error_m
+    errors = []
+    for subject, seen in enumerate(whole.seen.T):
+        entry = first_return(seen, num_context_frames)
+        if entry is None or not seen[:num_context_frames].any():
+            continue
+        moment = int(np.searchsorted(tracked.times, entry)) - 1
+        last = int(np.flatnonzero(seen[:entry])[-1])
+        moved = whole.position_m[frames[moment], subject] - whole.position_m[last, subject]
+        straight = np.full(3, np.nan)
+        if whole.velocity_m is not None:
+            straight = moved - (frames[moment] - last) * whole.velocity_m[last, subject]
+        errors.append((error_m[moment, subject], np.linalg.norm(moved), np.linalg.norm(straight)))
+    held, still, on = np.array(errors, dtype=np.float64).reshape(-1, 3).T
+    return PlacesAtReturn(held_m=held, still_m=still, straight_m=on)
 
 
 def phases_of_sight(seen: NDArray[np.bool_]) -> NDArray[np.int8]:

@@ -8,11 +8,13 @@ from outofsight.evaluation.case import ClipCase, Video, check_generated
 from outofsight.evaluation.consistency import CONSISTENCY_MEASURES
 from outofsight.evaluation.dsc import DSC_MEASURES
 from outofsight.evaluation.evidence import Evidence, Gallery, Measure, Measured, Networks, annotated
+from outofsight.evaluation.held_places import Tracked
 from outofsight.evaluation.identity import IDENTITY_MEASURES
 from outofsight.evaluation.liveness import LIVENESS_MEASURES
 from outofsight.evaluation.observations import FeatureNetwork, Observed
 from outofsight.evaluation.perceptual import PERCEPTUAL_MEASURES
 from outofsight.evaluation.picture_measures import PICTURE_MEASURES
+from outofsight.evaluation.place_measures import PLACE_MEASURES
 from outofsight.evaluation.remembering import remembering
 from outofsight.evaluation.revisits import REVISIT_MEASURES
 from outofsight.evaluation.tracking import TRACKING_MEASURES
@@ -25,6 +27,7 @@ MEASURES: dict[str, Measure] = {
         *LIVENESS_MEASURES,
         *CAMERA_MEASURES,
         *REVISIT_MEASURES,
+        *PLACE_MEASURES,
         *DSC_MEASURES,
         *IDENTITY_MEASURES,
         *CONSISTENCY_MEASURES,
@@ -43,13 +46,15 @@ def measure_clip(
     features: FeatureNetwork | Networks | None = None,
     gallery: Gallery | None = None,
     names: Sequence[str] | None = None,
+    tracked: Tracked | None = None,
 ) -> dict[str, Measured]:
     """Judge one generated video [t, h, w, 3] against the truth, by all measures or by those named.
 
     ``observed``: the subjects as a detector sees them in the generated video, t frames; ``truth_observed``: the same
     over context and truth, c + t frames (default: the annotation's masks); ``features``: one network for everything,
     or one for each use (``remembering`` them outside lets contenders share what was computed); ``gallery``:
-    individuals of other clips, among whom a subject must be recognised.
+    individuals of other clips, among whom a subject must be recognised; ``tracked``: what the model's tracker held
+    (``evaluation.following``), for the measures that ask it.
 
     Raises:
         InputError: a name is unknown, or the video or what is observed does not fit the clip.
@@ -62,6 +67,7 @@ def measure_clip(
         truth_observed=annotated(case) if truth_observed is None else truth_observed,
         networks=_networks(features),
         gallery=gallery,
+        tracked=tracked,
     )
     truth = evidence.truth_observed
     _check_observed(case, truth, case.num_frames, "context and truth")

@@ -6,6 +6,7 @@
     OUT/records/CONTENDER/CLIP.json               the measures, or the reasons why there are none
     OUT/records/CONTENDER/CLIP.mp4                the target frames, lossless (models and VAE round trips)
     OUT/records/CONTENDER/CLIP.retrieval.safetensors
+    OUT/records/CONTENDER/CLIP.tracked.safetensors     what the tracker held, of models that have one
 
 Videos are kept without loss, so that a measure added later judges the same pixels. The JSON is written last: a clip
 is done if it is there, and was made from what would make it now.
@@ -99,6 +100,9 @@ class Store:
 
     def retrieval(self, contender: str, clip: str) -> Path:
         return self.folder(contender) / f"{clip}.retrieval.safetensors"
+
+    def tracked(self, contender: str, clip: str) -> Path:
+        return self.folder(contender) / f"{clip}.tracked.safetensors"
 
     def read(self, contender: str, clip: str) -> Record | None:
         """Read a clip's record; ``None`` if there is none that can be read: it is then made again."""

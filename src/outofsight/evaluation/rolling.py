@@ -16,6 +16,8 @@ from outofsight.codec.video_vae import LatentTiling
 from outofsight.errors import InputError
 from outofsight.evaluation.case import ClipCase, Video
 from outofsight.evaluation.clips import Material
+from outofsight.evaluation.following import seen_context, tracked_walk
+from outofsight.evaluation.held_places import Tracked
 from outofsight.evaluation.memory_pictures import MemoryStep
 from outofsight.geometry.conditioning import latent_frames
 from outofsight.sampling.continuation import SamplingSettings
@@ -27,10 +29,12 @@ from outofsight.sampling.world import WorldModel
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rolled:
-    """A rollout's answer: ``video`` uint8 [t, h, w, 3]; ``seconds`` by stage, all steps together."""
+    """A rollout's answer: ``video`` uint8 [t, h, w, 3]; ``seconds`` by stage, all steps together; ``tracked``: what its
+    tracker held, ``None`` without banks."""
 
     video: Video
     seconds: Mapping[str, float]
+    tracked: Tracked | None = None
 
 
 def roll(
@@ -58,21 +62,26 @@ def roll(
         subject_masks=material.instances, tiling=tiling,
     ) as rollout:  # fmt: skip
         seconds = {"start": time.perf_counter() - start}
-        videos = _all_steps(rollout, case, spans, seconds)
-        return Rolled(video=np.concatenate(videos), seconds=seconds)
+        videos, records = _all_steps(rollout, case, spans, seconds)
+        tracked = None
+        if world.transformer.has_banks:
+            context = seen_context(world, case.context, case.cameras[:split], rollout.anchor, tiling)
+            tracked = tracked_walk(context, [memory_step(record) for record in records])
+        return Rolled(video=np.concatenate(videos), seconds=seconds, tracked=tracked)
 
 
 def _all_steps(
     rollout: Rollout, case: ClipCase, spans: Sequence[slice], seconds: dict[str, float]
-) -> list[Video]:
+) -> tuple[list[Video], list[StepRecord]]:
     assert case.cameras is not None
-    videos = []
+    videos, records = [], []
     for span in spans:
         ahead = slice(case.num_context_frames + span.start, case.num_context_frames + span.stop)
         videos.append(rollout.step(case.cameras[ahead]))
-        for stage, spent in rollout.records[-1].seconds.items():
+        records.append(rollout.records[-1])
+        for stage, spent in records[-1].seconds.items():
             seconds[stage] = seconds.get(stage, 0.0) + spent
-    return videos
+    return videos, records
 
 
 def step_spans(num_frames: int, frames_per_step: int, temporal_stride: int = 4) -> list[slice]:

@@ -11,12 +11,13 @@ import torch
 
 from outofsight.data.files import explained, remove_unfinished
 from outofsight.data.video import read_video, write_video
-from outofsight.errors import InputError, OutputError
+from outofsight.errors import CheckpointError, InputError, OutputError
 from outofsight.evaluation.association import observe, references_of
-from outofsight.evaluation.case import ClipCase, Video, check_generated
+from outofsight.evaluation.case import ClipCase, check_generated
 from outofsight.evaluation.clips import JudgedClip, Material
 from outofsight.evaluation.contenders import Answer, Contender, LoadWorld, ModelSource, check_names
 from outofsight.evaluation.evidence import Gallery
+from outofsight.evaluation.following import load_tracked, save_tracked
 from outofsight.evaluation.instruments import (
     InstrumentNames,
     Instruments,
@@ -223,7 +224,7 @@ def judge(task: Task) -> Task:
                 made_by=made_by(contender, clip), measured_by=task.measured_by, refused=_one_line(error)
             )
         else:
-            record = bench.measured(record, material.case, answer.video, task.measured_by)
+            record = bench.measured(record, material.case, answer, task.measured_by)
         judging.store.write(contender.name, clip.name, record)
     return task
 
@@ -237,14 +238,14 @@ class Bench:
     gallery: Gallery | None
     measures: tuple[str, ...] | None
 
-    def measured(self, record: Record, case: ClipCase, video: Video, measured_by: str) -> Record:
+    def measured(self, record: Record, case: ClipCase, answer: Answer, measured_by: str) -> Record:
         """Measure one answer, and put the numbers into its record."""
-        observed = None
+        video, observed = answer.video, None
         if self.truth is not None and self.instruments.detector is not None:
             observed = observe(self.instruments.detector, video, references_of(case, self.truth))
         measured = measure_clip(
             case, video, observed=observed, truth_observed=self.truth, features=self.instruments.networks,
-            gallery=self.gallery, names=self.measures,
+            gallery=self.gallery, names=self.measures, tracked=answer.tracked,
         )  # fmt: skip
         by_frame = tuple(round(float(value), 3) for value in frame_psnr(video, case.truth))
         return replace(
@@ -259,14 +260,10 @@ def _answered(
     """Take an answer that is written down already, or have it made and write it down."""
     wanted, path = made_by(contender, clip), store.video(contender.name, clip.name)
     there = store.read(contender.name, clip.name)
-    if (
-        contender.is_kept
-        and there is not None
-        and there.made_by == wanted
-        and there.refused is None
-        and path.is_file()
-    ):
-        return Answer(video=read_video(path).frames), there
+    if there is not None and there.made_by == wanted and there.refused is None:
+        kept = _kept(store, contender, clip, world)
+        if kept is not None:
+            return kept, there
     on_gpu = world is not None and world.work_device.type == "cuda"
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
@@ -275,9 +272,24 @@ def _answered(
         write_video(path, answer.video, material.case.fps, quality="lossless")
     if answer.retrieval is not None:
         answer.retrieval.save(store.retrieval(contender.name, clip.name))
+    if answer.tracked is not None:
+        save_tracked(store.tracked(contender.name, clip.name), answer.tracked)
     seconds = {stage: round(value, 4) for stage, value in answer.seconds.items()}
     peak = {} if world is None else _peak_bytes(on_gpu)
     return answer, Record(made_by=wanted, measured_by="", seconds=seconds, peak_bytes=peak)
+
+
+def _kept(store: Store, contender: Contender, clip: JudgedClip, world: WorldModel | None) -> Answer | None:
+    """Read an answer that was written down; ``None`` where a part is missing or damaged: it must be made again."""
+    path, tracked = store.video(contender.name, clip.name), store.tracked(contender.name, clip.name)
+    if not contender.is_kept or not path.is_file():
+        return None
+    if contender.kind != "model" or world is None or not world.transformer.has_banks:
+        return Answer(video=read_video(path).frames)
+    try:
+        return Answer(video=read_video(path).frames, tracked=load_tracked(tracked))
+    except CheckpointError:
+        return None
 
 
 def _gather_gallery(evaluation: Evaluation) -> None:

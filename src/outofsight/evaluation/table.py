@@ -7,7 +7,7 @@ from rich.table import Table
 
 from outofsight.evaluation.evidence import Measure
 from outofsight.evaluation.results import Results, Standing
-from outofsight.evaluation.statistics import Summary
+from outofsight.evaluation.statistics import Summary, paired_difference
 
 COLUMNS = (
     "psnr", "ssim", "lpips", "fg_psnr", "fg_psnr_reentered", "return_gate", "detection_rate", "liveness",
@@ -16,10 +16,17 @@ COLUMNS = (
 """The measures that are printed, where any clip has them; all others are in the report and in results.json."""
 
 
+PLACE_COLUMNS = ("held_at_return", "held_place_error", "still_place_error", "straight_place_error")
+"""The measures of trackers, in a table of their own."""
+
+
 def print_tables(results: Results, console: Console) -> None:
     """Print one table a group: means with their 95% intervals, and on how many clips."""
     for group in results.groups:
         console.print(group_table(results, group))
+        places = place_table(results, group)
+        if places is not None:
+            console.print(places)
     console.print(
         "mean, 95% bootstrap interval over clips below it; (n) where fewer clips than all could be measured",
         style="dim",
@@ -47,6 +54,34 @@ def group_table(results: Results, group: str) -> Table:
         name = f"{contender.name}\n({refused} not answered)" if refused else contender.name
         table.add_row(name, *cells)
     return table
+
+
+def place_table(results: Results, group: str) -> Table | None:
+    """Make the table of where trackers take subjects to be at their return; ``None`` where no row has a tracker."""
+    clips = results.groups[group]
+    table = Table(title=f"{group}: where trackers take subjects to be at their return", title_justify="left")
+    for head in (
+        "contender",
+        "held ↑",
+        "error, m ↓",
+        "standing still, m",
+        "straight on, m",
+        "Δ still",
+        "Δ straight",
+    ):
+        table.add_column(
+            head, justify="left" if head == "contender" else "right", no_wrap=head == "contender"
+        )
+    for contender in results.contenders:
+        row = results.standings[group][contender.name]
+        if not all(name in row for name in PLACE_COLUMNS) or row["held_at_return"].summary.n == 0:
+            continue
+        values = {name: results.values(contender.name, name, clips) for name in PLACE_COLUMNS}
+        less = [paired_difference(values["held_place_error"], values[name]) for name in PLACE_COLUMNS[2:]]
+        cells = [_cell(row[name], len(clips)) for name in PLACE_COLUMNS]
+        cells += [_cell(Standing(summary=summary, difference=None), len(clips)) for summary in less]
+        table.add_row(contender.name, *cells)
+    return table if table.row_count else None
 
 
 def shown_measures(results: Results, names: Sequence[str] = COLUMNS) -> list[Measure]:

@@ -1,0 +1,276 @@
+"""A walk of ``outofsight roll``: context and cameras are read, steps are made, from the first or where it stopped."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from outofsight.cli.cases import Case, CaseInputs, Shape, read_case
+from outofsight.cli.provenance import provenance
+from outofsight.cli.rolled_memory import check_banks, check_kept, draw_steps, keep_step, read_truth
+from outofsight.cli.values import require_writable, write_text_atomically
+from outofsight.errors import CameraError, InputError, OutputError
+
+if TYPE_CHECKING:
+    from outofsight.sampling.rollout import Rollout
+    from outofsight.sampling.rollout_step import StepRecord
+    from outofsight.sampling.stream_video import GrowingVideo
+    from outofsight.sampling.world import WorldModel
+    from outofsight.types import CameraPath
+
+STRIDE = 4
+"""Video frames in a latent frame of every VAE that there is here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walker:
+    """Who walks: a model, and how it is run. ``strategy``: how it remembers, ``None``: as it was trained;
+    ``sampling``: settings of every step."""
+
+    model: str
+    strategy: str | None
+    sampling: dict[str, Any]
+    device: str
+    dtype: str | None
+    offload: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """What is asked for. ``clip``: the folder of the clip that is walked on from, if it is one. ``request``: all that
+    decides what is shown, as it is kept beside the state."""
+
+    walker: Walker
+    case: Case
+    clip: Path | None
+    shape: Shape
+    steps: int
+    latent_frames: int
+    lap: int | None
+    prompts: Mapping[int, str]
+    with_context: bool
+    save_every: int
+    fps: float
+    memory_pictures: Path | None
+    request: dict[str, Any]
+
+    @property
+    def num_frames(self) -> int:
+        """Video frames of all steps."""
+        return frames_of(self.steps, self.latent_frames)
+
+    @property
+    def state(self) -> Path:
+        return self.case.out.with_suffix(".rollout")
+
+    @property
+    def diary(self) -> Path:
+        return self.case.out.with_suffix(".steps.jsonl")
+
+
+def frames_of(steps: int, latent_frames: int) -> int:
+    """Count video frames: the first latent frame of all is one, every later one four."""
+    return STRIDE * latent_frames * steps - (STRIDE - 1)
+
+
+def walk_on(walk: Walk, *, resume: bool, overwrite: bool, dry_run: bool) -> None:
+    """Make a walk, or go on with it. All that can be wrong with the request is found before the model is loaded.
+
+    Raises:
+        InputError: inputs that are missing, damaged or do not fit.
+        OutputError: a walk is there already, or cannot be written.
+    """
+    _check_outputs(walk, resume=resume, overwrite=overwrite)
+    inputs, path = read_walk(walk)
+    pictures = walk.memory_pictures
+    truth = None if pictures is None or walk.clip is None else read_truth(walk.clip, inputs)
+    console, out = Console(stderr=True), walk.case.out
+    if dry_run:
+        console.print(f"would write {out}: {walk.num_frames} frames in {walk.steps} steps", soft_wrap=True)
+        return
+    require_writable(out.parent)
+    world = _load(walk.walker)
+    if pictures is not None:
+        check_banks(world)
+    rollout, shown = _resumed(world, walk, console) if resume else _started(world, walk, inputs)
+    _go(walk, rollout, shown, path, console)
+    if pictures is not None:
+        told = draw_steps(pictures, rollout, walk.fps / STRIDE, inputs, truth)
+        if walk.clip is not None:
+            told = told or f"{walk.clip} does not say where its subjects are; the map is without truth"
+            console.print(told, soft_wrap=True)
+    console.print(
+        f"wrote {out}: {rollout.num_frames} frames in {rollout.num_steps} steps; go on with --resume and more --steps",
+        soft_wrap=True,
+    )
+
+
+def read_walk(walk: Walk) -> "tuple[CaseInputs, CameraPath]":
+    """Read the context, and the cameras of all steps.
+
+    Raises:
+        CameraError: too few poses, or a path to repeat that does not come back to its start.
+        VideoError: a missing or damaged video, or too few frames.
+    """
+    import numpy as np
+
+    from outofsight.sampling.rollout_state import RolloutLimits, apart
+    from outofsight.types import CameraPath
+
+    asked = walk.lap or walk.num_frames
+    shape = Shape(frames=(walk.shape.frames[0], asked), size=walk.shape.size, repairs=())
+    try:
+        inputs = read_case(walk.case, shape)
+    except CameraError as error:
+        if "target poses" not in str(error):
+            raise
+        raise CameraError(
+            f"{walk.case.camera}: has too few target poses for {walk.steps} steps of {walk.latent_frames} latent "
+            f"frames, which are {walk.num_frames} video frames; ask for fewer --steps, or repeat it with --lap"
+        ) from error
+    if not isinstance(inputs.target, CameraPath):
+        raise CameraError(
+            f"{walk.case.camera}: holds relative poses of one clip, which do not go on; give poses in a world"
+        )
+    poses = inputs.target.world_from_camera
+    if walk.lap is None:
+        return inputs, inputs.target
+    moved, turned = apart(poses[-1], poses[0])
+    limits = RolloutLimits()
+    if moved > limits.max_move_m or turned > limits.max_turn_deg:
+        raise CameraError(
+            f"{walk.case.camera}: does not come back to its start ({moved:.3g} m and {turned:.3g}° apart after "
+            f"{walk.lap} frames), so it cannot be repeated; end it with back, or leave out --lap"
+        )
+    laps = -(-walk.num_frames // walk.lap)
+    repeated = np.concatenate([poses] * laps)[: walk.num_frames]
+    return inputs, CameraPath(world_from_camera=repeated, intrinsics=inputs.target.intrinsics)
+
+
+def _check_outputs(walk: Walk, *, resume: bool, overwrite: bool) -> None:
+    if resume and overwrite:
+        raise InputError("--resume goes on, --overwrite begins anew; give one of them")
+    there = walk.state.exists()
+    if resume and not there:
+        raise InputError(f"--resume: there is no state in {walk.state}; leave it out to begin a walk")
+    if not resume and not overwrite and (there or walk.case.out.exists()):
+        raise OutputError(
+            f"{walk.case.out} is there already; go on with --resume, give another --out, or --overwrite"
+        )
+
+
+def _load(walker: Walker) -> "WorldModel":
+    from outofsight.cli.loading import load_world
+
+    world = load_world(walker.model, walker.device, walker.dtype, walker.offload)
+    if walker.strategy is not None:
+        world.remember_by(walker.strategy)
+    return world
+
+
+def _started(world: "WorldModel", walk: Walk, inputs: CaseInputs) -> "tuple[Rollout, GrowingVideo]":
+    """Begin a walk. The state comes first, so that what belongs to no state is never taken for a walk."""
+    from outofsight.sampling.continuation import SamplingSettings
+    from outofsight.sampling.rollout_state import RolloutLimits
+    from outofsight.sampling.stream_video import GrowingVideo
+
+    assert inputs.context is not None
+    rollout = world.start(
+        inputs.video,
+        inputs.context,
+        walk.case.prompt,
+        settings=SamplingSettings(**walk.walker.sampling),
+        limits=RolloutLimits(keep_steps=0),
+    )
+    rollout.notes = {"request": walk.request, "num_context_frames": len(inputs.video), **provenance()}
+    shown = GrowingVideo(walk.case.out, fps=walk.fps)
+    if walk.with_context:
+        shown.append(inputs.video)
+    _save(walk, rollout, shown)
+    write_text_atomically(walk.diary, "")
+    return rollout, shown
+
+
+def _resumed(world: "WorldModel", walk: Walk, console: Console) -> "tuple[Rollout, GrowingVideo]":
+    """Stand where an earlier run stopped: video and diary are cut back to what the state has seen."""
+    from outofsight.sampling.stream_video import GrowingVideo
+
+    rollout = world.resume(walk.state)
+    made = rollout.notes.get("request", {})
+    if other := [name for name, value in walk.request.items() if made.get(name) != _plain(value)]:
+        raise InputError(
+            f"--resume: {walk.state} was begun with {other[0]}={made.get(other[0])!r}, not "
+            f"{_plain(walk.request[other[0]])!r}; give what it was begun with"
+        )
+    context, asked = rollout.notes["num_context_frames"], walk.shape.frames[0]
+    if context != asked:
+        raise InputError(
+            f"--resume: {walk.state} was begun with a context of {context} frames, not {asked}; give "
+            f"--context-frames={context}"
+        )
+    if walk.memory_pictures is not None:
+        check_kept(walk.memory_pictures, rollout.num_steps)
+    shown = GrowingVideo(walk.case.out, fps=walk.fps, **rollout.notes["video"])
+    # Lines end in "\n" alone: a caption may hold other signs that splitlines() takes for an end. A walk that was
+    # killed at its very beginning has no diary yet.
+    written = walk.diary.read_text(encoding="utf-8") if walk.diary.exists() else ""
+    lines = [line + "\n" for line in written.split("\n") if line]
+    write_text_atomically(walk.diary, "".join(lines[: rollout.num_steps]))
+    console.print(f"{walk.state}: goes on after step {rollout.num_steps}", soft_wrap=True)
+    return rollout, shown
+
+
+def _go(
+    walk: Walk,
+    rollout: "Rollout",
+    shown: "GrowingVideo",
+    path: "CameraPath",
+    console: Console,
+) -> None:
+    """Make the steps that are left; after each, the video, and then the state, are whole on the disk."""
+    columns = (TextColumn("step {task.completed}/{task.total}"), BarColumn())
+    with Progress(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True
+    ) as progress:
+        task = progress.add_task("steps", total=walk.steps, completed=rollout.num_steps)
+        for step in range(rollout.num_steps + 1, walk.steps + 1):
+            if step in walk.prompts:
+                rollout.prompt = walk.prompts[step]
+            count = STRIDE * walk.latent_frames - (STRIDE - 1 if step == 1 else 0)
+            frames = rollout.step(path[rollout.num_frames : rollout.num_frames + count])
+            shown.append(frames)
+            if walk.memory_pictures is not None:
+                keep_step(walk.memory_pictures, rollout.records[-1], frames)
+            with walk.diary.open("a", encoding="utf-8") as diary:
+                diary.write(json.dumps(_line(rollout.records[-1]), ensure_ascii=False) + "\n")
+            if step % walk.save_every == 0 or step == walk.steps:
+                _save(walk, rollout, shown)
+            progress.update(task, completed=step)
+
+
+def _save(walk: Walk, rollout: "Rollout", shown: "GrowingVideo") -> None:
+    rollout.notes["video"] = {"num_frames": shown.num_frames, "num_bytes": shown.num_bytes}
+    rollout.save(walk.state)
+
+
+def _line(record: "StepRecord") -> dict[str, Any]:
+    """Say what a step did: how long each stage took, and which slots each coming frame looked at, how much."""
+    line: dict[str, Any] = {
+        "step": record.step,
+        "prompt": record.prompt,
+        "first_frame": record.first_frame,
+        "num_frames": record.num_frames,
+        "seconds": {stage: round(seconds, 4) for stage, seconds in record.seconds.items()},
+    }
+    if record.scores is not None:
+        line["slots"] = list(record.slots)
+        line["scores"] = [[round(score, 4) for score in frame] for frame in record.scores.tolist()]
+    return line
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
