@@ -2,6 +2,7 @@
 
 import resource
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ from outofsight.codec.stream_decoding import Decoded
 from outofsight.demo.unseen_clip import UnseenRequest, unseen_clip
 from outofsight.geometry.poses import pose
 from outofsight.memory.strategies import strategy
+from outofsight.model_folders import read_use
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.rollout import Rollout
 from outofsight.sampling.rollout_state import RolloutState
 from outofsight.sampling.world import WorldModel
 from outofsight.training.models import with_memory
 from outofsight.types import CameraPath, Clip
+from outofsight.worlds.plan_config import PlanConfig
+from outofsight.worlds.presets import mini_plan
 
 SWING_DEG, PERIOD_FRAMES = 50.0, 160
 """The camera turns so far to either side, there and back in so many video frames: at most 2° a frame."""
@@ -49,9 +53,20 @@ def begun(world: WorldModel, clip: Clip, num_steps: int) -> Rollout:
     )  # fmt: skip
 
 
-def clip_of_seed(seed: int) -> Clip:
-    """Render a clip of the mini's world."""
-    return unseen_clip(UnseenRequest(seed=seed))
+def plan_for(model: str) -> PlanConfig:
+    """Give worlds of the picture size, frames and rate that a model says it is used with, else the mini's."""
+    use, plan = read_use(model), mini_plan()
+    if use.size is None:
+        return plan
+    return replace(
+        plan, num_context_frames=use.num_context_frames, num_target_frames=use.num_target_frames, fps=use.fps,
+        height_px=use.size[0], width_px=use.size[1],
+    )  # fmt: skip
+
+
+def clip_for(model: str, seed: int = 7) -> Clip:
+    """Render a clip for a model to begin with."""
+    return unseen_clip(UnseenRequest(seed=seed), plan_for(model))
 
 
 def swinging(start: np.ndarray, latent_frames: int) -> Iterator[CameraPath]:
@@ -64,6 +79,11 @@ def swinging(start: np.ndarray, latent_frames: int) -> Iterator[CameraPath]:
         turns = np.stack([c, -s, zero, s, c, zero, zero, zero, one], axis=-1).reshape(count, 3, 3)
         yield CameraPath(world_from_camera=pose(turns @ start[:, :3], np.tile(start[:, 3], (count, 1))))
         frame += count
+
+
+def forth_and_back(count: int, turn: int) -> range:
+    """Give the order of a round: 0 1 2 in even ones, 2 1 0 in odd ones, so that nobody always comes after another."""
+    return range(count) if turn % 2 == 0 else range(count - 1, -1, -1)
 
 
 def state_bytes(state: RolloutState) -> int:

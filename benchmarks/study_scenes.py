@@ -5,8 +5,8 @@ is made of them (``memory.banks.true_reading``). Several subjects in one view ar
 about one stage; they may pass through each other, which is harder than life.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import pi
 from typing import NamedTuple
 
 import numpy as np
@@ -15,22 +15,25 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from outofsight.evaluation.birdseye import HeldSubjects, TrueSubjects, held_subjects
+from outofsight.evaluation.held_places import SEEN, HeldPlaces
 from outofsight.geometry.conditioning import latent_frames
 from outofsight.geometry.poses import relative_poses
-from outofsight.memory.banks.state import Banks, BankSettings, Tracks
+from outofsight.memory.banks.state import Banks, SceneReading, Tracks
 from outofsight.memory.banks.true_reading import reading_from_truth, shares_of_boxes
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory
 from outofsight.types import LatentGrid
 from outofsight.worlds.motion import ground_poses, ground_velocities, move_world
 from outofsight.worlds.paths import trace_path
-from outofsight.worlds.plan import Plan
+from outofsight.worlds.plan import Plan, plan_world
+from outofsight.worlds.plan_config import PlanConfig
 from outofsight.worlds.subjects import subject_catalogue
-
-DIM = 64
-"""Width of the made-up tokens: a vector for each subject's looks and one for each place of the background."""
 
 SEEN_SHARE = 0.3
 """A subject is truly seen in a latent frame that it covers so much of one token in."""
+
+
+FIRST_SEED = 700_000
+"""Seeds of the studies' worlds: no data set uses them."""
 
 
 class Walk(NamedTuple):
@@ -51,6 +54,11 @@ class Walk(NamedTuple):
     @property
     def num_subjects(self) -> int:
         return self.position.shape[1]
+
+
+def planned(config: PlanConfig, number: int) -> list[Plan]:
+    """Draw so many worlds."""
+    return [plan_world(FIRST_SEED + index, config) for index in range(number)]
 
 
 def walk_of(plan: Plan, others: tuple[Plan, ...] = (), seed: int = 0) -> Walk:
@@ -109,57 +117,73 @@ def random_identities(walk: Walk, width: int, seed: int = 0) -> Tensor:
     return normalize(drawn, dim=-1).expand(-1, -1, walk.position.shape[2], -1)
 
 
-def observe_walk(
-    memory: TwoBankMemory,
-    walk: Walk,
-    reader: Reader,
-    identity: Tensor,
-    frames: slice = slice(None),
-    banks: Banks | None = None,
-) -> tuple[Banks, Observed]:
-    """Let the banks see a scene's frames. ``identity`` [1, s, f, e]; ``banks``: ``None`` begins with empty ones."""
+class Prepared(NamedTuple):
+    """What banks are shown of a batch of scenes: video tokens [b, f, h·w, d], what is read of them, cameras, times."""
+
+    tokens: Tensor
+    reading: SceneReading
+    poses: Tensor
+    times: Tensor
+    grid: LatentGrid
+
+
+def prepared(
+    memory: TwoBankMemory, walks: Sequence[Walk], readers: Sequence[Reader], identities: Sequence[Tensor]
+) -> Prepared:
+    """Read scenes of equally many frames and subjects, all before the same camera, side by side in a batch.
+
+    ``identities``: [1, s, f, e] of each scene.
+    """
+    told = [_told(*scene) for scene in zip(walks, readers, identities, strict=True)]
+    tokens = [
+        tokens_of(shares, memory.dim, reader.seed) for (_, shares), reader in zip(told, readers, strict=True)
+    ]
+    size = readers[0].size
+    return Prepared(
+        tokens=torch.cat(tokens),
+        reading=SceneReading(*(torch.cat(parts) for parts in zip(*(one for one, _ in told), strict=True))),
+        poses=torch.cat([walk.poses for walk in walks]),
+        times=torch.cat([walk.times for walk in walks]),
+        grid=LatentGrid(frames=1, height=size[0], width=size[1]),
+    )
+
+
+def observe(memory: TwoBankMemory, scenes: Prepared) -> tuple[Banks, Observed]:
+    """Let empty banks see scenes. What they hold of one does not depend on the others of the batch."""
+    with torch.no_grad():
+        empty = memory.empty(len(scenes.tokens), scenes.grid)
+        unread = torch.empty(0)  # latents, which the reading stands for
+        return memory.observe(
+            empty, scenes.tokens, unread, scenes.poses, scenes.times, reading=scenes.reading
+        )
+
+
+def _told(walk: Walk, reader: Reader, identity: Tensor) -> tuple[SceneReading, Tensor]:
+    """Make a reading with the reader's errors; also gives the shares [1, s, f, h, w] that are truly covered."""
     generator = torch.Generator().manual_seed(reader.seed)
     camera = walk.poses.unflatten(-1, (3, 4))[:, None, :, :, 3]
     distance = (walk.position - camera).norm(dim=-1, keepdim=True)
-    # drawn for the whole walk, so that seeing it in parts is seeing the same
     wrong = walk.position + reader.noise * distance * torch.randn(walk.position.shape, generator=generator)
     blurred = torch.randn(identity.shape, generator=generator) / identity.shape[-1] ** 0.5
     told = normalize(identity + reader.identity_noise * blurred, dim=-1)
     shares = shares_of(walk, reader.size)
-    reading = reading_from_truth(
-        wrong[:, :, frames], told[:, :, frames], shares[:, :, frames], walk.poses[:, frames], walk.fov_x_rad,
-        noise=max(reader.noise, 0.005),
-    )  # fmt: skip
-    tokens = tokens_of(shares[:, :, frames], seed=reader.seed)
-    grid = LatentGrid(frames=1, height=reader.size[0], width=reader.size[1])
-    with torch.no_grad():
-        return memory.observe(
-            memory.empty(1, grid) if banks is None else banks, tokens, torch.empty(0), walk.poses[:, frames],
-            walk.times[:, frames], reading=reading,
-        )  # fmt: skip
+    noise = max(reader.noise, 0.005)
+    return reading_from_truth(wrong, told, shares, walk.poses, walk.fov_x_rad, noise=noise), shares
 
 
-def tokens_of(shares: Tensor, seed: int = 0) -> Tensor:
+def tokens_of(shares: Tensor, width: int, seed: int = 0) -> Tensor:
     """Make up video tokens [1, f, h·w, d]: a subject's own vector in proportion to its share, else the background's."""
     generator = torch.Generator().manual_seed(seed + 1)
-    looks = torch.randn(shares.shape[1], DIM, generator=generator)
-    ground = torch.randn(*shares.shape[-2:], DIM, generator=generator)
+    looks = torch.randn(shares.shape[1], width, generator=generator)
+    ground = torch.randn(*shares.shape[-2:], width, generator=generator)
     free = (1 - shares.sum(dim=1)).clamp(min=0)
     tokens = torch.einsum("bsfhw,sd->bfhwd", shares, looks) + free[..., None] * ground
     return tokens.flatten(2, 3)
 
 
-def bank_memory(walk: Walk, **changes: object) -> TwoBankMemory:
-    """Make a memory with untrained weights: subjects go on at constant velocity, gates are at their beginnings."""
-    settings = BankSettings(**changes)  # type: ignore[arg-type]
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return TwoBankMemory(settings, DIM, 16, (2, 2), walk.fov_x_rad * 180 / pi).eval()
-
-
-def held_of(observed: Observed, times: Tensor) -> HeldSubjects:
-    """Read what the tracker held after each frame."""
-    return held_subjects(Tracks(*(part[0] for part in observed.tracks)), times[0].double().numpy())
+def held_of(observed: Observed, times: Tensor, scene: int = 0) -> HeldSubjects:
+    """Read what the tracker held after each frame of one scene of a batch."""
+    return held_subjects(Tracks(*(part[scene] for part in observed.tracks)), times[0].double().numpy())
 
 
 def truth_of(walk: Walk, size: tuple[int, int]) -> TrueSubjects:
@@ -169,3 +193,8 @@ def truth_of(walk: Walk, size: tuple[int, int]) -> TrueSubjects:
         position_m=walk.position[0].transpose(0, 1).double().numpy(), seen=seen.T.numpy(),
         velocity_m=walk.velocity[0].transpose(0, 1).double().numpy(),
     )  # fmt: skip
+
+
+def last_seen(places: HeldPlaces, moment: int, subject: int) -> int:
+    """Give the last moment before this one at which a subject was truly seen."""
+    return int(np.flatnonzero(places.phases[:moment, subject] == SEEN)[-1])
