@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from study_figures import figures_of, median_interval, rounded, shown, summarised, table
 
 

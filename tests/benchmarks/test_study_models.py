@@ -5,14 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+
 import rollouts
 import studies
 import study_coats
 import study_cost
-import torch
-from rolled_worlds import forth_and_back, plan_for
-from study_coats import Watched, change_figures, change_in_view, coat_plan, shedding_worlds, twins
-
 from models import tiny_world
 from outofsight.errors import InputError
 from outofsight.evaluation.held_places import HeldPlaces, phases_of_sight
@@ -20,6 +18,8 @@ from outofsight.types import CameraPath, Clip, Intrinsics
 from outofsight.worlds.clip import clip_from_spec
 from outofsight.worlds.presets import mini_plan
 from outofsight.worlds.render import RenderSettings
+from rolled_worlds import forth_and_back, plan_for
+from study_coats import Watched, change_figures, change_in_view, coat_plan, shedding_worlds, twins
 
 SMALL = replace(mini_plan(), kinds=("king",), shed_share=1.0, height_px=32, width_px=48)
 
@@ -77,7 +77,7 @@ def test_looks_change_in_the_longest_sight_between_two_latent_frames():
 
 
 def test_change_figures_by_hand():
-    """Old looks (1, 0), new (0, 1); seen, hidden, seen three times; the slot goes a quarter, three quarters, all the way."""
+    """Old looks (1, 0), new (0, 1); seen, hidden, seen three times; the slot goes by 0.25, 0.75 and 1."""
     seen = np.array([True, False, True, True, True])
     on, off = torch.tensor([[1.0, 0]] * 5), torch.tensor([[0.0, 1]] * 5)
     shed = torch.tensor([[1.0, 0], [1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])

@@ -5,18 +5,18 @@ from math import cos, radians, sin
 
 import numpy as np
 import pytest
+import torch
+
 import study_robot
 import study_subjects
-import torch
-from study_appearance import AWAY, CHANGE, NUM_FRAMES, changes, followed, half_way, looks, scene
-from study_scenes import Reader, held_of, observe, planned, prepared, random_identities, truth_of, walk_of
-from study_trackers import HABITS, TRAINED, trackers
-
 from models import tiny_world
 from outofsight.errors import InputError
 from outofsight.evaluation.held_places import held_places
 from outofsight.memory.banks.dynamics import FASTEST_STOP
 from outofsight.worlds.plan_config import PlanConfig
+from study_appearance import AWAY, CHANGE, NUM_FRAMES, changes, followed, half_way, looks, scene
+from study_scenes import Reader, held_of, observe, planned, prepared, random_identities, truth_of, walk_of
+from study_trackers import HABITS, TRAINED, trackers
 
 CLEAR = {"noise": 0.0, "identity_noise": 0.0}
 SHORT = PlanConfig(num_context_frames=25, num_target_frames=25, max_subjects=1, shed_share=0.0)
