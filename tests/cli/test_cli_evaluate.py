@@ -15,6 +15,7 @@ from outofsight.data.sample import write_sample
 from outofsight.data.video import write_video
 from outofsight.evaluation.clips import dataset_clips
 from small_world import HEIGHT, NUM_TARGET, WIDTH, square_clip, write_small_dataset
+from watchful_world import watchful_world
 
 PLAIN = ("--detector=none", "--features=none", "--measures=psnr,fg_psnr_reentered")
 FAST = ("--steps=1", "--guidance=1")
@@ -118,6 +119,23 @@ def test_a_row_for_each_strategy(cli, data, model_folder, tmp_path):
     assert (
         sum(row["kind"] == "ceiling" for row in content["contenders"]) == 2
     )  # one VAE for all, and the truth
+
+
+@pytest.mark.parametrize("way", [(), ("--roll=2",)], ids=["at once", "rolled"])
+def test_a_model_with_a_tracker_tells_its_places(cli, data, tmp_path, way):
+    watchful_world().save_pretrained(tmp_path / "watchful")
+    names = ("held_at_return", "held_place_error", "still_place_error", "straight_place_error")
+    code, shown, error = cli(
+        "--data", data, "--limit=2", "--model", tmp_path / "watchful", "--out", tmp_path / "out", *way, *FAST,
+        "--detector=none", "--features=none", f"--measures={','.join(names)}", "--report-clips=0",
+    )  # fmt: skip
+    assert code == 0, error
+    assert "where trackers take subjects to be at their return" in shown
+    summaries = results_of(tmp_path / "out")["summaries"]["all clips"]
+    assert [summaries["watchful"][name]["n"] for name in names] == [2, 2, 2, 2]
+    assert summaries["watchful"]["held_place_error"]["low"] > 0
+    assert summaries["frozen"]["held_place_error"]["n"] == 0
+    assert "held_place_error" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_two_processes_give_what_one_gives(cli, data, model_folder, tmp_path):

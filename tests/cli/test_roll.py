@@ -12,6 +12,7 @@ import pytest
 
 from models import tiny_world
 from outofsight.cli import main
+from outofsight.codec.checkpoint_files import load_state_dict, save_state_dict
 from outofsight.data.sample import write_sample
 from outofsight.data.video import read_video
 from outofsight.geometry.camera_files import write_cameras
@@ -174,9 +175,13 @@ def test_from_a_clip_along_its_own_cameras_and_gone_on_with(cli, watchful_folder
     assert told["frames"] == [9, 13]
     assert told["subjects"][0]["seen"] == [False, True]  # as annotated: the walk has the clip's cameras
     assert told["seen_error_m"] > 0
-    longer = ("--steps=2", "--latent-frames=1")
-    code, error = cli(*arguments, *longer, "--resume")
+    code, error = cli(*arguments, "--steps=1", "--latent-frames=1", "--resume")
     assert (code, "begun with latent_frames=2" in error) == (2, True)
+    (kept,) = (tmp_path / "m" / "steps").iterdir()
+    parts = load_state_dict(kept)
+    save_state_dict(kept, {name: part for name, part in parts.items() if name != "tracks.number"})
+    code, error = cli(*arguments, "--steps=1", "--resume")
+    assert (code, "lacks tracks.number, so another version kept it" in error) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from math import radians
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from outofsight.errors import InputError
+from outofsight.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +80,11 @@ def check_kept(folder: Path, num_steps: int) -> None:
 
 
 def read_steps(folder: Path, num_steps: int) -> "list[MemoryStep]":
-    """Read what was kept of the first ``num_steps`` steps. Raises ``CheckpointError`` if one is damaged."""
+    """Read what was kept of the first ``num_steps`` steps.
+
+    Raises:
+        CheckpointError: a step is damaged, or was kept by a version whose banks hold other things.
+    """
     from outofsight.codec.checkpoint_files import load_state_dict
     from outofsight.evaluation.memory_pictures import MemoryStep
     from outofsight.memory.banks.state import Archive, Tracks
@@ -88,6 +92,14 @@ def read_steps(folder: Path, num_steps: int) -> "list[MemoryStep]":
     steps = []
     for number in range(1, num_steps + 1):
         parts = load_state_dict(_file(folder, number))
+        wanted = {f"tracks.{name}" for name in Tracks._fields} | {
+            f"archive.{name}" for name in Archive._fields
+        }
+        if missing := sorted((wanted | {"cameras", "times", "scores", "slots", "pictures"}) - parts.keys()):
+            raise CheckpointError(
+                f"{_file(folder, number)}: lacks {missing[0]}, so another version kept it; begin the walk anew "
+                "(--overwrite) for its memory pictures"
+            )
         steps.append(
             MemoryStep(
                 cameras=parts["cameras"],
