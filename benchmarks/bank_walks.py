@@ -25,7 +25,7 @@ from outofsight.memory.banks.archivist import (
     write_slice,
 )
 from outofsight.memory.banks.dynamics import PredictedSubjects
-from outofsight.memory.banks.retrieval import BankRetrieval, Chunk, Rebuild, recall, relative_to_first
+from outofsight.memory.banks.retrieval import BankRetrieval, Chunk, Rebuild, recall
 from outofsight.memory.banks.state import Archive, BankSettings, empty_banks
 from outofsight.nn.rays import token_rays
 from outofsight.types import LatentGrid
@@ -88,8 +88,7 @@ def coverage(path: Sequence[Pose], rule: str, settings: BankSettings) -> list[fl
         recalled = recall(banks, retrieval, unseen, chunk, settings)
         grid = LatentGrid(frames=len(part), height=GRID.height, width=GRID.width)
         rays = [
-            ray.unflatten(1, (len(part), -1))
-            for ray in token_rays(relative_to_first(poses, chunk), grid, FOV_X_RAD)
+            ray.unflatten(1, (len(part), -1)) for ray in token_rays(chunk.relative(poses), grid, FOV_X_RAD)
         ]
         found.append(float(rebuild.covered(banks.archive, recalled, *rays).mean()))
         archive = note_use(banks.archive, recalled.scores)

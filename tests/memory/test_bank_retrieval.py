@@ -15,7 +15,6 @@ from outofsight.memory.banks.retrieval import (
     choose_slots,
     filled_slots,
     recall,
-    relative_to_first,
     view_surroundings,
 )
 from outofsight.memory.banks.state import Banks, BankSettings, Recall, empty_banks
@@ -97,7 +96,7 @@ def test_scores_begin_as_softmax_of_common_surroundings():
     """Equal views: q·m/√d = 8. Others: 8 times the cosine of what is near both."""
     chosen = BankSettings(archive_slots=3, subject_slots=1)
     banks, coming = remembered(chosen, 0.0, 40.0, 180.0), chunk(turned_cameras(0.0))
-    near = view_surroundings(relative_to_first(banks.archive.poses, coming), coming)[0]
+    near = view_surroundings(coming.relative(banks.archive.poses), coming)[0]
     cosine = torch.nn.functional.cosine_similarity(near, near[:1], dim=-1)
     assert cosine[0] == pytest.approx(1)
     assert cosine[0] > cosine[1] + 0.1 > cosine[2] + 0.5
@@ -313,7 +312,7 @@ def test_the_background_teaches_what_to_fetch_and_what_to_hold():
     banks.archive.tokens.requires_grad_(True)
     retrieval, rebuild, coming = BankRetrieval(DIM, chosen), Rebuild(), chunk(turned_cameras(15.0, 25.0))
     found = recall(banks, retrieval, followed(banks, 2), coming, chosen)
-    rays = _rays(relative_to_first(coming.poses, coming))
+    rays = _rays(coming.relative(coming.poses))
     rebuild(banks.archive, found, *rays).square().sum().backward()
     learning = {
         name for name, value in retrieval.named_parameters() if value.grad is not None and value.grad.any()

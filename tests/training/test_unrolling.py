@@ -1,14 +1,10 @@
 """Unrolling: which frames each chunk sees, from where, and what it is told of what was generated before it."""
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from models import tiny_inputs, tiny_transformer, turned_cameras
 from outofsight.errors import InputError
-from outofsight.geometry.poses import look_at, relative_poses
 from outofsight.memory.strategies import strategy
 from outofsight.training.config import WorldTask
 from outofsight.training.memory_config import Chunks
@@ -19,7 +15,6 @@ from outofsight.training.unrolling import (
     chunk_batch,
     chunk_chance,
     drawn_sizes,
-    relative_to,
     seen_later,
     spans,
 )
@@ -74,17 +69,6 @@ def test_chance_belongs_to_positions():
     assert torch.equal(both["chunk_levels"][:, 0], torch.stack([LEVELS.draw(5, place) for place in (7, 8)]))
     assert not torch.equal(both["chunk_levels"][:, 1], both["chunk_levels"][:, 0])
     assert bool((both["history"][..., 1] <= chunks.history_noise).all())
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.lists(st.tuples(*[st.floats(-9, 9)] * 3), min_size=3, max_size=3, unique=True))
-def test_relative_poses_are_geometrys(places):
-    target = np.array([20.0, 20.0, 1.0])
-    poses = np.stack([look_at(place, target) for place in places])
-    flat = torch.from_numpy(poses.reshape(1, 3, 12)).float()
-    found = relative_to(flat, flat[:, 1])
-    expected = relative_poses(poses, poses[1]).reshape(3, 12)
-    torch.testing.assert_close(found[0], torch.from_numpy(expected).float(), atol=1e-4, rtol=1e-4)
 
 
 def test_a_later_chunk_sees_as_many_frames_as_the_context_has():

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from outofsight.codec.stream_decoding import Decoded
 from outofsight.errors import CameraError
-from outofsight.geometry.poses import relative_poses, rotation_angle
+from outofsight.geometry.poses import rotation_angle
 from outofsight.memory.banks.state import Banks
+from outofsight.nn.poses import relative_to
 from outofsight.types import CameraPath
 
 
@@ -82,9 +83,12 @@ class RolloutState:
 
 
 def flat_poses(world_from_camera: Any, world_from_reference: Any) -> Float[Tensor, "1 f 12"]:
-    """Express poses [f, 3, 4] relative to another, computed in float64, as the transformer reads them."""
-    poses = relative_poses(np.asarray(world_from_camera), np.asarray(world_from_reference))
-    return torch.from_numpy(poses.reshape(1, -1, 12).astype(np.float32))
+    """Express poses [f, 3, 4] of the world relative to another, as the transformer reads them."""
+    poses, reference = (
+        torch.from_numpy(np.asarray(value).astype(np.float64)).reshape(1, -1, 12)
+        for value in (world_from_camera, world_from_reference)
+    )
+    return relative_to(poses, reference[:, 0])
 
 
 def coming_latents(state: RolloutState, cameras: CameraPath, limits: RolloutLimits, stride: int) -> int:

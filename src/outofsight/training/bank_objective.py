@@ -12,6 +12,7 @@ from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.placing import positions_told
 from outofsight.memory.banks.state import Archive, Recall, SceneReading, Tracks
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory
+from outofsight.nn.poses import relative_to
 from outofsight.nn.rays import token_rays
 from outofsight.training.memory_losses import (
     NEAREST_M,
@@ -29,7 +30,7 @@ from outofsight.training.memory_losses import (
     state_loss,
 )
 from outofsight.training.subject_truth import SubjectTruth
-from outofsight.training.unrolling import Span, relative_to
+from outofsight.training.unrolling import Span
 from outofsight.types import LatentGrid
 
 

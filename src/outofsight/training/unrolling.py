@@ -18,6 +18,7 @@ from torch import Tensor
 
 from outofsight.errors import InputError
 from outofsight.flow.matching import add_noise
+from outofsight.nn.poses import relative_to
 from outofsight.training.memory_config import Chunks
 from outofsight.training.noise_levels import NoiseLevels
 from outofsight.training.randomness import generator_for, normal
@@ -85,18 +86,6 @@ def chunk_chance(
         "history": torch.stack(history),
         "history_noise": torch.stack([normal(shape, seed, "history noise", place) for place in positions]),
     }
-
-
-def relative_to(poses: Float[Tensor, "b f 12"], reference: Float[Tensor, "b 12"]) -> Float[Tensor, "b f 12"]:
-    """Give poses, all in one frame, relative to one of them: ``reference_from_camera``, rows flattened."""
-    cameras = poses.float().unflatten(-1, (3, 4))
-    own = reference.float().unflatten(-1, (3, 4))[:, None]
-    back = own[..., :3].transpose(-1, -2)
-    # Sums of products, not matrix products: autocast would round those.
-    turned = (back[..., :, :, None] * cameras[..., None, :, :]).sum(dim=-2)
-    away = (back * own[..., None, :, 3]).sum(dim=-1)
-    turned = torch.cat((turned[..., :3], turned[..., 3:] - away[..., None]), dim=-1)
-    return turned.flatten(-2)
 
 
 def chunk_batch(batch: Batch, history: Float[Tensor, "b channels f h w"], index: int, span: Span) -> Batch:

@@ -17,6 +17,7 @@ from outofsight.memory.banks.archivist import half_view, static_mean
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.placing import place_subjects, rays_through, token_places
 from outofsight.memory.banks.state import Archive, Banks, BankSettings, Recall
+from outofsight.nn.poses import relative_to
 from outofsight.nn.precision import full_precision
 from outofsight.types import LatentGrid
 
@@ -58,6 +59,10 @@ class Chunk(NamedTuple):
     grid: LatentGrid
     fov_x_rad: float
     first_time_index: int
+
+    def relative(self, poses: Float[Tensor, "b m 12"]) -> Float[Tensor, "b m 12"]:
+        """Express cameras of the anchor frame relative to the first coming camera."""
+        return relative_to(poses, self.poses[:, 0])
 
 
 class BankRetrieval(nn.Module):
@@ -107,12 +112,12 @@ class BankRetrieval(nn.Module):
         newest = archive.times.masked_fill(~archive.filled, -torch.inf).argmax(dim=1)
         row = torch.arange(len(newest), device=newest.device)
         content = static_mean(archive.tokens[row, newest], archive.static[row, newest])
-        seen = _unit(view_surroundings(relative_to_first(chunk.poses, chunk), chunk))
+        seen = _unit(view_surroundings(chunk.relative(chunk.poses), chunk))
         return self.query_place(seen) + self.query_content(content)[:, None]
 
     def _places_kept(self, banks: Banks, chunk: Chunk) -> Float[Tensor, "b n d"]:
         archive = banks.archive
-        seen = _unit(view_surroundings(relative_to_first(archive.poses, chunk), chunk))
+        seen = _unit(view_surroundings(chunk.relative(archive.poses), chunk))
         return self.memory_place(seen) + self.memory_content(static_mean(archive.tokens, archive.static))
 
     def _subjects_kept(
@@ -198,7 +203,7 @@ def _recalled_places(
     ages = ((chunk.times[:, :1] - archive.times[row, slots]) / LATENT_STEP_FRAMES).ceil()
     times = (chunk.first_time_index - ages).clamp(0, max(chunk.first_time_index - 1, 0))
     times = times[..., None].expand_as(rows)
-    poses = relative_to_first(archive.poses[row, slots], chunk)
+    poses = chunk.relative(archive.poses[row, slots])
     directions, moments = rays_through(
         rows * down + (down - 1) / 2,
         columns * across + (across - 1) / 2,
@@ -231,7 +236,7 @@ def _recalled_subjects(
 ) -> Recall:
     """Lay out the tracker's slots in every coming frame, where the subjects are predicted to be in its view."""
     tracks, row = banks.tracks, torch.arange(len(slots), device=slots.device)[:, None]
-    num_frames, cameras = chunk.poses.shape[1], relative_to_first(chunk.poses, chunk)
+    num_frames, cameras = chunk.poses.shape[1], chunk.relative(chunk.poses)
     positions = positions_from_first(predicted.position, chunk).transpose(1, 2)[row, slots].transpose(1, 2)
     boxes = tracks.box[row, slots][:, None].expand(-1, num_frames, -1, -1)
     seen = place_subjects(
@@ -327,13 +332,6 @@ def _static_of(archive: Archive, recalled: Recall) -> Float[Tensor, "b e"]:
     row = torch.arange(len(recalled.slots), device=recalled.slots.device)[:, None]
     token = torch.arange(recalled.slots.shape[1], device=recalled.slots.device) % per_slice
     return archive.static[row, recalled.slots.clamp(max=num_slots - 1), token].clamp(min=1e-6)
-
-
-def relative_to_first(poses: Float[Tensor, "b m 12"], chunk: Chunk) -> Float[Tensor, "b m 12"]:
-    """Express cameras of the anchor frame relative to the chunk's first camera. Sums, which autocast does not round."""
-    first, cameras = (value.float().unflatten(-1, (3, 4)) for value in (chunk.poses[:, :1], poses))
-    moved = torch.cat((cameras[..., :3], (cameras[..., 3] - first[..., 3])[..., None]), dim=-1)
-    return (first[..., :3, None] * moved[..., :, None, :]).sum(dim=-3).flatten(-2)
 
 
 def positions_from_first(positions: Float[Tensor, "b t s 3"], chunk: Chunk) -> Float[Tensor, "b t s 3"]:
