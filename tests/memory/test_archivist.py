@@ -171,6 +171,20 @@ def test_likeness_asks_only_where_both_are_static():
     ) == pytest.approx(1)
 
 
+def test_autocast_does_not_round_likeness():
+    """A slice is merged from a relevance of 0.9 on: bfloat16 knows it to 0.004 only."""
+    generator = torch.Generator().manual_seed(3)
+    archive, chosen = bank(3)
+    for step in range(2):
+        tokens = torch.randn(2, 2, generator=generator).tolist()
+        archive = filed(archive, chosen, looked(tokens, degrees=90.0 * step, static=(0.7, 0.9), time=step))
+    new = looked([[0.3, 1.1], [0.7, -0.2]], static=(0.37, 0.81))
+    plain = likeness(archive, new.tokens, new.static)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(likeness(archive, new.tokens, new.static), plain)
+    assert bool((plain[0, :2] > 0).any())
+
+
 def test_a_full_archive_drops_the_least_used_and_of_those_the_oldest():
     archive, chosen = bank(4)
     for index, degrees in enumerate((0.0, 90.0, 180.0, 270.0)):

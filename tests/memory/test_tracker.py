@@ -31,9 +31,10 @@ def resting(frames, place=AHEAD):
 
 def test_a_seen_subject_is_born_with_what_was_seen():
     state = Scene([resting(1)], [unit(3)], [0]).tracked(tracker())[0]
-    assert state.filled.tolist() == [[True, False, False, False]]
+    assert state.tentative.tolist() == [[True, False, False, False]]
+    assert not state.filled.any()
     assert (state.number[0, 0], state.born[0, 0], state.last_seen[0, 0]) == (0, 0, 0)
-    assert state.confidence[0, 0] == FIRST_CONFIDENCE
+    assert state.confidence[0, 0] == FIRST_CONFIDENCE * state.visibility[0, 0]
     assert state.velocity[0, 0].tolist() == [0, 0, 0]
     torch.testing.assert_close(state.position[0, 0], torch.tensor(AHEAD), atol=1e-3, rtol=0)
     torch.testing.assert_close(state.identity[0, 0], unit(3))
@@ -185,7 +186,7 @@ def test_two_subjects_that_cross_while_hidden_keep_their_identities(identities):
 def test_a_subject_that_changes_its_looks_in_view_keeps_its_slot():
     looks = torch.stack([unit(0)] * 4 + [unit(1)] * 20)
     states = Scene([resting(24)], [looks], [0] * 24).tracked(tracker())
-    assert all(state.filled.sum() == 1 for state in states)
+    assert all(state.taken.sum() == 1 for state in states)
     learned = [float(state.identity[0, 0] @ unit(1)) for state in states[3:]]
     assert learned[0] == pytest.approx(0, abs=1e-4)
     assert learned == sorted(learned)
@@ -204,21 +205,22 @@ def test_one_comes_back_where_it_was_not_expected_and_is_known_by_its_looks():
     looks = torch.stack([unit(0)] * 8 + [unit(1)] * 12)
     other = Scene([way], [looks], degrees).tracked(tracker())[-1]
     assert other.number[0, :2].tolist() == [0, 1]
-    assert other.filled.sum() == 2
+    assert other.filled.sum() == 2  # two frames show the stranger: it counts
 
 
 def test_what_is_told_faintly_gives_birth_to_nobody():
     scene = Scene([resting(1)], [unit(0)], [0])
     scene.reading = scene.reading._replace(dynamic=torch.full_like(scene.reading.dynamic, -3.0))
     state = scene.tracked(tracker())[0]
-    assert not state.filled.any()
+    assert not state.taken.any()
 
 
 def test_many_are_born_a_few_a_frame_and_no_more_than_there_are_slots():
     places = [resting(4, (x, 1.0, 8.0)) for x in (-4.0, -2.0, 0.0, 2.0, 4.0, 5.0)]
     scene = Scene(places, [unit(index) for index in range(6)], [0] * 4)
     states = scene.tracked(tracker())
-    assert [int(state.filled.sum()) for state in states] == [BIRTHS_PER_FRAME, 4, 4, 4]
+    assert [int(state.taken.sum()) for state in states] == [BIRTHS_PER_FRAME, 4, 4, 4]
+    assert [int(state.filled.sum()) for state in states] == [0, BIRTHS_PER_FRAME, 4, 4]
     assert states[-1].number.tolist() == [[0, 1, 2, 3]]
 
 
@@ -274,7 +276,7 @@ def test_one_that_should_be_seen_and_never_is_dies_unless_it_is_pinned():
 def test_confidence_grows_with_every_frame_that_shows_it():
     states = Scene([resting(3)], [unit(0)], [0] * 3).tracked(tracker())
     shown = 1 / (1 + exp(-6))
-    expected = 0.5
+    expected = 0.5 * shown
     for state in states[1:]:
         expected += TRUST_GROWTH * shown * (1 - expected)
         assert state.confidence[0, 0].item() == pytest.approx(expected, abs=1e-4)

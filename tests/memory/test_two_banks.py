@@ -103,17 +103,58 @@ def test_who_is_seen_is_tracked_and_is_no_part_of_the_place():
 
 
 @torch.no_grad()
+def test_one_that_does_not_count_yet_is_neither_foretold_nor_recalled():
+    model = memory()
+    tokens, latents, poses, times = video(1)
+    banks, _ = model.observe(model.empty(1, GRID), tokens, latents, poses, times, reading=somebody(1))
+    assert banks.tracks.tentative.tolist() == [[True, False]]
+    coming = torch.tensor([[4.0]])
+    recall = model.recall(banks, poses, coming, GRID, first_time_index=1)
+    assert recall.scores[0, 0, banks.archive.filled.shape[1] :].tolist() == [0, 0]
+    assert not (recall.known & recall.subjects).any()
+    assert not model.tracker.predict(banks.tracks, banks.time, coming).filled.any()
+
+
+@pytest.mark.parametrize(
+    ("times", "says"),
+    [
+        ([0.0, 4.0, 4.0], "clip 0: frame 1 is at 4, frame 2 is at 4"),
+        ([0.0, 8.0, 4.0], "clip 0: frame 1 is at 8, frame 2 is at 4"),
+        ([-1.0, 0.0, 4.0], "clip 0: the banks were at -1, frame 0 is at -1"),
+        ([0.0, float("nan"), 4.0], "clip 0: frame 0 is at 0, frame 1 is at nan"),
+    ],
+)
+def test_times_must_rise(times, says):
+    model = memory()
+    tokens, latents, poses, _ = video(3)
+    with pytest.raises(InputError, match=f"times of new frames to rise, {says}"):
+        model.observe(
+            model.empty(1, GRID), tokens, latents, poses, torch.tensor([times]), reading=somebody(3)
+        )
+
+
+@torch.no_grad()
+def test_a_frame_is_not_shown_twice():
+    model = memory()
+    tokens, latents, poses, times = video(3)
+    banks, _ = model.observe(model.empty(1, GRID), tokens, latents, poses, times, reading=somebody(3))
+    with pytest.raises(InputError, match="the banks were at 8, frame 0 is at 0"):
+        model.observe(banks, tokens, latents, poses, times, reading=somebody(3))
+
+
+@torch.no_grad()
 def test_recall_brings_the_place_that_is_looked_at_and_the_subject_where_it_will_be():
     model = memory(archive_slots=8)
     tokens, latents, poses, times = video(5)
     still = somebody(5)
-    still.dynamic[:, 1:] = -8.0  # seen in the first frame alone
+    tokens[:, 1], poses[:, 1] = tokens[:, 0], poses[:, 0]
+    still.dynamic[:, 2:] = -8.0  # seen in the first two frames, which are alike
     banks, _ = model.observe(model.empty(1, GRID), tokens, latents, poses, times, reading=still)
     coming = turned_cameras(0.0, 5.0)
     recall = model.recall(banks, coming, torch.tensor([[17.0, 21.0]]), GRID, first_time_index=5)
     assert recall.scores.shape == (1, 2, 8 + 2)
     torch.testing.assert_close(recall.scores.sum(dim=-1), torch.ones(1, 2))
-    assert recall.scores[0, 0, :8].argmax() == 0  # the slot of the first frame, which looked ahead
+    assert recall.scores[0, 0, :8].argmax() == 0  # the slot of the frames that looked ahead
     subject = recall.known & recall.subjects
     assert subject.sum() == 2 * 9  # in view in both frames, 3×3 identity tokens each
     assert recall.frames[subject].unique().tolist() == [0, 1]

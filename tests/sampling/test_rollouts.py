@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from models import tiny_world
+from models import tiny_text_encoder, tiny_world
 from outofsight.errors import CameraError, CheckpointError, InputError, OutputError
 from outofsight.geometry.path_expressions import make_path
 from outofsight.memory.strategies import strategy
@@ -187,6 +187,7 @@ def remembering(hybrid):
     tracks = rollout.memory.tracks
     followed = tracks._replace(
         filled=torch.tensor([[True, False]]),
+        tentative=torch.tensor([[False, False]]),
         number=torch.tensor([[7, 0]]),
         confidence=torch.tensor([[1.0, 0.0]]),
         identity=torch.eye(4)[:2][None],
@@ -456,7 +457,8 @@ def drop_from_manifest(name):
         (spoil_tensors, "damaged: its checksum"),
         (drop_tensors, "missing; the state is not whole"),
         (truncate_manifest, "rollout.json: damaged"),
-        (edit_manifest(version=9), "version 1, got version 9"),
+        (edit_manifest(version=9), "version 2, got version 9"),
+        (edit_manifest(version=1), "version 2, got version 1; walk again from the start"),
         (edit_manifest(moments=[{}]), "a damaged state"),
         (edit_manifest(moments=[]), "it holds no moment"),
         (edit_manifest(memory=None), "memory is None"),
@@ -483,6 +485,15 @@ def test_another_models_state(saved):
     before = content(saved)
     with pytest.raises(CheckpointError, match="the state of another model"):
         other.resume(saved)
+    assert content(saved) == before
+
+
+def test_another_text_encoders_state(hydra, saved):
+    """New captions would be told in another tongue than those that the walk knows already."""
+    others = {**hydra.components, "text_encoder": tiny_text_encoder(seed=5)}
+    before = content(saved)
+    with pytest.raises(CheckpointError, match="the state of another model"):
+        WorldModel(**others).resume(saved)
     assert content(saved) == before
 
 

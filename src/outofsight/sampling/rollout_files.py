@@ -37,7 +37,9 @@ from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.rollout_state import RolloutLimits, RolloutState
 from outofsight.world_model import WorldModelBase
 
-VERSION = 1
+VERSION = 2
+"""1 had no tentative subjects, and its digest left out the text encoder."""
+
 MANIFEST = "rollout.json"
 TENSORS = "tensors-"
 _NUMBERS = ("step", "num_context_frames", "num_frames", "reach", "prompt")
@@ -61,13 +63,13 @@ class Saved:
 
 
 def weights_digest(world: WorldModelBase) -> str:
-    """Tell by a number which transformer and VAE these are: names, shapes and values of their weights.
+    """Tell by a number which transformer, VAE and text encoder these are: names, shapes and values of their weights.
 
     Raises:
         InputError: weights that are not in memory (sequential offloading).
     """
     digest = hashlib.sha256()
-    for part in ("transformer", "vae"):
+    for part in ("transformer", "vae", "text_encoder"):
         for name, value in sorted(getattr(world, part).state_dict().items()):
             if value.is_meta:
                 raise InputError(
@@ -197,7 +199,7 @@ def _read_manifest(folder: Path) -> Mapping[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
         version = manifest.get("version") if isinstance(manifest, dict) else None
         raise CheckpointError(
-            f"{path}: expected a rollout's state of version {VERSION}, got version {version}"
+            f"{path}: expected a rollout's state of version {VERSION}, got version {version}; walk again from the start"
         )
     return manifest
 

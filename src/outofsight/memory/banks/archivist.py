@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
 from outofsight.geometry.frustum import frustum_overlap, frustum_points
-from outofsight.memory.banks.lifecycle import surely_none
+from outofsight.memory.banks.lifecycle import first_of, surely_none
 from outofsight.memory.banks.state import Archive, BankSettings
 from outofsight.nn.precision import full_precision
 from outofsight.types import LatentGrid
@@ -101,12 +101,13 @@ def likeness(
     ``max(0, cos(Σ w·c, Σ w·m))`` over the tokens c of the slice and m of the slot, w = static_c · static_m. Where the
     two have no static token in common nothing contradicts, and it is 1.
     """
-    weight = static[:, None] * archive.static
-    new = torch.einsum("bnp,bpd->bnd", weight, tokens)
-    old = torch.einsum("bnp,bnpd->bnd", weight, archive.tokens)
-    nothing = 1e-6
-    product = (new * old).sum(dim=-1) + nothing
-    return (product / (new.norm(dim=-1) * old.norm(dim=-1) + nothing)).clamp(0, 1)
+    with full_precision(tokens.device):
+        weight = static[:, None] * archive.static
+        new = torch.einsum("bnp,bpd->bnd", weight, tokens)
+        old = torch.einsum("bnp,bnpd->bnd", weight, archive.tokens)
+        nothing = 1e-6
+        product = (new * old).sum(dim=-1) + nothing
+        return (product / (new.norm(dim=-1) * old.norm(dim=-1) + nothing)).clamp(0, 1)
 
 
 def relevance(archive: Archive, new: Slice, view: tuple[float, float]) -> Float[Tensor, "b n"]:
@@ -153,7 +154,7 @@ def least_useful(archive: Archive, useful: Float[Tensor, "b n"]) -> Int[Tensor, 
     for measure in (useful, archive.use, archive.times):
         lowest = measure.masked_fill(~candidates, torch.inf).amin(dim=1, keepdim=True)
         candidates = candidates & (measure <= lowest)
-    return _first(candidates)
+    return first_of(candidates)
 
 
 def choose_slot(
@@ -167,7 +168,7 @@ def choose_slot(
     with torch.no_grad():
         best, relevant = relevance(archive, new, view).max(dim=1)
         merges = best >= settings.relevance
-        replaced = _first(~archive.filled)
+        replaced = first_of(~archive.filled)
         full = archive.filled.all(dim=1)
         if not surely_none(full & ~merges):
             replaced = torch.where(full, least_useful(archive, usefulness(archive, new.pose, view)), replaced)
@@ -293,9 +294,3 @@ def static_mean(tokens: Float[Tensor, "... p d"], static: Float[Tensor, "... p"]
 def _mean_use(archive: Archive) -> Float[Tensor, " b"]:
     """Return the mean use of the slots that are filled; 0 where none is."""
     return (archive.use * archive.filled).sum(dim=1) / archive.filled.sum(dim=1).clamp(min=1)
-
-
-def _first(chosen: Bool[Tensor, "b n"]) -> Int[Tensor, " b"]:
-    """Return the first true column of each row; the last one where none is true."""
-    places = torch.arange(chosen.shape[1], device=chosen.device)
-    return torch.where(chosen, places, chosen.shape[1] - 1).amin(dim=1)

@@ -97,11 +97,11 @@ class SubjectDynamics(nn.Module):
             move, velocity = moved(tracks.velocity, motion.decay, motion.turn, span, self.up)
             velocity = velocity * (FASTEST_M / length(velocity).clamp(min=FASTEST_M))[..., None]
             covariance = grown(tracks.covariance, ACCELERATION * motion.noise, span)
-            filled = tracks.filled[..., None]
+            taken = tracks.taken[..., None]
             return tracks._replace(
-                position=torch.where(filled, tracks.position + move, tracks.position),
-                velocity=torch.where(filled, velocity, tracks.velocity),
-                covariance=torch.where(filled, covariance, tracks.covariance),
+                position=torch.where(taken, tracks.position + move, tracks.position),
+                velocity=torch.where(taken, velocity, tracks.velocity),
+                covariance=torch.where(taken, covariance, tracks.covariance),
             )
 
     def predict(

@@ -15,7 +15,17 @@ BORN_AT = 0.5
 """A token that shows a subject who is nobody yet with more than this gives birth to one."""
 
 FIRST_CONFIDENCE = 0.5
-"""Of a newborn subject. A subject that falls below this may lose its slot to a newborn one."""
+"""Of a newborn subject that is fully seen, else in proportion. Who falls below it may lose the slot to a newborn."""
+
+CONFIRMED_AT = 0.6
+"""Confidence at which a tentative subject comes to count: in its second latent frame if both show it fully, later if
+they show it less. A reader's errors seldom last so long, nor are they as sure."""
+
+TENTATIVE_FRAMES = 12.0
+"""A tentative subject that was not seen for more than so many video frames goes, in view or out of it."""
+
+LONG_LOST_FRAMES = 240.0
+"""A subject that was not seen for more than so many video frames may lose its slot to a newborn one."""
 
 DEAD_AT = 0.1
 """Confidence below which a subject is forgotten."""
@@ -41,21 +51,38 @@ def place_for_one_more(
 ) -> tuple[Int[Tensor, " b"], Bool[Tensor, " b"]]:
     """Return the slot that a newborn subject gets, and whether there is one.
 
-    The first empty slot; else that of the least confident subject that is below ``FIRST_CONFIDENCE``, not pinned and
-    not seen in this frame.
+    The first empty slot; else, of those neither pinned nor seen in this frame, that of the least confident subject
+    below ``FIRST_CONFIDENCE``; else that of the one unseen for longest, if for more than ``LONG_LOST_FRAMES``.
     """
-    safe = tracks.pinned | (tracks.confidence >= FIRST_CONFIDENCE) | (tracks.last_seen >= time[:, None])
-    cost = torch.where(safe, torch.inf, 1 + tracks.confidence.detach())
-    order = torch.arange(cost.shape[1], device=cost.device) * 1e-3 - cost.shape[1]
-    cost = torch.where(tracks.filled, cost, order)
-    least, slot = cost.min(dim=1)
-    return slot, least < torch.inf
+    unseen = time[:, None] - tracks.last_seen
+    may_go = ~tracks.pinned & (unseen > 0)
+    empty = ~tracks.taken
+    doubtful = may_go & (tracks.confidence.detach() < FIRST_CONFIDENCE)
+    lost = may_go & (unseen > LONG_LOST_FRAMES)
+    slot = torch.where(
+        doubtful.any(dim=1), _lowest(tracks.confidence.detach(), doubtful), _lowest(-unseen, lost)
+    )
+    slot = torch.where(empty.any(dim=1), first_of(empty), slot)
+    return slot, (empty | doubtful | lost).any(dim=1)
+
+
+def first_of(chosen: Bool[Tensor, "b n"]) -> Int[Tensor, " b"]:
+    """Return the first true column of each row; the last one where none is true."""
+    places = torch.arange(chosen.shape[1], device=chosen.device)
+    return torch.where(chosen, places, chosen.shape[1] - 1).amin(dim=1)
+
+
+def _lowest(measure: Float[Tensor, "b s"], candidates: Bool[Tensor, "b s"]) -> Int[Tensor, " b"]:
+    """Return the first of the candidates with the lowest measure; of no meaning where there is none."""
+    lowest = measure.masked_fill(~candidates, torch.inf).amin(dim=1, keepdim=True)
+    return first_of(candidates & (measure <= lowest))
 
 
 def with_newborn(
     tracks: Tracks, sighting: Sighting, chosen: Bool[Tensor, "b s"], number: Int[Tensor, " b"], time: Tensor
 ) -> Tracks:
-    """Put what was sighted (one subject of each clip) into the chosen slots (at most one of each clip), at rest."""
+    """Put what was sighted (one subject of each clip) into the chosen slots (at most one of each clip): tentative,
+    at rest."""
     one = torch.ones_like(sighting.visibility)
     newborn = Tracks(
         tokens=sighting.content,
@@ -66,11 +93,12 @@ def with_newborn(
         turn_rate=0 * one,
         box=sighting.box,
         visibility=sighting.visibility,
-        confidence=FIRST_CONFIDENCE * one,
+        confidence=FIRST_CONFIDENCE * sighting.visibility,
         last_seen=time[:, None] * one,
         born=time[:, None] * one,
         number=number[:, None],
-        filled=one > 0,
+        filled=one < 0,
+        tentative=one > 0,
         pinned=one < 0,
     )
     return where_slot(chosen, newborn, tracks)
@@ -119,18 +147,21 @@ def merged_twins(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor, "b s
     """Make one subject of two slots that hold the same; at most one pair of each clip, the closest.
 
     They are the same within ``SAME_WITHIN`` standard deviations of their places and with identities at least
-    ``ALIKE``, if one of them at least is seen: two that pass while both are hidden stay two. The elder number goes
-    on, with place, motion, box, visibility and time of the one whose place is better known; identity and tokens are
-    merged, elder + rate · (younger − elder); confidence is the larger; a pinned slot makes the whole pinned.
+    ``ALIKE``, if one of them at least is seen: two that pass while both are hidden stay two, as do two that are both
+    pinned. The number of the senior goes on (the pinned; else the one that counts; else the elder), with place, motion,
+    box, visibility and time of the one whose place is better known; identity and tokens are merged,
+    senior + rate · (junior − senior); confidence is the larger.
 
     Also tells which slot (last axis) went into which.
     """
     twins = _twins(tracks)
     if surely_none(twins):
         return tracks, twins
-    elder, younger = twins.any(dim=2), twins.any(dim=1)
-    partner = torch.where(elder, twins.int().argmax(dim=2), torch.arange(twins.shape[1], device=twins.device))
-    other = _taken(tracks, partner)
+    senior, junior = twins.any(dim=2), twins.any(dim=1)
+    partner = torch.where(
+        senior, twins.int().argmax(dim=2), torch.arange(twins.shape[1], device=twins.device)
+    )
+    other = _slot_of(tracks, partner)
     better = where_slot(other.covariance[..., 0] < tracks.covariance[..., 0], other, tracks)
     identity = tracks.identity + rate * (other.identity - tracks.identity)
     joined = better._replace(
@@ -140,28 +171,40 @@ def merged_twins(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor, "b s
         last_seen=torch.maximum(tracks.last_seen, other.last_seen),
         born=tracks.born,
         number=tracks.number,
-        pinned=tracks.pinned | other.pinned,
+        filled=tracks.filled,
+        tentative=tracks.tentative,
+        pinned=tracks.pinned,
     )
-    return where_slot(younger, emptied(tracks), where_slot(elder, joined, tracks)), twins
+    return where_slot(junior, emptied(tracks), where_slot(senior, joined, tracks)), twins
 
 
 def _twins(tracks: Tracks) -> Bool[Tensor, "b s s"]:
-    """Tell the closest pair of each clip that is one subject: [elder, younger]."""
+    """Tell the closest pair of each clip that is one subject: [senior, junior]."""
     place, identity = tracks.position.detach(), tracks.identity.detach()
     doubt = tracks.covariance[..., 0].detach().clamp(max=LARGEST_DOUBT_M**2)
     away2 = ((place[:, :, None] - place[:, None]) ** 2).sum(dim=-1)
     away2 = away2 / (doubt[:, :, None] + doubt[:, None]).clamp(min=1e-6)
     alike = (identity[:, :, None] * identity[:, None]).sum(dim=-1) >= ALIKE
     seen = tracks.visibility.detach() > 0
-    both = (tracks.filled[:, :, None] & tracks.filled[:, None]) & (seen[:, :, None] | seen[:, None])
-    rising = tracks.number[:, :, None] < tracks.number[:, None]
-    cost = torch.where(both & rising & alike & (away2 <= SAME_WITHIN**2), away2, torch.inf).flatten(1)
+    both = (tracks.taken[:, :, None] & tracks.taken[:, None]) & (seen[:, :, None] | seen[:, None])
+    both = both & ~(tracks.pinned[:, :, None] & tracks.pinned[:, None])
+    cost = torch.where(
+        both & _outranks(tracks) & alike & (away2 <= SAME_WITHIN**2), away2, torch.inf
+    ).flatten(1)
     least, pair = cost.min(dim=1)
     closest = torch.nn.functional.one_hot(pair, cost.shape[1]).bool() & (least < torch.inf)[:, None]
     return closest.unflatten(1, place.shape[1:2] * 2)
 
 
-def _taken(tracks: Tracks, slot: Int[Tensor, "b s"]) -> Tracks:
+def _outranks(tracks: Tracks) -> Bool[Tensor, "b s s"]:
+    """Tell whose number goes on if the second is the same: pinned before others, then counted, then elder."""
+    elder = tracks.number[:, :, None] < tracks.number[:, None]
+    for above in (tracks.filled, tracks.pinned):
+        elder = torch.where(above[:, :, None] == above[:, None], elder, above[:, :, None])
+    return elder
+
+
+def _slot_of(tracks: Tracks, slot: Int[Tensor, "b s"]) -> Tracks:
     batch = torch.arange(slot.shape[0], device=slot.device)[:, None]
     return Tracks(*(part[batch, slot] for part in tracks))
 
@@ -171,9 +214,17 @@ def emptied(tracks: Tracks) -> Tracks:
     return Tracks(*(torch.zeros_like(part) for part in tracks))
 
 
-def without_dead(tracks: Tracks) -> Tracks:
-    """Empty the slots of subjects whose confidence is below ``DEAD_AT``. The pinned never die."""
-    dead = tracks.filled & ~tracks.pinned & (tracks.confidence.detach() < DEAD_AT)
+def confirmed(tracks: Tracks) -> Tracks:
+    """Let tentative subjects count whose confidence has reached ``CONFIRMED_AT``; they do ever after."""
+    sure = tracks.tentative & (tracks.confidence.detach() >= CONFIRMED_AT)
+    return tracks._replace(filled=tracks.filled | sure, tentative=tracks.tentative & ~sure)
+
+
+def without_dead(tracks: Tracks, time: Float[Tensor, " b"]) -> Tracks:
+    """Empty the slots of subjects whose confidence is below ``DEAD_AT``, and of tentative ones that were not seen for
+    more than ``TENTATIVE_FRAMES``. The pinned never die."""
+    forlorn = tracks.tentative & (time[:, None] - tracks.last_seen > TENTATIVE_FRAMES)
+    dead = tracks.taken & ~tracks.pinned & ((tracks.confidence.detach() < DEAD_AT) | forlorn)
     return where_slot(dead, emptied(tracks), tracks)
 
 

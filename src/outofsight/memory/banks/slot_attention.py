@@ -83,7 +83,7 @@ class SlotAttention(nn.Module):
         Both are parts of ``dynamic``: they add up to it over slots and "nobody".
         """
         logits = self.logits(tokens, tracks.position, tracks.covariance[..., 0], tracks.identity, lost)
-        logits = torch.where(tracks.filled[..., None], logits, torch.full_like(logits, ABSENT))
+        logits = torch.where(tracks.taken[..., None], logits, torch.full_like(logits, ABSENT))
         shares = torch.cat((logits, torch.zeros_like(logits[:, :1])), dim=1).softmax(dim=1)
         shares = shares * tokens.dynamic[:, None]
         return shares[:, :-1], shares[:, -1]

@@ -75,7 +75,9 @@ class Tracks(NamedTuple):
     axis: variance of position, covariance, variance of velocity. ``turn_rate``: about the vertical. ``box``: centre x,
     y relative to the projected origin and half width, half height, in metres in the plane through the origin that
     faces the camera. ``visibility``: 0 to 1, how much of it was seen in the last frame; ``confidence``: 0 to 1, that it
-    exists; ``last_seen``, ``born``: times. ``number``: counts subjects in the order of their births.
+    exists; ``last_seen``, ``born``: times. ``number``: counts subjects in the order of their births. ``filled``: the
+    slot holds a subject; ``tentative``: it holds one that was not seen clearly enough yet to count as one, and is
+    neither recalled nor foretold. No slot is both.
     """
 
     tokens: Float[Tensor, "b s k d"]
@@ -91,11 +93,18 @@ class Tracks(NamedTuple):
     born: Float[Tensor, "b s"]
     number: Int[Tensor, "b s"]
     filled: Bool[Tensor, "b s"]
+    tentative: Bool[Tensor, "b s"]
     pinned: Bool[Tensor, "b s"]
+
+    @property
+    def taken(self) -> Bool[Tensor, "b s"]:
+        """Which slots are not empty: subjects, and those who may become one."""
+        return self.filled | self.tentative
 
 
 class Banks(NamedTuple):
-    """Both banks at one moment. ``time``: of the last frame observed. ``births``: subjects born so far."""
+    """Both banks at one moment. ``time``: of the last frame observed. ``births``: subjects born so far, also those
+    that never came to count."""
 
     archive: Archive
     tracks: Tracks
@@ -166,7 +175,8 @@ def empty_banks(
     tracks = Tracks(
         tokens=zeros(s, k, dim), identity=zeros(s, settings.identity_width), position=zeros(s, 3),
         velocity=zeros(s, 3), covariance=zeros(s, 3), turn_rate=zeros(s), box=zeros(s, 4), visibility=zeros(s),
-        confidence=zeros(s), last_seen=zeros(s), born=zeros(s), number=zeros(s).long(), filled=no(s), pinned=no(s),
+        confidence=zeros(s), last_seen=zeros(s), born=zeros(s), number=zeros(s).long(), filled=no(s),
+        tentative=no(s), pinned=no(s),
     )  # fmt: skip
     return Banks(archive, tracks, zeros() - 1, zeros().long())
 

@@ -14,6 +14,7 @@ from outofsight.memory.banks.dynamics import UP, PredictedSubjects, SubjectDynam
 from outofsight.memory.banks.lifecycle import (
     BORN_AT,
     FIRST_SPEED,
+    confirmed,
     faded,
     merged_twins,
     place_for_one_more,
@@ -73,7 +74,7 @@ class Tracker(nn.Module):
             lost = lost_chance(frame.time[:, None] - tracks.last_seen)
             shares, unclaimed = self.attention(facts, tracks, lost)
             sighting = sight(shares, facts, frame, self.fov_x_rad, self.settings.subject_grid)
-            seen = tracks.filled & (sighting.visibility.detach() > SEEN_AT)
+            seen = tracks.taken & (sighting.visibility.detach() > SEEN_AT)
             updated = self._updated(tracks, sighting, frame.time)
             updated = updated._replace(turn_rate=self._turn_rate(earlier, updated, elapsed))
             unseen = tracks._replace(
@@ -90,7 +91,7 @@ class Tracker(nn.Module):
                 )
             tracks, twins = merged_twins(tracks, self.settings.subject_rate)
             shares = _joined(shares, twins)
-            return without_dead(tracks), births, shares.unflatten(-1, frame.size)
+            return without_dead(confirmed(tracks), frame.time), births, shares.unflatten(-1, frame.size)
 
     def predict(
         self, tracks: Tracks, now: Float[Tensor, " b"], times: Float[Tensor, "b t"]

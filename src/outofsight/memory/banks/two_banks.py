@@ -106,14 +106,15 @@ class TwoBankMemory(nn.Module):
         """See f new frames, oldest first.
 
         ``tokens``: of the new frames, of clean latents. ``latents``: the new frames' at the end, after up to
-        ``history`` frames that were seen before. ``poses``: in the anchor frame. ``times``: rising, none before the
-        banks' own. ``reading``: what to believe of the new frames, in place of the reader's word (the engine's truth,
-        in tests and studies).
+        ``history`` frames that were seen before. ``poses``: in the anchor frame. ``times``: rising, the first after
+        the banks' own. ``reading``: what to believe of the new frames, in place of the reader's word (the engine's
+        truth, in tests and studies).
 
         Raises:
-            InputError: a picture of another size than the banks were made for.
+            InputError: a picture of another size than the banks were made for, or times that do not rise.
         """
         frames = tokens.shape[1]
+        _check_times(banks.time, times)
         if reading is None:
             whole = self.reader(latents.float())
             reading = SceneReading(*(part[:, -frames:] for part in whole))
@@ -173,6 +174,20 @@ class TwoBankMemory(nn.Module):
                 f"these banks hold {expected[0]} × {expected[2]} tokens of width {expected[3]} a slice, the new frames "
                 f"give {list(got)}; make empty banks for this picture"
             )
+
+
+def _check_times(before: Float[Tensor, " b"], times: Float[Tensor, "b f"]) -> None:
+    """See that every frame is later than the one before it; on the meta device, where costs are counted, none is."""
+    path = torch.cat((before[:, None], times.to(before)), dim=1)
+    rises = path.diff(dim=1) > 0
+    if rises.is_meta or bool(rises.all()):
+        return
+    clip, frame = (~rises).nonzero()[0].tolist()
+    where = "the banks were at" if frame == 0 else f"frame {frame - 1} is at"
+    raise InputError(
+        f"expected the times of new frames to rise, clip {clip}: {where} {path[clip, frame].item():g}, frame {frame} "
+        f"is at {path[clip, frame + 1].item():g}; show each frame once, oldest first, in video frames"
+    )
 
 
 @torch.no_grad()
