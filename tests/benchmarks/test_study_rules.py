@@ -73,7 +73,7 @@ def test_who_is_read_without_error_is_held_where_they_are(untrained):
 def test_stopping_dynamics_stop_at_the_stated_rate():
     walk = scene(hidden=False, seed=0)
     made = trackers(None, tuple(HABITS))
-    told = {name: make(walk).tracker.dynamics.outer.bias.tanh() for name, make in made.items()}
+    told = {name: make(walk).tracker.dynamics.outer.bias.detach().tanh() for name, make in made.items()}
     assert float(told["as it begins"].abs().max()) == 0
     assert float(told["steadier, stopping"][0] * FASTEST_STOP) == pytest.approx(0.03, rel=1e-3)
 
