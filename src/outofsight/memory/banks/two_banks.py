@@ -114,13 +114,13 @@ class TwoBankMemory(nn.Module):
             InputError: a picture of another size than the banks were made for, or times that do not rise.
         """
         frames = tokens.shape[1]
-        _check_times(banks.time, times)
         if reading is None:
             whole = self.reader(latents.float())
             reading = SceneReading(*(part[:, -frames:] for part in whole))
         grid = LatentGrid(frames=frames, height=reading.dynamic.shape[2], width=reading.dynamic.shape[3])
         slices = self._slices(tokens, reading, poses, times, grid)
         self._check(banks, slices)
+        _check_times(banks.time, times)
         steps = []
         for index, new in enumerate(slices):
             seen = FrameSeen(tokens[:, index].float(), frame_of(reading, index), new.pose, new.time)
