@@ -466,6 +466,7 @@ def drop_from_manifest(name):
         (drop_from_manifest("weights"), "a damaged state .*'weights'"),
         (edit_manifest(settings={"num_steps": 0}), "a damaged state"),
         (edit_manifest(weights="0" * 64), "the state of another model"),
+        (edit_manifest(text_dtype="bfloat16"), "text encoder in bfloat16, this model's is in float32"),
         (edit_manifest(dtype="bfloat16"), "made in bfloat16, this model is in float32"),
         (edit_manifest(memory={"memory_top_k": 5}), "made with memory_top_k=5, this model has 10"),
         (lambda folder: (folder / "rollout.json").unlink(), r"found no rollout\.json"),

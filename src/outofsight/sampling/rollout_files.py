@@ -45,7 +45,14 @@ TENSORS = "tensors-"
 _NUMBERS = ("step", "num_context_frames", "num_frames", "reach", "prompt")
 _TENSORS = ("latents", "poses", "last_pose", "anchor", "generator")
 _MADE_WITH: Mapping[str, tuple[type, ...]] = MappingProxyType(
-    {"model": (str, type(None)), "weights": (str,), "memory": (dict,), "dtype": (str,), "notes": (dict,)}
+    {
+        "model": (str, type(None)),
+        "weights": (str,),
+        "memory": (dict,),
+        "dtype": (str,),
+        "text_dtype": (str,),
+        "notes": (dict,),
+    }
 )
 
 
@@ -97,7 +104,8 @@ def save_rollout(folder: Path, saved: Saved, world: WorldModelBase, digest: str)
         "model": _model_name(world),
         "weights": digest,
         "memory": _memory(world),
-        "dtype": str(world.transformer.dtype).removeprefix("torch."),
+        "dtype": _plain(world.transformer.dtype),
+        "text_dtype": _plain(world.text_encoder.dtype),
         "settings": asdict(saved.settings),
         "limits": {name: _finite(value) for name, value in asdict(saved.limits).items()},
         "tiling": None if saved.tiling is None else asdict(saved.tiling),
@@ -169,12 +177,17 @@ def load_rollout(folder: Path) -> tuple[Saved, Mapping[str, Any]]:
 
 def check_model(folder: Path, manifest: Mapping[str, Any], world: WorldModelBase, digest: str) -> None:
     """Raise ``CheckpointError`` if a state belongs to another model, or to this one used in another way."""
+    if manifest["text_dtype"] != (text_dtype := _plain(world.text_encoder.dtype)):
+        raise CheckpointError(
+            f"{folder}: made with a text encoder in {manifest['text_dtype']}, this model's is in {text_dtype}; resume "
+            "it by WorldModel.resume(path)"
+        )
     if manifest["weights"] != digest:
         raise CheckpointError(
             f"{folder}: the state of another model ({manifest['model'] or 'of unknown place'}, weights "
             f"{manifest['weights'][:12]}), these weights are {digest[:12]}; resume it with its own model"
         )
-    dtype = str(world.transformer.dtype).removeprefix("torch.")
+    dtype = _plain(world.transformer.dtype)
     if manifest["dtype"] != dtype:
         raise CheckpointError(
             f"{folder}: made in {manifest['dtype']}, this model is in {dtype}; load it with torch_dtype="
@@ -202,6 +215,10 @@ def _read_manifest(folder: Path) -> Mapping[str, Any]:
             f"{path}: expected a rollout's state of version {VERSION}, got version {version}; walk again from the start"
         )
     return manifest
+
+
+def _plain(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _finite(value: float) -> float | str:

@@ -175,6 +175,8 @@ def _load_named(
     dtype = getattr(torch, manifest["dtype"])
     world = kind.from_pretrained(manifest["model"], **{"torch_dtype": dtype, **loading})
     assert isinstance(world, WorldModel)
+    if "torch_dtype" not in loading:  # a text encoder may be in a precision of its own, as it lies on disk
+        world.text_encoder.to(getattr(torch, manifest["text_dtype"]))
     wanted = manifest["memory"]["memory_strategy"]
     if world.transformer.config["memory_strategy"] != wanted:
         world.remember_by(wanted)

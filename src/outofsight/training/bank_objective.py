@@ -87,8 +87,8 @@ def observed_together(parts: list[Observed]) -> Observed:
 
 
 def held_in(tracks: Tracks) -> Held:
-    """What losses look at of tracks [b, f, n, ...]."""
-    return Held(tracks.position, tracks.velocity, tracks.covariance[..., 0], tracks.filled)
+    """What losses look at of tracks [b, f, n, ...]. Who does not count yet is taught too, else nobody ever would."""
+    return Held(tracks.position, tracks.velocity, tracks.covariance[..., 0], tracks.taken)
 
 
 def foreseen_in(foreseen: PredictedSubjects) -> Held:
