@@ -32,7 +32,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="laptop_vae, laptop_world, mini_vae, mini_world, mini_recogniser, finetune_hydra, finetune_lora"
+            help="such as laptop_vae, laptop_world, mini_vae, finetune_hydra; docs/training.md lists all"
         ),
     ] = None,
     data: Annotated[
