@@ -217,6 +217,13 @@ def test_banks_see_frames_one_by_one_as_all_at_once():
             torch.testing.assert_close(getattr(getattr(banks, bank), name), value, **CLOSE, msg=name)
 
 
+def test_sizes_of_banks_change_where_weights_are_only_counted():
+    model = made("hybrid").to("meta")
+    model.change_memory("larger", {"banks": {**SMALL, "archive_slots": 20}})
+    assert all(value.is_meta for value in model.parameters())
+    assert model.two_banks.settings.archive_slots == 20
+
+
 def test_sizes_may_change_and_weights_may_not(tmp_path):
     model, given = made("hybrid"), inputs()
     model.change_memory("larger", {"banks": {**SMALL, "archive_slots": 20, "top_k": 5}})

@@ -104,6 +104,16 @@ def test_a_row_for_each_number_of_steps(cli, data, model_folder, tmp_path):
     assert (out / "plots" / "steps_psnr.svg").is_file()
 
 
+def test_a_row_of_a_strategy_from_a_module_has_its_short_name(cli, data, model_folder, tmp_path):
+    code, _, told = cli(
+        "--data", data, "--limit=1", "--model", f"m={model_folder}", "--out", tmp_path / "out",
+        "--strategy=outofsight.memory.strategies:hydra,outofsight.memory.strategies:concat", "--dry-run", *PLAIN,
+    )  # fmt: skip
+    assert code == 0
+    assert "m-hydra (model)" in told
+    assert "m-concat (model)" in told
+
+
 def test_a_row_for_each_strategy(cli, data, model_folder, tmp_path):
     out = tmp_path / "out"
     code, _, error = cli(

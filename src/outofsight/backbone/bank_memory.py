@@ -36,8 +36,11 @@ class BankRemembering:
         some = next(self.two_banks.parameters())
         made = two_bank_memory(self.config)
         assert made is not None
+        made = made.to(
+            some
+        )  # first, since weights that only stand for some (meta) cannot be copied to real ones
         made.load_state_dict(weights)
-        self.two_banks = made.to(some).train(mode)
+        self.two_banks = made.train(mode)
 
     @property
     def has_banks(self) -> bool:

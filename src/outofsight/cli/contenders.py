@@ -123,7 +123,8 @@ def _models(choice: ModelChoice) -> "list[Contender]":
             sampling = check_settings(
                 num_steps=steps, guidance_scale=guidance, seed=choice.seed, **choice.others
             )
-            parts = [name, *([strategy] if strategy and len(choice.strategies) > 1 else [])]
+            own = strategy.rpartition(":")[2] if strategy and len(choice.strategies) > 1 else None
+            parts = [name, *([own] if own else [])]
             parts += [f"{steps}steps"] if len(choice.steps) > 1 else []
             rows.append(
                 ModelContender(
