@@ -12,7 +12,7 @@ from outofsight.bundling.card import CardFacts, DataFacts, read_data_facts, writ
 from outofsight.bundling.curves import draw_curves
 from outofsight.bundling.finished_run import FinishedRun, find_vae_run, read_finished_run, without_places
 from outofsight.bundling.measured import read_results
-from outofsight.data.files import explained, folder_in_one_piece, write_json, write_text
+from outofsight.data.files import explained, folder_in_one_piece, read_json, write_json, write_text
 from outofsight.errors import CheckpointError, InputError, OutputError
 from outofsight.model_folders import USE_FILE, ModelUse, use_as_json
 from outofsight.world_model import WorldModelBase, check_folder
@@ -147,6 +147,7 @@ def _write(out: Path, export: Path, facts: CardFacts) -> None:
         raise OutputError(f"{made} is in the way; remove it")
     with folder_in_one_piece(made) as folder:
         shutil.copytree(export, folder, dirs_exist_ok=True)
+        _forget_places(folder)
         write_text(folder / USE_FILE, use_as_json(facts.use))
         write_text(folder / "README.md", write_card(facts))
         write_text(folder / "curves_world.svg", draw_curves(facts.world))
@@ -159,6 +160,14 @@ def _write(out: Path, export: Path, facts: CardFacts) -> None:
             out.rename(old)
         made.rename(out)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _forget_places(folder: Path) -> None:
+    """Take out where networks once lay, which libraries note in their configurations."""
+    for path in sorted(folder.glob("*/config.json")):
+        config = read_json(path)
+        if config.pop("_name_or_path", None) is not None:
+            write_json(path, config, indent=2)
 
 
 def _training(facts: CardFacts) -> dict[str, Any]:

@@ -33,7 +33,7 @@ INTRODUCTION = """# {name}: a small world model that remembers what is out of si
 
 {name} is given {context} frames of a video, the cameras of those and of {target} more, and a caption. It shows the
 {target} frames that follow. In its world subjects leave the picture and come back: it must know who is still there,
-where, and what they look like. HyDRA's memory (https://arxiv.org/abs/2603.25716) on a Wan-style diffusion transformer,
+where, and what they look like. Its memory is {memory}, on a Wan-style diffusion transformer,
 at a size that two CPU cores run in seconds: {height}×{width} pixels, {fps:g} frames a second.
 
 It knows only the world that it was trained in (below), and was made to show how such a model works and to compare
@@ -115,7 +115,7 @@ def write_card(facts: CardFacts) -> str:
     sections = [
         INTRODUCTION.format(
             name=facts.name, context=use.num_context_frames, target=use.num_target_frames, height=use.size[0],
-            width=use.size[1], fps=use.fps,
+            width=use.size[1], fps=use.fps, memory=_memory(facts.world.config["task"].get("strategy")),
         ),
         USAGE.format(model=facts.name, steps=use.num_steps, guidance=use.guidance_scale),
         "## Measured results\n\n" + _results(facts),
@@ -132,6 +132,17 @@ def write_card(facts: CardFacts) -> str:
         "weight of another model is in it.",
     ]  # fmt: skip
     return FRONT_MATTER + "\n" + "\n\n".join(sections) + "\n"
+
+
+def _memory(strategy: str | None) -> str:
+    hydra = "HyDRA's (https://arxiv.org/abs/2603.25716)"
+    known = {
+        None: hydra,
+        "hydra": hydra,
+        "hybrid": "two banks, of places and of subjects",
+        "hybrid+hydra": f"{hydra} and, beside it, two banks, of places and of subjects",
+    }
+    return known.get(strategy, f"of strategy `{strategy}`")
 
 
 def _results(facts: CardFacts) -> str:
