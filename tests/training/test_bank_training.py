@@ -131,7 +131,7 @@ def test_the_flow_teaches_the_banks_too(hybrid, cache):
 def test_recipes_of_the_banks_say_what_they_do():
     banks, joint = recipe("laptop_banks"), recipe("laptop_hybrid")
     assert (banks.task.strategy, joint.task.strategy) == ("hybrid", "hybrid+hydra")
-    assert joint.task.memory["memory_kernel"] == (1, 1, 1)  # as the mini's
+    assert joint.task.memory["memory_kernel"] == [1, 1, 1]  # as the mini's
     assert joint.task.memory["banks"] == banks.task.memory["banks"]
     assert banks.task.flow_weight == 0
     assert joint.task.flow_weight == 1
