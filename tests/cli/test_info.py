@@ -1,5 +1,8 @@
 """``outofsight info``, and the front door itself."""
 
+from models import tiny_world
+from outofsight.memory.strategies import strategy
+
 
 def test_sizes_memory_and_arithmetic(outofsight, model_folder):
     code, out, error = outofsight(
@@ -9,6 +12,16 @@ def test_sizes_memory_and_arithmetic(outofsight, model_folder):
     assert "420 (7 frames of 6×10)" in out
     assert "8 forwards" in out
     assert "memory, denoise" in out
+
+
+def test_keys_that_the_banks_recall_are_told_apart(outofsight, tmp_path):
+    settings = {**strategy("hybrid").settings, "banks": {"archive_slots": 4, "subject_slots": 2, "top_k": 3}}
+    tiny_world(**settings, memory_strategy="hybrid").save_pretrained(tmp_path / "hybrid")
+    code, out, error = outofsight("info", tmp_path / "hybrid", "--size", "64x96", "--frames", "9+9")
+    assert code == 0, error
+    assert ": hybrid, " in out
+    assert "144 of 144, and up to " in out
+    assert "that the banks recall" in " ".join(out.split())
 
 
 def test_a_size_the_model_cannot_take(outofsight, model_folder):

@@ -27,7 +27,8 @@ class ForwardCost:
     """
 
     tokens: int
-    keys_per_query: int
+    keys_per_query: int  # of the sequence, and what the banks recall
+    bank_keys_per_query: int  # of these
     attention_flops: int  # self-attention's two products
     linear_flops: int  # everything else: projections, feed-forward, cross-attention, tokenizer, embeddings
     observe_flops: int = 0
@@ -64,6 +65,7 @@ def forward_cost(
     return ForwardCost(
         tokens=tokens,
         keys_per_query=keys,
+        bank_keys_per_query=banks.tokens,
         attention_flops=attention,
         linear_flops=layers * block + ends + embed + time + beside,
         observe_flops=banks.flops,

@@ -57,7 +57,8 @@ def info(
         tiling=LatentTiling() if tile_vae else None,
     )
     console = Console(width=100)
-    console.print(f"{model}: {networks['transformer'].memory_settings}", soft_wrap=True)
+    strategy = networks["transformer"].config["memory_strategy"]
+    console.print(f"{model}: {strategy}, {networks['transformer'].memory_settings}", soft_wrap=True)
     console.print(_components(plan))
     console.print(_run(plan, f"{height}×{width}, {context}+{target} frames, {steps} steps, {dtype}"))
 
@@ -79,7 +80,9 @@ def _run(plan: "RunPlan", title: str) -> Table:
     dense = forward.linear_flops + plan.dense_attention_flops
     table = Table("what", "how much", title=title)
     table.add_row("tokens", f"{grid.num_tokens:,} ({grid.frames} frames of {grid.height}×{grid.width})")
-    table.add_row("keys per query", f"{forward.keys_per_query:,} of {grid.num_tokens:,}")
+    own, recalled = forward.keys_per_query - forward.bank_keys_per_query, forward.bank_keys_per_query
+    banks = f", and up to {recalled:,} that the banks recall" if recalled else ""
+    table.add_row("keys per query", f"{own:,} of {grid.num_tokens:,}{banks}")
     table.add_row(
         "one forward", f"{_operations(forward.flops)} ({_operations(dense)} if attention were dense)"
     )
