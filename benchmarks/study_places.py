@@ -23,8 +23,8 @@ from outofsight.evaluation.birdseye import (
     true_subjects,
 )
 from outofsight.evaluation.clips import dataset_clips
+from outofsight.evaluation.following import unseen_subjects
 from outofsight.evaluation.held_places import HIDDEN, SEEN, HeldPlaces, held_places, number_switches
-from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.state import Banks, Tracks
 from outofsight.memory.banks.two_banks import latent_times
 from outofsight.sampling.world import WorldModel
@@ -125,7 +125,7 @@ def foretold_target(world: WorldModel, banks: Banks, times: NDArray[np.float64])
     memory = world.transformer.two_banks
     assert memory is not None
     later = torch.from_numpy(times)[None].float()
-    return _foretold(memory.tracker.predict(banks.tracks, banks.time, later), banks.tracks)
+    return unseen_subjects(memory.tracker.predict(banks.tracks, banks.time, later), banks.tracks)
 
 
 def place_figures(
@@ -167,14 +167,3 @@ def _velocity_error(places: HeldPlaces, chosen: NDArray[np.bool_], fps: float) -
 def _moments(tracks: Tracks) -> Tracks:
     """Put the frames of a batch of one in place of the batch."""
     return Tracks(*(part[0] for part in tracks))
-
-
-def _foretold(told: PredictedSubjects, tracks: Tracks) -> HeldSubjects:
-    """Read a prediction: whoever was held when it was made is held, and not seen."""
-    moments = told.position.shape[1]
-    held = told.filled[0].numpy()[None].repeat(moments, axis=0)
-    return HeldSubjects(
-        position_m=told.position[0].double().numpy(), velocity_m=told.velocity[0].double().numpy(),
-        deviation_m=told.variance[0].clamp(min=0).sqrt().double().numpy(), held=held, seen=np.zeros_like(held),
-        numbers=tracks.number[0].numpy()[None].repeat(moments, axis=0),
-    )  # fmt: skip

@@ -498,18 +498,21 @@ def test_another_text_encoders_state(hydra, saved):
     assert content(saved) == before
 
 
-def test_a_save_that_fails_leaves_the_state_before(hydra, saved, monkeypatch):
-    rollout = hydra.resume(saved)
-    rollout.step(PARTS[1])
-    before = content(saved)
-
+def fails_on_a_full_disk(rollout, folder, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr("outofsight.data.files.os.replace", full)
         with pytest.raises(OutputError, match="No space left on device"):
-            rollout.save(saved)
+            rollout.save(folder)
+
+
+def test_a_save_that_fails_leaves_the_state_before(hydra, saved, monkeypatch):
+    rollout = hydra.resume(saved)
+    rollout.step(PARTS[1])
+    before = content(saved)
+    fails_on_a_full_disk(rollout, saved, monkeypatch)
     assert content(saved) == before
     rollout.save(saved)
     assert hydra.resume(saved).num_steps == 2
@@ -519,14 +522,7 @@ def test_a_save_that_fails_over_a_damaged_state_says_so(hydra, saved, monkeypatc
     rollout = hydra.resume(saved)
     truncate_manifest(saved)
     before = content(saved)
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("outofsight.data.files.os.replace", full)
-        with pytest.raises(OutputError, match="No space left on device"):
-            rollout.save(saved)
+    fails_on_a_full_disk(rollout, saved, monkeypatch)
     assert content(saved) == before
     rollout.save(saved)
     assert hydra.resume(saved).num_steps == 1

@@ -36,9 +36,8 @@ class BankRemembering:
         some = next(self.two_banks.parameters())
         made = two_bank_memory(self.config)
         assert made is not None
-        made = made.to(
-            some
-        )  # first, since weights that only stand for some (meta) cannot be copied to real ones
+        # Moved first: weights that only stand for some (meta) cannot be copied to real ones.
+        made = made.to(some)
         made.load_state_dict(weights)
         self.two_banks = made.train(mode)
 

@@ -31,28 +31,29 @@ def _advice(error: OSError) -> str:
     return f"{error.strerror or error}; nothing half-written was left behind"
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically, flushed to the disk before it has its name. Raises ``OSError`` as it comes."""
+@contextmanager
+def _renamed_to(path: Path) -> Iterator[Path]:
+    """Give a name to write under; what was written there takes ``path`` when it is whole, or is removed."""
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically, flushed to the disk before it has its name. Raises ``OSError`` as it comes."""
+    with _renamed_to(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically. Raises ``OutputError``."""
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    with explained(path):
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with explained(path), _renamed_to(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any, indent: int | None = None) -> None:

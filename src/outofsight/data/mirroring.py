@@ -30,7 +30,7 @@ def mirrored(clip: Clip) -> Clip:
 
     Pictures, masks, depth, boxes, cameras, subjects' poses and velocities, and the words for sides in the caption
     agree with each other again. ``extra``, the source's own annotation, is left out: it would contradict them.
-    Mirroring twice gives the same clip back, but for name and ``extra``.
+    Mirroring twice gives the same clip back, but for name, ``extra``, and "counterclockwise", now "anticlockwise".
     """
     width = clip.video.shape[2]
     return replace(

@@ -80,7 +80,7 @@ def foretold(world: WorldModelBase, case: ClipCase, tiling: LatentTiling | None 
     tracks = context.banks.tracks
     with torch.no_grad():
         told = memory.tracker.predict(tracks, context.banks.time, later[None].to(context.banks.time))
-    held = joined_held([context.held, _unseen(told, tracks)])
+    held = joined_held([context.held, unseen_subjects(told, tracks)])
     times = np.concatenate((context.times, later.double().numpy()))
     return Tracked(times=times, num_context=len(context.times), held=held, world_from_anchor=anchor)
 
@@ -126,7 +126,7 @@ def load_tracked(path: Path) -> Tracked:
         raise CheckpointError(f"{path}: expected what a tracker held, {error} is missing") from error
 
 
-def _unseen(told: PredictedSubjects, tracks: Tracks) -> HeldSubjects:
+def unseen_subjects(told: PredictedSubjects, tracks: Tracks) -> HeldSubjects:
     """Read a prediction (batch of one): whoever was held when it was made is held at every coming moment, unseen."""
     moments = told.position.shape[1]
     held = told.filled[0].cpu().numpy()[None].repeat(moments, axis=0)

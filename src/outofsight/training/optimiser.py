@@ -107,7 +107,10 @@ def restore_optimizers(
     moments: Mapping[str, Mapping[str, Tensor]],
     steps: Mapping[str, int],
 ) -> None:
-    """Put moments and steps back; ``moments`` holds ``first_moment`` and ``second_moment`` by parameter name."""
+    """Put moments and steps back; ``moments`` holds ``first_moment`` and ``second_moment`` by parameter name.
+
+    A parameter that another optimizer learns by now begins anew: one's moments mean nothing to the other.
+    """
     owners = {
         parameter: optimizer
         for optimizer in optimizers
@@ -116,10 +119,13 @@ def restore_optimizers(
     }
     for name, count in steps.items():
         parameter = parameters[name]
-        optimizer, own = owners[parameter], dict[str, Any]()
-        is_muon = isinstance(optimizer, torch.optim.Muon)
-        if not is_muon:
+        optimizer = owners[parameter]
+        kinds = MUON_MOMENTS if isinstance(optimizer, torch.optim.Muon) else MOMENTS
+        if {kind for kind in MOMENTS if name in moments.get(kind, {})} != set(kinds):
+            continue
+        own: dict[str, Any] = {
+            key: spread_as(moments[kind][name].float(), parameter) for kind, key in kinds.items()
+        }
+        if kinds is MOMENTS:
             own["step"] = torch.tensor(float(count))
-        for kind, key in (MUON_MOMENTS if is_muon else MOMENTS).items():
-            own[key] = spread_as(moments[kind][name].float(), parameter)
         optimizer.state[parameter] = own

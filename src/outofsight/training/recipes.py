@@ -120,9 +120,9 @@ def laptop_world() -> TrainConfig:
 def laptop_world_on() -> TrainConfig:
     """Train on from ``laptop_world``: more clips, each mirrored too, and Muon; subjects count more.
 
-    Name what to go on from: ``--set task.initial=FOLDER``, and its autoencoder (``task.vae``). Hardware: two CPU cores,
-    bf16. Time: 54 minutes of steps on one core beside other work. Measured: two runs of 571 and 578 steps, on 525 and
-    on 1,122 clips, each mirrored too; the second's ``validation/camera_gain`` was 1.10 at step 400, still growing.
+    Name what to go on from: ``--set task.initial=FOLDER``. Hardware: one CPU core, bf16. Time: 48 minutes of steps
+    beside other work. Measured: two runs of 571 and 578 steps, on 525 and on 1,122 clips, each mirrored too; the
+    second's ``validation/camera_gain`` was 1.10 at step 400, still growing.
     """
     return TrainConfig(
         recipe="laptop_world_on",
@@ -141,7 +141,7 @@ def laptop_banks() -> TrainConfig:
     """Train the two banks of strategy ``hybrid`` alone beside a small model, whose other weights stay as they are.
 
     Nothing is generated: the banks see whole clips as they truly are, so a sample costs a small part of the flow's.
-    Go on with ``laptop_hybrid``. Hardware: one CPU core. Time: 24 minutes of steps. Measured on 1,122 clips, each
+    Go on with ``laptop_hybrid``. Hardware: one CPU core. Time: 25 minutes of steps. Measured on 1,122 clips, each
     mirrored too, and 96 validation clips (docs/training.md): at their return, foreseen from the context, subjects are
     2.4 m off, where standing still at the true last place is 2.7 m off.
     """
