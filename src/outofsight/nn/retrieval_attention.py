@@ -113,11 +113,20 @@ def _chunks(num_frames: int, size: int | None) -> Iterator[slice]:
 
 def _gather(full: Tensor, memory: Tensor, frames: Tensor, slices: Tensor) -> Tensor:
     """Lay the selected frames and slices of every query frame side by side: [batch · f, keys, heads, d]."""
-    batch = torch.arange(full.shape[0], device=full.device)[:, None, None]
-    # A −1 reads the last entry; the mask hides it.
-    near = full[batch, frames].flatten(2, 3)
-    far = memory[batch, slices].flatten(2, 3)
-    return torch.cat((near, far), dim=2).flatten(0, 1)
+    near, far = _chosen(full, frames), _chosen(memory, slices)
+    return torch.cat((near.flatten(2, 3), far.flatten(2, 3)), dim=2).flatten(0, 1)
+
+
+def _chosen(states: Tensor, indices: Tensor) -> Tensor:
+    """Return entries of [batch, entries, ...] by [batch or 1, f, k]: [batch, f, k, ...]. A −1 reads the last.
+
+    One index over batch and entries: its gradient is added up several times as fast as that of two indices.
+    """
+    batch, entries = states.shape[:2]
+    indices = torch.where(indices < 0, indices + entries, indices)
+    indices = indices + entries * torch.arange(batch, device=indices.device)[:, None, None]
+    chosen = states.flatten(0, 1).index_select(0, indices.flatten())
+    return chosen.unflatten(0, indices.shape)
 
 
 def _with_more(gathered: Tensor, more: Tensor) -> Tensor:
