@@ -79,7 +79,8 @@ def config(tmp_path, export):
     for step in range(10, 210, 10):
         log.append({"step": step, "loss": 1 / step, "samples_per_second": 32.0})
         if step % 50 == 0:
-            log.append({"step": step, "validation/loss@0.9": 0.5, "validation/camera_gain": 0.1 * step})
+            figures = {"loss": 0.4, "loss@0.9": 0.5, "wrong_camera_loss@0.9": 0.6, "camera_gain": 0.1 * step}
+            log.append({"step": step, **{f"validation/{name}": value for name, value in figures.items()}})
     world = write_run(tmp_path / "world", "mini_world", log, vae=vae / "export")
     (world / "export").symlink_to(export, target_is_directory=True)
     clips = tmp_path / "clips"
@@ -130,7 +131,7 @@ def test_the_card_tells_recipe_data_hardware_curve_and_results(config):
     for told in (
         "Hardware: two slow cores.", "`mini_world`, seed 0", "`mini_vae`, seed 0", "2 train, 1 validation",
         "desert, snow village, harbour, museum", "| steps | 200 of 64 samples |", "| samples | 12,800 |",
-        "| hours of training steps | 0.11 |", "| 200 | 0.5 | 20 |", "| mini | 21.5 [20.5, 22.5] |", "(n = 3)",
+        "| hours of training steps | 0.11 |", "| 200 | 0.4 | 0.6 | 20 |", "| mini | 21.5 [20.5, 22.5] |", "(n = 3)",
         "| mini | 0.01 | 2.50 | 2.51 |", "| seed of the data set | 1 |", "](curves_world.svg)", "](curves_vae.svg)",
         "num_steps=16", "commit | abc123",
     ):  # fmt: skip
@@ -215,8 +216,10 @@ def test_parameters_are_counted(export):
 
 def test_curves_by_hand(config):
     run = read_finished_run(config.run)
-    assert list(curve_panels(run)) == ["loss", "camera gain"]
-    assert list(curve_panels(run)["loss"]) == ["training", "validation 0.9"]
+    assert list(curve_panels(run)) == ["loss", "wrong camera loss", "camera gain"]
+    assert list(curve_panels(run)["loss"]) == ["training", "validation", "validation 0.9"]
+    assert list(curve_panels(run)["wrong camera loss"]) == ["validation 0.9"]
+    assert validation_lines(run)[0] == ["step", "loss", "wrong camera loss@0.9", "camera gain"]
     assert thinned([(1, 1.0), (2, 3.0), (3, 5.0)], 2) == [(2, 2.0), (3, 5.0)]
     assert run.hours == pytest.approx(200 * 64 / 32 / 3600)
     heads, rows = validation_lines(read_finished_run(find_vae_run(config.run)))

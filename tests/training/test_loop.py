@@ -62,6 +62,9 @@ def test_a_world_run_leaves_a_world_model(world_config, cache, tmp_path):
     assert figures["validation/camera_gain"] == pytest.approx(
         figures["validation/wrong_camera_loss"] / figures["validation/loss"] - 1
     )
+    on_subjects = [figures[f"validation/subject_loss@{sigma:g}"] for sigma in config.validation.sigmas]
+    assert figures["validation/subject_loss"] == pytest.approx(sum(on_subjects) / 5)
+    assert all(mine != all_ for mine, all_ in zip(on_subjects, at_levels, strict=True))
     assert (tmp_path / "run" / "videos" / "step-00000002" / "clip_000006.mp4").is_file()
 
 

@@ -121,7 +121,9 @@ def test_errors_on_subjects_count_as_much_more_as_asked_for():
     share[0, 1, :4] = 1.0
     with torch.no_grad():
         plain = WorldObjective(model, None)(batch)
-        weighted = WorldObjective(model, None, subject_weight=3.0)(batch | {"subject_share": share})
+        objective = WorldObjective(model, None, subject_weight=3.0)
+        weighted = objective(batch | {"subject_share": share})
+        watched = objective.eval()(batch | {"subject_share": share})["subject_squared_error"]
         velocity = WorldObjective(model, None)(
             batch | {"noisy": add_noise(batch["target_latents"], batch["noise"], batch["levels"][:, 1])},
             velocity_only=True,
@@ -132,6 +134,9 @@ def test_errors_on_subjects_count_as_much_more_as_asked_for():
     torch.testing.assert_close(weighted["loss"][0], expected * batch["levels"][0, 2])
     torch.testing.assert_close(weighted["loss"][1], plain["loss"][1])  # without subjects nothing changes
     assert torch.equal(weighted["squared_error"], plain["squared_error"])
+    assert "subject_squared_error" not in weighted  # only looked at, while nothing is learned
+    torch.testing.assert_close(watched[0], error[1, :4].mean())
+    assert watched[1].isnan()
 
 
 def test_a_batch_of_captions_has_the_states_of_each():

@@ -13,7 +13,10 @@ SPIKES = 0.02
 
 
 def curve_panels(run: FinishedRun) -> dict[str, dict[str, Curve]]:
-    """Group a run's curves by what they share an axis with: losses, decibels, each other measure by itself."""
+    """Group a run's curves by what they share an axis with: losses, decibels, each other measure by itself.
+
+    The noise levels of a measure (``NAME@LEVEL``) are with it.
+    """
     panels: dict[str, dict[str, Curve]] = {"loss": {"training": run.curve("loss")}}
     for name in run.validation_names():
         short = name.removeprefix(VALIDATION)
@@ -22,7 +25,8 @@ def curve_panels(run: FinishedRun) -> dict[str, dict[str, Curve]]:
         elif short.startswith("psnr"):
             panel, label = "psnr (dB)", short.replace("_", " ")
         else:
-            panel, label = short.replace("_", " "), "validation"
+            measure, _, level = short.partition("@")
+            panel, label = measure.replace("_", " "), f"validation {level}".strip()
         panels.setdefault(panel, {})[label] = run.curve(name)
     return {
         title: {n: c for n, c in curves.items() if c}
@@ -73,8 +77,12 @@ def _range(curves: list[Curve]) -> tuple[float, float]:
 
 
 def validation_lines(run: FinishedRun) -> tuple[list[str], list[list[str]]]:
-    """Give heads and rows of a table of what validation measured, evenly thinned; the last line is always there."""
-    names = run.validation_names()
+    """Give heads and rows of a table of what validation measured, evenly thinned; the last line is always there.
+
+    Of a measure at several noise levels (``NAME@LEVEL``) only their mean is given, where the run has it.
+    """
+    every = run.validation_names()
+    names = [name for name in every if "@" not in name or name.partition("@")[0] not in every]
     lines = [line for line in run.log if any(name in line for name in names)]
     if len(lines) > TABLE_LINES:
         chosen = [round(place * (len(lines) - 1) / (TABLE_LINES - 1)) for place in range(TABLE_LINES)]

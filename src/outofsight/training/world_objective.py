@@ -23,11 +23,16 @@ class Given(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """Every sample's ``loss`` and ``squared_error`` [b], and the target that the predicted velocity points at."""
+    """Every sample's ``loss`` and ``squared_error`` [b], and the target that the predicted velocity points at.
+
+    ``subject_error``: the squared error on subjects, each latent pixel by the share of it that they cover; NaN without
+    subjects, ``None`` where the batch does not tell where they are.
+    """
 
     loss: Float[Tensor, " b"]
     squared_error: Float[Tensor, " b"]
     estimate: Float[Tensor, "b channels t h w"]
+    subject_error: Float[Tensor, " b"] | None = None
 
 
 class WorldObjective(nn.Module):
@@ -35,7 +40,8 @@ class WorldObjective(nn.Module):
 
     ``text_encoder``: ``None`` where the batches hold the captions' states. ``text_tokens``: how many states the
     transformer sees. ``subject_weight``: how much more an error on subjects counts where a batch tells where they
-    are (``subject_share``); ``squared_error`` is without it.
+    are (``subject_share``); ``squared_error`` is without it. While it is not training, ``subject_squared_error`` is
+    given beside that.
     """
 
     def __init__(
@@ -64,7 +70,10 @@ class WorldObjective(nn.Module):
             predicted = self._predicted(batch, batch["noisy"], batch["levels"][:, 0], Given())
             return {"velocity": predicted[:, :, batch["context_latents"].shape[2] :]}
         flow = self.flow(batch)
-        return {"loss": flow.loss, "squared_error": flow.squared_error}
+        result = {"loss": flow.loss, "squared_error": flow.squared_error}
+        if flow.subject_error is not None and not self.training:
+            result["subject_squared_error"] = flow.subject_error
+        return result
 
     def flow(self, batch: dict[str, Tensor], given: Given = Given()) -> Flow:  # noqa: B008 - a constant
         """Noise the target half and see how well its velocity is predicted."""
@@ -80,12 +89,14 @@ class WorldObjective(nn.Module):
             for index in range(len(context))
         ]
         squared_error = torch.stack(errors)
-        loss = squared_error
+        loss, on_subjects = squared_error, None
         told = predicted[:, :, context.shape[2] :].float()
         if "subject_share" in batch:
-            difference = told - velocity[:, :, context.shape[2] :].float()
-            loss = ((difference**2).mean(dim=1) * self._pixel_weights(batch)).flatten(1).mean(dim=1)
-        return Flow(loss * weight, squared_error.detach(), clean_estimate(noisy, told.detach(), sigma))
+            difference = ((told - velocity[:, :, context.shape[2] :].float()) ** 2).mean(dim=1)
+            loss = (difference * self._pixel_weights(batch)).flatten(1).mean(dim=1)
+            on_subjects = _subject_error(difference.detach(), batch["subject_share"])
+        estimate = clean_estimate(noisy, told.detach(), sigma)
+        return Flow(loss * weight, squared_error.detach(), estimate, on_subjects)
 
     def _with_frame_noise(self, batch: dict[str, Tensor], given: Given) -> Flow:
         """Noise every frame by a level of its own, context frames too; the loss is on the target half as ever.
@@ -105,14 +116,16 @@ class WorldObjective(nn.Module):
         )
         told = predicted[:, :, begins:].float()
         errors = ((told - velocity_target(target, batch["noise"]).float()) ** 2).mean(dim=1)  # [b, t, h, w]
-        weights = weight[:, begins:, None, None]
+        weights, on_subjects = weight[:, begins:, None, None], None
         if "subject_share" in batch:
             weights = weights * self._pixel_weights(batch)
+            on_subjects = _subject_error(errors.detach(), batch["subject_share"])
         level = sigma[:, None, begins:, None, None]
         return Flow(
             (errors * weights).flatten(1).mean(dim=1),
             errors.detach().flatten(1).mean(dim=1),
             noisy[:, :, begins:] - told.detach() * level,
+            on_subjects,
         )
 
     def _pixel_weights(self, batch: dict[str, Tensor]) -> Float[Tensor, "b t h w"]:
@@ -138,3 +151,8 @@ class WorldObjective(nn.Module):
         tokens, known = batch["tokens"], batch["token_mask"]
         states = self.text_encoder(input_ids=tokens, attention_mask=known).last_hidden_state
         return pad(states * known[..., None].to(states), (0, 0, 0, self.text_tokens - tokens.shape[1]))
+
+
+def _subject_error(errors: Float[Tensor, "b t h w"], share: Float[Tensor, "b t h w"]) -> Float[Tensor, " b"]:
+    """Return the mean error over subjects, NaN for a sample without any."""
+    return (errors * share).flatten(1).sum(dim=1) / share.flatten(1).sum(dim=1)

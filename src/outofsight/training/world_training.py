@@ -15,7 +15,15 @@ from outofsight.errors import InputError
 from outofsight.flow.matching import euler_step
 from outofsight.flow.schedule import sampling_sigmas, timesteps
 from outofsight.training.bank_validation import bank_measures
-from outofsight.training.batches import Batch, Captions, MemoryNeeds, WorldBatches, plain_batch, subject_masks
+from outofsight.training.batches import (
+    Batch,
+    Captions,
+    MemoryNeeds,
+    WorldBatches,
+    plain_batch,
+    subject_masks,
+    target_subject_share,
+)
 from outofsight.training.config import TrainConfig, WorldTask
 from outofsight.training.digest import network_digest, weights_digest
 from outofsight.training.files import replaced_folder
@@ -115,8 +123,9 @@ class WorldValidation:
     def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         """Return squared errors of the velocity at each noise level, with a sample's own cameras and the next one's.
 
-        ``loss@0.5`` and ``wrong_camera_loss@0.5``, and their means over the levels; ``camera_gain`` is
-        wrong / right − 1, near 0 while the model ignores cameras. For a task with ``memory_losses`` also what
+        ``loss@0.5`` and ``wrong_camera_loss@0.5``, and their means over the levels; ``subject_loss`` is the loss on
+        subjects alone, where the cache knows them; ``camera_gain`` is wrong / right − 1, near 0 while the model ignores
+        cameras. For a task with ``memory_losses`` also what
         ``bank_measures`` gives; that alone where the flow is not learned.
         """
         task = self.config.task
@@ -128,19 +137,27 @@ class WorldValidation:
         return banks | self._flow_measures(model, accelerator) if task.flow_weight else banks
 
     def _flow_measures(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
-        values: dict[str, list[float]] = {
-            f"{kind}@{sigma:g}": [] for kind in ("loss", "wrong_camera_loss") for sigma in self.sigmas
-        }
+        kinds = ("loss", "subject_loss", "wrong_camera_loss")
+        values: dict[str, list[float]] = {f"{kind}@{sigma:g}": [] for kind in kinds for sigma in self.sigmas}
         for index, counts in own_share(self.count, accelerator):
             sample, other = self.cache[index], self.cache[(index + 1) % self.count]
             right = self._batch([sample])
             wrong = right | self._cameras_of(sample, other)
             for kind, batch in (("loss", right), ("wrong_camera_loss", wrong)):
-                errors = model(to_device(self._at_all_levels(batch), accelerator.device))["squared_error"]
-                for sigma, error in zip(self.sigmas, errors.tolist() if counts else (), strict=counts):
-                    values[f"{kind}@{sigma:g}"].append(error)
-        means = {name: mean for name, (mean, _) in mean_over_processes(values, accelerator).items()}
-        for kind in ("loss", "wrong_camera_loss"):
+                result = model(to_device(self._at_all_levels(batch), accelerator.device))
+                told = {kind: result["squared_error"]}
+                if kind == "loss" and "subject_squared_error" in result:
+                    told["subject_loss"] = result["subject_squared_error"]
+                for name, errors in told.items():
+                    for sigma, error in zip(self.sigmas, errors.tolist() if counts else (), strict=counts):
+                        values[f"{name}@{sigma:g}"].append(error)
+        means, told_of = {}, set()
+        for name, (mean, number) in mean_over_processes(values, accelerator).items():
+            kind = name.partition("@")[0]
+            if number or kind != "subject_loss":  # of which a data set may tell nothing
+                means[name] = mean
+                told_of.add(kind)
+        for kind in sorted(told_of):
             means[kind] = sum(means[f"{kind}@{sigma:g}"] for sigma in self.sigmas) / len(self.sigmas)
         gain = means["wrong_camera_loss"] / means["loss"] - 1
         return means | {"camera_gain": gain, "num_samples": self.count}
@@ -173,6 +190,8 @@ class WorldValidation:
         batch = plain_batch(samples)
         shape = tuple(batch["target_latents"].shape[1:])
         batch["noise"] = torch.stack([normal(shape, self.config.seed, "validation", s.name) for s in samples])
+        if all(sample.subject_share is not None for sample in samples):
+            batch["subject_share"] = torch.stack([target_subject_share(sample) for sample in samples])
         if self.needs.masks:
             batch["subject_masks"] = subject_masks(samples)
         return batch | self.captions.batch(samples, [False] * len(samples))
