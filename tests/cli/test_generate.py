@@ -106,6 +106,27 @@ def test_the_last_of_the_context_and_the_first_of_the_target_are_used(cases, tmp
     assert np.array_equal(part.target.world_from_camera, whole.target.world_from_camera[:9])
 
 
+def test_a_clips_folder_brings_its_own(cases, tmp_path):
+    clip = tmp_path / "clip_7"
+    clip.mkdir()
+    for name, of_clip in (("1.mp4", "cond.mp4"), ("cam1.json", "camera.json")):
+        shutil.copy(cases / name, clip / of_clip)
+    (clip / "caption.txt").write_text("A cat walks.")
+    (clip / "tgt.mp4").write_bytes(b"truth, which is not read")
+    (own,) = find_cases(clip, None, None, None, tmp_path / "a.mp4")
+    assert (own.name, own.prompt) == ("clip_7", "A cat walks.")
+    shape = Shape(frames=(9, 9), size=None, repairs=())
+    read = read_case(own, shape)
+    (spelled,) = find_cases(cases / "1.mp4", str(cases / "cam1.json"), None, "A cat.", tmp_path / "a.mp4")
+    assert np.array_equal(read.video, read_case(spelled, shape).video)
+    assert np.array_equal(read.target.world_from_camera, read_case(spelled, shape).target.world_from_camera)
+    (turned,) = find_cases(clip, "pan:left:20", None, "A dog.", tmp_path / "a.mp4")
+    assert turned.prompt == "A dog."
+    assert not np.array_equal(
+        read_case(turned, shape).target.world_from_camera, read.target.world_from_camera
+    )
+
+
 def test_captions_follow_the_videos_in_natural_order(cases, tmp_path):
     found = find_cases(cases, None, None, None, tmp_path)
     assert [(case.name, case.prompt) for case in found] == [

@@ -191,8 +191,8 @@ def test_from_a_clip_along_its_own_cameras_and_gone_on_with(cli, watchful_folder
         (["--camera=CAMERA", "--memory-pictures=MEMORY"], "its context cameras are not those of"),
         (["--memory-pictures=MEMORY", "--damage"], "annotation.json"),
         (["--video=EMPTY"], "is a folder but no clip: it lacks cond.mp4"),
-        (["--video=VIDEO"], "--camera is missing; only a clip's folder (--video) brings its own"),
-        (["--video=VIDEO", "--camera=pan:left:9"], "--prompt is missing; only a clip's folder"),
+        (["--video=VIDEO"], "--camera is missing; only a folder (--video) brings its own"),
+        (["--video=VIDEO", "--camera=pan:left:9"], "--prompt is missing; only a folder"),
     ],
 )
 def test_bad_clips_are_one_line(cli, cases, watchful_folder, clip_folder, tmp_path, more, says):

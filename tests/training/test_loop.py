@@ -227,7 +227,7 @@ def test_a_run_keeps_its_seed_and_task(world_config, cache, tmp_path):
         )
     with pytest.raises(InputError, match="holds a run; go on with it by --resume"):
         train(world_config(num_steps=2), cache, tmp_path / "run")
-    with pytest.raises(CheckpointError, match="holds no run to go on with"):
+    with pytest.raises(CheckpointError, match="holds no run"):
         train(world_config(num_steps=2), cache, tmp_path / "other", resume=True)
     train(
         world_config(num_steps=2, optimisation={"learning_rate": 1e-4}), cache, tmp_path / "run", resume=True

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 CAPTION_FILE = "caption.txt"
+CLIP_VIDEO, CLIP_CAMERAS = "cond.mp4", "camera.json"
 SAYS_SPLIT = {"cond_cam", "tgt_cam", "context_camera", "video_camera", "num_context_frames"}
 """Keys of camera files that say themselves where the target begins."""
 ASKED = "are asked for (--frames of generate, --context-frames of roll)"
@@ -60,28 +61,14 @@ class CaseInputs:
 def find_cases(
     video: Path, camera: str | None, context_camera: str | None, prompt: str | None, out: Path
 ) -> list[Case]:
-    """Turn options into cases. A folder holds N.mp4, camN.json and one line of caption.txt for each video, in order.
+    """Turn options into cases: of one video, of a clip's folder, or of a folder that holds N.mp4, camN.json and one
+    line of caption.txt for each video, in order.
 
     Raises:
-        InputError: something is missing, or captions do not match videos.
+        InputError: something is missing, said twice, or captions do not match videos.
     """
-    if not video.is_dir():
-        if camera is None or prompt is None:
-            missing = "--camera" if camera is None else "--prompt"
-            raise InputError(f"{missing} is missing; only a folder of cases brings its own")
-        if out.suffix != ".mp4":
-            raise InputError(f"--out: expected the name of an .mp4 file, got {out}")
-        caption = text_or_file(prompt, "--prompt")
-        return [
-            Case(
-                name=video.stem,
-                video=video,
-                camera=camera,
-                context_camera=context_camera,
-                prompt=caption,
-                out=out,
-            )
-        ]
+    if not video.is_dir() or is_clip(video):
+        return [case_of(video, camera, context_camera, prompt, out)]
     if out.suffix == ".mp4":
         raise InputError(f"--video is a folder of cases, so --out must be a folder too, got {out}")
     videos = sorted((path for path in video.iterdir() if path.suffix in VIDEO_SUFFIXES), key=_natural_order)
@@ -99,6 +86,45 @@ def find_cases(
         )
         for path, caption in zip(videos, captions, strict=True)
     ]
+
+
+def is_clip(folder: Path) -> bool:
+    """Tell whether a folder is a clip of a data set: its context video and its cameras."""
+    return (folder / CLIP_VIDEO).is_file() and (folder / CLIP_CAMERAS).is_file()
+
+
+def case_of(
+    video: Path, camera: str | None, context_camera: str | None, prompt: str | None, out: Path
+) -> Case:
+    """Read the options as one case; a clip's folder brings its own cameras and caption.
+
+    Raises:
+        InputError: something is missing, or said twice.
+    """
+    if out.suffix != ".mp4":
+        raise InputError(f"--out: expected the name of an .mp4 file, got {out}")
+    if not video.is_dir():
+        if camera is None or prompt is None:
+            missing = "--camera" if camera is None else "--prompt"
+            raise InputError(f"{missing} is missing; only a folder (--video) brings its own")
+        return Case(
+            name=video.stem, video=video, camera=camera, context_camera=context_camera,
+            prompt=text_or_file(prompt, "--prompt"), out=out,
+        )  # fmt: skip
+    for name in (CLIP_VIDEO, CLIP_CAMERAS):
+        if not (video / name).is_file():
+            raise InputError(
+                f"--video: {video} is a folder but no clip: it lacks {name}; name a video or a clip's folder"
+            )
+    if context_camera is not None:
+        raise InputError(f"--context-camera: {video} is a clip and brings its own; leave it out")
+    if prompt is None and not (video / CAPTION_FILE).is_file():
+        raise InputError(f"--prompt is missing; {video} has no {CAPTION_FILE}")
+    own = str(video / CLIP_CAMERAS)
+    return Case(
+        name=video.name, video=video / CLIP_VIDEO, camera=camera or own, context_camera=own,
+        prompt=text_or_file(prompt or str(video / CAPTION_FILE), "--prompt"), out=out,
+    )  # fmt: skip
 
 
 def read_case(case: Case, shape: Shape) -> CaseInputs:

@@ -36,7 +36,10 @@ MASK_LEVEL = 128
 def generate(
     model: Annotated[str, typer.Option(help="mini (bundled), model folder or hub id")],
     video: Annotated[
-        Path, typer.Option(help="context video, or a folder of cases (N.mp4, camN.json, caption.txt)")
+        Path,
+        typer.Option(
+            help="context video; a clip's folder; or a folder of cases (N.mp4, camN.json, caption.txt)"
+        ),
     ],
     out: Annotated[Path, typer.Option(help="the .mp4 to make, or a folder for a folder of cases")],
     camera: Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from outofsight.cli.cases import Case, Shape
+from outofsight.cli.cases import Shape, case_of
 from outofsight.cli.values import parse_settings, parse_size, text_or_file
 from outofsight.cli.walk import Walk, Walker, frames_of, walk_on
 from outofsight.errors import InputError
@@ -63,8 +63,6 @@ Dtype = Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, flo
 Offload = Annotated[str, typer.Option(help="keep weights off the GPU: none or model")]
 DryRun = Annotated[bool, typer.Option(help="check everything and say what would be done")]
 
-CLIP_VIDEO, CLIP_CAMERAS, CLIP_CAPTION = "cond.mp4", "camera.json", "caption.txt"
-
 
 def roll(
     model: Model,
@@ -116,40 +114,6 @@ def roll(
         fps=use.fps, memory_pictures=memory_pictures, request=request,
     )  # fmt: skip
     walk_on(walk, resume=resume, overwrite=overwrite, dry_run=dry_run)
-
-
-def case_of(
-    video: Path, camera: str | None, context_camera: str | None, prompt: str | None, out: Path
-) -> Case:
-    """Read the options as a case; a clip's folder brings its own cameras and caption.
-
-    Raises:
-        InputError: something is missing, or said twice.
-    """
-    if out.suffix != ".mp4":
-        raise InputError(f"--out: expected the name of an .mp4 file, got {out}")
-    if not video.is_dir():
-        if camera is None or prompt is None:
-            missing = "--camera" if camera is None else "--prompt"
-            raise InputError(f"{missing} is missing; only a clip's folder (--video) brings its own")
-        return Case(
-            name=video.stem, video=video, camera=camera, context_camera=context_camera,
-            prompt=text_or_file(prompt, "--prompt"), out=out,
-        )  # fmt: skip
-    for name in (CLIP_VIDEO, CLIP_CAMERAS):
-        if not (video / name).is_file():
-            raise InputError(
-                f"--video: {video} is a folder but no clip: it lacks {name}; name a video or a clip's folder"
-            )
-    if context_camera is not None:
-        raise InputError(f"--context-camera: {video} is a clip and brings its own; leave it out")
-    if prompt is None and not (video / CLIP_CAPTION).is_file():
-        raise InputError(f"--prompt is missing; {video} has no {CLIP_CAPTION}")
-    own = str(video / CLIP_CAMERAS)
-    return Case(
-        name=video.name, video=video / CLIP_VIDEO, camera=camera or own, context_camera=own,
-        prompt=text_or_file(prompt or str(video / CLIP_CAPTION), "--prompt"), out=out,
-    )  # fmt: skip
 
 
 def _spread_over(camera: str, num_frames: int) -> int | None:

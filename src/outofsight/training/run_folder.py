@@ -26,7 +26,7 @@ FIXED = ("recipe", "seed", "task.")
 def read_run(out: Path) -> tuple[TrainConfig, dict[str, Any]]:
     """Read a run's configuration, and all of its config.json. Raises ``CheckpointError`` if there is no run."""
     if not (out / CONFIG).is_file():
-        raise CheckpointError(f"{out}: holds no run to go on with; leave out --resume to begin one")
+        raise CheckpointError(f"{out}: holds no run (config.json); to begin one, train without --resume")
     content = read_json(out / CONFIG)
     return from_dict(content.get("config", {}), str(out / CONFIG)), content
 
