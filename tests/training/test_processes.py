@@ -64,6 +64,20 @@ def test_two_processes_train_as_one(task, vae_config, world_config, data, cache,
     assert (tmp_path / "two" / "processes.txt").read_text() == "2"
 
 
+@pytest.mark.slow
+def test_two_processes_train_and_measure_compiled(world_config, cache, tmp_path):
+    config = world_config(num_steps=2, batch={"size": 4, "compile": True}, validation={"every_steps": 2})
+    train(
+        world_config(num_steps=2, batch={"size": 4}, validation={"every_steps": 2}), cache, tmp_path / "one"
+    )
+    finish(start_two(config, cache, tmp_path / "two"))
+    first, second = (
+        next(line["validation/loss"] for line in read_log(tmp_path / name) if "validation/loss" in line)
+        for name in ("one", "two")
+    )
+    assert second == pytest.approx(first, rel=1e-3)
+
+
 def test_a_killed_run_goes_on_to_the_same_bits(world_config, cache, tmp_path):
     config = world_config(num_steps=400, state={"every_steps": 5})
     process = start(config, cache, tmp_path / "killed")
