@@ -4,6 +4,7 @@ from math import cos, radians, sin
 
 import pytest
 import torch
+
 from where_it_errs import TURNS_DEG, Sums, nearest_turns, of_turn
 
 
