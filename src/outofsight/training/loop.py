@@ -173,7 +173,7 @@ class Run:
         made = make_optimizers(problem.trainable, config.optimisation)
         self.model, *self.optimizers = accelerator.prepare(problem.objective, *made)
         if config.batch.compile:
-            # Cutting the graph at DDP's buckets fails where a batch's length is dynamic (torch 2.13: no attribute 'meta').
+            # Cut at DDP's buckets, a graph fails where a batch's length is dynamic (torch 2.13: no attribute 'meta').
             torch._dynamo.config.optimize_ddp = False
             self.model.compile()
         named = dict(accelerator.unwrap_model(self.model).named_parameters())
