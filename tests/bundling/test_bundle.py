@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import xml.etree.ElementTree
+from dataclasses import replace
 
 import pytest
 import torch
@@ -222,6 +223,11 @@ def test_curves_by_hand(config):
     assert validation_lines(run)[0] == ["step", "loss", "wrong camera loss@0.9", "camera gain"]
     assert thinned([(1, 1.0), (2, 3.0), (3, 5.0)], 2) == [(2, 2.0), (3, 5.0)]
     assert run.hours == pytest.approx(200 * 64 / 32 / 3600)
+    slow = ({"step": 10, "samples_per_second": 32.0}, {"step": 20, "samples_per_second": 0.5})
+    resumed = replace(
+        run, log=slow, content=run.content | {"changes": [{"step": 19}]}
+    )  # its first step is compiled
+    assert resumed.hours == pytest.approx((19 * 64 / 32 + 64 / 0.5) / 3600)
     heads, rows = validation_lines(read_finished_run(find_vae_run(config.run)))
     assert heads == ["step", "psnr"]
     assert len(rows) == 8

@@ -46,11 +46,15 @@ class FinishedRun:
         timed = [line for line in self.log if line.get("samples_per_second")]
         if not timed:
             return None
-        previous = [0, *[line["step"] for line in timed[:-1]]]
-        seconds = sum(
-            (line["step"] - before) * self.samples_per_step / line["samples_per_second"]
-            for before, line in zip(previous, timed, strict=True)
-        )
+        stops = [0, *(change["step"] for change in self.content.get("changes", []))]
+        seconds, before, usual = 0.0, 0, timed[0]["samples_per_second"]
+        for line in timed:
+            # A line's speed is since the line before it, or since the run went on after that: steps before a stop are
+            # taken to have been as fast as the line before them.
+            begun = max(before, *(step for step in stops if step < line["step"]))
+            speed = line["samples_per_second"]
+            seconds += ((line["step"] - begun) / speed + (begun - before) / usual) * self.samples_per_step
+            before, usual = line["step"], speed
         return seconds / 3600
 
     def curve(self, name: str) -> Curve:
