@@ -173,7 +173,8 @@ def laptop_hybrid() -> TrainConfig:
 
     Name what to go on from: ``--set task.initial=FOLDER`` (of ``laptop_world_on``) and ``task.banks=FOLDER`` (of
     ``laptop_banks``). Hardware: two CPU cores, bf16, a process each (docs/training.md). Time: 47 minutes of steps,
-    partly on one core. Measured: the bundled mini's card, and docs/two_banks.md.
+    partly on one core, and 23 more for a second run of 310 steps that ended a longer ``laptop_world_on``. Measured: the
+    bundled mini's card, and docs/two_banks.md.
     """
     config = TrainConfig(
         recipe="laptop_hybrid",
