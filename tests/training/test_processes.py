@@ -28,11 +28,11 @@ def start(config, data, out, **environment):
     )
 
 
-def start_two(config, data, out):
+def start_two(config, data, out, **environment):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, **environment}
     return [start(config, data, out, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in range(2)]
 
 
@@ -70,7 +70,7 @@ def test_two_processes_train_and_measure_compiled(world_config, cache, tmp_path)
     train(
         world_config(num_steps=2, batch={"size": 4}, validation={"every_steps": 2}), cache, tmp_path / "one"
     )
-    finish(start_two(config, cache, tmp_path / "two"))
+    finish(start_two(config, cache, tmp_path / "two", DDP_BUCKET_MB="0.02"))
     first, second = (
         next(line["validation/loss"] for line in read_log(tmp_path / name) if "validation/loss" in line)
         for name in ("one", "two")
