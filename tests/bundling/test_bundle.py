@@ -224,9 +224,8 @@ def test_curves_by_hand(config):
     assert thinned([(1, 1.0), (2, 3.0), (3, 5.0)], 2) == [(2, 2.0), (3, 5.0)]
     assert run.hours == pytest.approx(200 * 64 / 32 / 3600)
     slow = ({"step": 10, "samples_per_second": 32.0}, {"step": 20, "samples_per_second": 0.5})
-    resumed = replace(
-        run, log=slow, content=run.content | {"changes": [{"step": 19}]}
-    )  # its first step is compiled
+    # Gone on with after step 19, it compiled its first step.
+    resumed = replace(run, log=slow, content=run.content | {"changes": [{"step": 19}]})
     assert resumed.hours == pytest.approx((19 * 64 / 32 + 64 / 0.5) / 3600)
     heads, rows = validation_lines(read_finished_run(find_vae_run(config.run)))
     assert heads == ["step", "psnr"]

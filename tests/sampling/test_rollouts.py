@@ -70,7 +70,7 @@ def in_one_go(world):
     return walk(start(world))
 
 
-def same(shown, expected):
+def assert_same(shown, expected):
     assert len(shown) == len(expected)
     assert all(np.array_equal(one, other) for one, other in zip(shown, expected, strict=True))
 
@@ -124,7 +124,7 @@ def test_saved_and_resumed(world, in_one_go, tmp_path, step):
     walk(rollout, PARTS[step:])  # what goes on after saving does not matter
     resumed = world.resume(tmp_path / "walk")
     assert (resumed.num_steps, resumed.notes) == (step, {"where": step})
-    same(shown + walk(resumed, PARTS[step:]), in_one_go)
+    assert_same(shown + walk(resumed, PARTS[step:]), in_one_go)
 
 
 def test_forked(world, in_one_go):
@@ -134,7 +134,7 @@ def test_forked(world, in_one_go):
     fork.prompt = "A red bus."
     turned = make_path("pan:right:30", 9, start=rollout.last_pose)[1:]
     assert not np.array_equal(fork.step(turned), in_one_go[2][:1])
-    same(shown + walk(rollout, PARTS[2:]), in_one_go)
+    assert_same(shown + walk(rollout, PARTS[2:]), in_one_go)
     assert fork.num_steps == 3
 
 
@@ -143,7 +143,7 @@ def test_rewound(world, in_one_go):
     walk(rollout)
     rollout.rewind(1)
     assert (rollout.num_steps, rollout.prompt, len(rollout.records)) == (1, PROMPT, 1)
-    same(walk(rollout, PARTS[1:]), in_one_go[1:])
+    assert_same(walk(rollout, PARTS[1:]), in_one_go[1:])
     with pytest.raises(InputError, match="cannot rewind to step 0: moments 1 to 4 are kept"):
         rollout.rewind(0)
     with pytest.raises(InputError, match="cannot rewind to step 9"):
@@ -156,7 +156,8 @@ def test_a_resumed_rollout_can_be_rewound(world, in_one_go, tmp_path):
     rollout.save(tmp_path / "walk")
     resumed = world.resume(tmp_path / "walk")
     resumed.rewind(1)
-    same(walk(resumed, PARTS[1:]), in_one_go[1:])
+    assert resumed.num_steps == 1
+    assert_same(walk(resumed, PARTS[1:]), in_one_go[1:])
 
 
 def test_nothing_grows(world, tmp_path):

@@ -112,9 +112,7 @@ def test_muon_takes_the_matrices_of_blocks_and_is_resumed_exactly(world_config, 
     assert not train(config, cache, tmp_path / "turned", stop=StopAfter(2)).finished
     assert train(world_config(num_steps=4, **changed), cache, tmp_path / "turned", resume=True).finished
     turned = load_latest_state(tmp_path / "turned" / "states").tensors
-    assert (
-        "second_moment/transformer.blocks.0.attn1.to_q.weight" in turned
-    )  # begun anew by the other optimizer
+    assert "second_moment/transformer.blocks.0.attn1.to_q.weight" in turned  # the other optimizer's
     name = "weights/transformer.blocks.0.attn1.to_q.weight"
     assert not torch.equal(weights_of(tmp_path / "whole")[name], weights_of(tmp_path / "adamw")[name])
 

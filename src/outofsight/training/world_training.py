@@ -125,8 +125,8 @@ class WorldValidation:
 
         ``loss@0.5`` and ``wrong_camera_loss@0.5``, and their means over the levels; ``subject_loss`` is the loss on
         subjects alone, where the cache knows them; ``camera_gain`` is wrong / right − 1, near 0 while the model ignores
-        cameras. For a task with ``memory_losses`` also what
-        ``bank_measures`` gives; that alone where the flow is not learned.
+        cameras. For a task with ``memory_losses`` also what ``bank_measures`` gives; that alone where the flow is not
+        learned.
         """
         task = self.config.task
         assert isinstance(task, WorldTask)
