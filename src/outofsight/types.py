@@ -6,7 +6,7 @@ a matrix is named for what it maps (``world_from_camera``).
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from math import atan, tan
+from math import atan, degrees, pi, tan
 from typing import Any
 
 import numpy as np
@@ -38,9 +38,23 @@ class Intrinsics:
     cx_px: float
     cy_px: float
 
+    def __post_init__(self) -> None:
+        numbers = (self.fx_px, self.fy_px, self.cx_px, self.cy_px)
+        if min(self.width_px, self.height_px) < 1 or not np.isfinite(numbers).all() or min(numbers[:2]) <= 0:
+            raise CameraError(
+                f"intrinsics: expected a picture of ≥ 1 pixel and finite fx, fy > 0, got {self.width_px}×"
+                f"{self.height_px} and fx, fy, cx, cy = {', '.join(f'{number:g}' for number in numbers)}"
+            )
+
     @classmethod
     def from_fov(cls, *, width_px: int, height_px: int, fov_x_rad: float) -> "Intrinsics":
-        """Make a camera with square pixels and its axis through the middle, from its horizontal field of view."""
+        """Make a camera with square pixels and its axis through the middle, from its horizontal field of view.
+
+        Raises:
+            CameraError: a field of view that is not between 0° and 180°.
+        """
+        if not 0 < fov_x_rad < pi:
+            raise CameraError(f"a field of view lies between 0° and 180°, got {degrees(fov_x_rad):g}°")
         focal_px = width_px / (2 * tan(fov_x_rad / 2))
         return cls(
             width_px=width_px,
@@ -50,6 +64,13 @@ class Intrinsics:
             cx_px=width_px / 2,
             cy_px=height_px / 2,
         )
+
+    @property
+    def normalized(self) -> NDArray[np.float32]:
+        """fx and cx in shares of the width, fy and cy of the height: float32 [4], fx, fy, cx, cy."""
+        width, height = self.width_px, self.height_px
+        numbers = (self.fx_px / width, self.fy_px / height, self.cx_px / width, self.cy_px / height)
+        return np.array(numbers, dtype=np.float32)
 
     @property
     def fov_x_rad(self) -> float:

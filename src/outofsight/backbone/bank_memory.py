@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.bank_keys import recalled_keys
-from outofsight.backbone.inputs import check_latents
+from outofsight.backbone.inputs import check_latents, known_intrinsics
 from outofsight.errors import InputError
 from outofsight.memory.banks.state import Banks, Recall
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory, latent_times
@@ -52,13 +52,14 @@ class BankRemembering:
         cameras: Float[Tensor, "b c 12"],
         times: Float[Tensor, "b c"] | None = None,
         banks: Banks | None = None,
+        intrinsics: Float[Tensor, "b 4"] | None = None,
     ) -> tuple[Banks, Observed]:
         """Let the two banks see clean latent frames, oldest first.
 
         ``latents``: those to be seen, at the end; frames before them (f − c; as many as ``two_banks.history`` where
         there are so many) were seen already and only help to read the new ones. ``cameras``: of the new frames, in the
         anchor frame. ``times``: in video frames; ``None`` where they begin a video. ``banks``: what is remembered so
-        far; ``None``: nothing.
+        far; ``None``: nothing. ``intrinsics``: normalised; ``None``: as configured.
 
         Raises:
             InputError: the model has no banks, or the shapes do not fit.
@@ -77,7 +78,9 @@ class BankRemembering:
         if banks is None:
             banks = memory.empty(batch, grid, latents.device)
         tokens = self.patch_embedding(latents[:, :, -new:].to(self.dtype)).flatten(3).permute(0, 2, 3, 1)
-        return memory.observe(banks, tokens, latents, cameras, times)
+        return memory.observe(
+            banks, tokens, latents, cameras, times, known_intrinsics(self.config, intrinsics, latents)
+        )
 
     def recall(
         self,
@@ -87,18 +90,22 @@ class BankRemembering:
         grid: LatentGrid,
         history_frames: int,
         reach_frames: int | None = None,
+        intrinsics: Float[Tensor, "b 4"] | None = None,
     ) -> Recall:
         """Ask the two banks what matters for the coming frames: once a chunk, for all its denoising steps.
 
         ``cameras``, ``times``: of the coming latent frames, in the anchor frame and in video frames. ``grid``: rows
         and columns of tokens. ``history_frames``: latent frames that go before them in the sequence. ``reach_frames``:
-        how many latent frames back the oldest memory is placed; ``None``: as many as go before.
+        how many latent frames back the oldest memory is placed; ``None``: as many as go before. ``intrinsics``:
+        normalised; ``None``: as configured.
 
         Raises:
             InputError: the model has no banks.
         """
         reach = history_frames if reach_frames is None else reach_frames
-        recalled = self._needed_banks().recall(banks, cameras, times, grid, reach)
+        picture = cameras.new_empty(len(cameras), 0, 0, grid.height, grid.width)
+        intrinsics = known_intrinsics(self.config, intrinsics, picture)
+        recalled = self._needed_banks().recall(banks, cameras, times, intrinsics, grid, reach)
         shift = recalled.places.new_tensor([reach - history_frames, 0, 0])
         return recalled._replace(places=recalled.places - shift)
 
@@ -107,13 +114,16 @@ class BankRemembering:
         context: Float[Tensor, "b channels c height width"],
         context_cameras: Float[Tensor, "b c 12"],
         target_cameras: Float[Tensor, "b t 12"],
+        intrinsics: Float[Tensor, "b 4"] | None = None,
     ) -> Recall:
         """Observe a whole clean context, and recall what matters for the target that follows it."""
-        banks, _ = self.observe_context(context, context_cameras)
+        banks, _ = self.observe_context(context, context_cameras, intrinsics=intrinsics)
         frames = context.shape[2]
         times = latent_times(frames, target_cameras.shape[1], context.device)[1]
         times = times.expand(len(context), -1)
-        return self.recall(banks, target_cameras, times, self._picture_grid(context), frames)
+        return self.recall(
+            banks, target_cameras, times, self._picture_grid(context), frames, intrinsics=intrinsics
+        )
 
     def memory_keys(self, recall: Recall, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
         """Run recalled tokens through the blocks once, at ``RECALL_TIMESTEP``: every layer's keys and values."""
@@ -144,6 +154,7 @@ class BankRemembering:
         text: Tensor,
         context_cameras: Tensor,
         target_cameras: Tensor,
+        intrinsics: Tensor,
         recall: Recall | None,
         given: BankKeys | None,
     ) -> BankKeys | None:
@@ -156,7 +167,7 @@ class BankRemembering:
         if recall is None:
             if not context.shape[2]:
                 return None  # nothing has been seen yet
-            recall = self.recall_context(context, context_cameras, target_cameras)
+            recall = self.recall_context(context, context_cameras, target_cameras, intrinsics)
         return self.memory_keys(recall, text)
 
 
@@ -176,5 +187,4 @@ def two_bank_memory(config: Mapping[str, Any]) -> TwoBankMemory | None:
         config["num_attention_heads"] * config["attention_head_dim"],
         config["in_channels"],
         tuple(config["patch_size"][1:]),
-        config["camera_fov_x_deg"],
     )

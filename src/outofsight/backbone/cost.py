@@ -116,8 +116,9 @@ def _bank_work(config: Mapping[str, Any], whole: LatentGrid) -> _BankWork:
         tokens = torch.empty(1, context, whole.tokens_per_frame, memory.dim)
         latents = torch.empty(1, channels, context, whole.height * patch[1], whole.width * patch[2])
         past, coming = torch.empty(1, context, 12), torch.empty(1, target, 12)
-        banks, _ = memory.observe(memory.empty(1, whole), tokens, latents, past, past[..., 0])
-        recalled = memory.recall(banks, coming, coming[..., 0], whole, context)
+        lens = torch.empty(1, 4)
+        banks, _ = memory.observe(memory.empty(1, whole), tokens, latents, past, past[..., 0], lens)
+        recalled = memory.recall(banks, coming, coming[..., 0], lens, whole, context)
     embedding = 2 * context * whole.tokens_per_frame * memory.dim * channels * prod(patch)
     return _BankWork(recalled.known.shape[1], counter.get_total_flops() + embedding)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import radians
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ def attention_guide(
     settings: MemorySettings,
     sequence: Sequence,
     target_cameras: Float[Tensor, "b t 12"],
+    intrinsics: Float[Tensor, "b 4"],
     extra: ExtraTokens,
     banks: BankKeys | None,
 ) -> AttentionGuide:
@@ -29,8 +29,8 @@ def attention_guide(
     grid, latents, times = sequence.grid, sequence.latents, sequence.times
     windows = local_window(grid.frames, settings.local_window, latents.device)
     poses = torch.cat((sequence.context_cameras, target_cameras), dim=1)
-    fov_x_rad, octaves = radians(settings.fov_x_deg), config["camera_ray_octaves"]
-    rays = ray_features(poses, grid, fov_x_rad, octaves).to(latents.dtype) if octaves else None
+    octaves = config["camera_ray_octaves"]
+    rays = ray_features(poses, grid, intrinsics, octaves).to(latents.dtype) if octaves else None
     head_dim = config["attention_head_dim"]
     return AttentionGuide(
         grid=grid,
@@ -41,7 +41,9 @@ def attention_guide(
         context_cameras=sequence.context_cameras.to(latents.dtype),
         target_cameras=target_cameras.to(latents.dtype),
         windows=windows,
-        memory=_memory_guide(settings, head_dim, sequence, windows, poses) if settings.retrieves else None,
+        memory=_memory_guide(settings, head_dim, sequence, windows, poses, intrinsics)
+        if settings.retrieves
+        else None,
         rays=rays,
         extra=extra,
         banks=banks,
@@ -56,6 +58,7 @@ def _memory_guide(
     sequence: Sequence,
     windows: Int[Tensor, "f w"],
     poses: Float[Tensor, "b f 12"],
+    intrinsics: Float[Tensor, "b 4"],
 ) -> MemoryGuide:
     """Compute what every layer needs to make and choose memory slices."""
     grid, kernel = sequence.grid, settings.kernel
@@ -63,7 +66,7 @@ def _memory_guide(
     slices = memory_grid(source, kernel)
     scores = None
     if settings.affinity == "fov_overlap":
-        scores = fov_affinity(poses, grid, slices.frames, kernel[0], radians(settings.fov_x_deg))
+        scores = fov_affinity(poses, intrinsics, slices.frames, kernel[0])
     if sequence.times is None:
         rotary = memory_rotary_table(source, kernel, head_dim, poses.device)
     else:

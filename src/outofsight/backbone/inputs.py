@@ -1,12 +1,16 @@
 """What the transformer's forward is given: checked against each other before anything is computed."""
 
 from collections.abc import Mapping
+from math import radians
 from typing import Any
 
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from outofsight.backbone.attention import CAMERA_DIM
 from outofsight.errors import InputError
+from outofsight.nn.intrinsics import intrinsics_from_fov
 from outofsight.types import LatentGrid
 
 
@@ -69,3 +73,34 @@ def frame_timesteps(timestep: Tensor, grid: LatentGrid, batch: int) -> Tensor:
     raise InputError(
         f"expected a timestep of shape [1], [{batch}] or [{batch}, {grid.frames}], got {list(timestep.shape)}"
     )
+
+
+def configured_intrinsics(
+    config: Mapping[str, Any], height: int, width: int, like: Tensor
+) -> Float[Tensor, "b 4"]:
+    """Return the normalised intrinsics that stand where none are known: the configured field of view, square pixels.
+
+    ``like``: a tensor of the batch, for its size and device.
+    """
+    lens = intrinsics_from_fov(radians(config["camera_fov_x_deg"]), height, width, like.device)
+    return lens.expand(len(like), -1)
+
+
+def known_intrinsics(
+    config: Mapping[str, Any], intrinsics: Tensor | None, latents: Float[Tensor, "b channels f height width"]
+) -> Float[Tensor, "b 4"]:
+    """Return each clip's normalised intrinsics: those given, else (``None``, NaN) the configured field of view's.
+
+    Raises:
+        InputError: not four numbers for each clip.
+    """
+    height, width = latents.shape[-2:]
+    otherwise = configured_intrinsics(config, height, width, latents)
+    if intrinsics is None:
+        return otherwise
+    if intrinsics.shape != otherwise.shape:
+        raise InputError(
+            f"expected intrinsics {list(otherwise.shape)} (fx, fy, cx, cy in shares of width and height), got "
+            f"{list(intrinsics.shape)}"
+        )
+    return torch.where(intrinsics.isnan(), otherwise, intrinsics.float())

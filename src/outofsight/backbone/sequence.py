@@ -34,6 +34,7 @@ def choose_sequence(
     timestep: Tensor,
     context_cameras: Float[Tensor, "b c 12"],
     target_cameras: Float[Tensor, "b t 12"],
+    intrinsics: Float[Tensor, "b 4"],
     grid: LatentGrid,
     settings: ContextSettings,
 ) -> Sequence:
@@ -41,7 +42,7 @@ def choose_sequence(
     if settings.rule == "all" or grid.context_frames == 0:
         return Sequence(latents, timestep, context_cameras, grid, None, None)
     poses = torch.cat((context_cameras, target_cameras), dim=1)
-    chosen = choose_context(poses, grid, settings)
+    chosen = choose_context(poses, intrinsics, grid, settings)
     whole, num_chosen = grid.context_frames, chosen.shape[1]
     target = torch.arange(whole, grid.frames, device=latents.device).expand(chosen.shape[0], -1)
     frames = torch.cat((chosen, target), dim=1)
@@ -105,7 +106,7 @@ def mask_channel(
     context_cameras: Tensor,
     target_cameras: Tensor,
     form: str,
-    fov_x_deg: float,
+    intrinsics: Float[Tensor, "b 4"],
 ) -> Float[Tensor, "b 1 f height width"]:
     """Return the share of every latent pixel that any subject covers: as seen in the context, and in the target as
     ``form`` says (``extrapolated``, or ``true``: as given).
@@ -122,6 +123,6 @@ def mask_channel(
         )
     if form == "extrapolated":
         context = masks[:, :, : grid.context_frames]
-        later = extrapolated_masks(context.float(), context_cameras, target_cameras, fov_x_deg)
+        later = extrapolated_masks(context.float(), context_cameras, target_cameras, intrinsics)
         masks = torch.cat((context, later.to(context.dtype)), dim=2)
     return masks[:, :, : grid.frames].sum(dim=1, keepdim=True).clamp(max=1)

@@ -21,7 +21,7 @@ from outofsight.backbone.attention import (
 from outofsight.backbone.bank_memory import BankRemembering, two_bank_memory
 from outofsight.backbone.embeddings import GuideSlot, MaskedPatchEmbedding, WideTimesteps
 from outofsight.backbone.guides import attention_guide
-from outofsight.backbone.inputs import check_inputs, frame_timesteps
+from outofsight.backbone.inputs import check_inputs, frame_timesteps, known_intrinsics
 from outofsight.backbone.sequence import choose_sequence, kept_frames, mask_channel, whole_again
 from outofsight.errors import CheckpointError, InputError
 from outofsight.flow.schedule import round_to_bf16
@@ -52,7 +52,7 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
 
     Arguments are those of diffusers' ``WanTransformer3DModel`` and the memory's (see ``MemorySettings``).
     ``camera_ray_octaves``: above 0, every token also knows the ray it looks along (``nn.rays``; 0, as published: only
-    its frame's pose); ``camera_fov_x_deg``: the field of view of those rays and of the affinity ``fov_overlap``.
+    its frame's pose); ``camera_fov_x_deg``: the field of view of clips whose lens is not told.
     ``banks``: what ``BankSettings`` are made of ({}: the defaults); then a two-bank memory reads the whole context.
     ``round_timestep_to_bf16``: round the time step as the published code does; set for published checkpoints.
 
@@ -118,6 +118,8 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
             raise InputError(
                 "this is an image-to-video configuration; HyDRA is defined on Wan's text-to-video model"
             )
+        if not 0 < camera_fov_x_deg < 180:
+            raise InputError(f"camera_fov_x_deg must lie between 0 and 180, got {camera_fov_x_deg}")
         _check_choice("subject_mask", subject_mask, ("none", "extrapolated", "true"))
         _check_choice("frame_noise", frame_noise, ("shared", "independent"))
         super().__init__(
@@ -209,6 +211,7 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
         context_cameras: Float[Tensor, "b c 12"] | None = None,
         target_cameras: Float[Tensor, "b t 12"] | None = None,
         *,
+        intrinsics: Float[Tensor, "b 4"] | None = None,
         subject_masks: Float[Tensor, "b s frames height width"] | None = None,
         recall: Recall | None = None,
         bank_keys: BankKeys | None = None,
@@ -218,13 +221,14 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
     ) -> HydraTransformerOutput | tuple[Tensor, ...]:
         """Predict the velocity of all frames.
 
-        ``hidden_states``: clean context latents, then noisy target latents. ``timestep``: 0 to 1000, one for the
-        whole video [b] (or [1], shared by the batch), or one for each frame [b, f]. ``context_cameras`` and
-        ``target_cameras``: 3×4 poses relative to the first target frame, in metres, rows flattened to 12; their
-        lengths say where the context ends. ``subject_masks``: where ``needs_subject_masks`` asks for them, the share
-        (0 to 1) of each latent pixel that each subject covers, in the context frames or in all.
-        ``recall``, ``bank_keys``: what the two banks recall for these target frames, or what it is to the layers; a
-        model with banks makes what is not given, from the whole context.
+        ``hidden_states``: clean context latents, then noisy target latents. ``timestep``: 0 to 1000, one for the whole
+        video [b] (or [1], shared by the batch), or one for each frame [b, f]. ``context_cameras`` and
+        ``target_cameras``: 3×4 poses relative to the first target frame, in metres, rows flattened to 12; their lengths
+        say where the context ends. ``intrinsics``: fx, fy, cx, cy in shares of width and height; ``None``: as
+        configured (``camera_fov_x_deg``); published models do not look. ``subject_masks``: where
+        ``needs_subject_masks`` asks for them, the share (0 to 1) of each latent pixel that each subject covers, in the
+        context frames or in all. ``recall``, ``bank_keys``: what the two banks recall for these target frames, or what
+        it is to the layers; a model with banks makes what is not given, from the whole context.
 
         Raises:
             InputError: shapes that do not fit each other, or a video smaller than a memory token.
@@ -235,21 +239,24 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
         if self.config["round_timestep_to_bf16"]:
             timestep = round_to_bf16(timestep)
         timestep = frame_timesteps(timestep, grid, hidden_states.shape[0])
+        intrinsics = known_intrinsics(self.config, intrinsics, hidden_states)
         sequence = choose_sequence(
-            hidden_states, timestep, context_cameras, target_cameras, grid, self.context_settings
+            hidden_states, timestep, context_cameras, target_cameras, intrinsics, grid, self.context_settings
         )
         log = RetrievalLog() if return_retrieval else None
         extra = self._extra(hidden_states, context_cameras, subject_masks, grid)
         if self.two_banks is not None or recall is not None:
             bank_keys = self.keys_of_banks(
                 hidden_states[:, :, : grid.context_frames], encoder_hidden_states, context_cameras, target_cameras,
-                recall, bank_keys,
+                intrinsics, recall, bank_keys,
             )  # fmt: skip
-        guide = attention_guide(self.config, self.memory_settings, sequence, target_cameras, extra, bank_keys)
+        guide = attention_guide(
+            self.config, self.memory_settings, sequence, target_cameras, intrinsics, extra, bank_keys
+        )
         self.rope.guide = guide._replace(frames_per_chunk=self.attention_frames_per_chunk, log=log)
         if isinstance(self.patch_embedding, MaskedPatchEmbedding):
-            form, fov = self.config["subject_mask"], self.config["camera_fov_x_deg"]
-            mask = mask_channel(subject_masks, grid, context_cameras, target_cameras, form, fov)
+            form = self.config["subject_mask"]
+            mask = mask_channel(subject_masks, grid, context_cameras, target_cameras, form, intrinsics)
             chosen = sequence.chosen
             self.patch_embedding.mask = (
                 mask if chosen is None else kept_frames(mask, chosen, grid.context_frames)

@@ -4,7 +4,6 @@ A walk from a clip of our engine is drawn against the truth: ``places.json`` say
 off, for as long as the clip goes.
 """
 
-from math import radians
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,7 +158,7 @@ def draw_steps(
     from outofsight.evaluation.memory_pictures import memory_pictures
 
     steps = read_steps(folder, rollout.num_steps)
-    fov_x_rad = radians(rollout.world.transformer.config["camera_fov_x_deg"])
+    fov_x_rad = rollout.fov_x_rad
     if clip is None:
         memory_pictures(steps, folder, fov_x_rad, fps=fps)
         return None
@@ -197,7 +196,7 @@ def _against_truth(
     tracked = tracked_walk(context, steps)
     seen_from = flat_poses(inputs.context.world_from_camera[::stride], rollout.anchor)[0].numpy()
     cameras = np.concatenate([seen_from, *(np.asarray(step.cameras) for step in steps)]).reshape(-1, 3, 4)
-    fov_x_rad = radians(rollout.world.transformer.config["camera_fov_x_deg"])
+    fov_x_rad = rollout.fov_x_rad
     truth = true_walk(clip, len(inputs.video), tracked.times, cameras, rollout.anchor, fov_x_rad)
     assert truth is not None
     walk = slice(tracked.num_context, None)

@@ -40,7 +40,8 @@ class LatentSample:
     video frame; ``latent_visibility`` int8 [s, c + t]: the best within each latent frame. ``subject_ids`` uint8
     [c + t, h, w]: which subject shows on the most pixels of a latent pixel (0: none), ``subject_share`` uint8: on how
     many of its pixels any subject shows, times 255. ``world_from_subject`` float32 [s, n, 3, 4] and
-    ``velocity_m_s`` float32 [s, n, 3]: where subjects are, seen or not. ``facts``: JSON values.
+    ``velocity_m_s`` float32 [s, n, 3]: where subjects are, seen or not. ``intrinsics`` float32 [4]: fx, fy, cx, cy in
+    shares of width and height. ``facts``: JSON values.
     """
 
     name: str
@@ -57,6 +58,7 @@ class LatentSample:
     subject_share: NDArray[np.uint8] | None = None
     world_from_subject: NDArray[np.float32] | None = None
     velocity_m_s: NDArray[np.float32] | None = None
+    intrinsics: NDArray[np.float32] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -265,11 +267,21 @@ def read_latent_sample(path: Path, name: str) -> LatentSample:
             }
         if facts["checksum"] != _checksum(arrays):
             raise ValueError("its checksum differs")
+        if "intrinsics" not in arrays and "intrinsics_px" in facts["facts"]:  # as caches were written before
+            arrays["intrinsics"] = _normalized(facts["facts"])
         return LatentSample(name=name, caption=facts["caption"], facts=facts["facts"], **arrays)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, InputError) as error:
         raise DatasetError(
             f"{path}: sample {name!r} is damaged ({error}); delete the shard and encode again, the others are kept"
         ) from error
+
+
+def _normalized(facts: Mapping[str, Any]) -> NDArray[np.float32]:
+    height, width = facts["size_px"]
+    sizes = (width, height, width, height)
+    return np.array(
+        [n / size for n, size in zip(facts["intrinsics_px"], sizes, strict=True)], dtype=np.float32
+    )
 
 
 def open_latent_cache(folder: Path | str) -> LatentCache:

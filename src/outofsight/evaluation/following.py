@@ -57,7 +57,12 @@ def seen_context(
     transformer, device = world.transformer, world.work_device
     latents = world.encode_video(as_pixels(video, world), tiling)
     poses = flat_poses(cameras.world_from_camera[:: world.temporal_stride], world_from_anchor)
-    banks, seen = transformer.observe_context(latents, poses.to(device))
+    lens = (
+        None
+        if cameras.intrinsics is None
+        else torch.from_numpy(cameras.intrinsics.normalized)[None].to(device)
+    )
+    banks, seen = transformer.observe_context(latents, poses.to(device), intrinsics=lens)
     times = latent_times(latents.shape[2], 0)[0].double().numpy()
     held = held_subjects(Tracks(*(part[0] for part in seen.tracks)), times)
     return SeenContext(banks=banks, times=times, held=held, world_from_anchor=world_from_anchor)

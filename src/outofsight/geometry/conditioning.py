@@ -15,12 +15,14 @@ class CameraConditioning:
     """Poses relative to the first target frame, one for each latent frame, rows of the 3×4 flattened.
 
     ``context`` float32 [c, 12], ``target`` float32 [t, 12]; the translation, in metres, is at 3, 7 and 11.
+    ``intrinsics`` float32 [4]: fx, fy, cx, cy in shares of width and height; ``None``: unknown.
 
     Source: HyDRA, eq. 2 and the published loader.
     """
 
     context: NDArray[np.float32]
     target: NDArray[np.float32]
+    intrinsics: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         for name in ("context", "target"):
@@ -66,6 +68,7 @@ def camera_conditioning(
 
     Raises:
         InputError: a number of frames that is not temporal_stride · k + 1.
+        CameraError: two lenses.
     """
     reference = target.world_from_camera[0]
     rows = []
@@ -75,7 +78,26 @@ def camera_conditioning(
         except InputError as error:
             raise InputError(f"{name} camera path: {error}") from error
         rows.append(flatten_poses(relative_poses(path.world_from_camera[frames], reference)))
-    return CameraConditioning(context=rows[0], target=rows[1])
+    return CameraConditioning(context=rows[0], target=rows[1], intrinsics=common_intrinsics(context, target))
+
+
+LENS_TOLERANCE = 1e-3
+"""Two lenses are one if their numbers, in shares of the picture, differ by no more than this."""
+
+
+def common_intrinsics(context: CameraPath, target: CameraPath) -> NDArray[np.float32] | None:
+    """Return the normalised intrinsics of a video and its continuation; ``None`` where neither knows them.
+
+    Raises:
+        CameraError: they are two lenses: a model reads a video through one.
+    """
+    known = [path.intrinsics.normalized for path in (context, target) if path.intrinsics is not None]
+    if len(known) == 2 and np.abs(known[0] - known[1]).max() > LENS_TOLERANCE:
+        raise CameraError(
+            f"the context and the target have two lenses ({known[0].tolist()} and {known[1].tolist()}: fx, fy, cx, cy "
+            "in shares of the picture); give both the lens of the video"
+        )
+    return known[0] if known else None
 
 
 def flatten_poses(poses: ArrayLike) -> NDArray[np.float32]:

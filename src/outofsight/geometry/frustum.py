@@ -80,23 +80,28 @@ def frustum_overlap(
     world_from_camera_a: Any,
     world_from_camera_b: Any,
     camera_points: Any,
-    half_width: float,
-    half_height: float,
+    intrinsics_b: Any,
 ) -> Any:
     """Tell which part of camera a's sampled view lies in camera b's: [..., n, 3, 4], [..., m, 3, 4] → [..., n, m].
 
-    ``camera_points`` [p, 3]: the view in a camera's own frame, as ``frustum_points`` makes it; both cameras share the
-    lens. b's view reaches to infinity; what hides what is not asked. All arguments are numpy arrays, or all are torch
-    tensors of one dtype and device; the result is of the same kind.
+    ``camera_points`` [..., p, 3]: a's view in its own frame, as ``frustum_points`` makes it, one for all cameras a.
+    ``intrinsics_b`` [..., 4]: fx, fy, cx, cy of all cameras b, in shares of width and height. b's view reaches to
+    infinity; what hides what is not asked. All arguments are numpy arrays, or all are torch tensors of one dtype and
+    device; the result is of the same kind.
 
     Source: the FOV-overlap retrieval of Context-as-Memory (arXiv 2506.03141), by sampling.
     """
     rotation_a, position_a = world_from_camera_a[..., :3], world_from_camera_a[..., 3]
     rotation_b, position_b = world_from_camera_b[..., :3], world_from_camera_b[..., 3]
-    world = camera_points @ rotation_a.swapaxes(-1, -2) + position_a[..., None, :]  # [..., n, p, 3]
+    world = (
+        camera_points[..., None, :, :] @ rotation_a.swapaxes(-1, -2) + position_a[..., None, :]
+    )  # [..., n, p, 3]
     from_b = world[..., :, None, :, :] - position_b[..., None, :, None, :]  # [..., n, m, p, 3]
     seen_by_b = from_b @ rotation_b[..., None, :, :, :]
-    depth = seen_by_b[..., 2]
-    inside = (depth > 0) & (abs(seen_by_b[..., 0]) <= half_width * depth)
-    inside = inside & (abs(seen_by_b[..., 1]) <= half_height * depth)
+    depth, lens = seen_by_b[..., 2], intrinsics_b[..., None, None, None, :]
+    inside = depth > 0
+    for axis in (0, 1):  # |f·x/z + c − ½| ≤ ½
+        inside = inside & (
+            abs(lens[..., axis] * seen_by_b[..., axis] + (lens[..., 2 + axis] - 0.5) * depth) <= depth / 2
+        )
     return (inside * 1.0).mean(-1)

@@ -8,7 +8,6 @@ What a rule leaves out is nowhere in the model: not as a key, not in a memory sl
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import radians
 from typing import Any, Literal
 
 import torch
@@ -29,7 +28,7 @@ class ContextSettings:
 
     ``rule``: a name in ``CONTEXT_RULES``. ``first``, ``recent``: latent frames at both ends that are always kept.
     ``clips``: runs of ``clip_frames`` frames that are kept of the rest. ``duplicate_overlap``: a run whose view is
-    shared to more than this part by one that is kept is taken last. ``fov_x_deg``: of the cameras.
+    shared to more than this part by one that is kept is taken last.
     """
 
     rule: str = "all"
@@ -39,7 +38,6 @@ class ContextSettings:
     clip_frames: int = 1
     duplicate_overlap: float = 0.95
     times: ContextTimes = "kept"
-    fov_x_deg: float = 90.0
 
     def __post_init__(self) -> None:
         if self.rule not in CONTEXT_RULES:
@@ -63,23 +61,31 @@ def read_context_settings(config: Mapping[str, Any]) -> ContextSettings:
     """Take the settings from a transformer's configuration. Raises ``InputError`` if they are impossible."""
     names = ("rule", "first", "recent", "clips", "clip_frames", "duplicate_overlap", "times")
     chosen = {name: config[f"context_{name}"] for name in names}
-    return ContextSettings(**chosen, fov_x_deg=config["camera_fov_x_deg"])
+    return ContextSettings(**chosen)
 
 
-ContextRule = Callable[[Float[Tensor, "b f 12"], LatentGrid, ContextSettings], Int[Tensor, "b kept"]]
-"""From every frame's pose (row-flattened 3×4, context first) to the context frames that are kept: increasing indices,
-as many for every batch element, their number a function of grid and settings alone."""
+ContextRule = Callable[
+    [Float[Tensor, "b f 12"], Float[Tensor, "b 4"], LatentGrid, ContextSettings], Int[Tensor, "b kept"]
+]
+"""From every frame's pose (row-flattened 3×4, context first) and the normalised intrinsics to the context frames that
+are kept: increasing indices, as many for every batch element, their number a function of grid and settings alone."""
 
 
 def all_frames(
-    poses: Float[Tensor, "b f 12"], grid: LatentGrid, settings: ContextSettings
+    poses: Float[Tensor, "b f 12"],
+    intrinsics: Float[Tensor, "b 4"],
+    grid: LatentGrid,
+    settings: ContextSettings,
 ) -> Int[Tensor, "b kept"]:
     """Keep the whole context."""
     return torch.arange(grid.context_frames, device=poses.device).expand(poses.shape[0], -1)
 
 
 def ends(
-    poses: Float[Tensor, "b f 12"], grid: LatentGrid, settings: ContextSettings
+    poses: Float[Tensor, "b f 12"],
+    intrinsics: Float[Tensor, "b 4"],
+    grid: LatentGrid,
+    settings: ContextSettings,
 ) -> Int[Tensor, "b kept"]:
     """Keep the ``first`` and the ``recent`` frames; all where there are no more."""
     first, recent = _ends(grid.context_frames, settings)
@@ -87,7 +93,10 @@ def ends(
 
 
 def views(
-    poses: Float[Tensor, "b f 12"], grid: LatentGrid, settings: ContextSettings
+    poses: Float[Tensor, "b f 12"],
+    intrinsics: Float[Tensor, "b 4"],
+    grid: LatentGrid,
+    settings: ContextSettings,
 ) -> Int[Tensor, "b kept"]:
     """Keep both ends, and of the rest the runs whose cameras see most of what the target's cameras see.
 
@@ -102,10 +111,10 @@ def views(
     num_runs = between // size
     start = len(first) + between - num_runs * size
     count = min(settings.clips, num_runs)
-    fixed = ends(poses, grid, settings)
+    fixed = ends(poses, intrinsics, grid, settings)
     if count == 0:
         return fixed
-    overlap = view_overlap(poses, grid, radians(settings.fov_x_deg))
+    overlap = view_overlap(poses, intrinsics)
     context = slice(0, grid.context_frames)
     runs = slice(start, start + num_runs * size)
     scores = overlap[:, grid.context_frames :, runs].mean(dim=1).unflatten(1, (num_runs, size)).mean(dim=2)
@@ -130,10 +139,13 @@ def register_context_rule(name: str, rule: ContextRule) -> None:
 
 
 def choose_context(
-    poses: Float[Tensor, "b f 12"], grid: LatentGrid, settings: ContextSettings
+    poses: Float[Tensor, "b f 12"],
+    intrinsics: Float[Tensor, "b 4"],
+    grid: LatentGrid,
+    settings: ContextSettings,
 ) -> Int[Tensor, "b kept"]:
     """Apply the rule. Raises ``InputError`` if a rule's answer has another shape than it must have."""
-    chosen = CONTEXT_RULES[settings.rule](poses, grid, settings)
+    chosen = CONTEXT_RULES[settings.rule](poses, intrinsics, grid, settings)
     if chosen.ndim != 2 or chosen.shape[0] != poses.shape[0] or chosen.shape[1] > grid.context_frames:
         raise InputError(
             f"context rule {settings.rule!r} must give indices [{poses.shape[0]}, at most {grid.context_frames}], "
@@ -145,7 +157,8 @@ def choose_context(
 def num_kept(grid: LatentGrid, settings: ContextSettings) -> int:
     """Return how many context frames a rule keeps, whatever the cameras."""
     poses = torch.eye(3, 4).flatten().expand(1, grid.frames, -1)
-    return choose_context(poses, grid, settings).shape[1]
+    lens = torch.tensor([[1.0, 1.0, 0.5, 0.5]])
+    return choose_context(poses, lens, grid, settings).shape[1]
 
 
 def _ends(num_context: int, settings: ContextSettings) -> tuple[list[int], list[int]]:

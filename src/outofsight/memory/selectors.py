@@ -10,14 +10,14 @@ scored memory slices outside it::
                                                      slice 3 = frames 6, 7 lies half inside and may be
 """
 
-from math import tan
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from outofsight.geometry.frustum import frustum_overlap, frustum_points
+from outofsight.geometry.frustum import SAMPLES, frustum_overlap
+from outofsight.nn.intrinsics import view_points
 from outofsight.types import LatentGrid
 
 Affinity = Literal["mean_pooled", "position_paired", "fov_overlap", "all"]
@@ -79,33 +79,26 @@ def position_paired_affinity(
     return pooled.flatten(2) @ memory_key.float().flatten(2).transpose(1, 2) / query.shape[-1] ** 0.5
 
 
-def view_overlap(
-    poses: Float[Tensor, "b f 12"], grid: LatentGrid, fov_x_rad: float
-) -> Float[Tensor, "b f f"]:
+def view_overlap(poses: Float[Tensor, "b f 12"], intrinsics: Float[Tensor, "b 4"]) -> Float[Tensor, "b f f"]:
     """Tell which part, 0 to 1, of each frame's view (row) every frame's camera (column) sees.
 
-    ``poses``: row-flattened 3×4 ``reference_from_camera`` of every latent frame, metres.
+    ``poses``: row-flattened 3×4 ``reference_from_camera`` of every latent frame, metres. ``intrinsics``: normalised.
     """
-    half_width = tan(fov_x_rad / 2)
-    half_height = half_width * grid.height / grid.width
-    points = torch.as_tensor(
-        frustum_points(half_width, half_height), dtype=torch.float32, device=poses.device
-    )
     cameras = poses.float().unflatten(-1, (3, 4))
-    overlap: Tensor = frustum_overlap(cameras, cameras, points, half_width, half_height)
+    overlap: Tensor = frustum_overlap(cameras, cameras, view_points(intrinsics, SAMPLES), intrinsics.float())
     return overlap
 
 
 def fov_affinity(
-    poses: Float[Tensor, "b f 12"], grid: LatentGrid, num_slices: int, frames_per_slice: int, fov_x_rad: float
+    poses: Float[Tensor, "b f 12"], intrinsics: Float[Tensor, "b 4"], num_slices: int, frames_per_slice: int
 ) -> Float[Tensor, "b f m"]:
     """Score slices by how much of the query camera's frustum their cameras see, averaged over the slice's frames.
 
-    ``poses``: row-flattened 3×4 ``reference_from_camera`` of every latent frame, metres.
+    ``poses``: row-flattened 3×4 ``reference_from_camera`` of every latent frame, metres. ``intrinsics``: normalised.
 
     Source: Context-as-Memory's rule, as HyDRA's ablation uses it.
     """
-    overlap = view_overlap(poses, grid, fov_x_rad)
+    overlap = view_overlap(poses, intrinsics)
     return (
         overlap[..., : num_slices * frames_per_slice]
         .unflatten(-1, (num_slices, frames_per_slice))

@@ -21,8 +21,7 @@ class MemorySettings:
 
     ``kernel``: video tokens in one memory token (frames, rows, columns). ``top_k``: slices each frame retrieves
     (0: none, so that a window as wide as the video is plain full attention).
-    ``local_window``: full-resolution latent frames around the query frame; ``None``: all of them. ``fov_x_deg``:
-    horizontal field of view of the cameras, used by the affinity ``fov_overlap`` alone.
+    ``local_window``: full-resolution latent frames around the query frame; ``None``: all of them.
     """
 
     kernel: Kernel = (2, 2, 2)
@@ -30,7 +29,6 @@ class MemorySettings:
     local_window: int | None = 5
     affinity: Affinity = "mean_pooled"
     source: MemorySource = "all"
-    fov_x_deg: float = 90.0
 
     @field_validator("kernel")
     @classmethod
@@ -46,8 +44,6 @@ class MemorySettings:
                 "expected top_k ≥ 0 and local_window ≥ 1 (or none: the whole video), got "
                 f"{self.top_k} and {self.local_window}"
             )
-        if not 0 < self.fov_x_deg < 180:
-            raise ValueError(f"fov_x_deg must lie between 0 and 180, got {self.fov_x_deg}")
         return self
 
     @property
@@ -64,7 +60,6 @@ def read_memory_settings(config: Mapping[str, Any]) -> MemorySettings:
         local_window=config["local_window"],
         affinity=config["memory_affinity"],
         source=config["memory_source"],
-        fov_x_deg=config["camera_fov_x_deg"],
     )
 
 

@@ -4,8 +4,6 @@ Motion is measured as a change of direction in the reference camera's frame, so 
 for a moving subject. A camera's own displacement, and distance, are not known from masks and are left out.
 """
 
-from math import radians, tan
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -21,21 +19,19 @@ def extrapolated_masks(
     masks: Float[Tensor, "b s c h w"],
     context_poses: Float[Tensor, "b c 12"],
     target_poses: Float[Tensor, "b t 12"],
-    fov_x_deg: float,
+    intrinsics: Float[Tensor, "b 4"],
 ) -> Float[Tensor, "b s t h w"]:
     """Carry each subject's last seen mask on along its last visible motion, into every target frame.
 
     ``masks``: the share, 0 to 1, of every latent pixel that a subject covers in the context. ``poses``: row-flattened
-    3×4 ``reference_from_camera`` of every latent frame. Frames in which a mask touches the picture's edge are used
-    only where there are fewer than two others, since a cut mask's middle is not the subject's. A subject that is
-    never seen stays absent; one that is behind the camera is not shown.
+    3×4 ``reference_from_camera`` of every latent frame. ``intrinsics``: normalised. Frames in which a mask touches the
+    picture's edge are used only where there are fewer than two others, since a cut mask's middle is not the subject's.
+    A subject that is never seen stays absent; one that is behind the camera is not shown.
     """
     height, width = masks.shape[-2:]
-    half_width = tan(radians(fov_x_deg) / 2)
-    half = (half_width, half_width * height / width)
     used = _usable(masks)
     middles = _middles(masks)  # [b, s, c, 2] in pixels
-    angles = _angles(_directions(middles, context_poses, half, (height, width)))
+    angles = _angles(_directions(middles, context_poses, intrinsics, (height, width)))
     last = _last(used)
     frames = torch.arange(masks.shape[2], device=masks.device, dtype=torch.float32)
     speed = _slope(angles, frames, used, last)
@@ -43,7 +39,7 @@ def extrapolated_masks(
     start = _at(angles, last)
     ahead = (later - last[..., None].float())[..., None]  # [b, s, t, 1] latent frames since last seen
     places, in_front = _pixels(
-        start[:, :, None] + speed[:, :, None] * ahead, target_poses, half, (height, width)
+        start[:, :, None] + speed[:, :, None] * ahead, target_poses, intrinsics, (height, width)
     )
     moved = _shifted(_at(masks, last), places - _at(middles, last)[:, :, None])
     return moved * (in_front & used.any(dim=2)[..., None])[..., None, None]
@@ -73,12 +69,13 @@ def _middles(masks: Float[Tensor, "b s c h w"]) -> Float[Tensor, "b s c 2"]:
 def _directions(
     pixels: Float[Tensor, "b s f 2"],
     poses: Float[Tensor, "b f 12"],
-    half: tuple[float, float],
+    intrinsics: Float[Tensor, "b 4"],
     size: tuple[int, int],
 ) -> Float[Tensor, "b s f 3"]:
     """Return the direction, in the reference's frame, in which each frame's camera sees a pixel."""
-    x = (2 * pixels[..., 0] / size[1] - 1) * half[0]
-    y = (2 * pixels[..., 1] / size[0] - 1) * half[1]
+    fx, fy, cx, cy = intrinsics.float()[:, None, None].unbind(dim=-1)
+    x = (pixels[..., 0] / size[1] - cx) / fx
+    y = (pixels[..., 1] / size[0] - cy) / fy
     local = torch.stack((x, y, torch.ones_like(x)), dim=-1)
     rotations = poses.float().unflatten(-1, (3, 4))[..., :3]
     return torch.einsum("bfij,bsfj->bsfi", rotations, local)
@@ -122,7 +119,7 @@ def _slope(
 def _pixels(
     angles: Float[Tensor, "b s t 2"],
     poses: Float[Tensor, "b t 12"],
-    half: tuple[float, float],
+    intrinsics: Float[Tensor, "b 4"],
     size: tuple[int, int],
 ) -> tuple[Float[Tensor, "b s t 2"], Bool[Tensor, "b s t"]]:
     """Return where each target camera sees a direction, in pixels, and whether it is in front of it."""
@@ -132,8 +129,9 @@ def _pixels(
     local = torch.einsum("bfij,bsfi->bsfj", rotations, direction)
     in_front = local[..., 2] > 1e-3
     depth = torch.where(in_front, local[..., 2], 1.0)
-    x = (local[..., 0] / depth / half[0] + 1) / 2 * size[1]
-    y = (local[..., 1] / depth / half[1] + 1) / 2 * size[0]
+    fx, fy, cx, cy = intrinsics.float()[:, None, None].unbind(dim=-1)
+    x = (fx * local[..., 0] / depth + cx) * size[1]
+    y = (fy * local[..., 1] / depth + cy) * size[0]
     return torch.stack((x, y), dim=-1), in_front
 
 

@@ -4,7 +4,7 @@ Two tokens that show the same piece of a distant background lie on nearly the sa
 the further apart the rays, the further apart these numbers. Twelve numbers of a pose leave all that to be learned.
 """
 
-from math import pi, tan
+from math import pi
 
 import torch
 from jaxtyping import Float
@@ -19,30 +19,31 @@ def num_ray_features(octaves: int) -> int:
 
 
 def token_rays(
-    poses: Float[Tensor, "b f 12"], grid: LatentGrid, fov_x_rad: float
+    poses: Float[Tensor, "b f 12"], grid: LatentGrid, intrinsics: Float[Tensor, "b 4"]
 ) -> tuple[Float[Tensor, "b s 3"], Float[Tensor, "b s 3"]]:
     """Return direction (unit length) and moment (position × direction, metres) of the ray through each token's middle.
 
     ``poses``: row-flattened 3×4 ``reference_from_camera`` of every latent frame, x right, y down, z forward, metres.
-    Directions and moments are in the reference's frame; together they are the ray's Plücker coordinates.
+    ``intrinsics``: each clip's fx, fy, cx, cy in shares of width and height. Directions and moments are in the
+    reference's frame; together they are the ray's Plücker coordinates.
     """
     cameras = poses.float().unflatten(-1, (3, 4))
-    half_width = tan(fov_x_rad / 2)
-    half_height = half_width * grid.height / grid.width
-    x = _middles(grid.width, half_width, poses.device)
-    y = _middles(grid.height, half_height, poses.device)
-    rows, columns = torch.meshgrid(y, x, indexing="ij")
-    local = torch.stack((columns, rows, torch.ones_like(rows)), dim=-1).flatten(0, 1)
+    rows, columns = torch.meshgrid(
+        _middles(grid.height, poses.device), _middles(grid.width, poses.device), indexing="ij"
+    )
+    middles = torch.stack((columns, rows), dim=-1).flatten(0, 1)
+    away = (middles - intrinsics[:, None, 2:].float()) / intrinsics[:, None, :2].float()
+    local = torch.cat((away, torch.ones_like(away[..., :1])), dim=-1)[:, None]  # [b, 1, s, 3]
     local = local / local.norm(dim=-1, keepdim=True)
     turns = cameras[:, :, None, :, :3]
-    direction = (turns * local[:, None, :]).sum(dim=-1)  # not a matrix product: autocast would round that
+    direction = (turns * local[..., None, :]).sum(dim=-1)  # not a matrix product: autocast would round that
     position = cameras[..., None, :, 3].expand_as(direction)
     moment = torch.linalg.cross(position, direction)
     return direction.flatten(1, 2), moment.flatten(1, 2)
 
 
 def ray_features(
-    poses: Float[Tensor, "b f 12"], grid: LatentGrid, fov_x_rad: float, octaves: int
+    poses: Float[Tensor, "b f 12"], grid: LatentGrid, intrinsics: Float[Tensor, "b 4"], octaves: int
 ) -> Float[Tensor, "b s n"]:
     """Describe the ray through each token: direction, moment, then sin and cos of π·2^k·direction for each octave k.
 
@@ -50,7 +51,7 @@ def ray_features(
 
     Source: Plücker coordinates as video models take cameras; the octaves are NeRF's positional encoding.
     """
-    return describe_rays(*token_rays(poses, grid, fov_x_rad), octaves)
+    return describe_rays(*token_rays(poses, grid, intrinsics), octaves)
 
 
 def describe_rays(
@@ -63,6 +64,6 @@ def describe_rays(
     return torch.cat((direction, shrunk, angles.sin(), angles.cos()), dim=-1)
 
 
-def _middles(count: int, half_extent: float, device: torch.device) -> Float[Tensor, " n"]:
-    """Cut [−half_extent, half_extent] into ``count`` cells and give their middles."""
-    return ((torch.arange(count, device=device) + 0.5) / count * 2 - 1) * half_extent
+def _middles(count: int, device: torch.device) -> Float[Tensor, " n"]:
+    """Cut [0, 1] into ``count`` cells and give their middles."""
+    return (torch.arange(count, device=device) + 0.5) / count

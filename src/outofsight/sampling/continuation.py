@@ -124,6 +124,9 @@ def continue_video(
         negative,
         torch.from_numpy(cameras.context)[None].to(device),
         torch.from_numpy(cameras.target)[None].to(device),
+        intrinsics=None
+        if cameras.intrinsics is None
+        else torch.from_numpy(cameras.intrinsics)[None].to(device),
         subject_masks=None if masks is None else masks.to(device),
         history_noise=history_noise(context, cameras.target.shape[0], settings.seed),
     )
@@ -156,7 +159,7 @@ def continue_video(
 def _recall(world: WorldModelBase, conditions: Conditions) -> Recall:
     """Let the two banks see the context, and ask them what matters for the target."""
     context, cameras = conditions.context_latents, (conditions.context_cameras, conditions.target_cameras)
-    return world.transformer.recall_context(context, *cameras)
+    return world.transformer.recall_context(context, *cameras, conditions.intrinsics)
 
 
 def target_noise(

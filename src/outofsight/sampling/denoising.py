@@ -21,10 +21,10 @@ OnStep = Callable[[int, int, Float[Tensor, "b channels t h w"]], None]
 class Conditions(NamedTuple):
     """What a continuation is conditioned on. ``negative_text`` is needed for guidance other than 1.
 
-    ``subject_masks``: where the model asks for them. ``history_noise``: what stands for no context, needed for history
-    guidance other than 1. ``recall``: what the two banks recall for the target; ``None``: a model that has banks lets
-    them see the context. ``bank_keys``: what that is to the layers, where it is made already: for the caption
-    (``captioned``), and for no caption (``uncaptioned``).
+    ``intrinsics``: normalised; ``None``: as the model is configured. ``subject_masks``: where the model asks for them.
+    ``history_noise``: what stands for no context, needed for history guidance other than 1. ``recall``: what the two
+    banks recall for the target; ``None``: a model that has banks lets them see the context. ``bank_keys``: what that is
+    to the layers, where it is made already: for the caption (``captioned``), and for no caption (``uncaptioned``).
     """
 
     context_latents: Float[Tensor, "b channels c h w"]
@@ -32,6 +32,7 @@ class Conditions(NamedTuple):
     negative_text: Float[Tensor, "b l text_dim"] | None
     context_cameras: Float[Tensor, "b c 12"]
     target_cameras: Float[Tensor, "b t 12"]
+    intrinsics: Float[Tensor, "b 4"] | None = None
     subject_masks: Float[Tensor, "b s frames h w"] | None = None
     history_noise: Float[Tensor, "b channels c h w"] | None = None
     recall: Recall | None = None
@@ -150,6 +151,7 @@ def _predict(
         text.to(transformer.dtype),
         conditions.context_cameras,
         conditions.target_cameras,
+        intrinsics=conditions.intrinsics,
         subject_masks=conditions.subject_masks,
         recall=conditions.recall,
         bank_keys=bank_keys,

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import atan
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from outofsight.backbone.inputs import known_intrinsics
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.stream_decoding import Decoded
 from outofsight.codec.text import clean_prompt
@@ -114,6 +116,11 @@ class Rollout:
     def anchor(self) -> NDArray[np.float64]:
         """``world_from_anchor`` [3, 4]: the frame of reference of what the banks hold."""
         return self.state.anchor.numpy().copy()
+
+    @property
+    def fov_x_rad(self) -> float:
+        """The camera's horizontal field of view: the context's, or the model's default."""
+        return 2 * atan(0.5 / float(self.state.intrinsics[0]))
 
     @property
     def memory(self) -> RolloutMemory:
@@ -303,6 +310,7 @@ def _first_state(
         poses=poses,
         last_pose=last,
         anchor=last,
+        intrinsics=_lens(world, cameras, latents),
         generator=torch.Generator().manual_seed(sampler.settings.seed).get_state(),
         decoded=Decoded(),
         masks=masks,
@@ -311,7 +319,9 @@ def _first_state(
     if transformer.has_banks:
         times = world.temporal_stride * torch.arange(latents.shape[2], dtype=torch.float32)[None]
         anchored = state.anchored(poses.numpy())
-        banks, _ = observe(transformer, latents, anchored.to(latents), times.to(latents), None)
+        banks, _ = observe(
+            transformer, latents, anchored.to(latents), times.to(latents), None, state.intrinsics
+        )
     kept = kept_history(transformer, state.reach)
     return replace(
         state,
@@ -320,6 +330,12 @@ def _first_state(
         masks=None if masks is None else masks[:, :, -kept:].clone(),
         banks=banks,
     )
+
+
+def _lens(world: WorldModelBase, cameras: CameraPath, latents: Tensor) -> Tensor:
+    """Return the context's normalised intrinsics [4], on the CPU; the model's default where they are unknown."""
+    told = None if cameras.intrinsics is None else torch.from_numpy(cameras.intrinsics.normalized)[None]
+    return known_intrinsics(world.transformer.config, told, latents.cpu()[:1])[0].clone()
 
 
 def _check_start(world: WorldModelBase, num_context: int, cameras: CameraPath) -> None:

@@ -37,13 +37,13 @@ from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.rollout_state import RolloutLimits, RolloutState
 from outofsight.world_model import WorldModelBase
 
-VERSION = 2
-"""1 had no tentative subjects, and its digest left out the text encoder."""
+VERSION = 3
+"""1 had no tentative subjects, and its digest left out the text encoder; 2 knew no lens and no views."""
 
 MANIFEST = "rollout.json"
 TENSORS = "tensors-"
 _NUMBERS = ("step", "num_context_frames", "num_frames", "reach", "prompt")
-_TENSORS = ("latents", "poses", "last_pose", "anchor", "generator")
+_TENSORS = ("latents", "poses", "last_pose", "anchor", "intrinsics", "generator")
 _MADE_WITH: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         "model": (str, type(None)),

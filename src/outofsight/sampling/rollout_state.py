@@ -49,9 +49,10 @@ class RolloutState:
 
     ``step``: steps made. ``num_context_frames``, ``num_frames``: video frames of the context, and shown since.
     ``prompt``: the caption in force. ``latents``: clean history, oldest first; ``poses``: of its latent frames, and
-    ``last_pose``: of the last video frame, ``world_from_camera``. ``reach``: latent frames of the context.
-    ``anchor``: the frame of reference of the banks, the context's last camera. ``generator``: state of the random
-    generator. ``masks``: subjects' share of each latent pixel of the history, where the model asks for it.
+    ``last_pose``: of the last video frame, ``world_from_camera``. ``reach``: latent frames of the context. ``anchor``:
+    the frame of reference of the banks, the context's last camera. ``intrinsics``: of the camera, normalised, the
+    model's default where the context's is unknown. ``generator``: state of the random generator. ``masks``: subjects'
+    share of each latent pixel of the history, where the model asks for it.
     """
 
     step: int
@@ -63,6 +64,7 @@ class RolloutState:
     poses: Float[Tensor, "c 3 4"]
     last_pose: Float[Tensor, "3 4"]
     anchor: Float[Tensor, "3 4"]
+    intrinsics: Float[Tensor, " 4"]
     generator: Int[Tensor, " n"]
     decoded: Decoded
     masks: Float[Tensor, "1 s c h w"] | None = None

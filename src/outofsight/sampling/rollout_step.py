@@ -119,11 +119,11 @@ def take_step(
             conditions = conditions._replace(bank_keys=_keys(transformer, recalled, texts))
     with clock.stage("denoise"):
         latents, slices = _denoised(sampler, conditions, num_latent, generator)
-    after = _later(state, latents, poses, conditions, transformer.config["camera_fov_x_deg"])
+    after = _later(state, latents, poses, conditions)
     seen = None
     if banks is not None:
         with clock.stage("observe"):
-            banks, seen = observe(transformer, after.latents, anchored, times, banks)
+            banks, seen = observe(transformer, after.latents, anchored, times, banks, state.intrinsics)
     with clock.stage("decode"), torch.no_grad():
         video, decoded = decode_more(world.vae, latents, state.decoded, sampler.tiling)
         frames = to_uint8(video[0])
@@ -168,11 +168,14 @@ def observe(
     anchored: Float[Tensor, "1 new 12"],
     times: Float[Tensor, "1 new"],
     banks: Banks | None,
+    intrinsics: Float[Tensor, " 4"],
 ) -> tuple[Banks, Observed]:
     """Show the newest of ``latents`` to the banks; those before them only help to read them."""
     assert transformer.two_banks is not None
     needed = anchored.shape[1] + transformer.two_banks.history
-    return transformer.observe_context(latents[:, :, -needed:], anchored, times, banks)
+    return transformer.observe_context(
+        latents[:, :, -needed:], anchored, times, banks, intrinsics.to(latents.device)[None]
+    )
 
 
 @torch.no_grad()
@@ -182,7 +185,10 @@ def recall_for(transformer: BankRemembering, state: RolloutState, anchored: Tens
     _, rows, columns = transformer.config["patch_size"]
     height, width = state.latents.shape[-2] // rows, state.latents.shape[-1] // columns
     grid = LatentGrid(frames=anchored.shape[1], height=height, width=width)
-    return transformer.recall(state.banks, anchored, times, grid, state.latents.shape[2], state.reach)
+    lens = state.intrinsics.to(anchored.device)[None]
+    return transformer.recall(
+        state.banks, anchored, times, grid, state.latents.shape[2], state.reach, intrinsics=lens
+    )
 
 
 @torch.no_grad()
@@ -210,6 +216,7 @@ def _conditions(
         texts.negative,
         flat_poses(state.poses, poses[0]).to(device),
         flat_poses(poses, poses[0]).to(device),
+        intrinsics=state.intrinsics[None].to(device),
         subject_masks=None if state.masks is None else state.masks.to(device),
         recall=recalled,
     )
@@ -246,13 +253,12 @@ def _later(
     latents: Tensor,
     poses: NDArray[np.float64],
     conditions: Conditions,
-    fov_x_deg: float,
 ) -> RolloutState:
     """Put new latent frames behind the history. Subjects' masks go on as they were last seen to move."""
     masks = state.masks
     if masks is not None:
         given = (conditions.context_cameras.to(masks), conditions.target_cameras.to(masks))
-        masks = torch.cat((masks, extrapolated_masks(masks, *given, fov_x_deg)), dim=2)
+        masks = torch.cat((masks, extrapolated_masks(masks, *given, state.intrinsics[None].to(masks))), dim=2)
     return replace(
         state,
         latents=torch.cat((state.latents, latents.to(state.latents)), dim=2),

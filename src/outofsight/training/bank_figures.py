@@ -38,8 +38,6 @@ def bank_figures(
       the archivist knows.
     * ``before``, ``after`` [b, s, e], ``pair`` [b, s]: for telling subjects from each other.
     """
-    memory = transformer.two_banks
-    assert memory is not None
     _, rows, columns = transformer.config["patch_size"]
     view = watched(unrolled, truth, (rows, columns))
     figures = _split(unrolled, view)
@@ -47,8 +45,8 @@ def bank_figures(
     seen = view.seen[:, :, :context].any(dim=2)
     has_slot = (view.known_slots >= 0).float()
     figures["found"] = _mean(has_slot, seen)
-    figures |= _seen_errors(unrolled, view, memory.fov_x_rad)
-    figures |= _foreseen_errors(unrolled, view, truth, memory.fov_x_rad)
+    figures |= _seen_errors(unrolled, view)
+    figures |= _foreseen_errors(unrolled, view, truth)
     asked = unrolled.asked[0]
     rebuilt, true, weight = rebuilt_background(transformer, unrolled, asked, truth, target)
     errors = background_loss(rebuilt, true, weight)
@@ -67,17 +65,15 @@ def _split(unrolled: Unrolled, view: Watched) -> dict[str, Tensor]:
     return {"split_iou": iou, "split_f1": 2 * iou / (1 + iou)}
 
 
-def _seen_errors(unrolled: Unrolled, view: Watched, fov_x_rad: float) -> dict[str, Tensor]:
+def _seen_errors(unrolled: Unrolled, view: Watched) -> dict[str, Tensor]:
     position = of_slots(view.held.position, view.last_slots)
     counts = view.seen & (view.last_slots >= 0)[..., None] & of_slots(view.held.filled, view.last_slots)
     frames = position.shape[2]
-    metres, diagonal = _errors(position, view.position, unrolled.poses[:, :frames], view, fov_x_rad)
+    metres, diagonal = _errors(position, view.position, unrolled.poses[:, :frames], view, unrolled.intrinsics)
     return {"seen_error_m": _mean(metres, counts), "seen_error_diag": _mean(diagonal, counts)}
 
 
-def _foreseen_errors(
-    unrolled: Unrolled, view: Watched, truth: SubjectTruth, fov_x_rad: float
-) -> dict[str, Tensor]:
+def _foreseen_errors(unrolled: Unrolled, view: Watched, truth: SubjectTruth) -> dict[str, Tensor]:
     context = unrolled.num_context
     foreseen = of_slots(foreseen_in(unrolled.asked[0].foreseen).position, view.known_slots)
     last, ever = last_seen_in(view.seen[:, :, :context])
@@ -88,7 +84,7 @@ def _foreseen_errors(
     hidden = ~truth.seen[:, :, context:] & truth.known[..., None]
     figures = {}
     for ending, position in (("", foreseen), ("_line", line), ("_still", still)):
-        metres, diagonal = _errors(position, true, poses, view, fov_x_rad)
+        metres, diagonal = _errors(position, true, poses, view, unrolled.intrinsics)
         figures[f"hidden_error_m{ending}"] = _mean(metres, hidden & found[..., None])
         figures[f"return_error_m{ending}"] = _mean(metres, seen & found[..., None])
         figures[f"return_error_diag{ending}"] = _mean(diagonal, seen & found[..., None])
@@ -110,12 +106,13 @@ def _errors(
     true: Float[Tensor, "b s f 3"],
     poses: Float[Tensor, "b f 12"],
     view: Watched,
-    fov_x_rad: float,
+    intrinsics: Float[Tensor, "b 4"],
 ) -> tuple[Float[Tensor, "b s f"], Float[Tensor, "b s f"]]:
     """Return errors of place in metres, and in the picture as shares of its diagonal (1 for one behind the camera)."""
     size = (view.shares.shape[3], view.shares.shape[4])
     each = [
-        project_points(points.transpose(1, 2), poses, size, fov_x_rad) for points in (position, true)
+        project_points(points.transpose(1, 2), poses, size, intrinsics[:, None])
+        for points in (position, true)
     ]  # [b, f, s]
     apart = torch.hypot(each[0].rows - each[1].rows, each[0].columns - each[1].columns)
     share = (apart / (size[0] ** 2 + size[1] ** 2) ** 0.5).clamp(max=1)

@@ -46,12 +46,13 @@ class Asked(NamedTuple):
 class Unrolled(NamedTuple):
     """A clip as the banks saw it: f frames in order, context first, and what they were asked on the way.
 
-    ``poses``: of all latent frames, in the anchor frame.
+    ``poses``: of all latent frames, in the anchor frame. ``intrinsics``: normalised.
     """
 
     observed: Observed
     asked: list[Asked]
     poses: Float[Tensor, "b whole 12"]
+    intrinsics: Float[Tensor, "b 4"]
     num_context: int
 
 
@@ -134,8 +135,6 @@ def bank_losses(
     names: tuple[str, ...],
 ) -> dict[str, Float[Tensor, " b"]]:
     """Return the losses of these names, every sample's own."""
-    memory = transformer.two_banks
-    assert memory is not None
     patch = tuple(transformer.config["patch_size"][1:])
     view = watched(unrolled, truth, (patch[0], patch[1]))
     reading = unrolled.observed.reading
@@ -144,7 +143,7 @@ def bank_losses(
         losses["split"] = split_loss(reading.dynamic, view.shares.sum(dim=1))
     if "reading" in names:
         frames = reading.dynamic.shape[1]
-        told = positions_told(reading, unrolled.poses[:, :frames], memory.fov_x_rad)
+        told = positions_told(reading, unrolled.poses[:, :frames], unrolled.intrinsics[:, None])
         losses["reading"] = reading_loss(told, reading.noise, view.shares, view.position, view.distance)
     if "state" in names:
         losses["state"] = _state(unrolled, view, truth)
@@ -237,7 +236,7 @@ def rebuilt_background(
     shares = truth.of_tokens((height // grid.height, width // grid.width))[:, :, coming]
     static = 1 - shown(shares.sum(dim=1)).flatten(2)
     poses = relative_to(unrolled.poses[:, coming], unrolled.poses[:, coming.start])
-    rays = [ray.unflatten(1, true.shape[1:3]) for ray in token_rays(poses, grid, memory.fov_x_rad)]
+    rays = [ray.unflatten(1, true.shape[1:3]) for ray in token_rays(poses, grid, unrolled.intrinsics)]
     rebuilt = memory.rebuild(asked.archive, asked.recall, *rays)
     covered = memory.rebuild.covered(asked.archive, asked.recall, *rays)
     return rebuilt, true, static * covered.detach()

@@ -290,7 +290,8 @@ def target_subject_share(sample: LatentSample) -> Float[Tensor, "t h w"]:
 
 
 def plain_batch(samples: Sequence[LatentSample]) -> Batch:
-    """Stack latents and cameras. Raises ``DatasetError`` naming samples of different shapes."""
+    """Stack latents, cameras and lenses (``intrinsics`` [b, 4], NaN where a lens is unknown). Raises ``DatasetError``
+    naming samples of different shapes."""
     batch = {}
     for name in ("context_latents", "target_latents", "context_cameras", "target_cameras"):
         values = [torch.from_numpy(getattr(sample, name)).float() for sample in samples]
@@ -300,4 +301,7 @@ def plain_batch(samples: Sequence[LatentSample]) -> Batch:
                 f"samples {samples[0].name!r} and {odd[0]!r} differ in size or length; train on clips of one size"
             )
         batch[name] = torch.stack(values)
+    unknown = np.full(4, np.nan, dtype=np.float32)
+    lenses = [unknown if sample.intrinsics is None else sample.intrinsics for sample in samples]
+    batch["intrinsics"] = torch.from_numpy(np.stack(lenses))
     return batch

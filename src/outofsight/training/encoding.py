@@ -181,6 +181,7 @@ def _encode_clip(encoder: Encoder, clip: Clip, name: str) -> LatentSample:
         target_cameras=cameras.target,
         text_states=None if encoder.text_encoder is None else text_states(encoder, clip.caption),
         world_from_camera=np.asarray(clip.cameras.world_from_camera),
+        intrinsics=cameras.intrinsics,
         facts=_facts(clip),
         **_annotation(clip, stride, spatial_factor(encoder.vae)),
     )
@@ -217,7 +218,7 @@ def _annotation(clip: Clip, stride: int, factor: int) -> dict[str, Any]:
 
 
 def _facts(clip: Clip) -> dict[str, Any]:
-    facts: dict[str, Any] = {
+    return {
         "fps": clip.fps,
         "num_context_frames": clip.num_context_frames,
         "num_target_frames": clip.num_target_frames,
@@ -228,6 +229,3 @@ def _facts(clip: Clip) -> dict[str, Any]:
             for subject in clip.subjects
         ],
     }
-    if (lens := clip.cameras.intrinsics) is not None:
-        facts["intrinsics_px"] = [lens.fx_px, lens.fy_px, lens.cx_px, lens.cy_px]
-    return facts

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import UMT5EncoderModel
 
+from outofsight.backbone.inputs import known_intrinsics
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.text import PUBLISHED_MAX_LENGTH
 from outofsight.errors import InputError
@@ -104,6 +105,7 @@ class BankWalk:
         context, target = batch["context_latents"], batch["target_latents"]
         self.transformer, self.num_context = transformer, context.shape[2]
         self.poses = torch.cat((batch["context_cameras"], batch["target_cameras"]), dim=1)
+        self.intrinsics = known_intrinsics(transformer.config, batch.get("intrinsics"), context)
         times = torch.cat(latent_times(context.shape[2], target.shape[2], context.device))
         self.times = times.expand(len(context), -1)
         _, rows, columns = transformer.config["patch_size"]
@@ -117,7 +119,9 @@ class BankWalk:
         banks = self._see(history)
         coming = slice(self.num_context + span.begin, self.num_context + span.end)
         poses, times = self.poses[:, coming], self.times[:, coming]
-        recall = self.transformer.recall(banks, poses, times, self.grid, self.num_context)
+        recall = self.transformer.recall(
+            banks, poses, times, self.grid, self.num_context, intrinsics=self.intrinsics
+        )
         memory = self.transformer.two_banks
         assert memory is not None
         foreseen = memory.tracker.predict(banks.tracks, banks.time, times)
@@ -128,7 +132,9 @@ class BankWalk:
     def end(self, history: Float[Tensor, "b channels f h w"]) -> Unrolled:
         """See what is left, and give everything that was seen."""
         self._see(history)
-        return Unrolled(observed_together(self.parts), self.asked, self.poses, self.num_context)
+        return Unrolled(
+            observed_together(self.parts), self.asked, self.poses, self.intrinsics, self.num_context
+        )
 
     def _see(self, history: Float[Tensor, "b channels f h w"]) -> Banks:
         done = sum(part.assigned.shape[1] for part in self.parts)
@@ -137,7 +143,7 @@ class BankWalk:
         new = slice(done, history.shape[2])
         latents = history[:, :, max(done - memory.history, 0) :]
         self.banks, observed = self.transformer.observe_context(
-            latents, self.poses[:, new], self.times[:, new], self.banks
+            latents, self.poses[:, new], self.times[:, new], self.banks, self.intrinsics
         )
         self.parts.append(observed)
         return self.banks

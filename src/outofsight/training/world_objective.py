@@ -138,7 +138,9 @@ class WorldObjective(nn.Module):
         cameras = batch["context_cameras"], batch["target_cameras"]
         if timestep.ndim == 1 and self.transformer.has_frame_noise:
             timestep = frame_timesteps(timestep, cameras[0].shape[1], cameras[1].shape[1])
-        more: dict[str, Any] = {"subject_masks": batch["subject_masks"]} if "subject_masks" in batch else {}
+        more: dict[str, Any] = {
+            name: batch[name] for name in ("intrinsics", "subject_masks") if name in batch
+        }
         if given.bank_keys is not None:
             more["bank_keys"] = given.bank_keys
         text = self.text_states(batch) if given.text is None else given.text

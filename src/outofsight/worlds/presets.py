@@ -32,6 +32,26 @@ def mini_plan() -> PlanConfig:
     )  # fmt: skip
 
 
+def mini_wide_plan() -> PlanConfig:
+    """The world that the bundled mini learns from: the mini's own two places every other time, else eight more.
+
+    More kinds, two subjects in half of the clips, pictures, rates and pans as in the mini's own world. Held-out scenes
+    and subjects come up in the test part alone.
+    """
+    return replace(
+        mini_plan(),
+        scenes=(
+            *("desert", "snow village") * 4, "street", "plaza", "park", "car park", "forest", "farmyard",
+            "playground", "warehouse", "harbour", "museum",
+        ),
+        kinds=(
+            *mini_plan().kinds, "deer", "kangaroo", "sheep", "scooter", "forklift", "delivery_robot", "humanoid_robot",
+            "cowboy", "knight", "astronaut", "farmer",
+        ),
+        max_subjects=2,
+    )  # fmt: skip
+
+
 def mini_long_plan() -> PlanConfig:
     """The mini's world with absences about three times as long: 41 + 121 frames, hidden for at least 84.
 
@@ -41,7 +61,11 @@ def mini_long_plan() -> PlanConfig:
     return replace(mini_plan(), num_target_frames=121, min_hidden_frames=84)
 
 
-PRESETS: dict[str, Callable[[], PlanConfig]] = {"mini": mini_plan, "mini_long": mini_long_plan}
+PRESETS: dict[str, Callable[[], PlanConfig]] = {
+    "mini": mini_plan,
+    "mini_wide": mini_wide_plan,
+    "mini_long": mini_long_plan,
+}
 
 
 def preset(name: str) -> PlanConfig:

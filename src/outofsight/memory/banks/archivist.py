@@ -11,7 +11,6 @@ A new slice goes, in this order::
 A pinned slot is never dropped; it goes on learning by merges.
 """
 
-from math import tan
 from typing import NamedTuple
 
 import torch
@@ -19,11 +18,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
-from outofsight.geometry.frustum import frustum_overlap, frustum_points
+from outofsight.geometry.frustum import frustum_overlap
 from outofsight.memory.banks.lifecycle import first_of, surely_none
 from outofsight.memory.banks.state import Archive, BankSettings
+from outofsight.nn.intrinsics import view_points
 from outofsight.nn.precision import full_precision
-from outofsight.types import LatentGrid
 
 VIEW_SAMPLES = (3, 4, 24)
 """Depths, rows and columns by which a common view is measured: a pan is told to 1/24 of the picture's width."""
@@ -59,14 +58,8 @@ class Choice(NamedTuple):
     written: Bool[Tensor, " b"]
 
 
-def half_view(grid: LatentGrid, fov_x_rad: float) -> tuple[float, float]:
-    """Return the tangents of half the fields of view, across and down, of square pixels on a grid."""
-    half_width = tan(fov_x_rad / 2)
-    return half_width, half_width * grid.height / grid.width
-
-
 def common_view(
-    slots: Float[Tensor, "b n 12"], pose: Float[Tensor, "b 12"], view: tuple[float, float]
+    slots: Float[Tensor, "b n 12"], pose: Float[Tensor, "b 12"], intrinsics: Float[Tensor, "b 4"]
 ) -> Float[Tensor, "b n"]:
     """Tell which part, 0 to 1, of their views a camera and each slot's camera have in common.
 
@@ -75,20 +68,22 @@ def common_view(
     of it sees, and is another view nevertheless; the angle, since a camera on its side sees the same and shows it
     otherwise.
     """
-    points = torch.as_tensor(
-        frustum_points(*view, samples=VIEW_SAMPLES), dtype=torch.float32, device=pose.device
-    )
-    return _shared(slots.unflatten(-1, (3, 4)), pose.unflatten(-1, (3, 4))[:, None], points, view)[..., 0]
+    cameras = slots.unflatten(-1, (3, 4)), pose.unflatten(-1, (3, 4))[:, None]
+    return _shared(*cameras, VIEW_SAMPLES, intrinsics)[..., 0]
 
 
 def _shared(
-    one: Float[Tensor, "b n 3 4"], other: Float[Tensor, "b m 3 4"], points: Tensor, view: tuple[float, float]
+    one: Float[Tensor, "b n 3 4"],
+    other: Float[Tensor, "b m 3 4"],
+    samples: tuple[int, int, int],
+    intrinsics: Float[Tensor, "b 4"],
 ) -> Float[Tensor, "b n m"]:
-    """Return the common view of every two cameras, by sample points of a view."""
+    """Return the common view of every two cameras of one lens, by sample points of a view."""
+    points = view_points(intrinsics, samples)
     with full_precision(one.device):
-        one, other = one.float(), other.float()
-        of_one: Tensor = frustum_overlap(one, other, points, *view)
-        of_other: Tensor = frustum_overlap(other, one, points, *view)
+        one, other, lens = one.float(), other.float(), intrinsics.float()
+        of_one: Tensor = frustum_overlap(one, other, points, lens)
+        of_other: Tensor = frustum_overlap(other, one, points, lens)
     upright = (one[:, :, None, :, 0] * other[:, None, :, :, 0]).sum(dim=-1).clamp(min=0)
     return torch.minimum(of_one, of_other.transpose(1, 2)) * upright
 
@@ -110,20 +105,20 @@ def likeness(
         return (product / (new.norm(dim=-1) * old.norm(dim=-1) + nothing)).clamp(0, 1)
 
 
-def relevance(archive: Archive, new: Slice, view: tuple[float, float]) -> Float[Tensor, "b n"]:
+def relevance(archive: Archive, new: Slice, intrinsics: Float[Tensor, "b 4"]) -> Float[Tensor, "b n"]:
     """Score every slot for a new slice: ``common_view · likeness``, 0 to 1; 0 for empty slots. No gradients.
 
-    ``view``: tangents of half the fields of view (``half_view``). Places that look alike in other directions share no
+    ``intrinsics``: normalised. Places that look alike in other directions share no
     view; views of one direction from far positions share little of their near parts; other things at the same place
     are not alike.
     """
     with torch.no_grad():
         alike = likeness(archive, new.tokens.to(archive.tokens.dtype), new.static.to(archive.static.dtype))
-        return common_view(archive.poses, new.pose, view) * alike * archive.filled
+        return common_view(archive.poses, new.pose, intrinsics) * alike * archive.filled
 
 
 def usefulness(
-    archive: Archive, pose: Float[Tensor, "b 12"], view: tuple[float, float]
+    archive: Archive, pose: Float[Tensor, "b 12"], intrinsics: Float[Tensor, "b 4"]
 ) -> Float[Tensor, "b n"]:
     """Tell what would be lost with each slot: ``alone · (1 + use / mean use)``.
 
@@ -132,11 +127,8 @@ def usefulness(
     too is of no use, however often it is asked for; one that nobody has asked for keeps a place that nothing else
     shows. So a trail of views thins out, and most where nobody looks.
     """
-    points = torch.as_tensor(
-        frustum_points(*view, samples=ALONE_SAMPLES), dtype=torch.float32, device=pose.device
-    )
     others = torch.cat((archive.poses, pose[:, None].to(archive.poses.dtype)), dim=1).unflatten(-1, (3, 4))
-    shared = _shared(archive.poses.unflatten(-1, (3, 4)), others, points, view)
+    shared = _shared(archive.poses.unflatten(-1, (3, 4)), others, ALONE_SAMPLES, intrinsics)
     present = torch.cat((archive.filled, torch.ones_like(archive.filled[:, :1])), dim=1)
     itself = torch.eye(present.shape[1], device=pose.device, dtype=torch.bool)[:-1]
     alone = (1 - shared * (present[:, None] & ~itself)).prod(dim=-1)
@@ -161,17 +153,19 @@ def choose_slot(
     archive: Archive,
     new: Slice,
     settings: BankSettings,
-    view: tuple[float, float],
+    intrinsics: Float[Tensor, "b 4"],
     writable: Bool[Tensor, " b"] | None = None,
 ) -> Choice:
     """Choose where a slice goes, by the order that the module tells. ``writable`` false: nowhere. No gradients."""
     with torch.no_grad():
-        best, relevant = relevance(archive, new, view).max(dim=1)
+        best, relevant = relevance(archive, new, intrinsics).max(dim=1)
         merges = best >= settings.relevance
         replaced = first_of(~archive.filled)
         full = archive.filled.all(dim=1)
         if not surely_none(full & ~merges):
-            replaced = torch.where(full, least_useful(archive, usefulness(archive, new.pose, view)), replaced)
+            replaced = torch.where(
+                full, least_useful(archive, usefulness(archive, new.pose, intrinsics)), replaced
+            )
         written = (merges | ~archive.pinned.all(dim=1)) & (new.static.mean(dim=1) >= LEAST_STATIC)
         return Choice(
             slot=torch.where(merges, relevant, replaced),
@@ -272,13 +266,13 @@ class Archivist(nn.Module):
         self,
         archive: Archive,
         new: Slice,
-        view: tuple[float, float],
+        intrinsics: Float[Tensor, "b 4"],
         *,
         writable: Bool[Tensor, " b"] | None = None,
     ) -> Archive:
-        """File one slice of each clip. ``view``: as in ``relevance``; ``writable``: which clips to write at all."""
+        """File one slice of each clip. ``intrinsics``: normalised; ``writable``: which clips to write at all."""
         new = Slice(*(value.to(archive.tokens.dtype) for value in new))
-        choice = choose_slot(archive, new, self.settings, view, writable)
+        choice = choose_slot(archive, new, self.settings, intrinsics, writable)
         row = torch.arange(len(choice.slot), device=choice.slot.device)
         old, old_static = archive.tokens[row, choice.slot], archive.static[row, choice.slot]
         gate = self.gate(old, old_static, new.tokens, new.static)

@@ -114,9 +114,7 @@ def where_slot(chosen: Bool[Tensor, "b s"], new: Tracks, old: Tracks) -> Tracks:
     )
 
 
-def faded(
-    tracks: Tracks, frame: FrameSeen, elapsed: Float[Tensor, " b"], fov_x_rad: float
-) -> Float[Tensor, "b s"]:
+def faded(tracks: Tracks, frame: FrameSeen, elapsed: Float[Tensor, " b"]) -> Float[Tensor, "b s"]:
     """Return the confidence of subjects that this frame does not show.
 
     It halves in ``HALF_LIFE_FRAMES`` divided by the chance that the subject's middle is in view. Where the predicted
@@ -124,7 +122,7 @@ def faded(
     The chance counts ``LARGEST_DOUBT_M`` of uncertainty at most, lest a subject live on by being lost in view.
     """
     height, width = frame.size
-    seen = project_points(tracks.position, frame.pose, frame.size, fov_x_rad)
+    seen = project_points(tracks.position, frame.pose, frame.size, frame.intrinsics)
     column = seen.columns + tracks.box[..., 0] * seen.tokens_per_metre
     row = seen.rows + tracks.box[..., 1] * seen.tokens_per_metre
     doubt = tracks.covariance[..., 0].detach().clamp(0, LARGEST_DOUBT_M**2).sqrt()

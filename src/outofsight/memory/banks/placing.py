@@ -1,11 +1,10 @@
 """Where tokens look and where subjects stand: between places on the token grid and metres in the anchor frame.
 
 Rows and columns are counted in tokens and may be any real number; a whole number is a token's middle. Pixels are
-square: one field of view and the shape of the grid say everything of the camera. Products are sums, never matrix
-products, which autocast would round.
+square. A lens is its normalised intrinsics (``nn.intrinsics``), one for each camera or one for all. Products are sums,
+never matrix products, which autocast would round.
 """
 
-from math import tan
 from typing import NamedTuple
 
 import torch
@@ -49,15 +48,15 @@ def rays_through(
     columns: Float[Tensor, "*batch n"],
     pose: Float[Tensor, "*batch 12"],
     size: tuple[int, int],
-    fov_x_rad: float,
+    intrinsics: Float[Tensor, "*batch 4"],
 ) -> tuple[Float[Tensor, "*batch n 3"], Float[Tensor, "*batch n 3"]]:
     """Return direction (unit length) and moment (position × direction) of the rays through places on the grid.
 
     ``pose``: row-flattened 3×4 ``reference_from_camera``; ``size``: rows and columns of the grid.
     """
-    half_width = tan(fov_x_rad / 2)
-    x = ((columns + 0.5) * (2 / size[1]) - 1) * half_width
-    y = ((rows + 0.5) * (2 / size[0]) - 1) * (half_width * size[0] / size[1])
+    fx, fy, cx, cy = intrinsics.float()[..., None, :].unbind(dim=-1)
+    x = ((columns + 0.5) / size[1] - cx) / fx
+    y = ((rows + 0.5) / size[0] - cy) / fy
     local = torch.stack((x, y, torch.ones_like(x)), dim=-1).float()
     local = local / local.norm(dim=-1, keepdim=True)
     camera = pose.float().unflatten(-1, (3, 4))[..., None, :, :]
@@ -67,7 +66,7 @@ def rays_through(
 
 
 def positions_told(
-    reading: SceneReading, poses: Float[Tensor, "*batch 12"], fov_x_rad: float
+    reading: SceneReading, poses: Float[Tensor, "*batch 12"], intrinsics: Float[Tensor, "*batch 4"]
 ) -> Float[Tensor, "*batch h w 3"]:
     """Return where each token says that its subject's origin is: metres in the frame that the poses refer to.
 
@@ -77,7 +76,7 @@ def positions_told(
     rows, columns = token_places(height, width, reading.dynamic.device)
     columns = (columns + reading.offset[..., 0].float()).flatten(-2)
     rows = (rows + reading.offset[..., 1].float()).flatten(-2)
-    directions, _ = rays_through(rows, columns, poses, (height, width), fov_x_rad)
+    directions, _ = rays_through(rows, columns, poses, (height, width), intrinsics)
     away = reading.distance.float().exp().flatten(-2)[..., None] * directions
     told = away + poses.float().unflatten(-1, (3, 4))[..., None, :, 3]
     return told.unflatten(-2, (height, width))
@@ -99,7 +98,7 @@ def project_points(
     points: Float[Tensor, "*batch s 3"],
     pose: Float[Tensor, "*batch 12"],
     size: tuple[int, int],
-    fov_x_rad: float,
+    intrinsics: Float[Tensor, "*batch 4"],
 ) -> Projected:
     """Return where a camera sees points of the frame that its pose refers to.
 
@@ -110,11 +109,11 @@ def project_points(
     local = (camera[..., :3] * away[..., :, None]).sum(dim=-2)
     in_front = local[..., 2] > NEAR_M
     depth = torch.where(in_front, local[..., 2], 1.0)
-    half_width = tan(fov_x_rad / 2)
-    tokens_per_metre = size[1] / (2 * half_width) / depth
-    across, down = (torch.where(in_front, local[..., axis], 0.0) * tokens_per_metre for axis in (0, 1))
-    rows = _kept_near(down + (size[0] - 1) / 2, size[0])
-    columns = _kept_near(across + (size[1] - 1) / 2, size[1])
+    fx, fy, cx, cy = intrinsics.float()[..., None, :].unbind(dim=-1)
+    tokens_per_metre = size[1] * fx / depth
+    across, down = (torch.where(in_front, local[..., axis], 0.0) / depth for axis in (0, 1))
+    rows = _kept_near((fy * down + cy) * size[0] - 0.5, size[0])
+    columns = _kept_near((fx * across + cx) * size[1] - 0.5, size[1])
     return Projected(rows, columns, in_front, tokens_per_metre)
 
 
@@ -128,7 +127,7 @@ def place_subjects(
     box: Float[Tensor, "*batch s 4"],
     pose: Float[Tensor, "*batch 12"],
     size: tuple[int, int],
-    fov_x_rad: float,
+    intrinsics: Float[Tensor, "*batch 4"],
     subject_grid: tuple[int, int],
 ) -> SubjectPlaces:
     """Spread ``subject_grid`` (rows, columns) identity tokens over each subject's box, as a camera sees it.
@@ -136,13 +135,13 @@ def place_subjects(
     ``position``, ``box``: as in ``Tracks``; ``size``: rows and columns of the token grid. Tokens stand at the middles
     of the box's cells. A subject that is not in front of the camera lies at the middle of the picture, not in view.
     """
-    seen = project_points(position, pose, size, fov_x_rad)
+    seen = project_points(position, pose, size, intrinsics)
     centre_x, centre_y, half_width, half_height = (box.float() * seen.tokens_per_metre[..., None]).unbind(-1)
     column, row = seen.columns + centre_x, seen.rows + centre_y
     down, across = _cell_middles(subject_grid, box.device)
     rows = _kept_near(row[..., None] + half_height[..., None] * down, size[0])
     columns = _kept_near(column[..., None] + half_width[..., None] * across, size[1])
-    directions, moments = rays_through(rows.flatten(-2), columns.flatten(-2), pose, size, fov_x_rad)
+    directions, moments = rays_through(rows.flatten(-2), columns.flatten(-2), pose, size, intrinsics)
     shape = rows.shape[-2:]
     overlaps = ((column + half_width > -0.5) & (column - half_width < size[1] - 0.5)) & (
         (row + half_height > -0.5) & (row - half_height < size[0] - 0.5)

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from outofsight.geometry.frustum import frustum_points
-from outofsight.memory.banks.archivist import half_view, static_mean
+from outofsight.memory.banks.archivist import static_mean
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.placing import place_subjects, rays_through, token_places
 from outofsight.memory.banks.state import Archive, Banks, BankSettings, Recall
+from outofsight.nn.intrinsics import view_points
 from outofsight.nn.poses import relative_to
 from outofsight.nn.precision import full_precision
 from outofsight.types import LatentGrid
@@ -50,14 +50,14 @@ class Chunk(NamedTuple):
     """The frames that come next.
 
     ``poses``: row-flattened 3×4 ``anchor_from_camera`` of every coming latent frame; ``times``: in video frames;
-    ``grid``: video tokens of one frame; ``first_time_index``: place of the first coming frame in the sequence that
-    the transformer sees, in latent frames.
+    ``grid``: video tokens of one frame; ``intrinsics``: normalised; ``first_time_index``: place of the first coming
+    frame in the sequence that the transformer sees, in latent frames.
     """
 
     poses: Float[Tensor, "b t 12"]
     times: Float[Tensor, "b t"]
     grid: LatentGrid
-    fov_x_rad: float
+    intrinsics: Float[Tensor, "b 4"]
     first_time_index: int
 
     def relative(self, poses: Float[Tensor, "b m 12"]) -> Float[Tensor, "b m 12"]:
@@ -209,7 +209,7 @@ def _recalled_places(
         columns * across + (across - 1) / 2,
         poses,
         (chunk.grid.height, chunk.grid.width),
-        chunk.fov_x_rad,
+        chunk.intrinsics[:, None],
     )
     return _flat(
         tokens=tokens,
@@ -244,7 +244,7 @@ def _recalled_subjects(
         boxes,
         cameras,
         (chunk.grid.height, chunk.grid.width),
-        chunk.fov_x_rad,
+        chunk.intrinsics[:, None],
         settings.subject_grid,
     )
     rows, columns = seen.rows.float(), seen.columns.float()  # [b, t, room, k]
@@ -342,10 +342,9 @@ def positions_from_first(positions: Float[Tensor, "b t s 3"], chunk: Chunk) -> F
 
 def view_surroundings(poses: Float[Tensor, "b m 12"], chunk: Chunk) -> Float[Tensor, "b m places"]:
     """Tell the surroundings that cameras see; poses relative to the chunk's first camera."""
-    points = frustum_points(*half_view(chunk.grid, chunk.fov_x_rad), samples=VIEW_SAMPLES)
-    local = torch.as_tensor(points, dtype=torch.float32, device=poses.device)
+    local = view_points(chunk.intrinsics, VIEW_SAMPLES)[:, None]  # [b, 1, q, 3]
     cameras = poses.float().unflatten(-1, (3, 4))[:, :, None]
-    return surroundings((cameras[..., :3] * local[:, None, :]).sum(dim=-1) + cameras[..., 3])
+    return surroundings((cameras[..., :3] * local[..., None, :]).sum(dim=-1) + cameras[..., 3])
 
 
 def surroundings(points: Float[Tensor, "*batch q 3"]) -> Float[Tensor, "*batch places"]:

@@ -3,7 +3,7 @@
 It is the split into static and dynamic that needs no masks when the model is used.
 """
 
-from math import log, tan
+from math import log
 
 import torch
 from jaxtyping import Float
@@ -35,18 +35,16 @@ class SceneReader(nn.Module):
 
     One convolution and one residual block on latent pixels, then ``TOKEN_BLOCKS`` on tokens (``patch`` latent pixels),
     each of which mixes in its own frame before; beside the latents it is told where in the picture a token lies, as
-    tangents of angles, so that one set of weights reads any size of the same camera. ``fov_x_rad``: field of view.
+    tangents of angles, so that one set of weights reads any size and any lens.
 
     An untrained reader says of every token that it shows a subject with 5%, which gives birth to nobody.
     """
 
     history = TOKEN_BLOCKS
 
-    def __init__(
-        self, channels: int, width: int, identity_width: int, patch: tuple[int, int], fov_x_rad: float
-    ) -> None:
+    def __init__(self, channels: int, width: int, identity_width: int, patch: tuple[int, int]) -> None:
         super().__init__()
-        self.patch, self.half_width = patch, tan(fov_x_rad / 2)
+        self.patch = patch
         self.enter = nn.Conv2d(channels, width, 3, padding=1)
         self.pixels = ResidualBlock(width)
         self.patches = nn.Conv2d(width, width, patch, stride=patch)
@@ -59,8 +57,9 @@ class SceneReader(nn.Module):
         begin = (UNLIKELY, log(COMMON_DISTANCE_M), 0.0, 0.0, 1.0, log(COMMON_NOISE))
         self.told.bias = nn.Parameter(torch.tensor(begin))
 
-    def forward(self, latents: Float[Tensor, "b c f H W"]) -> SceneReading:
-        """Return what every token shows. Fed with ``history`` earlier frames, later frames are read as in the whole.
+    def forward(self, latents: Float[Tensor, "b c f H W"], intrinsics: Float[Tensor, "b 4"]) -> SceneReading:
+        """Return what every token shows. ``intrinsics``: normalised. Fed with ``history`` earlier frames, later frames
+        are read as in the whole.
 
         Raises:
             InputError: latents that are no whole number of tokens.
@@ -72,7 +71,9 @@ class SceneReader(nn.Module):
                 f"latents of {height}×{width} pixels are no whole number of tokens of {self.patch[0]}×{self.patch[1]}"
             )
         states = self.pixels(self.enter(latents.movedim(2, 1).flatten(0, 1)), frames)
-        states = self.patches(states) + self.where(self._places(rows, columns, latents))
+        states = self.patches(states) + self.where(
+            self._places(rows, columns, intrinsics).to(latents.dtype)
+        ).repeat_interleave(frames, dim=0)
         for block in self.tokens:
             states = block(states, frames)
         states = self.norm(states)
@@ -88,12 +89,14 @@ class SceneReader(nn.Module):
             noise=noise.clamp(log(LEAST_NOISE), log(MOST_NOISE)),
         )
 
-    def _places(self, rows: int, columns: int, latents: Tensor) -> Float[Tensor, "1 2 rows columns"]:
+    def _places(
+        self, rows: int, columns: int, intrinsics: Float[Tensor, "b 4"]
+    ) -> Float[Tensor, "b 2 rows columns"]:
         """Return x and y of every token's middle as tangents of the angles from the optical axis."""
-        down, across = token_places(rows, columns, latents.device)
-        scale = 2 * self.half_width / columns
-        places = torch.stack((across - (columns - 1) / 2, down - (rows - 1) / 2)) * scale
-        return places[None].to(latents.dtype)
+        down, across = token_places(rows, columns, intrinsics.device)
+        shares = torch.stack(((across + 0.5) / columns, (down + 0.5) / rows))
+        focal, centre = intrinsics.float()[:, :, None, None].tensor_split(2, dim=1)
+        return (shares - centre) / focal
 
 
 class ResidualBlock(nn.Module):

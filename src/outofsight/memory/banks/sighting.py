@@ -19,13 +19,14 @@ class FrameSeen(NamedTuple):
     """One clean latent frame as the tracker meets it.
 
     ``tokens``: video tokens, row by row. ``reading``: of this frame, without the axis of frames. ``pose``:
-    ``anchor_from_camera``. ``time``: in video frames.
+    ``anchor_from_camera``. ``time``: in video frames. ``intrinsics``: normalised.
     """
 
     tokens: Float[Tensor, "b hw d"]
     reading: SceneReading
     pose: Float[Tensor, "b 12"]
     time: Float[Tensor, " b"]
+    intrinsics: Float[Tensor, "b 4"]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -53,13 +54,13 @@ class Sighting(NamedTuple):
     inside: Bool[Tensor, "b s k"]
 
 
-def token_facts(frame: FrameSeen, fov_x_rad: float) -> TokenFacts:
+def token_facts(frame: FrameSeen) -> TokenFacts:
     """Put what a frame's tokens tell into metres of the anchor frame, in float32."""
     reading = SceneReading(*(part.float() for part in frame.reading))
     distance = reading.distance.exp()
     return TokenFacts(
         dynamic=reading.dynamic.sigmoid().flatten(1),
-        position=positions_told(reading, frame.pose, fov_x_rad).flatten(1, 2),
+        position=positions_told(reading, frame.pose, frame.intrinsics).flatten(1, 2),
         distance=distance.flatten(1),
         noise=(reading.noise.exp() * distance).flatten(1),
         identity=reading.identity.flatten(1, 2),
@@ -71,7 +72,6 @@ def sight(
     shares: Float[Tensor, "b s n"],
     facts: TokenFacts,
     frame: FrameSeen,
-    fov_x_rad: float,
     subject_grid: tuple[int, int],
 ) -> Sighting:
     """Join what each subject's tokens tell.
@@ -85,8 +85,8 @@ def sight(
     position = (precise[..., None] * facts.position[:, None]).sum(dim=2)
     apart = ((facts.position[:, None] - position[:, :, None]) ** 2).sum(dim=-1) / 3
     variance = (precise * (facts.noise[:, None] ** 2 + apart)).sum(dim=-1) / visibility.clamp(min=TINY)
-    box, cut = _box(even, position, frame, fov_x_rad)
-    places = place_subjects(position, box, frame.pose, frame.size, fov_x_rad, subject_grid)
+    box, cut = _box(even, position, frame)
+    places = place_subjects(position, box, frame.pose, frame.size, frame.intrinsics, subject_grid)
     content, inside = _sampled(frame, places.rows, places.columns)
     return Sighting(
         visibility=visibility,
@@ -106,7 +106,7 @@ def _weights(shares: Float[Tensor, "b s n"]) -> Float[Tensor, "b s n"]:
 
 
 def _box(
-    weights: Float[Tensor, "b s n"], position: Float[Tensor, "b s 3"], frame: FrameSeen, fov_x_rad: float
+    weights: Float[Tensor, "b s n"], position: Float[Tensor, "b s 3"], frame: FrameSeen
 ) -> tuple[Float[Tensor, "b s 4"], Bool[Tensor, "b s"]]:
     """Return the box that tokens of these weights fill, in metres, and whether it is cut at the side.
 
@@ -117,7 +117,7 @@ def _box(
     middle_row, middle_column = (weights * rows).sum(dim=-1), (weights * columns).sum(dim=-1)
     half_height = _half_length(weights, rows - middle_row[..., None])
     half_width = _half_length(weights, columns - middle_column[..., None])
-    origin = project_points(position, frame.pose, frame.size, fov_x_rad)
+    origin = project_points(position, frame.pose, frame.size, frame.intrinsics)
     box = torch.stack(
         (middle_column - origin.columns, middle_row - origin.rows, half_width, half_height), dim=-1
     )

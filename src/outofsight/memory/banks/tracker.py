@@ -45,16 +45,16 @@ TURN_RATE_SHARE = 0.3
 
 
 class Tracker(nn.Module):
-    """Follow subjects, seen and unseen. ``fov_x_rad``: field of view of the camera; ``up``: the vertical.
+    """Follow subjects, seen and unseen. ``up``: the vertical in the anchor frame.
 
     Learned: ``dynamics`` (how the unseen move), two numbers of ``attention``, and ``log_noise``, by which noise is
     made larger than told (it begins at 0: as told): a reader's errors in one frame and the next are alike, and a
     filter that takes them for independent must believe each less. All else is stated rule.
     """
 
-    def __init__(self, settings: BankSettings, fov_x_rad: float, up: tuple[float, float, float] = UP) -> None:
+    def __init__(self, settings: BankSettings, up: tuple[float, float, float] = UP) -> None:
         super().__init__()
-        self.settings, self.fov_x_rad = settings, fov_x_rad
+        self.settings = settings
         self.dynamics = SubjectDynamics(settings.identity_width, up)
         self.attention = SlotAttention()
         self.log_noise = nn.Parameter(torch.zeros(()))
@@ -69,17 +69,17 @@ class Tracker(nn.Module):
         with full_precision(frame.tokens.device):
             elapsed = (frame.time - before).clamp(min=0).float()
             earlier, tracks = tracks, self.dynamics.advance(tracks, before, elapsed)
-            facts = token_facts(frame, self.fov_x_rad)
+            facts = token_facts(frame)
             facts = facts._replace(noise=facts.noise * self.log_noise.exp())
             lost = lost_chance(frame.time[:, None] - tracks.last_seen)
             shares, unclaimed = self.attention(facts, tracks, lost)
-            sighting = sight(shares, facts, frame, self.fov_x_rad, self.settings.subject_grid)
+            sighting = sight(shares, facts, frame, self.settings.subject_grid)
             seen = tracks.taken & (sighting.visibility.detach() > SEEN_AT)
             updated = self._updated(tracks, sighting, frame.time)
             updated = updated._replace(turn_rate=self._turn_rate(earlier, updated, elapsed))
             unseen = tracks._replace(
                 visibility=torch.zeros_like(tracks.visibility),
-                confidence=faded(tracks, frame, elapsed, self.fov_x_rad),
+                confidence=faded(tracks, frame, elapsed),
             )
             tracks = where_slot(seen, updated, unseen)
             shares = shares * seen[..., None]
@@ -157,7 +157,7 @@ class Tracker(nn.Module):
         slot, possible = place_for_one_more(tracks, frame.time)
         wanted = (strongest > BORN_AT) & possible
         chosen = one_hot(slot, tracks.filled.shape[1]).bool() & wanted[:, None]
-        sighting = sight(claimed[:, None], facts, frame, self.fov_x_rad, self.settings.subject_grid)
+        sighting = sight(claimed[:, None], facts, frame, self.settings.subject_grid)
         tracks = with_newborn(tracks, sighting, chosen, births, frame.time.float())
         shares = torch.where(chosen[..., None], claimed[:, None], shares)
         return tracks, births + wanted, shares, unclaimed - claimed * wanted[:, None]

@@ -20,7 +20,7 @@ def reading_from_truth(
     identity: Float[Tensor, "b s f e"],
     shares: Float[Tensor, "b s f h w"],
     poses: Float[Tensor, "b f 12"],
-    fov_x_rad: float,
+    intrinsics: Float[Tensor, "b 4"],
     *,
     noise: float = 0.01,
     least_share: float = 0.1,
@@ -41,7 +41,7 @@ def reading_from_truth(
             f"got {list(position.shape)} and {list(identity.shape)}"
         )
     most, subject = shares.max(dim=1)
-    origin = project_points(position.transpose(1, 2), poses, (height, width), fov_x_rad)
+    origin = project_points(position.transpose(1, 2), poses, (height, width), intrinsics[:, None])
     camera = poses.unflatten(-1, (3, 4))[:, None, :, :, 3]
     distance = (position - camera).norm(dim=-1).clamp(min=1e-3).log()
 
@@ -70,13 +70,13 @@ def shares_of_boxes(
     box: Float[Tensor, "b s 4"],
     poses: Float[Tensor, "b f 12"],
     size: tuple[int, int],
-    fov_x_rad: float,
+    intrinsics: Float[Tensor, "b 4"],
 ) -> Float[Tensor, "b s f h w"]:
     """Tell which share of each token each subject covers, were it a board that faces the camera; nearer ones in front.
 
     ``box``: as in ``Tracks``. A nearer board hides what is behind it in proportion to the share that it covers.
     """
-    origin = project_points(position.transpose(1, 2), poses, size, fov_x_rad)
+    origin = project_points(position.transpose(1, 2), poses, size, intrinsics[:, None])
     measured = box[:, None] * origin.tokens_per_metre[..., None]  # [b, f, s, 4]
     covered = []
     for axis, place in ((1, origin.rows), (0, origin.columns)):

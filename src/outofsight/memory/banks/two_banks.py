@@ -6,7 +6,7 @@ frame i ── reader ──> who is where ──> tracker: subjects move on, th
 """
 
 from collections.abc import Callable
-from math import prod, radians
+from math import prod
 from typing import NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ from torch.nn.functional import avg_pool2d
 
 from outofsight.errors import InputError
 from outofsight.memory.banks import retrieval
-from outofsight.memory.banks.archivist import Archivist, Slice, decay_use, half_view, note_use
+from outofsight.memory.banks.archivist import Archivist, Slice, decay_use, note_use
 from outofsight.memory.banks.scene_reader import SceneReader, frame_of
 from outofsight.memory.banks.state import Banks, BankSettings, Recall, SceneReading, Tracks, empty_banks
 from outofsight.memory.banks.tracker import FrameSeen, Tracker
@@ -58,15 +58,11 @@ class TwoBankMemory(nn.Module):
     Weights stay float32 whatever the model around is cast to: places and covariances are told by them.
     """
 
-    def __init__(
-        self, settings: BankSettings, dim: int, channels: int, patch: tuple[int, int], fov_x_deg: float
-    ) -> None:
+    def __init__(self, settings: BankSettings, dim: int, channels: int, patch: tuple[int, int]) -> None:
         super().__init__()
-        self.settings, self.dim, self.fov_x_rad = settings, dim, radians(fov_x_deg)
-        self.reader = SceneReader(
-            channels, settings.reader_width, settings.identity_width, patch, self.fov_x_rad
-        )
-        self.tracker = Tracker(settings, self.fov_x_rad)
+        self.settings, self.dim = settings, dim
+        self.reader = SceneReader(channels, settings.reader_width, settings.identity_width, patch)
+        self.tracker = Tracker(settings)
         self.tokenizer = MemoryTokenizer(dim, settings.kernel)
         self.archivist = Archivist(dim, settings)
         self.retrieval = retrieval.BankRetrieval(dim, settings)
@@ -100,22 +96,23 @@ class TwoBankMemory(nn.Module):
         latents: Float[Tensor, "b c history_f height width"],
         poses: Float[Tensor, "b f 12"],
         times: Float[Tensor, "b f"],
+        intrinsics: Float[Tensor, "b 4"],
         *,
         reading: SceneReading | None = None,
     ) -> tuple[Banks, Observed]:
         """See f new frames, oldest first.
 
         ``tokens``: of the new frames, of clean latents. ``latents``: the new frames' at the end, after up to
-        ``history`` frames that were seen before. ``poses``: in the anchor frame. ``times``: rising, the first after
-        the banks' own. ``reading``: what to believe of the new frames, in place of the reader's word (the engine's
-        truth, in tests and studies).
+        ``history`` frames that were seen before. ``poses``: in the anchor frame. ``times``: rising, the first after the
+        banks' own. ``intrinsics``: of the camera, normalised. ``reading``: what to believe of the new frames, in place
+        of the reader's word (the engine's truth, in tests and studies).
 
         Raises:
             InputError: a picture of another size than the banks were made for, or times that do not rise.
         """
         frames = tokens.shape[1]
         if reading is None:
-            whole = self.reader(latents.float())
+            whole = self.reader(latents.float(), intrinsics)
             reading = SceneReading(*(part[:, -frames:] for part in whole))
         grid = LatentGrid(frames=frames, height=reading.dynamic.shape[2], width=reading.dynamic.shape[3])
         slices = self._slices(tokens, reading, poses, times, grid)
@@ -123,8 +120,10 @@ class TwoBankMemory(nn.Module):
         _check_times(banks.time, times)
         steps = []
         for index, new in enumerate(slices):
-            seen = FrameSeen(tokens[:, index].float(), frame_of(reading, index), new.pose, new.time)
-            banks, assigned = self._see(banks, seen, new, grid)
+            seen = FrameSeen(
+                tokens[:, index].float(), frame_of(reading, index), new.pose, new.time, intrinsics
+            )
+            banks, assigned = self._see(banks, seen, new)
             steps.append((banks.tracks, assigned))
         tracks = Tracks(
             *(torch.stack(part, dim=1) for part in zip(*(each for each, _ in steps), strict=True))
@@ -136,13 +135,14 @@ class TwoBankMemory(nn.Module):
         banks: Banks,
         poses: Float[Tensor, "b t 12"],
         times: Float[Tensor, "b t"],
+        intrinsics: Float[Tensor, "b 4"],
         grid: LatentGrid,
         first_time_index: int,
     ) -> Recall:
         """Return what matters for the coming frames. ``poses``: in the anchor frame. ``grid``: of one frame's tokens.
         ``first_time_index``: the first coming latent frame's place in the sequence, for rotation."""
         predicted = self.tracker.predict(banks.tracks, banks.time, times)
-        chunk = retrieval.Chunk(poses, times, grid, self.fov_x_rad, first_time_index)
+        chunk = retrieval.Chunk(poses, times, grid, intrinsics, first_time_index)
         return retrieval.recall(banks, self.retrieval, predicted, chunk, self.settings)
 
     def note_use(self, banks: Banks, recalled: Recall) -> Banks:
@@ -160,11 +160,11 @@ class TwoBankMemory(nn.Module):
             for index in range(grid.frames)
         ]
 
-    def _see(self, banks: Banks, seen: FrameSeen, new: Slice, grid: LatentGrid) -> tuple[Banks, Tensor]:
+    def _see(self, banks: Banks, seen: FrameSeen, new: Slice) -> tuple[Banks, Tensor]:
         """Let both banks see one frame."""
         tracks, births, assigned = self.tracker.observe(banks.tracks, banks.births, seen, banks.time)
         archive = decay_use(banks.archive, new.time - banks.time)
-        archive = self.archivist.write(archive, new, half_view(grid, self.fov_x_rad))
+        archive = self.archivist.write(archive, new, seen.intrinsics)
         return Banks(archive, tracks, new.time, births), assigned
 
     def _check(self, banks: Banks, slices: list[Slice]) -> None:
