@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from diffusers import ModelMixin  # noqa: F401 - by its name here, diffusers knows how to load this component
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
@@ -22,9 +23,15 @@ from outofsight.backbone.bank_memory import BankRemembering, two_bank_memory
 from outofsight.backbone.embeddings import GuideSlot, MaskedPatchEmbedding, WideTimesteps
 from outofsight.backbone.guides import attention_guide
 from outofsight.backbone.inputs import check_inputs, frame_timesteps, known_intrinsics
-from outofsight.backbone.sequence import choose_sequence, kept_frames, mask_channel, whole_again
+from outofsight.backbone.rendered import (
+    RenderedMemory,
+    RenderedPatchEmbedding,
+    checked_rendered,
+    read_rendering_settings,
+)
+from outofsight.backbone.sequence import Sequence, choose_sequence, kept_frames, mask_channel, whole_again
 from outofsight.errors import CheckpointError, InputError
-from outofsight.flow.schedule import round_to_bf16
+from outofsight.flow.schedule import NUM_TRAIN_TIMESTEPS, round_to_bf16
 from outofsight.memory.banks.state import Recall
 from outofsight.memory.context_choice import ContextSettings, read_context_settings
 from outofsight.memory.identity import IdentityEncoder, identity_crops
@@ -54,6 +61,7 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
     ``camera_ray_octaves``: above 0, every token also knows the ray it looks along (``nn.rays``; 0, as published: only
     its frame's pose); ``camera_fov_x_deg``: the field of view of clips whose lens is not told.
     ``banks``: what ``BankSettings`` are made of ({}: the defaults); then a two-bank memory reads the whole context.
+    ``rendering``: what ``RenderingSettings`` are made of ({}: the defaults); then ``rendered`` memory is taken in.
     ``round_timestep_to_bf16``: round the time step as the published code does; set for published checkpoints.
 
     ``attention_frames_per_chunk`` (an attribute, not part of the configuration): query frames that attention
@@ -62,7 +70,11 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
     Source: HyDRA, arXiv 2603.25716.
     """
 
-    _keep_in_fp32_modules = [*WanTransformer3DModel._keep_in_fp32_modules, "two_banks"]  # noqa: RUF012 - diffusers'
+    _keep_in_fp32_modules = [  # noqa: RUF012 - diffusers'
+        *WanTransformer3DModel._keep_in_fp32_modules,
+        "two_banks",
+        "rendered_memory",
+    ]
     _cp_plan = (
         None  # a frame's keys lie all over the sequence: splitting it among devices would change the result
     )
@@ -109,6 +121,7 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
         frame_noise: str = "shared",
         history_guidance: float = 1.0,
         banks: dict[str, Any] | None = None,
+        rendering: dict[str, Any] | None = None,
     ) -> None:
         if patch_size[0] != 1:
             raise InputError(
@@ -154,6 +167,7 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
         if subject_mask != "none":
             self.patch_embedding = MaskedPatchEmbedding(in_channels, width, (1, *patch_size[1:]))
         self.two_banks = two_bank_memory(self.config)
+        self.rendered_memory = self._rendered_memory(width)
         self.attention_frames_per_chunk: int | None = None
         self._trained_memory = {name: self.config[name] for name in MEMORY_FIELDS}
 
@@ -213,6 +227,7 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
         *,
         intrinsics: Float[Tensor, "b 4"] | None = None,
         subject_masks: Float[Tensor, "b s frames height width"] | None = None,
+        rendered: Float[Tensor, "b n t height width"] | None = None,
         recall: Recall | None = None,
         bank_keys: BankKeys | None = None,
         return_retrieval: bool = False,
@@ -227,8 +242,9 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
         say where the context ends. ``intrinsics``: fx, fy, cx, cy in shares of width and height; ``None``: as
         configured (``camera_fov_x_deg``); published models do not look. ``subject_masks``: where
         ``needs_subject_masks`` asks for them, the share (0 to 1) of each latent pixel that each subject covers, in the
-        context frames or in all. ``recall``, ``bank_keys``: what the two banks recall for these target frames, or what
-        it is to the layers; a model with banks makes what is not given, from the whole context.
+        context frames or in all. ``rendered``: rendered memory of the target, its latents and ``condition_masks``;
+        ``None``: nothing is shown. ``recall``, ``bank_keys``: what the two banks recall for these target frames, or
+        what it is to the layers; a model with banks makes what is not given, from the whole context.
 
         Raises:
             InputError: shapes that do not fit each other, or a video smaller than a memory token.
@@ -261,6 +277,8 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
             self.patch_embedding.mask = (
                 mask if chosen is None else kept_frames(mask, chosen, grid.context_frames)
             )
+        if rendered is not None:
+            rendered = self._shown(checked_rendered(rendered, hidden_states, target_cameras.shape[1]))
         try:
             (sample,) = super().forward(
                 sequence.latents,
@@ -273,6 +291,10 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
             self.rope.guide = None
             if isinstance(self.patch_embedding, MaskedPatchEmbedding):
                 self.patch_embedding.mask = None
+            if isinstance(self.patch_embedding, RenderedPatchEmbedding):
+                self.patch_embedding.shown = None
+        if rendered is not None:
+            sample = self._leaned(sample, sequence, rendered)
         if sequence.chosen is not None:
             sample = whole_again(sample, sequence.chosen, grid.context_frames)
         retrieved = log.stacked() if log is not None else None
@@ -284,6 +306,34 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
                 bank_keys=bank_keys,
             )
         return (sample,) if retrieved is None else (sample, retrieved)
+
+    def _rendered_memory(self, width: int) -> RenderedMemory | None:
+        """Make what takes rendered memory in, where the configuration asks for it."""
+        settings = read_rendering_settings(self.config)
+        if settings is None:
+            return None
+        if self.config["subject_mask"] != "none" or self.has_frame_noise:
+            raise InputError("rendered memory goes with subject_mask='none' and frame_noise='shared' alone")
+        channels, patch = self.config["in_channels"], (1, *self.config["patch_size"][1:])
+        self.patch_embedding = RenderedPatchEmbedding(channels, width, patch)
+        return RenderedMemory(settings, channels, width, patch)
+
+    def _shown(self, rendered: Tensor) -> Tensor:
+        """Let the patch embedding see rendered memory for the time of a forward."""
+        if self.rendered_memory is None or not isinstance(self.patch_embedding, RenderedPatchEmbedding):
+            raise InputError("this model is not shown rendered memory (its configuration has no `rendering`)")
+        self.patch_embedding.shown = (rendered, self.rendered_memory.embed)
+        return rendered
+
+    def _leaned(self, sample: Tensor, sequence: Sequence, rendered: Tensor) -> Tensor:
+        """Let the target's velocity lean towards the render."""
+        assert self.rendered_memory is not None
+        begins = sequence.grid.context_frames
+        sigma = (sequence.timestep / NUM_TRAIN_TIMESTEPS).expand(len(sample)).float()
+        noisy, velocity = sequence.latents[:, :, begins:], sample[:, :, begins:]
+        return torch.cat(
+            (sample[:, :, :begins], self.rendered_memory.lean(velocity, noisy, rendered, sigma)), dim=2
+        )
 
     def _extra(
         self, latents: Tensor, context_cameras: Tensor, subject_masks: Tensor | None, grid: LatentGrid
@@ -346,7 +396,13 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
 MEMORY_PARTS = (
     "context_camera_encoder", "target_camera_encoder", "ray_encoder", "tokenizer", "projector", "identity_attention"
 )  # fmt: skip
-MEMORY_MODULES = ("state_memory.", "identity_encoder.", "two_banks.", "patch_embedding.mask_weight")
+MEMORY_MODULES = (
+    "state_memory.",
+    "identity_encoder.",
+    "two_banks.",
+    "rendering.",
+    "patch_embedding.mask_weight",
+)
 
 
 def is_memory_parameter(name: str) -> bool:

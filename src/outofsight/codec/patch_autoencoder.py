@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 
+from outofsight.codec.decoder_skip import DecoderSkip
 from outofsight.errors import InputError
 
 FRAMES_PER_BLOCK = 4
@@ -108,7 +109,8 @@ class PatchVideoAutoencoder(ModelMixin, ConfigMixin):
 
     ``width``, ``num_layers``: of each half. ``latents_mean``, ``latents_std``: what codec.video_vae normalises by.
     Call ``fit_principal`` before training. Tiles can be decoded by themselves: the field of view is ``num_layers``
-    latent pixels to each side.
+    latent pixels to each side. ``skip_width``: channels of the skip through which rendered memory reaches the
+    decoded picture (``codec.video_vae.through_skip``); 0: none.
     """
 
     use_tiling = False
@@ -124,6 +126,7 @@ class PatchVideoAutoencoder(ModelMixin, ConfigMixin):
         latents_std: Sequence[float] = (1.0,) * 16,
         scale_factor_spatial: int = PATCH_PX,
         scale_factor_temporal: int = FRAMES_PER_BLOCK,
+        skip_width: int = 0,
     ) -> None:
         super().__init__()
         if (patch_size, scale_factor_spatial, scale_factor_temporal) != (
@@ -137,6 +140,7 @@ class PatchVideoAutoencoder(ModelMixin, ConfigMixin):
             )
         self.encoder = _Encoder(BLOCK_NUMBERS, z_dim, width, num_layers)
         self.decoder = _Decoder(z_dim, BLOCK_NUMBERS, width, num_layers)
+        self.skip = DecoderSkip(skip_width) if skip_width else None
         self.log_variance = nn.Parameter(torch.full((z_dim,), INITIAL_LOG_VARIANCE))
 
     def encode(self, x: Float[Tensor, "b 3 t height width"], return_dict: bool = True) -> Any:

@@ -153,6 +153,19 @@ def decode_latents(
     return torch.cat([decode_element(z / inverse_std + mean) for z in latents.float().split(1)])
 
 
+def through_skip(vae: VideoAutoencoder, video: Tensor, given: Tensor | None) -> Tensor:
+    """Let rendered memory reach a decoded video, where the autoencoder has a skip for it; else return the video.
+
+    ``video`` [b, t, 3, h, w] in [-1, 1]; ``given`` [b, t, 5, h, w]: the render's colours, coverage and subject.
+    """
+    skip = vae.skip if isinstance(vae, PatchVideoAutoencoder) else None
+    if skip is None or given is None:
+        return video
+    weights = next(skip.parameters())
+    mixed: Tensor = skip(video.flatten(0, 1).to(weights), given.flatten(0, 1).to(weights))
+    return mixed.to(video).unflatten(0, video.shape[:2]).clamp(-1, 1)
+
+
 def _decode_unclamped(vae: VideoAutoencoder, latents: Tensor) -> Tensor:
     """Decode without the clamp that the borrowed decode ends with: tiles are blended first, then clamped."""
     chunks: list[Tensor] = []  # what the decoder gives for each latent frame

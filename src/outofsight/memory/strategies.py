@@ -34,6 +34,7 @@ MEMORY_FIELDS: Mapping[str, Any] = MappingProxyType(
         "frame_noise": "shared",
         "history_guidance": 1.0,
         "banks": None,
+        "rendering": None,
     }
 )
 """The transformer's settings that are its memory, with their defaults (HyDRA's, as published)."""
@@ -46,6 +47,7 @@ TRAINED_FIELDS = (
     "subject_mask",
     "frame_noise",
     "banks",
+    "rendering",
 )
 """Settings that weights are made for: another value needs training."""
 

@@ -10,15 +10,20 @@ from torch import Tensor, nn
 
 
 def network_digest(network: nn.Module) -> str:
-    """Digest a network of diffusers or transformers: its configuration, and its weights as float32."""
+    """Digest a network of diffusers or transformers: its configuration, and its weights as float32.
+
+    An autoencoder's skip is left out: its latents are the same with it and without.
+    """
     stored: Any = network.config
     config = stored.to_dict() if hasattr(stored, "to_dict") else dict(stored)
     told = {
         key: value
         for key, value in config.items()
-        if not key.startswith("_") and key not in ("torch_dtype", "dtype", "transformers_version")
+        if not key.startswith("_")
+        and key not in ("torch_dtype", "dtype", "transformers_version", "skip_width")
     }
-    return weights_digest(network.state_dict(), json.dumps(told, sort_keys=True, default=str))
+    own = {name: value for name, value in network.state_dict().items() if not name.startswith("skip.")}
+    return weights_digest(own, json.dumps(told, sort_keys=True, default=str))
 
 
 def weights_digest(weights: Mapping[str, Tensor], beside: str = "") -> str:

@@ -6,11 +6,11 @@ of the context. Poses are row-flattened 3×4 ``anchor_from_camera``. Velocities 
 radians a video frame.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
-from pydantic import ConfigDict, model_validator
+from jaxtyping import Bool, Float, Int, UInt8
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -22,11 +22,14 @@ from outofsight.memory.tokenizer import Kernel
 class BankSettings:
     """How large the banks are, and how fast they change.
 
-    ``archive_slots``, ``subject_slots``: room for slices and for subjects. ``kernel``: video tokens in one slice
-    token (frames, rows, columns; frames 1). ``archive_rate``, ``subject_rate``: α of the gated merges.
-    ``relevance``: how relevant a slot must be (common view · likeness) to take a new slice in. ``top_k``: slots of both
-    banks together that a chunk retrieves. ``subject_grid``: identity tokens of a subject, rows × columns over its box.
-    ``identity_width``: numbers of a subject's identity vector. ``reader_width``: channels of the scene reader.
+    ``archive_slots``, ``subject_slots``: room for slices and for subjects. ``kernel``: video tokens in one slice token
+    (frames, rows, columns; frames 1). ``archive_rate``, ``subject_rate``: α of the gated merges. ``relevance``: how
+    relevant a slot must be (common view · likeness) to take a new slice in. ``top_k``: slots of both banks together
+    that a chunk retrieves (0: none). ``rendered``: what a model that is shown rendered memory is shown: the archivist's
+    views (``scenery``), also the tracker's cut-outs (``all``), or ``none``. ``place_draw``: how far from the tracker's
+    mean, in its own deviations, subjects are put up, by the seed (0: at the mean; 1: a draw of its own).
+    ``subject_grid``: identity tokens of a subject, rows × columns over its box. ``identity_width``: numbers of a
+    subject's identity vector. ``reader_width``: channels of the scene reader.
     """
 
     archive_slots: int = 24
@@ -36,15 +39,17 @@ class BankSettings:
     subject_rate: float = 0.3
     relevance: float = 0.9
     top_k: int = 8
+    rendered: Literal["none", "scenery", "all"] = "all"
+    place_draw: float = Field(default=0.0, ge=0)
     subject_grid: tuple[int, int] = (3, 3)
     identity_width: int = 32
     reader_width: int = 64
 
     @model_validator(mode="after")
     def _sizes(self) -> "BankSettings":
-        whole = (self.archive_slots, self.subject_slots, self.top_k, *self.kernel, *self.subject_grid,
+        whole = (self.archive_slots, self.subject_slots, *self.kernel, *self.subject_grid,
                  self.identity_width, self.reader_width)  # fmt: skip
-        if min(whole) < 1 or self.kernel[0] != 1:
+        if min(whole) < 1 or self.top_k < 0 or self.kernel[0] != 1:
             raise ValueError(f"banks need sizes ≥ 1, and slices of one frame (kernel 1×r×c), got {self}")
         if not (0 < self.archive_rate <= 1 and 0 < self.subject_rate <= 1 and 0 < self.relevance <= 1):
             raise ValueError("banks: archive_rate, subject_rate and relevance must lie in (0, 1]")
@@ -102,14 +107,49 @@ class Tracks(NamedTuple):
         return self.filled | self.tentative
 
 
+class Views(NamedTuple):
+    """Pictures of the static world, one for each archive slot. ``static``: 255 surely static, 0 a subject. ``depth``:
+    metres along the axis, 0 unknown. ``times``: video frames."""
+
+    pixels: UInt8[Tensor, "b n 3 height width"]
+    static: UInt8[Tensor, "b n height width"]
+    poses: Float[Tensor, "b n 12"]
+    intrinsics: Float[Tensor, "b n 4"]
+    times: Float[Tensor, "b n"]
+    filled: Bool[Tensor, "b n"]
+    depth: Float[Tensor, "b n height width"] | None = None
+
+    def at(self, index: Int[Tensor, "b k"]) -> "Views":
+        """Take some slots of each clip."""
+        row = torch.arange(len(index), device=index.device)[:, None]
+        depth = None if self.depth is None else self.depth[row, index]
+        kept = {name: getattr(self, name)[row, index] for name in Views._fields[:6]}
+        return Views(**kept, depth=depth)
+
+
+class Cutouts(NamedTuple):
+    """Pictures of s subjects from m sides each. ``pixels``: RGBA. ``box``: centre x, y relative to the projected
+    origin, half width, half height: metres in the plane through the origin that faces the camera. ``side``: angle
+    about the vertical from where the subject heads to where the camera stands, radians (0: seen from the front).
+    ``quality``: 0 (nothing there) to 1."""
+
+    pixels: UInt8[Tensor, "b s m 4 p p"]
+    box: Float[Tensor, "b s m 4"]
+    side: Float[Tensor, "b s m"]
+    quality: Float[Tensor, "b s m"]
+
+
 class Banks(NamedTuple):
     """Both banks at one moment. ``time``: of the last frame observed. ``births``: subjects born so far, also those
-    that never came to count."""
+    that never came to count. ``views``, ``cutouts``: pictures of the archive's slots and of the subjects; ``None``
+    where no pictures were shown."""
 
     archive: Archive
     tracks: Tracks
     time: Float[Tensor, " b"]
     births: Int[Tensor, " b"]
+    views: Views | None = None
+    cutouts: Cutouts | None = None
 
 
 class SceneReading(NamedTuple):
@@ -185,6 +225,9 @@ def bank_tensors(banks: Banks) -> dict[str, Tensor]:
     """Return every tensor by name (``archive.tokens``, ``tracks.position``, ``time``, ...), for a file."""
     named = {f"archive.{name}": value for name, value in banks.archive._asdict().items()}
     named |= {f"tracks.{name}": value for name, value in banks.tracks._asdict().items()}
+    for kind, pictures in (("views", banks.views), ("cutouts", banks.cutouts)):
+        kept = pictures._asdict() if pictures is not None else {}
+        named |= {f"{kind}.{name}": value for name, value in kept.items() if value is not None}
     return named | {"time": banks.time, "births": banks.births}
 
 
@@ -192,8 +235,15 @@ def banks_from_tensors(tensors: dict[str, Tensor]) -> Banks:
     """Undo ``bank_tensors``. Raises ``InputError`` naming what is missing or does not belong."""
     wanted = {f"archive.{name}" for name in Archive._fields} | {f"tracks.{name}" for name in Tracks._fields}
     wanted |= {"time", "births"}
+    pictures = {f"views.{name}" for name in Views._fields} | {f"cutouts.{name}" for name in Cutouts._fields}
+    if pictures & set(tensors):
+        wanted |= pictures - ({"views.depth"} - set(tensors))
     if odd := sorted(wanted ^ set(tensors)):
         raise InputError(f"this is no state of a two-bank memory: {odd[0]} is missing or unknown")
     archive = Archive(**{name: tensors[f"archive.{name}"] for name in Archive._fields})
     tracks = Tracks(**{name: tensors[f"tracks.{name}"] for name in Tracks._fields})
-    return Banks(archive, tracks, tensors["time"], tensors["births"])
+    views = cutouts = None
+    if pictures & set(tensors):
+        views = Views(**{name: tensors.get(f"views.{name}") for name in Views._fields})  # type: ignore[arg-type]
+        cutouts = Cutouts(**{name: tensors[f"cutouts.{name}"] for name in Cutouts._fields})
+    return Banks(archive, tracks, tensors["time"], tensors["births"], views, cutouts)

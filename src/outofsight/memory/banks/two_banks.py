@@ -17,6 +17,14 @@ from torch.nn.functional import avg_pool2d
 from outofsight.errors import InputError
 from outofsight.memory.banks import retrieval
 from outofsight.memory.banks.archivist import Archivist, Slice, decay_use, note_use
+from outofsight.memory.banks.pictures import (
+    Picture,
+    Pictures,
+    empty_cutouts,
+    empty_views,
+    filed,
+    renewed,
+)
 from outofsight.memory.banks.scene_reader import SceneReader, frame_of
 from outofsight.memory.banks.state import Banks, BankSettings, Recall, SceneReading, Tracks, empty_banks
 from outofsight.memory.banks.tracker import FrameSeen, Tracker
@@ -99,6 +107,7 @@ class TwoBankMemory(nn.Module):
         intrinsics: Float[Tensor, "b 4"],
         *,
         reading: SceneReading | None = None,
+        pictures: Pictures | None = None,
     ) -> tuple[Banks, Observed]:
         """See f new frames, oldest first.
 
@@ -109,6 +118,8 @@ class TwoBankMemory(nn.Module):
 
         Raises:
             InputError: a picture of another size than the banks were made for, or times that do not rise.
+
+        ``pictures``: of the new frames; then the banks keep views and cut-outs too.
         """
         frames = tokens.shape[1]
         if reading is None:
@@ -123,7 +134,12 @@ class TwoBankMemory(nn.Module):
             seen = FrameSeen(
                 tokens[:, index].float(), frame_of(reading, index), new.pose, new.time, intrinsics
             )
-            banks, assigned = self._see(banks, seen, new)
+            picture = None
+            if pictures is not None:
+                picture = Picture(
+                    pictures.frames[:, index], pictures.subject[:, index], new.pose, new.time, intrinsics
+                )
+            banks, assigned = self._see(banks, seen, new, picture)
             steps.append((banks.tracks, assigned))
         tracks = Tracks(
             *(torch.stack(part, dim=1) for part in zip(*(each for each, _ in steps), strict=True))
@@ -160,12 +176,24 @@ class TwoBankMemory(nn.Module):
             for index in range(grid.frames)
         ]
 
-    def _see(self, banks: Banks, seen: FrameSeen, new: Slice) -> tuple[Banks, Tensor]:
+    def _see(
+        self, banks: Banks, seen: FrameSeen, new: Slice, picture: Picture | None
+    ) -> tuple[Banks, Tensor]:
         """Let both banks see one frame."""
         tracks, births, assigned = self.tracker.observe(banks.tracks, banks.births, seen, banks.time)
         archive = decay_use(banks.archive, new.time - banks.time)
         archive = self.archivist.write(archive, new, seen.intrinsics)
-        return Banks(archive, tracks, new.time, births), assigned
+        if picture is None:
+            return banks._replace(archive=archive, tracks=tracks, time=new.time, births=births), assigned
+        views, cutouts = banks.views, banks.cutouts
+        if views is None or cutouts is None:
+            size = (picture.frame.shape[-2], picture.frame.shape[-1])
+            views = empty_views(len(picture.time), self.settings.archive_slots, size, picture.frame.device)
+            cutouts = empty_cutouts(len(picture.time), self.settings.subject_slots, picture.frame.device)
+        with torch.no_grad():
+            views = filed(views, banks.archive, archive, picture)
+            cutouts = renewed(cutouts, tracks, assigned, picture)
+        return Banks(archive, tracks, new.time, births, views, cutouts), assigned
 
     def _check(self, banks: Banks, slices: list[Slice]) -> None:
         expected, got = banks.archive.tokens.shape, slices[0].tokens.shape

@@ -1,0 +1,90 @@
+"""Who is a subject, pixel by pixel, without the truth: what a picture looks like, and what moved in it.
+
+A camera that turns sees the same wall again and again: where a frame differs from what the other views show at its
+place, something moved. The network sees both, so that subjects that stand still are found by their looks, and unknown
+ones by their motion.
+"""
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, silu
+
+from outofsight.memory.banks.state import Views
+from outofsight.memory.rendering import nearness, warped
+
+NUM_WITNESSES = 8
+"""So many other views, the nearest, testify what a frame's place looks like."""
+
+EVIDENCE_CHANNELS = 8
+"""The frame, the median of the witnesses, their mean deviation from it, and the share of them that see the place."""
+
+UNLIKELY = -2.0
+
+
+class MaskReader(nn.Module):
+    """Tell of every pixel of a frame whether it shows a subject: a U-Net of three resolutions over ``evidence``."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(EVIDENCE_CHANNELS, width, 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(width * 2**k, width * 2 ** (k + 1), 3, 2, 1) for k in range(3))
+        self.inner = nn.ModuleList(_Residual(width * 2**k) for k in range(4))
+        self.up = nn.ModuleList(nn.Conv2d(width * 2 ** (k + 1), width * 2**k, 1) for k in range(3))
+        self.outer = nn.ModuleList(_Residual(width * 2**k) for k in range(3))
+        self.told = nn.Conv2d(width, 1, 1)
+        nn.init.normal_(self.told.weight, std=0.02)
+        self.told.bias = nn.Parameter(torch.full((1,), UNLIKELY))
+
+    def forward(self, evidence: Float[Tensor, "n 8 height width"]) -> Float[Tensor, "n height width"]:
+        """Return logits, for pictures of any size."""
+        states = self.inner[0](self.enter(evidence))
+        kept = [states]
+        for down, inner in zip(self.down, self.inner[1:], strict=True):
+            kept.append(states := inner(down(states)))
+        for level in (2, 1, 0):
+            larger = interpolate(self.up[level](states), size=kept[level].shape[-2:], mode="bilinear")
+            states = self.outer[level](kept[level] + larger)
+        told: Tensor = self.told(states)[:, 0]
+        return told
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, width)
+        self.spread = nn.Conv2d(width, width, 3, padding=1)
+        self.out = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, states: Tensor) -> Tensor:
+        grown: Tensor = self.out(silu(self.spread(silu(self.norm(states)))))
+        return states + grown
+
+
+def evidence(
+    views: Views,
+    frames: UInt8[Tensor, "b f 3 height width"],
+    cameras: Float[Tensor, "b f 12"],
+    intrinsics: Float[Tensor, "b 4"],
+    times: Float[Tensor, "b f"],
+) -> Float[Tensor, "b f 8 height width"]:
+    """Lay what ``views`` show at each frame's place beside it. A view of the frame's own time is no witness."""
+    told = []
+    for index in range(frames.shape[1]):
+        others = views._replace(filled=views.filled & (views.times != times[:, index, None]))
+        near = nearness(others, cameras[:, index])
+        chosen = near.topk(min(NUM_WITNESSES, near.shape[1]), dim=1)
+        size = (frames.shape[-2], frames.shape[-1])
+        seen = warped(others.at(chosen.indices), cameras[:, index], intrinsics, size)
+        told.append(_testimony(frames[:, index].float() / 127.5 - 1, seen.pixels, seen.known > 0.5))
+    return torch.stack(told, dim=1)
+
+
+def _testimony(frame: Tensor, pixels: Float[Tensor, "b k 3 h w"], known: Float[Tensor, "b k h w"]) -> Tensor:
+    """Return the frame, the witnesses' median, their deviation from it and their share; where there is none, the frame
+    stands for them, as if nothing had moved."""
+    nobody = ~known.any(dim=1)
+    told = pixels.masked_fill(~known[:, :, None], torch.nan)
+    median = torch.where(nobody[:, None], frame, told.nanmedian(dim=1).values.nan_to_num())
+    apart = ((pixels - median[:, None]).abs().mean(dim=2) * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
+    return torch.cat((frame, median, apart[:, None], known.float().mean(dim=1, keepdim=True)), dim=1)

@@ -1,0 +1,223 @@
+"""The pictures that both banks keep beside their tokens: an archive slot's view, a subject's cut-outs.
+
+A view goes where its slice went. One that is merged into a slot fills in what the slot's view could not see of the
+static world; the rest stays, so that a place does not blur. A subject keeps a cut-out for each of four sides (seen from
+the front, from its left, from behind, from its right), the best and latest of each.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+from torch.nn.functional import grid_sample, interpolate, max_pool2d
+
+from outofsight.memory.banks.placing import project_points
+from outofsight.memory.banks.state import Archive, Cutouts, Tracks, Views
+from outofsight.memory.rendering import seen_side, warped
+
+NUM_SIDES = 4
+CUTOUT_PX = 48
+"""Cut-outs are kept as squares of so many pixels, whatever their shape was."""
+
+LEAST_AREA_PX = 12
+"""A subject that shows on fewer pixels is not cut out."""
+
+CUT_QUALITY = 0.35
+"""Quality of a cut-out that the picture's edge cuts off."""
+
+RENEWAL = 0.85
+"""A later cut-out takes the place of one of its side from so much of its quality on."""
+
+MARGIN_PX = 2
+"""Pixels around a subject that count as its own in a view: its edge, and what a lens smears."""
+
+
+class Pictures(NamedTuple):
+    """The pictures of f latent frames (the video frame that stands for each), and the share, 0 to 1, to which each
+    pixel shows a subject."""
+
+    frames: UInt8[Tensor, "b f 3 height width"]
+    subject: Float[Tensor, "b f height width"]
+
+
+class Picture(NamedTuple):
+    """One frame of ``Pictures``, with its camera."""
+
+    frame: UInt8[Tensor, "b 3 height width"]
+    subject: Float[Tensor, "b height width"]
+    pose: Float[Tensor, "b 12"]
+    time: Float[Tensor, " b"]
+    intrinsics: Float[Tensor, "b 4"]
+
+
+def empty_views(batch: int, slots: int, size: tuple[int, int], device: torch.device | None = None) -> Views:
+    """Return room for views of pictures of ``size``, nothing in it."""
+    return Views(
+        pixels=torch.zeros(batch, slots, 3, *size, dtype=torch.uint8, device=device),
+        static=torch.zeros(batch, slots, *size, dtype=torch.uint8, device=device),
+        poses=torch.eye(3, 4, device=device).flatten().repeat(batch, slots, 1),
+        intrinsics=torch.tensor((1.0, 1.0, 0.5, 0.5), device=device).repeat(batch, slots, 1),
+        times=torch.full((batch, slots), -1.0, device=device),
+        filled=torch.zeros(batch, slots, dtype=torch.bool, device=device),
+    )
+
+
+def empty_cutouts(batch: int, subjects: int, device: torch.device | None = None) -> Cutouts:
+    """Return room for every subject's cut-outs, nothing in it."""
+    shape = (batch, subjects, NUM_SIDES)
+    return Cutouts(
+        pixels=torch.zeros(*shape, 4, CUTOUT_PX, CUTOUT_PX, dtype=torch.uint8, device=device),
+        box=torch.zeros(*shape, 4, device=device),
+        side=torch.zeros(shape, device=device),
+        quality=torch.zeros(shape, device=device),
+    )
+
+
+def view_of(picture: Picture) -> Views:
+    """Make a view of a picture: one slot of each clip."""
+    shown = max_pool2d(picture.subject[:, None], 2 * MARGIN_PX + 1, 1, MARGIN_PX)[:, 0]
+    return Views(
+        pixels=picture.frame[:, None],
+        static=((1 - shown).clamp(0, 1) * 255).round().to(torch.uint8)[:, None],
+        poses=picture.pose[:, None].float(),
+        intrinsics=picture.intrinsics[:, None].float(),
+        times=picture.time[:, None].float(),
+        filled=torch.ones(len(picture.frame), 1, dtype=torch.bool, device=picture.frame.device),
+    )
+
+
+def filed(views: Views, before: Archive, after: Archive, picture: Picture) -> Views:
+    """Put a picture where its slice was written: the slot that bears its time. ``before``, ``after``: the archive."""
+    here = after.filled & (after.times == picture.time[:, None])
+    merges = here & before.filled & (before.poses == after.poses).all(dim=-1) & views.filled
+    new = view_of(picture)
+    slot = here.float().argmax(dim=1)
+    kept = _filled_in(views.at(slot[:, None]), new)
+    merged = merges.gather(1, slot[:, None])
+
+    def put(name: str) -> Tensor:
+        place: Tensor = getattr(views, name)
+        value = torch.where(_like(merged, place), getattr(kept, name), getattr(new, name))
+        return torch.where(_like(here, place), value, place)
+
+    return views._replace(**{name: put(name) for name in Views._fields[:6]})
+
+
+def _filled_in(old: Views, new: Views) -> Views:
+    """Fill what an old view hides with what a new one shows there."""
+    size = (old.pixels.shape[-2], old.pixels.shape[-1])
+    seen = warped(new, old.poses[:, 0], old.intrinsics[:, 0], size)
+    better = seen.known > old.static.float() / 255 + 0.25
+    drawn = ((seen.pixels + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return old._replace(
+        pixels=torch.where(better[:, :, None], drawn, old.pixels),
+        static=torch.where(better, (seen.known * 255).round().to(torch.uint8), old.static),
+        times=new.times,
+    )
+
+
+def _like(flags: Bool[Tensor, "b n"], value: Tensor) -> Tensor:
+    return flags.view(*flags.shape, *[1] * (value.ndim - 2))
+
+
+def renewed(
+    cutouts: Cutouts, tracks: Tracks, assigned: Float[Tensor, "b s h w"], picture: Picture
+) -> Cutouts:
+    """Cut out the subjects that a frame shows. ``tracks``: after the frame; ``assigned``: tokens' shares of slots."""
+    newborn = tracks.taken & (tracks.born == picture.time[:, None])
+    cutouts = cutouts._replace(
+        quality=torch.where((newborn | ~tracks.taken)[..., None], 0.0, cutouts.quality)
+    )
+    masks = own_masks(picture.subject, assigned)
+    new = cut_out(picture, masks, tracks.position, tracks.velocity)
+    seen = tracks.taken & (tracks.visibility > 0)
+    return kept_best(cutouts, new._replace(quality=new.quality * seen[..., None]))
+
+
+def own_masks(
+    subject: Float[Tensor, "b height width"], assigned: Float[Tensor, "b s h w"]
+) -> Float[Tensor, "b s height width"]:
+    """Divide a mask of all subjects among them, by the shares of the tokens around each pixel."""
+    shares = interpolate(assigned.float(), size=subject.shape[-2:], mode="bilinear", align_corners=False)
+    total = shares.sum(dim=1, keepdim=True)
+    return subject[:, None] * shares / total.clamp(min=1e-3)
+
+
+def cut_out(
+    picture: Picture,
+    masks: Float[Tensor, "b s height width"],
+    position: Float[Tensor, "b s 3"],
+    velocity: Float[Tensor, "b s 3"],
+) -> Cutouts:
+    """Cut each subject out along its mask: one cut-out each. One that is not there has quality 0."""
+    size = (masks.shape[-2], masks.shape[-1])
+    hard = masks > 0.5
+    left, right = _extent(hard.any(dim=-2))
+    top, bottom = _extent(hard.any(dim=-1))
+    half_width, half_height = (right - left + 1) / 2 + MARGIN_PX / 2, (bottom - top + 1) / 2 + MARGIN_PX / 2
+    middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
+    seen = project_points(position, picture.pose, size, picture.intrinsics)
+    box = torch.stack((middle_x - seen.columns, middle_y - seen.rows, half_width, half_height), dim=-1)
+    area = hard.flatten(2).sum(dim=-1)
+    edge = (left <= 0) | (right >= size[1] - 1) | (top <= 0) | (bottom >= size[0] - 1)
+    large = (area / (0.02 * size[0] * size[1])).clamp(max=1).sqrt()
+    quality = (
+        torch.where(edge, CUT_QUALITY, 1.0) * (0.5 + 0.5 * large) * (area >= LEAST_AREA_PX) * seen.in_front
+    )
+    side, known = seen_side(position[:, None], velocity[:, None], picture.pose[:, None])
+    return Cutouts(
+        pixels=_read(picture.frame, masks, (middle_x, middle_y), (half_width, half_height))[:, :, None],
+        box=(box / seen.tokens_per_metre[..., None])[:, :, None],
+        side=torch.where(known, side, 0.0)[:, 0, :, None],
+        quality=quality[..., None],
+    )
+
+
+def _extent(shown: Bool[Tensor, "b s n"]) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"]]:
+    """Return the first and the last place that is shown."""
+    count = shown.shape[-1]
+    places = torch.arange(count, device=shown.device)
+    first = torch.where(shown, places, count - 1).amin(dim=-1)
+    last = torch.where(shown, places, 0).amax(dim=-1)
+    return first.float(), last.float()
+
+
+def _read(frame: Tensor, masks: Tensor, middle: tuple[Tensor, Tensor], half: tuple[Tensor, Tensor]) -> Tensor:
+    """Read frame and mask over each subject's box, as a square: uint8 [b, s, 4, p, p]."""
+    height, width = frame.shape[-2:]
+    steps = ((torch.arange(CUTOUT_PX, device=frame.device) + 0.5) / CUTOUT_PX * 2 - 1)[None, None]
+    x = (2 * (middle[0][..., None] + steps * half[0][..., None]) + 1) / width - 1  # [b, s, p]
+    y = (2 * (middle[1][..., None] + steps * half[1][..., None]) + 1) / height - 1
+    shape = (*x.shape[:2], CUTOUT_PX, CUTOUT_PX)
+    places = torch.stack((x[:, :, None].expand(shape), y[..., None].expand(shape)), dim=-1)
+    subjects = masks.shape[1]
+    colours = frame.float()[:, None].expand(-1, subjects, -1, -1, -1)
+    picture = torch.cat((colours, masks[:, :, None] * 255), dim=2)
+    read = grid_sample(
+        picture.flatten(0, 1),
+        places.flatten(0, 1),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
+    inside = (places.abs().amax(dim=-1) <= 1).flatten(0, 1)
+    read = torch.cat((read[:, :3], read[:, 3:] * inside[:, None]), dim=1)
+    return read.round().clamp(0, 255).to(torch.uint8).unflatten(0, masks.shape[:2])
+
+
+def kept_best(cutouts: Cutouts, new: Cutouts) -> Cutouts:
+    """Put each new cut-out (one a subject) to its side, unless a much better one is there."""
+    index = side_index(new.side[..., 0])
+    place = torch.nn.functional.one_hot(index, cutouts.quality.shape[2]).bool()
+    better = place & (new.quality > 0) & (new.quality >= RENEWAL * cutouts.quality)
+
+    def put(old: Tensor, value: Tensor) -> Tensor:
+        return torch.where(better.view(*better.shape, *[1] * (old.ndim - 3)), value, old)
+
+    return Cutouts(*(put(old, value) for old, value in zip(cutouts, new, strict=True)))
+
+
+def side_index(side: Float[Tensor, "*any"]) -> Int[Tensor, "*any"]:
+    """Return which of the four sides an angle belongs to; 0: the front."""
+    return torch.round(side / (torch.pi / 2)).long() % NUM_SIDES
