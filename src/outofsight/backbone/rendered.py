@@ -26,7 +26,7 @@ class RenderingSettings:
     that reads who is a subject (0: none; then masks must be given)."""
 
     gate_width: int = 32
-    mask_width: int = 16
+    mask_width: int = 12
 
     @model_validator(mode="after")
     def _check(self) -> "RenderingSettings":

@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from outofsight.errors import InputError
 from outofsight.memory.strategies import MEMORY_FIELDS, strategy
 from outofsight.training.memory_config import Chunks, MemoryLosses
+from outofsight.training.pixel_task import PixelTask
 from outofsight.training.recogniser_task import RecogniserTask
 
 STRICT = ConfigDict(extra="forbid")
@@ -288,7 +289,7 @@ class TrainConfig:
     """One training run. ``tracker``: also report to it; ``log.jsonl`` is always written."""
 
     recipe: str
-    task: VaeTask | WorldTask | RecogniserTask = Field(discriminator="kind")
+    task: VaeTask | WorldTask | RecogniserTask | PixelTask = Field(discriminator="kind")
     seed: int = Field(default=0, ge=0)
     num_steps: int = Field(gt=0)
     log_every_steps: int = Field(default=10, gt=0)
@@ -325,7 +326,7 @@ def from_dict(content: Mapping[str, Any], source: str = "training config") -> Tr
 
 def _fault(found: Mapping[str, Any]) -> str:
     """Say what is wrong, and with which key where it is one key."""
-    key = ".".join(str(part) for part in found["loc"] if part not in ("vae", "world", "recogniser"))
+    key = ".".join(str(part) for part in found["loc"] if part not in ("vae", "world", "recogniser", "pixels"))
     message = str(found["msg"]).removeprefix("Value error, ")
     return f"{key}: {message}" if key else message
 

@@ -28,6 +28,7 @@ from outofsight.training.optimiser import (
     spread_as,
     whole,
 )
+from outofsight.training.pixel_training import pixel_problem
 from outofsight.training.problem import Problem, to_device
 from outofsight.training.randomness import derived_seed
 from outofsight.training.recogniser_training import recogniser_problem
@@ -46,7 +47,12 @@ from outofsight.training.vae_training import vae_problem
 from outofsight.training.world_training import world_problem
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-PROBLEMS = {"vae": vae_problem, "world": world_problem, "recogniser": recogniser_problem}
+PROBLEMS = {
+    "vae": vae_problem,
+    "world": world_problem,
+    "recogniser": recogniser_problem,
+    "pixels": pixel_problem,
+}
 Report = Callable[[int, Mapping[str, float]], None]
 """Called by the main process after every step with the steps done and figures of that step."""
 

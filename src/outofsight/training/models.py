@@ -96,16 +96,22 @@ def make_world(task: WorldTask, seed: int) -> WorldParts:
     return parts
 
 
-def _loaded(task: WorldTask) -> WorldParts:
-    assert task.initial is not None
-    world = WorldModelBase.from_pretrained(task.initial, torch_dtype=torch.float32)
+def load_world(folder: str) -> WorldParts:
+    """Load a world model's parts, in float32. Raises ``CheckpointError`` if the folder is none."""
+    world = WorldModelBase.from_pretrained(folder, torch_dtype=torch.float32)
     return WorldParts(
         transformer=world.transformer,
         text_encoder=world.text_encoder,
         tokenizer=world.tokenizer,
-        vae=world.vae if task.vae is None else load_vae(task.vae),
+        vae=world.vae,
         shift=world.shift,
     )
+
+
+def _loaded(task: WorldTask) -> WorldParts:
+    assert task.initial is not None
+    parts = load_world(task.initial)
+    return parts if task.vae is None else replace(parts, vae=load_vae(task.vae))
 
 
 def transformer_arguments(size: WorldSize, channels: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from outofsight.training.config import (
     with_strategy,
 )
 from outofsight.training.memory_config import Chunks, MemoryLosses
+from outofsight.training.pixel_task import PixelTask
 from outofsight.training.recogniser_task import RecogniserTask
 
 PAPER_TRAINABLE = ("transformer.blocks.*.attn1.*",)
@@ -262,6 +263,24 @@ def mini_recogniser() -> TrainConfig:
     )
 
 
+def laptop_pixels() -> TrainConfig:
+    """Train who is a subject (the mask reader), and what of a render reaches the decoded picture (the skip).
+
+    Name the world model: ``--set task.initial=FOLDER``. Hardware: one CPU core.
+    """
+    return TrainConfig(
+        recipe="laptop_pixels",
+        task=PixelTask(),
+        num_steps=500,
+        optimisation=Optimisation(
+            learning_rate=2e-3, betas=(0.9, 0.99), warmup_steps=30, cooldown_steps=300, ema_decay=0.99
+        ),
+        batch=Batch(size=4, prefetch=2),
+        validation=Validation(every_steps=100, num_samples=16, videos_every_steps=0),
+        state=StateFiles(every_steps=50, export_dtype="bfloat16"),
+    )
+
+
 RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "mini_vae": mini_vae,
     "mini_world": mini_world,
@@ -270,6 +289,7 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "laptop_world_on": laptop_world_on,
     "laptop_banks": laptop_banks,
     "laptop_hybrid": laptop_hybrid,
+    "laptop_pixels": laptop_pixels,
     "mini_recogniser": mini_recogniser,
     "finetune_hydra": finetune_hydra,
     "finetune_lora": finetune_lora,

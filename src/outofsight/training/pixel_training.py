@@ -1,0 +1,254 @@
+"""Training on pixels: the network that reads who is a subject, and the skip by which a render reaches the decoder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from outofsight.codec.decoder_skip import DecoderSkip
+from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
+from outofsight.codec.video_vae import decode_latents, encode_video
+from outofsight.data.dataset import Dataset
+from outofsight.data.mirroring import mirrored
+from outofsight.errors import CheckpointError, InputError
+from outofsight.memory.banks.mask_reader import MaskReader, evidence
+from outofsight.memory.rendering import Rendered, render
+from outofsight.training.batches import Batch, ClipStore, subject_mask
+from outofsight.training.config import TrainConfig
+from outofsight.training.files import replaced_folder
+from outofsight.training.models import (
+    WorldParts,
+    cast_for_export,
+    choose_trainable,
+    load_weights,
+    load_world,
+    with_memory,
+)
+from outofsight.training.pixel_task import PixelTask
+from outofsight.training.problem import Problem, mean_over_processes, own_share, to_device
+from outofsight.training.randomness import derived_seed, generator_for, sample_index
+from outofsight.training.rendered_truth import all_views, clip_memory, context_frames, misplaced
+from outofsight.training.vae_objective import pixel_weights
+from outofsight.training.vae_training import DTYPES, decibels, open_part, wants_validation
+from outofsight.types import Clip
+
+
+def pixel_problem(config: TrainConfig, data: Path) -> Problem:
+    """Put the training on pixels together."""
+    task = config.task
+    assert isinstance(task, PixelTask)
+    if config.batch.gradient_checkpointing:
+        raise InputError("this task has no gradient checkpointing; set batch.gradient_checkpointing=false")
+    parts = pixel_parts(task, config.seed)
+    objective = _objective(parts, task)
+    train = open_part(data, "train")
+    validation = open_part(data, "validation") if wants_validation(config) else None
+    look = PixelValidation(config, validation, parts) if validation is not None else None
+    return Problem(
+        objective=objective,
+        trainable=choose_trainable(objective, ("masks.*", "skip.*")),
+        batches=PixelBatches(ClipStore(train.entries, task.clips_in_memory), task, parts, config.seed),
+        leaves_unused=task.mask_weight == 0 or task.skip_weight == 0,
+        measure=look.measure if look else None,
+        show=None,
+        export=lambda weights, folder, _device: export_pixels(config, weights, folder),
+        sources={},
+    )
+
+
+def pixel_parts(task: PixelTask, seed: int) -> WorldParts:
+    """Load the world model, and give it what it lacks: rendered memory, and a skip.
+
+    Raises:
+        InputError: no model is named.
+        CheckpointError: its autoencoder can have no skip.
+    """
+    if task.initial is None:
+        raise InputError("name the world model: --set task.initial=FOLDER")
+    parts = load_world(task.initial)
+    if parts.transformer.rendered_memory is None:
+        made = with_memory(parts.transformer, None, {"rendering": {}}, seed)
+        parts = replace(parts, transformer=made)
+    if not isinstance(parts.vae, PatchVideoAutoencoder):
+        raise CheckpointError(
+            f"{task.initial}: its autoencoder is a {type(parts.vae).__name__}; only PatchVideoAutoencoder has a skip"
+        )
+    if parts.vae.skip is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derived_seed(seed, "weights", "skip"))
+            parts.vae.skip = DecoderSkip(task.skip_width)
+        parts.vae.skip.strength.data.fill_(1.0)
+        parts.vae.register_to_config(skip_width=task.skip_width)
+    return parts
+
+
+def _objective(parts: WorldParts, task: PixelTask) -> "PixelObjective":
+    memory, vae = parts.transformer.rendered_memory, parts.vae
+    assert memory is not None
+    assert isinstance(vae, PatchVideoAutoencoder)
+    if memory.masks is None or vae.skip is None:
+        raise InputError(f"{task.initial}: its rendering.mask_width is 0, so it has no mask reader to train")
+    return PixelObjective(memory.masks, vae.skip, task)
+
+
+class PixelBatches:
+    """Context frames with what other views say of them, and decoded target windows with what memory renders there."""
+
+    def __init__(self, store: ClipStore, task: PixelTask, parts: WorldParts, seed: int) -> None:
+        self.store, self.task, self.vae, self.seed = store, task, parts.vae, seed
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"clips": [entry.name for entry in self.store.entries]}
+
+    def names(self, positions: Sequence[int]) -> list[str]:
+        count = len(self.store.entries)
+        return [self.store.entries[sample_index(self.seed, place, count)].name for place in positions]
+
+    def make(self, step: int, positions: Sequence[int]) -> Batch:
+        samples = [self._sample(position) for position in positions]
+        return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+
+    @torch.no_grad()
+    def _sample(self, position: int) -> Batch:
+        generator = generator_for(self.seed, "pixels", position)
+        clip = self.store.clip(sample_index(self.seed, position, len(self.store.entries)))
+        if generator.random() < self.task.flip_share:
+            clip = mirrored(clip)
+        length = clip.num_target_frames
+        start = int(generator.integers((length - self.task.window) // 4 + 1)) * 4
+        sample = skip_sample(self.vae, clip, slice(start, start + self.task.window), self.task, generator)
+        if generator.random() < self.task.coded_share:
+            clip = coded(self.vae, clip)
+        chosen = generator.permutation(context_frames(clip).numbers.size)[: self.task.frames]
+        return sample | mask_sample(clip, chosen)
+
+
+def mask_sample(clip: Clip, chosen: np.ndarray) -> Batch:
+    """Give the evidence of some of the context's frames (by latent frame), and who truly is a subject in them."""
+    seen = context_frames(clip)
+    told = evidence(
+        all_views(seen), seen.frames[:, chosen], seen.poses[:, chosen], seen.intrinsics, seen.times[:, chosen]
+    )
+    return {"evidence": told[0], "mask": torch.from_numpy(subject_mask(clip)[seen.numbers[chosen]]).float()}
+
+
+def skip_sample(
+    vae: nn.Module, clip: Clip, window: slice, task: PixelTask, generator: np.random.Generator
+) -> Batch:
+    """Give a window of the target: truth, the same decoded from its latents, and what memory renders there."""
+    memory = clip_memory(clip)
+    placed = misplaced(memory.placed, task.errors, generator)
+    placed = placed._replace(**{name: getattr(placed, name)[:, window] for name in placed._fields})
+    drawn = render(
+        memory.views, memory.cameras[:, window], memory.intrinsics, memory.size, memory.cutouts, placed
+    )
+    frames = slice(clip.num_context_frames + window.start, clip.num_context_frames + window.stop)
+    truth = torch.from_numpy(clip.video[frames].copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return {
+        "truth": truth,
+        "decoded": decode_latents(vae, encode_video(vae, truth[None]))[0],
+        "given": given_to_skip(drawn)[0],
+        "subjects": torch.from_numpy(subject_mask(clip)[frames].copy()),
+    }
+
+
+def given_to_skip(drawn: Rendered) -> Float[Tensor, "b t 5 height width"]:
+    """Lay a render's colours, coverage and subject together, as the decoder's skip takes them."""
+    return torch.cat((drawn.pixels, drawn.coverage[:, :, None], drawn.subject[:, :, None]), dim=2)
+
+
+def coded(vae: nn.Module, clip: Clip) -> Clip:
+    """Return a clip whose context is as the autoencoder rebuilds it."""
+    split = clip.num_context_frames
+    video = torch.from_numpy(clip.video[:split].copy()).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
+    rebuilt = decode_latents(vae, encode_video(vae, video))[0]
+    pixels = ((rebuilt + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return replace(clip, video=np.concatenate((pixels, clip.video[split:])))
+
+
+class PixelObjective(nn.Module):
+    """Give every sample's loss: of the masks (cross-entropy and 1 − IoU), and of the picture behind the skip."""
+
+    def __init__(self, masks: MaskReader, skip: DecoderSkip, task: PixelTask) -> None:
+        super().__init__()
+        self.masks, self.skip, self.task = masks, skip, task
+
+    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        size = batch["evidence"].shape[:2]
+        logits = self.masks(batch["evidence"].flatten(0, 1)).unflatten(0, size)
+        mask = mask_loss(logits, batch["mask"])
+        mixed = self.skip(batch["decoded"].flatten(0, 1), batch["given"].flatten(0, 1))
+        difference = mixed.unflatten(0, batch["decoded"].shape[:2]) - batch["truth"]
+        weight = pixel_weights(batch["subjects"], self.task.subject_weight).movedim(1, 2)
+        picture = (weight * (difference.abs() + difference**2)).flatten(1).mean(dim=1)
+        loss = self.task.mask_weight * mask + self.task.skip_weight * picture
+        result = {"loss": loss, "loss/mask": mask.detach(), "loss/skip": picture.detach()}
+        if not self.training:
+            result["shown"] = logits > 0
+            result["mixed"] = mixed.clamp(-1, 1).unflatten(0, batch["decoded"].shape[:2])
+        return result
+
+
+def mask_loss(logits: Float[Tensor, "b f h w"], mask: Float[Tensor, "b f h w"]) -> Float[Tensor, " b"]:
+    """Return cross-entropy plus 1 − soft IoU of a sample's frames together."""
+    entropy = binary_cross_entropy_with_logits(logits, mask, reduction="none").flatten(1).mean(dim=1)
+    shares = logits.sigmoid()
+    both = (shares * mask).flatten(1).sum(dim=1)
+    either = (shares + mask - shares * mask).flatten(1).sum(dim=1)
+    return 4 * entropy + 1 - (both + 1) / (either + 1)
+
+
+class PixelValidation:
+    """Read masks in the first validation clips' contexts, and decode the beginnings of their targets."""
+
+    def __init__(self, config: TrainConfig, clips: Dataset, parts: WorldParts) -> None:
+        assert isinstance(config.task, PixelTask)
+        self.config, self.task, self.clips, self.vae = config, config.task, clips, parts.vae
+        self.count = min(config.validation.num_samples, len(clips))
+
+    def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
+        """Return mean IoU of masks over clips, and PSNR in dB of decoded windows: pictures and subjects, with the skip,
+        and ``plain`` without."""
+        values: dict[str, list[float]] = {
+            name: [] for name in ("mask_iou", "psnr", "psnr_subjects", "plain_psnr", "plain_psnr_subjects")
+        }
+        for index, counts in own_share(self.count, accelerator):
+            clip = self.clips[index]
+            generator = generator_for("validation", clip.name)
+            with torch.no_grad():
+                batch = skip_sample(self.vae, clip, slice(20, 20 + self.task.window), self.task, generator)
+                batch |= mask_sample(clip, np.arange(context_frames(clip).numbers.size))
+            batch = to_device({name: value[None] for name, value in batch.items()}, accelerator.device)
+            result = model(batch)
+            if counts:
+                values["mask_iou"].append(_iou(result["shown"], batch["mask"] > 0))
+                for name, video in (("", result["mixed"]), ("plain_", batch["decoded"])):
+                    squared = ((video - batch["truth"]) ** 2).mean(dim=2)
+                    values[f"{name}psnr"].append(decibels(squared.mean()))
+                    values[f"{name}psnr_subjects"].append(decibels(squared[batch["subjects"] > 0].mean()))
+        return {name: mean for name, (mean, _) in mean_over_processes(values, accelerator).items()}
+
+
+def _iou(told: Tensor, true: Tensor) -> float:
+    either = (told | true).sum()
+    return float((told & true).sum() / either) if either else float("nan")
+
+
+def export_pixels(config: TrainConfig, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Write the world model's folder with what was learned."""
+    assert isinstance(config.task, PixelTask)
+    parts = pixel_parts(config.task, config.seed)
+    load_weights(_objective(parts, config.task), weights)
+    dtype = DTYPES[config.state.export_dtype]
+    for network in (parts.transformer, parts.text_encoder, parts.vae):
+        cast_for_export(network, dtype)
+    with replaced_folder(folder) as temporary:
+        parts.joined().save_pretrained(temporary)
