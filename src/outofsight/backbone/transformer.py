@@ -194,6 +194,12 @@ class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
         return "context" if told else "none"
 
     @property
+    def shows_rendered(self) -> bool:
+        """Whether the memory in force is rendered, and the model is shown it."""
+        banks = read_bank_settings(self.config)
+        return self.rendered_memory is not None and banks is not None and banks.rendered != "none"
+
+    @property
     def has_frame_noise(self) -> bool:
         """Whether each frame has a noise level of its own; clean context frames then have the time step 0."""
         return bool(self.config["frame_noise"] == "independent")

@@ -39,6 +39,12 @@ def encode(
         bool,
         typer.Option("--mirror", help="encode every training clip a second time, left and right exchanged"),
     ] = False,
+    rendered: Annotated[
+        int,
+        typer.Option(
+            help="also encode the target as memory renders it, so many draws of the subjects' places"
+        ),
+    ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
     tile: Annotated[
         bool, typer.Option("--tile", help="encode in overlapping tiles, for less memory")
@@ -55,17 +61,23 @@ def encode(
     require_writable(out)
     quiet_libraries()
     place, tiling = choose_device(device), LatentTiling() if tile else None
-    if text == "captions":
+    if rendered < 0:
+        raise InputError(f"--rendered: expected ≥ 0 draws, got {rendered}")
+    if text == "captions" and not rendered:
         encoder = Encoder(vae=load_vae(model).to(place), tiling=tiling)
     else:
+        from outofsight.training.encoding import Rendering
         from outofsight.world_model import WorldModelBase
 
         world = WorldModelBase.from_pretrained(model)
+        memory = world.transformer.rendered_memory
+        reader = None if memory is None or memory.masks is None else memory.masks.float().eval()
         encoder = Encoder(
             vae=world.vae.to(place),
-            text_encoder=world.text_encoder.to(place).eval(),
-            tokenizer=world.tokenizer,
+            text_encoder=None if text == "captions" else world.text_encoder.to(place).eval(),
+            tokenizer=None if text == "captions" else world.tokenizer,
             tiling=tiling,
+            rendering=Rendering(draws=rendered, reader=reader) if rendered else None,
         )
     with _progress("clips") as show:
         reports = encode_dataset(

@@ -35,13 +35,15 @@ class LatentSample:
 
     ``context_latents`` [channels, c, h, w], ``target_latents`` [channels, t, h, w]: normalised latents.
     ``context_cameras`` float32 [c, 12], ``target_cameras`` float32 [t, 12]: poses relative to the first target frame,
-    metres. ``text_states`` float32 [l, width]: the caption's states, without padding. ``world_from_camera`` float64
-    [n, 3, 4]: the pose of every video frame. ``visibility`` int8 [s, n] of ``Visibility``, for every subject and
-    video frame; ``latent_visibility`` int8 [s, c + t]: the best within each latent frame. ``subject_ids`` uint8
-    [c + t, h, w]: which subject shows on the most pixels of a latent pixel (0: none), ``subject_share`` uint8: on how
-    many of its pixels any subject shows, times 255. ``world_from_subject`` float32 [s, n, 3, 4] and
-    ``velocity_m_s`` float32 [s, n, 3]: where subjects are, seen or not. ``intrinsics`` float32 [4]: fx, fy, cx, cy in
-    shares of width and height. ``facts``: JSON values.
+    metres. ``text_states`` float32 [l, width]: the caption's states, without padding. ``world_from_camera`` float64 [n,
+    3, 4]: the pose of every video frame. ``visibility`` int8 [s, n] of ``Visibility``, for every subject and video
+    frame; ``latent_visibility`` int8 [s, c + t]: the best within each latent frame. ``subject_ids`` uint8 [c + t, h,
+    w]: which subject shows on the most pixels of a latent pixel (0: none), ``subject_share`` uint8: on how many of its
+    pixels any subject shows, times 255. ``world_from_subject`` float32 [s, n, 3, 4] and ``velocity_m_s`` float32 [s, n,
+    3]: where subjects are, seen or not. ``intrinsics`` float32 [4]: fx, fy, cx, cy in shares of width and height.
+    ``rendered_latents`` [d, channels, t, h, w], ``rendered_masks`` uint8 [d, 8, t, h, w]: the target as memory renders
+    it, d draws of the subjects' places, and its coverage and subjects times 255 (``memory.rendering.condition_masks``).
+    ``facts``: JSON values.
     """
 
     name: str
@@ -59,6 +61,8 @@ class LatentSample:
     world_from_subject: NDArray[np.float32] | None = None
     velocity_m_s: NDArray[np.float32] | None = None
     intrinsics: NDArray[np.float32] | None = None
+    rendered_latents: NDArray[np.floating] | None = None
+    rendered_masks: NDArray[np.uint8] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,6 +90,8 @@ class CacheIdentity:
     """What must be equal for samples to belong to one cache. ``text``: ``captions``, or ``states`` of an encoder.
 
     ``vae_digest`` and ``text_digest``: of the weights that made latents and states. ``dtype``: of the latents.
+    ``rendered``: what made the rendered memory: draws, errors and the digest of the mask reader; ``None``: there is
+    none.
     """
 
     vae_digest: str
@@ -93,6 +99,7 @@ class CacheIdentity:
     text: str = "captions"
     text_digest: str | None = None
     samples_per_shard: int = 64
+    rendered: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float16", "float32"):
@@ -176,8 +183,8 @@ def write_shard(path: Path, samples: Sequence[LatentSample], dtype: np.dtype[Any
     arrays, told = {}, {}
     for sample in samples:
         own = sample.arrays()
-        for half in ("context_latents", "target_latents"):
-            own[half] = _cast(own[half], dtype, sample.name)
+        for kind in {"context_latents", "target_latents", "rendered_latents"} & set(own):
+            own[kind] = _cast(own[kind], dtype, sample.name)
         arrays.update({f"{sample.name}/{name}": value for name, value in own.items()})
         told[sample.name] = {"caption": sample.caption, "facts": sample.facts, "checksum": _checksum(own)}
     # One key: safetensors writes several in an order that differs from run to run.

@@ -192,14 +192,20 @@ class Captions:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryNeeds:
-    """What a strategy asks of the data. ``masks``: where subjects are. ``frame_noise``: a level for each frame."""
+    """What a strategy asks of the data. ``masks``: where subjects are. ``frame_noise``: a level for each frame.
+    ``rendered``: the target as memory renders it."""
 
     masks: bool = False
     frame_noise: bool = False
+    rendered: bool = False
 
     @classmethod
     def of(cls, transformer: HydraTransformer3DModel) -> "MemoryNeeds":
-        return cls(masks=transformer.needs_subject_masks != "none", frame_noise=transformer.has_frame_noise)
+        return cls(
+            masks=transformer.needs_subject_masks != "none",
+            frame_noise=transformer.has_frame_noise,
+            rendered=transformer.shows_rendered,
+        )
 
 
 class WorldBatches:
@@ -235,6 +241,8 @@ class WorldBatches:
         shape = tuple(batch["target_latents"].shape[1:])
         batch["noise"] = torch.stack([normal(shape, self.seed, "noise", place) for place in positions])
         batch["levels"] = torch.stack([self.levels.draw(self.seed, place) for place in positions])
+        if self.needs.rendered:
+            batch |= self._rendered(samples, positions)
         if self.needs.frame_noise:
             batch |= self._frame_noise(batch, positions)
         if self.needs.masks:
@@ -243,9 +251,32 @@ class WorldBatches:
             batch["subject_share"] = torch.stack([target_subject_share(sample) for sample in samples])
         if self.task.unrolls:
             batch |= chunk_chance(self.task.chunks, self.levels, shape, self.seed, step, positions)
+            if "rendered" in batch:
+                batch["chunk_levels"] = self._lowered(batch["chunk_levels"], batch["rendered"])
+        if "rendered" in batch:
+            batch["levels"] = self._lowered(batch["levels"], batch["rendered"])
         if self.task.memory_losses.weights():
             batch |= subject_truth(samples).batch()
         return batch | self.captions.batch(samples, no_caption)
+
+    def _rendered(self, samples: Sequence[LatentSample], positions: Sequence[int]) -> Batch:
+        """Choose a draw of each sample's rendered memory; zeros, nothing known, in a share of cases."""
+        shown = []
+        for sample, place in zip(samples, positions, strict=True):
+            chance = generator_for(self.seed, "rendered", place)
+            memory = rendered_memory(sample, int(chance.integers(1 << 30)))
+            shown.append(memory * float(chance.random() >= self.task.rendered_dropout))
+        return {"rendered": torch.stack(shown)}
+
+    def _lowered(self, levels: Tensor, rendered: Tensor) -> Tensor:
+        """Lower the noise levels [b, ..., 3] of samples that are shown rendered memory, by ``rendered_strength``."""
+        shown = rendered.flatten(1).any(dim=1)
+        factor = torch.where(shown, self.task.rendered_strength, 1.0)
+        rows = [
+            self.levels.at(timestep)
+            for timestep in (levels[..., 0] * factor.view(-1, *[1] * (levels.ndim - 2))).flatten()
+        ]
+        return torch.stack(rows).view_as(levels)
 
     def _frame_noise(self, batch: Batch, positions: Sequence[int]) -> Batch:
         """Draw noise for the context as well, and a level for every frame: [b, f, 3]. Source: DFoT, section 3."""
@@ -257,6 +288,22 @@ class WorldBatches:
         ]
         noise = [normal(shape, self.seed, "context noise", place) for place in positions]
         return {"frame_levels": torch.stack(levels), "context_noise": torch.stack(noise)}
+
+
+def rendered_memory(sample: LatentSample, draw: int) -> Float[Tensor, "n t h w"]:
+    """Return one draw of a sample's rendered memory: latents, then masks.
+
+    Raises:
+        DatasetError: the sample has none.
+    """
+    latents, masks = sample.rendered_latents, sample.rendered_masks
+    if latents is None or masks is None:
+        raise DatasetError(
+            f"sample {sample.name!r} has no rendered memory, which this model is shown; encode with --rendered 1"
+        )
+    chosen = draw % len(latents)
+    told = torch.from_numpy(latents[chosen]).float(), torch.from_numpy(masks[chosen]).float() / 255
+    return torch.cat(told)
 
 
 def subject_masks(samples: Sequence[LatentSample]) -> Float[Tensor, "b s f h w"]:

@@ -152,21 +152,22 @@ class LoraSize:
 class WorldTask:
     """Train a world model on a latent cache, by flow matching on the target half alone.
 
-    ``initial``: a world model folder to go on from; ``None`` begins with random weights of ``size``.
-    ``vae``: the folder of the VAE that made the cache, for sample videos and the export; ``None`` takes that of
-    ``initial``. ``trainable``: patterns (``*`` is anything) of the names of parameters that learn, such as
-    ``transformer.*`` and ``text_encoder.*``. ``lora``: learn low-rank additions as well.
-    ``timesteps``: ``uniform_shifted`` draws as published, uniformly from the 1000 shifted time steps;
-    ``logit_normal`` shifts the sigmoid of a normal number. ``weighting``: ``gaussian`` is the published weight of
-    a time step. ``subject_weight``: a latent pixel's error counts 1 + ``subject_weight`` · (share of it that shows a
-    subject), on a scale that leaves the mean weight of every sample at 1; the paper's is 0. ``caption_dropout``,
-    ``camera_dropout``: shares of samples that learn without (twelve zeros stand for no camera).
-    ``strategy``, ``memory``: the name of a way to remember, and the transformer's settings that make it
-    (``outofsight.memory.strategies``); what these add to the model always learns. ``None`` and none: the memory of
-    ``size``, or of ``initial``. ``banks``: a world model folder whose two banks are taken, beside all else of
-    ``initial``, for a strategy that has banks. ``memory_losses``: what the two banks learn beside the flow.
-    ``chunks``: how the target is unrolled. ``flow_weight``: of the flow's loss; at 0 the banks learn alone, and the
-    transformer's blocks are not run.
+    ``initial``: a world model folder to go on from; ``None`` begins with random weights of ``size``. ``vae``: the
+    folder of the VAE that made the cache, for sample videos and the export; ``None`` takes that of ``initial``.
+    ``trainable``: patterns (``*`` is anything) of the names of parameters that learn, such as ``transformer.*`` and
+    ``text_encoder.*``. ``lora``: learn low-rank additions as well. ``timesteps``: ``uniform_shifted`` draws as
+    published, uniformly from the 1000 shifted time steps; ``logit_normal`` shifts the sigmoid of a normal number.
+    ``weighting``: ``gaussian`` is the published weight of a time step. ``subject_weight``: a latent pixel's error
+    counts 1 + ``subject_weight`` · (share of it that shows a subject), on a scale that leaves the mean weight of every
+    sample at 1; the paper's is 0. ``caption_dropout``, ``camera_dropout``: shares of samples that learn without (twelve
+    zeros stand for no camera). ``strategy``, ``memory``: the name of a way to remember, and the transformer's settings
+    that make it (``outofsight.memory.strategies``); what these add to the model always learns. ``None`` and none: the
+    memory of ``size``, or of ``initial``. ``banks``: a world model folder whose two banks are taken, beside all else of
+    ``initial``, for a strategy that has banks. ``memory_losses``: what the two banks learn beside the flow. ``chunks``:
+    how the target is unrolled. Of a model that is shown rendered memory: ``rendered_dropout``, the share of samples
+    that learn without; ``rendered_strength``, by which the noise levels of all others are lowered (sampling begins from
+    the noised render); ``gate_strength``, at which a gate that has not learned yet begins. ``flow_weight``: of the
+    flow's loss; at 0 the banks learn alone, and the transformer's blocks are not run.
     """
 
     kind: Literal["world"] = "world"
@@ -186,6 +187,9 @@ class WorldTask:
     memory_losses: MemoryLosses = MemoryLosses()
     chunks: Chunks = Chunks()
     flow_weight: float = Field(default=1.0, ge=0)
+    rendered_dropout: float = Field(default=0.15, ge=0, le=1)
+    rendered_strength: float = Field(default=1.0, gt=0, le=1)
+    gate_strength: float = Field(default=0.0, ge=0, le=1)
 
     @property
     def unrolls(self) -> bool:

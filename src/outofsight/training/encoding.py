@@ -1,7 +1,7 @@
 """Clips to a latent cache: each half through the VAE by itself, captions as they are or as states."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,11 @@ from outofsight.data.mirroring import SUFFIX, mirrored
 from outofsight.data.published_samples import SUFFIXES, read_published_sample
 from outofsight.errors import DatasetError, InputError
 from outofsight.geometry.conditioning import camera_conditioning
-from outofsight.training.digest import network_digest
+from outofsight.memory.banks.mask_reader import MaskReader
+from outofsight.memory.rendering import condition_masks
+from outofsight.training.digest import network_digest, weights_digest
+from outofsight.training.randomness import generator_for
+from outofsight.training.rendered_truth import PlaceErrors, clip_memory
 from outofsight.types import Clip
 
 Progress = Callable[[int, int, str], None]
@@ -34,12 +38,14 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """The networks that encode, on the device where they work. ``text_encoder``: ``None`` keeps captions as text."""
+    """The networks that encode, on the device where they work. ``text_encoder``: ``None`` keeps captions as text.
+    ``rendering``: also encode the target as memory renders it."""
 
     vae: VideoAutoencoder
     text_encoder: UMT5EncoderModel | None = None
     tokenizer: PreTrainedTokenizerBase | None = None
     tiling: LatentTiling | None = None
+    rendering: "Rendering | None" = None
 
     def identity(self, dtype: str, samples_per_shard: int) -> CacheIdentity:
         """Name what is made by the digests of what makes it."""
@@ -49,7 +55,22 @@ class Encoder:
             text="captions" if self.text_encoder is None else "states",
             text_digest=None if self.text_encoder is None else network_digest(self.text_encoder),
             samples_per_shard=samples_per_shard,
+            rendered=None if self.rendering is None else self.rendering.identity(),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """How targets are rendered: ``draws`` of the subjects' places, by ``errors``. Who is a subject in the context is
+    read by ``reader``; ``None``: is known."""
+
+    draws: int = 1
+    errors: PlaceErrors = field(default_factory=PlaceErrors)
+    reader: MaskReader | None = None
+
+    def identity(self) -> dict[str, Any]:
+        digest = None if self.reader is None else weights_digest(self.reader.state_dict())
+        return {"draws": self.draws, "errors": asdict(self.errors), "mask_reader": digest}
 
 
 @dataclass(frozen=True)
@@ -183,8 +204,25 @@ def _encode_clip(encoder: Encoder, clip: Clip, name: str) -> LatentSample:
         world_from_camera=np.asarray(clip.cameras.world_from_camera),
         intrinsics=cameras.intrinsics,
         facts=_facts(clip),
+        **(_rendered(encoder, encoder.rendering, clip, name) if encoder.rendering is not None else {}),
         **_annotation(clip, stride, spatial_factor(encoder.vae)),
     )
+
+
+def _rendered(encoder: Encoder, rendering: Rendering, clip: Clip, name: str) -> dict[str, Any]:
+    """Encode the target as memory renders it; every draw is a function of the clip's name and its number."""
+    memory = clip_memory(clip, rendering.reader)
+    latents, masks = [], []
+    for draw in range(rendering.draws):
+        drawn = memory.rendered(rendering.errors, generator_for("rendered", name, draw))
+        latents.append(
+            encode_video(encoder.vae, drawn.pixels.to(encoder.vae.device), encoder.tiling)[0].cpu().numpy()
+        )
+        masks.append(condition_masks(drawn, spatial_factor(encoder.vae))[0].numpy())
+    return {
+        "rendered_latents": np.stack(latents),
+        "rendered_masks": np.rint(np.stack(masks) * 255).astype(np.uint8),
+    }
 
 
 @torch.inference_mode()

@@ -89,6 +89,9 @@ def make_world(task: WorldTask, seed: int) -> WorldParts:
         parts = new_world(task.size, load_vae(task.vae), seed)
     if task.memory or task.strategy is not None:
         parts = replace(parts, transformer=with_memory(parts.transformer, task.strategy, task.memory, seed))
+    memory = parts.transformer.rendered_memory
+    if task.gate_strength and memory is not None and memory.gate is not None and not memory.gate.strength:
+        memory.gate.strength.data.fill_(task.gate_strength)
     if task.banks is not None:
         take_banks(parts.transformer, task.banks)
     if task.lora.rank:

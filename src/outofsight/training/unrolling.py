@@ -116,6 +116,8 @@ def chunk_batch(batch: Batch, history: Float[Tensor, "b channels f h w"], index:
         cut["frame_levels"] = batch["frame_levels"][:, both]
         noise = torch.cat((batch["context_noise"], batch["noise"]), dim=2)
         cut["context_noise"] = noise[:, :, window]
+    if "rendered" in batch:
+        cut["rendered"] = batch["rendered"][:, :, span.begin : span.end]
     if "subject_share" in batch:
         cut["subject_share"] = batch["subject_share"][:, span.begin : span.end]
     return cut

@@ -139,7 +139,7 @@ class WorldObjective(nn.Module):
         if timestep.ndim == 1 and self.transformer.has_frame_noise:
             timestep = frame_timesteps(timestep, cameras[0].shape[1], cameras[1].shape[1])
         more: dict[str, Any] = {
-            name: batch[name] for name in ("intrinsics", "subject_masks") if name in batch
+            name: batch[name] for name in ("intrinsics", "subject_masks", "rendered") if name in batch
         }
         if given.bank_keys is not None:
             more["bank_keys"] = given.bank_keys

@@ -21,6 +21,7 @@ from outofsight.training.batches import (
     MemoryNeeds,
     WorldBatches,
     plain_batch,
+    rendered_memory,
     subject_masks,
     target_subject_share,
 )
@@ -194,6 +195,8 @@ class WorldValidation:
             batch["subject_share"] = torch.stack([target_subject_share(sample) for sample in samples])
         if self.needs.masks:
             batch["subject_masks"] = subject_masks(samples)
+        if self.needs.rendered:
+            batch["rendered"] = torch.stack([rendered_memory(sample, 0) for sample in samples])
         return batch | self.captions.batch(samples, [False] * len(samples))
 
     def _at_all_levels(self, batch: Batch) -> Batch:
