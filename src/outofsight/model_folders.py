@@ -16,6 +16,7 @@ class ModelUse:
     """What a model is used with unless something else is asked for. The defaults are the published model's.
 
     ``size``: height and width in pixels; ``None`` takes a video as it is. ``fps``: of the videos it makes.
+    ``strength``: noise level at which sampling begins from rendered memory; 1: from noise alone.
     """
 
     num_context_frames: int = 77
@@ -24,6 +25,7 @@ class ModelUse:
     fps: float = 15.0
     num_steps: int = 50
     guidance_scale: float = 5.0
+    strength: float = 1.0
 
     @property
     def frames(self) -> tuple[int, int]:

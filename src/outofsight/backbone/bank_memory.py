@@ -3,15 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.bank_keys import recalled_keys
 from outofsight.backbone.inputs import check_latents, known_intrinsics
+from outofsight.backbone.rendered import RenderedMemory
 from outofsight.errors import InputError
-from outofsight.memory.banks.state import Banks, Recall
+from outofsight.memory.banks.mask_reader import evidence
+from outofsight.memory.banks.pictures import Pictures, joined_views
+from outofsight.memory.banks.state import Banks, Recall, Views
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory, latent_times
+from outofsight.memory.rendering import Rendered, placed_subjects, render
 from outofsight.memory.settings import read_bank_settings
 from outofsight.types import LatentGrid
 
@@ -26,6 +31,7 @@ class BankRemembering:
 
     config: Any
     dtype: Any
+    rendered_memory: RenderedMemory | None
     patch_embedding: nn.Module
     two_banks: TwoBankMemory | None
 
@@ -53,13 +59,15 @@ class BankRemembering:
         times: Float[Tensor, "b c"] | None = None,
         banks: Banks | None = None,
         intrinsics: Float[Tensor, "b 4"] | None = None,
+        pictures: Pictures | None = None,
     ) -> tuple[Banks, Observed]:
         """Let the two banks see clean latent frames, oldest first.
 
         ``latents``: those to be seen, at the end; frames before them (f − c; as many as ``two_banks.history`` where
         there are so many) were seen already and only help to read the new ones. ``cameras``: of the new frames, in the
         anchor frame. ``times``: in video frames; ``None`` where they begin a video. ``banks``: what is remembered so
-        far; ``None``: nothing. ``intrinsics``: normalised; ``None``: as configured.
+        far; ``None``: nothing. ``intrinsics``: normalised; ``None``: as configured. ``pictures``: of the new
+        frames, where memory is to be rendered.
 
         Raises:
             InputError: the model has no banks, or the shapes do not fit.
@@ -74,12 +82,18 @@ class BankRemembering:
             )
         if times is None:
             times = latent_times(new, 0, latents.device)[0].expand(batch, -1)
-        grid = self._picture_grid(latents)
+        grid = self.picture_grid(latents)
         if banks is None:
             banks = memory.empty(batch, grid, latents.device)
         tokens = self.patch_embedding(latents[:, :, -new:].to(self.dtype)).flatten(3).permute(0, 2, 3, 1)
         return memory.observe(
-            banks, tokens, latents, cameras, times, known_intrinsics(self.config, intrinsics, latents)
+            banks,
+            tokens,
+            latents,
+            cameras,
+            times,
+            known_intrinsics(self.config, intrinsics, latents),
+            pictures=pictures,
         )
 
     def recall(
@@ -122,8 +136,69 @@ class BankRemembering:
         times = latent_times(frames, target_cameras.shape[1], context.device)[1]
         times = times.expand(len(context), -1)
         return self.recall(
-            banks, target_cameras, times, self._picture_grid(context), frames, intrinsics=intrinsics
+            banks, target_cameras, times, self.picture_grid(context), frames, intrinsics=intrinsics
         )
+
+    def read_pictures(
+        self,
+        views: Views | None,
+        frames: UInt8[Tensor, "b f 3 height width"],
+        cameras: Float[Tensor, "b f 12"],
+        times: Float[Tensor, "b f"],
+        intrinsics: Float[Tensor, "b 4"],
+    ) -> Pictures:
+        """Read who is a subject in new frames, with what ``views`` and the frames themselves say of each other.
+
+        Raises:
+            InputError: the model reads no masks; then they must be given.
+        """
+        reader = None if self.rendered_memory is None else self.rendered_memory.masks
+        if reader is None:
+            raise InputError(
+                "this model does not read who is a subject (rendering.mask_width is 0); give subject_masks"
+            )
+        self._wake()
+        count = frames.shape[1]
+        own = Views(
+            pixels=frames,
+            static=torch.full_like(frames[:, :, 0], 255),
+            poses=cameras.float(),
+            intrinsics=intrinsics[:, None].expand(-1, count, -1),
+            times=times.float(),
+            filled=torch.ones_like(times, dtype=torch.bool),
+        )
+        known = own if views is None else joined_views(views, own)
+        told = evidence(known, frames, cameras, intrinsics, times)
+        return Pictures(frames, reader(told.flatten(0, 1)).sigmoid().unflatten(0, times.shape))
+
+    def render(
+        self,
+        banks: Banks,
+        cameras: Float[Tensor, "b t 12"],
+        times: Float[Tensor, "b t"],
+        intrinsics: Float[Tensor, "b 4"],
+        size: tuple[int, int],
+        generator: torch.Generator | None = None,
+    ) -> Rendered:
+        """Draw what the banks hold as the coming video frames will see it.
+
+        ``cameras``, ``times``: of every video frame, in the anchor frame; rising, after what was seen. ``size``: height
+        and width. ``generator``: on the CPU; draws how far off the tracker's mean subjects are put up (``place_draw``).
+
+        Raises:
+            InputError: the banks were shown no pictures.
+        """
+        memory = self._needed_banks()
+        if banks.views is None or banks.cutouts is None:
+            raise InputError(
+                "these banks keep no pictures, so nothing can be rendered; observe with pictures"
+            )
+        views = banks.views._replace(filled=banks.views.filled & banks.archive.filled)
+        if memory.settings.rendered == "scenery":
+            return render(views, cameras, intrinsics, size)
+        foreseen = memory.tracker.predict(banks.tracks, banks.time, times)
+        placed = placed_subjects(foreseen, memory.settings.place_draw, generator)
+        return render(views, cameras, intrinsics, size, banks.cutouts, placed)
 
     def memory_keys(self, recall: Recall, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
         """Run recalled tokens through the blocks once, at ``RECALL_TIMESTEP``: every layer's keys and values."""
@@ -143,7 +218,8 @@ class BankRemembering:
             )
         return self.two_banks
 
-    def _picture_grid(self, latents: Tensor) -> LatentGrid:
+    def picture_grid(self, latents: Tensor) -> LatentGrid:
+        """Return the token grid of pictures of these latents' size."""
         _, rows, columns = self.config["patch_size"]
         height, width = latents.shape[-2] // rows, latents.shape[-1] // columns
         return LatentGrid(frames=latents.shape[2], height=height, width=width)
@@ -161,7 +237,8 @@ class BankRemembering:
         """Return the keys that are given, else make them, of what is recalled, else of the whole context."""
         if given is None and recall is None and not self.has_banks:
             return None
-        self._needed_banks()
+        if self._needed_banks().settings.top_k == 0:
+            return None
         if given is not None:
             return given
         if recall is None:

@@ -121,7 +121,10 @@ def _models(choice: ModelChoice) -> "list[Contender]":
             raise InputError(f"--set {twice[0]}: this setting has an option of its own; see --help")
         for strategy, steps in product(choice.strategies or (None,), choice.steps or (use.num_steps,)):
             sampling = check_settings(
-                num_steps=steps, guidance_scale=guidance, seed=choice.seed, **choice.others
+                num_steps=steps,
+                guidance_scale=guidance,
+                seed=choice.seed,
+                **{"strength": use.strength, **choice.others},
             )
             own = strategy.rpartition(":")[2] if strategy and len(choice.strategies) > 1 else None
             parts = [name, *([own] if own else [])]

@@ -56,6 +56,7 @@ def demo(
         sampling=check_settings(
             num_steps=use.num_steps if steps is None else steps,
             guidance_scale=use.guidance_scale if guidance is None else guidance,
+            strength=use.strength,
             seed=noise,
         ),
         maker="the mini" if model == "mini" else Path(model).name,

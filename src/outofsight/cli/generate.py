@@ -110,6 +110,7 @@ def generate(
     flags = {
         "num_steps": use.num_steps if steps is None else steps,
         "guidance_scale": use.guidance_scale if guidance is None else guidance,
+        "strength": use.strength,
         "seed": seed,
     }
     sampling = _sampling(flags, settings or [])

@@ -127,7 +127,7 @@ def _sampling(use: ModelUse, seed: int, pairs: list[str]) -> dict[str, Any]:
     given = parse_settings(pairs)
     if "seed" in given:
         raise InputError("--set seed: this setting has an option of its own; see --help")
-    defaults = {"num_steps": use.num_steps, "guidance_scale": use.guidance_scale}
+    defaults = {"num_steps": use.num_steps, "guidance_scale": use.guidance_scale, "strength": use.strength}
     return asdict(check_settings(**{**defaults, **given, "seed": seed}))
 
 

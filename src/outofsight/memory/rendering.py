@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample
 
+from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.placing import project_points
 from outofsight.memory.banks.state import Cutouts, Views
 
@@ -317,6 +318,20 @@ def _turn(angle: Tensor) -> Tensor:
     return angle - 2 * torch.pi * torch.round(angle / (2 * torch.pi))
 
 
+def placed_subjects(
+    foreseen: PredictedSubjects, draw: float, generator: torch.Generator | None = None
+) -> Placed:
+    """Put subjects where the tracker foretells them, or ``draw`` of its deviations off, level, one way for all
+    times."""
+    position = foreseen.position
+    if draw:
+        batch, _, subjects, _ = position.shape
+        way = torch.randn(batch, 1, subjects, 3, generator=generator) * torch.tensor((1.0, 0.0, 1.0))
+        position = position + draw * way.to(position) * foreseen.variance.clamp(min=0).sqrt()[..., None]
+    shown = foreseen.filled[:, None].expand(foreseen.variance.shape).float()
+    return Placed(position, foreseen.velocity, shown)
+
+
 def condition_masks(
     rendered: Rendered, factor: int, *, first_alone: bool = True, stride: int = 4
 ) -> Float[Tensor, "b 8 f h w"]:
@@ -334,3 +349,8 @@ def condition_masks(
         masks = torch.cat((masks[:, :, :1].expand(-1, -1, stride - 1, -1, -1), masks), dim=2)
     pooled = avg_pool2d(masks.flatten(0, 2)[:, None], factor)[:, 0].unflatten(0, masks.shape[:3])
     return pooled.unflatten(2, (-1, stride)).movedim(3, 2).flatten(1, 2)
+
+
+def given_to_skip(rendered: Rendered) -> Float[Tensor, "b t 5 height width"]:
+    """Lay colours, coverage and subject together, as the decoder's skip takes them."""
+    return torch.cat((rendered.pixels, rendered.coverage[:, :, None], rendered.subject[:, :, None]), dim=2)

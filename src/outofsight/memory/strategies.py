@@ -225,6 +225,13 @@ STRATEGIES: dict[str, Strategy] = _strategies(
         base="hydra",
     ),
     Strategy(
+        name="warp",
+        what="window, and the archivist's views rendered into the coming frames: scenery alone, no subject, no tokens",
+        settings={**_RECENT, "banks": {"rendered": "scenery", "top_k": 0}},
+        base="window",
+        source="a geometry cache (Gen3C, Mirage, Spatia)",
+    ),
+    Strategy(
         name="hybrid",
         what="window, and two banks that saw the whole context: an archivist's views, a tracker's subjects",
         settings={**_RECENT, "banks": {}},

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,14 +15,24 @@ from pydantic import ConfigDict, model_validator
 from pydantic.dataclasses import dataclass as validated_dataclass
 from torch import Tensor
 
+from outofsight.backbone.inputs import known_intrinsics
 from outofsight.codec.checkpoint_files import save_state_dict
-from outofsight.codec.video_vae import LatentTiling, spatial_factor
+from outofsight.codec.video_vae import LatentTiling, spatial_factor, through_skip
 from outofsight.data.latent_annotation import clip_spans, half_spans, latent_masks, subject_shares
 from outofsight.errors import CameraError, InputError, VideoError
 from outofsight.flow.schedule import sampling_sigmas
 from outofsight.geometry.conditioning import CameraConditioning, camera_conditioning, latent_frames
 from outofsight.memory.banks.state import Recall
-from outofsight.sampling.denoising import Conditions, denoise
+from outofsight.memory.banks.two_banks import latent_times
+from outofsight.sampling.denoising import Conditions, begin, denoise
+from outofsight.sampling.remembered import (
+    Coming,
+    RenderedTarget,
+    render_target,
+    see_pictures,
+    subject_share,
+    to_pictures,
+)
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
@@ -39,7 +49,8 @@ class SamplingSettings:
 
     ``shift``, ``history_guidance``: ``None`` takes the model's own. ``history_guidance``: how far a model with a noise
     level for each frame is led away from having no context; 1 is plain conditioning.
-    ``negative_prompt``: what guidance leads away from.
+    ``negative_prompt``: what guidance leads away from. ``strength``: the noise level at which sampling begins from
+    rendered memory, where the model is shown it; 1: from noise alone.
     """
 
     num_steps: int = 50
@@ -48,6 +59,7 @@ class SamplingSettings:
     seed: int = 42
     negative_prompt: str = ""
     history_guidance: float | None = None
+    strength: float = 1.0
 
     @model_validator(mode="after")
     def _check(self) -> "SamplingSettings":
@@ -57,6 +69,8 @@ class SamplingSettings:
             raise ValueError(f"guidance_scale must be ≥ 0, got {self.guidance_scale}")
         if self.history_guidance is not None and self.history_guidance < 0:
             raise ValueError(f"history_guidance must be ≥ 0, got {self.history_guidance}")
+        if not 0 < self.strength <= 1:
+            raise ValueError(f"strength must lie in (0, 1], got {self.strength}")
         return self
 
 
@@ -79,13 +93,15 @@ class Retrieval:
 @dataclass(frozen=True, kw_only=True)
 class Continuation:
     """``video`` uint8 [n, height, width, 3]: the target frames alone. ``seconds``: spent in each stage.
-    ``recall``: what the two banks recalled, of a model that has banks."""
+    ``recall``: what the two banks recalled, of a model that has banks. ``rendered``: the same frames as memory renders
+    them, of a model that is shown it; holes are grey."""
 
     video: NDArray[np.uint8]
     settings: SamplingSettings
     seconds: dict[str, float] = field(default_factory=dict)
     retrieval: Retrieval | None = None
     recall: Recall | None = None
+    rendered: NDArray[np.uint8] | None = None
 
 
 def continue_video(
@@ -130,36 +146,89 @@ def continue_video(
         subject_masks=None if masks is None else masks.to(device),
         history_noise=history_noise(context, cameras.target.shape[0], settings.seed),
     )
+    rendered: RenderedTarget | None = None
     if world.transformer.has_banks:
         with clock.stage("recall"):
-            conditions = conditions._replace(recall=_recall(world, conditions))
+            seen = _Seen(pixels, context_cameras, target_cameras, subject_masks, settings.seed, tiling)
+            recall, rendered = _recalled(world, conditions, seen)
+            conditions = conditions._replace(
+                recall=recall, rendered=None if rendered is None else rendered.condition
+            )
     with clock.stage("denoise"):
+        noise = target_noise(context, cameras.target.shape[0], settings.seed)
+        sigmas = sampling_sigmas(
+            settings.num_steps, world.shift if settings.shift is None else settings.shift
+        )
+        noise, sigmas = begin(noise, conditions.rendered, sigmas, settings.strength)
         latents, retrieved = denoise(
             world.transformer,
-            target_noise(context, cameras.target.shape[0], settings.seed),
+            noise,
             conditions,
-            sampling_sigmas(settings.num_steps, world.shift if settings.shift is None else settings.shift),
+            sigmas,
             settings.guidance_scale,
             history_guidance,
             on_step=lambda done, total, _: clock.report("denoise", done, total),
             record_retrieval=record_retrieval,
         )
     with clock.stage("decode"):
-        decoded = to_uint8(world.decode_latents(latents, tiling)[0])
+        given = None if rendered is None else rendered.given
+        decoded = to_uint8(through_skip(world.vae, world.decode_latents(latents, tiling), given)[0])
     return Continuation(
         video=decoded,
         settings=settings,
         seconds=clock.seconds,
         retrieval=_retrieval(world, retrieved, cameras.target.shape[0]),
         recall=conditions.recall,
+        rendered=None if rendered is None else rendered.pixels,
     )
 
 
+class _Seen(NamedTuple):
+    """What the banks' pictures are made of, beside latents."""
+
+    pixels: Float[Tensor, "1 t 3 height width"]
+    context: CameraPath | None
+    target: Cameras
+    masks: NDArray[np.uint8] | None
+    seed: int
+    tiling: LatentTiling | None
+
+
 @torch.no_grad()
-def _recall(world: WorldModelBase, conditions: Conditions) -> Recall:
-    """Let the two banks see the context, and ask them what matters for the target."""
-    context, cameras = conditions.context_latents, (conditions.context_cameras, conditions.target_cameras)
-    return world.transformer.recall_context(context, *cameras, conditions.intrinsics)
+def _recalled(
+    world: WorldModelBase, conditions: Conditions, seen: _Seen
+) -> tuple[Recall, RenderedTarget | None]:
+    """Let the two banks see the context, and ask them what matters for the target, and what it will look like."""
+    transformer, context = world.transformer, conditions.context_latents
+    lens = known_intrinsics(transformer.config, conditions.intrinsics, context)
+    frames, coming = context.shape[2], conditions.target_cameras.shape[1]
+    times, later = (part[None] for part in latent_times(frames, coming, context.device))
+    shown = to_pictures(seen.pixels[:, :: world.temporal_stride])
+    share = subject_share(
+        None if seen.masks is None else seen.masks[: seen.pixels.shape[1]], world.temporal_stride
+    )
+    pictures = see_pictures(world, None, shown, conditions.context_cameras, times, lens, share)
+    banks, _ = transformer.observe_context(context, conditions.context_cameras, times, None, lens, pictures)
+    recall = transformer.recall(
+        banks, conditions.target_cameras, later, transformer.picture_grid(context), frames, intrinsics=lens
+    )
+    if pictures is None:
+        return recall, None
+    if not isinstance(seen.target, CameraPath):
+        raise CameraError(
+            "this model is shown rendered memory, which needs the pose of every video frame: give camera paths, not "
+            "the conditioning of latent frames"
+        )
+    first = seen.pixels.shape[1]
+    path = Coming(
+        world_from_camera=seen.target.world_from_camera,
+        times=first + torch.arange(len(seen.target), dtype=torch.float32),
+        before=None,
+        anchor=seen.target.world_from_camera[0],
+    )
+    height, width = seen.pixels.shape[-2:]
+    generator = torch.Generator().manual_seed(seen.seed)
+    return recall, render_target(world, banks, path, lens, (height, width), generator, seen.tiling)
 
 
 def target_noise(

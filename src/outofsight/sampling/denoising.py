@@ -37,6 +37,23 @@ class Conditions(NamedTuple):
     history_noise: Float[Tensor, "b channels c h w"] | None = None
     recall: Recall | None = None
     bank_keys: Mapping[str, BankKeys] | None = None
+    rendered: Float[Tensor, "b n t h w"] | None = None
+
+
+def begin(
+    noise: Float[Tensor, "b channels t h w"],
+    rendered: Float[Tensor, "b n t h w"] | None,
+    sigmas: Float[Tensor, " steps_plus_1"],
+    strength: float,
+) -> tuple[Float[Tensor, "b channels t h w"], Float[Tensor, " steps_plus_1"]]:
+    """Return what denoising begins from, and its noise levels: noise alone, or the render noised to ``strength``.
+
+    Source: SDEdit (arXiv 2108.01073), the "denoising strength" of image-to-image sampling.
+    """
+    if rendered is None or strength >= 1:
+        return noise, sigmas
+    picture = rendered[:, : noise.shape[1]].to(noise)
+    return (1 - strength) * picture + strength * noise, sigmas * strength
 
 
 @torch.no_grad()
@@ -153,6 +170,7 @@ def _predict(
         conditions.target_cameras,
         intrinsics=conditions.intrinsics,
         subject_masks=conditions.subject_masks,
+        rendered=conditions.rendered,
         recall=conditions.recall,
         bank_keys=bank_keys,
         return_retrieval=record_retrieval,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import atan
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from outofsight.codec.text import clean_prompt
 from outofsight.errors import CameraError, InputError
 from outofsight.memory.banks.state import Banks, bank_tensors, banks_from_tensors
 from outofsight.sampling.continuation import SamplingSettings, as_pixels, latent_subject_masks
+from outofsight.sampling.remembered import see_pictures, subject_share, to_pictures
 from outofsight.sampling.rollout_files import Saved, check_model, save_rollout, weights_digest
 from outofsight.sampling.rollout_memory import RolloutMemory
 from outofsight.sampling.rollout_state import RolloutLimits, RolloutState, coming_latents
@@ -289,14 +290,29 @@ def start_rollout(
     masks = latent_subject_masks(world, subject_masks, num_context, 0)
     text = encode(sampler, request.prompt)
     latents = world.encode_video(pixels, request.tiling)
-    state = _first_state(sampler, latents, masks, context_cameras, request.prompt)
+    shown = to_pictures(pixels[:, :: world.temporal_stride])
+    share = subject_share(
+        None if subject_masks is None else subject_masks[:num_context], world.temporal_stride
+    )
+    seen = _Begun(latents, masks, context_cameras, shown, share)
+    state = _first_state(sampler, seen, request.prompt)
     return Rollout(sampler, request.limits, state, texts={request.prompt: text})
 
 
-def _first_state(
-    sampler: Sampler, latents: Tensor, masks: Tensor | None, cameras: CameraPath, prompt: str
-) -> RolloutState:
+class _Begun(NamedTuple):
+    """A context: latents, masks where the model asks for them, cameras, the pictures that stand for latent frames, and
+    the share to which each of their pixels shows a subject, where a user says so."""
+
+    latents: Tensor
+    masks: Tensor | None
+    cameras: CameraPath
+    pictures: Tensor
+    subject: Tensor | None
+
+
+def _first_state(sampler: Sampler, begun: _Begun, prompt: str) -> RolloutState:
     """Stand at the end of the context, all of which the banks have seen."""
+    latents, masks, cameras = begun.latents, begun.masks, begun.cameras
     world, transformer = sampler.world, sampler.world.transformer
     poses = torch.from_numpy(cameras.world_from_camera[:: world.temporal_stride].copy())
     last = torch.from_numpy(cameras.world_from_camera[-1].copy())
@@ -319,8 +335,12 @@ def _first_state(
     if transformer.has_banks:
         times = world.temporal_stride * torch.arange(latents.shape[2], dtype=torch.float32)[None]
         anchored = state.anchored(poses.numpy())
+        lens = state.intrinsics[None].to(latents)
+        pictures = see_pictures(
+            world, None, begun.pictures, anchored.to(latents), times.to(latents), lens, begun.subject
+        )
         banks, _ = observe(
-            transformer, latents, anchored.to(latents), times.to(latents), None, state.intrinsics
+            transformer, latents, anchored.to(latents), times.to(latents), None, state.intrinsics, pictures
         )
     kept = kept_history(transformer, state.reach)
     return replace(

@@ -16,12 +16,21 @@ from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.bank_memory import BankRemembering
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.stream_decoding import decode_more
+from outofsight.codec.video_vae import through_skip
 from outofsight.flow.schedule import sampling_sigmas
+from outofsight.memory.banks.pictures import Pictures
 from outofsight.memory.banks.state import Archive, Banks, Recall, Tracks
 from outofsight.memory.banks.two_banks import Observed
 from outofsight.memory.subject_motion import extrapolated_masks
 from outofsight.sampling.continuation import SamplingSettings, to_uint8
-from outofsight.sampling.denoising import Conditions, denoise
+from outofsight.sampling.denoising import Conditions, begin, denoise
+from outofsight.sampling.remembered import (
+    Coming,
+    RenderedTarget,
+    render_target,
+    see_pictures,
+    to_pictures,
+)
 from outofsight.sampling.rollout_state import RolloutState, flat_poses
 from outofsight.types import CameraPath, LatentGrid
 from outofsight.world_model import WorldModelBase
@@ -58,7 +67,8 @@ class StepRecord:
 
     With banks: ``scores`` [f, archive slots + subject slots], ``slots``: those chosen; ``archive``: as recalled from,
     ``tracks``: after each latent frame (batch axis: latent frames); both without tokens. ``slices`` [denoising steps,
-    layers, frames, k]: memory slices retrieved, if asked for.
+    layers, frames, k]: memory slices retrieved, if asked for. ``rendered`` uint8 [num_frames, height, width, 3]: the
+    same frames as memory renders them.
     """
 
     step: int
@@ -73,6 +83,7 @@ class StepRecord:
     archive: Archive | None = None
     tracks: Tracks | None = None
     slices: Int[Tensor, "steps layers f k"] | None = None
+    rendered: NDArray[np.uint8] | None = None
 
 
 @dataclass
@@ -113,20 +124,37 @@ def take_step(
             banks = transformer.two_banks.note_use(banks, recalled)
     generator = torch.Generator()
     generator.set_state(state.generator)
+    lens, rendered = state.intrinsics[None].to(device), None
+    if state.banks is not None and transformer.shows_rendered:
+        with clock.stage("render"):
+            rendered = _rendered(sampler, state, cameras, lens, generator)
     conditions = _conditions(sampler, state, poses, texts, recalled)
-    if recalled is not None:
+    if recalled is not None and transformer.two_banks.settings.top_k:
         with clock.stage("keys"):
             conditions = conditions._replace(bank_keys=_keys(transformer, recalled, texts))
+    if rendered is not None:
+        conditions = conditions._replace(rendered=rendered.condition)
     with clock.stage("denoise"):
         latents, slices = _denoised(sampler, conditions, num_latent, generator)
     after = _later(state, latents, poses, conditions)
     seen = None
-    if banks is not None:
-        with clock.stage("observe"):
-            banks, seen = observe(transformer, after.latents, anchored, times, banks, state.intrinsics)
     with clock.stage("decode"), torch.no_grad():
         video, decoded = decode_more(world.vae, latents, state.decoded, sampler.tiling)
+        video = through_skip(world.vae, video, None if rendered is None else rendered.given)
         frames = to_uint8(video[0])
+    if banks is not None:
+        with clock.stage("observe"):
+            pictures = see_pictures(
+                world,
+                banks,
+                to_pictures(video[:, (len(frames) - 1) % stride :: stride]),
+                anchored,
+                times,
+                lens,
+            )
+            banks, seen = observe(
+                transformer, after.latents, anchored, times, banks, state.intrinsics, pictures
+            )
     after = replace(
         _trimmed(transformer, after),
         step=state.step + 1,
@@ -145,6 +173,7 @@ def take_step(
         cameras=anchored[0].cpu(),
         times=times[0].cpu(),
         slices=None if slices is None or slices.shape[-1] == 0 else slices[:, 0].cpu(),
+        rendered=None if rendered is None else rendered.pixels,
         **_remembered(state, recalled, seen),
     )
     return after, frames, record
@@ -169,12 +198,13 @@ def observe(
     times: Float[Tensor, "1 new"],
     banks: Banks | None,
     intrinsics: Float[Tensor, " 4"],
+    pictures: Pictures | None = None,
 ) -> tuple[Banks, Observed]:
     """Show the newest of ``latents`` to the banks; those before them only help to read them."""
     assert transformer.two_banks is not None
     needed = anchored.shape[1] + transformer.two_banks.history
     return transformer.observe_context(
-        latents[:, :, -needed:], anchored, times, banks, intrinsics.to(latents.device)[None]
+        latents[:, :, -needed:], anchored, times, banks, intrinsics.to(latents.device)[None], pictures
     )
 
 
@@ -199,6 +229,23 @@ def _keys(transformer: BankRemembering, recalled: Recall, texts: Texts) -> dict[
     if texts.negative is not None:
         keys["uncaptioned"] = transformer.memory_keys(recalled, texts.negative.to(dtype))
     return keys
+
+
+def _rendered(
+    sampler: Sampler, state: RolloutState, cameras: CameraPath, lens: Tensor, generator: torch.Generator
+) -> RenderedTarget | None:
+    """Render what memory says of a step's video frames, in the picture's own size."""
+    assert state.banks is not None
+    assert state.banks.views is not None
+    first = state.num_context_frames + state.num_frames
+    coming = Coming(
+        world_from_camera=cameras.world_from_camera,
+        times=first + torch.arange(len(cameras), dtype=torch.float32),
+        before=None if state.step == 0 else state.last_pose.numpy(),
+        anchor=state.anchor.numpy(),
+    )
+    height, width = state.banks.views.pixels.shape[-2:]
+    return render_target(sampler.world, state.banks, coming, lens, (height, width), generator, sampler.tiling)
 
 
 def _conditions(
@@ -236,11 +283,13 @@ def _denoised(
         drawn = torch.randn(shape, generator=generator).to(history.device)
         conditions = conditions._replace(history_noise=drawn)
     report = sampler.on_progress
+    sigmas = sampling_sigmas(settings.num_steps, world.shift if settings.shift is None else settings.shift)
+    noise, sigmas = begin(noise, conditions.rendered, sigmas, settings.strength)
     return denoise(
         world.transformer,
         noise,
         conditions,
-        sampling_sigmas(settings.num_steps, world.shift if settings.shift is None else settings.shift),
+        sigmas,
         settings.guidance_scale,
         guidance,
         on_step=lambda done, total, _: report("denoise", done, total) if report is not None else None,

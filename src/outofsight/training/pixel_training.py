@@ -19,7 +19,7 @@ from outofsight.data.dataset import Dataset
 from outofsight.data.mirroring import mirrored
 from outofsight.errors import CheckpointError, InputError
 from outofsight.memory.banks.mask_reader import MaskReader, evidence
-from outofsight.memory.rendering import Rendered, render
+from outofsight.memory.rendering import given_to_skip, render
 from outofsight.training.batches import Batch, ClipStore, subject_mask
 from outofsight.training.config import TrainConfig
 from outofsight.training.files import replaced_folder
@@ -158,11 +158,6 @@ def skip_sample(
         "given": given_to_skip(drawn)[0],
         "subjects": torch.from_numpy(subject_mask(clip)[frames].copy()),
     }
-
-
-def given_to_skip(drawn: Rendered) -> Float[Tensor, "b t 5 height width"]:
-    """Lay a render's colours, coverage and subject together, as the decoder's skip takes them."""
-    return torch.cat((drawn.pixels, drawn.coverage[:, :, None], drawn.subject[:, :, None]), dim=2)
 
 
 def coded(vae: nn.Module, clip: Clip) -> Clip:

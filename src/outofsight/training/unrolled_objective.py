@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import UMT5EncoderModel
 
+from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.inputs import known_intrinsics
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.text import PUBLISHED_MAX_LENGTH
@@ -85,13 +86,19 @@ class UnrolledObjective(WorldObjective):
             own = None
             if generate:
                 assert text is not None
-                keys = self.transformer.memory_keys(recall, text) if recall is not None else None
+                keys = self._keys(recall, text)
                 flow = self.flow(part, Given(text, keys))
                 flows.append(flow)
                 own = flow.estimate
             later = seen_later(batch, index, span, own, _sigma(part), self.task.chunks.own_max_sigma)
             history = torch.cat((history, later), dim=2)
         return (walk.end(history) if walk is not None and self._looks_on() else None), flows
+
+    def _keys(self, recall: Recall | None, text: Tensor) -> BankKeys | None:
+        memory = self.transformer.two_banks
+        if recall is None or memory is None or memory.settings.top_k == 0:
+            return None
+        return self.transformer.memory_keys(recall, text)
 
     def _looks_on(self) -> bool:
         """Whether the banks are to see the last chunk too, which nothing is generated after."""

@@ -87,6 +87,14 @@ def view_of(picture: Picture) -> Views:
     )
 
 
+def joined_views(views: Views, more: Views) -> Views:
+    """Lay views beside each other; depth is left out."""
+    parts = {
+        name: torch.cat((getattr(views, name), getattr(more, name)), dim=1) for name in Views._fields[:6]
+    }
+    return Views(**parts)
+
+
 def filed(views: Views, before: Archive, after: Archive, picture: Picture) -> Views:
     """Put a picture where its slice was written: the slot that bears its time. ``before``, ``after``: the archive."""
     here = after.filled & (after.times == picture.time[:, None])

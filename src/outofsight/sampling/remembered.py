@@ -1,0 +1,106 @@
+"""What a continuation is shown of memory: the banks look at the past, are asked for what comes, and it is rendered."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy.typing import NDArray
+from torch import Tensor
+
+from outofsight.codec.latent_tiling import LatentTiling
+from outofsight.codec.video_vae import spatial_factor
+from outofsight.memory.banks.pictures import Pictures
+from outofsight.memory.banks.state import Banks
+from outofsight.memory.rendering import Rendered, condition_masks, given_to_skip
+from outofsight.sampling.rollout_state import flat_poses
+from outofsight.world_model import WorldModelBase
+
+
+class RenderedTarget(NamedTuple):
+    """Coming frames as memory renders them. ``condition``: latents and masks, as the transformer takes them;
+    ``given``: colours in [−1, 1], coverage and subject, as the decoder's skip takes them."""
+
+    condition: Float[Tensor, "b n t h w"]
+    given: Float[Tensor, "b frames 5 height width"]
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The pictures of the first clip: uint8 [frames, height, width, 3], holes grey."""
+        scaled = (self.given[0, :, :3].float() + 1) * 127.5
+        return scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+class Coming(NamedTuple):
+    """The cameras of coming video frames [f, 3, 4] (``world_from_camera``), their times in video frames, the camera
+    before them where there is one, and the frame of reference of the banks."""
+
+    world_from_camera: NDArray[np.float64]
+    times: Float[Tensor, " frames"]
+    before: NDArray[np.float64] | None
+    anchor: NDArray[np.float64]
+
+
+def to_pictures(pixels: Float[Tensor, "b t 3 height width"]) -> UInt8[Tensor, "b t 3 height width"]:
+    """Turn a video in [−1, 1] into bytes, as memory keeps them."""
+    return ((pixels.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def subject_share(masks: NDArray[np.uint8] | None, stride: int) -> Float[Tensor, "1 f height width"] | None:
+    """Tell of every latent frame's picture where subjects are, from instance ids of all video frames."""
+    return None if masks is None else torch.from_numpy((masks[::stride] > 0).astype(np.float32))[None]
+
+
+@torch.no_grad()
+def see_pictures(
+    world: WorldModelBase,
+    banks: Banks | None,
+    frames: UInt8[Tensor, "1 f 3 height width"],
+    anchored: Float[Tensor, "1 f 12"],
+    times: Float[Tensor, "1 f"],
+    intrinsics: Float[Tensor, "1 4"],
+    subject: Float[Tensor, "1 f height width"] | None = None,
+) -> Pictures | None:
+    """Read who is a subject in the frames that stand for new latent frames; ``None`` where memory is not rendered.
+
+    ``subject``: where a user says so, it is believed.
+    """
+    transformer = world.transformer
+    if not transformer.shows_rendered:
+        return None
+    frames = frames.to(world.work_device)
+    if subject is not None:
+        return Pictures(frames, subject.to(frames.device))
+    views = None if banks is None else banks.views
+    return transformer.read_pictures(views, frames, anchored, times, intrinsics)
+
+
+@torch.no_grad()
+def render_target(
+    world: WorldModelBase,
+    banks: Banks,
+    coming: Coming,
+    intrinsics: Float[Tensor, "1 4"],
+    size: tuple[int, int],
+    generator: torch.Generator,
+    tiling: LatentTiling | None = None,
+) -> RenderedTarget | None:
+    """Render what memory says of coming frames; ``None`` where memory is not rendered.
+
+    A chunk that goes on with a video is encoded behind one frame more, the one before it, so that its latent frames
+    stand for four video frames each. ``generator``: draws where the tracker puts subjects, if it draws.
+    """
+    transformer, stride = world.transformer, world.temporal_stride
+    if not transformer.shows_rendered:
+        return None
+    device = world.work_device
+    cameras, times = coming.world_from_camera, coming.times
+    if coming.before is not None:
+        cameras, times = np.concatenate((coming.before[None], cameras)), torch.cat((times[:1] - 1, times))
+    anchored = flat_poses(cameras, coming.anchor).to(device)
+    drawn = transformer.render(banks, anchored, times[None].to(device), intrinsics, size, generator)
+    latents = world.encode_video(drawn.pixels, tiling)
+    masks = condition_masks(drawn, spatial_factor(world.vae), stride=stride)
+    first = 0 if coming.before is None else 1
+    condition = torch.cat((latents, masks.to(latents)), dim=1)[:, :, first:]
+    return RenderedTarget(condition, given_to_skip(Rendered(*(part[:, first:] for part in drawn))))
