@@ -142,3 +142,13 @@ def test_numpy_and_torch_agree_in_batches():
         )
     for batch in range(2):
         assert_allclose(overlap(a[batch], b[batch]), expected[batch])
+
+
+def test_overlap_of_two_lenses():
+    """A view 90° wide has columns at tangents of ±1/8, ±3/8, ±5/8, ±7/8. A lens of f = 1 sees half a picture to each
+    side: the inner four; all it sees the wide one sees. One of f = ½ whose axis is at a quarter sees −½ to 1½: six."""
+    here = level_pose([0, 0, 0])[None]
+    points = frustum_points(HALF_WIDTH, HALF_HEIGHT, samples=(4, 1, 8))
+    assert frustum_overlap(here, here, points, np.array([1.0, 0.5, 0.5, 0.5])) == 4 / 8
+    assert frustum_overlap(here, here, points * [0.5, 1, 1], LENS.normalized) == 1
+    assert frustum_overlap(here, here, points, np.array([0.5, 0.5, 0.25, 0.5])) == 6 / 8

@@ -1,5 +1,7 @@
 """Masks carried on by hand-made motion, crops of the last visible frame, and a state that reads in order."""
 
+from math import radians, tan
+
 import pytest
 import torch
 
@@ -150,3 +152,23 @@ def test_the_state_is_of_one_size_and_knows_the_order():
     forward, backward = memory(context, poses), memory(context.flip(2), poses.flip(1))
     assert not torch.allclose(forward, backward, atol=1e-3)
     assert not torch.allclose(forward, memory(context, poses.flip(1)), atol=1e-3)
+
+
+@pytest.mark.parametrize("fov", [20, 40, 80])
+def test_how_far_a_turn_carries_a_mask_is_a_matter_of_the_lens(fov):
+    """Seen once, on the axis: a camera that turns 5° to the right sees it f · tan 5° of the picture to the left."""
+    masks = square(11)[None, None, None]
+    later = extrapolated_masks(masks, still(1), turned(5), lens(fov, HEIGHT, WIDTH))
+    shift = WIDTH * tan(radians(5)) / (2 * tan(radians(fov / 2)))
+    assert middle(later[0, 0, 0]) == pytest.approx(12 - shift, abs=0.01)
+
+
+def test_an_axis_off_the_middle():
+    """The axis goes through the 6th column from the left: who stands there stays there as the camera rolls on."""
+    off = torch.tensor([[0.5, 1.5, 0.25, 0.5]])
+    rolled = still(1).clone().unflatten(-1, (3, 4))
+    rolled[..., :2, :2] = torch.tensor([[-1.0, 0.0], [0.0, -1.0]])
+    on_axis, aside = square(5), square(11)
+    later = extrapolated_masks(torch.stack((on_axis, aside))[None, :, None], still(1), rolled.flatten(2), off)
+    assert middle(later[0, 0, 0]) == pytest.approx(6, abs=0.01)
+    assert middle(later[0, 1, 0]) == pytest.approx(0, abs=1)  # 6 columns to the other side, half cut off

@@ -6,6 +6,7 @@ import torch
 from models import lens, turned_cameras
 from outofsight.errors import InputError
 from outofsight.memory.banks.state import BankSettings, SceneReading, bank_tensors
+from outofsight.memory.banks.true_reading import reading_from_truth, shares_of_boxes
 from outofsight.memory.banks.two_banks import TwoBankMemory, latent_times
 from outofsight.types import LatentGrid
 
@@ -203,3 +204,23 @@ def test_coarser_slices():
     torch.testing.assert_close(banks.archive.tokens[0, 0, 0], corner)  # it begins as the mean
     with pytest.raises(InputError, match="a memory token covers 1 frames × 8 rows"):
         memory(kernel=(1, 8, 8)).empty(1, GRID)
+
+
+@torch.no_grad()
+def test_a_true_lens_places_a_subject_rightly_where_the_default_errs():
+    """2 m to the right, 5 m ahead, through a lens 60° wide (f = 0.866): it stands 0.4 · 0.866 right of the middle.
+    Taken for one of 78° (f = 0.617), that is a direction of tangent 0.561: at √29 m the place (2.63, 4.70), 0.7 m off.
+    """
+    true = lens(60, 4, 6)
+    position = torch.tensor([2.0, 0.0, 5.0]).expand(1, 1, 3, 3)
+    still = turned_cameras(0.0, 0.0, 0.0)
+    shares = shares_of_boxes(position, torch.tensor([[[0.0, 0.0, 0.8, 0.8]]]), still, (4, 6), true)
+    told = reading_from_truth(position, torch.eye(4)[:1].expand(1, 1, 3, 4), shares, still, true)
+    model, (tokens, latents, _, times, _) = memory(), video(3)
+    held = []
+    for believed in (true, LENS):
+        banks, _ = model.observe(model.empty(1, GRID), tokens, latents, still, times, believed, reading=told)
+        assert banks.tracks.filled.tolist() == [[True, False]]
+        held.append(banks.tracks.position[0, 0])
+    torch.testing.assert_close(held[0], torch.tensor([2.0, 0.0, 5.0]), atol=0.01, rtol=0)
+    torch.testing.assert_close(held[1], torch.tensor([2.63, 0.0, 4.70]), atol=0.02, rtol=0)

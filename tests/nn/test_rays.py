@@ -64,3 +64,29 @@ def test_a_ray_is_described_alike_wherever_it_comes_from():
     # Ahead, a metre to the side: direction, −log 2 for the moment, sin(π·direction), cos(π·direction).
     expected = [0, 0, 1, 0, -0.693147, 0, 0, 0, 0, 1, 1, -1]
     torch.testing.assert_close(one, torch.tensor(expected), atol=1e-6, rtol=1e-5)
+
+
+OFF_CENTRE = torch.tensor([[1.0, 2.0, 0.3, 0.5]])
+"""The axis goes through the second of five columns, whose middles are 0.1, 0.3, ... 0.9; focal lengths 1 and 2."""
+
+
+def test_an_off_centre_axis():
+    """The last column is 0.6 to the right of the axis; the first row, of middle 1/6, is 1/3 up, and f is 2."""
+    direction, _ = token_rays(poses(0.0), GRID, OFF_CENTRE)
+    ahead = direction[0].unflatten(0, (2, 3, 5))[0]
+    torch.testing.assert_close(ahead[1, 1], torch.tensor([0.0, 0.0, 1.0]))
+    told = torch.tensor([0.6, -1 / 6, 1.0])
+    torch.testing.assert_close(ahead[0, 4], told / told.norm())
+
+
+def test_a_turned_camera_sees_a_far_point_along_the_same_ray_off_the_centre_too():
+    features = ray_features(poses(atan(0.4)), GRID, OFF_CENTRE, octaves=4)[0].unflatten(0, (2, 3, 5))
+    torch.testing.assert_close(features[1, 1, 1], features[0, 1, 3], atol=1e-5, rtol=0)
+
+
+def test_each_clip_of_a_batch_has_its_own_lens():
+    both = torch.cat((LENS, OFF_CENTRE))
+    given = poses(0.3, (1.0, 0.5, 2.0))
+    together = ray_features(given.expand(2, -1, -1), GRID, both, octaves=2)
+    for clip in range(2):
+        torch.testing.assert_close(together[[clip]], ray_features(given, GRID, both[[clip]], octaves=2))

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -144,11 +144,30 @@ def read_case(case: Case, shape: Shape) -> CaseInputs:
         CameraError: too few poses, a malformed file, or lenses that contradict each other or the video's shape.
         VideoError: a missing or damaged video, or too few frames.
     """
-    from outofsight.cli.lenses import find_lens, seen_through
-
     inputs = _from_camera_file(case, shape) if is_file(case.camera) else _from_expression(case, shape)
-    lens = find_lens(case, shape, None if inputs.context is None else inputs.context.intrinsics)
-    return inputs if lens is None else seen_through(inputs, lens)
+    return _seen_through_its_lens(inputs, case, shape)
+
+
+def _seen_through_its_lens(inputs: CaseInputs, case: Case, shape: Shape) -> CaseInputs:
+    """Give all cameras the lens that the clip, the camera file or the user tells; leave it unknown if nobody does."""
+    from outofsight.cli.lenses import CAMERA_FILE, ToldLens, lens_of_clip, video_lens
+    from outofsight.types import CameraPath
+
+    own = None if case.clip is None else lens_of_clip(case.clip)
+    told, context, target = [] if own is None else [own], inputs.context, inputs.target
+    if context is not None and context.intrinsics is not None:
+        name = case.camera if is_file(case.camera) else str(case.context_camera)
+        told.append(ToldLens(intrinsics=context.intrinsics, source=CAMERA_FILE, name=name))
+    lens = video_lens(case.video, told, shape.fov_x_deg, shape.size)
+    if lens is None:
+        return inputs
+    if context is not None:
+        context = replace(context, intrinsics=lens.intrinsics)
+    if isinstance(target, CameraPath):
+        target = replace(target, intrinsics=lens.intrinsics)
+    else:
+        target = replace(target, intrinsics=lens.intrinsics.normalized)
+    return replace(inputs, context=context, target=target, lens=lens)
 
 
 def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:

@@ -159,7 +159,10 @@ def generate(
         result = _run(world, case, inputs, masks, sampling, tile_vae, save_retrieval, console)
         _write(case, inputs, result, with_context, use.fps)
         measured = {"fps": use.fps, **_measured(result, seconds, world)}
-        told = {"notes": list(inputs.notes), "intrinsics": lens_record(world, inputs)}
+        told = {
+            "notes": list(inputs.notes),
+            "intrinsics": lens_record(world, inputs.lens, *inputs.video.shape[1:3]),
+        }
         record = {**_request(case, options), **told, **measured}
         write_text_atomically(_sidecar(case), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         console.print(f"wrote {case.out}", soft_wrap=True)

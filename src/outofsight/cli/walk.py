@@ -185,10 +185,9 @@ def _started(world: "WorldModel", walk: Walk, inputs: CaseInputs) -> "tuple[Roll
         settings=SamplingSettings(**walk.walker.sampling),
         limits=RolloutLimits(keep_steps=0),
     )
-    rollout.notes = {
-        "request": walk.request, "num_context_frames": len(inputs.video), "intrinsics": lens_record(world, inputs),
-        **provenance(),
-    }  # fmt: skip
+    lens = lens_record(world, inputs.lens, *inputs.video.shape[1:3])
+    facts = {"request": walk.request, "num_context_frames": len(inputs.video), "intrinsics": lens}
+    rollout.notes = {**facts, **provenance()}
     shown = GrowingVideo(walk.case.out, fps=walk.fps)
     if walk.with_context:
         shown.append(inputs.video)
