@@ -120,7 +120,7 @@ def continue_video(
     """Show what follows ``video`` along ``target_cameras``. See ``WorldModel.continue_video``."""
     clock = _Stages(world, on_progress)
     pixels = as_pixels(video, world)
-    cameras = _conditioning(world, pixels.shape[1], context_cameras, target_cameras)
+    cameras = _conditioning(world, pixels, context_cameras, target_cameras)
     device = world.work_device
     num_target = (len(cameras.target) - 1) * world.temporal_stride + 1
     masks = latent_subject_masks(world, subject_masks, pixels.shape[1], num_target)
@@ -320,10 +320,20 @@ def as_pixels(
     return pixels
 
 
+def check_lens(cameras: CameraPath, pixels: Float[Tensor, "1 t 3 height width"]) -> None:
+    """Raise ``CameraError`` if the cameras' lens is of a picture of another shape."""
+    if cameras.intrinsics is not None:
+        cameras.intrinsics.scaled_to(width_px=pixels.shape[-1], height_px=pixels.shape[-2])
+
+
 def _conditioning(
-    world: WorldModelBase, num_context: int, context: CameraPath | None, target: Cameras
+    world: WorldModelBase,
+    pixels: Float[Tensor, "1 t 3 height width"],
+    context: CameraPath | None,
+    target: Cameras,
 ) -> CameraConditioning:
     """Check the cameras against the video and bring them to what the model reads."""
+    num_context = pixels.shape[1]
     if isinstance(target, CameraConditioning):
         cameras = target
         expected = len(latent_frames(num_context, world.temporal_stride))
@@ -341,6 +351,8 @@ def _conditioning(
         raise CameraError(
             f"the context video has {num_context} frames, its camera path {len(context)}; give one each"
         )
+    for path in (context, target):
+        check_lens(path, pixels)
     return camera_conditioning(context, target, world.temporal_stride)
 
 
