@@ -270,7 +270,6 @@ class WorldBatches:
             batch |= subject_truth(samples).batch()
         return batch | self.captions.batch(samples, no_caption)
 
-<<<<<<< HEAD
     def _rendered(self, samples: Sequence[LatentSample], positions: Sequence[int]) -> Batch:
         """Choose a draw of each sample's rendered memory; zeros, nothing known, in a share of cases."""
         shown = []
@@ -289,7 +288,7 @@ class WorldBatches:
             for timestep in (levels[..., 0] * factor.view(-1, *[1] * (levels.ndim - 2))).flatten()
         ]
         return torch.stack(rows).view_as(levels)
-=======
+
     def _warn_of_unknown_lenses(self, samples: Sequence[LatentSample]) -> None:
         """Say once that a default lens stands in, if the model looks at it."""
         fov, unknown = self.needs.default_fov_x_deg, [s.name for s in samples if s.intrinsics is None]
@@ -305,7 +304,6 @@ class WorldBatches:
             UnknownLensWarning,
             stacklevel=2,
         )
->>>>>>> lens
 
     def _frame_noise(self, batch: Batch, positions: Sequence[int]) -> Batch:
         """Draw noise for the context as well, and a level for every frame: [b, f, 3]. Source: DFoT, section 3."""
