@@ -336,7 +336,13 @@ def laptop_pixels() -> TrainConfig:
         task=PixelTask(),
         num_steps=500,
         optimisation=Optimisation(
-            learning_rate=2e-3, betas=(0.9, 0.99), warmup_steps=30, cooldown_steps=300, ema_decay=0.99
+            learning_rate=2e-3,
+            betas=(0.9, 0.99),
+            weight_decay=0.05,
+            warmup_steps=30,
+            cooldown_steps=300,
+            max_gradient_norm=5.0,
+            ema_decay=0.98,
         ),
         batch=Batch(size=4, prefetch=2),
         validation=Validation(every_steps=100, num_samples=16, videos_every_steps=0),
