@@ -96,9 +96,15 @@ def run_demo(
     stages.seconds.update(made.seconds)
     case = case_from_clip(clip)
     with stages.stage("measure", "measuring, beside floors and ceiling"):
-        rows = compare(case, {config.maker: lambda: made.video, **bounds(case, world)})
+        rows = compare(case, {config.maker: lambda: made.video, **bounds(case, world, made.rendered)})
     with stages.stage("draw", "drawing"):
-        shown = SideBySide(case=case, generated=made.video, caption=clip.caption, maker=config.maker)
+        shown = SideBySide(
+            case=case,
+            generated=made.video,
+            caption=clip.caption,
+            maker=config.maker,
+            rendered=made.rendered,
+        )
         use = _memory_use(world, made, clip)
         files = _draw(config.out, shown, use, made)
     report = DemoReport(
