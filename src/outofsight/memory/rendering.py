@@ -39,6 +39,9 @@ MIRROR_COST, STALE_COST = 0.3, 0.25
 MIP_LEVELS = 4
 """A cut-out is halved up to so many times less one before it is drawn small, so that it does not flicker."""
 
+LARGEST_BOARD = 1.0
+"""A board with half a side longer than so many pictures stands before the lens, and is not drawn."""
+
 SLOW_M = 0.02
 """A subject slower than this, metres a video frame, does not tell which way it faces."""
 
@@ -251,6 +254,7 @@ def _drawn(
     x, y, half_width, half_height = (box * seen.tokens_per_metre[..., None]).unbind(dim=-1)
     column, row = seen.columns + flip * x, seen.rows + y
     exists = seen.in_front & (cutouts.quality[batch, subject, index] > 0)
+    exists = exists & (torch.maximum(half_width, half_height) < LARGEST_BOARD * max(size))
     columns = torch.arange(size[1], device=index.device, dtype=torch.float32)
     rows = torch.arange(size[0], device=index.device, dtype=torch.float32)
     across = flip[..., None] * (columns - column[..., None]) / half_width.clamp(min=0.25)[..., None]
