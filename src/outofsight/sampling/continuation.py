@@ -94,7 +94,7 @@ class Retrieval:
 class Continuation:
     """``video`` uint8 [n, height, width, 3]: the target frames alone. ``seconds``: spent in each stage.
     ``recall``: what the two banks recalled, of a model that has banks. ``rendered``: the same frames as memory renders
-    them, of a model that is shown it; holes are grey."""
+    them, of a model that is shown it; holes filled softly."""
 
     video: NDArray[np.uint8]
     settings: SamplingSettings
@@ -191,7 +191,7 @@ def rendered_memory(
     subject_masks: NDArray[np.uint8] | None = None,
     tiling: LatentTiling | None = None,
 ) -> NDArray[np.uint8]:
-    """Render the target from a model's memory: uint8 [n, height, width, 3], holes grey; nothing is
+    """Render the target from a model's memory: uint8 [n, height, width, 3], holes filled softly; nothing is
     generated.
 
     Raises:
