@@ -17,7 +17,9 @@ def pose(yaw_deg: float = 0.0, position: tuple[float, ...] = (0.0, 0.0, 0.0)) ->
     """A camera [1, 12] turned to the right."""
     angle = np.deg2rad(yaw_deg)
     turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
-    return torch.from_numpy(np.concatenate([turn, np.array(position)[:, None]], axis=1).reshape(1, 12)).float()
+    return torch.from_numpy(
+        np.concatenate([turn, np.array(position)[:, None]], axis=1).reshape(1, 12)
+    ).float()
 
 
 def directions(camera: Tensor, lens: Tensor = LENS, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -89,14 +91,18 @@ def boards(*colours: tuple[int, int, int], half_m: tuple[float, ...] = (1.0,), s
     return Cutouts(pixels=pixels, box=box.clone(), side=torch.zeros(shape), quality=torch.ones(shape))
 
 
-def placed(*positions: tuple[float, ...], velocity: tuple[float, ...] = (0.0, 0.0, 0.0), frames: int = 1) -> Placed:
+def placed(
+    *positions: tuple[float, ...], velocity: tuple[float, ...] = (0.0, 0.0, 0.0), frames: int = 1
+) -> Placed:
     """Subjects that stand at the same places in every frame."""
     where = torch.tensor(positions).expand(1, frames, len(positions), 3).clone()
     moves = torch.tensor(velocity).expand(1, frames, len(positions), 3)
     return Placed(where, moves, torch.ones(1, frames, len(positions)))
 
 
-def picture_of(pixels: Tensor, subject: Tensor | None = None, camera: Tensor | None = None, time: float = 0.0) -> Picture:
+def picture_of(
+    pixels: Tensor, subject: Tensor | None = None, camera: Tensor | None = None, time: float = 0.0
+) -> Picture:
     """A frame uint8 [3, h, w] with its camera; ``subject`` [h, w]: where a subject is."""
     subject = torch.zeros(SIZE) if subject is None else subject
     return Picture(

@@ -78,7 +78,9 @@ def test_several_views_are_joined_and_what_none_covers_is_a_hole():
         assert torch.equal(shown.coverage[0, frame] > 0, covered)
         assert (shown.pixels[0, frame][:, ~covered] == 0).all()
         assert (shown.coverage[0, frame][~covered] == 0).all()
-        assert (shown.pixels[0, frame] - painted(camera)).abs()[:, covered].sum() / max(covered.sum(), 1) < 0.06
+        assert (shown.pixels[0, frame] - painted(camera)).abs()[:, covered].sum() / max(
+            covered.sum(), 1
+        ) < 0.06
     assert shown.coverage[0, 0].all()
     assert not shown.coverage[0, 2].any()
 
@@ -149,7 +151,10 @@ def test_clips_of_a_batch_do_not_meet():
         pixels=torch.stack((noise_picture(1), noise_picture(2)))[None]
     )
     depths = [torch.full((1, 2, *SIZE), metres) for metres in (3.0, 6.0)]
-    cameras = [torch.stack((pose(2.0), pose(5.0)), dim=1), torch.stack((pose(4.0, (0.5, 0, 0.2)), pose(0.0)), dim=1)]
+    cameras = [
+        torch.stack((pose(2.0), pose(5.0)), dim=1),
+        torch.stack((pose(4.0, (0.5, 0, 0.2)), pose(0.0)), dim=1),
+    ]
     lenses = [LENS, torch.tensor([[0.6, 1.2, 0.45, 0.5]])]
     cut, where = boards(RED, BLUE), placed((0, 0, 4.0), (1.0, 0, 5.0), frames=2)
     for with_depth in (False, True):
@@ -166,7 +171,9 @@ def test_clips_of_a_batch_do_not_meet():
         for clip in range(2):
             alone = render(both[clip], cameras[clip], lenses[clip], SIZE, cut, where)
             for name, part in alone._asdict().items():
-                torch.testing.assert_close(getattr(together, name)[[clip]], part, msg=f"{name}, depth {with_depth}")
+                torch.testing.assert_close(
+                    getattr(together, name)[[clip]], part, msg=f"{name}, depth {with_depth}"
+                )
 
 
 # Depth
@@ -189,7 +196,9 @@ def test_half_the_way_to_a_plane_it_is_twice_as_large():
     view = views_of(pose())._replace(depth=torch.full((1, 1, *SIZE), 4.0))
     shown = drawn(view, pose(position=(0, 0, 2.0)))
     narrow = torch.tensor([[1.0, 2.0, 0.5, 0.5]])  # the same picture, zoomed in by two
-    torch.testing.assert_close(shown.pixels, drawn(views_of(pose()), pose(), lens=narrow).pixels, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        shown.pixels, drawn(views_of(pose()), pose(), lens=narrow).pixels, atol=1e-4, rtol=0
+    )
     torch.testing.assert_close(shown.depth, torch.full_like(shown.depth, 2.0))
 
 
@@ -229,7 +238,9 @@ def test_depth_is_known_where_the_camera_only_turns():
     expected = 4 / (turn.cos() - turn.sin() * x)
     covered = shown.coverage[0, 1] > 0
     assert covered.any()
-    torch.testing.assert_close(shown.depth[0, 1][covered], expected.expand(SIZE)[covered], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        shown.depth[0, 1][covered], expected.expand(SIZE)[covered], rtol=1e-4, atol=1e-4
+    )
 
 
 def test_a_pixel_of_unknown_depth_counts_as_far_away():
@@ -264,7 +275,11 @@ def test_a_subject_stands_where_it_is_placed_and_as_large_as_it_is_near():
     right = drawn(nothing(), pose(), cutouts=boards(RED), placed=placed((1.0, 0, 4.0)))
     assert torch.equal(right.subject[0, 0] > 0.5, block(slice(4, 12), slice(16, 24)))
     off_centre = drawn(
-        nothing(), pose(), lens=torch.tensor([[0.5, 1.0, 0.25, 0.75]]), cutouts=boards(RED), placed=placed((0, 0, 4.0))
+        nothing(),
+        pose(),
+        lens=torch.tensor([[0.5, 1.0, 0.25, 0.75]]),
+        cutouts=boards(RED),
+        placed=placed((0, 0, 4.0)),
     )
     assert torch.equal(off_centre.subject[0, 0] > 0.5, block(slice(8, 16), slice(4, 12)))
 
@@ -420,7 +435,9 @@ def test_where_subjects_are_drawn_is_the_trackers_to_say():
     assert not torch.equal(drawn_places[0], drawn_places[2])
     off = drawn_places[0] - foreseen.position
     assert (off[..., 1] == 0).all()  # level
-    torch.testing.assert_close(off[0, 1, 0], off[0, 0, 0] * 3 / 2)  # one way, as many deviations, at all times
+    torch.testing.assert_close(
+        off[0, 1, 0], off[0, 0, 0] * 3 / 2
+    )  # one way, as many deviations, at all times
     assert (off[0, :, 1] == 0).all()
 
 

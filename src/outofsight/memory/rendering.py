@@ -178,8 +178,9 @@ def _by_depth(
     views: Views, poses: Tensor, rays: Tensor, moved: Float[Tensor, "b n 3"]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Find how far along each ray the first surface lies that a view saw: where the view's depth at the point's picture
-    is the point's own. It is sought from the nearest that the view saw, and from what it saw in the ray's direction; the
-    nearer one counts. What finds none is hidden there, and does not agree; without depth a pixel counts as far away."""
+    is the point's own. It is sought from the nearest that the view saw, and from what it saw in the ray's direction;
+    the nearer one counts. What finds none is hidden there, and does not agree; without depth a pixel counts as far
+    away."""
     assert views.depth is not None
     turned, offset = _turned(poses, rays), torch.einsum("bnji,bnj->bni", poses[..., :3], -moved)
     ahead = _seen_depth(views, turned)[0]
