@@ -19,7 +19,6 @@ from outofsight.memory.banks.archivist import (
     Slice,
     choose_slot,
     decay_use,
-    half_view,
     least_useful,
     note_use,
     write_slice,
@@ -27,12 +26,13 @@ from outofsight.memory.banks.archivist import (
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.retrieval import BankRetrieval, Chunk, Rebuild, recall
 from outofsight.memory.banks.state import Archive, BankSettings, empty_banks
+from outofsight.nn.intrinsics import intrinsics_from_fov
 from outofsight.nn.rays import token_rays
 from outofsight.types import LatentGrid
 from record import add_out, finish
 
-GRID, FOV_X_RAD, DIM = LatentGrid(frames=1, height=4, width=6), radians(78), 16
-VIEW = half_view(GRID, FOV_X_RAD)
+GRID, DIM = LatentGrid(frames=1, height=4, width=6), 16
+LENS = intrinsics_from_fov(radians(78), GRID.height, GRID.width)[None]
 CHUNK_FRAMES, FRAMES_PER_LATENT = 3, 4.0
 Pose = tuple[float, float, float]
 """Yaw in degrees to the right, metres to the right, metres ahead; one a latent frame."""
@@ -66,7 +66,7 @@ def flat(pose: Pose) -> Tensor:
 
 def contents(pose: Tensor, field: Tensor) -> Tensor:
     """Return the tokens [1, p, d] that a camera sees: waves over direction and moment."""
-    direction, moment = token_rays(pose[None, None], GRID, FOV_X_RAD)
+    direction, moment = token_rays(pose[None, None], GRID, LENS)
     told = torch.cat((3 * direction, 0.3 * moment.clamp(-9, 9)), dim=-1)
     waves = torch.cat([wave(k * told) for k in (1, 2, 3) for wave in (torch.sin, torch.cos)], dim=-1)
     return waves @ field.T
@@ -84,12 +84,10 @@ def coverage(path: Sequence[Pose], rule: str, settings: BankSettings) -> list[fl
         times = FRAMES_PER_LATENT * torch.arange(seen, seen + len(part))[None]
         nobody = torch.zeros(1, len(part), settings.subject_slots, 3)
         unseen = PredictedSubjects(nobody, nobody, nobody[..., 0], banks.tracks.filled)
-        chunk = Chunk(poses, times, GRID, FOV_X_RAD, 11)
+        chunk = Chunk(poses, times, GRID, LENS, 11)
         recalled = recall(banks, retrieval, unseen, chunk, settings)
         grid = LatentGrid(frames=len(part), height=GRID.height, width=GRID.width)
-        rays = [
-            ray.unflatten(1, (len(part), -1)) for ray in token_rays(chunk.relative(poses), grid, FOV_X_RAD)
-        ]
+        rays = [ray.unflatten(1, (len(part), -1)) for ray in token_rays(chunk.relative(poses), grid, LENS)]
         found.append(float(rebuild.covered(banks.archive, recalled, *rays).mean()))
         archive = note_use(banks.archive, recalled.scores)
         for index in range(len(part)):
@@ -105,7 +103,7 @@ def coverage(path: Sequence[Pose], rule: str, settings: BankSettings) -> list[fl
 
 
 def written(archive: Archive, new: Slice, rule: str, settings: BankSettings) -> Archive:
-    choice = choose_slot(archive, new, settings, VIEW)
+    choice = choose_slot(archive, new, settings, LENS)
     if rule == "use" and bool(archive.filled.all()) and not bool(choice.merges):
         choice = choice._replace(slot=least_useful(archive, torch.zeros_like(archive.use)))
     return write_slice(archive, new, choice, torch.tensor([0.95]), settings)

@@ -21,6 +21,7 @@ from torch.nn.functional import normalize
 
 from outofsight.evaluation.held_places import HeldPlaces, held_places
 from outofsight.memory.banks.two_banks import Observed
+from outofsight.nn.intrinsics import intrinsics_from_fov
 from study_figures import Row, summarised, table
 from study_scenes import Reader, Walk, held_of, observe, prepared, truth_of
 from study_trackers import MakeMemory, trackers
@@ -32,6 +33,7 @@ AFTER = (1, 3, 5, 20)
 """So many latent frames that show the new looks are seen before it is asked what is held."""
 
 SIZE, LIKENESSES = (12, 20), (0.9, 0.6, 0.3, 0.0, -0.5)
+LENS = intrinsics_from_fov(1.36, *SIZE)[None]
 SHOWN = ("change", "dynamics", "subject_rate", "likeness", "same_slot", "frames_to_follow", "followed_after_1",
          "followed_after_5", "followed_after_20", "others_disturbed", "place_error_m")  # fmt: skip
 
@@ -82,7 +84,7 @@ def scene(hidden: bool, seed: int) -> Walk:
     velocity[:, 0, :, 0] = side * reach / NUM_FRAMES / 4
     return Walk(
         poses=_turned_poses(turned), times=4 * frames[None], position=torch.stack((a, b))[None],
-        velocity=velocity, box=torch.tensor([[[0.0, -0.8, 0.45, 0.8]] * 2]), fov_x_rad=1.36, fps=10.0,
+        velocity=velocity, box=torch.tensor([[[0.0, -0.8, 0.45, 0.8]] * 2]), intrinsics=LENS, fps=10.0,
     )  # fmt: skip
 
 
@@ -108,7 +110,7 @@ def changes(
 ) -> list[dict[str, float | None]]:
     """Follow A and B through one change of A's looks, in one scene for each reader."""
     walks = [scene(hidden, reader.seed) for reader in readers]
-    memory = make(walks[0], subject_slots=4, archive_slots=4, subject_rate=rate)
+    memory = make(subject_slots=4, archive_slots=4, subject_rate=rate)
     drawn = [looks(likeness, memory.settings.identity_width, reader.seed) for reader in readers]
     _, observed = observe(memory, prepared(memory, walks, readers, [told for told, _ in drawn]))
     first_seen = AWAY.stop if hidden else CHANGE

@@ -40,7 +40,7 @@ from outofsight.worlds.subjects import subject_catalogue
 from rolled_worlds import plan_for
 from study_appearance import followed, half_way
 from study_figures import Row, summarised, table
-from study_places import clip_times, encoded, watched_context, watched_target
+from study_places import clip_times, encoded, lens_of, watched_context, watched_target
 from study_scenes import FIRST_SEED
 from study_trackers import banked_world
 
@@ -176,8 +176,9 @@ def watched(
     """Show a clip's cameras with a video to empty banks, and keep what they hold of its one subject."""
     latents, split = encoded(world, video, clip.num_context_frames)
     poses = torch.from_numpy(anchored_cameras(clip, times.astype(np.int64)).reshape(1, -1, 12)).float()
-    banks, context = watched_context(world, latents, poses, split)
-    target = watched_target(world, latents, poses, times, banks)
+    lens = lens_of(clip)
+    banks, context = watched_context(world, latents[:, :, :split], poses[:, :split], lens)
+    target = watched_target(world, latents, poses, times, banks, lens)
     tracks = Tracks(*(torch.cat(parts) for parts in zip(context, target, strict=True)))
     places = held_places(held_subjects(tracks, times), truth)
     is_it = tracks.filled & (tracks.number == torch.from_numpy(places.numbers))

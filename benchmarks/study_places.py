@@ -28,6 +28,7 @@ from outofsight.evaluation.held_places import HIDDEN, SEEN, HeldPlaces, held_pla
 from outofsight.memory.banks.state import Banks, Tracks
 from outofsight.memory.banks.two_banks import latent_times
 from outofsight.sampling.world import WorldModel
+from outofsight.types import Clip
 from study_figures import Row, summarised, table
 from study_scenes import last_seen
 from study_trackers import banked_world
@@ -65,10 +66,11 @@ def place_rows(model: str, data: Path, limit: int | None) -> list[Row]:
         if truth is None:
             continue
         poses = torch.from_numpy(anchored_cameras(clip, frames).reshape(1, -1, 12)).float()
-        banks, context = watched_context(world, latents, poses, split)
+        lens = lens_of(clip)
+        banks, context = watched_context(world, latents[:, :, :split], poses[:, :split], lens)
         later = {
             WAYS[0]: foretold_target(world, banks, times[split:]),
-            WAYS[1]: held_subjects(watched_target(world, latents, poses, times, banks), times[split:]),
+            WAYS[1]: held_subjects(watched_target(world, latents, poses, times, banks, lens), times[split:]),
         }
         for way in WAYS:
             held = joined_held([held_subjects(context, times[:split]), later[way]])
@@ -88,6 +90,12 @@ def clip_times(context: int, target: int) -> NDArray[np.float64]:
     return np.asarray(torch.cat(latent_times(context, target)).double().numpy())
 
 
+def lens_of(clip: Clip) -> Tensor | None:
+    """Give a clip's normalised intrinsics [1, 4]; ``None``: unknown."""
+    lens = clip.cameras.intrinsics
+    return None if lens is None else torch.from_numpy(lens.normalized)[None]
+
+
 def encoded(world: WorldModel, video: NDArray[np.uint8], num_context_frames: int) -> tuple[Tensor, int]:
     """Encode each half by itself, as a model meets them. Gives latents [1, c, f, h, w], and the context's length."""
     pixels = torch.from_numpy(video).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
@@ -100,22 +108,31 @@ def encoded(world: WorldModel, video: NDArray[np.uint8], num_context_frames: int
 
 
 @torch.no_grad()
-def watched_context(world: WorldModel, latents: Tensor, poses: Tensor, split: int) -> tuple[Banks, Tracks]:
+def watched_context(
+    world: WorldModel, latents: Tensor, poses: Tensor, intrinsics: Tensor | None
+) -> tuple[Banks, Tracks]:
     """Show the context to empty banks. Gives them, and the tracker after each frame (frames in place of a batch)."""
-    banks, seen = world.transformer.observe_context(latents[:, :, :split], poses[:, :split])
+    banks, seen = world.transformer.observe_context(latents, poses, intrinsics=intrinsics)
     return banks, _moments(seen.tracks)
 
 
 @torch.no_grad()
 def watched_target(
-    world: WorldModel, latents: Tensor, poses: Tensor, times: NDArray[np.float64], banks: Banks
+    world: WorldModel,
+    latents: Tensor,
+    poses: Tensor,
+    times: NDArray[np.float64],
+    banks: Banks,
+    intrinsics: Tensor | None,
 ) -> Tracks:
     """Show the rest of a clip to banks that saw its context, and give the tracker after each frame."""
     memory, split = world.transformer.two_banks, int((times <= float(banks.time[0])).sum())
     assert memory is not None
     start = max(split - memory.history, 0)
     later = torch.from_numpy(times[split:])[None].float()
-    _, seen = world.transformer.observe_context(latents[:, :, start:], poses[:, split:], later, banks)
+    _, seen = world.transformer.observe_context(
+        latents[:, :, start:], poses[:, split:], later, banks, intrinsics
+    )
     return _moments(seen.tracks)
 
 

@@ -59,7 +59,7 @@ def robot_rows(options: argparse.Namespace) -> list[Row]:
 
 def one_table(make: MakeMemory, walk: Walk, reader: Reader) -> dict[str, dict[str, float | None]]:
     """Follow the objects of one table; averages by how long ago an object was seen."""
-    memory = make(walk, subject_slots=walk.num_subjects)
+    memory = make(subject_slots=walk.num_subjects)
     identity = random_identities(walk, memory.settings.identity_width, seed=reader.seed)
     _, observed = observe(memory, prepared(memory, (walk,), (reader,), (identity,)))
     places = held_places(held_of(observed, walk.times), truth_of(walk, reader.size))

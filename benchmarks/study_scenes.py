@@ -40,7 +40,7 @@ class Walk(NamedTuple):
     """One scene at f latent frames, a batch of one, in the anchor frame (the camera of the first target frame).
 
     ``poses`` [1, f, 12]; ``times`` [1, f] video frames; ``position``, ``velocity`` [1, s, f, 3], metres and metres a
-    video frame; ``box`` [1, s, 4] as in ``Tracks``; ``fov_x_rad``; ``fps``.
+    video frame; ``box`` [1, s, 4] as in ``Tracks``; ``intrinsics`` [1, 4] normalised; ``fps``.
     """
 
     poses: Tensor
@@ -48,7 +48,7 @@ class Walk(NamedTuple):
     position: Tensor
     velocity: Tensor
     box: Tensor
-    fov_x_rad: float
+    intrinsics: Tensor
     fps: float
 
     @property
@@ -90,7 +90,7 @@ def walk_of(plan: Plan, others: tuple[Plan, ...] = (), seed: int = 0) -> Walk:
         poses=torch.from_numpy(poses).float(), times=torch.from_numpy(frames)[None].float(),
         position=torch.from_numpy(np.stack(positions))[None].float(),
         velocity=torch.from_numpy(np.stack(velocities))[None].float(), box=torch.tensor(boxes)[None],
-        fov_x_rad=spec.intrinsics.fov_x_rad, fps=spec.fps,
+        intrinsics=torch.from_numpy(spec.intrinsics.normalized)[None], fps=spec.fps,
     )  # fmt: skip
 
 
@@ -108,7 +108,7 @@ class Reader:
 
 def shares_of(walk: Walk, size: tuple[int, int]) -> Tensor:
     """Give the share of each token that each subject covers: [1, s, f, h, w]."""
-    return shares_of_boxes(walk.position, walk.box, walk.poses, size, walk.fov_x_rad)
+    return shares_of_boxes(walk.position, walk.box, walk.poses, size, walk.intrinsics)
 
 
 def random_identities(walk: Walk, width: int, seed: int = 0) -> Tensor:
@@ -118,12 +118,13 @@ def random_identities(walk: Walk, width: int, seed: int = 0) -> Tensor:
 
 
 class Prepared(NamedTuple):
-    """What banks are shown of a batch of scenes: video tokens [b, f, h·w, d], what is read of them, cameras, times."""
+    """What banks are shown of a batch of scenes: video tokens [b, f, h·w, d], what is read of them, cameras."""
 
     tokens: Tensor
     reading: SceneReading
     poses: Tensor
     times: Tensor
+    intrinsics: Tensor
     grid: LatentGrid
 
 
@@ -144,6 +145,7 @@ def prepared(
         reading=SceneReading(*(torch.cat(parts) for parts in zip(*(one for one, _ in told), strict=True))),
         poses=torch.cat([walk.poses for walk in walks]),
         times=torch.cat([walk.times for walk in walks]),
+        intrinsics=torch.cat([walk.intrinsics for walk in walks]),
         grid=LatentGrid(frames=1, height=size[0], width=size[1]),
     )
 
@@ -154,7 +156,13 @@ def observe(memory: TwoBankMemory, scenes: Prepared) -> tuple[Banks, Observed]:
         empty = memory.empty(len(scenes.tokens), scenes.grid)
         unread = torch.empty(0)  # latents, which the reading stands for
         return memory.observe(
-            empty, scenes.tokens, unread, scenes.poses, scenes.times, reading=scenes.reading
+            empty,
+            scenes.tokens,
+            unread,
+            scenes.poses,
+            scenes.times,
+            scenes.intrinsics,
+            reading=scenes.reading,
         )
 
 
@@ -168,7 +176,7 @@ def _told(walk: Walk, reader: Reader, identity: Tensor) -> tuple[SceneReading, T
     told = normalize(identity + reader.identity_noise * blurred, dim=-1)
     shares = shares_of(walk, reader.size)
     noise = max(reader.noise, 0.005)
-    return reading_from_truth(wrong, told, shares, walk.poses, walk.fov_x_rad, noise=noise), shares
+    return reading_from_truth(wrong, told, shares, walk.poses, walk.intrinsics, noise=noise), shares
 
 
 def tokens_of(shares: Tensor, width: int, seed: int = 0) -> Tensor:

@@ -76,7 +76,7 @@ def subject_rows(options: argparse.Namespace) -> list[Row]:
 
 def one_scene(make: MakeMemory, walk: Walk, reader: Reader) -> dict[str, float | None]:
     """Follow the subjects of one scene, with room for each of them. Time is that of both banks, without reading."""
-    memory = make(walk, subject_slots=walk.num_subjects, archive_slots=8)
+    memory = make(subject_slots=walk.num_subjects, archive_slots=8)
     identity = random_identities(walk, memory.settings.identity_width, seed=reader.seed)
     scenes = prepared(memory, (walk,), (reader,), (identity,))
     start = time.perf_counter()

@@ -1,7 +1,6 @@
 """Whose rules a study measures: untrained banks with stated dynamics, or those of a trained model."""
 
 from collections.abc import Callable, Sequence
-from math import degrees
 
 import torch
 
@@ -11,7 +10,6 @@ from outofsight.memory.banks.dynamics import FASTEST_STOP, NOISE_OCTAVES
 from outofsight.memory.banks.state import BankSettings
 from outofsight.memory.banks.two_banks import TwoBankMemory
 from outofsight.sampling.world import WorldModel
-from study_scenes import Walk
 
 DIM = 64
 """Width of an untrained memory's tokens, which are made up."""
@@ -22,7 +20,7 @@ HABITS = {"as it begins": (0.0, 0.0), "steadier": (0.0, -4.0), "steadier, stoppi
 TRAINED = "as trained"
 
 MakeMemory = Callable[..., TwoBankMemory]
-"""Makes a memory for the camera of a ``Walk``; keywords change its ``BankSettings``."""
+"""Makes a memory; keywords change its ``BankSettings``."""
 
 
 def trackers(model: str | None, habits: Sequence[str]) -> dict[str, MakeMemory]:
@@ -47,13 +45,13 @@ def banked_world(model: str) -> WorldModel:
 
 
 def trained_memory(world: WorldModel) -> MakeMemory:
-    """Give a model's own weights to banks of any number of slots, before any camera."""
+    """Give a model's own weights to banks of any number of slots."""
     config, weights = dict(world.transformer.config), world.transformer.two_banks
     assert weights is not None
 
-    def make(walk: Walk, **changes: object) -> TwoBankMemory:
+    def make(**changes: object) -> TwoBankMemory:
         banks = {**config["banks"], **changes}
-        memory = two_bank_memory({**config, "banks": banks, "camera_fov_x_deg": degrees(walk.fov_x_rad)})
+        memory = two_bank_memory({**config, "banks": banks})
         assert memory is not None
         memory.load_state_dict(weights.state_dict())
         return memory.eval()
@@ -62,11 +60,11 @@ def trained_memory(world: WorldModel) -> MakeMemory:
 
 
 def _untrained(habit: str) -> MakeMemory:
-    def make(walk: Walk, **changes: object) -> TwoBankMemory:
+    def make(**changes: object) -> TwoBankMemory:
         settings = BankSettings(**changes)  # type: ignore[arg-type]
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            memory = TwoBankMemory(settings, DIM, 16, (2, 2), degrees(walk.fov_x_rad)).eval()
+            memory = TwoBankMemory(settings, DIM, 16, (2, 2)).eval()
         _set_habit(memory, *HABITS[habit])
         return memory
 

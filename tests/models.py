@@ -1,10 +1,13 @@
 """Tiny, randomly initialised models: the same classes as the real ones, small enough for a test."""
 
+from math import radians
+
 import torch
 from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler
 from transformers import ByT5Tokenizer, UMT5Config, UMT5EncoderModel
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.nn.intrinsics import intrinsics_from_fov
 from outofsight.sampling.world import WorldModel
 
 TINY_TRANSFORMER = {
@@ -80,6 +83,11 @@ def tiny_world(seed: int = 0, **changes) -> WorldModel:
         tokenizer=ByT5Tokenizer(),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=5.0),
     )
+
+
+def lens(fov_x_deg: float, height: int, width: int, batch: int = 1) -> torch.Tensor:
+    """Normalised intrinsics [b, 4] of square pixels, the axis through the middle."""
+    return intrinsics_from_fov(radians(fov_x_deg), height, width).expand(batch, -1)
 
 
 def turned_cameras(*degrees: float) -> torch.Tensor:

@@ -1,17 +1,16 @@
 """Subjects on straight ways before a turning camera, and what a tracker makes of true readings of them."""
 
-from math import radians
-
 import torch
 
+from models import lens
 from outofsight.memory.banks.scene_reader import frame_of
 from outofsight.memory.banks.sighting import FrameSeen
 from outofsight.memory.banks.state import BankSettings, Tracks, empty_banks
 from outofsight.memory.banks.tracker import Tracker
 from outofsight.memory.banks.true_reading import reading_from_truth, shares_of_boxes
 
-FOV_X_RAD = radians(78)
 SIZE = (4, 6)
+LENS = lens(78, *SIZE)
 DIM = 5
 FRAMES_APART = 4
 SETTINGS = BankSettings(identity_width=8)
@@ -48,16 +47,17 @@ class Scene:
         told = [identity if identity.ndim == 2 else identity.expand(frames, -1) for identity in identities]
         self.poses = turned(*degrees)
         box = torch.tensor(BOX).expand(1, self.positions.shape[1], 4)
-        self.shares = shares_of_boxes(self.positions, box, self.poses, SIZE, FOV_X_RAD)
+        self.shares = shares_of_boxes(self.positions, box, self.poses, SIZE, LENS)
         self.reading = reading_from_truth(
-            self.positions, torch.stack(told)[None], self.shares, self.poses, FOV_X_RAD, noise=noise
+            self.positions, torch.stack(told)[None], self.shares, self.poses, LENS, noise=noise
         )
         self.times = torch.arange(frames).float() * FRAMES_APART
 
     def frame(self, index: int, tokens: torch.Tensor | None = None) -> FrameSeen:
         if tokens is None:
             tokens = torch.zeros(1, SIZE[0] * SIZE[1], DIM)
-        return FrameSeen(tokens, frame_of(self.reading, index), self.poses[:, index], self.times[index][None])
+        reading, time = frame_of(self.reading, index), self.times[index][None]
+        return FrameSeen(tokens, reading, self.poses[:, index], time, LENS)
 
     def tracked(
         self, tracker: Tracker, tokens: torch.Tensor | None = None, *, learning: bool = False
@@ -76,7 +76,7 @@ class Scene:
 
 
 def tracker(settings: BankSettings = SETTINGS) -> Tracker:
-    return Tracker(settings, FOV_X_RAD)
+    return Tracker(settings)
 
 
 def nobody(settings: BankSettings = SETTINGS) -> tuple[Tracks, torch.Tensor]:

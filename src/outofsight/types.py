@@ -18,6 +18,10 @@ ROTATION_TOLERANCE = 1e-3
 """Largest accepted entry of |R Rᵀ − 1|: published files carry float32 or six printed decimals."""
 
 
+SHAPE_TOLERANCE = 5e-3
+"""Two sizes are of one shape if their aspect ratios differ by no more than this part: sizes are whole pixels."""
+
+
 class Visibility(IntEnum):
     """How a subject stands to the picture in one frame."""
 
@@ -71,6 +75,23 @@ class Intrinsics:
         width, height = self.width_px, self.height_px
         numbers = (self.fx_px / width, self.fy_px / height, self.cx_px / width, self.cy_px / height)
         return np.array(numbers, dtype=np.float32)
+
+    def scaled_to(self, *, width_px: int, height_px: int) -> "Intrinsics":
+        """Return the lens of the same picture at another size; nothing in shares of the picture changes.
+
+        Raises:
+            CameraError: a picture of another shape, in which nobody can tell what was cut off.
+        """
+        if abs(self.width_px / self.height_px * height_px / width_px - 1) > SHAPE_TOLERANCE:
+            raise CameraError(
+                f"intrinsics of a picture of {self.height_px}×{self.width_px}, but the video has {height_px}×"
+                f"{width_px}, which is another shape; give those of the video itself"
+            )
+        across, down = width_px / self.width_px, height_px / self.height_px
+        return Intrinsics(
+            width_px=width_px, height_px=height_px, fx_px=self.fx_px * across, fy_px=self.fy_px * down,
+            cx_px=self.cx_px * across, cy_px=self.cy_px * down,
+        )  # fmt: skip
 
     @property
     def fov_x_rad(self) -> float:
@@ -193,6 +214,12 @@ class Clip:
                 raise InputError(
                     f"clip {self.name!r}: {part} {value.shape} does not match video {self.video.shape[:3]}"
                 )
+
+        if self.cameras.intrinsics is not None:
+            try:
+                self.cameras.intrinsics.scaled_to(width_px=self.video.shape[2], height_px=self.video.shape[1])
+            except CameraError as error:
+                raise InputError(f"clip {self.name!r}: {error}") from error
 
     @property
     def num_target_frames(self) -> int:

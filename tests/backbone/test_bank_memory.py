@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models import tiny_inputs, tiny_transformer, turned_cameras
+from models import lens, tiny_inputs, tiny_transformer, turned_cameras
 from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.bank_keys import RECALL_TIMESTEP
 from outofsight.backbone.transformer import HydraTransformer3DModel
@@ -109,7 +109,7 @@ def test_recalled_context_is_the_context_itself():
     model(**clean | {"target_cameras": poses[:, :0]})
     plain, seen[:] = list(seen), []
     place = torch.cartesian_prod(torch.arange(3.0), torch.arange(4.0), torch.arange(6.0))[None]
-    direction, moment = token_rays(poses, grid, torch.pi / 2)
+    direction, moment = token_rays(poses, grid, lens(90, 4, 6))
     count = place.shape[1]
     recall = hand_made(e=count, known=count)._replace(
         tokens=model.patch_embedding(context).flatten(2).transpose(1, 2), places=place, directions=direction,

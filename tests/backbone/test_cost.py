@@ -5,6 +5,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from models import lens
 from outofsight.backbone.cost import dense_attention_flops, forward_cost
 from outofsight.backbone.sequence import choose_sequence, mask_channel
 from outofsight.backbone.transformer import HydraTransformer3DModel
@@ -64,13 +65,14 @@ def test_equals_the_counter(memory):
     )
     with FlopCounterMode(display=False) as geometry:
         grid = LatentGrid(frames=9, height=5, width=6, context_frames=4)
+        told = lens(90, 5, 6, len(cameras))
         kept = choose_sequence(
-            latents, timestep, cameras[:, :4], cameras[:, 4:], grid, model.context_settings
+            latents, timestep, cameras[:, :4], cameras[:, 4:], told, grid, model.context_settings
         )
         if octaves := model.config["camera_ray_octaves"]:
-            ray_features(cameras, grid, 1.0, octaves)
+            ray_features(cameras, grid, told, octaves)
         if (form := model.config["subject_mask"]) != "none":
-            mask_channel(masks, grid, cameras[:, :4], cameras[:, 4:], form, 90.0)
+            mask_channel(masks, grid, cameras[:, :4], cameras[:, 4:], form, told)
     assert kept.grid.num_tokens == cost.tokens
     assert counter.get_total_flops() - geometry.get_total_flops() == cost.flops
 
@@ -103,7 +105,7 @@ def test_banks_cost_at_most_what_is_said(memory):
     rays = 0
     if octaves := model.config["camera_ray_octaves"]:
         with FlopCounterMode(display=False) as geometry:
-            ray_features(cameras, grid, 1.0, octaves)
+            ray_features(cameras, grid, lens(90, 5, 6), octaves)
         rays = geometry.get_total_flops()
     assert counter.get_total_flops() - rays == cost.flops
 

@@ -48,7 +48,7 @@ def options(**changes) -> argparse.Namespace:
 def test_scenes_in_a_batch_are_followed_as_if_alone(untrained):
     readers = [Reader(size=(4, 6), seed=seed) for seed in range(3)]
     walks = [scene(hidden=True, seed=seed) for seed in range(3)]
-    memory = untrained(walks[0], subject_slots=3, archive_slots=2)
+    memory = untrained(subject_slots=3, archive_slots=2)
     identities = [looks(0.3, 32, seed)[0] for seed in range(3)]
     _, together = observe(memory, prepared(memory, walks, readers, identities))
     for index, one in enumerate(zip(walks, readers, identities, strict=True)):
@@ -59,7 +59,7 @@ def test_scenes_in_a_batch_are_followed_as_if_alone(untrained):
 
 def test_who_is_read_without_error_is_held_where_they_are(untrained):
     walk = walk_of(planned(SHORT, 1)[0])
-    memory = untrained(walk, subject_slots=1, archive_slots=2)
+    memory = untrained(subject_slots=1, archive_slots=2)
     reader = Reader(size=(12, 20), **CLEAR)
     _, observed = observe(memory, prepared(memory, [walk], [reader], [random_identities(walk, 32)]))
     places = held_places(held_of(observed, walk.times), truth_of(walk, reader.size))
@@ -71,20 +71,17 @@ def test_who_is_read_without_error_is_held_where_they_are(untrained):
 
 
 def test_stopping_dynamics_stop_at_the_stated_rate():
-    walk = scene(hidden=False, seed=0)
     made = trackers(None, tuple(HABITS))
-    told = {name: make(walk).tracker.dynamics.outer.bias.detach().tanh() for name, make in made.items()}
+    told = {name: make().tracker.dynamics.outer.bias.detach().tanh() for name, make in made.items()}
     assert float(told["as it begins"].abs().max()) == 0
     assert float(told["steadier, stopping"][0] * FASTEST_STOP) == pytest.approx(0.03, rel=1e-3)
 
 
 def test_a_models_own_weights_are_measured_with_room_for_more(banked_folder):
-    walk = scene(hidden=False, seed=0)
     make = trackers(banked_folder, ())[TRAINED]
-    memory = make(walk, subject_slots=7, subject_rate=0.5)
+    memory = make(subject_slots=7, subject_rate=0.5)
     assert (memory.settings.subject_slots, memory.settings.subject_rate) == (7, 0.5)
     assert memory.settings.identity_width == 8
-    assert memory.fov_x_rad == pytest.approx(walk.fov_x_rad)
     own = tiny_world(memory_strategy="hybrid", banks={"identity_width": 8, "reader_width": 8})
     assert own.transformer.two_banks is not None
     expected = own.transformer.two_banks.state_dict()

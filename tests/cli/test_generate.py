@@ -10,7 +10,15 @@ import pytest
 
 from outofsight.cli import main
 from outofsight.cli.cases import Shape, find_cases, read_case
+from outofsight.data.sample import write_sample
 from outofsight.data.video import read_video
+from outofsight.errors import CameraError
+from outofsight.geometry.camera_files import read_cameras, write_conditioning
+from outofsight.geometry.conditioning import camera_conditioning
+from outofsight.geometry.path_expressions import make_path
+from outofsight.geometry.pose_files import write_poses
+from outofsight.types import CameraPath, Intrinsics
+from small_world import square_clip
 
 FAST = ["--frames", "9+13", "--steps", "2", "--guidance", "1"]
 
@@ -141,6 +149,12 @@ def spoil_camera(cases, spoil):
     path.write_text(json.dumps(content))
 
 
+def spoil_lens(path, **changes):
+    content = json.loads(path.read_text())
+    content["intrinsics"].update(changes)
+    path.write_text(json.dumps(content))
+
+
 def truncate(path):
     os.truncate(path, path.stat().st_size // 3)
 
@@ -187,6 +201,21 @@ BAD = {
     "unknown device": (lambda c, m: None, {"device": "abacus"}, "abacus"),
     "unknown dtype": (lambda c, m: None, {"dtype": "float8"}, "--dtype"),
     "unknown repair": (lambda c, m: None, {"repair": "magic"}, "--repair"),
+    "lens of 0°": (lambda c, m: None, {"fov": 0}, "--fov: expected degrees between 0 and 180, got 0"),
+    "lens of 180°": (lambda c, m: None, {"fov": 180}, "between 0 and 180, got 180"),
+    "lens of no degrees": (lambda c, m: None, {"fov": "nan"}, "between 0 and 180, got nan"),
+    "another lens than the file's": (
+        lambda c, m: posed(c, lens_of(70), "cam1.json"), {"fov": 75}, "--fov 75: the camera file says"
+    ),
+    "lens of another picture": (
+        lambda c, m: posed(c, lens_of(70, 64, 64), "cam1.json"), {}, "cam1.json: intrinsics of a picture of 64×64, but"
+    ),
+    "negative focal length": (
+        lambda c, m: spoil_lens(posed(c, lens_of(70), "cam1.json"), fx_px=-40.0), {}, "focal lengths above 0"
+    ),
+    "focal length of no number": (
+        lambda c, m: spoil_lens(posed(c, lens_of(70), "cam1.json"), fy_px=float("nan")), {}, "intrinsics, fy_px"
+    ),
     "offload without a GPU": (lambda c, m: None, {"offload": "model", "device": "cpu"}, "on the CPU"),
 }  # fmt: skip
 
@@ -247,3 +276,81 @@ def test_a_real_case(cli, fixtures_dir, model_folder, tmp_path):
     video, fps = read_video(tmp_path / "a.mp4")
     assert video.shape == (77, 96, 160, 3)
     assert fps == 15
+
+
+def posed(cases, lens, name="posed.json", num_context=21):
+    """Write cam1.json's cameras as a pose file that knows its lens."""
+    file = read_cameras(cases / "cam1.json")
+    poses = np.concatenate([half.world_from_camera for half in (file.context, file.target)])
+    path = CameraPath(world_from_camera=poses, intrinsics=lens)
+    write_poses(cases / name, path, num_context_frames=num_context)
+    return cases / name
+
+
+def lens_of(fov_x_deg, height=48, width=64):
+    return Intrinsics.from_fov(width_px=width, height_px=height, fov_x_rad=np.deg2rad(fov_x_deg))
+
+
+def inputs_of(cases, camera, context_camera=None, size=None, fov=None):
+    (case,) = find_cases(
+        cases / "1.mp4", str(camera), None if context_camera is None else str(context_camera), "A cat.",
+        cases / "a.mp4",
+    )  # fmt: skip
+    return read_case(case, Shape(frames=(9, 9), size=size, repairs=(), fov_x_deg=fov))
+
+
+def test_a_camera_file_tells_the_lens_to_both_halves_and_to_paths_in_words(cases):
+    file = posed(cases, lens_of(70, 96, 128))  # the same picture at twice the size
+    for camera, context in ((file, None), ("pan:left:20", file)):
+        read = inputs_of(cases, camera, context)
+        assert read.lens.source == "camera file"
+        for path in (read.context, read.target):
+            np.testing.assert_allclose(path.intrinsics.normalized, lens_of(70).normalized)
+    # 48 × 64 scaled to cover 48 × 48: 8 columns are cut off on each side, f stays.
+    cropped = inputs_of(cases, file, size=(48, 48)).context.intrinsics
+    assert (cropped.width_px, cropped.fx_px, cropped.cx_px) == (48, pytest.approx(lens_of(70).fx_px), 24)
+
+
+def test_a_lens_given_by_hand(cases):
+    for camera, context in ((cases / "cam1.json", None), ("pan:left:20", "still")):
+        assert inputs_of(cases, camera, context).lens is None
+        read = inputs_of(cases, camera, context, fov=70)
+        assert read.lens.source == "--fov"
+        np.testing.assert_allclose(read.target.intrinsics.normalized, lens_of(70).normalized)
+    relative = cases / "relative.json"
+    halves = read_cameras(cases / "cam1.json")
+    write_conditioning(relative, camera_conditioning(halves.context[:9], halves.target[:9]))
+    np.testing.assert_allclose(inputs_of(cases, relative, fov=70).target.intrinsics, lens_of(70).normalized)
+    assert inputs_of(cases, posed(cases, lens_of(70)), fov=70.05).lens.source == "camera file"  # they agree
+
+
+def test_a_clip_knows_its_lens(tmp_path):
+    write_sample(tmp_path / "clip", square_clip("clip"))
+    (case,) = find_cases(tmp_path / "clip", "pan:left:20", None, None, tmp_path / "a.mp4")
+    shape = Shape(frames=(9, 9), size=None, repairs=())
+    read = read_case(case, shape)
+    assert read.lens.source == "clip"
+    assert read.target.intrinsics.fov_x_rad == pytest.approx(1.2)
+    other = CameraPath(
+        world_from_camera=make_path("still", 18).world_from_camera, intrinsics=lens_of(90, 32, 48)
+    )
+    write_poses(tmp_path / "other.json", other, num_context_frames=9)
+    (case,) = find_cases(tmp_path / "clip", str(tmp_path / "other.json"), None, None, tmp_path / "a.mp4")
+    with pytest.raises(CameraError, match=r"other.json: its lens \(.*\) is not that of .*clip"):
+        read_case(case, shape)
+
+
+def test_the_lens_is_written_beside_the_video(cli, cases, model_folder, tmp_path, read_json):
+    lenses = {}
+    for name, more in (("a", []), ("b", ["--fov=70"])):
+        out = tmp_path / f"{name}.mp4"
+        arguments = [*one(cases, model_folder, out), *FAST, *more]
+        assert cli(*arguments)[0] == 0
+        lenses[name] = read_json(out.with_suffix(".json"))["intrinsics"]
+        assert "is there already" in cli(*arguments)[1]
+    assert lenses["a"] == {
+        "fx": 0.5, "fy": 0.666667, "cx": 0.5, "cy": 0.5, "fov_x_deg": 90.0, "source": "default",
+    }  # fmt: skip
+    assert (lenses["b"]["fov_x_deg"], lenses["b"]["source"]) == (70.0, "--fov")
+    code, error = cli(*one(cases, model_folder, tmp_path / "b.mp4"), *FAST, "--fov=71")
+    assert (code, "made with other settings" in error) == (2, True)

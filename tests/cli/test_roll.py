@@ -144,6 +144,8 @@ def test_from_a_clip_memory_is_drawn_against_the_truth(cli, watchful_folder, cli
     code, error = cli(*arguments, f"--memory-pictures={memory}")
     assert code == 0, error
     assert "truth known for 3 of 4 latent frames: subjects are held in 100% of them" in error
+    kept = json.loads((tmp_path / "w.rollout" / "rollout.json").read_text())["notes"]["intrinsics"]
+    assert (kept["source"], kept["fov_x_deg"]) == ("clip", 68.755)  # 1.2 rad
     told = json.loads((memory / "places.json").read_text())
     assert told["frames"] == [9, 13, 17, 21]
     assert told["num_known"] == 3
@@ -250,6 +252,7 @@ def test_dry_run_writes_nothing(cli, cases, model_folder, tmp_path):
     ("changes", "says"),
     [
         ({"out": "w.avi"}, "expected the name of an .mp4 file"),
+        ({"fov": 180}, "--fov: expected degrees between 0 and 180, got 180"),
         ({"steps": 9, "camera": "cam1.json", "context_camera": None}, "too few target poses for 9 steps"),
         ({"lap": 20}, "cannot be repeated; end it with back"),
         ({"context_camera": None}, "say with --context-camera"),
@@ -285,6 +288,8 @@ def test_a_walk_that_is_there_is_not_lost(cli, cases, model_folder, tmp_path):
     assert (code, "was begun with prompt='A cat sits.'" in error) == (2, True)
     code, error = cli(*walk(cases, model_folder, out, steps=2), "--resume")
     assert (code, "begun with path_frames=5, not 13" in error) == (2, True)
+    code, error = cli(*arguments, "--resume", "--fov=70")
+    assert (code, "begun with fov=None, not 70.0" in error) == (2, True)
     (state,) = (tmp_path / "w.rollout").glob("*.safetensors")
     os.truncate(state, 100)
     code, error = cli(*arguments, "--resume")

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from outofsight.data.latent_cache import (
     LatentCacheWriter,
     LatentSample,
     open_latent_cache,
+    read_latent_sample,
     shard_name,
 )
 from outofsight.data.published_samples import read_published_sample, write_published_sample
@@ -210,3 +212,21 @@ def test_annotation_at_latent_resolution_by_hand():
     ids, share = latent_masks(masks, half_spans(5, 4), 8)
     assert ids.tolist() == [[[7, 0]], [[7, 0]]]
     assert share.tolist() == [[[255, 0]], [[round(48 / 256 * 255), 0]]]
+
+
+def test_a_lens_is_kept_and_read_from_caches_of_before(tmp_path):
+    """They had it in pixels, among the facts."""
+    told = np.float32([0.6, 0.9, 0.45, 0.5])
+    before = {"size_px": [100, 200], "intrinsics_px": [120.0, 90.0, 90.0, 50.0]}
+    samples = [replace(sample("a"), intrinsics=told), replace(sample("b"), facts=before)]
+    LatentCacheWriter(tmp_path / "cache", IDENTITY, ["a", "b"]).write(0, samples)
+    path = tmp_path / "cache" / shard_name(0)
+    for name in "ab":
+        np.testing.assert_allclose(read_latent_sample(path, name).intrinsics, told)
+    assert sample().intrinsics is None
+
+
+@pytest.mark.parametrize("bad", [[0.6, 0.9, 0.5], [np.nan] * 4, [-0.6, 0.9, 0.5, 0.5]])
+def test_a_lens_that_cannot_be_is_refused(bad):
+    with pytest.raises(InputError, match="expected intrinsics of four finite numbers"):
+        replace(sample(), intrinsics=np.float32(bad))

@@ -214,7 +214,10 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path):
 
 
 def _resized(clip, video):
-    return replace(clip, video=video, masks=np.zeros(video.shape[:3], dtype=np.uint8), depth_m=None)
+    cameras = replace(clip.cameras, intrinsics=None)
+    return replace(
+        clip, video=video, cameras=cameras, masks=np.zeros(video.shape[:3], np.uint8), depth_m=None
+    )
 
 
 def test_captions_by_name_or_in_order(tmp_path):

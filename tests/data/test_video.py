@@ -15,8 +15,9 @@ import pytest
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from outofsight.data.video import VideoWriter, fit_video, read_video, write_video
+from outofsight.data.video import VideoWriter, fit_intrinsics, fit_video, read_video, write_video
 from outofsight.errors import InputError, OutputError, VideoError
+from outofsight.types import Intrinsics
 
 HEIGHT, WIDTH = 48, 64
 
@@ -469,3 +470,12 @@ def test_a_full_disk_loses_nothing_that_was_there(tmp_path, room_bytes):
         write_video(path, noise(60), fps=15)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["v.mp4"]
+
+
+def test_a_fitted_videos_lens():
+    """100 × 200 to cover 50 × 50: half the size, 50 × 100, of which 25 columns are cut off on each side."""
+    lens = Intrinsics(width_px=200, height_px=100, fx_px=100, fy_px=110, cx_px=90, cy_px=60)
+    expected = Intrinsics(width_px=50, height_px=50, fx_px=50, fy_px=55, cx_px=20, cy_px=30)
+    assert fit_intrinsics(lens, 50, 50) == expected
+    assert fit_intrinsics(lens, 100, 200) == lens
+    assert fit_intrinsics(lens, 4, 4).normalized[:2] == pytest.approx(expected.normalized[:2])

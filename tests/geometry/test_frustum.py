@@ -77,7 +77,7 @@ def test_a_view_that_spans_nothing_is_refused(bad):
 
 
 def overlap(a, b):
-    return frustum_overlap(np.asarray(a), np.asarray(b), POINTS, HALF_WIDTH, HALF_HEIGHT)
+    return frustum_overlap(np.asarray(a), np.asarray(b), POINTS, LENS.normalized.astype(float))
 
 
 def test_overlaps_by_hand():
@@ -97,7 +97,7 @@ def test_a_turned_camera_sees_the_columns_that_are_left():
     more than 15° right of the old middle (tangent −0.268) are gone: 3 of 8."""
     points = frustum_points(HALF_WIDTH, HALF_HEIGHT, samples=(4, 1, 8))
     turned = level_pose([0, 0, 0], np.deg2rad(30))
-    got = frustum_overlap(level_pose([0, 0, 0])[None], turned[None], points, HALF_WIDTH, HALF_HEIGHT)
+    got = frustum_overlap(level_pose([0, 0, 0])[None], turned[None], points, LENS.normalized)
     assert_allclose(got, [[5 / 8]])
 
 
@@ -134,11 +134,21 @@ def test_numpy_and_torch_agree_in_batches():
     assert expected.shape == (2, 5, 7)
     assert 0.1 < expected.mean() < 0.9  # the cameras do see parts of each other's views
     for dtype in (torch.float64, torch.float32):
-        tensors = [torch.from_numpy(array).to(dtype) for array in (a, b, POINTS)]
-        got = frustum_overlap(*tensors, HALF_WIDTH, HALF_HEIGHT)
+        tensors = [torch.from_numpy(array).to(dtype) for array in (a, b, POINTS, LENS.normalized)]
+        got = frustum_overlap(*tensors)
         assert isinstance(got, torch.Tensor)
         assert_allclose(
             got.numpy(), expected, atol=1e-6 if dtype is torch.float64 else 1 / len(POINTS) + 1e-6
         )
     for batch in range(2):
         assert_allclose(overlap(a[batch], b[batch]), expected[batch])
+
+
+def test_overlap_of_two_lenses():
+    """A view 90° wide has columns at tangents of ±1/8, ±3/8, ±5/8, ±7/8. A lens of f = 1 sees half a picture to each
+    side: the inner four; all it sees the wide one sees. One of f = ½ whose axis is at a quarter sees −½ to 1½: six."""
+    here = level_pose([0, 0, 0])[None]
+    points = frustum_points(HALF_WIDTH, HALF_HEIGHT, samples=(4, 1, 8))
+    assert frustum_overlap(here, here, points, np.array([1.0, 0.5, 0.5, 0.5])) == 4 / 8
+    assert frustum_overlap(here, here, points * [0.5, 1, 1], LENS.normalized) == 1
+    assert frustum_overlap(here, here, points, np.array([0.5, 0.5, 0.25, 0.5])) == 6 / 8

@@ -215,7 +215,7 @@ def test_every_maker_s_example_works_and_is_described():
             "spin:left:10",
             r"'spin:left:10': unknown; known are pan:left\|right:DEGREES, .*there-and-back\(PATH\)",
         ),
-        ("zoom:in:2", "changes the lens, not the pose.*dolly"),
+        ("zoom:in:2", "changes the lens, and a video is seen through one.*dolly"),
         ("pan:left", r"expected pan:left\|right:DEGREES\[:DURATION\], for example pan:left:60"),
         ("pan:left:1:2:3", "expected pan:left"),
         ("pan:up:10", "expected left or right, got 'up'"),

@@ -1,14 +1,13 @@
 """Where slices go and how they merge, worked by hand: tokens of width 2, slices of two tokens, a 90° lens."""
 
 import math
-from math import pi
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import turned_cameras
+from models import lens, turned_cameras
 from outofsight.memory.banks.archivist import (
     GATE_BIAS,
     LEAST_STATIC,
@@ -19,7 +18,6 @@ from outofsight.memory.banks.archivist import (
     choose_slot,
     common_view,
     decay_use,
-    half_view,
     least_useful,
     likeness,
     merge_weight,
@@ -29,9 +27,8 @@ from outofsight.memory.banks.archivist import (
     write_slice,
 )
 from outofsight.memory.banks.state import Archive, BankSettings, empty_banks
-from outofsight.types import LatentGrid
 
-VIEW = half_view(LatentGrid(frames=1, height=1, width=1), pi / 2)
+VIEW = lens(90, 1, 1)
 """A square picture, 90° wide: the tangents of half the fields of view are 1."""
 
 BRICKS = [[1.0, 0.0], [1.0, 0.0]]

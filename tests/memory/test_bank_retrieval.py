@@ -1,11 +1,9 @@
 """What coming views look back to: scores, the choice, and tokens laid out where they belong, worked by hand."""
 
-from math import radians
-
 import pytest
 import torch
 
-from models import turned_cameras
+from models import lens, turned_cameras
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.retrieval import (
     SHARPNESS,
@@ -22,13 +20,13 @@ from outofsight.nn.rays import token_rays
 from outofsight.types import LatentGrid
 
 GRID = LatentGrid(frames=1, height=4, width=6)
-FOV = radians(78)
+LENS = lens(78, 4, 6)
 DIM = 8
 
 
 def chunk(poses: torch.Tensor, *, first_time: float = 9, first_index: int = 3) -> Chunk:
     times = first_time + 4.0 * torch.arange(poses.shape[1])
-    return Chunk(poses, times.expand(len(poses), -1), GRID, FOV, first_index)
+    return Chunk(poses, times.expand(len(poses), -1), GRID, LENS.expand(len(poses), -1), first_index)
 
 
 def remembered(chosen: BankSettings, *degrees: float, tokens_per_slice: int = 24, seed: int = 0) -> Banks:
@@ -215,7 +213,7 @@ def test_recalled_slices_are_posed_relative_to_the_chunk():
         mine = (found.slots[0] == slot) & ~found.subjects[0] & found.known[0]
         pose = turned_cameras(degrees)
         assert torch.allclose(found.poses[0][mine], pose[0].expand(24, -1), atol=1e-6)
-        directions, moments = token_rays(pose, GRID, FOV)
+        directions, moments = token_rays(pose, GRID, LENS)
         assert torch.allclose(found.directions[0][mine], directions[0], atol=1e-6)
         assert torch.allclose(found.moments[0][mine], moments[0], atol=1e-6)
     assert found.frames[0][~found.subjects[0]].unique().tolist() == [-1]
@@ -228,7 +226,7 @@ def test_a_slice_of_larger_tokens_spreads_over_the_same_picture():
     mine = ~found.subjects[0]
     assert found.places[0][mine][:, 1].tolist() == [0, 0, 0, 2, 2, 2]
     assert found.places[0][mine][:, 2].tolist() == [0, 2, 4] * 2
-    directions, _ = token_rays(turned_cameras(0.0), LatentGrid(frames=1, height=2, width=3), FOV)
+    directions, _ = token_rays(turned_cameras(0.0), LatentGrid(frames=1, height=2, width=3), LENS)
     assert torch.allclose(found.directions[0][mine], directions[0], atol=1e-6)
 
 
@@ -256,7 +254,7 @@ def test_a_subject_stands_in_every_coming_frame_where_it_is_predicted():
 
 
 def _rays(poses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    rays = token_rays(poses, LatentGrid(frames=poses.shape[1], height=4, width=6), FOV)
+    rays = token_rays(poses, LatentGrid(frames=poses.shape[1], height=4, width=6), LENS)
     return tuple(value.unflatten(1, (poses.shape[1], 24)) for value in rays)
 
 

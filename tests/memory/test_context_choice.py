@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from models import lens
 from models import turned_cameras as turned
 from outofsight.errors import InputError
 from outofsight.memory.context_choice import (
@@ -14,6 +15,8 @@ from outofsight.memory.context_choice import (
 )
 from outofsight.types import LatentGrid
 
+LENS = lens(40, 4, 6)
+
 
 def grid(context: int, frames: int) -> LatentGrid:
     return LatentGrid(frames=frames, height=4, width=6, context_frames=context)
@@ -21,7 +24,7 @@ def grid(context: int, frames: int) -> LatentGrid:
 
 def chosen(poses, context, **settings):
     found = choose_context(
-        poses, grid(context, poses.shape[1]), ContextSettings(rule="views", fov_x_deg=40, **settings)
+        poses, LENS, grid(context, poses.shape[1]), ContextSettings(rule="views", **settings)
     )
     return found[0].tolist()
 
@@ -57,8 +60,11 @@ def test_both_ends_and_the_best_run():
 
 def test_each_clip_of_a_batch_chooses_for_itself():
     poses = torch.cat((turned(0, 20, 40, 60, 0), turned(0, 20, 40, 60, 40)))
-    settings = ContextSettings(rule="views", recent=1, clips=1, fov_x_deg=40)
-    assert choose_context(poses, grid(4, 5), settings).tolist() == [[0, 3], [2, 3]]
+    settings = ContextSettings(rule="views", recent=1, clips=1)
+    assert choose_context(poses, LENS.expand(len(poses), -1), grid(4, 5), settings).tolist() == [
+        [0, 3],
+        [2, 3],
+    ]
 
 
 @pytest.mark.parametrize("context", [1, 2, 3])
@@ -70,7 +76,9 @@ def test_a_short_context_is_kept_whole(context):
 def test_ends():
     poses = turned(*range(12))
     settings = ContextSettings(rule="ends", first=1, recent=3)
-    assert choose_context(poses, grid(10, 12), settings).tolist() == [[0, 7, 8, 9]]
+    assert choose_context(poses, LENS.expand(len(poses), -1), grid(10, 12), settings).tolist() == [
+        [0, 7, 8, 9]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -89,14 +97,14 @@ def test_impossible_settings_are_named(settings, message):
 
 
 def test_a_rule_that_answers_wrongly_is_named():
-    def too_many(poses, grid, settings):
+    def too_many(poses, intrinsics, grid, settings):
         return torch.arange(grid.frames).expand(len(poses), -1)
 
     register_context_rule("too_many", too_many)
     try:
         with pytest.raises(InputError, match="context rule 'too_many' must give indices"):
-            choose_context(turned(0, 1, 2), grid(2, 3), ContextSettings(rule="too_many"))
+            choose_context(turned(0, 1, 2), LENS, grid(2, 3), ContextSettings(rule="too_many"))
         with pytest.raises(InputError, match="there already"):
-            register_context_rule("too_many", lambda poses, grid, settings: poses)
+            register_context_rule("too_many", lambda poses, intrinsics, grid, settings: poses)
     finally:
         del CONTEXT_RULES["too_many"]

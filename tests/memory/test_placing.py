@@ -1,6 +1,6 @@
 """Between places on the token grid and metres: by hand, there and back, and against the rooms that say it too."""
 
-from math import pi, radians
+from math import radians
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tracked_scenes import turned
 
+from models import lens
 from outofsight.geometry.frustum import project
 from outofsight.memory.banks.placing import place_subjects, positions_told, project_points, rays_through
 from outofsight.memory.banks.true_reading import reading_from_truth, shares_of_boxes
@@ -15,7 +16,8 @@ from outofsight.nn.rays import token_rays
 from outofsight.types import Intrinsics, LatentGrid
 
 LEVEL = torch.eye(3, 4).flatten()[None]
-RIGHT_ANGLE = pi / 2
+RIGHT_ANGLE = lens(90, 4, 4)
+LENS = lens(78, 4, 6)
 
 
 def some_pose(seed: int) -> torch.Tensor:
@@ -61,8 +63,8 @@ def test_a_subject_is_in_view_as_long_as_its_box_is():
 def test_rays_through_middles_are_the_tokens_own():
     pose, grid = some_pose(0), LatentGrid(frames=1, height=4, width=6)
     rows, columns = torch.meshgrid(torch.arange(4.0), torch.arange(6.0), indexing="ij")
-    ours = rays_through(rows.flatten()[None], columns.flatten()[None], pose, (4, 6), radians(78))
-    theirs = token_rays(pose[:, None], grid, radians(78))
+    ours = rays_through(rows.flatten()[None], columns.flatten()[None], pose, (4, 6), LENS)
+    theirs = token_rays(pose[:, None], grid, LENS)
     torch.testing.assert_close(ours[0], theirs[0])
     torch.testing.assert_close(ours[1], theirs[1])
 
@@ -74,7 +76,7 @@ def test_projection_agrees_with_geometry():
     local = np.array([[0.5, -0.3, 4.0], [-1.0, 0.4, 9.0]])
     points = local @ matrix[:, :3].T + matrix[:, 3]
     pixels, _ = project(points, matrix, camera)
-    seen = project_points(torch.tensor(points)[None], pose, (4, 6), radians(78))
+    seen = project_points(torch.tensor(points)[None], pose, (4, 6), LENS)
     torch.testing.assert_close(
         seen.columns[0], torch.tensor(pixels[:, 0] / 16 - 0.5).float(), atol=1e-4, rtol=0
     )
@@ -88,9 +90,9 @@ def test_a_true_reading_tells_the_true_place(seed, x, y, z):
     matrix = pose.view(3, 4)
     point = matrix[:, :3] @ torch.tensor([x, y, z]) + matrix[:, 3]
     reading = reading_from_truth(
-        point.view(1, 1, 1, 3), torch.ones(1, 1, 1, 4), torch.ones(1, 1, 1, 4, 6), pose[:, None], radians(78)
+        point.view(1, 1, 1, 3), torch.ones(1, 1, 1, 4), torch.ones(1, 1, 1, 4, 6), pose[:, None], LENS
     )
-    told = positions_told(reading, pose[:, None], radians(78))
+    told = positions_told(reading, pose[:, None], LENS[:, None])
     torch.testing.assert_close(told, point.expand_as(told), atol=1e-3, rtol=1e-4)
 
 

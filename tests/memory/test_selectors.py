@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import lens
 from outofsight.memory.selectors import (
     fov_affinity,
     local_window,
@@ -83,7 +84,7 @@ def test_fov_affinity_prefers_frames_that_look_the_same_way():
         return [cos, 0, sin, 0, 0, 1, 0, 0, -sin, 0, cos, 0]
 
     poses = torch.tensor([[looking(yaw) for yaw in (0, 0, 40, 40, 180, 180)]])
-    scores = fov_affinity(poses, LatentGrid(frames=6, height=2, width=3), 3, 2, radians(90))
+    scores = fov_affinity(poses, lens(90, 2, 3), 3, 2)
     assert scores.shape == (1, 6, 3)
     same, near, behind = scores[0, 0].tolist()
     assert same == pytest.approx(1.0)

@@ -1,8 +1,11 @@
 """Masks carried on by hand-made motion, crops of the last visible frame, and a state that reads in order."""
 
+from math import radians, tan
+
 import pytest
 import torch
 
+from models import lens
 from models import turned_cameras as turned
 from outofsight.memory.identity import (
     IdentityAttention,
@@ -15,6 +18,7 @@ from outofsight.memory.recurrence import ConvGRU, StateMemory
 from outofsight.memory.subject_motion import extrapolated_masks
 
 HEIGHT, WIDTH = 8, 24
+NARROW = lens(10, HEIGHT, WIDTH)
 
 
 def square(left: float, top: float = 3, size: int = 2) -> torch.Tensor:
@@ -37,7 +41,7 @@ def middle(mask: torch.Tensor) -> float:
 def test_a_mask_goes_on_as_it_was_last_seen_to_move():
     """One column a frame under a still camera with a narrow lens, where angles and columns go together."""
     masks = torch.stack([square(4), square(5), square(6), square(7)])[None, None]
-    later = extrapolated_masks(masks, still(4), still(5), fov_x_deg=10.0)
+    later = extrapolated_masks(masks, still(4), still(5), NARROW)
     assert later.shape == (1, 1, 5, HEIGHT, WIDTH)
     for frame in range(5):
         torch.testing.assert_close(later[0, 0, frame], square(8 + frame), atol=0.05, rtol=0)
@@ -48,13 +52,12 @@ def test_motion_is_of_the_last_visible_frames_and_time_passes_unseen():
     masks = torch.stack(
         [square(4), square(7), square(10), square(9), square(8), square(7)] + [torch.zeros(8, 24)] * 2
     )
-    later = extrapolated_masks(masks[None, None], still(8), still(1), fov_x_deg=10.0)
+    later = extrapolated_masks(masks[None, None], still(8), still(1), NARROW)
     torch.testing.assert_close(later[0, 0, 0], square(4), atol=0.05, rtol=0)
 
 
 def test_a_turning_camera_is_no_motion():
     """A standing subject seen by a camera that pans away and back is where it was, and nowhere in between."""
-    fov = 40.0
     middles = []
     for degrees in (-6.0, -3.0, 0.0):  # the camera turns right: the subject slides left
         place = -torch.tan(torch.tensor((degrees) * torch.pi / 180)) / torch.tan(
@@ -62,7 +65,7 @@ def test_a_turning_camera_is_no_motion():
         )
         middles.append(float((place + 1) / 2 * WIDTH))
     masks = torch.stack([square(middle - 1) for middle in middles])[None, None]
-    later = extrapolated_masks(masks, turned(-6, -3, 0), turned(3, 60, 180, 0), fov)
+    later = extrapolated_masks(masks, turned(-6, -3, 0), turned(3, 60, 180, 0), lens(40, HEIGHT, WIDTH))
     assert later[0, 0, 1].sum() == 0
     assert later[0, 0, 2].sum() == 0
     torch.testing.assert_close(later[0, 0, 3], square(11), atol=0.05, rtol=0)
@@ -74,7 +77,7 @@ def test_masks_cut_by_the_edge_do_not_tell_motion():
     cut = torch.zeros(HEIGHT, WIDTH)
     cut[3:5, 23:] = 1
     masks = torch.stack([square(18), square(19), cut])[None, None]
-    later = extrapolated_masks(masks, still(3), turned(5), fov_x_deg=10.0)
+    later = extrapolated_masks(masks, still(3), turned(5), NARROW)
     shift = WIDTH / 2  # the lens is 10° wide
     assert middle(later[0, 0, 0]) == pytest.approx(19 + 1 + 2 - shift, abs=0.2)
 
@@ -82,7 +85,7 @@ def test_masks_cut_by_the_edge_do_not_tell_motion():
 def test_nobody_stays_nobody():
     masks = torch.zeros(1, 2, 3, HEIGHT, WIDTH)
     masks[0, 1, 2] = square(4)
-    later = extrapolated_masks(masks, still(3), still(2), fov_x_deg=60.0)
+    later = extrapolated_masks(masks, still(3), still(2), lens(60, HEIGHT, WIDTH))
     assert later[0, 0].sum() == 0
     torch.testing.assert_close(later[0, 1, 1], square(4), atol=1e-4, rtol=0)  # seen once: no motion is known
 
@@ -149,3 +152,23 @@ def test_the_state_is_of_one_size_and_knows_the_order():
     forward, backward = memory(context, poses), memory(context.flip(2), poses.flip(1))
     assert not torch.allclose(forward, backward, atol=1e-3)
     assert not torch.allclose(forward, memory(context, poses.flip(1)), atol=1e-3)
+
+
+@pytest.mark.parametrize("fov", [20, 40, 80])
+def test_how_far_a_turn_carries_a_mask_is_a_matter_of_the_lens(fov):
+    """Seen once, on the axis: a camera that turns 5° to the right sees it f · tan 5° of the picture to the left."""
+    masks = square(11)[None, None, None]
+    later = extrapolated_masks(masks, still(1), turned(5), lens(fov, HEIGHT, WIDTH))
+    shift = WIDTH * tan(radians(5)) / (2 * tan(radians(fov / 2)))
+    assert middle(later[0, 0, 0]) == pytest.approx(12 - shift, abs=0.01)
+
+
+def test_an_axis_off_the_middle():
+    """The axis goes through the 6th column from the left: who stands there stays there as the camera rolls on."""
+    off = torch.tensor([[0.5, 1.5, 0.25, 0.5]])
+    rolled = still(1).clone().unflatten(-1, (3, 4))
+    rolled[..., :2, :2] = torch.tensor([[-1.0, 0.0], [0.0, -1.0]])
+    on_axis, aside = square(5), square(11)
+    later = extrapolated_masks(torch.stack((on_axis, aside))[None, :, None], still(1), rolled.flatten(2), off)
+    assert middle(later[0, 0, 0]) == pytest.approx(6, abs=0.01)
+    assert middle(later[0, 1, 0]) == pytest.approx(0, abs=1)  # 6 columns to the other side, half cut off

@@ -5,7 +5,6 @@ from math import exp, log, log2, sqrt
 import pytest
 import torch
 from tests.tracked_scenes import (
-    FOV_X_RAD,
     SETTINGS,
     SIZE,
     Scene,
@@ -125,7 +124,7 @@ def test_a_sighting_joins_what_tokens_tell():
     """Two tokens tell places 2 m apart, one four times as noisy in σ: weights 16 : 1, so 2/17 of the way."""
     scene = Scene([resting(1)], [unit(0)], [0])
     frame = scene.frame(0)
-    facts = token_facts(frame, FOV_X_RAD)
+    facts = token_facts(frame)
     noise = torch.full((1, 24), 1.0)
     noise[0, 1] = 4.0
     position = torch.zeros(1, 24, 3)
@@ -133,7 +132,7 @@ def test_a_sighting_joins_what_tokens_tell():
     position[0, 1, 0] = 2.0
     shares = torch.zeros(1, 1, 24)
     shares[0, 0, :2] = 0.5
-    told = sight(shares, facts._replace(noise=noise, position=position), frame, FOV_X_RAD, (3, 3))
+    told = sight(shares, facts._replace(noise=noise, position=position), frame, (3, 3))
     assert told.visibility[0, 0] == 0.5
     assert told.position[0, 0, 0].item() == pytest.approx(2 / 17)
     apart = (16 * (2 / 17) ** 2 + (2 - 2 / 17) ** 2) / 17 / 3

@@ -11,6 +11,7 @@ from outofsight.geometry.conditioning import camera_conditioning
 from outofsight.geometry.path_expressions import make_path
 from outofsight.sampling.continuation import SamplingSettings, check_settings, target_noise, to_uint8
 from outofsight.sampling.world import WorldModel
+from outofsight.types import CameraPath, Intrinsics
 
 FAST = SamplingSettings(num_steps=2)
 CONTEXT, TARGET = 9, 13
@@ -21,6 +22,11 @@ def world():
     world = tiny_world()
     world.set_progress_bar_config(disable=True)
     return world
+
+
+def seen(path, height, width, fov_x_rad=1.0):
+    lens = Intrinsics.from_fov(width_px=width, height_px=height, fov_x_rad=fov_x_rad)
+    return CameraPath(world_from_camera=path.world_from_camera, intrinsics=lens)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +136,19 @@ def test_pixels_are_rounded_not_cut():
         ({"context_cameras": make_path("still", 13)}, CameraError, "9 frames, its camera path 13"),
         ({"target_cameras": make_path("still", 12)}, InputError, "got 12"),
         ({"prompt": "   "}, InputError, "empty"),
+        (
+            {"context_cameras": seen(make_path("still", 9), 60, 60)},
+            CameraError,
+            "picture of 60×60, but .* 32×48",
+        ),
+        (
+            {
+                "context_cameras": seen(make_path("still", 9), 32, 48),
+                "target_cameras": seen(make_path("still", 5), 32, 48, 2.0),
+            },
+            CameraError,
+            "two lenses",
+        ),
     ],
 )
 def test_refusals(world, given, changes, error, says):
@@ -142,3 +161,33 @@ def test_impossible_settings_are_refused_in_one_line(bad):
     with pytest.raises(InputError, match="sampling settings") as caught:
         check_settings(**bad)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_looks_at_the_lens_is_told_it_by_either_half(given):
+    """At any size of the video's shape; where nobody tells it, the configured one stands in."""
+    world = tiny_world(
+        memory_affinity="fov_overlap", memory_top_k=1, camera_ray_octaves=2, camera_fov_x_deg=60.0
+    )
+    world.set_progress_bar_config(disable=True)
+    for block in world.transformer.blocks:
+        torch.nn.init.normal_(block.attn1.ray_encoder.weight, std=0.2)
+    halves = {name: given[name] for name in ("context_cameras", "target_cameras")}
+
+    def shown(**cameras):
+        return world.continue_video(**{**given, **cameras}, settings=FAST).video
+
+    unknown = shown()
+    for name, path in halves.items():
+        assert np.array_equal(shown(**{name: seen(path, 320, 480, np.pi / 3)}), unknown)
+    wide = shown(context_cameras=seen(halves["context_cameras"], 32, 48, 1.6))
+    assert not np.array_equal(wide, unknown)
+    assert np.array_equal(shown(target_cameras=seen(halves["target_cameras"], 32, 48, 1.6)), wide)
+    ready = camera_conditioning(seen(halves["context_cameras"], 32, 48, 1.6), halves["target_cameras"])
+    assert np.array_equal(shown(context_cameras=None, target_cameras=ready), wide)
+
+
+def test_a_published_model_is_told_poses_alone(world, given):
+    told = world.continue_video(
+        **{**given, "context_cameras": seen(given["context_cameras"], 32, 48)}, settings=FAST
+    )
+    assert np.array_equal(told.video, world.continue_video(**given, settings=FAST).video)

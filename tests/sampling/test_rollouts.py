@@ -13,7 +13,7 @@ from outofsight.memory.strategies import strategy
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.rollout_state import RolloutLimits
 from outofsight.sampling.world import WorldModel
-from outofsight.types import CameraPath
+from outofsight.types import CameraPath, Intrinsics
 
 FAST = SamplingSettings(num_steps=2, guidance_scale=1.0)
 CONTEXT, SIZES = 9, (5, 8, 4, 8)
@@ -347,6 +347,36 @@ def test_cameras_that_do_not_fit(hydra, cameras, says):
     assert len(rollout.step(PARTS[0])) == 5
 
 
+def through(path, fov_x_deg, size=(32, 48)):
+    lens = Intrinsics.from_fov(width_px=size[1], height_px=size[0], fov_x_rad=np.deg2rad(fov_x_deg))
+    return CameraPath(world_from_camera=path.world_from_camera, intrinsics=lens)
+
+
+def test_a_walk_is_seen_through_the_contexts_lens(hybrid, tmp_path):
+    """Told by the context alone, it is kept with the state; cameras may repeat it, and have no other."""
+    rollout = hybrid.start(VIDEO, through(PATH[:CONTEXT], 60), PROMPT, seed=3, settings=FAST)
+    assert np.degrees(rollout.fov_x_rad) == pytest.approx(60, abs=1e-3)
+    before = rollout.state
+    with pytest.raises(CameraError, match=r"step 1: the cameras have another lens .*0\.866.*; start it with"):
+        rollout.step(through(PARTS[0], 61))
+    assert rollout.state is before
+    shown = rollout.step(through(PARTS[0], 60, size=(64, 96)))  # the same lens, at twice the size
+    rollout.save(tmp_path / "walk")
+    assert np.array_equal(hybrid.resume(tmp_path / "walk").step(PARTS[1]), rollout.step(PARTS[1]))
+    unknown = start(hybrid)
+    assert np.degrees(unknown.fov_x_rad) == pytest.approx(90, abs=1e-3)  # as the tiny model is configured
+    assert not np.array_equal(unknown.step(PARTS[0]), shown)
+    with pytest.raises(CameraError, match="start it with the context's cameras and lens"):
+        unknown.step(through(PARTS[1], 60))
+    same = hybrid.start(VIDEO, through(PATH[:CONTEXT], 90), PROMPT, seed=3, settings=FAST)
+    assert np.array_equal(same.step(PARTS[0]), start(hybrid).step(PARTS[0]))  # the default, said aloud
+
+
+def test_a_lens_of_another_picture_is_refused(hydra):
+    with pytest.raises(CameraError, match="a picture of 60×60, but the video has 32×48"):
+        hydra.start(VIDEO, through(PATH[:CONTEXT], 60, size=(60, 60)), PROMPT)
+
+
 def test_later_steps_take_whole_latent_frames(hydra):
     rollout = start(hydra)
     rollout.step(PARTS[0])
@@ -458,8 +488,9 @@ def drop_from_manifest(name):
         (spoil_tensors, "damaged: its checksum"),
         (drop_tensors, "missing; the state is not whole"),
         (truncate_manifest, "rollout.json: damaged"),
-        (edit_manifest(version=9), "version 2, got version 9"),
-        (edit_manifest(version=1), "version 2, got version 1; walk again from the start"),
+        (edit_manifest(version=9), "version 3, got version 9"),
+        (edit_manifest(version=1), "version 3, got version 1; walk again from the start"),
+        (edit_manifest(version=2), "version 3, got version 2; walk again from the start"),  # it knew no lens
         (edit_manifest(moments=[{}]), "a damaged state"),
         (edit_manifest(moments=[]), "it holds no moment"),
         (edit_manifest(memory=None), "memory is None"),

@@ -22,9 +22,10 @@ from outofsight.training.config import (
     WorldTask,
 )
 from outofsight.training.encoding import Encoder, encode_dataset
-from outofsight.types import CameraPath, Clip, SubjectTrack, Visibility
+from outofsight.types import CameraPath, Clip, Intrinsics, SubjectTrack, Visibility
 
 HALF, HEIGHT, WIDTH = 9, 32, 64
+LENS = Intrinsics.from_fov(width_px=WIDTH, height_px=HEIGHT, fov_x_rad=1.2)
 NEVER = {"every_steps": 0, "videos_every_steps": 0}
 
 
@@ -48,8 +49,9 @@ def moving_square(name: str, seed: int) -> Clip:
         box_px=np.tile(np.array([0, 8, 16, 24], np.float32), (frames, 1)),
     )  # fmt: skip
     return Clip(
-        name=name, video=video, num_context_frames=HALF, fps=15.0, cameras=CameraPath(world_from_camera=poses),
-        caption=f"A square crosses, number {seed}.", masks=ids, masks_are_instances=True, subjects=(subject,),
+        name=name, video=video, num_context_frames=HALF, fps=15.0,
+        cameras=CameraPath(world_from_camera=poses, intrinsics=LENS), caption=f"A square crosses, number {seed}.",
+        masks=ids, masks_are_instances=True, subjects=(subject,),
     )  # fmt: skip
 
 

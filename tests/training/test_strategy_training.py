@@ -1,19 +1,23 @@
 """Every strategy from one beginning: the same first weights, a run, an export, and the same video from it."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from tests.training.conftest import LENS
 
 from models import tiny_inputs
+from outofsight.backbone.inputs import known_intrinsics
 from outofsight.data.dataset import open_dataset
 from outofsight.data.latent_annotation import clip_spans, latent_masks, subject_shares
-from outofsight.data.latent_cache import open_latent_cache
+from outofsight.data.latent_cache import open_latent_cache, read_latent_sample, shard_name, write_shard
 from outofsight.errors import InputError
 from outofsight.memory.strategies import STRATEGIES, strategy
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.world import WorldModel
-from outofsight.training.batches import Captions, MemoryNeeds, WorldBatches, subject_masks
+from outofsight.training.batches import Captions, MemoryNeeds, UnknownLensWarning, WorldBatches, subject_masks
 from outofsight.training.config import WorldTask, changed, from_dict, to_dict, with_strategy
 from outofsight.training.loop import train
 from outofsight.training.models import make_world
@@ -228,3 +232,40 @@ def test_masks_reach_the_sampler_and_the_objective_alike(world_config, cache, cl
     del inputs["encoder_hidden_states"]
     text = torch.zeros(1, 6, 32)
     assert model(**inputs, encoder_hidden_states=text, subject_masks=stored).sample.isfinite().all()
+
+
+def without_lenses(cache):
+    """Make it a cache of clips that do not say their lens."""
+    path = cache / "train" / shard_name(0)
+    samples = [
+        replace(read_latent_sample(path, name), intrinsics=None) for name in open_cache(cache).names[:4]
+    ]
+    write_shard(path, samples, np.dtype("float16"))
+
+
+def test_a_batch_has_each_clips_lens_or_says_once_that_the_default_stands_in(world_config, cache):
+    looks = with_strategy(world_config(), "fov")
+    parts, batches = frame_noise_batch(cache, looks)
+    np.testing.assert_allclose(batches.make(0, [0, 1])["intrinsics"], [LENS.normalized] * 2)
+    without_lenses(cache)
+    _, batches = frame_noise_batch(cache, looks)
+    with pytest.warns(
+        UnknownLensWarning, match=r"'clip_\d+' and perhaps others do not say their lens; .* 78° across"
+    ):
+        batch = batches.make(0, range(8))
+    known = ~batch["intrinsics"].isnan().any(dim=1)
+    assert 0 < int(known.sum()) < 8
+    batches.make(1, range(8))  # a second warning would fail
+    default = known_intrinsics(parts.transformer.config, None, batch["context_latents"])
+    plain = {**batch, "intrinsics": torch.where(known[:, None], batch["intrinsics"], default)}
+    objective = WorldObjective(parts.transformer, parts.text_encoder).eval()
+    with torch.no_grad():
+        assert torch.equal(objective(batch)["loss"], objective(plain)["loss"])
+
+
+def test_who_does_not_look_at_the_lens_is_not_warned(world_config, cache):
+    without_lenses(cache)
+    config = with_strategy(world_config(), "hydra")
+    config = replace(config, task=replace(config.task, size=replace(config.task.size, camera_ray_octaves=0)))
+    _, batches = frame_noise_batch(cache, config)
+    assert batches.make(0, range(8))["intrinsics"].isnan().any()

@@ -13,7 +13,7 @@ from outofsight.backbone.inputs import check_latents, known_intrinsics
 from outofsight.backbone.rendered import RenderedMemory
 from outofsight.errors import InputError
 from outofsight.memory.banks.mask_reader import evidence
-from outofsight.memory.banks.pictures import Pictures, joined_views
+from outofsight.memory.banks.pictures import Pictures, joined
 from outofsight.memory.banks.state import Banks, Recall, Views
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory, latent_times
 from outofsight.memory.rendering import Rendered, placed_subjects, render
@@ -167,7 +167,7 @@ class BankRemembering:
             times=times.float(),
             filled=torch.ones_like(times, dtype=torch.bool),
         )
-        known = own if views is None else joined_views(views, own)
+        known = own if views is None else joined((views, own))
         told = evidence(known, frames, cameras, intrinsics, times)
         return Pictures(frames, reader(told.flatten(0, 1)).sigmoid().unflatten(0, times.shape))
 

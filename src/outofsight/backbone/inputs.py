@@ -86,6 +86,20 @@ def configured_intrinsics(
     return lens.expand(len(like), -1)
 
 
+def looks_at_lens(config: Mapping[str, Any]) -> bool:
+    """Tell whether anything in a model depends on the lens: rays, banks, overlap of views, masks carried on.
+
+    Published models are told poses alone.
+    """
+    return bool(
+        config["camera_ray_octaves"]
+        or config["banks"] is not None
+        or config["memory_affinity"] == "fov_overlap"
+        or config["context_rule"] == "views"
+        or config["subject_mask"] == "extrapolated"
+    )
+
+
 def known_intrinsics(
     config: Mapping[str, Any], intrinsics: Tensor | None, latents: Float[Tensor, "b channels f height width"]
 ) -> Float[Tensor, "b 4"]:
@@ -103,4 +117,4 @@ def known_intrinsics(
             f"expected intrinsics {list(otherwise.shape)} (fx, fy, cx, cy in shares of width and height), got "
             f"{list(intrinsics.shape)}"
         )
-    return torch.where(intrinsics.isnan(), otherwise, intrinsics.float())
+    return torch.where(intrinsics.isnan().any(dim=-1, keepdim=True), otherwise, intrinsics.float())

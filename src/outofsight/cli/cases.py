@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from outofsight.cli.lenses import ToldLens
     from outofsight.geometry.camera_files import CameraFile
     from outofsight.geometry.conditioning import CameraConditioning
     from outofsight.types import CameraPath
@@ -27,7 +28,8 @@ ASKED = "are asked for (--frames of generate, --context-frames of roll)"
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One continuation to make. ``camera`` and ``context_camera`` are files or path expressions."""
+    """One continuation to make. ``camera`` and ``context_camera`` are files or path expressions. ``clip``: the folder
+    of the clip that the video is of, if it is one."""
 
     name: str
     video: Path
@@ -35,27 +37,31 @@ class Case:
     context_camera: str | None
     prompt: str
     out: Path
+    clip: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """``frames``: context and target. ``size``: height and width; ``None`` keeps the video's own."""
+    """``frames``: context and target. ``size``: height and width; ``None`` keeps the video's own. ``fov_x_deg``: the
+    video's horizontal field of view, where the user says it."""
 
     frames: tuple[int, int]
     size: tuple[int, int] | None
     repairs: tuple[str, ...]
+    fov_x_deg: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseInputs:
     """What a case reads. ``context`` is ``None`` where ``target`` is the conditioning of both halves.
 
-    ``notes``: what a user should know was done (repairs, frames left out)."""
+    ``notes``: what a user should know was done (repairs, frames left out). ``lens``: of the video, as it is read."""
 
     video: "NDArray[np.uint8]"
     context: "CameraPath | None"
     target: "CameraPath | CameraConditioning"
     notes: tuple[str, ...]
+    lens: "ToldLens | None" = None
 
 
 def find_cases(
@@ -123,7 +129,7 @@ def case_of(
     own = str(video / CLIP_CAMERAS)
     return Case(
         name=video.name, video=video / CLIP_VIDEO, camera=camera or own, context_camera=own,
-        prompt=text_or_file(prompt or str(video / CAPTION_FILE), "--prompt"), out=out,
+        prompt=text_or_file(prompt or str(video / CAPTION_FILE), "--prompt"), out=out, clip=video,
     )  # fmt: skip
 
 
@@ -135,12 +141,33 @@ def read_case(case: Case, shape: Shape) -> CaseInputs:
         used                      |-- context --|-- target --|
 
     Raises:
-        CameraError: too few poses, or a malformed file.
+        CameraError: too few poses, a malformed file, or lenses that contradict each other or the video's shape.
         VideoError: a missing or damaged video, or too few frames.
     """
-    if _is_file(case.camera):
-        return _from_camera_file(case, shape)
-    return _from_expression(case, shape)
+    inputs = _from_camera_file(case, shape) if is_file(case.camera) else _from_expression(case, shape)
+    return _seen_through_its_lens(inputs, case, shape)
+
+
+def _seen_through_its_lens(inputs: CaseInputs, case: Case, shape: Shape) -> CaseInputs:
+    """Give all cameras the lens that the clip, the camera file or the user tells; leave it unknown if nobody does."""
+    from outofsight.cli.lenses import CAMERA_FILE, ToldLens, lens_of_clip, video_lens
+    from outofsight.types import CameraPath
+
+    own = None if case.clip is None else lens_of_clip(case.clip)
+    told, context, target = [] if own is None else [own], inputs.context, inputs.target
+    if context is not None and context.intrinsics is not None:
+        name = case.camera if is_file(case.camera) else str(case.context_camera)
+        told.append(ToldLens(intrinsics=context.intrinsics, source=CAMERA_FILE, name=name))
+    lens = video_lens(case.video, told, shape.fov_x_deg, shape.size)
+    if lens is None:
+        return inputs
+    if context is not None:
+        context = replace(context, intrinsics=lens.intrinsics)
+    if isinstance(target, CameraPath):
+        target = replace(target, intrinsics=lens.intrinsics)
+    else:
+        target = replace(target, intrinsics=lens.intrinsics.normalized)
+    return replace(inputs, context=context, target=target, lens=lens)
 
 
 def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
@@ -187,7 +214,7 @@ def _from_expression(case: Case, shape: Shape) -> CaseInputs:
             f"--camera {case.camera} says how the camera will move; say with --context-camera how it moved in the "
             "context (a camera file, a path such as pan:left:30, or still)"
         )
-    if _is_file(case.context_camera):
+    if is_file(case.context_camera):
         file = _read_camera_file(Path(case.context_camera), num_context, shape.repairs)
         if file.context is None or len(file.context) < num_context:
             given = "only relative poses" if file.context is None else f"{len(file.context)} context poses"
@@ -219,7 +246,8 @@ def _has_halves(path: Path) -> bool:
     return isinstance(content, dict) and not SAYS_SPLIT.isdisjoint(content)
 
 
-def _is_file(camera: str) -> bool:
+def is_file(camera: str) -> bool:
+    """Tell whether a camera is a file, and no path in words."""
     return camera.endswith(".json") or Path(camera).is_file()
 
 

@@ -1,5 +1,6 @@
 """Reading who is to be judged, and on what, from the options of ``evaluate``."""
 
+import json
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -84,7 +85,7 @@ def choose_contenders(
             clips[0].entry is not None or clips[0].num_context_frames > 0,
         )
         chosen += [FloorContender(name=name) for name in usable_floors(case, has_context=has_context)]
-        chosen += [*_round_trips(chosen), TruthContender()]
+        chosen += [*_rendered(chosen), *_round_trips(chosen), TruthContender()]
     if not chosen:
         raise InputError("nobody to judge: name a --model or --videos, or let the --floors be judged")
     check_names(chosen)
@@ -164,6 +165,40 @@ def _videos(choice: VideoChoice) -> "list[Contender]":
             VideosContender(name=name or path.resolve().name, folder=path, with_context=choice.with_context)
         )
     return rows
+
+
+def _rendered(rows: "list[Contender]") -> "list[Contender]":
+    """Make a floor for each row of a model that is shown rendered memory: what its banks render, without the model."""
+    from outofsight.evaluation.contenders import ModelContender, RenderedContender
+
+    floors: list[Contender] = []
+    for row in rows:
+        if (
+            isinstance(row, ModelContender)
+            and row.roll is None
+            and _renders(row.source.path, row.source.strategy)
+        ):
+            floors.append(
+                RenderedContender(
+                    name=f"{row.name}-rendered", source=row.source, digest=row.digest, seed=row.sampling.seed
+                )
+            )
+    return floors
+
+
+def _renders(model: str, strategy_name: str | None) -> bool:
+    """Tell from a model folder's configuration whether its memory is rendered; a hub id's is not asked."""
+    from outofsight.memory.settings import read_bank_settings
+    from outofsight.memory.strategies import strategy
+
+    path = Path(find_model(model)) / "transformer" / "config.json"
+    if not path.is_file():
+        return False
+    config = {"banks": None, "rendering": None, **json.loads(path.read_text(encoding="utf-8"))}
+    if strategy_name is not None:
+        config |= strategy(strategy_name).settings
+    banks = read_bank_settings(config)
+    return config["rendering"] is not None and banks is not None and banks.rendered != "none"
 
 
 def _round_trips(rows: "list[Contender]") -> "list[Contender]":

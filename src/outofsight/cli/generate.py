@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from outofsight.cli.cases import Case, CaseInputs, Shape, find_cases, read_case
 from outofsight.cli.provenance import provenance
 from outofsight.cli.values import (
+    check_fov,
     parse_frames,
     parse_settings,
     parse_size,
@@ -53,6 +54,10 @@ def generate(
     size: Annotated[
         str | None,
         typer.Option(help="HEIGHTxWIDTH: scale to cover and crop (default: the model's, or as it is)"),
+    ] = None,
+    fov: Annotated[
+        float | None,
+        typer.Option(help="the video's lens, in degrees across, where no camera file or clip says it"),
     ] = None,
     frames: Annotated[
         str | None, typer.Option(help="CONTEXT+TARGET frames, each 4k+1 (default: the model's, or 77+77)")
@@ -101,11 +106,13 @@ def generate(
     cases = find_cases(video, camera, context_camera, prompt, out)
     if mask is not None and len(cases) > 1:
         raise InputError("--mask: goes with one video, not with a folder of cases")
+    check_fov(fov)
     use = read_use(model)
     shape = Shape(
         frames=parse_frames(frames) if frames else use.frames,
         size=parse_size(size) if size else use.size,
         repairs=_repairs(repair or []),
+        fov_x_deg=fov,
     )
     flags = {
         "num_steps": use.num_steps if steps is None else steps,
@@ -122,6 +129,7 @@ def generate(
         "frames": list(shape.frames),
         "size": list(shape.size) if shape.size else None,
         "repairs": list(shape.repairs),
+        "fov": fov,
         "with_context": with_context,
         "tile_vae": tile_vae,
         "dtype": dtype,
@@ -140,6 +148,8 @@ def generate(
         return
     if not remaining:
         return
+    from outofsight.cli.lenses import lens_record
+
     world, seconds = _load(model, device, dtype, offload)
     world.transformer.attention_frames_per_chunk = attention_chunk
     if strategy is not None:
@@ -150,7 +160,11 @@ def generate(
         result = _run(world, case, inputs, masks, sampling, tile_vae, save_retrieval, console)
         _write(case, inputs, result, with_context, use.fps)
         measured = {"fps": use.fps, **_measured(result, seconds, world)}
-        record = {**_request(case, options), "notes": list(inputs.notes), **measured}
+        told = {
+            "notes": list(inputs.notes),
+            "intrinsics": lens_record(world, inputs.lens, *inputs.video.shape[1:3]),
+        }
+        record = {**_request(case, options), **told, **measured}
         write_text_atomically(_sidecar(case), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
         console.print(f"wrote {case.out}", soft_wrap=True)
 

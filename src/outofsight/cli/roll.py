@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from outofsight.cli.cases import Shape, case_of
-from outofsight.cli.values import parse_settings, parse_size, text_or_file
+from outofsight.cli.values import check_fov, parse_settings, parse_size, text_or_file
 from outofsight.cli.walk import Walk, Walker, frames_of, walk_on
 from outofsight.errors import InputError
 from outofsight.model_folders import ModelUse, read_use
@@ -39,6 +39,10 @@ PromptAt = Annotated[
 ]
 Size = Annotated[
     str | None, typer.Option(help="HEIGHTxWIDTH: scale to cover and crop (default: the model's)")
+]
+Fov = Annotated[
+    float | None,
+    typer.Option(help="the video's lens, in degrees across, where no camera file or clip says it"),
 ]
 ContextFrames = Annotated[
     int | None, typer.Option(min=1, help="frames of context, 4k+1 (default: the model's, or 77)")
@@ -76,6 +80,7 @@ def roll(
     lap: Lap = None,
     prompt_at: PromptAt = None,
     size: Size = None,
+    fov: Fov = None,
     context_frames: ContextFrames = None,
     seed: Seed = 42,
     settings: Settings = None,
@@ -93,23 +98,25 @@ def roll(
     """Walk on through a video's world: frames, state and a line for each step are written as they come."""
     if offload == "sequential":
         raise InputError("--offload sequential: a rollout's state cannot be told by its weights; use model")
+    check_fov(fov)
     use = read_use(model)
     case = case_of(video, camera, context_camera, prompt, out)
     sampling = _sampling(use, seed, settings or [])
     shape = Shape(
-        frames=(context_frames or use.num_context_frames, 1), size=parse_size(size) if size else use.size, repairs=()
+        frames=(context_frames or use.num_context_frames, 1), size=parse_size(size) if size else use.size, repairs=(),
+        fov_x_deg=fov,
     )  # fmt: skip
     request = {
         "model": model, "strategy": strategy, "video": str(video), "camera": case.camera,
         "context_camera": case.context_camera, "prompt": case.prompt, "latent_frames": latent_frames, "lap": lap,
         "path_frames": None if lap else _spread_over(case.camera, frames_of(steps, latent_frames)),
-        "sampling": sampling, "with_context": with_context, "dtype": dtype,
+        "sampling": sampling, "with_context": with_context, "dtype": dtype, "fov": fov,
     }  # fmt: skip
     walk = Walk(
         walker=Walker(
             model=model, strategy=strategy, sampling=sampling, device=device, dtype=dtype, offload=offload
         ),
-        case=case, clip=video if video.is_dir() else None, shape=shape, steps=steps, latent_frames=latent_frames,
+        case=case, shape=shape, steps=steps, latent_frames=latent_frames,
         lap=lap, prompts=_prompts(prompt_at or [], steps), with_context=with_context, save_every=save_every,
         fps=use.fps, memory_pictures=memory_pictures, request=request,
     )  # fmt: skip

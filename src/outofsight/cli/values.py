@@ -18,6 +18,12 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def check_fov(fov_x_deg: float | None) -> None:
+    """Raise ``InputError`` if no lens is so many degrees wide."""
+    if fov_x_deg is not None and not 0 < fov_x_deg < 180:
+        raise InputError(f"--fov: expected degrees between 0 and 180, got {fov_x_deg:g}")
+
+
 def parse_frames(text: str) -> tuple[int, int]:
     """Read "77+77" (context + target frames)."""
     match = re.fullmatch(r"(\d+)\+(\d+)", text.strip())

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,12 +41,10 @@ class Walker:
 
 @dataclass(frozen=True, kw_only=True)
 class Walk:
-    """What is asked for. ``clip``: the folder of the clip that is walked on from, if it is one. ``request``: all that
-    decides what is shown, as it is kept beside the state."""
+    """What is asked for. ``request``: all that decides what is shown, as it is kept beside the state."""
 
     walker: Walker
     case: Case
-    clip: Path | None
     shape: Shape
     steps: int
     latent_frames: int
@@ -87,7 +85,7 @@ def walk_on(walk: Walk, *, resume: bool, overwrite: bool, dry_run: bool) -> None
     _check_outputs(walk, resume=resume, overwrite=overwrite)
     inputs, path = read_walk(walk)
     pictures = walk.memory_pictures
-    truth = None if pictures is None or walk.clip is None else read_truth(walk.clip, inputs)
+    truth = None if pictures is None or walk.case.clip is None else read_truth(walk.case.clip, inputs)
     console, out = Console(stderr=True), walk.case.out
     if dry_run:
         console.print(f"would write {out}: {walk.num_frames} frames in {walk.steps} steps", soft_wrap=True)
@@ -100,8 +98,8 @@ def walk_on(walk: Walk, *, resume: bool, overwrite: bool, dry_run: bool) -> None
     _go(walk, rollout, shown, path, console)
     if pictures is not None:
         told = draw_steps(pictures, rollout, walk.fps / STRIDE, inputs, truth)
-        if walk.clip is not None:
-            told = told or f"{walk.clip} does not say where its subjects are; the map is without truth"
+        if walk.case.clip is not None:
+            told = told or f"{walk.case.clip} does not say where its subjects are; the map is without truth"
             console.print(told, soft_wrap=True)
     console.print(
         f"wrote {out}: {rollout.num_frames} frames in {rollout.num_steps} steps; go on with --resume and more --steps",
@@ -122,7 +120,7 @@ def read_walk(walk: Walk) -> "tuple[CaseInputs, CameraPath]":
     from outofsight.types import CameraPath
 
     asked = walk.lap or walk.num_frames
-    shape = Shape(frames=(walk.shape.frames[0], asked), size=walk.shape.size, repairs=())
+    shape = replace(walk.shape, frames=(walk.shape.frames[0], asked))
     try:
         inputs = read_case(walk.case, shape)
     except CameraError as error:
@@ -174,6 +172,7 @@ def _load(walker: Walker) -> "WorldModel":
 
 def _started(world: "WorldModel", walk: Walk, inputs: CaseInputs) -> "tuple[Rollout, GrowingVideo]":
     """Begin a walk. The state comes first, so that what belongs to no state is never taken for a walk."""
+    from outofsight.cli.lenses import lens_record
     from outofsight.sampling.continuation import SamplingSettings
     from outofsight.sampling.rollout_state import RolloutLimits
     from outofsight.sampling.stream_video import GrowingVideo
@@ -186,7 +185,9 @@ def _started(world: "WorldModel", walk: Walk, inputs: CaseInputs) -> "tuple[Roll
         settings=SamplingSettings(**walk.walker.sampling),
         limits=RolloutLimits(keep_steps=0),
     )
-    rollout.notes = {"request": walk.request, "num_context_frames": len(inputs.video), **provenance()}
+    lens = lens_record(world, inputs.lens, *inputs.video.shape[1:3])
+    facts = {"request": walk.request, "num_context_frames": len(inputs.video), "intrinsics": lens}
+    rollout.notes = {**facts, **provenance()}
     shown = GrowingVideo(walk.case.out, fps=walk.fps)
     if walk.with_context:
         shown.append(inputs.video)

@@ -21,7 +21,7 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan, u
 from torch import Tensor
 
 from outofsight.codec.latent_tiling import LatentTiling, Tile, blend_tiles, plan_tiles
-from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
+from outofsight.codec.patch_autoencoder import PATCH_PX, PatchVideoAutoencoder
 from outofsight.codec.placement import work_device
 from outofsight.errors import CheckpointError, InputError
 
@@ -168,6 +168,8 @@ def through_skip(vae: VideoAutoencoder, video: Tensor, given: Tensor | None) -> 
 
 def _decode_unclamped(vae: VideoAutoencoder, latents: Tensor) -> Tensor:
     """Decode without the clamp that the borrowed decode ends with: tiles are blended first, then clamped."""
+    if isinstance(vae, PatchVideoAutoencoder):
+        return unpatchify(vae.decoder(latents), PATCH_PX)
     chunks: list[Tensor] = []  # what the decoder gives for each latent frame
     handle = vae.decoder.register_forward_hook(lambda _decoder, _inputs, chunk: chunks.append(chunk))
     try:

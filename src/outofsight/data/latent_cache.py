@@ -23,6 +23,7 @@ from safetensors.numpy import save
 
 from outofsight.data.files import explained, read_json, remove_unfinished, write_bytes, write_json
 from outofsight.errors import DatasetError, InputError
+from outofsight.geometry.conditioning import checked_lens
 
 CACHE_VERSION = 1
 INDEX = "cache.json"
@@ -73,6 +74,8 @@ class LatentSample:
                     f"sample {self.name!r}: expected {half} latents [channels, frames, h, w] and cameras [frames, 12], "
                     f"got {list(latents.shape)} and {list(cameras.shape)}"
                 )
+        if self.intrinsics is not None:
+            checked_lens(self.intrinsics)
         if not self.name or "/" in self.name:
             raise InputError(f"a sample's name must be a file name, got {self.name!r}")
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from outofsight.errors import InputError, OutputError, VideoError
+from outofsight.types import Intrinsics
 
 Frames = NDArray[np.uint8]
 """uint8 [n, height, width, 3], or one frame [height, width, 3]; RGB."""
@@ -108,15 +109,30 @@ def fit_video(video: Frames, height: int, width: int) -> Frames:
         raise InputError(
             f"expected uint8 frames [n, height, width, 3], got {video.dtype} {list(video.shape)}"
         )
-    scale = max(height / video.shape[1], width / video.shape[2])
-    covering = (round(video.shape[1] * scale), round(video.shape[2] * scale))
-    top, left = (covering[0] - height) // 2, (covering[1] - width) // 2
+    covering, top, left = _covering((video.shape[1], video.shape[2]), height, width)
     fitted = np.empty((len(video), height, width, 3), np.uint8)
     for index, frame in enumerate(video):
         if frame.shape[:2] != covering:
             frame = np.asarray(Image.fromarray(frame).resize(covering[::-1], Image.Resampling.BILINEAR))
         fitted[index] = frame[top : top + height, left : left + width]
     return fitted
+
+
+def fit_intrinsics(lens: Intrinsics, height: int, width: int) -> Intrinsics:
+    """Return the lens of a video after ``fit_video``."""
+    covering, top, left = _covering((lens.height_px, lens.width_px), height, width)
+    down, across = covering[0] / lens.height_px, covering[1] / lens.width_px
+    return Intrinsics(
+        width_px=width, height_px=height, fx_px=lens.fx_px * across, fy_px=lens.fy_px * down,
+        cx_px=lens.cx_px * across - left, cy_px=lens.cy_px * down - top,
+    )  # fmt: skip
+
+
+def _covering(size: tuple[int, int], height: int, width: int) -> tuple[tuple[int, int], int, int]:
+    """Return the size to scale to, and how many rows and columns of it are cut off at the top and the left."""
+    scale = max(height / size[0], width / size[1])
+    covering = (round(size[0] * scale), round(size[1] * scale))
+    return covering, (covering[0] - height) // 2, (covering[1] - width) // 2
 
 
 def write_video(path: str | Path, frames: Iterable[Frames], fps: float, quality: Quality = "high") -> None:

@@ -14,11 +14,18 @@ from outofsight.data.video import read_video
 from outofsight.errors import InputError, VideoError
 from outofsight.evaluation.case import ClipCase, Video, case_from_clip, check_generated
 from outofsight.evaluation.clips import JudgedClip, Material, videos_of
-from outofsight.evaluation.floors import camera_warped, frozen, nearest_view, swapped, vanished
+from outofsight.evaluation.floors import (
+    camera_warped,
+    frozen,
+    nearest_view,
+    rendered_view,
+    swapped,
+    vanished,
+)
 from outofsight.evaluation.following import foretold
 from outofsight.evaluation.held_places import Tracked
-from outofsight.evaluation.rolling import roll
-from outofsight.sampling.continuation import Retrieval, SamplingSettings, to_uint8
+from outofsight.evaluation.rolling import asked_masks, roll
+from outofsight.sampling.continuation import Retrieval, SamplingSettings, rendered_memory, to_uint8
 from outofsight.sampling.world import WorldModel
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt")
@@ -128,7 +135,7 @@ class ModelContender:
             case.cameras[split:],
             material.caption,
             sampling_of(self.sampling, clip.name),
-            subject_masks=material.instances,
+            subject_masks=asked_masks(world, material),
             tiling=tiling,
             record_retrieval=self.record_retrieval,
             on_progress=lambda stage, done, total: None,
@@ -139,6 +146,49 @@ class ModelContender:
             retrieval=made.retrieval,
             tracked=foretold(world, case, tiling),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderedContender:
+    """What a model's memory renders of the target, without the model's own hand: as its banks make it."""
+
+    name: str
+    source: ModelSource
+    digest: str
+    seed: int = 0
+    kind: str = "floor"
+    is_kept: bool = True
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "rendered_by": self.source.path,
+            "digest": self.digest,
+            "strategy": self.source.strategy,
+            "dtype": self.source.dtype,
+            "seed": self.seed,
+        }
+
+    def reads(self, clip: JudgedClip) -> str:
+        return ""
+
+    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
+        assert world is not None
+        case, tiling = material.case, LatentTiling() if self.source.tile_vae else None
+        if case.cameras is None:
+            raise InputError("rendering memory needs the clip's cameras, and there are none")
+        split, settings = case.num_context_frames, SamplingSettings(seed=self.seed)
+        start = time.perf_counter()
+        video = rendered_memory(
+            world,
+            case.context,
+            case.cameras[:split],
+            case.cameras[split:],
+            sampling_of(settings, clip.name).seed,
+            tiling=tiling,
+        )
+        return Answer(video=video, seconds={"render": time.perf_counter() - start})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,6 +329,7 @@ FLOORS: dict[str, Callable[[ClipCase, JudgedClip], Video]] = {
     "frozen": lambda case, clip: frozen(case),
     "camera_warped": lambda case, clip: camera_warped(case),
     "nearest_view": lambda case, clip: nearest_view(case),
+    "rendered_view": lambda case, clip: rendered_view(case),
     "vanished": lambda case, clip: vanished(case),
     "swapped": swapped_by_donor,
 }
@@ -292,6 +343,7 @@ def usable_floors(case: ClipCase, *, has_context: bool) -> list[str]:
         "frozen": has_context,
         "camera_warped": has_context and has_lens,
         "nearest_view": has_context and case.cameras is not None,
+        "rendered_view": has_context and has_lens and case.foreground is not None,
         "vanished": case.foreground is not None,
         "swapped": case.subject_masks is not None,
     }

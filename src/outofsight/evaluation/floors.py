@@ -1,12 +1,11 @@
 """Rows between which every model must lie: floors that each lack one thing, and ceilings that nothing can pass.
 
-| floor | lacks | caught by |
-| --- | --- | --- |
-| frozen: the last context frame, repeated | all motion | liveness, psnr |
-| camera_warped: the last context frame, turned with the camera | what it did not show, subjects' motion | return gate |
-| nearest_view: for each frame the context frame that looked most nearly there | what changed since | trajectory error |
-| vanished: the truth without its subjects | the subjects | return gate, detection rate |
-| swapped: the truth with another subject in each one's place | identity | identity accuracy, DSC |
+| floor | lacks | caught by | | --- | --- | --- | | frozen: the last context frame, repeated | all motion | liveness,
+psnr | | camera_warped: the last context frame, turned with the camera | what it did not show, subjects' motion | return
+gate | | nearest_view: for each frame the context frame that looked most nearly there | what changed since | trajectory
+error | | rendered_view: what the context's views show of the static world, turned to each target camera | subjects |
+return gate | | vanished: the truth without its subjects | the subjects | return gate, detection rate | | swapped: the
+truth with another subject in each one's place | identity | identity accuracy, DSC |
 
 | ceiling | says |
 | --- | --- |
@@ -19,6 +18,7 @@ Where the engine can render a clip's world again, ``engine_floors`` makes *vanis
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from outofsight.errors import InputError
@@ -26,8 +26,13 @@ from outofsight.evaluation.case import ClipCase, Masks, Video, check_generated
 from outofsight.evaluation.observations import observed_from_masks
 from outofsight.evaluation.pixels import dilated, dilation_radius_px
 from outofsight.evaluation.warping import as_pixels, sampled, turned_pixels, within_picture
-from outofsight.geometry.poses import rotation_angle
+from outofsight.geometry.poses import relative_poses, rotation_angle
+from outofsight.memory.banks.pictures import Picture, joined, view_of
+from outofsight.memory.rendering import render
 from outofsight.types import CameraPath, Intrinsics
+
+FRAMES_PER_VIEW = 4
+"""``rendered_view`` keeps a view of so many context frames, as many as a latent frame stands for."""
 
 MOST_FRAMES_TRIED = 40
 """A hidden pixel is looked for in at most so many other frames, nearest in time first."""
@@ -73,6 +78,33 @@ def nearest_view(case: ClipCase) -> Video:
     latest_first = np.round(turns[:, ::-1], 6)  # equal within a millionth of a radian
     nearest: Video = case.context[split - 1 - latest_first.argmin(axis=1)]
     return nearest
+
+
+def rendered_view(case: ClipCase) -> Video:
+    """Render the static world from the context's views, subjects left out by their true masks (``memory.rendering``).
+
+    One view for every latent frame, as the archivist keeps them; what none shows is grey. No network: no model deserves
+    praise on scenery that does not pass it.
+
+    Raises:
+        InputError: the cameras, their lens or the subjects' masks are not known.
+    """
+    cameras, lens = _cameras_of(case)
+    if case.foreground is None:
+        raise InputError(
+            f"clip {case.name!r}: leaving subjects out needs their masks, of which there are none"
+        )
+    split, (height, width) = case.num_context_frames, case.truth.shape[1:3]
+    poses = relative_poses(cameras.world_from_camera, cameras.world_from_camera[split]).reshape(1, -1, 12)
+    anchored, intrinsics = torch.from_numpy(poses).float(), torch.from_numpy(lens.normalized)[None]
+    views = []
+    for frame in range(0, split, FRAMES_PER_VIEW):
+        shown = torch.from_numpy(case.foreground[frame].astype(np.float32))[None]
+        pixels = torch.from_numpy(case.context[frame].transpose(2, 0, 1).copy())[None]
+        time = torch.tensor([float(frame)])
+        views.append(view_of(Picture(pixels, shown, anchored[:, frame], time, intrinsics)))
+    drawn = render(joined(views), anchored[:, split:], intrinsics, (height, width))
+    return as_pixels((drawn.pixels[0].permute(0, 2, 3, 1).double().numpy() + 1) * 127.5)
 
 
 def vanished(case: ClipCase) -> Video:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outofsight.codec.video_vae import LatentTiling
 from outofsight.errors import InputError
@@ -59,7 +60,7 @@ def roll(
     limits = RolloutLimits(keep_steps=0, max_move_m=np.inf, max_turn_deg=180.0)
     with world.start(
         case.context, case.cameras[:split], material.caption, settings=settings, limits=limits,
-        subject_masks=material.instances, tiling=tiling,
+        subject_masks=asked_masks(world, material), tiling=tiling,
     ) as rollout:  # fmt: skip
         seconds = {"start": time.perf_counter() - start}
         videos, records = _all_steps(rollout, case, spans, seconds)
@@ -68,6 +69,11 @@ def roll(
             context = seen_context(world, case.context, case.cameras[:split], rollout.anchor, tiling)
             tracked = tracked_walk(context, [memory_step(record) for record in records])
         return Rolled(video=np.concatenate(videos), seconds=seconds, tracked=tracked)
+
+
+def asked_masks(world: WorldModel, material: Material) -> NDArray[np.uint8] | None:
+    """Give a model the true masks only where it asks for them; one that reads them itself is not told."""
+    return material.instances if world.transformer.needs_subject_masks != "none" else None
 
 
 def _all_steps(

@@ -37,6 +37,8 @@ class CameraConditioning:
                     f"{name} cameras, latent frame {frame}: NaN or infinity; give finite numbers"
                 )
             object.__setattr__(self, name, rows)
+        if self.intrinsics is not None:
+            object.__setattr__(self, "intrinsics", checked_lens(self.intrinsics))
 
 
 def latent_frames(num_frames: int, temporal_stride: int = 4) -> NDArray[np.int64]:
@@ -79,6 +81,17 @@ def camera_conditioning(
             raise InputError(f"{name} camera path: {error}") from error
         rows.append(flatten_poses(relative_poses(path.world_from_camera[frames], reference)))
     return CameraConditioning(context=rows[0], target=rows[1], intrinsics=common_intrinsics(context, target))
+
+
+def checked_lens(intrinsics: ArrayLike) -> NDArray[np.float32]:
+    """Return normalised intrinsics as float32 [4]. Raises ``CameraError`` if no camera has them."""
+    lens = np.array(intrinsics, dtype=np.float32)
+    if lens.shape != (4,) or not np.isfinite(lens).all() or min(lens[:2]) <= 0:
+        raise CameraError(
+            "expected intrinsics of four finite numbers, fx, fy, cx, cy in shares of width and height, the focal "
+            f"lengths above 0; got {lens.tolist()}"
+        )
+    return lens
 
 
 LENS_TOLERANCE = 1e-3

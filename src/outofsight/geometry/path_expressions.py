@@ -128,7 +128,7 @@ def _parse_step(text: str, fps: float) -> Step:
     name, *fields = (field.strip() for field in text.split(":"))
     if name == "zoom":
         raise CameraError(
-            f"camera path step {text!r}: a zoom changes the lens, not the pose, and the model is told poses only; "
+            f"camera path step {text!r}: a zoom changes the lens, and a video is seen through one; "
             "dolly:in or dolly:out moves the camera"
         )
     if name not in makers or name == THERE_AND_BACK:

@@ -120,7 +120,7 @@ def continue_video(
     """Show what follows ``video`` along ``target_cameras``. See ``WorldModel.continue_video``."""
     clock = _Stages(world, on_progress)
     pixels = as_pixels(video, world)
-    cameras = _conditioning(world, pixels.shape[1], context_cameras, target_cameras)
+    cameras = _conditioning(world, pixels, context_cameras, target_cameras)
     device = world.work_device
     num_target = (len(cameras.target) - 1) * world.temporal_stride + 1
     masks = latent_subject_masks(world, subject_masks, pixels.shape[1], num_target)
@@ -140,9 +140,7 @@ def continue_video(
         negative,
         torch.from_numpy(cameras.context)[None].to(device),
         torch.from_numpy(cameras.target)[None].to(device),
-        intrinsics=None
-        if cameras.intrinsics is None
-        else torch.from_numpy(cameras.intrinsics)[None].to(device),
+        intrinsics=_told_lens(cameras, device),
         subject_masks=None if masks is None else masks.to(device),
         history_noise=history_noise(context, cameras.target.shape[0], settings.seed),
     )
@@ -150,7 +148,7 @@ def continue_video(
     if world.transformer.has_banks:
         with clock.stage("recall"):
             seen = _Seen(pixels, context_cameras, target_cameras, subject_masks, settings.seed, tiling)
-            recall, rendered = _recalled(world, conditions, seen)
+            recall, rendered = _recalled(world, context, cameras, seen)
             conditions = conditions._replace(
                 recall=recall, rendered=None if rendered is None else rendered.condition
             )
@@ -183,6 +181,38 @@ def continue_video(
     )
 
 
+def rendered_memory(
+    world: WorldModelBase,
+    video: NDArray[np.uint8] | Tensor,
+    context_cameras: CameraPath,
+    target_cameras: CameraPath,
+    seed: int = 0,
+    *,
+    subject_masks: NDArray[np.uint8] | None = None,
+    tiling: LatentTiling | None = None,
+) -> NDArray[np.uint8]:
+    """Render the target from a model's memory: uint8 [n, height, width, 3], holes grey; nothing is
+    generated.
+
+    Raises:
+        InputError: the model's memory is not rendered.
+    """
+    if not world.transformer.shows_rendered:
+        raise InputError(
+            f"this model ({world.transformer.config['memory_strategy']}) renders no memory; choose one that does"
+        )
+    pixels = as_pixels(video, world)
+    cameras = _conditioning(world, pixels, context_cameras, target_cameras)
+    seen = _Seen(pixels, context_cameras, target_cameras, subject_masks, seed, tiling)
+    _, rendered = _recalled(world, world.encode_video(pixels, tiling), cameras, seen)
+    assert rendered is not None
+    return rendered.pixels
+
+
+def _told_lens(cameras: CameraConditioning, device: torch.device) -> Float[Tensor, "1 4"] | None:
+    return None if cameras.intrinsics is None else torch.from_numpy(cameras.intrinsics)[None].to(device)
+
+
 class _Seen(NamedTuple):
     """What the banks' pictures are made of, beside latents."""
 
@@ -196,22 +226,22 @@ class _Seen(NamedTuple):
 
 @torch.no_grad()
 def _recalled(
-    world: WorldModelBase, conditions: Conditions, seen: _Seen
+    world: WorldModelBase, context: Float[Tensor, "1 c f h w"], cameras: CameraConditioning, seen: _Seen
 ) -> tuple[Recall, RenderedTarget | None]:
     """Let the two banks see the context, and ask them what matters for the target, and what it will look like."""
-    transformer, context = world.transformer, conditions.context_latents
-    lens = known_intrinsics(transformer.config, conditions.intrinsics, context)
-    frames, coming = context.shape[2], conditions.target_cameras.shape[1]
+    transformer, device = world.transformer, context.device
+    past, ahead = (torch.from_numpy(poses)[None].to(device) for poses in (cameras.context, cameras.target))
+    lens = known_intrinsics(transformer.config, _told_lens(cameras, device), context)
+    frames, coming = context.shape[2], ahead.shape[1]
     times, later = (part[None] for part in latent_times(frames, coming, context.device))
     shown = to_pictures(seen.pixels[:, :: world.temporal_stride])
     share = subject_share(
         None if seen.masks is None else seen.masks[: seen.pixels.shape[1]], world.temporal_stride
     )
-    pictures = see_pictures(world, None, shown, conditions.context_cameras, times, lens, share)
-    banks, _ = transformer.observe_context(context, conditions.context_cameras, times, None, lens, pictures)
-    recall = transformer.recall(
-        banks, conditions.target_cameras, later, transformer.picture_grid(context), frames, intrinsics=lens
-    )
+    pictures = see_pictures(world, None, shown, past, times, lens, share)
+    banks, _ = transformer.observe_context(context, past, times, None, lens, pictures)
+    grid = transformer.picture_grid(context)
+    recall = transformer.recall(banks, ahead, later, grid, frames, intrinsics=lens)
     if pictures is None:
         return recall, None
     if not isinstance(seen.target, CameraPath):
@@ -320,10 +350,20 @@ def as_pixels(
     return pixels
 
 
+def check_lens(cameras: CameraPath, pixels: Float[Tensor, "1 t 3 height width"]) -> None:
+    """Raise ``CameraError`` if the cameras' lens is of a picture of another shape."""
+    if cameras.intrinsics is not None:
+        cameras.intrinsics.scaled_to(width_px=pixels.shape[-1], height_px=pixels.shape[-2])
+
+
 def _conditioning(
-    world: WorldModelBase, num_context: int, context: CameraPath | None, target: Cameras
+    world: WorldModelBase,
+    pixels: Float[Tensor, "1 t 3 height width"],
+    context: CameraPath | None,
+    target: Cameras,
 ) -> CameraConditioning:
     """Check the cameras against the video and bring them to what the model reads."""
+    num_context = pixels.shape[1]
     if isinstance(target, CameraConditioning):
         cameras = target
         expected = len(latent_frames(num_context, world.temporal_stride))
@@ -341,6 +381,8 @@ def _conditioning(
         raise CameraError(
             f"the context video has {num_context} frames, its camera path {len(context)}; give one each"
         )
+    for path in (context, target):
+        check_lens(path, pixels)
     return camera_conditioning(context, target, world.temporal_stride)
 
 

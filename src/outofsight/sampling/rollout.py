@@ -18,7 +18,7 @@ from outofsight.codec.stream_decoding import Decoded
 from outofsight.codec.text import clean_prompt
 from outofsight.errors import CameraError, InputError
 from outofsight.memory.banks.state import Banks, bank_tensors, banks_from_tensors
-from outofsight.sampling.continuation import SamplingSettings, as_pixels, latent_subject_masks
+from outofsight.sampling.continuation import SamplingSettings, as_pixels, check_lens, latent_subject_masks
 from outofsight.sampling.remembered import see_pictures, subject_share, to_pictures
 from outofsight.sampling.rollout_files import Saved, check_model, save_rollout, weights_digest
 from outofsight.sampling.rollout_memory import RolloutMemory
@@ -286,6 +286,7 @@ def start_rollout(
     pixels = as_pixels(video, world)
     num_context = pixels.shape[1]
     _check_start(world, num_context, context_cameras)
+    check_lens(context_cameras, pixels)
     _check_bank(world, (pixels.shape[-2], pixels.shape[-1]))
     masks = latent_subject_masks(world, subject_masks, num_context, 0)
     text = encode(sampler, request.prompt)

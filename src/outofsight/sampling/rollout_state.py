@@ -21,6 +21,7 @@ from torch import Tensor
 
 from outofsight.codec.stream_decoding import Decoded
 from outofsight.errors import CameraError
+from outofsight.geometry.conditioning import LENS_TOLERANCE
 from outofsight.geometry.poses import rotation_angle
 from outofsight.memory.banks.state import Banks
 from outofsight.nn.poses import relative_to
@@ -97,7 +98,7 @@ def coming_latents(state: RolloutState, cameras: CameraPath, limits: RolloutLimi
     """Check that cameras go on with the path, and return how many latent frames they are.
 
     Raises:
-        CameraError: a number of video frames that makes no latent frames, or a jump.
+        CameraError: a number of video frames that makes no latent frames, another lens, or a jump.
     """
     num = len(cameras)
     whole = (num - 1) % stride == 0 if state.step == 0 else num % stride == 0
@@ -109,6 +110,7 @@ def coming_latents(state: RolloutState, cameras: CameraPath, limits: RolloutLimi
             f"({'the first step' if state.step == 0 else 'as in every step but the first'}), got {num}; "
             f"the next such number is {near if near > num else near + stride}"
         )
+    _check_same_lens(state, cameras)
     path = np.concatenate((state.last_pose.numpy()[None], cameras.world_from_camera))
     for frame, (before, after) in enumerate(pairwise(path)):
         moved, turned = apart(before, after)
@@ -120,6 +122,18 @@ def coming_latents(state: RolloutState, cameras: CameraPath, limits: RolloutLimi
                 "one video frame apart; begin the path at rollout.last_pose, or widen the limits"
             )
     return (num - 1) // stride + 1 if state.step == 0 else num // stride
+
+
+def _check_same_lens(state: RolloutState, cameras: CameraPath) -> None:
+    """A world is walked through with one lens: the context's, or the model's default."""
+    if cameras.intrinsics is None:
+        return
+    ours, theirs = state.intrinsics.numpy(), cameras.intrinsics.normalized
+    if np.abs(ours - theirs).max() > LENS_TOLERANCE:
+        raise CameraError(
+            f"step {state.step + 1}: the cameras have another lens than the rollout ({theirs.tolist()} and "
+            f"{ours.tolist()}: fx, fy, cx, cy in shares of the picture); start it with the context's cameras and lens"
+        )
 
 
 def apart(before: NDArray[np.float64], after: NDArray[np.float64]) -> tuple[float, float]:

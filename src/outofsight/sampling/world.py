@@ -131,6 +131,8 @@ class WorldModel(WorldModelBase):
         ``video``: uint8 [n, height, width, 3], or float [n, 3, height, width] in [−1, 1]; any n = 4k + 1, published
         77. ``context_cameras``, ``target_cameras``: one world pose for each video frame, any 4k + 1 target frames;
         a ``CameraConditioning`` in place of the target holds both halves already and leaves the context ``None``.
+        Their ``intrinsics``, of the video at any size of its shape, are the lens; where neither has them, the model's
+        default stands in (``transformer.config["camera_fov_x_deg"]``).
         ``subject_masks``: uint8 [n, height, width], which subject (0: none) each pixel of the context shows, or of the
         whole clip; models of some strategies ask for it (``transformer.needs_subject_masks``), others do not look.
         ``tiling``: encode and decode in overlapping tiles, for less memory. ``record_retrieval``: keep which memory
@@ -138,7 +140,7 @@ class WorldModel(WorldModelBase):
 
         Raises:
             VideoError: a size or type that the model cannot take.
-            CameraError: cameras that do not fit the video.
+            CameraError: cameras that do not fit the video, or two lenses.
             InputError: a number of frames that is not 4k + 1, or an empty prompt.
         """
         return continue_video(

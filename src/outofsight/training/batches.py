@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
 
+from outofsight.backbone.inputs import looks_at_lens
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.text import CaptionTruncatedWarning, clean_prompt, max_text_tokens
 from outofsight.data.dataset import SampleEntry
@@ -193,19 +194,27 @@ class Captions:
 @dataclass(frozen=True, kw_only=True)
 class MemoryNeeds:
     """What a strategy asks of the data. ``masks``: where subjects are. ``frame_noise``: a level for each frame.
-    ``rendered``: the target as memory renders it."""
+    ``default_fov_x_deg``: the lens that stands where none is known, of a model that looks at it. ``rendered``: the
+    target as memory renders it."""
 
     masks: bool = False
     frame_noise: bool = False
+    default_fov_x_deg: float | None = None
     rendered: bool = False
 
     @classmethod
     def of(cls, transformer: HydraTransformer3DModel) -> "MemoryNeeds":
+        config = transformer.config
         return cls(
             masks=transformer.needs_subject_masks != "none",
             frame_noise=transformer.has_frame_noise,
+            default_fov_x_deg=config["camera_fov_x_deg"] if looks_at_lens(config) else None,
             rendered=transformer.shows_rendered,
         )
+
+
+class UnknownLensWarning(UserWarning):
+    """A clip does not say through which lens it was seen."""
 
 
 class WorldBatches:
@@ -222,6 +231,7 @@ class WorldBatches:
     ) -> None:
         self.cache, self.captions, self.levels, self.task, self.seed = cache, captions, levels, task, seed
         self.needs = needs or MemoryNeeds()
+        self._warned, self._lock = False, Lock()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -236,6 +246,7 @@ class WorldBatches:
         no_caption = [bool(chance[0] < self.task.caption_dropout) for chance in chances]
         no_camera = [bool(chance[1] < self.task.camera_dropout) for chance in chances]
         batch = plain_batch(samples)
+        self._warn_of_unknown_lenses(samples)
         for name in ("context_cameras", "target_cameras"):
             batch[name][torch.tensor(no_camera)] = 0
         shape = tuple(batch["target_latents"].shape[1:])
@@ -277,6 +288,22 @@ class WorldBatches:
             for timestep in (levels[..., 0] * factor.view(-1, *[1] * (levels.ndim - 2))).flatten()
         ]
         return torch.stack(rows).view_as(levels)
+
+    def _warn_of_unknown_lenses(self, samples: Sequence[LatentSample]) -> None:
+        """Say once that a default lens stands in, if the model looks at it."""
+        fov, unknown = self.needs.default_fov_x_deg, [s.name for s in samples if s.intrinsics is None]
+        if fov is None or not unknown:
+            return
+        with self._lock:
+            if self._warned:
+                return
+            self._warned = True
+        warnings.warn(
+            f"{self.cache.folder}: sample {unknown[0]!r} and perhaps others do not say their lens; the model's "
+            f"default, {fov:g}° across, stands in; encode clips that know their intrinsics to do better",
+            UnknownLensWarning,
+            stacklevel=2,
+        )
 
     def _frame_noise(self, batch: Batch, positions: Sequence[int]) -> Batch:
         """Draw noise for the context as well, and a level for every frame: [b, f, 3]. Source: DFoT, section 3."""

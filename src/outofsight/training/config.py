@@ -237,13 +237,14 @@ class Batch:
     """How much a step sees, and how it is computed.
 
     ``size``: samples a step, over all processes; each process takes ``size`` / processes of them, in
-    ``accumulation`` parts. ``precision``: ``bf16`` computes under autocast; weights stay float32.
+    ``accumulation`` parts. ``precision``: ``bf16`` computes under autocast, weights stay float32; ``auto`` measures
+    once, when a run begins, which of both this machine is faster in, and keeps to it.
     ``prefetch``: batches that are read ahead, each by its own thread.
     """
 
     size: int = Field(default=8, gt=0)
     accumulation: int = Field(default=1, gt=0)
-    precision: Literal["no", "bf16"] = "no"
+    precision: Literal["no", "bf16", "auto"] = "no"
     gradient_checkpointing: bool = False
     compile: bool = False
     prefetch: int = Field(default=2, gt=0)

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate import Accelerator, PartialState
+from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list
 from torch import Tensor
 
 from outofsight.data.video import write_video
 from outofsight.errors import CheckpointError, InputError, OutOfSightError
+from outofsight.nn.precision import faster_in_bfloat16
 from outofsight.training.batches import Batch, read_ahead
-from outofsight.training.config import TrainConfig
+from outofsight.training.config import TrainConfig, changed
 from outofsight.training.cpu_attention import MatmulAttention, uses_matmul_attention
 from outofsight.training.ema import RunningMean
 from outofsight.training.optimiser import (
@@ -92,6 +93,7 @@ def train(
         OutputError: a state cannot be written; earlier ones are untouched.
     """
     deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
+    config = with_precision(config)
     problem = PROBLEMS[config.task.kind](config, data)
     accelerator = make_accelerator(config, out, problem.leaves_unused)
     state = _prepare_folder(accelerator, config, data, out, resume, provenance or {})
@@ -112,6 +114,15 @@ def train(
         finally:
             accelerator.end_training()
     return TrainResult(out=out, step=run.step, finished=finished, loss=run.last_loss)
+
+
+def with_precision(config: TrainConfig) -> TrainConfig:
+    """Return the config with ``precision="auto"`` settled for this machine, as the run will keep it."""
+    if config.batch.precision != "auto":
+        return config
+    measured = ["bf16" if faster_in_bfloat16(PartialState().device) else "no"]
+    broadcast_object_list(measured)  # one precision for all processes
+    return changed(config, {"batch.precision": measured[0]})
 
 
 def make_accelerator(config: TrainConfig, out: Path, leaves_unused: bool) -> Accelerator:

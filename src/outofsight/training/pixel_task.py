@@ -21,8 +21,8 @@ class PixelTask:
     kind: Literal["pixels"] = "pixels"
     initial: str | None = None
     skip_width: int = Field(default=32, gt=0)
-    frames: int = Field(default=3, gt=0)
-    window: int = 9
+    frames: int = Field(default=6, gt=0)
+    window: int = 5
     coded_share: float = Field(default=0.3, ge=0, le=1)
     flip_share: float = Field(default=0.5, ge=0, le=1)
     mask_weight: float = Field(default=1.0, ge=0)

@@ -80,7 +80,7 @@ def laptop_vae() -> TrainConfig:
         optimisation=Optimisation(
             learning_rate=1.2e-3, betas=(0.9, 0.99), warmup_steps=50, cooldown_steps=600, ema_decay=0.99
         ),
-        batch=Batch(size=8, precision="bf16"),
+        batch=Batch(size=8, precision="auto"),
         validation=Validation(every_steps=100, num_samples=16),
         state=StateFiles(every_steps=200, export_dtype="bfloat16"),
     )
@@ -112,7 +112,7 @@ def laptop_world() -> TrainConfig:
         optimisation=Optimisation(
             learning_rate=1e-3, betas=(0.9, 0.99), warmup_steps=50, cooldown_steps=1100, ema_decay=0.998
         ),
-        batch=Batch(size=4, precision="bf16"),
+        batch=Batch(size=4, precision="auto"),
         validation=Validation(every_steps=250, num_samples=16, videos_every_steps=1000, num_videos=4),
         state=StateFiles(every_steps=250, export_dtype="bfloat16"),
     )
@@ -134,7 +134,7 @@ def laptop_world_on() -> TrainConfig:
         optimisation=Optimisation(
             optimizer="muon", learning_rate=1e-3, betas=(0.9, 0.99), warmup_steps=20, ema_decay=0.99
         ),
-        batch=Batch(size=8, precision="bf16"),
+        batch=Batch(size=8, precision="auto"),
         validation=Validation(every_steps=200, num_samples=32, videos_every_steps=0),
         state=StateFiles(every_steps=100, export_dtype="bfloat16"),
     )
@@ -194,13 +194,76 @@ def laptop_hybrid() -> TrainConfig:
             cooldown_steps=330,
             ema_decay=0.99,
         ),
-        batch=Batch(size=8, precision="bf16"),
+        batch=Batch(size=8, precision="auto"),
         validation=Validation(every_steps=150, num_samples=32, videos_every_steps=0),
         state=StateFiles(every_steps=50, export_dtype="bfloat16"),
     )
+    return _with_full_resolution(config)
+
+
+def laptop_rendered() -> TrainConfig:
+    """Train a world model with two banks on rendered memory: condition, gate and all else, ``hybrid+hydra``.
+
+    Name what to go on from: ``--set task.initial=FOLDER`` (an export of ``laptop_pixels``); the cache must hold
+    rendered memory (``outofsight data encode --rendered 1``). Noise levels of samples that are shown it are lowered,
+    since sampling begins from the noised render. Hardware: two CPU cores.
+    """
+    config = TrainConfig(
+        recipe="laptop_rendered",
+        task=WorldTask(
+            weighting="none",
+            subject_weight=4.0,
+            rendered_strength=0.7,
+            gate_strength=0.5,
+            memory={"rendering": {}},
+        ),
+        num_steps=1500,
+        optimisation=Optimisation(
+            optimizer="muon",
+            learning_rate=1e-3,
+            betas=(0.9, 0.99),
+            warmup_steps=20,
+            cooldown_steps=500,
+            ema_decay=0.99,
+        ),
+        batch=Batch(size=8, precision="auto"),
+        validation=Validation(every_steps=150, num_samples=32, videos_every_steps=0),
+        state=StateFiles(every_steps=50, export_dtype="bfloat16"),
+    )
+    return _with_full_resolution(config)
+
+
+def _with_full_resolution(config: TrainConfig) -> TrainConfig:
+    """Remember by ``hybrid+hydra`` whose slices are context frames at full resolution, as the bundled mini does."""
     full_resolution = {"memory_kernel": [1, 1, 1], "memory_top_k": 8, "memory_source": "context"}
+    rendering = getattr(config.task, "memory", {}).get("rendering")
+    kept = {} if rendering is None else {"rendering": rendering}
     config = with_strategy(config, "hybrid+hydra")
-    return changed(config, {f"task.memory.{name}": value for name, value in full_resolution.items()})
+    return changed(config, {f"task.memory.{name}": value for name, value in (full_resolution | kept).items()})
+
+
+def finetune_rendered() -> TrainConfig:
+    """Fine-tune a Wan or HyDRA model to be shown rendered memory: what ``finetune_hydra`` trains, and the new parts.
+
+    Name the model: ``--set task.initial=FOLDER``. The cache must hold rendered memory (``data encode --rendered 1``,
+    which renders with true masks where the model reads none). Time and result: not yet measured.
+    """
+    config = TrainConfig(
+        recipe="finetune_rendered",
+        task=WorldTask(
+            trainable=PAPER_TRAINABLE,
+            memory={"rendering": {"mask_width": 0}},
+            rendered_strength=0.8,
+            gate_strength=0.3,
+        ),
+        num_steps=10_000,
+        optimisation=Optimisation(learning_rate=1e-5, ema_decay=0.0),
+        batch=Batch(size=32, precision="bf16", gradient_checkpointing=True),
+        validation=Validation(every_steps=500, num_samples=16, videos_every_steps=1000),
+    )
+    named = dict(config.task.memory) if isinstance(config.task, WorldTask) else {}
+    config = with_strategy(config, "hybrid+hydra")
+    return changed(config, {f"task.memory.{name}": value for name, value in named.items()})
 
 
 def finetune_hydra() -> TrainConfig:
@@ -273,7 +336,13 @@ def laptop_pixels() -> TrainConfig:
         task=PixelTask(),
         num_steps=500,
         optimisation=Optimisation(
-            learning_rate=2e-3, betas=(0.9, 0.99), warmup_steps=30, cooldown_steps=300, ema_decay=0.99
+            learning_rate=2e-3,
+            betas=(0.9, 0.99),
+            weight_decay=0.05,
+            warmup_steps=30,
+            cooldown_steps=300,
+            max_gradient_norm=5.0,
+            ema_decay=0.98,
         ),
         batch=Batch(size=4, prefetch=2),
         validation=Validation(every_steps=100, num_samples=16, videos_every_steps=0),
@@ -290,9 +359,11 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
     "laptop_banks": laptop_banks,
     "laptop_hybrid": laptop_hybrid,
     "laptop_pixels": laptop_pixels,
+    "laptop_rendered": laptop_rendered,
     "mini_recogniser": mini_recogniser,
     "finetune_hydra": finetune_hydra,
     "finetune_lora": finetune_lora,
+    "finetune_rendered": finetune_rendered,
 }
 
 

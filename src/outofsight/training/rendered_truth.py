@@ -17,7 +17,7 @@ from torch.nn.functional import max_pool2d
 from outofsight.errors import DatasetError
 from outofsight.geometry.poses import compose, invert_rigid, relative_poses, transform_points
 from outofsight.memory.banks.mask_reader import MaskReader, evidence
-from outofsight.memory.banks.pictures import Picture, cut_out, empty_cutouts, kept_best, view_of
+from outofsight.memory.banks.pictures import Picture, cut_out, empty_cutouts, joined, kept_best, view_of
 from outofsight.memory.banks.state import Cutouts, Views
 from outofsight.memory.rendering import Placed, Rendered, render
 from outofsight.types import Clip
@@ -100,7 +100,7 @@ def all_views(seen: ClipFrames) -> Views:
         view_of(_picture(seen, index, torch.zeros(1, *seen.frames.shape[-2:])))
         for index in range(len(seen.numbers))
     ]
-    return Views(*(torch.cat(part, dim=1) for part in zip(*(view[:6] for view in parts), strict=True)))
+    return joined(parts)
 
 
 def clip_memory(clip: Clip, reader: MaskReader | None = None) -> ClipMemory:
@@ -132,7 +132,7 @@ def clip_memory(clip: Clip, reader: MaskReader | None = None) -> ClipMemory:
     cameras = relative_poses(clip.cameras.world_from_camera[target], reference).reshape(1, -1, 12)
     there = torch.ones(1, cameras.shape[1], position.shape[2])
     return ClipMemory(
-        Views(*(torch.cat(part, dim=1) for part in zip(*(view[:6] for view in views), strict=True))),
+        joined(views),
         cutouts,
         Placed(position[:, target], velocity[:, target], there),
         torch.from_numpy(cameras).float(),

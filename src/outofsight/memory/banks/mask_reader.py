@@ -16,8 +16,9 @@ from outofsight.memory.rendering import nearness, warped
 NUM_WITNESSES = 8
 """So many other views, the nearest, testify what a frame's place looks like."""
 
-EVIDENCE_CHANNELS = 8
-"""The frame, the median of the witnesses, their mean deviation from it, and the share of them that see the place."""
+EVIDENCE_CHANNELS = 9
+"""The frame, the median of the witnesses, how far the frame is from it, how far they are, and the share of them that
+see the place."""
 
 UNLIKELY = -2.0
 
@@ -36,7 +37,7 @@ class MaskReader(nn.Module):
         nn.init.normal_(self.told.weight, std=0.02)
         self.told.bias = nn.Parameter(torch.full((1,), UNLIKELY))
 
-    def forward(self, evidence: Float[Tensor, "n 8 height width"]) -> Float[Tensor, "n height width"]:
+    def forward(self, evidence: Float[Tensor, "n 9 height width"]) -> Float[Tensor, "n height width"]:
         """Return logits, for pictures of any size."""
         states = self.inner[0](self.enter(evidence))
         kept = [states]
@@ -67,7 +68,7 @@ def evidence(
     cameras: Float[Tensor, "b f 12"],
     intrinsics: Float[Tensor, "b 4"],
     times: Float[Tensor, "b f"],
-) -> Float[Tensor, "b f 8 height width"]:
+) -> Float[Tensor, "b f 9 height width"]:
     """Lay what ``views`` show at each frame's place beside it. A view of the frame's own time is no witness."""
     told = []
     for index in range(frames.shape[1]):
@@ -81,10 +82,11 @@ def evidence(
 
 
 def _testimony(frame: Tensor, pixels: Float[Tensor, "b k 3 h w"], known: Float[Tensor, "b k h w"]) -> Tensor:
-    """Return the frame, the witnesses' median, their deviation from it and their share; where there is none, the frame
+    """Return the frame, the witnesses' median, both's deviation from it and their share; where there is none, the frame
     stands for them, as if nothing had moved."""
     nobody = ~known.any(dim=1)
     told = pixels.masked_fill(~known[:, :, None], torch.nan)
     median = torch.where(nobody[:, None], frame, told.nanmedian(dim=1).values.nan_to_num())
     apart = ((pixels - median[:, None]).abs().mean(dim=2) * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
-    return torch.cat((frame, median, apart[:, None], known.float().mean(dim=1, keepdim=True)), dim=1)
+    moved = (frame - median).abs().mean(dim=1, keepdim=True)
+    return torch.cat((frame, median, moved, apart[:, None], known.float().mean(dim=1, keepdim=True)), dim=1)

@@ -5,6 +5,7 @@ static world; the rest stays, so that a place does not blur. A subject keeps a c
 the front, from its left, from behind, from its right), the best and latest of each.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -87,11 +88,9 @@ def view_of(picture: Picture) -> Views:
     )
 
 
-def joined_views(views: Views, more: Views) -> Views:
+def joined(views: Sequence[Views]) -> Views:
     """Lay views beside each other; depth is left out."""
-    parts = {
-        name: torch.cat((getattr(views, name), getattr(more, name)), dim=1) for name in Views._fields[:6]
-    }
+    parts = {name: torch.cat([getattr(view, name) for view in views], dim=1) for name in Views._fields[:6]}
     return Views(**parts)
 
 
