@@ -14,7 +14,7 @@ from outofsight.memory.banks.pictures import (
     empty_cutouts,
     empty_views,
     filed,
-    joined_views,
+    joined,
     kept_best,
     own_masks,
     renewed,
@@ -119,7 +119,7 @@ def test_a_merge_fills_in_what_was_hidden_and_nothing_else():
     sky = to_bytes(painted(pose()))
     old = view_of(picture_of(torch.where(hidden.bool(), 255, sky.int()).to(torch.uint8), hidden))
     rest = empty_views(1, SLOTS - 1, SIZE)
-    views = joined_views(old, rest)
+    views = joined((old, rest))
     covered = old.static[0, 0] == 0
     new = filed(views, before, after, picture_of(to_bytes(painted(pose(3.0))), camera=pose(3.0), time=4.0))
     assert torch.equal(new.poses[0, 0], pose()[0])
@@ -136,7 +136,7 @@ def test_a_merge_fills_in_what_was_hidden_and_nothing_else():
 
 def test_what_a_merge_cannot_see_stays_hidden():
     before, after = archive([pose()], [0.0]), archive([pose()], [4.0])
-    views = joined_views(views_of(pose()), empty_views(1, SLOTS - 1, SIZE))
+    views = joined((views_of(pose()), empty_views(1, SLOTS - 1, SIZE)))
     views.static[:] = 0
     new = filed(views, before, after, picture_of(to_bytes(painted(pose(30.0))), camera=pose(30.0), time=4.0))
     assert torch.equal(new.static[0, 0] > 128, within(pose(), pose(30.0)))
