@@ -11,7 +11,7 @@ from torch.nn.functional import conv3d, pad, silu
 
 from outofsight.errors import InputError
 from outofsight.memory.banks.mask_reader import MaskReader
-from outofsight.nn.precision import full_precision
+from outofsight.nn.precision import UncastModule, full_precision
 
 NUM_MASKS = 8
 """Channels of ``memory.rendering.condition_masks``: coverage and subject, four video frames each."""
@@ -35,11 +35,12 @@ class RenderingSettings:
         return self
 
 
-class RenderedMemory(nn.Module):
+class RenderedMemory(UncastModule):
     """What a transformer that is shown rendered memory has more than another.
 
     ``embed``: weights of the patch embedding's further channels (rendered latents, then ``NUM_MASKS``). Nothing changes
     while they and the gate's ``strength`` are at zero, as they begin.
+    Weights stay float32 whatever the model around is cast to.
     """
 
     def __init__(

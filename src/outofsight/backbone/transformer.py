@@ -406,7 +406,7 @@ MEMORY_MODULES = (
     "state_memory.",
     "identity_encoder.",
     "two_banks.",
-    "rendering.",
+    "rendered_memory.",
     "patch_embedding.mask_weight",
 )
 

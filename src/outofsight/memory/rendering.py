@@ -158,14 +158,14 @@ def warped(
     views: Views, camera: Float[Tensor, "b 12"], intrinsics: Float[Tensor, "b 4"], size: tuple[int, int]
 ) -> Warped:
     """Draw each view as ``camera`` sees it: exactly where it only turns (the homography K·R·K⁻¹), by the view's depth
-    where it moves and depth is known, else as if all were far away."""
+    where that is known, else as if all were far away."""
     rays = _world_rays(camera, intrinsics, size)[:, None]  # [b, 1, 3, height, width], length 1 along the axis
     poses = views.poses.float().unflatten(-1, (3, 4))
     position = camera.float().unflatten(-1, (3, 4))[:, None, :, 3]
     moved = poses[..., 3] - position  # [b, n, 3]
     depth = rays.new_zeros(*views.filled.shape, *size)
     agrees = torch.ones_like(depth, dtype=torch.bool)
-    if views.depth is None or not bool((moved.norm(dim=-1) > 1e-6).any()):
+    if views.depth is None:
         local = _turned(poses, rays)
     else:
         local, depth, agrees = _by_depth(views, poses, rays, moved)
@@ -202,28 +202,49 @@ def _turned(poses: Float[Tensor, "b n 3 4"], rays: Float[Tensor, "b n 3 height w
 def _by_depth(
     views: Views, poses: Tensor, rays: Tensor, moved: Float[Tensor, "b n 3"]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Find how far along each ray the surface lies that a view saw: where the view's depth at the point's picture is
-    the point's own. What finds none is hidden there, and does not agree; without depth a pixel counts as far away."""
+    """Find how far along each ray the first surface lies that a view saw: where the view's depth at the point's picture
+    is the point's own. It is sought from the nearest that the view saw, and from what it saw in the ray's direction;
+    the nearer one counts. What finds none is hidden there, and does not agree; without depth a pixel counts as far
+    away."""
     assert views.depth is not None
     turned, offset = _turned(poses, rays), torch.einsum("bnji,bnj->bni", poses[..., :3], -moved)
-    kept = views.depth.float().flatten(0, 1)[:, None]
+    ahead = _seen_depth(views, turned)[0]
+    close = views.depth.float().masked_fill(views.depth <= 0, torch.inf).amin(dim=(2, 3))[..., None, None]
+    starts = torch.where(close.isfinite(), close, 1.0).expand_as(ahead), torch.where(ahead > 0, ahead, 1.0)
+    (first, first_agrees), (last, last_agrees) = (_sought(views, turned, offset, start) for start in starts)
+    along = torch.where(first_agrees & (~last_agrees | (first < last)), first, last)
+    agrees = first_agrees | last_agrees
+    far = ~agrees & (ahead <= 0)
+    local = torch.where(far[:, :, None], turned, along[:, :, None] * turned + offset[..., None, None])
+    return local, along * agrees, agrees | far
 
-    def seen_depth(local: Tensor) -> Tensor:
-        places, _ = _grid_places(local, views.intrinsics)
-        read = grid_sample(kept, places, mode="nearest", padding_mode="border", align_corners=False)
-        return read[:, 0].unflatten(0, views.filled.shape)
 
-    there = seen_depth(turned)
-    known = there > 0
-    along = torch.where(known, there, 1.0)
+def _sought(views: Views, turned: Tensor, offset: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
+    """Go along rays to where the depth that a view saw there is the point's own; and tell whether there is such a
+    place. Each step would be the last before a plane that faces the view."""
     for _ in range(DEPTH_STEPS):
         local = along[:, :, None] * turned + offset[..., None, None]
-        there = seen_depth(local)
-        along = torch.where(there > 0, along * (there / local[:, :, 2].clamp(min=1e-3)).clamp(0.25, 4), along)
+        there, _ = _seen_depth(views, local)
+        facing = turned[:, :, 2] > 0.05
+        step = torch.where(
+            facing,
+            (there - offset[:, :, 2, None, None]) / turned[:, :, 2].clamp(min=0.05),
+            along * there / local[:, :, 2].clamp(min=1e-3),
+        )
+        along = torch.where(there > 0, step.clamp(min=along * 0.25, max=along * 4), along)
     local = along[:, :, None] * turned + offset[..., None, None]
-    there = seen_depth(local)
-    agrees = (there - local[:, :, 2]).abs() <= DEPTH_TOLERANCE * there
-    return torch.where(known[:, :, None], local, turned), along * known, agrees | ~known
+    there, inside = _seen_depth(views, local)
+    return along, inside & ((there - local[:, :, 2]).abs() <= DEPTH_TOLERANCE * there)
+
+
+def _seen_depth(views: Views, local: Float[Tensor, "b n 3 height width"]) -> tuple[Tensor, Tensor]:
+    """Return the depth that each view saw where it pictures points of its own frame, and which lie in its picture."""
+    assert views.depth is not None
+    places, in_front = _grid_places(local, views.intrinsics)
+    kept = views.depth.float().flatten(0, 1)[:, None]
+    read = grid_sample(kept, places, mode="nearest", padding_mode="border", align_corners=False)
+    inside = (places.abs().amax(dim=-1) <= 1).unflatten(0, views.filled.shape) & in_front
+    return read[:, 0].unflatten(0, views.filled.shape), inside
 
 
 def _grid_places(

@@ -1,8 +1,11 @@
 """Arithmetic that autocast must leave alone."""
 
 import time
+from collections.abc import Callable
+from typing import Self
 
 import torch
+from torch import Tensor, nn
 
 MEASURED_SIZE = 512
 """Rows and columns of the matrices by which precisions are compared."""
@@ -14,6 +17,18 @@ def full_precision(device: torch.device) -> torch.autocast:
     Geometry and filters need it: bfloat16 knows directions to 1/256 and metres to 1%.
     """
     return torch.autocast("cpu" if device.type == "meta" else device.type, enabled=False)
+
+
+class UncastModule(nn.Module):
+    """A module that ``to`` and its kin move, but do not cast: it stays float32 whatever the model around becomes."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        def moved(tensor: Tensor) -> Tensor:
+            other = fn(tensor)
+            return other if other.dtype == tensor.dtype else tensor.to(other.device)
+
+        super()._apply(moved, recurse)
+        return self
 
 
 def faster_in_bfloat16(device: torch.device) -> bool:

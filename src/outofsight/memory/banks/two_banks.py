@@ -5,7 +5,6 @@ frame i ── reader ──> who is where ──> tracker: subjects move on, th
    └── tokenizer ──> slice ────────────────────────────> archivist: merged, filed, or left out
 """
 
-from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
@@ -29,6 +28,7 @@ from outofsight.memory.banks.scene_reader import SceneReader, frame_of
 from outofsight.memory.banks.state import Banks, BankSettings, Recall, SceneReading, Tracks, empty_banks
 from outofsight.memory.banks.tracker import FrameSeen, Tracker
 from outofsight.memory.tokenizer import MemoryTokenizer, memory_grid
+from outofsight.nn.precision import UncastModule
 from outofsight.types import LatentGrid
 
 
@@ -59,7 +59,7 @@ def latent_times(
     return frames[:context], num_context_frames + frames[:target]
 
 
-class TwoBankMemory(nn.Module):
+class TwoBankMemory(UncastModule):
     """The archivist and the tracker, and what they need to see and to be asked.
 
     ``dim``: width of video tokens. ``channels``: of latents. ``patch``: latent pixels (rows, columns) of a token.
@@ -76,16 +76,6 @@ class TwoBankMemory(nn.Module):
         self.retrieval = retrieval.BankRetrieval(dim, settings)
         self.rebuild = retrieval.Rebuild()
         _begin_as_mean(self.tokenizer.conv)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "TwoBankMemory":
-        """Let ``to`` and its kin move weights, but not cast them."""
-
-        def moved(tensor: Tensor) -> Tensor:
-            other = fn(tensor)
-            return other if other.dtype == tensor.dtype else tensor.to(other.device)
-
-        super()._apply(moved, recurse)
-        return self
 
     @property
     def history(self) -> int:
