@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from outofsight.cli.values import require_writable
+from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 from outofsight.model_folders import find_model, read_use
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from outofsight.demo.run import DemoReport
 
 SEED = 5
+FILES = ("demo.json", "demo.mp4", "demo.webp", "generated.mp4", "memory.png", "retrieval.safetensors")
 RENDERING = ("mujoco", "mujoco_warp", "warp", "matplotlib")
 
 
@@ -43,9 +44,8 @@ def demo(
             f"the demo renders a world and needs {', '.join(missing)}; install: pip install 'outofsight[worlds]'"
         )
     find_model(model)  # say now if it is not there, before anything is rendered
-    require_writable(out)
-    from outofsight.cli.loading import load_world
-    from outofsight.demo.run import DemoConfig, run_demo
+    from outofsight.cli.loading import choose_device, load_world
+    from outofsight.demo.run import DemoConfig, is_demo, run_demo
     from outofsight.demo.unseen_clip import UnseenRequest
     from outofsight.sampling.continuation import check_settings
 
@@ -60,11 +60,14 @@ def demo(
         ),
         maker="the mini" if model == "mini" else Path(model).name,
     )
-    report = run_demo(
-        config,
-        lambda: load_world(model, device, None, "none"),
-        lambda words: console.print(f"{words} ...", style="dim", soft_wrap=True),
-    )
+    choose_device(device)
+    check_outputs([out / name for name in FILES], [model], ours=is_demo(out))
+    with claimed(out, filled=True):
+        report = run_demo(
+            config,
+            lambda: load_world(model, device, None, "none"),
+            lambda words: console.print(f"{words} ...", style="dim", soft_wrap=True),
+        )
     _print(report, Console(width=100))
 
 

@@ -18,9 +18,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from outofsight.cli.contenders import ModelChoice, VideoChoice, choose_clips, choose_contenders
+from outofsight.cli.contenders import ModelChoice, VideoChoice, choose_clips, choose_contenders, named
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import parse_settings, require_writable, write_text_atomically
+from outofsight.cli.values import parse_settings
+from outofsight.data.files import write_text
+from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from outofsight.evaluation.run import Evaluation
     from outofsight.sampling.world import WorldModel
 
+WRITTEN = ("records", "results.json", "table.txt", "plots", "sheet.png", "report.html")
 TABLE_COLUMNS = 160
 """Width of table.txt, in characters."""
 
@@ -147,6 +150,13 @@ def evaluate(
         out=out, load_world=load_source, instruments=_instruments(detector, features, lpips, device, console),
         measures=_measure_names(measures),
     )  # fmt: skip
+    reads = [
+        data,
+        truth,
+        *(named(given, "--model")[1] for given in chosen.given),
+        *(named(given, "--videos")[1] for given in others.given),
+    ]
+    check_outputs([out / name for name in WRITTEN], reads, ours=(out / "records").is_dir())
     contenders = choose_contenders(clips, chosen, others, floors=floors)
     evaluation = Evaluation(
         judging=judging, clips=clips, contenders=contenders, workers=workers, cluster=ray, overwrite=overwrite
@@ -178,16 +188,22 @@ def judge(
         InputError: a model that cannot take the clips, or a baseline that is no row.
         OutputError: the folder cannot be written, or holds other answers.
     """
-    from outofsight.evaluation.run import check_models
+    from outofsight.cli.loading import check_loading
+    from outofsight.evaluation.results import check_baseline
+    from outofsight.evaluation.run import check_claims, check_models
 
+    for source in {one.source for one in evaluation.contenders if one.source is not None}:
+        check_loading(source.device, source.dtype, source.offload)
     check_models(evaluation.contenders, evaluation.clips[0])
+    check_baseline(evaluation, wanted.baseline)
+    check_claims(evaluation)
     if dry_run:
         _tell(evaluation, console)
         return
-    require_writable(evaluation.judging.out)
-    results = _run(evaluation, wanted.baseline, console)
-    made = {"settings": {**asked, **evaluation.judging.instruments.identity}, **provenance()}
-    _write(results, evaluation, made, wanted, console)
+    with claimed(evaluation.judging.out, filled=True):
+        results = _run(evaluation, wanted.baseline, console)
+        made = {"settings": {**asked, **evaluation.judging.instruments.identity}, **provenance()}
+        _write(results, evaluation, made, wanted, console)
 
 
 def load_source(source: "ModelSource") -> "WorldModel":
@@ -267,10 +283,9 @@ def _tell(evaluation: "Evaluation", console: Console) -> None:
 
 
 def _run(evaluation: "Evaluation", baseline: str | None, console: Console) -> "Results":
-    from outofsight.evaluation.results import check_baseline, gather
+    from outofsight.evaluation.results import gather
     from outofsight.evaluation.run import evaluate as run
 
-    check_baseline(evaluation, baseline)
     with _progress(console) as report:
         run(evaluation, report)
     return gather(evaluation, baseline)
@@ -295,7 +310,7 @@ def _write(
     write_json(out / "results.json", results_as_json(results, made), indent=1)
     written = io.StringIO()
     print_tables(results, Console(width=TABLE_COLUMNS, file=written))
-    write_text_atomically(out / "table.txt", written.getvalue())
+    write_text(out / "table.txt", written.getvalue())
     write_plots(out / "plots", results, evaluation.judging.store)
     if wanted.sheet:
         write_sheet(out / "sheet.png", results, evaluation)

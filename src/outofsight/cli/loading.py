@@ -32,10 +32,11 @@ def choose_device(name: str) -> "torch.device":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"--device {name}: torch cannot use it here ({reason})") from error
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"--device {name}: cannot be used here; expected auto, cpu, or cuda where there is such a GPU"
+        ) from error
     return device
 
 
@@ -51,12 +52,14 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
 
 
-def load_world(model: str, device_name: str, dtype_name: str | None, offload: str) -> "WorldModel":
-    """Load a model onto a device, in bfloat16 on a GPU and float32 on a CPU unless told otherwise."""
-    import torch
+def check_loading(
+    device_name: str, dtype_name: str | None, offload: str
+) -> "tuple[torch.device, torch.dtype]":
+    """Read how a model is to be run, before it is loaded: its device, and its dtype there.
 
-    from outofsight.sampling.world import WorldModel
-
+    Raises:
+        InputError: there is no such device, dtype or way to offload, or they do not go together.
+    """
     if offload not in OFFLOADS:
         raise InputError(f"--offload: expected one of {', '.join(OFFLOADS)}, got {offload!r}")
     device = choose_device(device_name)
@@ -64,8 +67,14 @@ def load_world(model: str, device_name: str, dtype_name: str | None, offload: st
         raise InputError(
             f"--offload {offload} moves weights off a GPU, but the run is on the CPU; leave it out"
         )
-    default = "float32" if device.type == "cpu" else "bfloat16"
-    dtype: torch.dtype = parse_dtype(dtype_name or default)
+    return device, parse_dtype(dtype_name or ("float32" if device.type == "cpu" else "bfloat16"))
+
+
+def load_world(model: str, device_name: str, dtype_name: str | None, offload: str) -> "WorldModel":
+    """Load a model onto a device, in bfloat16 on a GPU and float32 on a CPU unless told otherwise."""
+    from outofsight.sampling.world import WorldModel
+
+    device, dtype = check_loading(device_name, dtype_name, offload)
     quiet_libraries()
     world = WorldModel.from_pretrained(model, torch_dtype=dtype)
     if offload == "model":

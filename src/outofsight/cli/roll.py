@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from outofsight.cli.cases import Shape, case_of
+from outofsight.cli.cases import Shape, case_of, is_file, is_folder
 from outofsight.cli.values import parse_settings, parse_size, text_or_file
 from outofsight.cli.walk import Walk, Walker, frames_of, walk_on
 from outofsight.errors import InputError
@@ -55,8 +55,9 @@ MemoryPictures = Annotated[
         help="a folder for pictures of what memory held (models with banks), against the truth of a clip of ours"
     ),
 ]
+Resample = Annotated[bool, typer.Option("--resample", help="take the video's frames at the model's rate")]
 SaveEvery = Annotated[int, typer.Option(min=1, help="steps from one saved state to the next")]
-Resume = Annotated[bool, typer.Option(help="go on where an earlier run stopped")]
+Resume = Annotated[bool, typer.Option(help="go on where an earlier run stopped, as is done anyway")]
 Overwrite = Annotated[bool, typer.Option(help="begin anew where a walk is there already")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")]
@@ -82,6 +83,7 @@ def roll(
     strategy: Strategy = None,
     with_context: WithContext = False,
     memory_pictures: MemoryPictures = None,
+    resample: Resample = False,
     save_every: SaveEvery = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -97,19 +99,21 @@ def roll(
     case = case_of(video, camera, context_camera, prompt, out)
     sampling = _sampling(use, seed, settings or [])
     shape = Shape(
-        frames=(context_frames or use.num_context_frames, 1), size=parse_size(size) if size else use.size, repairs=()
+        frames=(context_frames or use.num_context_frames, 1), size=parse_size(size) if size else use.size, repairs=(),
+        fps=use.fps, resample=resample,
     )  # fmt: skip
     request = {
         "model": model, "strategy": strategy, "video": str(video), "camera": case.camera,
         "context_camera": case.context_camera, "prompt": case.prompt, "latent_frames": latent_frames, "lap": lap,
         "path_frames": None if lap else _spread_over(case.camera, frames_of(steps, latent_frames)),
         "sampling": sampling, "with_context": with_context, "dtype": dtype,
+        **({"resample": True} if resample else {}),
     }  # fmt: skip
     walk = Walk(
         walker=Walker(
             model=model, strategy=strategy, sampling=sampling, device=device, dtype=dtype, offload=offload
         ),
-        case=case, clip=video if video.is_dir() else None, shape=shape, steps=steps, latent_frames=latent_frames,
+        case=case, clip=video if is_folder(video) else None, shape=shape, steps=steps, latent_frames=latent_frames,
         lap=lap, prompts=_prompts(prompt_at or [], steps), with_context=with_context, save_every=save_every,
         fps=use.fps, memory_pictures=memory_pictures, request=request,
     )  # fmt: skip
@@ -118,7 +122,7 @@ def roll(
 
 def _spread_over(camera: str, num_frames: int) -> int | None:
     """A path in words is spread over all steps: with more of them it is another path. A file's is not."""
-    return None if camera.endswith(".json") or Path(camera).is_file() else num_frames
+    return None if is_file(camera) else num_frames
 
 
 def _sampling(use: ModelUse, seed: int, pairs: list[str]) -> dict[str, Any]:

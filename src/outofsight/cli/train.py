@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,7 +20,8 @@ from rich.progress import (
 )
 
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import parse_settings, require_writable
+from outofsight.cli.values import parse_settings
+from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,27 +58,30 @@ def train(
     changes = parse_settings(settings or [])
     if state_shard_mb is not None:
         changes["state.shard_mb"] = state_shard_mb
-    config, data = _resolve(out, recipe, data, resume, strategy, changes)
+    config, data, resume = _resolve(out, recipe, data, resume, strategy, changes)
+    _check_place(config, data, out)
     if dry_run:
-        from outofsight.training.config import to_dict
-
-        print(json.dumps(to_dict(config), indent=2))
+        _tell(config, data)
         return
     if data is None:
         raise InputError("--data: name the folder of clips, or of the latent cache, to train on")
     from outofsight.cli.loading import quiet_libraries
     from outofsight.training import loop
 
-    require_writable(out)
     quiet_libraries()
-    with _stop_on_signal() as asked, _progress(config) as report:
+    first = os.environ.get("RANK", "0") == "0"  # of the processes of one run, which share a folder
+    with (
+        claimed(out, filled=True) if first else nullcontext(),
+        _stop_on_signal() as asked,
+        _progress(config) as report,
+    ):
         result = loop.train(
             config, data, out, resume=resume, max_minutes=max_minutes, provenance=provenance(), report=report,
             stop=asked,
         )  # fmt: skip
-    if os.environ.get("RANK", "0") != "0":
-        return  # one process of many; the first one tells
-    state = "finished" if result.finished else "stopped; go on with --resume"
+    if not first:
+        return  # the first process tells
+    state = "finished" if result.finished else "stopped; the same command goes on, or --resume"
     print(
         f"{result.out}: step {result.step} of {config.num_steps}, {state}; the model is in {result.out / 'export'}"
     )
@@ -90,11 +94,14 @@ def _resolve(
     resume: bool,
     strategy: str | None,
     changes: dict[str, object],
-) -> tuple["TrainConfig", Path | None]:
-    """Find the configuration: of the recipe, or of the run that is gone on with; the strategy; then the changes."""
+) -> tuple["TrainConfig", Path | None, bool]:
+    """Find the configuration: of the recipe, or of the run that is gone on with; the strategy; then the changes.
+
+    Tells also whether there is a run to go on with: by ``--resume``, or by the command that began it.
+    """
     from outofsight.training.config import changed, with_strategy
     from outofsight.training.recipes import recipe as find_recipe
-    from outofsight.training.run_folder import read_run
+    from outofsight.training.run_folder import is_same_run, read_run
 
     if resume:
         config, content = read_run(out)
@@ -102,11 +109,33 @@ def _resolve(
             raise InputError(f"--recipe: {out} is a run of {config.recipe}, not of {recipe}; leave it out")
         if strategy is not None:
             raise InputError("--strategy: a run keeps its strategy; leave it out with --resume")
-        return changed(config, changes), data or Path(content["data"])
+        return changed(config, changes), data or Path(content["data"]), True
     if recipe is None:
         raise InputError("--recipe: name one, or go on with a run by --resume")
     config = find_recipe(recipe)
-    return changed(config if strategy is None else with_strategy(config, strategy), changes), data
+    config = changed(config if strategy is None else with_strategy(config, strategy), changes)
+    return config, data, is_same_run(out, config, data)
+
+
+def _check_place(config: "TrainConfig", data: Path | None, out: Path) -> None:
+    """Refuse to train into what is read, or over what is no run. Raises ``OutputError``."""
+    from outofsight.training.run_folder import WRITTEN, holds_run
+
+    named = [getattr(config.task, name, None) for name in ("initial", "vae", "banks")]
+    check_outputs([out / name for name in WRITTEN], [data, *named], ours=holds_run(out))
+
+
+def _tell(config: "TrainConfig", data: Path | None) -> None:
+    """Print the settings; with data, after all is put together that a run would put together."""
+    from outofsight.cli.loading import quiet_libraries
+    from outofsight.training.config import to_dict
+
+    if data is not None:
+        from outofsight.training.loop import PROBLEMS
+
+        quiet_libraries()
+        PROBLEMS[config.task.kind](config, data)
+    print(json.dumps(to_dict(config), indent=2))
 
 
 @contextmanager

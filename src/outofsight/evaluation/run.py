@@ -106,8 +106,9 @@ def evaluate(evaluation: Evaluation, progress: Progress | None = None) -> None:
     check_names(evaluation.contenders)
     check_clip_names(evaluation.clips)
     store = evaluation.judging.store
+    check_claims(evaluation)
     for contender in evaluation.contenders:
-        store.claim(contender.name, contender.settings, overwrite=evaluation.overwrite)
+        store.claim(contender.name, contender.settings)
         remove_unfinished(store.folder(contender.name))
     tasks = pending_tasks(evaluation)
     total = len(evaluation.clips) * len(evaluation.contenders)
@@ -123,6 +124,12 @@ def evaluate(evaluation: Evaluation, progress: Progress | None = None) -> None:
         _world.cache_clear()
         _instruments.cache_clear()
         _gallery.cache_clear()
+
+
+def check_claims(evaluation: Evaluation) -> None:
+    """See that the folder holds no other contender's answers under these names. Raises ``OutputError``."""
+    for contender in evaluation.contenders if not evaluation.overwrite else ():
+        evaluation.judging.store.check_claim(contender.name, contender.settings)
 
 
 def check_clip_names(clips: Sequence[JudgedClip]) -> None:

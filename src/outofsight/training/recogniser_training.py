@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from outofsight.data.dataset import Dataset
+from outofsight.data.files import replaced_folder
 from outofsight.errors import CheckpointError, InputError
 from outofsight.perception.network import RecogniserNetwork, RecogniserSize
 from outofsight.perception.recogniser import Recogniser, load_network, save_network
 from outofsight.training.batches import ClipStore
 from outofsight.training.config import TrainConfig
-from outofsight.training.files import replaced_folder
 from outofsight.training.models import choose_trainable, load_weights
 from outofsight.training.problem import Picture, Problem, side_by_side
 from outofsight.training.randomness import derived_seed, generator_for

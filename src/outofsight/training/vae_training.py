@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder, to_blocks
 from outofsight.codec.video_vae import VideoAutoencoder, spatial_factor
 from outofsight.data.dataset import SPLITS, Dataset, open_dataset
+from outofsight.data.files import replaced_folder
 from outofsight.errors import DatasetError, InputError
 from outofsight.training.batches import Batch, ClipStore, VaeBatches, subject_mask
 from outofsight.training.config import TrainConfig, VaeTask
-from outofsight.training.files import replaced_folder
 from outofsight.training.models import cast_for_export, choose_trainable, load_weights, make_vae
 from outofsight.training.problem import (
     Picture,

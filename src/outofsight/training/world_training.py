@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from outofsight.codec.text import max_text_tokens
 from outofsight.codec.video_vae import VideoAutoencoder, decode_latents
+from outofsight.data.files import replaced_folder
 from outofsight.data.latent_cache import LatentCache, LatentSample, open_latent_cache
 from outofsight.errors import InputError
 from outofsight.flow.matching import euler_step
@@ -26,7 +27,6 @@ from outofsight.training.batches import (
 )
 from outofsight.training.config import TrainConfig, WorldTask
 from outofsight.training.digest import network_digest, weights_digest
-from outofsight.training.files import replaced_folder
 from outofsight.training.models import (
     WorldParts,
     added_parts,
