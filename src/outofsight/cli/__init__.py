@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -68,6 +69,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be no text
+    warnings.formatwarning = lambda message, *_, **__: f"outofsight: {message}\n"
     try:
         sys.exit(typer.main.get_command(build_app())(standalone_mode=False) or 0)
     except BaseException as error:

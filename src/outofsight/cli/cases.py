@@ -347,4 +347,4 @@ def _captions(folder: Path, videos: list[Path], prompt: str | None) -> list[str]
 def _natural_order(path: Path) -> list[tuple[int, str]]:
     """Sort 2 before 10."""
     parts = re.split(r"(\d+)", path.stem)
-    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]

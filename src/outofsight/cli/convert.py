@@ -127,7 +127,7 @@ def _load_vae(path: Path) -> Any:
     from outofsight.codec.import_wan_vae import vae_from_official
 
     if path.is_dir():
-        return AutoencoderKLWan.from_pretrained(path)
+        return _from_folder("--vae", path, AutoencoderKLWan)
     state = load_state_dict(path)
     with _naming(path):
         return vae_from_official(state)
@@ -140,10 +140,37 @@ def _load_text_encoder(path: Path) -> Any:
     from outofsight.codec.import_umt5 import text_encoder_from_official
 
     if path.is_dir():
-        return UMT5EncoderModel.from_pretrained(path)
+        return _from_folder("--text-encoder", path, UMT5EncoderModel)
     state = load_state_dict(path)
     with _naming(path):
         return text_encoder_from_official(state)
+
+
+def _from_folder(option: str, folder: Path, kind: Any) -> Any:
+    """Load a network from its folder, if it is this kind's and whole."""
+    import torch
+
+    from outofsight.codec.checkpoint_files import first_line
+    from outofsight.whole_models import check_part, require_finite
+
+    try:
+        with torch.device("meta"):
+            if hasattr(kind, "load_config"):
+                config = kind.load_config(folder)
+                if (found := config.get("_class_name")) != kind.__name__:
+                    raise CheckpointError(f"{option} {folder}: expected a {kind.__name__}, got a {found}")
+                check_part(folder, kind.from_config(config))
+            else:
+                check_part(folder, kind(kind.config_class.from_pretrained(folder)))
+        network = kind.from_pretrained(folder)
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
+        raise CheckpointError(
+            f"{option} {folder}: expected a folder of a {kind.__name__}, could not load it ({first_line(error)})"
+        ) from error
+    require_finite(network.named_parameters(), str(folder))
+    return network
 
 
 def _load_tokenizer(name_or_path: str) -> Any:

@@ -1,22 +1,19 @@
 """``outofsight data``: clips to latents, and latents to and from the published script's samples."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from outofsight.cli.progress import shown_progress
 from outofsight.cli.values import tell_broken
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 
 if TYPE_CHECKING:
     from outofsight.training.encoding import EncodeReport
-
-Show = Callable[[int, int, str], None]
 
 
 def build() -> typer.Typer:
@@ -75,7 +72,7 @@ def encode(
             tokenizer=world.tokenizer,
             tiling=tiling,
         )
-    with claimed(out, filled=True), _progress("clips") as show:
+    with claimed(out, filled=True), shown_progress(Console(stderr=True), "clips") as show:
         reports = encode_dataset(
             encoder, parts, out, dtype=dtype, samples_per_shard=per_shard, mirror=mirror, progress=show,
             skip_broken=skip_broken,
@@ -98,7 +95,7 @@ def to_samples(
         raise InputError(f"--form: expected safetensors or pth, got {form!r}")
     writes = [out / f"{name}.{form}" for name in samples.names]
     check_outputs(writes, [cache], ours=all(is_published_sample(path) for path in writes if path.exists()))
-    with claimed(out, filled=True), _progress("samples") as show:
+    with claimed(out, filled=True), shown_progress(Console(stderr=True), "samples") as show:
         for done, sample in enumerate(samples, start=1):
             write_published_sample(out / f"{sample.name}.{form}", sample)
             show(done, len(samples), sample.name)
@@ -121,7 +118,7 @@ def from_samples(
     quiet_libraries()
     world = WorldModelBase.from_pretrained(model)
     encoder = Encoder(vae=world.vae, text_encoder=world.text_encoder.eval(), tokenizer=world.tokenizer)
-    with claimed(out, filled=True), _progress("samples") as show:
+    with claimed(out, filled=True), shown_progress(Console(stderr=True), "samples") as show:
         report = gather_published(
             encoder, samples, out / "train", dtype=dtype, samples_per_shard=per_shard, progress=show
         )
@@ -140,11 +137,3 @@ def _check_cache(out: Path, reads: list[str | Path], dtype: str) -> None:
 def _tell(reports: "Sequence[EncodeReport]") -> None:
     for report in reports:
         print(f"{report.folder}: {report.num_samples} samples, {report.num_found} of them were there already")
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Show]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)

@@ -1,26 +1,17 @@
 """``outofsight evaluate``: measure models, or anybody's videos, against what truly follows."""
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from outofsight.cli.contenders import ModelChoice, VideoChoice, choose_clips, choose_contenders, named
+from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import parse_settings
+from outofsight.cli.values import parse_settings, tell_broken
 from outofsight.data.files import write_text
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
@@ -94,6 +85,9 @@ AttentionChunk = Annotated[int | None, typer.Option(min=1, help="query frames at
 TileVae = Annotated[bool, typer.Option(help="encode and decode in tiles: less memory, slower")]
 ReportClips = Annotated[int, typer.Option(min=0, help="clips whose videos the report shows")]
 Sheet = Annotated[bool, typer.Option("--sheet", help="also draw sheet.png: best, median and worst clips")]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="leave out clips that cannot be read, and list them")
+]
 Overwrite = Annotated[bool, typer.Option(help="make answers again that were made with other settings")]
 DryRun = Annotated[bool, typer.Option(help="check everything and say what would be done")]
 
@@ -129,12 +123,13 @@ def evaluate(
     tile_vae: TileVae = False,
     report_clips: ReportClips = 24,
     sheet: Sheet = False,
+    skip_broken: SkipBroken = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
     """Judge models and videos on clips. Stop it when you like; run it again to go on."""
     from outofsight.evaluation.contenders import ModelSource
-    from outofsight.evaluation.run import Evaluation, Judging
+    from outofsight.evaluation.run import Evaluation, Judging, whole_clips
 
     console = Console(stderr=True)
     source = ModelSource(
@@ -145,6 +140,7 @@ def evaluate(
         guidance=guidance, seed=seed, others=parse_settings(settings or []), source=source, roll=roll,
     )  # fmt: skip
     clips = choose_clips(data, truth, split=split, limit=limit, context_frames=context_frames)
+    clips, broken = whole_clips(clips) if skip_broken else (clips, ())
     others = VideoChoice(given=tuple(videos or ()), with_context=with_context)
     judging = Judging(
         out=out, load_world=load_source, instruments=_instruments(detector, features, lpips, device, console),
@@ -165,6 +161,7 @@ def evaluate(
     asked |= {} if roll is None else {"roll": roll}
     wanted = Wanted(baseline=baseline, report_clips=report_clips, sheet=sheet)
     judge(evaluation, wanted, asked, console, dry_run=dry_run)
+    tell_broken(broken)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,12 +185,13 @@ def judge(
         InputError: a model that cannot take the clips, or a baseline that is no row.
         OutputError: the folder cannot be written, or holds other answers.
     """
-    from outofsight.cli.loading import check_loading
+    from outofsight.cli.loading import check_loading, empty_model
     from outofsight.evaluation.results import check_baseline
     from outofsight.evaluation.run import check_claims, check_models
 
     for source in {one.source for one in evaluation.contenders if one.source is not None}:
         check_loading(source.device, source.dtype, source.offload)
+        empty_model(source.path, source.strategy, whole=dry_run)
     check_models(evaluation.contenders, evaluation.clips[0])
     check_baseline(evaluation, wanted.baseline)
     check_claims(evaluation)
@@ -286,7 +284,7 @@ def _run(evaluation: "Evaluation", baseline: str | None, console: Console) -> "R
     from outofsight.evaluation.results import gather
     from outofsight.evaluation.run import evaluate as run
 
-    with _progress(console) as report:
+    with shown_progress(console, "answers") as report:
         run(evaluation, report)
     return gather(evaluation, baseline)
 
@@ -318,13 +316,3 @@ def _write(
     shown = Console()
     print_tables(results, shown if shown.is_terminal else Console(width=TABLE_COLUMNS))
     console.print(f"wrote {out / 'report.html'} and {out / 'results.json'}", soft_wrap=True)
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Callable[[int, int, str], None]]:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    )  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("answers", total=None)
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)

@@ -16,7 +16,7 @@ def explained(error: BaseException) -> tuple[int, str]:
     if isinstance(error, OutOfSightError):
         return 2, str(error)
     if hasattr(error, "format_message"):  # of click's, of which typer has a copy of its own
-        verb = error.ctx.command_path if getattr(error, "ctx", None) is not None else "outofsight"
+        verb = getattr(getattr(error, "ctx", None), "command_path", "outofsight")
         said = error.format_message().replace("Input should be", "expected").partition(", unable to parse")[0]
         return 2, f"{said.rstrip('.')}; see {verb} --help"
     if isinstance(error, KeyboardInterrupt | typer.Abort):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from outofsight.cli.cases import Case, CaseInputs, Shape, files_of, find_cases, is_clip, read_case
+from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.values import parse_frames, parse_settings, parse_size
 from outofsight.data.files import explained, write_json
@@ -141,7 +141,7 @@ def generate(
             case, [model, mask, prompt, video if len(cases) > 1 or is_clip(video) else None], save_retrieval
         )
     remaining = [case for case in cases if not _is_done(case, _request(case, options), overwrite, console)]
-    read = _check_all(remaining, shape, model, strategy, mask)
+    read = _check_all(remaining, shape, model, strategy, mask, dry_run=dry_run)
     for case in remaining if dry_run else ():
         told = json.dumps(_request(case, options), ensure_ascii=False)
         console.print(f"would write {case.out}: {told}", soft_wrap=True, markup=False)
@@ -236,24 +236,17 @@ def _is_done(case: Case, request: dict[str, Any], overwrite: bool, console: Cons
 
 
 def _check_all(
-    cases: list[Case], shape: Shape, model: str, strategy: str | None, mask: Path | None
+    cases: list[Case], shape: Shape, model: str, strategy: str | None, mask: Path | None, *, dry_run: bool
 ) -> CaseInputs | None:
     """Find whatever is wrong with the model's folder or any case before anything long begins.
 
     Returns what was read, where it is one case's.
     """
-    import torch
+    from outofsight.cli.loading import empty_model
+    from outofsight.sampling.plan import VideoSize, token_grid
 
-    from outofsight.cli.loading import quiet_libraries
-    from outofsight.memory.strategies import strategy as find_strategy
-    from outofsight.sampling.plan import VideoSize, networks_on_meta, token_grid
-
-    quiet_libraries()
-    networks = networks_on_meta(model, torch.float32)
+    networks = empty_model(model, strategy, whole=dry_run)
     transformer, inputs = networks["transformer"], None
-    if strategy is not None:
-        chosen = find_strategy(strategy)
-        transformer.change_memory(chosen.name, chosen.settings)
     for case in cases:
         inputs = read_case(case, shape)
         height, width = inputs.video.shape[1:3]
@@ -324,21 +317,7 @@ def _run(
 ) -> "Continuation":
     from outofsight.codec.video_vae import LatentTiling
 
-    columns = (
-        TextColumn(f"{case.name} {{task.description}}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-    )
-    with Progress(
-        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True
-    ) as progress:
-        tasks: dict[str, Any] = {}
-
-        def on_progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total)
-            progress.update(tasks[stage], completed=done)
-
+    with shown_progress(console, case.name) as show:
         return world.continue_video(
             inputs.video,
             inputs.context,
@@ -348,7 +327,7 @@ def _run(
             subject_masks=masks,
             tiling=LatentTiling() if tile_vae else None,
             record_retrieval=save_retrieval,
-            on_progress=on_progress,
+            on_progress=lambda stage, done, total: show(done, total, f"{case.name} {stage}"),
         )
 
 

@@ -2,7 +2,8 @@
 
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from outofsight.errors import InputError
 
@@ -68,6 +69,31 @@ def check_loading(
             f"--offload {offload} moves weights off a GPU, but the run is on the CPU; leave it out"
         )
     return device, parse_dtype(dtype_name or ("float32" if device.type == "cpu" else "bfloat16"))
+
+
+def empty_model(model: str, strategy_name: str | None, *, whole: bool) -> "dict[str, Any]":
+    """Make a model's networks without weights, after seeing that its folder holds all of them; remembering as asked.
+
+    ``whole``: read the weights' numbers too, as loading would: where nothing is loaded afterwards.
+
+    Raises:
+        CheckpointError: a model that is not there, or not whole. InputError: a strategy that it cannot remember by.
+    """
+    import torch
+
+    from outofsight.memory.strategies import strategy
+    from outofsight.model_folders import find_model
+    from outofsight.sampling.plan import networks_on_meta
+    from outofsight.whole_models import check_whole
+
+    quiet_libraries()
+    networks = networks_on_meta(model, torch.float32)
+    if (folder := Path(find_model(model))).is_dir():
+        check_whole(folder, values=whole)
+    if strategy_name is not None:
+        chosen = strategy(strategy_name)
+        networks["transformer"].change_memory(chosen.name, chosen.settings)
+    return networks
 
 
 def load_world(model: str, device_name: str, dtype_name: str | None, offload: str) -> "WorldModel":

@@ -10,17 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import parse_settings
+from outofsight.cli.values import parse_settings, tell_broken
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 
@@ -52,10 +45,15 @@ def train(
     state_shard_mb: Annotated[
         float | None, typer.Option(help="largest file of a state, 10⁶ bytes (state.shard_mb)")
     ] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="leave out samples that cannot be read, and list them")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved settings and end")] = False,
 ) -> None:
     """Train by a recipe; more processes by `accelerate launch -m outofsight train ...`."""
     changes = parse_settings(settings or [])
+    if skip_broken:
+        changes["batch.skip_broken"] = True
     if state_shard_mb is not None:
         changes["state.shard_mb"] = state_shard_mb
     config, data, resume = _resolve(out, recipe, data, resume, strategy, changes)
@@ -81,6 +79,7 @@ def train(
         )  # fmt: skip
     if not first:
         return  # the first process tells
+    tell_broken(result.broken)
     state = "finished" if result.finished else "stopped; the same command goes on, or --resume"
     print(
         f"{result.out}: step {result.step} of {config.num_steps}, {state}; the model is in {result.out / 'export'}"
@@ -160,21 +159,17 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _progress(config: "TrainConfig") -> Iterator[Callable[[int, Mapping[str, float]], None]]:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    )  # fmt: skip
     console = Console(stderr=True)
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(config.recipe, total=config.num_steps)
+    with shown_progress(console, config.recipe, config.num_steps) as show:
 
         def report(step: int, figures: Mapping[str, float]) -> None:
             if "loss" in figures:
                 speed = f"{figures['samples_per_second']:.1f}/s"
-                bar.update(task, completed=step, description=f"loss {figures['loss']:.4f}  {speed}")
+                show(step, config.num_steps, f"loss {figures['loss']:.4f}  {speed}")
             else:
                 told = "  ".join(
                     f"{name.removeprefix('validation/')} {value:.4g}" for name, value in figures.items()
                 )
-                bar.console.print(f"step {step}: {told}")
+                console.print(f"step {step}: {told}", soft_wrap=True)
 
         yield report

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from outofsight.cli.cases import Case, CaseInputs, Shape, files_of, read_case
+from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.rolled_memory import check_banks, check_kept, draw_steps, keep_step, read_truth
-from outofsight.data.files import write_text
+from outofsight.data.files import explained, write_text
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import CameraError, InputError, OutputError
 
@@ -91,7 +91,7 @@ def walk_on(walk: Walk, *, resume: bool, overwrite: bool, dry_run: bool) -> None
     goes_on = _check_outputs(walk, resume=resume, overwrite=overwrite)
     check_loading(walk.walker.device, walk.walker.dtype, walk.walker.offload)
     inputs, path = read_walk(walk)
-    _check_model(walk, inputs)
+    _check_model(walk, inputs, dry_run=dry_run)
     pictures = walk.memory_pictures
     truth = None if pictures is None or walk.clip is None else read_truth(walk.clip, inputs)
     console, out = Console(stderr=True), walk.case.out
@@ -199,23 +199,16 @@ def _other_request(walk: Walk, made: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _check_model(walk: Walk, inputs: CaseInputs) -> None:
+def _check_model(walk: Walk, inputs: CaseInputs, *, dry_run: bool) -> None:
     """Find what is wrong with the model, the strategy or the video's size before anything is loaded."""
-    import torch
+    from outofsight.cli.loading import empty_model
+    from outofsight.sampling.plan import VideoSize, token_grid
 
-    from outofsight.cli.loading import quiet_libraries
-    from outofsight.memory.strategies import strategy
-    from outofsight.sampling.plan import VideoSize, networks_on_meta, token_grid
-
-    quiet_libraries()
-    networks = networks_on_meta(walk.walker.model, torch.float32)
+    networks = empty_model(walk.walker.model, walk.walker.strategy, whole=dry_run)
     transformer = networks["transformer"]
     context, height, width = inputs.video.shape[:3]
     size = VideoSize(height=height, width=width, context_frames=context, target_frames=1)
     token_grid(transformer, networks["vae"], size)
-    if walk.walker.strategy is not None:
-        chosen = strategy(walk.walker.strategy)
-        transformer.change_memory(chosen.name, chosen.settings)
     if walk.memory_pictures is not None:
         check_banks(transformer)
 
@@ -287,11 +280,7 @@ def _go(
     console: Console,
 ) -> None:
     """Make the steps that are left; after each, the video, and then the state, are whole on the disk."""
-    columns = (TextColumn("step {task.completed}/{task.total}"), BarColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True
-    ) as progress:
-        task = progress.add_task("steps", total=walk.steps, completed=rollout.num_steps)
+    with shown_progress(console, "steps", walk.steps) as show:
         for step in range(rollout.num_steps + 1, walk.steps + 1):
             if step in walk.prompts:
                 rollout.prompt = walk.prompts[step]
@@ -300,11 +289,11 @@ def _go(
             shown.append(frames)
             if walk.memory_pictures is not None:
                 keep_step(walk.memory_pictures, rollout.records[-1], frames)
-            with walk.diary.open("a", encoding="utf-8") as diary:
+            with explained(walk.diary), walk.diary.open("a", encoding="utf-8") as diary:
                 diary.write(json.dumps(_line(rollout.records[-1]), ensure_ascii=False) + "\n")
             if step % walk.save_every == 0 or step == walk.steps:
                 _save(walk, rollout, shown)
-            progress.update(task, completed=step)
+            show(step, walk.steps, f"step {step}")
 
 
 def _save(walk: Walk, rollout: "Rollout", shown: "GrowingVideo") -> None:

@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
+from outofsight.cli.progress import shown_progress
 from outofsight.cli.values import parse_frames, parse_settings, parse_size
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
@@ -180,16 +173,8 @@ def build_clips(
     if dry_run:
         print(json.dumps(config.identity, indent=2))
         return
-    with _progress() as bar:
-        task = bar.add_task("clips", total=clips)
-        report = build_dataset(
-            out,
-            ClipMaker(plan=plan, render=render),
-            config,
-            progress=lambda done, total, name: bar.update(
-                task, completed=done, total=total, description=name
-            ),
-        )
+    with shown_progress(Console(stderr=True), "clips", clips) as show:
+        report = build_dataset(out, ClipMaker(plan=plan, render=render), config, progress=show)
     print(
         f"{report.folder}: {report.num_clips} clips, {report.num_found} of them were there already; see README.md"
     )
@@ -197,17 +182,6 @@ def build_clips(
         f"accepted by geometry: {report.num_rendered} of {report.num_drawn} drawn worlds; "
         f"confirmed by masks: {report.num_clips} of {report.num_rendered} rendered"
     )
-
-
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=Console(stderr=True))
 
 
 def _shares(text: str) -> Any:

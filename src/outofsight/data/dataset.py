@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -85,7 +86,7 @@ def open_dataset(folder: Path | str, split: str | None = None) -> Dataset:
 
 def natural_order(name: str) -> list[tuple[int, int | str]]:
     """Sort key by which ``clip_2`` comes before ``clip_10``."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _single(folder: Path) -> list[SampleEntry]:
@@ -146,6 +147,15 @@ def read_captions(path: Path, names: Sequence[str]) -> dict[str, str]:
         f"{path}: {len(lines)} captions for {len(names)} samples, {len(named)} of them named; "
         f"expected one line a sample, in order, or name<tab>caption"
     )
+
+
+@contextmanager
+def may_be_skipped() -> Iterator[None]:
+    """Say of a clip that cannot be read how the work can go on without it."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{error}; --skip-broken leaves such clips out") from error
 
 
 def whole_entries(entries: Sequence[SampleEntry]) -> tuple[tuple[SampleEntry, ...], tuple[str, ...]]:

@@ -18,7 +18,7 @@ from outofsight.codec.video_vae import (
     spatial_factor,
     temporal_factor,
 )
-from outofsight.data.dataset import SPLITS, SampleEntry, open_dataset, whole_entries
+from outofsight.data.dataset import SPLITS, SampleEntry, may_be_skipped, open_dataset, whole_entries
 from outofsight.data.latent_annotation import clip_spans, latent_masks, latent_visibility
 from outofsight.data.latent_cache import CacheIdentity, LatentCacheWriter, LatentSample
 from outofsight.data.mirroring import SUFFIX, mirrored
@@ -119,7 +119,8 @@ def _encode_part(
         samples = []
         for name in names:
             entry, turned = by_name[name]
-            clip = mirrored(entry.read()) if turned else entry.read()
+            with may_be_skipped():
+                clip = mirrored(entry.read()) if turned else entry.read()
             samples.append(encode_clip(encoder, clip, name))
             done += 1
             if progress is not None:

@@ -64,6 +64,7 @@ class TrainResult:
     step: int
     finished: bool
     loss: float | None
+    broken: tuple[str, ...] = ()
 
 
 def train(
@@ -114,7 +115,7 @@ def train(
             raise
         finally:
             accelerator.end_training()
-    return TrainResult(out=out, step=run.step, finished=finished, loss=run.last_loss)
+    return TrainResult(out=out, step=run.step, finished=finished, loss=run.last_loss, broken=problem.broken)
 
 
 def _take_back(accelerator: Accelerator, out: Path, resume: bool) -> None:

@@ -25,6 +25,7 @@ from outofsight.training.recogniser_objective import RecogniserObjective
 from outofsight.training.recogniser_task import RecogniserTask, Spoiling
 from outofsight.training.recogniser_views import spoiled
 from outofsight.training.vae_training import DTYPES, open_part, wants_validation
+from outofsight.training.whole_samples import whole_dataset
 
 TINT = np.array([255, 60, 60], dtype=np.float32)
 
@@ -37,7 +38,7 @@ def recogniser_problem(config: TrainConfig, data: Path) -> Problem:
         raise InputError(
             "the recogniser has no gradient checkpointing; set batch.gradient_checkpointing=false"
         )
-    train = open_part(data, "train")
+    train, broken = whole_dataset(open_part(data, "train"), skip_broken=config.batch.skip_broken)
     validation = open_part(data, "validation") if wants_validation(config) else None
     objective = RecogniserObjective(make_network(task, config.seed), task)
     look = RecogniserValidation(config, validation) if validation is not None else None
@@ -50,6 +51,7 @@ def recogniser_problem(config: TrainConfig, data: Path) -> Problem:
         show=look.show if look else None,
         export=lambda weights, folder, device: export_recogniser(config, weights, folder),
         sources={},
+        broken=broken,
     )
 
 
