@@ -104,9 +104,9 @@ def test_a_claim_leaves_nothing_behind(tmp_path):
 
 
 def test_the_second_writer_is_told_who_the_first_is(tmp_path, holder):
-    with pytest.raises(OutputError, match=rf"o\.mp4: another process \({holder.pid} on .*, since 20"):
-        with claimed(tmp_path / "o.mp4"):
-            pass
+    told = rf"o\.mp4: another process \({holder.pid} on .*, since 20"
+    with pytest.raises(OutputError, match=told), claimed(tmp_path / "o.mp4"):
+        pass
     with claimed(tmp_path / "p.mp4"):
         pass
 
@@ -155,9 +155,8 @@ def test_of_eight_at_once_one_works(tmp_path):
 
 
 def test_whole_or_not_at_all(tmp_path):
-    with pytest.raises(ValueError), written_whole(tmp_path / "x.txt") as temporary:
-        temporary.write_text("half")
-        raise ValueError
+    with pytest.raises(ZeroDivisionError), written_whole(tmp_path / "x.txt") as temporary:
+        temporary.write_text("half" * (1 // temporary.name.count("y")))
     assert not list(tmp_path.iterdir())
     for make in (folder_in_one_piece, replaced_folder):
         with make(tmp_path / make.__name__) as folder:
@@ -169,7 +168,10 @@ def test_whole_or_not_at_all(tmp_path):
     with folder_in_one_piece(tmp_path / "replaced_folder", others_too=True) as folder:
         (folder / "c").write_text("c")
     assert [path.name for path in (tmp_path / "replaced_folder").iterdir()] == ["b"]
-    with pytest.raises(OutputError, match="it is there already"), folder_in_one_piece(tmp_path / "replaced_folder"):
+    with (
+        pytest.raises(OutputError, match="it is there already"),
+        folder_in_one_piece(tmp_path / "replaced_folder"),
+    ):
         pass
 
 

@@ -69,7 +69,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be no text
-    warnings.formatwarning = lambda message, *_, **__: f"outofsight: {message}\n"
+    warnings.formatwarning = lambda message, *_, **__: f"outofsight: note: {message}\n"
     try:
         sys.exit(typer.main.get_command(build_app())(standalone_mode=False) or 0)
     except BaseException as error:

@@ -51,6 +51,7 @@ def quiet_libraries() -> None:
         library.utils.logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", module=r"(huggingface_hub|diffusers|transformers)\b")
 
 
 def check_loading(
