@@ -61,7 +61,9 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="other samplin
 Roll = Annotated[
     int | None,
     typer.Option(
-        min=1, help="models continue by a rollout, so many latent frames a step (default: all at once)"
+        min=1,
+        max=1000,
+        help="models continue by a rollout, so many latent frames a step (default: all at once)",
     ),
 ]
 Measures = Annotated[str | None, typer.Option(help="only these, such as psnr,ssim (default: all)")]
@@ -76,14 +78,14 @@ Lpips = Annotated[str, typer.Option(help="network of LPIPS: alex, vgg, squeeze, 
 Baseline = Annotated[
     str | None, typer.Option(help="row that the others are compared with, clip by clip (default: frozen)")
 ]
-Workers = Annotated[int, typer.Option(min=1, help="processes")]
+Workers = Annotated[int, typer.Option(min=1, max=1024, help="processes")]
 Ray = Annotated[bool, typer.Option("--ray", help="run on a Ray cluster")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")]
 Offload = Annotated[str, typer.Option(help="keep weights off the GPU: none, model or sequential")]
 AttentionChunk = Annotated[int | None, typer.Option(min=1, help="query frames at a time: less memory")]
 TileVae = Annotated[bool, typer.Option(help="encode and decode in tiles: less memory, slower")]
-ReportClips = Annotated[int, typer.Option(min=0, help="clips whose videos the report shows")]
+ReportClips = Annotated[int, typer.Option(min=0, max=100_000, help="clips whose videos the report shows")]
 Sheet = Annotated[bool, typer.Option("--sheet", help="also draw sheet.png: best, median and worst clips")]
 SkipBroken = Annotated[
     bool, typer.Option("--skip-broken", help="leave out clips that cannot be read, and list them")

@@ -20,7 +20,7 @@ ContextVideo = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option(help="the .mp4 to make; it grows and plays from the first step on")]
-Steps = Annotated[int, typer.Option(min=1, help="steps to make in all")]
+Steps = Annotated[int, typer.Option(min=1, max=100_000, help="steps to make in all")]
 Camera = Annotated[
     str | None, typer.Option(help="camera file, or the path to come, such as pan:left:60,back")
 ]
@@ -29,10 +29,16 @@ ContextCamera = Annotated[
     str | None,
     typer.Option(help="how the camera moved in the context, if --camera is a path: file or path"),
 ]
-LatentFrames = Annotated[int, typer.Option(min=1, help="latent frames of a step; each is 4 video frames")]
+LatentFrames = Annotated[
+    int, typer.Option(min=1, max=1000, help="latent frames of a step; each is 4 video frames")
+]
 Lap = Annotated[
     int | None,
-    typer.Option(min=1, help="repeat the camera's path every so many frames; it must come back to its start"),
+    typer.Option(
+        min=1,
+        max=1_000_000,
+        help="repeat the camera's path every so many frames; it must come back to its start",
+    ),
 ]
 PromptAt = Annotated[
     list[str] | None, typer.Option(help="another caption from a step on: 12:Snow begins to fall.")
@@ -41,7 +47,7 @@ Size = Annotated[
     str | None, typer.Option(help="HEIGHTxWIDTH: scale to cover and crop (default: the model's)")
 ]
 ContextFrames = Annotated[
-    int | None, typer.Option(min=1, help="frames of context, 4k+1 (default: the model's, or 77)")
+    int | None, typer.Option(min=1, max=100_000, help="frames of context, 4k+1 (default: the model's, or 77)")
 ]
 Seed = Annotated[int, typer.Option(help="seed of the noise")]
 Settings = Annotated[

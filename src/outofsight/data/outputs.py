@@ -68,9 +68,14 @@ def claimed(out: Path, *, filled: bool = False) -> Iterator[None]:
 
 
 def _check_name(path: Path) -> None:
-    """Refuse names that no file can have. Raises ``OutputError``."""
+    """Refuse names that no file of ours can have. Raises ``OutputError``."""
     try:
+        str(path).encode()
         os.lstat(path)
+    except UnicodeEncodeError as error:
+        raise OutputError(
+            f"{path}: cannot be written: the name holds bytes that are no UTF-8; choose another"
+        ) from error
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, ValueError) as error:
