@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo check lint types test test-slow test-gpu format clean
+.PHONY: setup demo check lint types test test-slow test-kills test-gpu format clean
 
 setup: $(STAMP)
 
@@ -34,6 +34,12 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(PYTEST) -m "slow and not gpu"
+
+# How often each verb is killed: make test-kills KILLS=10
+KILLS ?= 100
+
+test-kills: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kills.py --kills $(KILLS)
 
 test-gpu: $(STAMP)
 	$(PYTEST) -m gpu

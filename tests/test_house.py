@@ -16,6 +16,7 @@ LEVELS = [
     {"worlds", "data"},
     {"memory", "codec", "perception"},
     {"backbone"},
+    {"whole_models"},
     {"world_model"},
     {"sampling", "training"},
     {"evaluation"},

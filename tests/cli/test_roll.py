@@ -289,12 +289,12 @@ def test_bad_requests_are_one_line(cli, cases, model_folder, tmp_path, monkeypat
 def test_a_walk_that_is_there_is_not_lost(cli, cases, model_folder, tmp_path):
     out = tmp_path / "w.mp4"
     arguments = walk(cases, model_folder, out, steps=1)
-    code, error = cli(*arguments, "--resume")
-    assert (code, "there is no state" in error) == (2, True)
-    assert cli(*arguments)[0] == 0
+    assert cli(*arguments, "--resume")[0] == 0  # a walk that was killed before its first state begins
     before = out.read_bytes()
-    code, error = cli(*arguments)
-    assert (code, "is there already; go on with --resume" in error) == (2, True)
+    assert cli(*arguments)[0] == 0  # the command that began it goes on, and finds nothing to do
+    assert out.read_bytes() == before
+    code, error = cli(*walk(cases, model_folder, out, steps=1, prompt="A bus."))
+    assert (code, "was begun with prompt='A cat sits.'" in error) == (2, True)
     code, error = cli(*walk(cases, model_folder, out, steps=2, prompt="A bus."), "--resume")
     assert (code, "was begun with prompt='A cat sits.'" in error) == (2, True)
     code, error = cli(*walk(cases, model_folder, out, steps=2), "--resume")

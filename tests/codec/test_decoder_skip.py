@@ -1,4 +1,5 @@
-"""The decoder's skip: nothing changes at first, holes never do, and where it has learned to the render comes through."""
+"""The decoder's skip: nothing changes at first, holes never do, and where it has learned to the render comes
+through."""
 
 import pytest
 import torch
@@ -55,7 +56,10 @@ def test_gradients_reach_every_weight_once_it_is_awake():
 def test_it_learns_to_let_through_what_agrees_and_to_keep_out_a_ghost():
     """Decoded pictures are blurred; the render is sharp, but half of the time shows a square that is not there."""
     generator = torch.Generator().manual_seed(1)
-    truth = torch.nn.functional.interpolate(torch.rand(8, 3, 8, 8, generator=generator), scale_factor=2) * 1.2 - 0.6
+    truth = (
+        torch.nn.functional.interpolate(torch.rand(8, 3, 8, 8, generator=generator), scale_factor=2) * 1.2
+        - 0.6
+    )
     decoded = torch.nn.functional.avg_pool2d(truth, 3, 1, 1)
     render = truth.clone()
     render[::2, :, 4:10, 4:10] = 1.0

@@ -1,5 +1,6 @@
 """The whole demo: an unseen clip, its continuation, the table, and the pictures."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,14 @@ def run_demo(
     )
     write_json(config.out / "demo.json", _record(config, report), indent=1)
     return report
+
+
+def is_demo(out: Path) -> bool:
+    """Tell whether a demo of ours lies in a folder."""
+    try:
+        return {"seed", "casting", "sampling"} <= json.loads((out / "demo.json").read_bytes()).keys()
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _continue(clip: Clip, world: WorldModel, sampling: SamplingSettings) -> Continuation:

@@ -18,7 +18,15 @@ from outofsight.codec.stream_decoding import Decoded
 from outofsight.codec.text import clean_prompt
 from outofsight.errors import CameraError, InputError
 from outofsight.memory.banks.state import Banks, bank_tensors, banks_from_tensors
-from outofsight.sampling.continuation import SamplingSettings, as_pixels, check_lens, latent_subject_masks
+from outofsight.nn.turns import takes_turns
+from outofsight.sampling.continuation import (
+    SamplingSettings,
+    as_pixels,
+    check_cameras,
+    check_lens,
+    check_prompt,
+    latent_subject_masks,
+)
 from outofsight.sampling.remembered import see_pictures, subject_share, to_pictures
 from outofsight.sampling.rollout_files import Saved, check_model, save_rollout, weights_digest
 from outofsight.sampling.rollout_memory import RolloutMemory
@@ -135,10 +143,12 @@ class Rollout:
 
     @prompt.setter
     def prompt(self, prompt: str) -> None:
+        check_prompt(prompt)
         state = self.state
         self._encoded(prompt)  # refuses an empty one
         self._state = replace(state, prompt=prompt)
 
+    @takes_turns("world.transformer")
     def step(self, cameras: CameraPath) -> NDArray[np.uint8]:
         """Show what the coming cameras see: uint8 [n, height, width, 3], a frame for each.
 
@@ -149,6 +159,7 @@ class Rollout:
             CameraError: another number of cameras, or one that does not go on with the path.
             InputError: the rollout is closed, or the model remembers in another way by now.
         """
+        check_cameras(cameras, "the coming cameras")
         state = self.state
         self._check_strategy()
         stride = self.world.temporal_stride
@@ -283,6 +294,8 @@ def start_rollout(
         record_retrieval=request.record_retrieval,
         on_progress=request.on_progress,
     )
+    check_prompt(request.prompt)
+    check_cameras(context_cameras, "the context's cameras")
     pixels = as_pixels(video, world)
     num_context = pixels.shape[1]
     _check_start(world, num_context, context_cameras)
