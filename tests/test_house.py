@@ -20,7 +20,8 @@ LEVELS = [
     {"sampling", "training"},
     {"evaluation"},
     {"demo", "bundling"},
-    {"cli", "web"},
+    {"web"},
+    {"cli"},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 MODULES = sorted(PACKAGE.rglob("*.py"))
