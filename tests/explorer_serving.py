@@ -99,7 +99,9 @@ class Page:
 
 def at(address, **options):
     """Open a socket as a page of the server's own would."""
-    return connect(f"ws://{address}/socket", origin=f"http://{address}", max_size=None, close_timeout=0.5, **options)
+    return connect(
+        f"ws://{address}/socket", origin=f"http://{address}", max_size=None, close_timeout=0.5, **options
+    )
 
 
 async def greeted(socket, session=None):

@@ -24,17 +24,15 @@ class EngineView:
     def lens(self) -> Intrinsics:
         return self.spec.intrinsics
 
-    def render(self, first_frame: int, world_from_camera: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """Render the frames from ``first_frame`` of the world's time under cameras [n, 3, 4]: uint8 [n, h, w, 3]."""
-        return render_world(self._at(first_frame, world_from_camera), settings=self.settings).rgb[
-            : len(world_from_camera)
-        ]
+    def render(self, frames: NDArray[np.int64], world_from_camera: NDArray[np.float64]) -> NDArray[np.uint8]:
+        """Render some frames [n] of the world's time, rising, under cameras [n, 3, 4]: uint8 [n, h, w, 3]."""
+        return render_world(self._at(frames, world_from_camera), settings=self.settings).rgb[: len(frames)]
 
-    def _at(self, first_frame: int, cameras: NDArray[np.float64]) -> World:
+    def _at(self, frames: NDArray[np.int64], cameras: NDArray[np.float64]) -> World:
         """Give the world as a clip that has these frames alone; one of a single frame is doubled, to be a clip."""
         if len(cameras) == 1:
-            cameras = cameras.repeat(2, axis=0)
-        time_s = (first_frame + np.arange(len(cameras))) / self.spec.fps
+            frames, cameras = frames.repeat(2), cameras.repeat(2, axis=0)
+        time_s = frames / self.spec.fps
         spec = replace(self.spec, num_context_frames=1, num_target_frames=len(cameras) - 1)
         motion = WorldMotion(
             time_s=time_s, world_from_camera=cameras,
@@ -42,7 +40,7 @@ class EngineView:
         )  # fmt: skip
         subjects = tuple(
             subject if subject.sheds_at_frame is None
-            else replace(subject, sheds_at_frame=max(0, subject.sheds_at_frame - first_frame))
+            else replace(subject, sheds_at_frame=int(np.searchsorted(frames, subject.sheds_at_frame)))
             for subject in self.world.subjects
         )  # fmt: skip
         return replace(self.world, spec=spec, motion=motion, subjects=subjects)

@@ -62,6 +62,7 @@ class Pane:
         self.still: bytes | None = None if scene.video is None else jpeg(scene.video[-1])
         if scene.video is not None:
             self._picture_views(scene.video, 0)
+            self._cut_context(scene)
 
     @property
     def note(self) -> str:
@@ -193,6 +194,22 @@ class Pane:
                 self.pictures.pop(self.cuts.get(subject.number, ""), None)
                 self._keep(name, cut)
                 self.cuts[subject.number] = name
+
+    def _cut_context(self, scene: Scene) -> None:
+        """Cut out those who left the picture before the context's end, about where they were last seen."""
+        bank = self._memory()
+        if bank is None or scene.video is None or scene.cameras is None:
+            return
+        for subject in bank.subjects:
+            frame = len(scene.video) - 1 - round(subject.unseen_frames)
+            if not 0 <= frame < len(scene.video):
+                continue
+            place = subject.position_m - subject.unseen_frames * subject.velocity_m
+            pose = scene.cameras.world_from_camera[frame]
+            cut = cut_out(scene.video[frame], pose, place, subject.box_m, self.fov_x_rad)
+            if cut is not None:
+                self.cuts[subject.number] = f"s{subject.number}-0"
+                self._keep(f"s{subject.number}-0", cut)
 
     def _keep(self, name: str, picture: bytes) -> None:
         self.pictures[name] = picture

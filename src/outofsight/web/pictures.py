@@ -49,12 +49,13 @@ def cut_out(
     focal = width / (2 * tan(fov_x_rad / 2)) / depth
     middle = np.array([width / 2 + (x + box_m[0]) * focal, height / 2 + (y + box_m[1]) * focal])
     half = float(max(box_m[2], box_m[3])) * focal * 1.15
-    if half * 2 < LEAST_CUT_PX:
+    inside = (middle > -half / 2) & (middle < np.array([width, height]) + half / 2)
+    if 2 * half < LEAST_CUT_PX or not inside.all():
         return None
-    low = np.clip(np.floor(middle - half), 0, [width, height]).astype(int)
-    high = np.clip(np.ceil(middle + half), 0, [width, height]).astype(int)
-    if (high - low).min() < LEAST_CUT_PX:
-        return None
+    # a square of the frame: one that hangs over its edge is moved inside
+    side = int(min(max(2 * half, height / 3), height, width))
+    low = np.clip(np.round(middle - side / 2), 0, [width - side, height - side]).astype(int)
+    high = low + side
     cut = Image.fromarray(picture[low[1] : high[1], low[0] : high[0]])
     cut.thumbnail((CUT_PX, CUT_PX))
     return jpeg(np.asarray(cut), THUMB_QUALITY)

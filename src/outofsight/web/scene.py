@@ -16,7 +16,7 @@ from outofsight.worlds.spec import WorldSpec, spec_from_dict, spec_to_dict
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
     """``video`` uint8 [n, h, w, 3] and ``cameras`` of the context; a resumed walk has none. ``lens``: ``None`` where it
-    is not known. ``spec``: of our engine, which came from ``seed``; the walk's first frame is its frame ``first_frame``."""
+    is not known. ``spec``: of our engine, made from ``seed``; the walk begins at its frame ``first_frame``."""
 
     caption: str
     fps: float

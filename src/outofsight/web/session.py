@@ -80,6 +80,7 @@ class Session:
         self._abandon = self._may_abandon = self._hurry = False
         self._written_at = time.monotonic()
         self._truth: asyncio.Task[None] | None = None
+        self._truth_s = 0.0
         self._sent: set[str] = set()
         self._driver: asyncio.Task[None] | None = None
 
@@ -301,22 +302,35 @@ class Session:
     async def _show_truth(self, plan: Plan, scene: Scene) -> None:
         assert scene.spec is not None
         poses, pane = plan.cameras.world_from_camera, self.walk.focus
+        chosen = self._affordable(len(poses), scene.fps)
         first = plan.first_frame + scene.first_frame
+        start = time.monotonic()
         try:
             frames = await asyncio.to_thread(
-                self.house.studio.ask, "view", spec_to_json(scene.spec), first, np.asarray(poses)
+                self.house.studio.ask,
+                "view",
+                spec_to_json(scene.spec),
+                first + chosen,
+                np.asarray(poses[chosen]),
             )
         except OutOfSightError as error:
             self.views = self.views.model_copy(update={"truth": False})
             self.tell(protocol.Error(line=str(error)[:300]))
             return
-        for index, frame in enumerate(frames):
+        self._truth_s = (time.monotonic() - start) / len(chosen)
+        for index, frame in zip(chosen.tolist(), frames, strict=True):
             header = protocol.FrameHeader(
                 pane=pane, view="truth", step=0, frame=plan.first_frame + index, heeds=plan.heeds,
-                last=index == len(frames) - 1, pose=poses[index].reshape(-1).round(4).tolist(),
+                last=index == len(poses) - 1, pose=poses[index].reshape(-1).round(4).tolist(),
             )  # fmt: skip
             if self.outbox is not None:
                 self.outbox.put_frame(with_picture(header, jpeg(frame)))
+
+    def _affordable(self, num_frames: int, fps: float) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        """Choose as many frames of a step as the engine can render while the step is shown; the last is one."""
+        count = num_frames if self._truth_s == 0 else int(0.8 * num_frames / fps / self._truth_s)
+        every = -(-num_frames // max(1, min(count, num_frames)))
+        return np.arange(num_frames - 1, -1, -every)[::-1]
 
     def _watch(self, stage: str, done: int, total: int) -> None:
         """Called in the model's thread: give a step up whose keys have changed, unless most of it is done."""

@@ -205,5 +205,5 @@ def _engine(spec_json: str) -> Any:
     return EngineView(spec_from_json(spec_json))
 
 
-def _view(spec_json: str, first_frame: int, cameras: NDArray[np.float64]) -> NDArray[np.uint8]:
-    return np.asarray(_engine(spec_json).render(first_frame, cameras))
+def _view(spec_json: str, frames: NDArray[np.int64], cameras: NDArray[np.float64]) -> NDArray[np.uint8]:
+    return np.asarray(_engine(spec_json).render(frames, cameras))
