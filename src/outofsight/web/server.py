@@ -79,7 +79,9 @@ def build_app(
         *(Route(f"/{name}", partial(_page, content=content, name=name)) for name, content in page.items()),
         Route("/", partial(_page, content=page["index.html"], name="index.html")),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, doors=doors)], lifespan=lifespan)
+    app = Starlette(routes=routes, middleware=[Middleware(Guard, doors=doors)], lifespan=lifespan)
+    app.router.redirect_slashes = False
+    return app
 
 
 def read_page() -> Mapping[str, bytes]:
