@@ -23,13 +23,14 @@ class Mark(NamedTuple):
 
 
 class Film:
-    """Frames and steps of one pane. ``keep``: how many moments can be cut back to."""
+    """Frames and steps of one pane. ``keep``: how many moments can be cut back to. ``marks``: how long it is after each
+    of the last steps; ``None``: it begins anew."""
 
-    def __init__(self, path: Path, fps: float, keep: int, mark: Mark | None = None, step: int = 0) -> None:
+    def __init__(self, path: Path, fps: float, keep: int, marks: Mapping[int, Mark] | None = None) -> None:
         self.path, self.fps, self.keep = path, fps, keep
         self.diary = path.with_suffix(".jsonl")
-        self.marks = {step: mark or Mark()}
-        self._open(self.marks[step])
+        self.marks = dict(marks or {0: Mark()})
+        self._open(self.mark)
 
     @property
     def mark(self) -> Mark:
@@ -58,9 +59,8 @@ class Film:
         with explained(path):
             shutil.copyfile(self.path, path)
             shutil.copyfile(self.diary, path.with_suffix(".jsonl"))
-        other = Film(path, self.fps, self.keep, self.marks[step], step)
-        other.marks = {number: mark for number, mark in self.marks.items() if number <= step}
-        return other
+        marks = {number: mark for number, mark in self.marks.items() if number <= step}
+        return Film(path, self.fps, self.keep, marks)
 
     def _open(self, mark: Mark) -> None:
         self._video = GrowingVideo(

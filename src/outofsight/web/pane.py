@@ -96,6 +96,9 @@ class Pane:
 
     def rewind(self, step: int) -> None:
         """Go back. Raises ``InputError`` where that moment is not kept."""
+        if step not in self.film.marks:
+            kept = f"{min(self.film.marks)} to {max(self.film.marks)}"
+            raise InputError(f"cannot rewind to step {step}: moments {kept} are kept")
         self.rollout.rewind(step)
         self.film.cut_back(step)
         self.moments = deque((m for m in self.moments if m.step <= step), maxlen=self.moments.maxlen)

@@ -104,6 +104,8 @@ class Walk:
 
     def fork(self, step: int) -> None:
         """Open a second pane, at the moment after some steps of the first."""
+        if step not in self.main.film.marks:
+            raise InputError(f"cannot fork at step {step}: it is not kept, or has not come yet")
         rollout = self.main.rollout.fork()
         rollout.rewind(step)
         self.close_second()
@@ -123,7 +125,6 @@ class Walk:
         self.close_second()
         step = self.main.rollout.num_steps
         film = self.main.film.copy_to(self.folder / "pane1.mp4", step)
-        film.marks = {step: film.mark}
         assert self.scene is not None
         self._second(Pane(1, rollout, name, self.scene, film, self.mind.fov_deg, linked=True))
 
@@ -170,7 +171,7 @@ class Walk:
             "num_frames": pane.rollout.num_frames,
             "fps": self.scene.fps,
             "scene": scene_notes(self.scene),
-            "film": pane.film.mark._asdict(),
+            "film": {str(step): list(mark) for step, mark in pane.film.marks.items()},
             "pictures": {
                 name: base64.b64encode(picture).decode("ascii")
                 for name, picture in pane.pictures.items()
@@ -198,12 +199,14 @@ class Walk:
         about = read_about(source)
         scene = scene_from_notes(about.get("scene", {}), str(source))
         rollout, strategy = self.mind.resume(source / STATE, self.watch)
-        mark = _mark_of(about, source)
+        marks = _marks_of(about, source)
+        if rollout.num_steps not in marks:
+            raise CheckpointError(f"{source}: its film is not of its state; it is damaged")
         if source != self.folder:
             with explained(self.folder):
                 for name in ("pane0.mp4", "pane0.jsonl"):
                     shutil.copyfile(source / name, self.folder / name)
-        film = Film(self.folder / "pane0.mp4", scene.fps, self.mind.keep_steps, mark, rollout.num_steps)
+        film = Film(self.folder / "pane0.mp4", scene.fps, self.mind.keep_steps, marks)
         self._stand(rollout, strategy, scene, film)
         self.main.cuts = {int(number): str(name) for number, name in about.get("cuts", {}).items()}
         self.main.still = base64.b64decode(about["still"]) if about.get("still") else None
@@ -214,7 +217,7 @@ class Walk:
         """Stand where a rollout stood that ``outofsight roll`` or a program has saved; its scene is not known."""
         rollout, strategy = self.mind.resume(state, self.watch)
         scene = Scene(caption=rollout.prompt, fps=fps, name=state.name)
-        film = Film(self.folder / "pane0.mp4", fps, self.mind.keep_steps, None, rollout.num_steps)
+        film = Film(self.folder / "pane0.mp4", fps, self.mind.keep_steps, {rollout.num_steps: Mark()})
         self._stand(rollout, strategy, scene, film)
 
     def close(self) -> None:
@@ -235,8 +238,8 @@ class Walk:
         self.panes.append(pane)
 
 
-def _mark_of(about: Mapping[str, Any], source: Path) -> Mark:
+def _marks_of(about: Mapping[str, Any], source: Path) -> dict[int, Mark]:
     try:
-        return Mark(**about["film"])
-    except (KeyError, TypeError) as error:
+        return {int(step): Mark(*map(int, mark)) for step, mark in about["film"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{source}: does not say how long its film is; it is damaged") from error
