@@ -22,12 +22,12 @@ from outofsight.web.studio import Studio
 
 
 @contextmanager
-def served(folder, mind=None, *, token=None, studio=None, plan=None, choices=None, **limits):
+def served(folder, mind=None, *, token=None, studio=None, plan=None, choices=None, begin=None, **limits):
     """Serve walks of a stand-in. Gives the address, and the application's state."""
     mind = mind or StandInMind()
     house = House(
         mind=mind, engine=Engine(), studio=studio or Studio(), store=Store(folder), plan=plan, latent_frames=2,
-        first=lambda walk: walk.begin(scene()),
+        first=lambda walk: walk.begin(begin or scene()),
     )  # fmt: skip
     listening = listen("127.0.0.1", None)
     port = listening.getsockname()[1]

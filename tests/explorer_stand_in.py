@@ -2,8 +2,8 @@
 
 import json
 import time
-from dataclasses import dataclass, field
-from math import cos, sin
+from dataclasses import dataclass, field, replace
+from math import sin
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,20 +12,21 @@ import numpy as np
 from outofsight.errors import CheckpointError, InputError
 from outofsight.geometry.path_expressions import make_path
 from outofsight.geometry.poses import level_pose
-from outofsight.types import CameraPath, Intrinsics
+from outofsight.types import Intrinsics
 from outofsight.web.scene import Scene
 from outofsight.web.steering import heading_of
+from small_world import square_clip
 
 HEIGHT, WIDTH, CONTEXT, FPS, FOV_DEG = 32, 48, 9, 10.0, 80.0
 AHEAD_M = 6.0
 COLOUR = (230, 80, 40)
 
 
-def scene(caption="A red robot walks in a meadow."):
+def scene(caption="A red robot walks in a meadow.", spec=None):
     lens = Intrinsics.from_fov(width_px=WIDTH, height_px=HEIGHT, fov_x_rad=np.radians(FOV_DEG))
     cameras = make_path("still", CONTEXT, intrinsics=lens)
     video = np.stack([picture(pose, frame) for frame, pose in enumerate(cameras.world_from_camera)])
-    return Scene(caption=caption, fps=FPS, video=video, cameras=cameras, lens=lens, name="meadow")
+    return Scene(caption=caption, fps=FPS, video=video, cameras=cameras, lens=lens, spec=spec, name="meadow")
 
 
 def subject_at(frame):
@@ -239,7 +240,16 @@ class StandInMind:
         return other
 
 
-def cameras(count):
-    return CameraPath(
-        world_from_camera=np.stack([level_pose([0, 0, 1.6], 0.1 * cos(i)) for i in range(count)])
-    )
+class StandInStudio:
+    """Renders and plans without an engine."""
+
+    def ask(self, job, *arguments, seconds=0.0):
+        if job == "view":
+            _, frames, poses = arguments
+            return np.stack([picture(pose, frame) for frame, pose in zip(frames, poses, strict=True)])
+        _, request = arguments
+        clip = square_clip(f"seed {request['seed']}")
+        return replace(clip, caption=f"A world of seed {request['seed']}.")
+
+    def close(self):
+        pass

@@ -28,7 +28,7 @@ const link = new Link(take, (line, final) => {
   document.body.classList.toggle("apart", true);
 });
 const pictures = new Pictures($("panes"), shown);
-const map = new WorldMap($("map-canvas"), $("menu"), touch);
+export const map = new WorldMap($("map-canvas"), $("menu"), touch);
 map.onFollow = () => $("follow").setAttribute("aria-pressed", map.following);
 const parts = { subjects: $("subjects"), views: $("views"), numSubjects: $("num-subjects"), numViews: $("num-views"), note: $("note") };
 const shelf = new Shelf(parts, thumbs, touch);
@@ -224,7 +224,10 @@ $("follow").onclick = () => {
 };
 $("show-truth").onclick = () => link.send("views", { truth: !status.truth, rendered: status.rendered });
 $("show-rendered").onclick = () => link.send("views", { truth: status.truth, rendered: !status.rendered });
-$("rival").onchange = () => link.send("strategy", { name: $("rival").value || null });
+$("rival").onchange = () => {
+  link.send("strategy", { name: $("rival").value || null });
+  $("rival").blur(); // so that keys walk again
+};
 $("prompt").onsubmit = (event) => {
   event.preventDefault();
   const text = $("prompt-text").value.trim();
@@ -249,6 +252,19 @@ for (const tab of document.querySelectorAll("[role=tab]")) {
     for (const each of document.querySelectorAll("[role=tab]")) each.setAttribute("aria-selected", each === tab);
   };
 }
+
+// Whoever uses a mouse wants keys to walk afterwards, not to press the same button again.
+let byPointer = false;
+addEventListener("pointerdown", () => (byPointer = true), true);
+addEventListener("keydown", () => (byPointer = false), true);
+let lastByPointer = false; // of the last button outside dialogs, which may have opened one
+const letGo = () => lastByPointer && document.activeElement?.blur();
+document.addEventListener("click", (event) => {
+  if (!event.target.closest?.("button") || event.target.closest("dialog")) return;
+  lastByPointer = byPointer;
+  letGo();
+});
+for (const dialog of document.querySelectorAll("dialog")) dialog.addEventListener("close", letGo);
 
 function tick(now) {
   keys.tick(now);
