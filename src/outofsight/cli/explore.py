@@ -22,7 +22,7 @@ SEED = 5
 NEEDED = ("starlette", "uvicorn", "websockets")
 RENDERING = ("mujoco", "mujoco_warp", "warp")
 DENOISING_STEPS = 4
-"""Of the mini in a walk: half of its own number, for twice the speed, and no worse (docs/explorer.md)."""
+"""Of the mini in a walk: half of its own number, for nearly twice the speed (docs/explorer.md)."""
 
 Seed = Annotated[int | None, typer.Option(help=f"a world of the engine, by its seed (default: {SEED})")]
 ClipFolder = Annotated[Path | None, typer.Option(help="walk on from a clip's folder")]

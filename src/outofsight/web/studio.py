@@ -5,7 +5,6 @@ One process serves all sessions, one job at a time. A job is the name of a funct
 """
 
 import multiprocessing
-import os
 import resource
 import signal
 import threading
@@ -151,8 +150,6 @@ def _work(pipe: Connection) -> None:
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C is the server's affair, which then ends this process
-    with suppress(OSError):
-        os.nice(5)  # a walk goes before the view of the truth
     jobs: dict[str, Callable[..., Any]] = {"clip": _clip, "view": _view}
     while True:
         try:

@@ -15,7 +15,7 @@ const MOST_PICTURES = 700;
 let session = "";
 let status = null;
 let look = 0;
-let latencies = [];
+export const felt = []; // milliseconds from a change of keys to the first frame on the screen that heeds it
 let pressed = null; // { number, at }: a change of keys whose first frame is yet to be shown
 let lineUntil = 0;
 const thumbs = new Map();
@@ -110,8 +110,8 @@ function shown(header, now) {
   const [x, y, z] = [header.pose[3], header.pose[7], header.pose[11]];
   map.look({ x_m: x, y_m: y, z_m: z, heading: Math.atan2(header.pose[6], header.pose[2]) }, header.frame);
   if (pressed && header.heeds >= pressed.number) {
-    latencies.push(now - pressed.at);
-    if (latencies.length > 15) latencies.shift();
+    felt.push(now - pressed.at);
+    if (felt.length > 200) felt.shift();
     pressed = null;
   }
   pictures.hurry = pressed !== null;
@@ -280,6 +280,6 @@ requestAnimationFrame(tick);
 setInterval(() => {
   const rate = pictures.shownRate;
   $("shown").textContent = rate ? `${rate.toFixed(1)} frames/s` : "–";
-  const sorted = latencies.toSorted((one, other) => one - other);
+  const sorted = felt.slice(-15).toSorted((one, other) => one - other);
   $("latency").textContent = sorted.length ? `${(sorted[sorted.length >> 1] / 1000).toFixed(2)} s` : "–";
 }, 500);
