@@ -18,6 +18,7 @@ def build_app() -> typer.Typer:
     from outofsight.cli.data import build as build_data
     from outofsight.cli.demo import demo
     from outofsight.cli.evaluate import evaluate
+    from outofsight.cli.explore import explore
     from outofsight.cli.generate import generate
     from outofsight.cli.info import info
     from outofsight.cli.roll import roll
@@ -34,6 +35,7 @@ def build_app() -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_version_option)
     app.command("demo")(demo)
+    app.command("explore")(explore)
     app.command("generate")(generate)
     app.command("roll")(roll)
     app.command("evaluate")(evaluate)

@@ -117,6 +117,11 @@ class Rollout:
         return self.state.num_frames
 
     @property
+    def num_context_frames(self) -> int:
+        """Video frames of the context."""
+        return self.state.num_context_frames
+
+    @property
     def last_pose(self) -> NDArray[np.float64]:
         """The camera of the last frame, ``world_from_camera`` [3, 4]: where the path goes on."""
         return self.state.last_pose.numpy().copy()
@@ -204,11 +209,11 @@ class Rollout:
         other.notes, other._digest, other._strategy = dict(self.notes), self._digest, self._strategy
         return other
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, with_past: bool = True) -> None:
         """Write the complete state into the folder ``path``: tensors as safetensors, the rest as JSON.
 
         An older state there is replaced at once or not at all; a crash leaves one of the two whole. Moments that can
-        be rewound to are saved too. Records are not.
+        be rewound to are saved too, if ``with_past``. Records are not.
 
         Raises:
             OutputError: the folder holds other things, or cannot be written.
@@ -218,7 +223,7 @@ class Rollout:
         self._check_strategy()
         if self._digest is None:
             self._digest = weights_digest(self.world)
-        moments = {**self._past, state.step: state}
+        moments = {**(self._past if with_past else {}), state.step: state}
         texts = {moment.prompt: self._encoded(moment.prompt) for moment in moments.values()}
         saved = Saved(
             moments=moments,
