@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from outofsight.cli.values import parse_settings, require_writable, text_or_file
+from outofsight.cli.values import parse_settings, text_or_file
+from outofsight.data.outputs import claimed
 from outofsight.errors import InputError
 from outofsight.model_folders import ModelUse, find_model, read_use
 
@@ -78,7 +79,8 @@ def explore(
     begin = _beginning(seed, clip, video, prompt, state)
     find_model(model)
     folder = walks or _cache()
-    require_writable(folder)
+    with claimed(folder, filled=True):
+        pass  # it can be written; walks lie in folders of their own
     from outofsight.web.serve import address_of, doors_of, listen, open_browser, serve
     from outofsight.web.server import build_app
 

@@ -48,9 +48,8 @@ def rival_of(rollout: Rollout, world: WorldModelBase) -> Rollout:
 def _banks_of_history(world: WorldModelBase, state: RolloutState) -> Banks:
     latents = state.latents
     anchored = state.anchored(state.poses.numpy()).to(latents)
-    banks, _ = observe(
-        world.transformer, latents, anchored, history_times(state, world.temporal_stride).to(latents), None
-    )
+    times = history_times(state, world.temporal_stride).to(latents)
+    banks, _ = observe(world.transformer, latents, anchored, times, None, state.intrinsics)
     return banks
 
 
