@@ -77,27 +77,26 @@ def demo(
 def told(report: "DemoReport") -> list[str]:
     """Say what came of a demo, in the lines that are printed; the README shows them."""
     lines = textwrap.wrap(report.caption, WIDTH)
-    lines.append(f"{'dB against the truth':<43}{'PSNR':>8}{'subject':>9}{'returned':>10}")
+    lines.append(f"{'dB against the truth':<43}{'PSNR':>8}{'subject':>9}{'returned':>9}")
     reasons = set()
     for row in report.rows:
         values = list(row.measured.values())
         cells = ["–" if one.value is None else f"{one.value:.2f}" for one in values]
         reasons |= {one.reason for one in values if one.reason is not None}
-        lines.append(f"{row.name:<43}{cells[0]:>8}{cells[1]:>9}{cells[2]:>10}")
+        lines.append(f"{row.name:<43}{cells[0]:>8}{cells[1]:>9}{cells[2]:>9}")
     lines += [f"–: {reason}" for reason in sorted(reasons)]
-    if report.memory is not None:
-        lines += textwrap.wrap(
-            "first choice of the frames where the subject is back: a memory that shows it in "
-            f"{report.memory.first_choice:.0%} of steps and layers ({report.memory.of_all:.0%} of all memory does)",
-            WIDTH,
-        )
+    lines.append(f"{sum(report.seconds.values()):.0f} seconds in all")
     return lines
 
 
 def _print(report: "DemoReport") -> None:
     for line in told(report):
         print(line)
-    times = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items())
-    print(f"{sum(report.seconds.values()):.0f} seconds in all: {times}")
+    print("seconds: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items()))
+    if report.memory is not None:
+        print(
+            "first choice of the frames where the subject is back: a memory that shows it in "
+            f"{report.memory.first_choice:.0%} of steps and layers ({report.memory.of_all:.0%} of all memory does)"
+        )
     for words, path in report.files.items():
         print(f"{path}: {words}")
