@@ -16,13 +16,14 @@ from outofsight.codec.decoder_skip import DecoderSkip
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.codec.video_vae import decode_latents, encode_video
 from outofsight.data.dataset import Dataset
+from outofsight.data.files import replaced_folder
 from outofsight.data.mirroring import mirrored
 from outofsight.errors import CheckpointError, InputError
 from outofsight.memory.banks.mask_reader import MaskReader, evidence
 from outofsight.memory.rendering import given_to_skip, render
+from outofsight.model_folders import USE_FILE, read_use, use_as_json
 from outofsight.training.batches import Batch, ClipStore, subject_mask
 from outofsight.training.config import TrainConfig
-from outofsight.training.files import replaced_folder
 from outofsight.training.models import (
     WorldParts,
     cast_for_export,
@@ -37,6 +38,7 @@ from outofsight.training.randomness import derived_seed, generator_for, sample_i
 from outofsight.training.rendered_truth import all_views, clip_memory, context_frames, misplaced
 from outofsight.training.vae_objective import pixel_weights
 from outofsight.training.vae_training import DTYPES, decibels, open_part, wants_validation
+from outofsight.training.whole_samples import whole_dataset
 from outofsight.types import Clip
 
 
@@ -48,7 +50,7 @@ def pixel_problem(config: TrainConfig, data: Path) -> Problem:
         raise InputError("this task has no gradient checkpointing; set batch.gradient_checkpointing=false")
     parts = pixel_parts(task, config.seed)
     objective = _objective(parts, task)
-    train = open_part(data, "train")
+    train, broken = whole_dataset(open_part(data, "train"), skip_broken=config.batch.skip_broken)
     validation = open_part(data, "validation") if wants_validation(config) else None
     look = PixelValidation(config, validation, parts) if validation is not None else None
     return Problem(
@@ -60,6 +62,7 @@ def pixel_problem(config: TrainConfig, data: Path) -> Problem:
         show=None,
         export=lambda weights, folder, _device: export_pixels(config, weights, folder),
         sources={},
+        broken=broken,
     )
 
 
@@ -247,3 +250,5 @@ def export_pixels(config: TrainConfig, weights: Mapping[str, Tensor], folder: Pa
         cast_for_export(network, dtype)
     with replaced_folder(folder) as temporary:
         parts.joined().save_pretrained(temporary)
+        use = read_use(config.task.initial or "")
+        (temporary / USE_FILE).write_text(use_as_json(use), encoding="utf-8")
