@@ -19,7 +19,7 @@ from outofsight.demo.memory_picture import (
 from outofsight.demo.moving_picture import (
     GAP,
     LAST_FRAME_S,
-    PANEL_WIDTH,
+    TWO_PANELS,
     SideBySide,
     draw_frames,
     write_moving_picture,
@@ -54,7 +54,7 @@ def shown():
 def test_both_panels_show_the_context_and_then_truth_and_model(shown):
     frames = [np.asarray(frame) for frame in draw_frames(shown)]
     assert len(frames) == CONTEXT + TARGET
-    left, right = GAP + PANEL_WIDTH // 2, 2 * GAP + PANEL_WIDTH * 3 // 2
+    left, right = GAP + TWO_PANELS // 2, 2 * GAP + TWO_PANELS * 3 // 2
     middle = PANEL_TOP + 40
     assert {(*frames[8][middle, left], *frames[8][middle, right])} == {(10,) * 6}
     assert {(*frames[9][middle, left], *frames[9][middle, right])} == {(60,) * 3 + (200,) * 3}

@@ -26,7 +26,8 @@ class BundleConfig:
     """What to bundle. ``vae_run``, ``results``: ``None`` where they are not at hand.
 
     ``before``: runs whose exports the bundled one began from, oldest first, for the card. ``most_bytes``: of weights,
-    at most. ``hardware``: what the model was trained on, in words.
+    at most. ``hardware``: what the model was trained on, in words. ``began_from``: a bundle that the first of these
+    runs began from; what its own training.json tells goes before them.
     """
 
     run: Path
@@ -35,6 +36,8 @@ class BundleConfig:
     hardware: str
     num_steps: int
     guidance_scale: float
+    strength: float = 1.0
+    began_from: Path | None = None
     name: str = "mini"
     before: tuple[Path, ...] = ()
     vae_run: Path | None = None
@@ -89,7 +92,8 @@ def make_bundle(config: BundleConfig) -> BundleReport:
         hardware=config.hardware,
         results=None if config.results is None else read_results(config.results),
     )
-    _write(config.out, world.export, facts)
+    earlier = {} if config.began_from is None else read_json(config.began_from / "training.json")
+    _write(config.out, world.export, facts, earlier)
     total = sum(path.stat().st_size for path in config.out.rglob("*") if path.is_file())
     return BundleReport(folder=config.out, weight_bytes=weight_bytes, total_bytes=total)
 
@@ -104,6 +108,7 @@ def use_of(data: DataFacts, config: BundleConfig) -> ModelUse:
         fps=plan["fps"],
         num_steps=config.num_steps,
         guidance_scale=config.guidance_scale,
+        strength=config.strength,
     )
 
 
@@ -146,7 +151,7 @@ def _check_out(out: Path, overwrite: bool) -> None:
         raise InputError(f"{out}: is not a bundle that could be replaced; choose another --out")
 
 
-def _write(out: Path, export: Path, facts: CardFacts) -> None:
+def _write(out: Path, export: Path, facts: CardFacts, earlier: dict[str, Any]) -> None:
     with replaced_folder(out) as folder:
         shutil.copytree(export, folder, dirs_exist_ok=True)
         _forget_places(folder)
@@ -155,7 +160,7 @@ def _write(out: Path, export: Path, facts: CardFacts) -> None:
         write_text(folder / "curves_world.svg", draw_curves(facts.world))
         if facts.vae is not None:
             write_text(folder / "curves_vae.svg", draw_curves(facts.vae))
-        write_json(folder / "training.json", _training(facts), indent=1)
+        write_json(folder / "training.json", _training(facts, earlier), indent=1)
 
 
 def _forget_places(folder: Path) -> None:
@@ -166,7 +171,9 @@ def _forget_places(folder: Path) -> None:
             write_json(path, config, indent=2)
 
 
-def _training(facts: CardFacts) -> dict[str, Any]:
+def _training(facts: CardFacts, earlier: dict[str, Any]) -> dict[str, Any]:
+    """Tell every run. ``earlier``: what the training.json of the bundle tells from which the first of them began."""
+
     def told(run: FinishedRun | None) -> dict[str, Any] | None:
         return None if run is None else {**run.content, "steps": run.num_steps, "hours": run.hours}
 
@@ -174,7 +181,11 @@ def _training(facts: CardFacts) -> dict[str, Any]:
         "hardware": facts.hardware,
         "data": without_places(facts.data.identity),
         "clips": dict(facts.data.num_clips),
-        "before": [told(run) for run in facts.before],
+        "before": [
+            *earlier.get("before", []),
+            *([earlier["world"]] if earlier else []),
+            *(told(run) for run in facts.before),
+        ],
         "world": told(facts.world),
-        "vae": told(facts.vae),
+        "vae": told(facts.vae) or earlier.get("vae"),
     }

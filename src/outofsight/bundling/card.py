@@ -51,12 +51,12 @@ outofsight generate --model {model} --video clip.mp4 --camera cameras.json --pro
 from outofsight import SamplingSettings, WorldModel
 
 world = WorldModel.from_pretrained("{model}")
-settings = SamplingSettings(num_steps={steps}, guidance_scale={guidance:g})
+settings = SamplingSettings(num_steps={steps}, guidance_scale={guidance:g}, strength={strength:g})
 result = world.continue_video(video, context_cameras, target_cameras, "A cow in a desert.", settings)
 ```
 
 `use.json` holds what the command line takes where nothing else is said: frames, size, {steps} steps,
-guidance {guidance:g}."""
+guidance {guidance:g}, strength {strength:g}."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +115,9 @@ def write_card(facts: CardFacts) -> str:
     sections = [
         INTRODUCTION.format(
             name=facts.name, context=use.num_context_frames, target=use.num_target_frames, height=use.size[0],
-            width=use.size[1], fps=use.fps, memory=_memory(facts.world.config["task"].get("strategy")),
+            width=use.size[1], fps=use.fps, memory=_memory(facts.world.config["task"]),
         ),
-        USAGE.format(model=facts.name, steps=use.num_steps, guidance=use.guidance_scale),
+        USAGE.format(model=facts.name, steps=use.num_steps, guidance=use.guidance_scale, strength=use.strength),
         "## Measured results\n\n" + _results(facts),
         "## Parts\n\n" + _parts(facts.parts),
         "## Training data\n\n" + _data(facts.data),
@@ -134,7 +134,8 @@ def write_card(facts: CardFacts) -> str:
     return FRONT_MATTER + "\n" + "\n\n".join(sections) + "\n"
 
 
-def _memory(strategy: str | None) -> str:
+def _memory(task: Mapping[str, Any]) -> str:
+    strategy = task.get("strategy")
     hydra = "HyDRA's (https://arxiv.org/abs/2603.25716)"
     known = {
         None: hydra,
@@ -142,7 +143,9 @@ def _memory(strategy: str | None) -> str:
         "hybrid": "two banks, of places and of subjects",
         "hybrid+hydra": f"{hydra} and, beside it, two banks, of places and of subjects",
     }
-    return known.get(strategy, f"of strategy `{strategy}`")
+    rendered = (task.get("memory") or {}).get("rendering") is not None
+    shown = ", which are rendered into the coming frames and shown to it as pictures" if rendered else ""
+    return known.get(strategy, f"of strategy `{strategy}`") + shown
 
 
 def _results(facts: CardFacts) -> str:

@@ -20,10 +20,20 @@ def bundle(
     guidance: Annotated[
         float, typer.Option(min=0, max=1000, help="guidance scale that it is best used with")
     ],
+    strength: Annotated[
+        float,
+        typer.Option(
+            help="noise level, 0 to 1, at which sampling begins from rendered memory (1: from noise)"
+        ),
+    ] = 1.0,
     name: Annotated[str, typer.Option(help="the model's name in its card")] = "mini",
     before: Annotated[
         list[Path] | None,
         typer.Option(help="folder of a run that it began from, oldest first, for the card; may be repeated"),
+    ] = None,
+    began_from: Annotated[
+        Path | None,
+        typer.Option(help="bundle that the first of these runs began from; its runs are told too"),
     ] = None,
     vae_run: Annotated[
         Path | None, typer.Option(help="folder of its VAE's run (default: where the VAE's export lies)")
@@ -39,7 +49,7 @@ def bundle(
     from outofsight.cli.loading import quiet_libraries
 
     quiet_libraries()
-    check_outputs([out], [run, data, vae_run, results, *(before or ())], ours=is_bundle(out))
+    check_outputs([out], [run, data, vae_run, results, began_from, *(before or ())], ours=is_bundle(out))
     report = _made(
         BundleConfig(
             run=run,
@@ -48,6 +58,8 @@ def bundle(
             hardware=hardware,
             num_steps=steps,
             guidance_scale=guidance,
+            strength=strength,
+            began_from=began_from,
             name=name,
             before=tuple(before or ()),
             vae_run=vae_run,
