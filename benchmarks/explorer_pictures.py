@@ -3,7 +3,7 @@
     python benchmarks/explorer_pictures.py --moving docs/images/explorer.webp --shots docs/images
 
 drives the page in Chromium, as a visitor would: away from a subject, a wait, and back. A screenshot is taken whenever
-so many frames of the world have been shown, and played at the world's own pace: how busy the machine is shows nowhere.
+so many frames of the world have been shown, and played at the world's own pace, however busy the machine is.
 """
 
 import argparse

@@ -171,6 +171,10 @@ class StandInRollout:
         )  # fmt: skip
         return frames
 
+    @property
+    def first_kept(self):
+        return min(self.past, default=self.num_steps)
+
     def rewind(self, step):
         if step == self.num_steps:
             return

@@ -21,11 +21,15 @@ from outofsight.worlds.presets import mini_plan
 
 pytestmark = pytest.mark.browser
 
+PATIENCE_S = 60.0
+"""A busy machine may take so long for what takes a moment."""
+
 WIDE, PHONE = {"width": 1280, "height": 720}, {"width": 844, "height": 390}
 
 
 @pytest.fixture(scope="module")
 def browser():
+    expect.set_options(timeout=1000 * PATIENCE_S)
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
 
@@ -50,7 +54,7 @@ class Visitor:
             "console", lambda line: self.troubles.append(line.text) if line.type == "error" else None
         )
         self.page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(1000 * PATIENCE_S)
         self.enter()
 
     def enter(self):
@@ -65,7 +69,7 @@ class Visitor:
     def memory(self, pane=0):
         return self.state()["panes"][pane]["memory"]
 
-    def until(self, wanted, seconds=12.0):
+    def until(self, wanted, seconds=PATIENCE_S):
         """Wait until the server's state is as wanted."""
         deadline = time.monotonic() + seconds
         while not wanted(state := self.state()):
@@ -429,7 +433,7 @@ def test_another_sites_page_can_neither_drive_nor_read(browser, server, visitor,
     page = browser.new_page()
     try:
         page.goto(f"http://127.0.0.1:{evil.server_port}/index.html")
-        expect(page).not_to_have_title("waiting", timeout=20_000)
+        expect(page).not_to_have_title("waiting", timeout=1000 * PATIENCE_S)
         told = page.evaluate("JSON.parse(document.title)")
     finally:
         page.close()

@@ -3,17 +3,22 @@
 import asyncio
 import json
 import random
+import resource
 import socket as sockets
 import string
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from explorer_serving import at, greeted, served
-from explorer_stand_in import StandInMind
+from explorer_stand_in import StandInMind, StandInStudio, scene
 from outofsight.web import protocol
+from outofsight.web.truth import affordable
+from outofsight.worlds.plan import plan_world
+from outofsight.worlds.presets import mini_plan
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +46,8 @@ async def first_words(address, *messages):
         for message in messages:
             await socket.send(message)
         told = json.loads(await socket.recv())
+        if told["kind"] == "busy":
+            told = json.loads(await socket.recv())
         with pytest.raises(ConnectionClosed) as closed:
             await socket.recv()
         return told["line"], closed.value.rcvd.code
@@ -59,10 +66,10 @@ def test_greeting(address):
         async with at(address) as socket:
             page = await greeted(socket)
             kinds = [told["kind"] for told in page.told]
-            assert kinds[0] == "welcome"
+            assert kinds[:2] == ["busy", "welcome"]
             assert {"saves", "status", "cleared", "timeline", "memory"} <= set(kinds)
             assert page.frames[0]["frame"] == -1
-            assert page.told[0]["strategies"] == StandInMind.strategies
+            assert page.told[1]["strategies"] == StandInMind.strategies
 
     run(work())
 
@@ -449,3 +456,63 @@ def test_every_message_down_is_in_the_protocol():
     assert set(protocol.DOWN) == {
         "welcome", "status", "memory", "timeline", "saves", "cleared", "error", "busy", "frame", "picture",
     }  # fmt: skip
+
+
+def test_the_truth_comes_beside_it(tmp_path):
+    plan = mini_plan()
+    begin = scene(spec=plan_world(5, plan).spec)
+
+    async def work(address):
+        async with at(address) as socket:
+            page = await greeted(socket)
+            await page.send("views", truth=True, rendered=False)
+            await page.send("pause", on=False)
+            await page.until("frame", lambda told: told["view"] == "truth" and told["last"])
+            memory = next(told for told in reversed(page.told) if told["kind"] == "memory")
+            assert [subject["name"] for subject in memory["truth"]] == [
+                subject.kind for subject in begin.spec.subjects
+            ]
+
+    with served(tmp_path, studio=StandInStudio(), plan=plan, begin=begin) as (address, _):
+        run(work(address))
+
+
+def test_the_truth_is_rendered_as_often_as_there_is_time_for():
+    assert affordable(8, 10.0, 0.0).tolist() == list(range(8))
+    assert affordable(8, 10.0, 0.05).tolist() == list(range(8))
+    assert affordable(8, 10.0, 0.15).tolist() == [1, 3, 5, 7]
+    assert affordable(8, 10.0, 10.0).tolist() == [7]
+
+
+def resident_mb():
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+@pytest.mark.slow
+def test_8_pages_at_once_for_a_minute_in_bounded_memory(tmp_path):
+    async def visit(address, state, number, end):
+        most = 0
+        async with at(address) as socket:
+            page = await greeted(socket)
+            await page.send("pause", on=False)
+            while asyncio.get_running_loop().time() < end:
+                await page.look(yaw=(-1.0) ** page.number * 0.5)
+                await page.settled(1.0)
+                most = max(most, state.sessions.get(page.session).outbox.waiting_frames)
+            page.told.clear()
+            return len(page.frames), most
+
+    async def work(address, state):
+        end = asyncio.get_running_loop().time() + 60
+        visits = [asyncio.create_task(visit(address, state, number, end)) for number in range(8)]
+        await asyncio.sleep(15)
+        early = resident_mb()
+        told = await asyncio.gather(*visits)
+        return early, resident_mb(), told
+
+    with served(tmp_path, StandInMind(step_s=0.02)) as (address, state):
+        early, late, told = asyncio.run(work(address, state))
+    assert late < early + 25  # what the 8 programs themselves write down is part of it
+    assert all(frames > 300 for frames, _ in told)
+    assert all(most <= 48 for _, most in told)

@@ -202,6 +202,11 @@ class Rollout:
         while self.records and self.records[-1].step > step:
             self.records.pop()
 
+    @property
+    def first_kept(self) -> int:
+        """The earliest step whose end can be gone back to."""
+        return min(self._past, default=self.num_steps)
+
     def fork(self) -> "Rollout":
         """Return another rollout that stands at the same moment; the two then go their own ways."""
         other = Rollout(self._sampler, self.limits, self.state, self._past, self._texts)

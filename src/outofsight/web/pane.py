@@ -107,7 +107,7 @@ class Pane:
     @property
     def first_kept(self) -> int:
         """The earliest step that can be gone back to."""
-        return max(0, self.rollout.num_steps - self.film.keep, min(self.film.marks))
+        return max(self.rollout.first_kept, min(self.film.marks))
 
     def memory(self, pose: NDArray[np.float64] | None = None) -> Memory:
         """Tell what is remembered now."""

@@ -375,7 +375,7 @@ class Error(Message):
 
 
 class Busy(Message):
-    """How many walks wait for the model."""
+    """How many pages wait for their walk to be made ready, this one among them."""
 
     kind: Literal["busy"] = "busy"
     queue: int

@@ -178,6 +178,7 @@ async def _socket(socket: WebSocket, offer: Offer) -> None:
         if hello is None:
             return
         sessions: Sessions = socket.app.state.sessions
+        await socket.send_text(to_text(protocol.Busy(queue=sessions.entering + 1)))
         session = await sessions.enter(hello.session)
     except OutOfSightError as error:
         await _farewell(socket, PROTOCOL_ERROR, str(error))

@@ -19,15 +19,14 @@ from outofsight.web.engine import Engine
 from outofsight.web.mind import Mind
 from outofsight.web.outbox import Outbox
 from outofsight.web.pane import Pane, Shown
-from outofsight.web.pictures import jpeg
 from outofsight.web.protocol import Look, Message, to_text, with_picture
 from outofsight.web.scene import Scene, scene_of_clip
 from outofsight.web.store import Store
 from outofsight.web.studio import Studio
 from outofsight.web.telling import pictures_of, saves_of, session_state, status_of, timeline_of
+from outofsight.web.truth import TruthView
 from outofsight.web.walk import Plan, Walk
 from outofsight.worlds.plan_config import PlanConfig
-from outofsight.worlds.spec import spec_to_json
 
 MOST_COMMANDS = 32
 WRITE_EVERY_S = 10.0
@@ -79,8 +78,7 @@ class Session:
         self._due = self._hurried_at = 0.0
         self._abandon = self._may_abandon = self._hurry = False
         self._written_at = time.monotonic()
-        self._truth: asyncio.Task[None] | None = None
-        self._truth_s = 0.0
+        self._truth = TruthView(house.studio)
         self._sent: set[str] = set()
         self._driver: asyncio.Task[None] | None = None
 
@@ -181,11 +179,11 @@ class Session:
         """Write the walk down and let go of it."""
         self.closed = True
         self._wake.set()
-        for task in (self._driver, self._truth):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        await self._truth.close()
+        if self._driver is not None:
+            self._driver.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._driver
         if self.walk.panes:
             with suppress(OutOfSightError):
                 await self.house.engine.run(self.walk.write)
@@ -199,7 +197,7 @@ class Session:
                     await self._do(self._commands.popleft())
                 elif not self.walking or self.outbox is None:
                     await self._wake.wait()
-                elif time.monotonic() - self.touched_at > HANDS_OFF_S:
+                elif time.monotonic() - self.touched_at > HANDS_OFF_S and not self._is_steered():
                     self.walking = False
                     self.tell(
                         protocol.Error(line="paused: nobody has steered for 3 minutes; any key goes on")
@@ -236,6 +234,11 @@ class Session:
         now = time.monotonic()
         if (changed or dragged) and now - self._hurried_at > HURRY_S:
             self._hurried_at, self._hurry, self._abandon = now, True, True
+
+    def _is_steered(self) -> bool:
+        """Whether a key is held, however long ago it was pressed."""
+        look = self.look
+        return any((look.yaw, look.pitch, look.forward, look.right, look.up))
 
     def _wait_s(self) -> float:
         """Say how long the next step may wait: it should be done when the last frame has been shown."""
@@ -293,44 +296,14 @@ class Session:
             self.outbox.put_frame(with_picture(header, frame))
 
     def _look_at_truth(self, plan: Plan) -> None:
-        """Let the engine render the step's frames; where it is still busy with the last ones, these are left out."""
-        scene = self.walk.scene
-        if scene is None or scene.spec is None or (self._truth is not None and not self._truth.done()):
-            return
-        self._truth = asyncio.create_task(self._show_truth(plan, scene))
+        """Let the engine render the step's frames beside the model's."""
+        scene, pane = self.walk.scene, self.walk.focus
+        if scene is not None and self.outbox is not None:
+            self._truth.look(scene, plan, pane, self.outbox.put_frame, self._no_truth)
 
-    async def _show_truth(self, plan: Plan, scene: Scene) -> None:
-        assert scene.spec is not None
-        poses, pane = plan.cameras.world_from_camera, self.walk.focus
-        chosen = self._affordable(len(poses), scene.fps)
-        first = plan.first_frame + scene.first_frame
-        start = time.monotonic()
-        try:
-            frames = await asyncio.to_thread(
-                self.house.studio.ask,
-                "view",
-                spec_to_json(scene.spec),
-                first + chosen,
-                np.asarray(poses[chosen]),
-            )
-        except OutOfSightError as error:
-            self.views = self.views.model_copy(update={"truth": False})
-            self.tell(protocol.Error(line=str(error)[:300]))
-            return
-        self._truth_s = (time.monotonic() - start) / len(chosen)
-        for index, frame in zip(chosen.tolist(), frames, strict=True):
-            header = protocol.FrameHeader(
-                pane=pane, view="truth", step=0, frame=plan.first_frame + index, heeds=plan.heeds,
-                last=index == len(poses) - 1, pose=poses[index].reshape(-1).round(4).tolist(),
-            )  # fmt: skip
-            if self.outbox is not None:
-                self.outbox.put_frame(with_picture(header, jpeg(frame)))
-
-    def _affordable(self, num_frames: int, fps: float) -> "np.ndarray[Any, np.dtype[np.int64]]":
-        """Choose as many frames of a step as the engine can render while the step is shown; the last is one."""
-        count = num_frames if self._truth_s == 0 else int(0.8 * num_frames / fps / self._truth_s)
-        every = -(-num_frames // max(1, min(count, num_frames)))
-        return np.arange(num_frames - 1, -1, -every)[::-1]
+    def _no_truth(self, error: OutOfSightError) -> None:
+        self.views = self.views.model_copy(update={"truth": False})
+        self.tell(protocol.Error(line=str(error)[:300]))
 
     def _watch(self, stage: str, done: int, total: int) -> None:
         """Called in the model's thread: give a step up whose keys have changed, unless most of it is done."""

@@ -22,6 +22,7 @@ class Sessions:
         self.house, self.most, self.grace_s = house, most, grace_s
         self._open: dict[str, Session] = {}
         self._opening = asyncio.Lock()
+        self.entering = 0
         self._sweeper: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -37,15 +38,21 @@ class Sessions:
         Raises:
             OutOfSightError: there are too many, or a walk cannot be begun.
         """
-        async with self._opening:
-            if name is not None and name in self._open:
-                return self._open[name]
-            await self._make_room()
-            known = name is not None and self.house.store.has_session(name)
-            if name is not None and known:
-                with suppress(OutOfSightError):  # what is damaged, or another model's, is begun anew
-                    return await self._opened(name, resumed(self.house.store.session(name)))
-            return await self._opened(new_id(), None)
+        self.entering += 1
+        try:
+            async with self._opening:
+                return await self._entered(name)
+        finally:
+            self.entering -= 1
+
+    async def _entered(self, name: str | None) -> Session:
+        if name is not None and name in self._open:
+            return self._open[name]
+        await self._make_room()
+        if name is not None and self.house.store.has_session(name):
+            with suppress(OutOfSightError):  # what is damaged, or another model's, is begun anew
+                return await self._opened(name, resumed(self.house.store.session(name)))
+        return await self._opened(new_id(), None)
 
     def start(self) -> None:
         """Begin to let go of sessions that nobody looks at."""

@@ -14,7 +14,7 @@ from outofsight.types import CameraPath
 from outofsight.web.film import Film, Mark
 from outofsight.web.mind import Mind, Watch
 from outofsight.web.pane import Pane, Shown, film_in
-from outofsight.web.protocol import Edit, Forget, Look, Pin
+from outofsight.web.protocol import Edit, Forget, Look, Moment, Pin
 from outofsight.web.scene import Scene, scene_from_notes, scene_notes
 from outofsight.web.steering import Motion, go_on
 from outofsight.web.store import ABOUT, STATE, Store, read_about
@@ -49,7 +49,7 @@ class Walk:
     @property
     def moving(self) -> list[Pane]:
         """The panes that the keys move: the one in focus, and one that walks along."""
-        return [pane for pane in self.panes if pane.number == self.focus or (pane.linked and self.focus == 0)]
+        return self.panes if any(pane.linked for pane in self.panes) else [self.panes[self.focus]]
 
     def pane(self, number: int) -> Pane:
         """Return an open pane. Raises ``InputError``."""
@@ -173,10 +173,9 @@ class Walk:
             "scene": scene_notes(self.scene),
             "film": {str(step): list(mark) for step, mark in pane.film.marks.items()},
             "pictures": {
-                name: base64.b64encode(picture).decode("ascii")
-                for name, picture in pane.pictures.items()
-                if name.startswith(("v", "s"))
+                name: base64.b64encode(jpeg).decode("ascii") for name, jpeg in pane.pictures.items()
             },
+            "moments": [moment.model_dump() for moment in pane.moments],
             "still": None if pane.still is None else base64.b64encode(pane.still).decode("ascii"),
             "cuts": {str(number): name for number, name in pane.cuts.items()},
         }
@@ -209,6 +208,7 @@ class Walk:
         film = Film(self.folder / "pane0.mp4", scene.fps, self.mind.keep_steps, marks)
         self._stand(rollout, strategy, scene, film)
         self.main.cuts = {int(number): str(name) for number, name in about.get("cuts", {}).items()}
+        self.main.moments.extend(Moment(**moment) for moment in about.get("moments", ()))
         self.main.still = base64.b64decode(about["still"]) if about.get("still") else None
         for name, text in about.get("pictures", {}).items():
             self.main.pictures[str(name)] = base64.b64decode(text)

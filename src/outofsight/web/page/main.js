@@ -49,7 +49,6 @@ const handlers = {
       return option;
     });
     $("rival").replaceChildren(new Option("no other memory", ""), ...options);
-    for (const [id, kind] of [["film", "mp4"], ["diary", "json"]]) $(id).href = `/walks/${session}/walk.${kind}`;
   },
   status(message) {
     const changed = status && status.focus !== message.focus;
@@ -79,7 +78,7 @@ const handlers = {
     pressed = null;
   },
   error: (message) => tell(message.line, 8000),
-  busy: () => {},
+  busy: (message) => tell(message.queue > 1 ? `The world is made ready, ${message.queue} wait …` : "The world is made ready …", 600000, true),
 };
 
 // The keys move the other pane now: the map and the shelf show what that one remembers.
@@ -134,6 +133,8 @@ function showStatus() {
   $("fork").disabled = panes.length > 1 && focus === 1;
   document.body.classList.toggle("walking", status.walking);
   timeline.show(focus);
+  timeline.step = panes[focus]?.step ?? 0;
+  for (const [id, kind] of [["film", "mp4"], ["diary", "json"]]) $(id).href = `/walks/${session}/walk.${kind}?pane=${focus}`;
   if (!status.truth) pictures.close((view) => view.view === "truth");
   if (!status.rendered) pictures.close((view) => view.view === "rendered");
   panes.forEach((pane, number) => {
@@ -196,7 +197,7 @@ const acts = {
   Space: () => pause(status?.walking ?? false),
   KeyH: () => document.body.classList.toggle("alone"),
   KeyB: () => travel("rewind", timeline.before),
-  KeyF: () => !$("fork").disabled && travel("fork", timeline.last),
+  KeyF: () => !$("fork").disabled && travel("fork", timeline.step),
   Digit1: () => link.send("focus", { pane: 0 }),
   Digit2: () => status?.panes.length > 1 && link.send("focus", { pane: 1 }),
 };

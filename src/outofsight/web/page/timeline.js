@@ -11,7 +11,7 @@ export class Timeline {
     this.firstKept = [0, 0];
     this.shown = 0;
     this.nodes = new Map();
-    this.frame = -1;
+    this.step = 0; // of the pane that is shown
   }
 
   clear(pane) {
@@ -79,13 +79,8 @@ export class Timeline {
     return { root, go, image };
   }
 
-  // The step before the newest one that is there.
+  // The step before the newest one, where it is kept.
   get before() {
-    const steps = this.panes[this.shown].map((moment) => moment.step);
-    return Math.max(this.firstKept[this.shown], (steps.at(-1) ?? 0) - 1);
-  }
-
-  get last() {
-    return this.panes[this.shown].at(-1)?.step ?? 0;
+    return Math.max(this.firstKept[this.shown], this.step - 1);
   }
 }

@@ -1,0 +1,77 @@
+"""The engine's own view of a walk, rendered beside the model's: as much of it as there is time for."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.errors import OutOfSightError
+from outofsight.web.pictures import jpeg
+from outofsight.web.protocol import FrameHeader, with_picture
+from outofsight.web.scene import Scene
+from outofsight.web.studio import Studio
+from outofsight.web.walk import Plan
+from outofsight.worlds.spec import spec_to_json
+
+SHARE = 0.8
+"""Of the time that a step is shown, which rendering it may take."""
+
+
+class TruthView:
+    """Renders the steps of one session, one at a time; a step that comes while it is busy is left out."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._task: asyncio.Task[None] | None = None
+        self._frame_s = 0.0
+
+    def look(
+        self, scene: Scene, plan: Plan, pane: int, show: Callable[[bytes], None],
+        fail: Callable[[OutOfSightError], None],
+    ) -> None:  # fmt: skip
+        """Render a step's frames, and ``show`` each; ``fail`` is told what goes wrong."""
+        if scene.spec is not None and (self._task is None or self._task.done()):
+            self._task = asyncio.create_task(self._render(scene, plan, pane, show, fail))
+
+    async def close(self) -> None:
+        """Show no more."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _render(
+        self, scene: Scene, plan: Plan, pane: int, show: Callable[[bytes], None],
+        fail: Callable[[OutOfSightError], None],
+    ) -> None:  # fmt: skip
+        assert scene.spec is not None
+        poses = plan.cameras.world_from_camera
+        chosen = affordable(len(poses), scene.fps, self._frame_s)
+        moments, start = plan.first_frame + scene.first_frame + chosen, time.monotonic()
+        try:
+            frames = await asyncio.to_thread(
+                self._studio.ask, "view", spec_to_json(scene.spec), moments, np.asarray(poses[chosen])
+            )
+        except OutOfSightError as error:
+            fail(error)
+            return
+        self._frame_s = (time.monotonic() - start) / len(chosen)
+        for index, frame in zip(chosen.tolist(), frames, strict=True):
+            header = FrameHeader(
+                pane=pane, view="truth", step=0, frame=plan.first_frame + index, heeds=plan.heeds,
+                last=index == len(poses) - 1, pose=poses[index].reshape(-1).round(4).tolist(),
+            )  # fmt: skip
+            show(with_picture(header, jpeg(frame)))
+
+
+def affordable(num_frames: int, fps: float, frame_s: float) -> NDArray[np.int64]:
+    """Choose as many frames of a step as can be rendered while it is shown, evenly; the last is one of them.
+
+    ``frame_s``: seconds that one frame took; 0: not known yet.
+    """
+    count = num_frames if frame_s == 0 else int(SHARE * num_frames / fps / frame_s)
+    every = -(-num_frames // max(1, min(count, num_frames)))
+    return np.arange(num_frames - 1, -1, -every)[::-1]
