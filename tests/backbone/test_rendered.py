@@ -1,4 +1,4 @@
-"""Rendered memory inside the transformer: nothing changes at first, everything can be learned, each part is switchable."""
+"""Rendered memory in the transformer: nothing changes at first, all can be learned, each part is switchable."""
 
 import pytest
 import torch

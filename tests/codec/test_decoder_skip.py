@@ -1,4 +1,4 @@
-"""The decoder's skip: nothing changes at first, holes never do, and where it has learned to the render comes through."""
+"""The decoder's skip: nothing changes at first, holes never do, and what it learns to believe comes through."""
 
 import pytest
 import torch

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from outofsight.errors import InputError
 from outofsight.flow.schedule import sampling_sigmas
 from outofsight.sampling.continuation import check_settings
-from outofsight.errors import InputError
 from outofsight.sampling.denoising import begin
 
 NOISE = torch.randn(1, 16, 2, 4, 6, generator=torch.Generator().manual_seed(0))
