@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo check lint types test test-slow test-gpu format clean
+.PHONY: setup demo check lint types test test-slow test-kills test-gpu browser test-browser format clean
 
 setup: $(STAMP)
 
@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "outofsight needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[worlds,lora,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[worlds,lora,explore,dev]'
 	@touch $@
 
 demo: $(STAMP)
@@ -30,13 +30,29 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 test: $(STAMP)
-	$(PYTEST) -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu and not browser"
 
 test-slow: $(STAMP)
 	$(PYTEST) -m "slow and not gpu"
 
+# How often each verb is killed: make test-kills KILLS=10
+KILLS ?= 100
+
+test-kills: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/kills.py --kills $(KILLS)
+
 test-gpu: $(STAMP)
 	$(PYTEST) -m gpu
+
+# Chromium from the system's packages, where it is not there and may be installed.
+browser: $(STAMP)
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -qq --yes chromium >/dev/null; } || \
+	  { echo "the explorer's page is tested in chromium; install it: apt-get install chromium" >&2; exit 2; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[browser]'
+
+test-browser: browser
+	$(PYTEST) -m browser
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix src tests benchmarks examples

@@ -2,12 +2,18 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import typer.main
 
 from outofsight.cli import build_app
+from outofsight.cli.demo import told
+from outofsight.demo.comparison import MEASURES_SHOWN, TableRow
+from outofsight.demo.run import DemoReport
+from outofsight.evaluation.evidence import Measured
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -58,3 +64,37 @@ def test_links_lead_somewhere(page):
 
 def test_readme_is_short():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
+def printed_block() -> list[str]:
+    """Give what the README says that ``outofsight demo`` prints."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.search(r"`outofsight demo`. It prints:\n\n```text\n(.*?)```", text, re.DOTALL)[1].splitlines()
+
+
+def test_the_printed_block_is_in_the_program_s_form():
+    """Its figures, put into a report, print it again."""
+    lines = printed_block()
+    head = next(index for index, line in enumerate(lines) if line.startswith("dB against"))
+    rows = []
+    for line in lines[head + 1 : -1]:
+        values = map(float, line.split()[-3:])
+        measured = {name: Measured(value, None) for name, value in zip(MEASURES_SHOWN, values, strict=True)}
+        rows.append(TableRow(name=line[:43].rstrip(), measured=measured))
+    report = DemoReport(
+        caption=" ".join(lines[:head]),
+        rows=tuple(rows),
+        seconds={"all": float(lines[-1].split()[0])},
+        files={},
+    )
+    assert told(report) == lines
+
+
+@pytest.mark.slow
+def test_the_printed_block_is_what_the_demo_prints(tmp_path):
+    command = [sys.executable, "-m", "outofsight", "demo", "--out", str(tmp_path / "demo")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = printed_block()
+    assert (
+        done.stdout.splitlines()[: len(lines) - 1] == lines[:-1]
+    )  # the last one is of this machine's seconds

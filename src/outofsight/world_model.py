@@ -1,6 +1,5 @@
 """The one place that joins backbone, memory and codec: a diffusers pipeline folder, loaded as a world model."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,11 @@ from outofsight.codec.video_vae import (
 )
 from outofsight.errors import CheckpointError
 from outofsight.model_folders import BUNDLED, find_model
+from outofsight.nn.turns import takes_turns
+from outofsight.whole_models import FOREIGN, NETWORKS, check_folder, check_whole, require_finite
 
-COMPONENTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
-_FOREIGN = (
-    "expected a HydraTransformer3DModel, got {}; a plain Wan model becomes one by "
-    "HydraTransformer3DModel.from_wan, or by `outofsight convert to-diffusers --untrained-memory`"
-)
+HUB_OPTIONS = ("cache_dir", "force_download", "proxies", "local_files_only", "token", "revision", "variant",
+               "use_safetensors")  # fmt: skip
 
 
 class WorldModelBase(DiffusionPipeline):
@@ -55,7 +53,7 @@ class WorldModelBase(DiffusionPipeline):
     ) -> None:
         super().__init__()
         if not isinstance(transformer, HydraTransformer3DModel):
-            raise CheckpointError(_FOREIGN.format(type(transformer).__name__))
+            raise CheckpointError(FOREIGN.format(type(transformer).__name__))
         self.register_modules(
             transformer=transformer,
             vae=vae,
@@ -78,7 +76,18 @@ class WorldModelBase(DiffusionPipeline):
         if folder.exists():
             check_folder(folder)
         try:
-            return super().from_pretrained(str(folder if folder.exists() else name_or_path), **kwargs)
+            variant = kwargs.get("variant")
+            if not folder.exists():
+                of_hub = {name: value for name, value in kwargs.items() if name in HUB_OPTIONS}
+                check_whole(Path(cls.download(str(name_or_path), **of_hub)), variant=variant)
+            else:
+                check_whole(folder, variant=variant)
+            world = super().from_pretrained(str(folder if folder.exists() else name_or_path), **kwargs)
+            for part in NETWORKS:
+                require_finite(getattr(world, part).named_parameters(), f"{name_or_path}/{part}")
+            return world
+        except CheckpointError:
+            raise
         except (
             OSError,
             HFValidationError,
@@ -118,6 +127,7 @@ class WorldModelBase(DiffusionPipeline):
         """The device that denoising runs on, also where offloading keeps the weights elsewhere."""
         return work_device(self.transformer)
 
+    @takes_turns("text_encoder")
     @torch.no_grad()
     def encode_text(self, prompts: list[str], *, allow_empty: bool = False) -> Float[Tensor, "b l text_dim"]:
         """Return the text encoder's states on the work device, and let the encoder leave the GPU again."""
@@ -132,6 +142,7 @@ class WorldModelBase(DiffusionPipeline):
             torch.cuda.empty_cache()
         return states.to(self.work_device)
 
+    @takes_turns("vae")
     @torch.no_grad()
     def encode_video(
         self, video: Float[Tensor, "b t 3 height width"], tiling: LatentTiling | None = None
@@ -139,38 +150,10 @@ class WorldModelBase(DiffusionPipeline):
         """Encode a video in [−1, 1] to normalised float32 latents on the work device."""
         return encode_video(self.vae, video.to(self.work_device), tiling)
 
+    @takes_turns("vae")
     @torch.no_grad()
     def decode_latents(
         self, latents: Float[Tensor, "b channels f h w"], tiling: LatentTiling | None = None
     ) -> Float[Tensor, "b t 3 height width"]:
         """Decode normalised latents to a video in [−1, 1]."""
         return decode_latents(self.vae, latents, tiling)
-
-
-def check_folder(folder: Path) -> None:
-    """Raise ``CheckpointError`` if a path is not the folder of a whole world model."""
-    if not folder.is_dir():
-        raise CheckpointError(
-            f"{folder} is a single file; expected a model folder (make one with `outofsight convert`) or a hub id"
-        )
-    if not (folder / "model_index.json").is_file():
-        raise CheckpointError(
-            f"{folder} holds no model_index.json; expected a model folder in the diffusers layout"
-        )
-    missing = [part for part in COMPONENTS if not (folder / part).is_dir()]
-    if missing:
-        raise CheckpointError(
-            f"{folder} lacks {', '.join(missing)}; a world model needs {', '.join(COMPONENTS)}"
-        )
-    try:
-        config = HydraTransformer3DModel.load_config(folder / "transformer")
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder}: transformer/config.json cannot be read ({error})") from error
-    check_transformer_config(config, str(folder))
-
-
-def check_transformer_config(config: Mapping[str, Any], source: str) -> None:
-    """Raise ``CheckpointError`` if a transformer's configuration is another model's."""
-    found = config.get("_class_name")
-    if found != HydraTransformer3DModel.__name__:
-        raise CheckpointError(f"{source}: {_FOREIGN.format(found)}")

@@ -194,7 +194,7 @@ BAD = {
         "expected a HydraTransformer3DModel, got AutoencoderKLWan",
     ),
     "truncated weights": (
-        lambda c, m: truncate(m / "transformer" / "diffusion_pytorch_model.safetensors"), {}, "could not be loaded"
+        lambda c, m: truncate(m / "transformer" / "diffusion_pytorch_model.safetensors"), {}, "truncated or damaged"
     ),
     "out is no mp4": (lambda c, m: None, {"out": "result.avi"}, "expected the name of an .mp4"),
     "unknown setting": (lambda c, m: None, {"set": "speed=3"}, "speed"),

@@ -98,8 +98,6 @@ def test_the_dry_run_of_a_training_shows_the_strategy(cli, tmp_path):
         "mini_world",
         "--out",
         tmp_path / "run",
-        "--data",
-        tmp_path,
         "--dry-run",
     )
     code, out, error = cli(*arguments, "--strategy", "fov", "--set", "task.memory.context_clips=6")

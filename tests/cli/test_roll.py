@@ -15,6 +15,7 @@ from outofsight.cli import main
 from outofsight.codec.checkpoint_files import load_state_dict, save_state_dict
 from outofsight.data.sample import write_sample
 from outofsight.data.video import read_video
+from outofsight.evaluation.memory_pictures import memory_pictures
 from outofsight.geometry.camera_files import write_cameras
 from outofsight.geometry.path_expressions import make_path
 from outofsight.memory.strategies import strategy
@@ -137,8 +138,17 @@ def from_clip(clip_folder, model, out, *more):
     return ["roll", f"--model={model}", f"--video={clip_folder}", *options]
 
 
-def test_from_a_clip_memory_is_drawn_against_the_truth(cli, watchful_folder, clip_folder, tmp_path):
-    """The folder brings context, cameras, caption and truth; the truth ends with the clip, the walk goes on."""
+def test_from_a_clip_memory_is_drawn_against_the_truth(
+    cli, watchful_folder, clip_folder, tmp_path, monkeypatch
+):
+    """The folder brings context, cameras, lens, caption and truth; the truth ends with the clip, the walk goes on."""
+    lenses = []
+
+    def drawn(steps, folder, fov_x_rad, *more, **named):
+        lenses.append(fov_x_rad)
+        return memory_pictures(steps, folder, fov_x_rad, *more, **named)
+
+    monkeypatch.setattr("outofsight.evaluation.memory_pictures.memory_pictures", drawn)
     arguments = from_clip(clip_folder, watchful_folder, tmp_path / "w.mp4", "--camera=pan:left:20")
     memory = tmp_path / "memory"
     code, error = cli(*arguments, f"--memory-pictures={memory}")
@@ -146,6 +156,7 @@ def test_from_a_clip_memory_is_drawn_against_the_truth(cli, watchful_folder, cli
     assert "truth known for 3 of 4 latent frames: subjects are held in 100% of them" in error
     kept = json.loads((tmp_path / "w.rollout" / "rollout.json").read_text())["notes"]["intrinsics"]
     assert (kept["source"], kept["fov_x_deg"]) == ("clip", 68.755)  # 1.2 rad
+    assert lenses == [pytest.approx(1.2)]  # so wide is the map's wedge
     told = json.loads((memory / "places.json").read_text())
     assert told["frames"] == [9, 13, 17, 21]
     assert told["num_known"] == 3
@@ -278,12 +289,12 @@ def test_bad_requests_are_one_line(cli, cases, model_folder, tmp_path, monkeypat
 def test_a_walk_that_is_there_is_not_lost(cli, cases, model_folder, tmp_path):
     out = tmp_path / "w.mp4"
     arguments = walk(cases, model_folder, out, steps=1)
-    code, error = cli(*arguments, "--resume")
-    assert (code, "there is no state" in error) == (2, True)
-    assert cli(*arguments)[0] == 0
+    assert cli(*arguments, "--resume")[0] == 0  # a walk that was killed before its first state begins
     before = out.read_bytes()
-    code, error = cli(*arguments)
-    assert (code, "is there already; go on with --resume" in error) == (2, True)
+    assert cli(*arguments)[0] == 0  # the command that began it goes on, and finds nothing to do
+    assert out.read_bytes() == before
+    code, error = cli(*walk(cases, model_folder, out, steps=1, prompt="A bus."))
+    assert (code, "was begun with prompt='A cat sits.'" in error) == (2, True)
     code, error = cli(*walk(cases, model_folder, out, steps=2, prompt="A bus."), "--resume")
     assert (code, "was begun with prompt='A cat sits.'" in error) == (2, True)
     code, error = cli(*walk(cases, model_folder, out, steps=2), "--resume")

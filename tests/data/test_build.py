@@ -149,7 +149,7 @@ def test_a_disk_that_fills_up_is_said(tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.raises(
-        OutputError, match="disk is full; free some space and run again, finished clips are kept"
+        OutputError, match="disk is full; free some space and run again, finished work is kept"
     ):
         build_dataset(tmp_path / "set", HandMaker(), config())
     assert len(list((tmp_path / "set").glob("*/clip_*"))) == 3

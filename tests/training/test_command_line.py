@@ -64,7 +64,7 @@ def test_from_clips_to_a_world_model(run, data, vae_folder, tmp_path):
     assert saved["provenance"]["versions"]["torch"]
     assert (tmp_path / "run" / "export" / "model_index.json").is_file()
     told = run("train", "--out", tmp_path / "run", "--resume", *sets("num_steps=50"), "--max-minutes", 0)
-    assert "step 3 of 50, stopped; go on with --resume" in told
+    assert "step 3 of 50, stopped; the same command goes on" in told
 
 
 def test_a_dry_run_prints_what_would_be_done(run, tmp_path):

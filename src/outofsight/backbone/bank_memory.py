@@ -169,7 +169,7 @@ class BankRemembering:
         )
         known = own if views is None else joined((views, own))
         told = evidence(known, frames, cameras, intrinsics, times)
-        return Pictures(frames, reader(told.flatten(0, 1)).sigmoid().unflatten(0, times.shape))
+        return Pictures(frames, reader.shares(told.flatten(0, 1)).unflatten(0, times.shape))
 
     def render(
         self,

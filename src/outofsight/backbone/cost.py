@@ -105,22 +105,25 @@ class _BankWork(NamedTuple):
 
 
 def _bank_work(config: Mapping[str, Any], whole: LatentGrid) -> _BankWork:
-    """Go through the two banks' work on torch's meta device, and count it there."""
+    """Go through the two banks' work on torch's meta device, and count it there. Every frame costs what one does."""
     if config["banks"] is None or not whole.context_frames:
         return _BankWork(0, 0)
     context, target = whole.context_frames, whole.frames - whole.context_frames
     patch, channels = config["patch_size"], config["in_channels"]
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.device("meta"), torch.no_grad():
         memory = two_bank_memory(config)
         assert memory is not None
-        tokens = torch.empty(1, context, whole.tokens_per_frame, memory.dim)
-        latents = torch.empty(1, channels, context, whole.height * patch[1], whole.width * patch[2])
-        past, coming = torch.empty(1, context, 12), torch.empty(1, target, 12)
+        tokens = torch.empty(1, 1, whole.tokens_per_frame, memory.dim)
+        latents = torch.empty(1, channels, 1, whole.height * patch[1], whole.width * patch[2])
+        past, coming = torch.empty(1, 1, 12), torch.empty(1, target, 12)
         lens = torch.empty(1, 4)
-        banks, _ = memory.observe(memory.empty(1, whole), tokens, latents, past, past[..., 0], lens)
-        recalled = memory.recall(banks, coming, coming[..., 0], lens, whole, context)
-    embedding = 2 * context * whole.tokens_per_frame * memory.dim * channels * prod(patch)
-    return _BankWork(recalled.known.shape[1], counter.get_total_flops() + embedding)
+        with FlopCounterMode(display=False) as seeing:
+            banks, _ = memory.observe(memory.empty(1, whole), tokens, latents, past, past[..., 0], lens)
+        with FlopCounterMode(display=False) as recalling:
+            recalled = memory.recall(banks, coming, coming[..., 0], lens, whole, context)
+    embedding = 2 * whole.tokens_per_frame * memory.dim * channels * prod(patch)
+    flops = context * (seeing.get_total_flops() + embedding) + recalling.get_total_flops()
+    return _BankWork(recalled.known.shape[1], flops)
 
 
 def _bank_keys_flops(config: Mapping[str, Any], tokens: int, text_tokens: int) -> int:

@@ -12,7 +12,7 @@ from outofsight.bundling.card import CardFacts, DataFacts, read_data_facts, writ
 from outofsight.bundling.curves import draw_curves
 from outofsight.bundling.finished_run import FinishedRun, find_vae_run, read_finished_run, without_places
 from outofsight.bundling.measured import read_results
-from outofsight.data.files import explained, folder_in_one_piece, read_json, write_json, write_text
+from outofsight.data.files import read_json, replaced_folder, write_json, write_text
 from outofsight.errors import CheckpointError, InputError, OutputError
 from outofsight.model_folders import USE_FILE, ModelUse, use_as_json
 from outofsight.world_model import WorldModelBase, check_folder
@@ -132,20 +132,22 @@ def check_weights(folder: Path) -> tuple[int, int]:
     return count, sum(file.stat().st_size for file in files)
 
 
+def is_bundle(out: Path) -> bool:
+    """Tell whether a bundle of ours lies in a folder."""
+    return all((out / name).is_file() for name in (USE_FILE, "model_index.json", "training.json"))
+
+
 def _check_out(out: Path, overwrite: bool) -> None:
-    if not out.exists():
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not overwrite:
         raise OutputError(f"{out} is there already; choose another --out, or --overwrite")
-    if not all((out / name).is_file() for name in (USE_FILE, "model_index.json")):
+    if not is_bundle(out):
         raise InputError(f"{out}: is not a bundle that could be replaced; choose another --out")
 
 
 def _write(out: Path, export: Path, facts: CardFacts) -> None:
-    made = out.with_name(f"{out.name}.new")
-    if made.exists():
-        raise OutputError(f"{made} is in the way; remove it")
-    with folder_in_one_piece(made) as folder:
+    with replaced_folder(out) as folder:
         shutil.copytree(export, folder, dirs_exist_ok=True)
         _forget_places(folder)
         write_text(folder / USE_FILE, use_as_json(facts.use))
@@ -154,12 +156,6 @@ def _write(out: Path, export: Path, facts: CardFacts) -> None:
         if facts.vae is not None:
             write_text(folder / "curves_vae.svg", draw_curves(facts.vae))
         write_json(folder / "training.json", _training(facts), indent=1)
-    old = out.with_name(f"{out.name}.old")
-    with explained(out):
-        if out.exists():
-            out.rename(old)
-        made.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _forget_places(folder: Path) -> None:

@@ -2,10 +2,13 @@
 
 import os
 import sys
+import warnings
+from io import TextIOWrapper
+from typing import Annotated
 
 import typer
 
-from outofsight.errors import OutOfSightError
+from outofsight.cli.failures import explained
 
 
 def build_app() -> typer.Typer:
@@ -15,6 +18,7 @@ def build_app() -> typer.Typer:
     from outofsight.cli.data import build as build_data
     from outofsight.cli.demo import demo
     from outofsight.cli.evaluate import evaluate
+    from outofsight.cli.explore import explore
     from outofsight.cli.generate import generate
     from outofsight.cli.info import info
     from outofsight.cli.roll import roll
@@ -25,11 +29,13 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="outofsight",
         help="Video world models that remember what is out of sight.",
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,  # whose tables cut option names on a narrow terminal
     )
+    app.callback(invoke_without_command=True)(_version_option)
     app.command("demo")(demo)
+    app.command("explore")(explore)
     app.command("generate")(generate)
     app.command("roll")(roll)
     app.command("evaluate")(evaluate)
@@ -43,12 +49,37 @@ def build_app() -> typer.Typer:
     return app
 
 
+def _version_option(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, help="say which version this is, and end")
+    ] = False,
+) -> None:
+    """Video world models that remember what is out of sight."""
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"outofsight {installed('outofsight')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(2)
+
+
 def main() -> None:
     """Run the command line. ``OUTOFSIGHT_DEBUG=1`` shows tracebacks."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files may be no text
+    warnings.formatwarning = lambda message, *_, **__: f"outofsight: note: {message}\n"
     try:
-        build_app()()
-    except OutOfSightError as error:
-        if os.environ.get("OUTOFSIGHT_DEBUG") == "1":
+        sys.exit(typer.main.get_command(build_app())(standalone_mode=False) or 0)
+    except BaseException as error:
+        if isinstance(error, SystemExit) or os.environ.get("OUTOFSIGHT_DEBUG") == "1":
             raise
-        print(f"outofsight: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        if type(error).__name__ == "NoArgsIsHelpError":  # of typer's own copy of click
+            print(error)
+            sys.exit(2)
+        code, message = explained(error)
+        print(f"outofsight: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(code)

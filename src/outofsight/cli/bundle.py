@@ -1,9 +1,14 @@
 """``outofsight bundle``: a finished run as a folder to hand on."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from outofsight.data.outputs import check_outputs, claimed
+
+if TYPE_CHECKING:
+    from outofsight.bundling.bundle import BundleConfig, BundleReport
 
 
 def bundle(
@@ -12,7 +17,9 @@ def bundle(
     out: Annotated[Path, typer.Option(help="folder to make")],
     hardware: Annotated[str, typer.Option(help="what it was trained on, in words, for the card")],
     steps: Annotated[int, typer.Option(min=1, help="denoising steps that it is best used with")],
-    guidance: Annotated[float, typer.Option(min=0, help="guidance scale that it is best used with")],
+    guidance: Annotated[
+        float, typer.Option(min=0, max=1000, help="guidance scale that it is best used with")
+    ],
     name: Annotated[str, typer.Option(help="the model's name in its card")] = "mini",
     before: Annotated[
         list[Path] | None,
@@ -24,15 +31,16 @@ def bundle(
     results: Annotated[
         Path | None, typer.Option(help="results.json of `outofsight evaluate`, for the card")
     ] = None,
-    most_mb: Annotated[float, typer.Option(help="most megabytes of weights")] = 20,
+    most_mb: Annotated[float, typer.Option(min=0.001, max=1e9, help="most megabytes of weights")] = 20,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a bundle that is there")] = False,
 ) -> None:
     """Copy a run's export, check its size and precision, and write its card: settings, curves, measured results."""
-    from outofsight.bundling.bundle import BundleConfig, make_bundle
+    from outofsight.bundling.bundle import BundleConfig, is_bundle
     from outofsight.cli.loading import quiet_libraries
 
     quiet_libraries()
-    report = make_bundle(
+    check_outputs([out], [run, data, vae_run, results, *(before or ())], ours=is_bundle(out))
+    report = _made(
         BundleConfig(
             run=run,
             data=data,
@@ -52,3 +60,10 @@ def bundle(
         f"{report.folder}: {report.weight_bytes / 1e6:.2f} MB of weights, {report.total_bytes / 1e6:.2f} MB in all; "
         "see README.md"
     )
+
+
+def _made(config: "BundleConfig") -> "BundleReport":
+    from outofsight.bundling.bundle import make_bundle
+
+    with claimed(config.out):
+        return make_bundle(config)

@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outofsight.cli.values import text_or_file
+from outofsight.data.files import read_text
 from outofsight.errors import CameraError, InputError, VideoError
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from outofsight.cli.lenses import ToldLens
+    from outofsight.data.video import Video
     from outofsight.geometry.camera_files import CameraFile
     from outofsight.geometry.conditioning import CameraConditioning
     from outofsight.types import CameraPath
@@ -23,6 +26,8 @@ CAPTION_FILE = "caption.txt"
 CLIP_VIDEO, CLIP_CAMERAS = "cond.mp4", "camera.json"
 SAYS_SPLIT = {"cond_cam", "tgt_cam", "context_camera", "video_camera", "num_context_frames"}
 """Keys of camera files that say themselves where the target begins."""
+MOST_STEP_M = 5.0
+"""A camera that moves further from one frame to the next is faster than any that films."""
 ASKED = "are asked for (--frames of generate, --context-frames of roll)"
 
 
@@ -43,12 +48,15 @@ class Case:
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """``frames``: context and target. ``size``: height and width; ``None`` keeps the video's own. ``fov_x_deg``: the
-    video's horizontal field of view, where the user says it."""
+    video's horizontal field of view, where the user says it. ``fps``: of the model's videos; ``resample``: take the
+    video's frames at that rate."""
 
     frames: tuple[int, int]
     size: tuple[int, int] | None
     repairs: tuple[str, ...]
     fov_x_deg: float | None = None
+    fps: float | None = None
+    resample: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +81,11 @@ def find_cases(
     Raises:
         InputError: something is missing, said twice, or captions do not match videos.
     """
-    if not video.is_dir() or is_clip(video):
+    if not is_folder(video) or is_clip(video):
         return [case_of(video, camera, context_camera, prompt, out)]
-    if out.suffix == ".mp4":
+    if out.suffix.lower() == ".mp4":
         raise InputError(f"--video is a folder of cases, so --out must be a folder too, got {out}")
-    videos = sorted((path for path in video.iterdir() if path.suffix in VIDEO_SUFFIXES), key=_natural_order)
-    if not videos:
-        raise InputError(f"{video}: expected videos ({', '.join(VIDEO_SUFFIXES)}) in the folder, found none")
+    videos = _videos_in(video)
     captions = _captions(video, videos, prompt)
     return [
         Case(
@@ -92,6 +98,40 @@ def find_cases(
         )
         for path, caption in zip(videos, captions, strict=True)
     ]
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether there is such a folder. Raises ``InputError`` for what cannot be a path at all."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)[:80]}: is no name that a file can have; name a file") from error
+
+
+def _videos_in(folder: Path) -> list[Path]:
+    """Find the videos of a folder, in order; files of the system (``._1.mp4``) are none.
+
+    Raises:
+        InputError: there are none, or two would make one output.
+    """
+    found = [path for path in _listed(folder) if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
+    if not found:
+        raise InputError(f"{folder}: expected videos ({', '.join(VIDEO_SUFFIXES)}) in the folder, found none")
+    names: dict[str, Path] = {}
+    for path in found:
+        other = names.setdefault(path.stem.casefold(), path)
+        if other is not path:
+            raise InputError(
+                f"{folder}: {other.name} and {path.name} would both become {path.stem}.mp4; rename one"
+            )
+    return sorted(found, key=_natural_order)
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be looked through: {error.strerror or error}") from error
 
 
 def is_clip(folder: Path) -> bool:
@@ -107,9 +147,9 @@ def case_of(
     Raises:
         InputError: something is missing, or said twice.
     """
-    if out.suffix != ".mp4":
+    if out.suffix.lower() != ".mp4":
         raise InputError(f"--out: expected the name of an .mp4 file, got {out}")
-    if not video.is_dir():
+    if not is_folder(video):
         if camera is None or prompt is None:
             missing = "--camera" if camera is None else "--prompt"
             raise InputError(f"{missing} is missing; only a folder (--video) brings its own")
@@ -133,6 +173,11 @@ def case_of(
     )  # fmt: skip
 
 
+def files_of(case: Case) -> list[str | Path | None]:
+    """Name all that a case reads."""
+    return [case.video, case.camera, case.context_camera, case.video.parent / CAPTION_FILE]
+
+
 def read_case(case: Case, shape: Shape) -> CaseInputs:
     """Read a case's video and cameras and cut them to the frames asked for: the last of the context, the first of
     the target::
@@ -144,8 +189,16 @@ def read_case(case: Case, shape: Shape) -> CaseInputs:
         CameraError: too few poses, a malformed file, or lenses that contradict each other or the video's shape.
         VideoError: a missing or damaged video, or too few frames.
     """
+    by_file = is_file(case.camera) or (case.context_camera is not None and is_file(case.context_camera))
+    if shape.resample and by_file:
+        raise CameraError(
+            "--resample: a camera file has a pose for each frame of the video as it is; give the path in words, or "
+            "convert the video"
+        )
     inputs = _from_camera_file(case, shape) if is_file(case.camera) else _from_expression(case, shape)
-    return _seen_through_its_lens(inputs, case, shape)
+    inputs = _seen_through_its_lens(inputs, case, shape)
+    told = (*_told_of_rate(case, shape), *_told_of_steps(case, inputs))
+    return replace(inputs, notes=(*inputs.notes, *told))
 
 
 def _seen_through_its_lens(inputs: CaseInputs, case: Case, shape: Shape) -> CaseInputs:
@@ -170,9 +223,40 @@ def _seen_through_its_lens(inputs: CaseInputs, case: Case, shape: Shape) -> Case
     return replace(inputs, context=context, target=target, lens=lens)
 
 
-def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
-    from outofsight.data.video import read_video
+def _told_of_rate(case: Case, shape: Shape) -> Sequence[str]:
+    """Say where a video moves at another rate than the model's videos do."""
+    from outofsight.data.video import SAME_RATE, video_facts
 
+    if shape.fps is None or shape.resample:
+        return ()
+    facts = video_facts(case.video)
+    what = "frames of varying length" if facts.varies else f"{facts.fps:.4g} frames a second"
+    if not facts.varies and abs(facts.fps / shape.fps - 1) <= SAME_RATE:
+        return ()
+    return (
+        f"{case.video.name} shows {what}, the model's videos {shape.fps:g} a second, and each frame is taken for one: "
+        "motion changes its speed; --resample takes frames at the model's rate",
+    )
+
+
+def _told_of_steps(case: Case, inputs: CaseInputs) -> Sequence[str]:
+    """Say where a camera moves so far between two frames that its unit must be another."""
+    import numpy as np
+
+    from outofsight.types import CameraPath
+
+    for path in (inputs.context, inputs.target):
+        if isinstance(path, CameraPath) and len(path) > 1:
+            moved = np.linalg.norm(np.diff(path.world_from_camera[:, :3, 3], axis=0), axis=1)
+            if (step := float(np.median(moved))) > MOST_STEP_M:
+                return (
+                    f"{case.camera}: the camera moves {step:.3g} m from frame to frame; are these metres? Centimetres "
+                    "taken for metres look so",
+                )
+    return ()
+
+
+def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
     num_context, num_target = shape.frames
     cameras = _read_camera_file(Path(case.camera), num_context, shape.repairs)
     notes = tuple(str(repair) for repair in cameras.repairs)
@@ -184,7 +268,7 @@ def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
                 f"{case.camera}: holds relative poses of {given[0]}+{given[1]} frames, which cannot be cut; "
                 f"{num_context}+{num_target} frames are asked for (--frames)"
             )
-        video, _ = read_video(case.video, num_frames=num_context, size=shape.size)
+        video, _ = _read_video(case, num_context, num_context, shape)
         return CaseInputs(video=video, context=None, target=conditioning, notes=notes)
     for name, path, asked in (
         ("context", cameras.context, num_context),
@@ -192,12 +276,12 @@ def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
     ):
         if len(path) < asked:
             raise CameraError(f"{case.camera}: has {len(path)} {name} poses, {asked} {ASKED}")
-    video, _ = read_video(case.video, num_frames=len(cameras.context), size=shape.size)
+    video, _ = _read_video(case, len(cameras.context), num_context, shape)
     left_out = len(cameras.context) - num_context
     if left_out:
         notes += (f"the first {left_out} context frames are left out",)
     return CaseInputs(
-        video=video[left_out:],
+        video=video,
         context=cameras.context[left_out:],
         target=cameras.target[:num_target],
         notes=notes,
@@ -205,7 +289,6 @@ def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
 
 
 def _from_expression(case: Case, shape: Shape) -> CaseInputs:
-    from outofsight.data.video import read_video
     from outofsight.geometry.path_expressions import make_path
 
     num_context, num_target = shape.frames
@@ -222,12 +305,20 @@ def _from_expression(case: Case, shape: Shape) -> CaseInputs:
         context, frames_read = file.context[len(file.context) - num_context :], len(file.context)
     else:
         context, frames_read = make_path(case.context_camera, num_context), None
-    video, _ = read_video(case.video, num_frames=frames_read, size=shape.size)
+    video, _ = _read_video(case, frames_read, num_context, shape)
     if len(video) < num_context:
         raise VideoError(f"{case.video}: has {len(video)} frames, {num_context} of context {ASKED}")
     # The target begins one step after the context's last pose, as it does in HM-World.
     target = make_path(case.camera, num_target + 1, start=context.world_from_camera[-1])[1:]
-    return CaseInputs(video=video[len(video) - num_context :], context=context, target=target, notes=())
+    return CaseInputs(video=video, context=context, target=target, notes=())
+
+
+def _read_video(case: Case, num_frames: int | None, keep_last: int, shape: Shape) -> "Video":
+    """Read the last frames of the context alone: the others are not used."""
+    from outofsight.data.video import read_video
+
+    fps = shape.fps if shape.resample else None
+    return read_video(case.video, num_frames=num_frames, size=shape.size, keep_last=keep_last, fps=fps)
 
 
 def _read_camera_file(path: Path, num_context: int, repairs: tuple[str, ...]) -> "CameraFile":
@@ -240,15 +331,21 @@ def _read_camera_file(path: Path, num_context: int, repairs: tuple[str, ...]) ->
 
 def _has_halves(path: Path) -> bool:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
         return True  # the reader will say what is wrong
     return isinstance(content, dict) and not SAYS_SPLIT.isdisjoint(content)
 
 
 def is_file(camera: str) -> bool:
-    """Tell whether a camera is a file, and no path in words."""
-    return camera.endswith(".json") or Path(camera).is_file()
+    """Tell whether a camera is given as a file, and not in words."""
+    try:
+        return camera.lower().endswith(".json") or Path(camera).is_file()
+    except (
+        OSError,
+        ValueError,
+    ):  # too long for a name, or not one: the reader of paths will say what is wrong
+        return False
 
 
 def _camera_beside(video: Path) -> Path:
@@ -268,7 +365,7 @@ def _captions(folder: Path, videos: list[Path], prompt: str | None) -> list[str]
         raise InputError(
             f"{folder}: expected {CAPTION_FILE} with a line for each video; or give --prompt for all"
         )
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(path).split("\n") if line.strip()]
     if len(lines) != len(videos):
         raise InputError(
             f"{path}: has {len(lines)} captions for {len(videos)} videos; write one line for each"
@@ -279,4 +376,4 @@ def _captions(folder: Path, videos: list[Path], prompt: str | None) -> list[str]
 def _natural_order(path: Path) -> list[tuple[int, str]]:
     """Sort 2 before 10."""
     parts = re.split(r"(\d+)", path.stem)
-    return [(int(part), "") if part.isdigit() else (0, part) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]

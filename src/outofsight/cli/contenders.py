@@ -76,12 +76,15 @@ def choose_contenders(
         InputError: nobody to judge, a name twice, a folder that is not there, a setting that is impossible.
         CheckpointError: a model that is not there, or is none.
     """
+    from outofsight.data.dataset import may_be_skipped
     from outofsight.evaluation.contenders import FloorContender, TruthContender, check_names, usable_floors
 
     chosen: list[Contender] = [*_models(models), *_videos(videos)]
     if floors:
+        with may_be_skipped():
+            first = clips[0].read().case
         case, has_context = (
-            clips[0].read().case,
+            first,
             clips[0].entry is not None or clips[0].num_context_frames > 0,
         )
         chosen += [FloorContender(name=name) for name in usable_floors(case, has_context=has_context)]

@@ -1,14 +1,15 @@
 """``outofsight convert``: published checkpoint files → a model folder, and back."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outofsight.cli.values import parse_settings, require_writable
+from outofsight.cli.values import parse_settings
+from outofsight.data.files import folder_in_one_piece
+from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import CheckpointError, InputError, OutputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ OFFICIAL_NAMES = {
 
 def build() -> typer.Typer:
     """Gather the two directions."""
-    app = typer.Typer(help="Convert published checkpoints to a model folder, and back.", no_args_is_help=True)
+    app = typer.Typer(
+        help="Convert published checkpoints to a model folder, and back.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
     app.command("to-diffusers")(to_diffusers)
     app.command("to-official")(to_official)
     return app
@@ -52,8 +57,7 @@ def to_diffusers(
 
     from outofsight.sampling.world import WorldModel
 
-    _refuse_existing(out)
-    require_writable(out.parent)
+    _refuse_existing(out, [transformer, vae, text_encoder, tokenizer])
     world = WorldModel(
         transformer=_load_transformer(transformer, untrained_memory, parse_settings(settings or [])),
         vae=_load_vae(vae),
@@ -61,7 +65,8 @@ def to_diffusers(
         tokenizer=_load_tokenizer(tokenizer),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=PUBLISHED_SHIFT),
     )
-    _save_folder(out, world.save_pretrained)
+    with claimed(out), folder_in_one_piece(out) as folder:
+        world.save_pretrained(folder)
     typer.echo(f"wrote {out}")
 
 
@@ -76,8 +81,7 @@ def to_official(
     from outofsight.codec.import_wan_vae import vae_to_official
     from outofsight.sampling.world import WorldModel
 
-    _refuse_existing(out)
-    require_writable(out.parent)
+    _refuse_existing(out, [model])
     world = WorldModel.from_pretrained(model)
     states = {
         "transformer": transformer_to_official(world.transformer),
@@ -85,12 +89,9 @@ def to_official(
         "text_encoder": text_encoder_to_official(world.text_encoder),
     }
 
-    def save(folder: Path) -> None:
-        folder.mkdir()
+    with claimed(out), folder_in_one_piece(out) as folder:
         for part, state in states.items():
             save_state_dict(folder / OFFICIAL_NAMES[part], state)
-
-    _save_folder(out, save)
     typer.echo(f"wrote {', '.join(OFFICIAL_NAMES.values())} to {out}")
 
 
@@ -126,7 +127,7 @@ def _load_vae(path: Path) -> Any:
     from outofsight.codec.import_wan_vae import vae_from_official
 
     if path.is_dir():
-        return AutoencoderKLWan.from_pretrained(path)
+        return _from_folder("--vae", path, AutoencoderKLWan)
     state = load_state_dict(path)
     with _naming(path):
         return vae_from_official(state)
@@ -139,10 +140,37 @@ def _load_text_encoder(path: Path) -> Any:
     from outofsight.codec.import_umt5 import text_encoder_from_official
 
     if path.is_dir():
-        return UMT5EncoderModel.from_pretrained(path)
+        return _from_folder("--text-encoder", path, UMT5EncoderModel)
     state = load_state_dict(path)
     with _naming(path):
         return text_encoder_from_official(state)
+
+
+def _from_folder(option: str, folder: Path, kind: Any) -> Any:
+    """Load a network from its folder, if it is this kind's and whole."""
+    import torch
+
+    from outofsight.codec.checkpoint_files import first_line
+    from outofsight.whole_models import check_part, require_finite
+
+    try:
+        with torch.device("meta"):
+            if hasattr(kind, "load_config"):
+                config = kind.load_config(folder)
+                if (found := config.get("_class_name")) != kind.__name__:
+                    raise CheckpointError(f"{option} {folder}: expected a {kind.__name__}, got a {found}")
+                check_part(folder, kind.from_config(config))
+            else:
+                check_part(folder, kind(kind.config_class.from_pretrained(folder)))
+        network = kind.from_pretrained(folder)
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
+        raise CheckpointError(
+            f"{option} {folder}: expected a folder of a {kind.__name__}, could not load it ({first_line(error)})"
+        ) from error
+    require_finite(network.named_parameters(), str(folder))
+    return network
 
 
 def _load_tokenizer(name_or_path: str) -> Any:
@@ -155,21 +183,7 @@ def _load_tokenizer(name_or_path: str) -> Any:
         raise CheckpointError(f"--tokenizer {name_or_path}: no tokenizer there ({reason})") from error
 
 
-def _refuse_existing(out: Path) -> None:
+def _refuse_existing(out: Path, reads: list[str | Path | None]) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
-
-
-def _save_folder(out: Path, save: Callable[[Path], object]) -> None:
-    """Let ``save`` fill a temporary folder, and give it its name when it is whole."""
-    temporary = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        save(temporary)
-        if out.is_dir():
-            out.rmdir()
-        temporary.rename(out)
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    check_outputs([out], reads)

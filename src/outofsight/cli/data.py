@@ -1,23 +1,24 @@
 """``outofsight data``: clips to latents, and latents to and from the published script's samples."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from outofsight.cli.values import require_writable
+from outofsight.cli.progress import shown_progress
+from outofsight.cli.values import tell_broken
+from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 
-Show = Callable[[int, int, str], None]
+if TYPE_CHECKING:
+    from outofsight.training.encoding import EncodeReport
 
 
 def build() -> typer.Typer:
     """Gather the verbs of ``outofsight data``."""
-    app = typer.Typer(help="Encode clips for training.", no_args_is_help=True)
+    app = typer.Typer(help="Encode clips for training.", rich_markup_mode=None)
     app.command("encode")(encode)
     app.command("to-samples")(to_samples)
     app.command("from-samples")(from_samples)
@@ -34,7 +35,7 @@ def encode(
         str, typer.Option(help="captions: keep the text; states: run the model's text encoder")
     ] = "captions",
     dtype: Annotated[str, typer.Option(help="of the latents: float16 or float32")] = "float16",
-    per_shard: Annotated[int, typer.Option(help="samples in a file")] = 64,
+    per_shard: Annotated[int, typer.Option(min=1, max=100_000, help="samples in a file")] = 64,
     mirror: Annotated[
         bool,
         typer.Option("--mirror", help="encode every training clip a second time, left and right exchanged"),
@@ -49,16 +50,20 @@ def encode(
     tile: Annotated[
         bool, typer.Option("--tile", help="encode in overlapping tiles, for less memory")
     ] = False,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="leave out clips that cannot be read, and list them")
+    ] = False,
 ) -> None:
     """Encode every clip once. Stop it when you like; run it again to go on."""
     from outofsight.cli.loading import choose_device, quiet_libraries
     from outofsight.codec.video_vae import LatentTiling
-    from outofsight.training.encoding import Encoder, encode_dataset
+    from outofsight.training.encoding import Encoder, dataset_parts, encode_dataset
     from outofsight.training.models import load_vae
 
     if text not in ("captions", "states"):
         raise InputError(f"--text: expected captions or states, got {text!r}")
-    require_writable(out)
+    _check_cache(out, [data, model], dtype)
+    parts = dataset_parts(data)
     quiet_libraries()
     place, tiling = choose_device(device), LatentTiling() if tile else None
     if rendered < 0:
@@ -79,12 +84,13 @@ def encode(
             tiling=tiling,
             rendering=Rendering(draws=rendered, reader=reader) if rendered else None,
         )
-    with _progress("clips") as show:
+    with claimed(out, filled=True), shown_progress(Console(stderr=True), "clips") as show:
         reports = encode_dataset(
-            encoder, data, out, dtype=dtype, samples_per_shard=per_shard, mirror=mirror, progress=show
-        )
-    for report in reports:
-        print(f"{report.folder}: {report.num_samples} samples, {report.num_found} of them were there already")
+            encoder, parts, out, dtype=dtype, samples_per_shard=per_shard, mirror=mirror, progress=show,
+            skip_broken=skip_broken,
+        )  # fmt: skip
+    _tell(reports)
+    tell_broken([broken for report in reports for broken in report.broken])
 
 
 def to_samples(
@@ -94,11 +100,14 @@ def to_samples(
 ) -> None:
     """Write the published training script's files: latents, context, context_camera, video_camera."""
     from outofsight.data.latent_cache import open_latent_cache
-    from outofsight.data.published_samples import write_published_sample
+    from outofsight.data.published_samples import SUFFIXES, is_published_sample, write_published_sample
 
     samples = open_latent_cache(cache)
-    require_writable(out)
-    with _progress("samples") as show:
+    if f".{form}" not in SUFFIXES:
+        raise InputError(f"--form: expected safetensors or pth, got {form!r}")
+    writes = [out / f"{name}.{form}" for name in samples.names]
+    check_outputs(writes, [cache], ours=all(is_published_sample(path) for path in writes if path.exists()))
+    with claimed(out, filled=True), shown_progress(Console(stderr=True), "samples") as show:
         for done, sample in enumerate(samples, start=1):
             write_published_sample(out / f"{sample.name}.{form}", sample)
             show(done, len(samples), sample.name)
@@ -110,27 +119,33 @@ def from_samples(
     model: Annotated[str, typer.Option(help="world model folder whose VAE and text encoder made them")],
     out: Annotated[Path, typer.Option(help="folder for the latent cache")],
     dtype: Annotated[str, typer.Option(help="of the latents: float16 or float32")] = "float16",
-    per_shard: Annotated[int, typer.Option(help="samples in a file")] = 64,
+    per_shard: Annotated[int, typer.Option(min=1, max=100_000, help="samples in a file")] = 64,
 ) -> None:
     """Make a latent cache of the published script's samples. They do not say which VAE made them: you do."""
     from outofsight.cli.loading import quiet_libraries
     from outofsight.training.encoding import Encoder, gather_published
     from outofsight.world_model import WorldModelBase
 
-    require_writable(out)
+    _check_cache(out, [samples, model], dtype)
     quiet_libraries()
     world = WorldModelBase.from_pretrained(model)
     encoder = Encoder(vae=world.vae, text_encoder=world.text_encoder.eval(), tokenizer=world.tokenizer)
-    with _progress("samples") as show:
+    with claimed(out, filled=True), shown_progress(Console(stderr=True), "samples") as show:
         report = gather_published(
             encoder, samples, out / "train", dtype=dtype, samples_per_shard=per_shard, progress=show
         )
-    print(f"{report.folder}: {report.num_samples} samples, {report.num_found} of them were there already")
+    _tell([report])
 
 
-@contextmanager
-def _progress(what: str) -> Iterator[Show]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)
+def _check_cache(out: Path, reads: list[str | Path], dtype: str) -> None:
+    """See that a cache may be written; its own index tells later whether it is the same one."""
+    if dtype not in ("float16", "float32"):
+        raise InputError(f"--dtype: expected float16 or float32, got {dtype!r}")
+    parts = [out / name for name in ("train", "validation", "test")]
+    ours = all((part / "cache.json").is_file() for part in parts if part.is_dir() and any(part.iterdir()))
+    check_outputs(parts, reads, ours=ours)
+
+
+def _tell(reports: "Sequence[EncodeReport]") -> None:
+    for report in reports:
+        print(f"{report.folder}: {report.num_samples} samples, {report.num_found} of them were there already")

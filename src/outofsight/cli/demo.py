@@ -1,14 +1,14 @@
 """``outofsight demo``: see a subject leave and come back, as a small model remembers it."""
 
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from outofsight.cli.values import require_writable
+from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 from outofsight.model_folders import find_model, read_use
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from outofsight.demo.run import DemoReport
 
 SEED = 5
+WIDTH = 96
+"""Columns of what is printed."""
+FILES = ("demo.json", "demo.mp4", "demo.webp", "generated.mp4", "memory.png", "retrieval.safetensors")
 RENDERING = ("mujoco", "mujoco_warp", "warp", "matplotlib")
 
 
@@ -43,9 +46,8 @@ def demo(
             f"the demo renders a world and needs {', '.join(missing)}; install: pip install 'outofsight[worlds]'"
         )
     find_model(model)  # say now if it is not there, before anything is rendered
-    require_writable(out)
-    from outofsight.cli.loading import load_world
-    from outofsight.demo.run import DemoConfig, run_demo
+    from outofsight.cli.loading import choose_device, load_world
+    from outofsight.demo.run import DemoConfig, is_demo, run_demo
     from outofsight.demo.unseen_clip import UnseenRequest
     from outofsight.sampling.continuation import check_settings
 
@@ -61,37 +63,40 @@ def demo(
         ),
         maker="the mini" if model == "mini" else Path(model).name,
     )
-    report = run_demo(
-        config,
-        lambda: load_world(model, device, None, "none"),
-        lambda words: console.print(f"{words} ...", style="dim", soft_wrap=True),
-    )
-    _print(report, Console(width=100))
+    choose_device(device)
+    check_outputs([out / name for name in FILES], [model], ours=is_demo(out))
+    with claimed(out, filled=True):
+        report = run_demo(
+            config,
+            lambda: load_world(model, device, None, "none"),
+            lambda words: console.print(f"{words} ...", style="dim", soft_wrap=True),
+        )
+    _print(report)
 
 
-def _print(report: "DemoReport", console: Console) -> None:
-    console.print(report.caption)
-    table = Table(
-        "dB, more is better",
-        "PSNR",
-        "subject",
-        "subject after its return",
-        title="target frames against the truth",
-    )
+def told(report: "DemoReport") -> list[str]:
+    """Say what came of a demo, in the lines that are printed; the README shows them."""
+    lines = textwrap.wrap(report.caption, WIDTH)
+    lines.append(f"{'dB against the truth':<43}{'PSNR':>8}{'subject':>9}{'returned':>9}")
     reasons = set()
     for row in report.rows:
-        cells = ["–" if one.value is None else f"{one.value:.2f}" for one in row.measured.values()]
-        reasons |= {one.reason for one in row.measured.values() if one.reason is not None}
-        table.add_row(row.name, *cells)
-    console.print(table)
-    for reason in sorted(reasons):
-        console.print(f"–: {reason}")
+        values = list(row.measured.values())
+        cells = ["–" if one.value is None else f"{one.value:.2f}" for one in values]
+        reasons |= {one.reason for one in values if one.reason is not None}
+        lines.append(f"{row.name:<43}{cells[0]:>8}{cells[1]:>9}{cells[2]:>9}")
+    lines += [f"–: {reason}" for reason in sorted(reasons)]
+    lines.append(f"{sum(report.seconds.values()):.0f} seconds in all")
+    return lines
+
+
+def _print(report: "DemoReport") -> None:
+    for line in told(report):
+        print(line)
+    print("seconds: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items()))
     if report.memory is not None:
-        console.print(
-            f"first choice of the frames where the subject is back: a memory that shows it in "
+        print(
+            "first choice of the frames where the subject is back: a memory that shows it in "
             f"{report.memory.first_choice:.0%} of steps and layers ({report.memory.of_all:.0%} of all memory does)"
         )
-    times = ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items())
-    console.print(f"seconds: {times}; {sum(report.seconds.values()):.0f} in all")
     for words, path in report.files.items():
-        console.print(f"{path}: {words}", soft_wrap=True)
+        print(f"{path}: {words}")

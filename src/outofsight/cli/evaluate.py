@@ -1,26 +1,19 @@
 """``outofsight evaluate``: measure models, or anybody's videos, against what truly follows."""
 
 import io
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-from outofsight.cli.contenders import ModelChoice, VideoChoice, choose_clips, choose_contenders
+from outofsight.cli.contenders import ModelChoice, VideoChoice, choose_clips, choose_contenders, named
+from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import parse_settings, require_writable, write_text_atomically
+from outofsight.cli.values import parse_settings, tell_broken
+from outofsight.data.files import write_text
+from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +23,7 @@ if TYPE_CHECKING:
     from outofsight.evaluation.run import Evaluation
     from outofsight.sampling.world import WorldModel
 
+WRITTEN = ("records", "results.json", "table.txt", "plots", "sheet.png", "report.html")
 TABLE_COLUMNS = 160
 """Width of table.txt, in characters."""
 
@@ -67,7 +61,9 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="other samplin
 Roll = Annotated[
     int | None,
     typer.Option(
-        min=1, help="models continue by a rollout, so many latent frames a step (default: all at once)"
+        min=1,
+        max=1000,
+        help="models continue by a rollout, so many latent frames a step (default: all at once)",
     ),
 ]
 Measures = Annotated[str | None, typer.Option(help="only these, such as psnr,ssim (default: all)")]
@@ -82,15 +78,18 @@ Lpips = Annotated[str, typer.Option(help="network of LPIPS: alex, vgg, squeeze, 
 Baseline = Annotated[
     str | None, typer.Option(help="row that the others are compared with, clip by clip (default: frozen)")
 ]
-Workers = Annotated[int, typer.Option(min=1, help="processes")]
+Workers = Annotated[int, typer.Option(min=1, max=1024, help="processes")]
 Ray = Annotated[bool, typer.Option("--ray", help="run on a Ray cluster")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")]
 Offload = Annotated[str, typer.Option(help="keep weights off the GPU: none, model or sequential")]
 AttentionChunk = Annotated[int | None, typer.Option(min=1, help="query frames at a time: less memory")]
 TileVae = Annotated[bool, typer.Option(help="encode and decode in tiles: less memory, slower")]
-ReportClips = Annotated[int, typer.Option(min=0, help="clips whose videos the report shows")]
+ReportClips = Annotated[int, typer.Option(min=0, max=100_000, help="clips whose videos the report shows")]
 Sheet = Annotated[bool, typer.Option("--sheet", help="also draw sheet.png: best, median and worst clips")]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="leave out clips that cannot be read, and list them")
+]
 Overwrite = Annotated[bool, typer.Option(help="make answers again that were made with other settings")]
 DryRun = Annotated[bool, typer.Option(help="check everything and say what would be done")]
 
@@ -126,12 +125,13 @@ def evaluate(
     tile_vae: TileVae = False,
     report_clips: ReportClips = 24,
     sheet: Sheet = False,
+    skip_broken: SkipBroken = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
     """Judge models and videos on clips. Stop it when you like; run it again to go on."""
     from outofsight.evaluation.contenders import ModelSource
-    from outofsight.evaluation.run import Evaluation, Judging
+    from outofsight.evaluation.run import Evaluation, Judging, whole_clips
 
     console = Console(stderr=True)
     source = ModelSource(
@@ -142,11 +142,19 @@ def evaluate(
         guidance=guidance, seed=seed, others=parse_settings(settings or []), source=source, roll=roll,
     )  # fmt: skip
     clips = choose_clips(data, truth, split=split, limit=limit, context_frames=context_frames)
+    clips, broken = whole_clips(clips) if skip_broken else (clips, ())
     others = VideoChoice(given=tuple(videos or ()), with_context=with_context)
     judging = Judging(
         out=out, load_world=load_source, instruments=_instruments(detector, features, lpips, device, console),
         measures=_measure_names(measures),
     )  # fmt: skip
+    reads = [
+        data,
+        truth,
+        *(named(given, "--model")[1] for given in chosen.given),
+        *(named(given, "--videos")[1] for given in others.given),
+    ]
+    check_outputs([out / name for name in WRITTEN], reads, ours=(out / "records").is_dir())
     contenders = choose_contenders(clips, chosen, others, floors=floors)
     evaluation = Evaluation(
         judging=judging, clips=clips, contenders=contenders, workers=workers, cluster=ray, overwrite=overwrite
@@ -155,6 +163,7 @@ def evaluate(
     asked |= {} if roll is None else {"roll": roll}
     wanted = Wanted(baseline=baseline, report_clips=report_clips, sheet=sheet)
     judge(evaluation, wanted, asked, console, dry_run=dry_run)
+    tell_broken(broken)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,16 +187,23 @@ def judge(
         InputError: a model that cannot take the clips, or a baseline that is no row.
         OutputError: the folder cannot be written, or holds other answers.
     """
-    from outofsight.evaluation.run import check_models
+    from outofsight.cli.loading import check_loading, empty_model
+    from outofsight.evaluation.results import check_baseline
+    from outofsight.evaluation.run import check_claims, check_models
 
+    for source in {one.source for one in evaluation.contenders if one.source is not None}:
+        check_loading(source.device, source.dtype, source.offload)
+        empty_model(source.path, source.strategy, whole=dry_run)
     check_models(evaluation.contenders, evaluation.clips[0])
+    check_baseline(evaluation, wanted.baseline)
+    check_claims(evaluation)
     if dry_run:
         _tell(evaluation, console)
         return
-    require_writable(evaluation.judging.out)
-    results = _run(evaluation, wanted.baseline, console)
-    made = {"settings": {**asked, **evaluation.judging.instruments.identity}, **provenance()}
-    _write(results, evaluation, made, wanted, console)
+    with claimed(evaluation.judging.out, filled=True):
+        results = _run(evaluation, wanted.baseline, console)
+        made = {"settings": {**asked, **evaluation.judging.instruments.identity}, **provenance()}
+        _write(results, evaluation, made, wanted, console)
 
 
 def load_source(source: "ModelSource") -> "WorldModel":
@@ -267,11 +283,10 @@ def _tell(evaluation: "Evaluation", console: Console) -> None:
 
 
 def _run(evaluation: "Evaluation", baseline: str | None, console: Console) -> "Results":
-    from outofsight.evaluation.results import check_baseline, gather
+    from outofsight.evaluation.results import gather
     from outofsight.evaluation.run import evaluate as run
 
-    check_baseline(evaluation, baseline)
-    with _progress(console) as report:
+    with shown_progress(console, "answers") as report:
         run(evaluation, report)
     return gather(evaluation, baseline)
 
@@ -295,7 +310,7 @@ def _write(
     write_json(out / "results.json", results_as_json(results, made), indent=1)
     written = io.StringIO()
     print_tables(results, Console(width=TABLE_COLUMNS, file=written))
-    write_text_atomically(out / "table.txt", written.getvalue())
+    write_text(out / "table.txt", written.getvalue())
     write_plots(out / "plots", results, evaluation.judging.store)
     if wanted.sheet:
         write_sheet(out / "sheet.png", results, evaluation)
@@ -303,13 +318,3 @@ def _write(
     shown = Console()
     print_tables(results, shown if shown.is_terminal else Console(width=TABLE_COLUMNS))
     console.print(f"wrote {out / 'report.html'} and {out / 'results.json'}", soft_wrap=True)
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Callable[[int, int, str], None]]:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    )  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("answers", total=None)
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)

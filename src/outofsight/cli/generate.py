@@ -8,18 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from outofsight.cli.cases import Case, CaseInputs, Shape, find_cases, read_case
+from outofsight.cli.cases import Case, CaseInputs, Shape, files_of, find_cases, is_clip, read_case
+from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import (
-    check_fov,
-    parse_frames,
-    parse_settings,
-    parse_size,
-    require_writable,
-    write_text_atomically,
-)
+from outofsight.cli.values import check_fov, parse_frames, parse_settings, parse_size
+from outofsight.data.files import explained, write_json
+from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.model_folders import read_use
 
@@ -27,8 +22,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from outofsight.backbone.transformer import HydraTransformer3DModel
     from outofsight.sampling.continuation import Continuation, SamplingSettings
     from outofsight.sampling.world import WorldModel
+
+OURS = {"video", "camera", "prompt", "sampling", "versions"}
+"""What the record of a run of ours holds, by which it is told from other files of that name."""
 
 MASK_LEVEL = 128
 """Of 255: mask videos are compressed, their black and white are not exact."""
@@ -88,6 +87,9 @@ def generate(
         list[str] | None,
         typer.Option(help="permit a repair of a camera file by name, or 'published' for all"),
     ] = None,
+    resample: Annotated[
+        bool, typer.Option("--resample", help="take the video's frames at the model's rate")
+    ] = False,
     tile_vae: Annotated[bool, typer.Option(help="encode and decode in tiles: less memory, slower")] = False,
     attention_chunk: Annotated[
         int | None, typer.Option(min=1, help="query frames at a time: less memory")
@@ -103,6 +105,8 @@ def generate(
     dry_run: Annotated[bool, typer.Option(help="check everything and say what would be done")] = False,
 ) -> None:
     """Continue a video, or every video of a folder, along a camera path."""
+    from outofsight.cli.loading import check_loading
+
     cases = find_cases(video, camera, context_camera, prompt, out)
     if mask is not None and len(cases) > 1:
         raise InputError("--mask: goes with one video, not with a folder of cases")
@@ -113,6 +117,8 @@ def generate(
         size=parse_size(size) if size else use.size,
         repairs=_repairs(repair or []),
         fov_x_deg=fov,
+        fps=use.fps,
+        resample=resample,
     )
     flags = {
         "num_steps": use.num_steps if steps is None else steps,
@@ -134,39 +140,40 @@ def generate(
         "tile_vae": tile_vae,
         "dtype": dtype,
     }
+    if resample:
+        options["resample"] = True
+    check_loading(device, dtype, offload)
     console = Console(stderr=True)
+    for case in cases:
+        _check_place(
+            case, [model, mask, prompt, video if len(cases) > 1 or is_clip(video) else None], save_retrieval
+        )
     remaining = [case for case in cases if not _is_done(case, _request(case, options), overwrite, console)]
-    for case in remaining:
-        require_writable(case.out.parent)
-    _check_all(remaining, shape, model)
-    if dry_run:
-        for case in remaining:
-            console.print(
-                f"would write {case.out}: {json.dumps(_request(case, options), ensure_ascii=False)}",
-                soft_wrap=True,
-            )
-        return
-    if not remaining:
+    read = _check_all(remaining, shape, model, strategy, mask, dry_run=dry_run)
+    for case in remaining if dry_run else ():
+        told = json.dumps(_request(case, options), ensure_ascii=False)
+        console.print(f"would write {case.out}: {told}", soft_wrap=True, markup=False)
+    if dry_run or not remaining:
         return
     from outofsight.cli.lenses import lens_record
 
-    world, seconds = _load(model, device, dtype, offload)
-    world.transformer.attention_frames_per_chunk = attention_chunk
-    if strategy is not None:
-        world.remember_by(strategy)
-    for case in remaining:
-        inputs = read_case(case, shape)
-        masks = _masks(mask, inputs, shape, world) if mask is not None else None
-        result = _run(world, case, inputs, masks, sampling, tile_vae, save_retrieval, console)
-        _write(case, inputs, result, with_context, use.fps)
-        measured = {"fps": use.fps, **_measured(result, seconds, world)}
-        told = {
-            "notes": list(inputs.notes),
-            "intrinsics": lens_record(world, inputs.lens, *inputs.video.shape[1:3]),
-        }
-        record = {**_request(case, options), **told, **measured}
-        write_text_atomically(_sidecar(case), json.dumps(record, indent=2, ensure_ascii=False) + "\n")
-        console.print(f"wrote {case.out}", soft_wrap=True)
+    with claimed(out, filled=out.suffix.lower() != ".mp4"):
+        world, seconds = _load(model, device, dtype, offload)
+        world.transformer.attention_frames_per_chunk = attention_chunk
+        if strategy is not None:
+            world.remember_by(strategy)
+        for case in remaining:
+            inputs = read or read_case(case, shape)
+            for note in inputs.notes:
+                console.print(f"{case.name}: {note}", soft_wrap=True, markup=False)
+            masks = _masks(mask, inputs, shape, world.transformer) if mask is not None else None
+            result = _run(world, case, inputs, masks, sampling, tile_vae, save_retrieval, console)
+            measured = {"fps": use.fps, **_measured(result, seconds, world)}
+            lens = lens_record(world, inputs.lens, *inputs.video.shape[1:3])
+            noted = {"notes": list(inputs.notes), "intrinsics": lens}
+            record = {**_request(case, options), **noted, **measured}
+            _write(case, inputs, result, with_context, use.fps, record)
+            console.print(f"wrote {case.out}", soft_wrap=True, markup=False)
 
 
 def _repairs(names: list[str]) -> tuple[str, ...]:
@@ -204,6 +211,25 @@ def _sidecar(case: Case) -> Path:
     return case.out.with_suffix(".json")
 
 
+def _retrieved(case: Case) -> Path:
+    return case.out.with_suffix(".retrieval.safetensors")
+
+
+def _record(case: Case) -> dict[str, Any] | None:
+    """Read what an earlier run of ours wrote beside a video; ``None``: no run of ours made what is there."""
+    try:
+        record = json.loads(_sidecar(case).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) and record.keys() >= OURS else None
+
+
+def _check_place(case: Case, reads: list[str | Path | None], save_retrieval: bool) -> None:
+    """Refuse to write over inputs, and over what was not made by us. Raises ``OutputError``."""
+    writes = [case.out, _sidecar(case), *([_retrieved(case)] if save_retrieval else [])]
+    check_outputs(writes, [*files_of(case), *reads], ours=_record(case) is not None)
+
+
 def _is_done(case: Case, request: dict[str, Any], overwrite: bool, console: Console) -> bool:
     """Tell whether a case's outputs are there and were made by the same request.
 
@@ -212,33 +238,42 @@ def _is_done(case: Case, request: dict[str, Any], overwrite: bool, console: Cons
     """
     if not case.out.exists() or overwrite:
         return False
-    try:
-        record = json.loads(_sidecar(case).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        record = {}
+    record = _record(case) or {}
     if all(record.get(key) == value for key, value in request.items()):
-        console.print(f"{case.out} is there already, made with these settings", soft_wrap=True)
+        console.print(f"{case.out} is there already, made with these settings", soft_wrap=True, markup=False)
         return True
     raise OutputError(
         f"{case.out} exists and was made with other settings; give another --out, or --overwrite"
     )
 
 
-def _check_all(cases: list[Case], shape: Shape, model: str) -> None:
-    """Find whatever is wrong with the model's folder or any case before anything long begins."""
-    import torch
+def _check_all(
+    cases: list[Case], shape: Shape, model: str, strategy: str | None, mask: Path | None, *, dry_run: bool
+) -> CaseInputs | None:
+    """Find whatever is wrong with the model's folder or any case before anything long begins.
 
-    from outofsight.cli.loading import quiet_libraries
-    from outofsight.sampling.plan import VideoSize, networks_on_meta, token_grid
+    Returns what was read, where it is one case's.
+    """
+    from outofsight.cli.loading import empty_model
+    from outofsight.sampling.plan import VideoSize, token_grid
 
-    quiet_libraries()
-    networks = networks_on_meta(model, torch.float32)
+    networks = empty_model(model, strategy, whole=dry_run)
+    transformer, inputs = networks["transformer"], None
     for case in cases:
-        height, width = read_case(case, shape).video.shape[1:3]
+        inputs = read_case(case, shape)
+        height, width = inputs.video.shape[1:3]
         size = VideoSize(
             height=height, width=width, context_frames=shape.frames[0], target_frames=shape.frames[1]
         )
-        token_grid(networks["transformer"], networks["vae"], size)
+        token_grid(transformer, networks["vae"], size)
+        if mask is not None:
+            _masks(mask, inputs, shape, transformer)
+        elif transformer.needs_subject_masks != "none":
+            raise InputError(
+                f"--mask: this model ({transformer.config['memory_strategy']}) is told where subjects are; give a "
+                "video of them, white on black"
+            )
+    return inputs if len(cases) == 1 else None
 
 
 def _load(model: str, device: str, dtype: str | None, offload: str) -> "tuple[WorldModel, float]":
@@ -249,7 +284,9 @@ def _load(model: str, device: str, dtype: str | None, offload: str) -> "tuple[Wo
     return world, time.perf_counter() - start
 
 
-def _masks(mask: Path, inputs: CaseInputs, shape: Shape, world: "WorldModel") -> "NDArray[np.uint8]":
+def _masks(
+    mask: Path, inputs: CaseInputs, shape: Shape, transformer: "HydraTransformer3DModel"
+) -> "NDArray[np.uint8]":
     """Read the subjects' masks of the frames that the model is told of: 0 nobody, 1 somebody [n, height, width].
 
     Raises:
@@ -261,9 +298,9 @@ def _masks(mask: Path, inputs: CaseInputs, shape: Shape, world: "WorldModel") ->
     from outofsight.data.video import read_video
     from outofsight.errors import VideoError
 
-    asked = world.transformer.needs_subject_masks
+    asked = transformer.needs_subject_masks
     if asked == "none":
-        name = world.transformer.config["memory_strategy"]
+        name = transformer.config["memory_strategy"]
         raise InputError(f"--mask: this model ({name}) does not look at masks; leave it out")
     count = len(inputs.video) + (shape.frames[1] if asked == "all" else 0)
     frames, _ = read_video(mask, size=shape.size)
@@ -292,21 +329,7 @@ def _run(
 ) -> "Continuation":
     from outofsight.codec.video_vae import LatentTiling
 
-    columns = (
-        TextColumn(f"{case.name} {{task.description}}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-    )
-    with Progress(
-        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True
-    ) as progress:
-        tasks: dict[str, Any] = {}
-
-        def on_progress(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total)
-            progress.update(tasks[stage], completed=done)
-
+    with shown_progress(console, case.name) as show:
         return world.continue_video(
             inputs.video,
             inputs.context,
@@ -316,19 +339,30 @@ def _run(
             subject_masks=masks,
             tiling=LatentTiling() if tile_vae else None,
             record_retrieval=save_retrieval,
-            on_progress=on_progress,
+            on_progress=lambda stage, done, total: show(done, total, f"{case.name} {stage}"),
         )
 
 
-def _write(case: Case, inputs: CaseInputs, result: "Continuation", with_context: bool, fps: float) -> None:
+def _write(
+    case: Case,
+    inputs: CaseInputs,
+    result: "Continuation",
+    with_context: bool,
+    fps: float,
+    record: dict[str, Any],
+) -> None:
+    """Write the record first: by it what is there is known to be ours, and a video without one is somebody's."""
     import numpy as np
 
     from outofsight.data.video import write_video
 
     shown = np.concatenate((inputs.video, result.video)) if with_context else result.video
-    write_video(case.out, shown, fps)
+    with explained(case.out):
+        case.out.unlink(missing_ok=True)  # of other settings: the record to come is not its own
+    write_json(_sidecar(case), record, indent=2)
     if result.retrieval is not None:
-        result.retrieval.save(case.out.with_suffix(".retrieval.safetensors"))
+        result.retrieval.save(_retrieved(case))
+    write_video(case.out, shown, fps)
 
 
 def _measured(result: "Continuation", load_seconds: float, world: "WorldModel") -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from outofsight.errors import InputError
 
@@ -32,10 +33,11 @@ def choose_device(name: str) -> "torch.device":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"--device {name}: torch cannot use it here ({reason})") from error
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"--device {name}: cannot be used here; expected auto, cpu, or cuda where there is such a GPU"
+        ) from error
     return device
 
 
@@ -49,14 +51,17 @@ def quiet_libraries() -> None:
         library.utils.logging.disable_progress_bar()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", module=r"(huggingface_hub|diffusers|transformers)\b")
 
 
-def load_world(model: str, device_name: str, dtype_name: str | None, offload: str) -> "WorldModel":
-    """Load a model onto a device, in bfloat16 on a GPU and float32 on a CPU unless told otherwise."""
-    import torch
+def check_loading(
+    device_name: str, dtype_name: str | None, offload: str
+) -> "tuple[torch.device, torch.dtype]":
+    """Read how a model is to be run, before it is loaded: its device, and its dtype there.
 
-    from outofsight.sampling.world import WorldModel
-
+    Raises:
+        InputError: there is no such device, dtype or way to offload, or they do not go together.
+    """
     if offload not in OFFLOADS:
         raise InputError(f"--offload: expected one of {', '.join(OFFLOADS)}, got {offload!r}")
     device = choose_device(device_name)
@@ -64,8 +69,39 @@ def load_world(model: str, device_name: str, dtype_name: str | None, offload: st
         raise InputError(
             f"--offload {offload} moves weights off a GPU, but the run is on the CPU; leave it out"
         )
-    default = "float32" if device.type == "cpu" else "bfloat16"
-    dtype: torch.dtype = parse_dtype(dtype_name or default)
+    return device, parse_dtype(dtype_name or ("float32" if device.type == "cpu" else "bfloat16"))
+
+
+def empty_model(model: str, strategy_name: str | None, *, whole: bool) -> "dict[str, Any]":
+    """Make a model's networks without weights, after seeing that its folder holds all of them; remembering as asked.
+
+    ``whole``: read the weights' numbers too, as loading would: where nothing is loaded afterwards.
+
+    Raises:
+        CheckpointError: a model that is not there, or not whole. InputError: a strategy that it cannot remember by.
+    """
+    import torch
+
+    from outofsight.memory.strategies import strategy
+    from outofsight.model_folders import find_model
+    from outofsight.sampling.plan import networks_on_meta
+    from outofsight.whole_models import check_whole
+
+    quiet_libraries()
+    networks = networks_on_meta(model, torch.float32)
+    if (folder := Path(find_model(model))).is_dir():
+        check_whole(folder, values=whole)
+    if strategy_name is not None:
+        chosen = strategy(strategy_name)
+        networks["transformer"].change_memory(chosen.name, chosen.settings)
+    return networks
+
+
+def load_world(model: str, device_name: str, dtype_name: str | None, offload: str) -> "WorldModel":
+    """Load a model onto a device, in bfloat16 on a GPU and float32 on a CPU unless told otherwise."""
+    from outofsight.sampling.world import WorldModel
+
+    device, dtype = check_loading(device_name, dtype_name, offload)
     quiet_libraries()
     world = WorldModel.from_pretrained(model, torch_dtype=dtype)
     if offload == "model":

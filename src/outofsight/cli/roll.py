@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from outofsight.cli.cases import Shape, case_of
+from outofsight.cli.cases import Shape, case_of, is_file
 from outofsight.cli.values import check_fov, parse_settings, parse_size, text_or_file
 from outofsight.cli.walk import Walk, Walker, frames_of, walk_on
 from outofsight.errors import InputError
@@ -20,7 +20,7 @@ ContextVideo = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option(help="the .mp4 to make; it grows and plays from the first step on")]
-Steps = Annotated[int, typer.Option(min=1, help="steps to make in all")]
+Steps = Annotated[int, typer.Option(min=1, max=100_000, help="steps to make in all")]
 Camera = Annotated[
     str | None, typer.Option(help="camera file, or the path to come, such as pan:left:60,back")
 ]
@@ -29,10 +29,16 @@ ContextCamera = Annotated[
     str | None,
     typer.Option(help="how the camera moved in the context, if --camera is a path: file or path"),
 ]
-LatentFrames = Annotated[int, typer.Option(min=1, help="latent frames of a step; each is 4 video frames")]
+LatentFrames = Annotated[
+    int, typer.Option(min=1, max=1000, help="latent frames of a step; each is 4 video frames")
+]
 Lap = Annotated[
     int | None,
-    typer.Option(min=1, help="repeat the camera's path every so many frames; it must come back to its start"),
+    typer.Option(
+        min=1,
+        max=1_000_000,
+        help="repeat the camera's path every so many frames; it must come back to its start",
+    ),
 ]
 PromptAt = Annotated[
     list[str] | None, typer.Option(help="another caption from a step on: 12:Snow begins to fall.")
@@ -45,7 +51,7 @@ Fov = Annotated[
     typer.Option(help="the video's lens, in degrees across, where no camera file or clip says it"),
 ]
 ContextFrames = Annotated[
-    int | None, typer.Option(min=1, help="frames of context, 4k+1 (default: the model's, or 77)")
+    int | None, typer.Option(min=1, max=100_000, help="frames of context, 4k+1 (default: the model's, or 77)")
 ]
 Seed = Annotated[int, typer.Option(help="seed of the noise")]
 Settings = Annotated[
@@ -59,8 +65,9 @@ MemoryPictures = Annotated[
         help="a folder for pictures of what memory held (models with banks), against the truth of a clip of ours"
     ),
 ]
+Resample = Annotated[bool, typer.Option("--resample", help="take the video's frames at the model's rate")]
 SaveEvery = Annotated[int, typer.Option(min=1, help="steps from one saved state to the next")]
-Resume = Annotated[bool, typer.Option(help="go on where an earlier run stopped")]
+Resume = Annotated[bool, typer.Option(help="go on where an earlier run stopped, as is done anyway")]
 Overwrite = Annotated[bool, typer.Option(help="begin anew where a walk is there already")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")]
@@ -87,6 +94,7 @@ def roll(
     strategy: Strategy = None,
     with_context: WithContext = False,
     memory_pictures: MemoryPictures = None,
+    resample: Resample = False,
     save_every: SaveEvery = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -105,12 +113,14 @@ def roll(
     shape = Shape(
         frames=(context_frames or use.num_context_frames, 1), size=parse_size(size) if size else use.size, repairs=(),
         fov_x_deg=fov,
+        fps=use.fps, resample=resample,
     )  # fmt: skip
     request = {
         "model": model, "strategy": strategy, "video": str(video), "camera": case.camera,
         "context_camera": case.context_camera, "prompt": case.prompt, "latent_frames": latent_frames, "lap": lap,
         "path_frames": None if lap else _spread_over(case.camera, frames_of(steps, latent_frames)),
         "sampling": sampling, "with_context": with_context, "dtype": dtype, "fov": fov,
+        **({"resample": True} if resample else {}),
     }  # fmt: skip
     walk = Walk(
         walker=Walker(
@@ -125,7 +135,7 @@ def roll(
 
 def _spread_over(camera: str, num_frames: int) -> int | None:
     """A path in words is spread over all steps: with more of them it is another path. A file's is not."""
-    return None if camera.endswith(".json") or Path(camera).is_file() else num_frames
+    return None if is_file(camera) else num_frames
 
 
 def _sampling(use: ModelUse, seed: int, pairs: list[str]) -> dict[str, Any]:

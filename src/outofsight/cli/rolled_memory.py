@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from outofsight.backbone.transformer import HydraTransformer3DModel
     from outofsight.cli.cases import CaseInputs
     from outofsight.evaluation.birdseye import TrueSubjects
     from outofsight.evaluation.memory_pictures import MemoryStep
     from outofsight.sampling.rollout import Rollout
     from outofsight.sampling.rollout_step import StepRecord
-    from outofsight.sampling.world import WorldModel
     from outofsight.types import Clip
 
 STEPS, PLACES = "steps", "places.json"
@@ -60,10 +60,10 @@ def keep_step(folder: Path, record: "StepRecord", frames: "NDArray[np.uint8]") -
     save_state_dict(_file(folder, record.step), parts)
 
 
-def check_banks(world: "WorldModel") -> None:
+def check_banks(transformer: "HydraTransformer3DModel") -> None:
     """See before any work that there will be memory to draw. Raises ``InputError`` if the model has no banks."""
-    if not world.transformer.has_banks:
-        name = world.transformer.config["memory_strategy"]
+    if not transformer.has_banks:
+        name = transformer.config["memory_strategy"]
         raise InputError(
             f"--memory-pictures: this model ({name}) has no banks; the strategies hybrid and hybrid+hydra have"
         )

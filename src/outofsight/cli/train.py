@@ -4,23 +4,17 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
+from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import parse_settings, require_writable
+from outofsight.cli.values import parse_settings, tell_broken
+from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 
 if TYPE_CHECKING:
@@ -51,33 +45,42 @@ def train(
     state_shard_mb: Annotated[
         float | None, typer.Option(help="largest file of a state, 10⁶ bytes (state.shard_mb)")
     ] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="leave out samples that cannot be read, and list them")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved settings and end")] = False,
 ) -> None:
     """Train by a recipe; more processes by `accelerate launch -m outofsight train ...`."""
     changes = parse_settings(settings or [])
+    if skip_broken:
+        changes["batch.skip_broken"] = True
     if state_shard_mb is not None:
         changes["state.shard_mb"] = state_shard_mb
-    config, data = _resolve(out, recipe, data, resume, strategy, changes)
+    config, data, resume = _resolve(out, recipe, data, resume, strategy, changes)
+    _check_place(config, data, out)
     if dry_run:
-        from outofsight.training.config import to_dict
-
-        print(json.dumps(to_dict(config), indent=2))
+        _tell(config, data)
         return
     if data is None:
         raise InputError("--data: name the folder of clips, or of the latent cache, to train on")
     from outofsight.cli.loading import quiet_libraries
     from outofsight.training import loop
 
-    require_writable(out)
     quiet_libraries()
-    with _stop_on_signal() as asked, _progress(config) as report:
+    first = os.environ.get("RANK", "0") == "0"  # of the processes of one run, which share a folder
+    with (
+        claimed(out, filled=True) if first else nullcontext(),
+        _stop_on_signal() as asked,
+        _progress(config) as report,
+    ):
         result = loop.train(
             config, data, out, resume=resume, max_minutes=max_minutes, provenance=provenance(), report=report,
             stop=asked,
         )  # fmt: skip
-    if os.environ.get("RANK", "0") != "0":
-        return  # one process of many; the first one tells
-    state = "finished" if result.finished else "stopped; go on with --resume"
+    if not first:
+        return  # the first process tells
+    tell_broken(result.broken)
+    state = "finished" if result.finished else "stopped; the same command goes on, or --resume"
     print(
         f"{result.out}: step {result.step} of {config.num_steps}, {state}; the model is in {result.out / 'export'}"
     )
@@ -90,11 +93,14 @@ def _resolve(
     resume: bool,
     strategy: str | None,
     changes: dict[str, object],
-) -> tuple["TrainConfig", Path | None]:
-    """Find the configuration: of the recipe, or of the run that is gone on with; the strategy; then the changes."""
+) -> tuple["TrainConfig", Path | None, bool]:
+    """Find the configuration: of the recipe, or of the run that is gone on with; the strategy; then the changes.
+
+    Tells also whether there is a run to go on with: by ``--resume``, or by the command that began it.
+    """
     from outofsight.training.config import changed, with_strategy
     from outofsight.training.recipes import recipe as find_recipe
-    from outofsight.training.run_folder import read_run
+    from outofsight.training.run_folder import is_same_run, read_run
 
     if resume:
         config, content = read_run(out)
@@ -102,11 +108,33 @@ def _resolve(
             raise InputError(f"--recipe: {out} is a run of {config.recipe}, not of {recipe}; leave it out")
         if strategy is not None:
             raise InputError("--strategy: a run keeps its strategy; leave it out with --resume")
-        return changed(config, changes), data or Path(content["data"])
+        return changed(config, changes), data or Path(content["data"]), True
     if recipe is None:
         raise InputError("--recipe: name one, or go on with a run by --resume")
     config = find_recipe(recipe)
-    return changed(config if strategy is None else with_strategy(config, strategy), changes), data
+    config = changed(config if strategy is None else with_strategy(config, strategy), changes)
+    return config, data, is_same_run(out, config, data)
+
+
+def _check_place(config: "TrainConfig", data: Path | None, out: Path) -> None:
+    """Refuse to train into what is read, or over what is no run. Raises ``OutputError``."""
+    from outofsight.training.run_folder import WRITTEN, holds_run
+
+    named = [getattr(config.task, name, None) for name in ("initial", "vae", "banks")]
+    check_outputs([out / name for name in WRITTEN], [data, *named], ours=holds_run(out))
+
+
+def _tell(config: "TrainConfig", data: Path | None) -> None:
+    """Print the settings; with data, after all is put together that a run would put together."""
+    from outofsight.cli.loading import quiet_libraries
+    from outofsight.training.config import to_dict
+
+    if data is not None:
+        from outofsight.training.loop import PROBLEMS
+
+        quiet_libraries()
+        PROBLEMS[config.task.kind](config, data)
+    print(json.dumps(to_dict(config), indent=2))
 
 
 @contextmanager
@@ -131,21 +159,17 @@ def _stop_on_signal() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def _progress(config: "TrainConfig") -> Iterator[Callable[[int, Mapping[str, float]], None]]:
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    )  # fmt: skip
     console = Console(stderr=True)
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(config.recipe, total=config.num_steps)
+    with shown_progress(console, config.recipe, config.num_steps) as show:
 
         def report(step: int, figures: Mapping[str, float]) -> None:
             if "loss" in figures:
                 speed = f"{figures['samples_per_second']:.1f}/s"
-                bar.update(task, completed=step, description=f"loss {figures['loss']:.4f}  {speed}")
+                show(step, config.num_steps, f"loss {figures['loss']:.4f}  {speed}")
             else:
                 told = "  ".join(
                     f"{name.removeprefix('validation/')} {value:.4g}" for name, value in figures.items()
                 )
-                bar.console.print(f"step {step}: {told}")
+                console.print(f"step {step}: {told}", soft_wrap=True)
 
         yield report

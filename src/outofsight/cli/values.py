@@ -1,21 +1,31 @@
 """Reading the values that command-line options take."""
 
 import json
-import os
 import re
-import tempfile
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from outofsight.errors import InputError, OutputError
+from outofsight.data.files import read_text
+from outofsight.errors import InputError
+
+FILE_NAME = re.compile(r".*\.(txt|text|md|json|srt|csv)", re.IGNORECASE)
+"""Words that end so are meant as the name of a file: no caption does."""
+NAME_BYTES = 256
+MOST_PX, MOST_FRAMES = 8192, 100_000
+"""Beyond these a number is taken for a slip."""
 
 
 def parse_size(text: str) -> tuple[int, int]:
     """Read "480x832" (height × width)."""
-    match = re.fullmatch(r"(\d+)[x×](\d+)", text.strip())
+    match = re.fullmatch(r"(\d{1,9})[x×](\d{1,9})", text.strip())
     if not match:
         raise InputError(f"--size: expected HEIGHTxWIDTH such as 480x832, got {text!r}")
-    return int(match[1]), int(match[2])
+    height, width = int(match[1]), int(match[2])
+    if not (1 <= height <= MOST_PX and 1 <= width <= MOST_PX):
+        raise InputError(f"--size: expected 1 to {MOST_PX} pixels each way, got {text!r}")
+    return height, width
 
 
 def check_fov(fov_x_deg: float | None) -> None:
@@ -26,10 +36,13 @@ def check_fov(fov_x_deg: float | None) -> None:
 
 def parse_frames(text: str) -> tuple[int, int]:
     """Read "77+77" (context + target frames)."""
-    match = re.fullmatch(r"(\d+)\+(\d+)", text.strip())
+    match = re.fullmatch(r"(\d{1,9})\+(\d{1,9})", text.strip())
     if not match:
         raise InputError(f"--frames: expected CONTEXT+TARGET such as 77+77, got {text!r}")
-    return int(match[1]), int(match[2])
+    context, target = int(match[1]), int(match[2])
+    if max(context, target) > MOST_FRAMES:
+        raise InputError(f"--frames: expected at most {MOST_FRAMES} frames each, got {text!r}")
+    return context, target
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
@@ -41,7 +54,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
             raise InputError(f"--set: expected KEY=VALUE, got {pair!r}")
         try:
             settings[key.strip()] = json.loads(value)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             settings[key.strip()] = value
     return settings
 
@@ -50,41 +63,33 @@ def text_or_file(value: str, option: str) -> str:
     """Return the text, or the contents of the file that it names.
 
     Raises:
-        InputError: the text, or the file, is empty.
+        InputError: the text, or the file, is empty or no text; or it names a file that is not there.
     """
-    text = value
-    if len(value) < 4096 and "\n" not in value and Path(value).is_file():
-        try:
-            text = Path(value).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{option}: {value} is not a readable text file ({error})") from error
+    named = "\n" not in value and _is_file(value)
+    if not named and FILE_NAME.fullmatch(value) and len(value.encode(errors="surrogateescape")) < NAME_BYTES:
+        raise InputError(
+            f"{option}: there is no file {value}; a caption is given as words, or in a text file"
+        )
+    text = read_text(Path(value)) if named else value
     if not text.strip():
         raise InputError(f"{option}: the caption is empty; describe the scene and who is in it")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{option}: expected text in UTF-8, got other bytes") from error
     return text.strip()
 
 
-def require_writable(folder: Path) -> None:
-    """Make a folder and prove that it can be written to, before any long work begins.
-
-    Raises:
-        OutputError: it cannot.
-    """
+def _is_file(value: str) -> bool:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {folder}: {error.strerror or error}; choose another --out"
-        ) from error
+        return Path(value).is_file()
+    except (OSError, ValueError):  # too long for a name, or not one
+        return False
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """Write a file under a temporary name and rename it, so that it is whole or absent."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+def tell_broken(broken: Sequence[str]) -> None:
+    """List at the end what was left out because it cannot be read."""
+    for line in broken:
+        print(f"left out: {line}", file=sys.stderr)
+    if broken:
+        print(f"{len(broken)} left out because they cannot be read", file=sys.stderr)

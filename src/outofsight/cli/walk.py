@@ -2,17 +2,19 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from outofsight.cli.cases import Case, CaseInputs, Shape, read_case
+from outofsight.cli.cases import Case, CaseInputs, Shape, files_of, read_case
+from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.rolled_memory import check_banks, check_kept, draw_steps, keep_step, read_truth
-from outofsight.cli.values import require_writable, write_text_atomically
+from outofsight.data.files import explained, write_text
+from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import CameraError, InputError, OutputError
 
 if TYPE_CHECKING:
@@ -82,29 +84,40 @@ def walk_on(walk: Walk, *, resume: bool, overwrite: bool, dry_run: bool) -> None
         InputError: inputs that are missing, damaged or do not fit.
         OutputError: a walk is there already, or cannot be written.
     """
-    _check_outputs(walk, resume=resume, overwrite=overwrite)
+    from outofsight.cli.loading import check_loading
+
+    goes_on = _check_outputs(walk, resume=resume, overwrite=overwrite)
+    check_loading(walk.walker.device, walk.walker.dtype, walk.walker.offload)
     inputs, path = read_walk(walk)
+    _check_model(walk, inputs, dry_run=dry_run)
     pictures = walk.memory_pictures
     truth = None if pictures is None or walk.case.clip is None else read_truth(walk.case.clip, inputs)
     console, out = Console(stderr=True), walk.case.out
+    for note in inputs.notes:
+        console.print(note, soft_wrap=True, markup=False)
     if dry_run:
-        console.print(f"would write {out}: {walk.num_frames} frames in {walk.steps} steps", soft_wrap=True)
+        console.print(
+            f"would write {out}: {walk.num_frames} frames in {walk.steps} steps", soft_wrap=True, markup=False
+        )
         return
-    require_writable(out.parent)
-    world = _load(walk.walker)
-    if pictures is not None:
-        check_banks(world)
-    rollout, shown = _resumed(world, walk, console) if resume else _started(world, walk, inputs)
-    _go(walk, rollout, shown, path, console)
-    if pictures is not None:
-        told = draw_steps(pictures, rollout, walk.fps / STRIDE, inputs, truth)
-        if walk.case.clip is not None:
-            told = told or f"{walk.case.clip} does not say where its subjects are; the map is without truth"
-            console.print(told, soft_wrap=True)
+    with ExitStack() as held:
+        held.enter_context(claimed(out))
+        if pictures is not None:
+            held.enter_context(claimed(pictures, filled=True))
+        world = _load(walk.walker)
+        rollout, shown = _resumed(world, walk, inputs, console) if goes_on else _started(world, walk, inputs)
+        _go(walk, rollout, shown, path, console)
+        if pictures is not None:
+            told = draw_steps(pictures, rollout, walk.fps / STRIDE, inputs, truth)
+            if walk.case.clip is not None:
+                told = (
+                    told or f"{walk.case.clip} does not say where its subjects are; the map is without truth"
+                )
+                console.print(told, soft_wrap=True, markup=False)
     console.print(
-        f"wrote {out}: {rollout.num_frames} frames in {rollout.num_steps} steps; go on with --resume and more --steps",
-        soft_wrap=True,
-    )
+        f"wrote {out}: {rollout.num_frames} frames in {rollout.num_steps} steps; more --steps go on from there",
+        soft_wrap=True, markup=False,
+    )  # fmt: skip
 
 
 def read_walk(walk: Walk) -> "tuple[CaseInputs, CameraPath]":
@@ -149,16 +162,55 @@ def read_walk(walk: Walk) -> "tuple[CaseInputs, CameraPath]":
     return inputs, CameraPath(world_from_camera=repeated, intrinsics=inputs.target.intrinsics)
 
 
-def _check_outputs(walk: Walk, *, resume: bool, overwrite: bool) -> None:
+def _check_outputs(walk: Walk, *, resume: bool, overwrite: bool) -> bool:
+    """See that nothing is written over that is not this walk's; tell whether there is a walk to go on with."""
     if resume and overwrite:
         raise InputError("--resume goes on, --overwrite begins anew; give one of them")
-    there = walk.state.exists()
-    if resume and not there:
-        raise InputError(f"--resume: there is no state in {walk.state}; leave it out to begin a walk")
-    if not resume and not overwrite and (there or walk.case.out.exists()):
-        raise OutputError(
-            f"{walk.case.out} is there already; go on with --resume, give another --out, or --overwrite"
-        )
+    there = (walk.state / "rollout.json").is_file()
+    reads = [*files_of(walk.case), walk.case.clip, walk.walker.model]
+    check_outputs([walk.case.out, walk.state, walk.diary], reads, ours=there)
+    if walk.memory_pictures is not None:
+        own = (walk.memory_pictures / "steps").is_dir()
+        check_outputs([walk.memory_pictures], reads, ours=own)
+    if not there or overwrite:
+        return False
+    if not resume and (other := _other_request(walk, _request_of(walk.state))):
+        raise OutputError(f"{walk.case.out}: {other}; give another --out, or --overwrite")
+    return True
+
+
+def _request_of(state: Path) -> dict[str, Any]:
+    """Read what a walk was begun with; nothing where its state is damaged, which its reader will tell."""
+    try:
+        notes = json.loads((state / "rollout.json").read_bytes())["notes"]
+        return {**notes["request"], "num_context_frames": notes["num_context_frames"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _other_request(walk: Walk, made: Mapping[str, Any]) -> str | None:
+    """Say what is asked for otherwise than a walk was begun with."""
+    for name, value in walk.request.items() if made else ():
+        if made.get(name) != _plain(value):
+            return f"was begun with {name}={made.get(name)!r}, not {_plain(value)!r}; give what it was begun with"
+    context, asked = made.get("num_context_frames"), walk.shape.frames[0]
+    if made and context != asked:
+        return f"was begun with a context of {context} frames, not {asked}; give --context-frames={context}"
+    return None
+
+
+def _check_model(walk: Walk, inputs: CaseInputs, *, dry_run: bool) -> None:
+    """Find what is wrong with the model, the strategy or the video's size before anything is loaded."""
+    from outofsight.cli.loading import empty_model
+    from outofsight.sampling.plan import VideoSize, token_grid
+
+    networks = empty_model(walk.walker.model, walk.walker.strategy, whole=dry_run)
+    transformer = networks["transformer"]
+    context, height, width = inputs.video.shape[:3]
+    size = VideoSize(height=height, width=width, context_frames=context, target_frames=1)
+    token_grid(transformer, networks["vae"], size)
+    if walk.memory_pictures is not None:
+        check_banks(transformer)
 
 
 def _load(walker: Walker) -> "WorldModel":
@@ -188,31 +240,29 @@ def _started(world: "WorldModel", walk: Walk, inputs: CaseInputs) -> "tuple[Roll
     lens = lens_record(world, inputs.lens, *inputs.video.shape[1:3])
     facts = {"request": walk.request, "num_context_frames": len(inputs.video), "intrinsics": lens}
     rollout.notes = {**facts, **provenance()}
-    shown = GrowingVideo(walk.case.out, fps=walk.fps)
-    if walk.with_context:
+    rollout.notes["video"] = {"num_frames": 0, "num_bytes": 0}
+    rollout.save(walk.state)
+    write_text(walk.diary, "")
+    return rollout, _begun(GrowingVideo(walk.case.out, fps=walk.fps), walk, inputs)
+
+
+def _begun(shown: "GrowingVideo", walk: Walk, inputs: CaseInputs) -> "GrowingVideo":
+    """Put the context in front of a video that holds nothing yet, if it is asked for."""
+    if walk.with_context and not shown.num_frames:
         shown.append(inputs.video)
-    _save(walk, rollout, shown)
-    write_text_atomically(walk.diary, "")
-    return rollout, shown
+    return shown
 
 
-def _resumed(world: "WorldModel", walk: Walk, console: Console) -> "tuple[Rollout, GrowingVideo]":
+def _resumed(
+    world: "WorldModel", walk: Walk, inputs: CaseInputs, console: Console
+) -> "tuple[Rollout, GrowingVideo]":
     """Stand where an earlier run stopped: video and diary are cut back to what the state has seen."""
     from outofsight.sampling.stream_video import GrowingVideo
 
     rollout = world.resume(walk.state)
-    made = rollout.notes.get("request", {})
-    if other := [name for name, value in walk.request.items() if made.get(name) != _plain(value)]:
-        raise InputError(
-            f"--resume: {walk.state} was begun with {other[0]}={made.get(other[0])!r}, not "
-            f"{_plain(walk.request[other[0]])!r}; give what it was begun with"
-        )
-    context, asked = rollout.notes["num_context_frames"], walk.shape.frames[0]
-    if context != asked:
-        raise InputError(
-            f"--resume: {walk.state} was begun with a context of {context} frames, not {asked}; give "
-            f"--context-frames={context}"
-        )
+    made = {**rollout.notes.get("request", {}), "num_context_frames": rollout.notes["num_context_frames"]}
+    if other := _other_request(walk, made):
+        raise InputError(f"--resume: {walk.state} {other}")
     if walk.memory_pictures is not None:
         check_kept(walk.memory_pictures, rollout.num_steps)
     shown = GrowingVideo(walk.case.out, fps=walk.fps, **rollout.notes["video"])
@@ -220,9 +270,9 @@ def _resumed(world: "WorldModel", walk: Walk, console: Console) -> "tuple[Rollou
     # killed at its very beginning has no diary yet.
     written = walk.diary.read_text(encoding="utf-8") if walk.diary.exists() else ""
     lines = [line + "\n" for line in written.split("\n") if line]
-    write_text_atomically(walk.diary, "".join(lines[: rollout.num_steps]))
-    console.print(f"{walk.state}: goes on after step {rollout.num_steps}", soft_wrap=True)
-    return rollout, shown
+    write_text(walk.diary, "".join(lines[: rollout.num_steps]))
+    console.print(f"{walk.state}: goes on after step {rollout.num_steps}", soft_wrap=True, markup=False)
+    return rollout, _begun(shown, walk, inputs)
 
 
 def _go(
@@ -233,11 +283,7 @@ def _go(
     console: Console,
 ) -> None:
     """Make the steps that are left; after each, the video, and then the state, are whole on the disk."""
-    columns = (TextColumn("step {task.completed}/{task.total}"), BarColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True
-    ) as progress:
-        task = progress.add_task("steps", total=walk.steps, completed=rollout.num_steps)
+    with shown_progress(console, "steps", walk.steps) as show:
         for step in range(rollout.num_steps + 1, walk.steps + 1):
             if step in walk.prompts:
                 rollout.prompt = walk.prompts[step]
@@ -246,11 +292,11 @@ def _go(
             shown.append(frames)
             if walk.memory_pictures is not None:
                 keep_step(walk.memory_pictures, rollout.records[-1], frames)
-            with walk.diary.open("a", encoding="utf-8") as diary:
+            with explained(walk.diary), walk.diary.open("a", encoding="utf-8") as diary:
                 diary.write(json.dumps(_line(rollout.records[-1]), ensure_ascii=False) + "\n")
             if step % walk.save_every == 0 or step == walk.steps:
                 _save(walk, rollout, shown)
-            progress.update(task, completed=step)
+            show(step, walk.steps, f"step {step}")
 
 
 def _save(walk: Walk, rollout: "Rollout", shown: "GrowingVideo") -> None:

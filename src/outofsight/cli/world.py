@@ -9,18 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 
-from outofsight.cli.values import parse_frames, parse_settings, parse_size, require_writable
-from outofsight.errors import InputError, WorldError
+from outofsight.cli.progress import shown_progress
+from outofsight.cli.values import parse_frames, parse_settings, parse_size
+from outofsight.data.outputs import check_outputs, claimed
+from outofsight.errors import InputError, OutputError
 
 if TYPE_CHECKING:
     from outofsight.worlds.plan import PlanConfig
@@ -41,7 +35,11 @@ Preset = Annotated[
 
 def build() -> typer.Typer:
     """Gather the verbs of ``outofsight world``."""
-    app = typer.Typer(help="Worlds whose subjects leave, move on unseen, and return.", no_args_is_help=True)
+    app = typer.Typer(
+        help="Worlds whose subjects leave, move on unseen, and return.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
     app.command("list")(list_parts)
     app.command("preview")(preview)
     app.command("build")(build_clips)
@@ -114,14 +112,16 @@ def preview(
     from outofsight.worlds.spec import spec_to_json
 
     plan, render = _configs(size, frames, settings, preset)
-    require_writable(out)
+    sheet, drawing, film, told = (out / name for name in ("sheet.png", "map.png", "clip.mp4", "spec.json"))
+    check_outputs([sheet, drawing, film, told], [spec], ours=_is_spec(told))
     drawn = _read_spec(spec) if spec is not None else plan_world(seed, plan).spec
-    world = build_world(drawn)
-    clip = render_clip(f"seed_{seed}", world, render, plan.rule)
-    save_picture(contact_sheet(clip, zoom=max(1, 240 // clip.video.shape[2])), out / "sheet.png")
-    draw_map(world, clip.subjects, out / "map.png")
-    write_video(out / "clip.mp4", clip.video, fps=clip.fps)
-    write_text(out / "spec.json", spec_to_json(drawn) + "\n")
+    with claimed(out, filled=True):
+        world = build_world(drawn)
+        clip = render_clip(f"seed_{seed}", world, render, plan.rule)
+        write_text(told, spec_to_json(drawn) + "\n")  # first: by it the others are known to be ours
+        save_picture(contact_sheet(clip, zoom=max(1, 240 // clip.video.shape[2])), sheet)
+        draw_map(world, clip.subjects, drawing)
+        write_video(film, clip.video, fps=clip.fps)
     print(clip.caption)
     for record in clip.extra["subjects"]:
         for span in record["reentries"]:
@@ -132,22 +132,27 @@ def preview(
 
 
 def _read_spec(path: Path) -> "WorldSpec":
+    from outofsight.data.files import read_text
     from outofsight.worlds.spec import spec_from_json
 
+    return spec_from_json(read_text(path), str(path))
+
+
+def _is_spec(path: Path) -> bool:
     try:
-        return spec_from_json(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorldError(f"{path}: expected a world spec, could not read it ({error})") from error
+        return bool(_read_spec(path))
+    except InputError:
+        return False
 
 
 def build_clips(
     out: Annotated[Path, typer.Option(help="folder of the data set; an unfinished one is gone on with")],
-    clips: Annotated[int, typer.Option(help="number of clips, all parts together")],
+    clips: Annotated[int, typer.Option(max=10_000_000, help="number of clips, all parts together")],
     preset: Preset = None,
     size: Size = None,
     frames: Frames = None,
     seed: Annotated[int, typer.Option(min=0, help="seed of the data set")] = 0,
-    workers: Annotated[int, typer.Option(help="processes on this machine")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="processes on this machine")] = 1,
     ray: Annotated[bool, typer.Option("--ray", help="build on the Ray cluster at hand")] = False,
     splits: Annotated[str, typer.Option(help="shares VALIDATION,TEST; the rest is training")] = "0.1,0.1",
     settings: Sets = None,
@@ -155,7 +160,7 @@ def build_clips(
 ) -> None:
     """Build a data set of clips in which subjects leave and return. Stop it when you like; run it again to go on."""
     _choose_gl(settings)
-    from outofsight.data.build import BuildConfig, build_dataset
+    from outofsight.data.build import BuildConfig, build_dataset, check_dataset_place
     from outofsight.worlds.clip import ClipMaker
 
     plan, render = _configs(size, frames, settings, preset)
@@ -164,19 +169,12 @@ def build_clips(
         num_clips=clips, seed=seed, recipe=json.loads(json.dumps(recipe)), shares=_shares(splits), workers=workers,
         cluster=ray,
     )  # fmt: skip
+    check_dataset_place(out, config)
     if dry_run:
         print(json.dumps(config.identity, indent=2))
         return
-    with _progress() as bar:
-        task = bar.add_task("clips", total=clips)
-        report = build_dataset(
-            out,
-            ClipMaker(plan=plan, render=render),
-            config,
-            progress=lambda done, total, name: bar.update(
-                task, completed=done, total=total, description=name
-            ),
-        )
+    with shown_progress(Console(stderr=True), "clips", clips) as show:
+        report = build_dataset(out, ClipMaker(plan=plan, render=render), config, progress=show)
     print(
         f"{report.folder}: {report.num_clips} clips, {report.num_found} of them were there already; see README.md"
     )
@@ -184,17 +182,6 @@ def build_clips(
         f"accepted by geometry: {report.num_rendered} of {report.num_drawn} drawn worlds; "
         f"confirmed by masks: {report.num_clips} of {report.num_rendered} rendered"
     )
-
-
-def _progress() -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=Console(stderr=True))
 
 
 def _shares(text: str) -> Any:
@@ -227,25 +214,32 @@ def stats(
     out: Annotated[Path | None, typer.Option(help="PNG file for the drawing")] = None,
 ) -> None:
     """Count what is in a folder: absences, returns, subjects, scenes, cameras."""
-    from outofsight.data.stats import dataset_stats, draw_stats, summary
+    from outofsight.data.stats import dataset_stats, draw_stats, is_drawing, summary
 
+    if out is not None:
+        check_outputs([out], [folder], ours=is_drawing(out))
     counted = dataset_stats(folder)
     print(json.dumps(summary(counted), indent=2, ensure_ascii=False))
     if out is not None:
-        draw_stats(counted, out)
+        with claimed(out):
+            draw_stats(counted, out)
 
 
 def pack(
     folder: Annotated[Path, typer.Argument(help="a data set of ours")],
     out: Annotated[Path, typer.Option(help="folder for the tar shards; must not exist")],
     split: Annotated[str, typer.Option(help="part to pack: train, validation or test")] = "train",
-    per_shard: Annotated[int, typer.Option(help="samples in a shard")] = 256,
+    per_shard: Annotated[int, typer.Option(min=1, help="samples in a shard")] = 256,
 ) -> None:
     """Pack a part into tar shards in WebDataset form."""
     from outofsight.data.dataset import open_dataset
     from outofsight.data.shards import write_shards
 
-    shards = write_shards(open_dataset(folder, split).entries, out, per_shard)
+    if out.exists():
+        raise OutputError(f"{out}: is there already; choose another --out for the shards")
+    check_outputs([out], [folder])
+    with claimed(out):
+        shards = write_shards(open_dataset(folder, split).entries, out, per_shard)
     print(f"{out}: {len(shards)} shards")
 
 

@@ -5,10 +5,8 @@ A *state dict* is a plain ``dict`` from parameter name to CPU tensor. Pickles ar
 people rename files; only a pickle that calls itself .safetensors is refused.
 """
 
-import os
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from outofsight.data.files import written_whole
 from outofsight.errors import CheckpointError, InputError, OutputError
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin")
@@ -112,24 +111,21 @@ def save_state_dict(
     """
     path = Path(path)
     _check_saveable(path, state_dict, metadata)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.touch()
-        mode = partial.stat().st_mode  # what the user's umask allows; safetensors would leave 0600
-        if path.suffix == ".safetensors":
-            save_file(_with_own_storage(state_dict), partial, metadata={**(metadata or {}), "format": "pt"})
-        else:
-            with partial.open("wb") as file:  # torch would write a path's name into the archive
-                torch.save(_with_own_storage(state_dict), file)
-        partial.chmod(mode)
-        os.replace(partial, path)
+        with written_whole(path) as temporary:
+            temporary.touch()
+            mode = temporary.stat().st_mode  # what the user's umask allows; safetensors would leave 0600
+            if path.suffix == ".safetensors":
+                content = {**(metadata or {}), "format": "pt"}
+                save_file(_with_own_storage(state_dict), temporary, metadata=content)
+            else:
+                with temporary.open("wb") as file:  # torch would write a path's name into the archive
+                    torch.save(_with_own_storage(state_dict), file)
+            temporary.chmod(mode)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch reports a full disk as RuntimeError
         raise OutputError(
             f"{path}: could not be written ({first_line(error)}); check the folder and free space"
         ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def identify(state_dict: Mapping[str, Any]) -> ModelKind:

@@ -18,6 +18,7 @@ from typing import Any
 from outofsight.data.card import write_card
 from outofsight.data.dataset import SPLITS
 from outofsight.data.files import explained, read_json, remove_unfinished, write_json, write_text
+from outofsight.data.outputs import check_outputs
 from outofsight.data.sample import write_sample
 from outofsight.data.splits import ClipJob, SplitShares, clip_job
 from outofsight.errors import DatasetError, OutOfSightError, OutputError
@@ -100,11 +101,17 @@ def build_dataset(
     )
 
 
-def _claim(folder: Path, config: BuildConfig) -> None:
-    """Write dataset.json, or see that the one there is the same; clear what a killed build left."""
+def check_dataset_place(folder: Path, config: BuildConfig) -> bool:
+    """Refuse a folder that holds something else; tell whether this data set lies there already.
+
+    Raises:
+        DatasetError: it holds another data set, or other things.
+        OutputError: it cannot be written.
+    """
     marker = folder / "dataset.json"
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    check_outputs(
+        [folder / name for name in ("dataset.json", "README.md", *SPLITS)], [], ours=marker.is_file()
+    )
     if marker.exists():
         if (there := read_json(marker)) != config.identity:
             different = sorted(
@@ -114,10 +121,18 @@ def _claim(folder: Path, config: BuildConfig) -> None:
                 f"{folder}: holds a data set made with another {', '.join(different)}; "
                 f"choose another folder, or the same settings to go on with it"
             )
-    elif any(not path.name.startswith(".") for path in folder.iterdir()):
+        return True
+    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise DatasetError(f"{folder}: is not empty and holds no dataset.json; choose an empty folder")
-    else:
-        write_json(marker, config.identity, indent=2)
+    return False
+
+
+def _claim(folder: Path, config: BuildConfig) -> None:
+    """Write dataset.json, or see that the one there is the same; clear what killed builds left, and nobody's work."""
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not check_dataset_place(folder, config):
+        write_json(folder / "dataset.json", config.identity, indent=2)
     for part in (folder, *(folder / split for split in SPLITS)):
         remove_unfinished(part)
 
@@ -128,7 +143,8 @@ Task = tuple[Maker, ClipJob, Path]
 def make_sample(task: Task) -> str:
     """Make one clip and write it. Gives its name."""
     make, job, folder = task
-    write_sample(folder, make(job))
+    if not folder.is_dir():  # another build of the same data set may have made it meanwhile
+        write_sample(folder, make(job))
     return job.name
 
 

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
+from outofsight.data.files import read_text
 from outofsight.data.hm_world import is_hm_world_sample, read_hm_world_sample
 from outofsight.data.sample import read_sample
-from outofsight.errors import DatasetError
+from outofsight.errors import DatasetError, InputError
 from outofsight.types import Clip
 
 SPLITS = ("train", "validation", "test")
@@ -84,7 +86,7 @@ def open_dataset(folder: Path | str, split: str | None = None) -> Dataset:
 
 def natural_order(name: str) -> list[tuple[int, int | str]]:
     """Sort key by which ``clip_2`` comes before ``clip_10``."""
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _single(folder: Path) -> list[SampleEntry]:
@@ -121,7 +123,7 @@ def _entries(folder: Path, split: str | None) -> list[SampleEntry]:
 def _captioned(entry: SampleEntry, path: Path) -> SampleEntry:
     if entry.is_ours or not path.is_file():
         return entry
-    text = path.read_text(encoding="utf-8").strip()
+    text = read_text(path).strip()
     return SampleEntry(folder=entry.folder, is_ours=False, split=entry.split, caption=text)
 
 
@@ -130,7 +132,7 @@ def read_captions(path: Path, names: Sequence[str]) -> dict[str, str]:
 
     Raises ``DatasetError`` if the lines are neither.
     """
-    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
     known = set(names)
     named = {}
     for line in lines:
@@ -145,3 +147,30 @@ def read_captions(path: Path, names: Sequence[str]) -> dict[str, str]:
         f"{path}: {len(lines)} captions for {len(names)} samples, {len(named)} of them named; "
         f"expected one line a sample, in order, or name<tab>caption"
     )
+
+
+@contextmanager
+def may_be_skipped() -> Iterator[None]:
+    """Say of a clip that cannot be read how the work can go on without it."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{error}; --skip-broken leaves such clips out") from error
+
+
+def whole_entries(entries: Sequence[SampleEntry]) -> tuple[tuple[SampleEntry, ...], tuple[str, ...]]:
+    """Read every sample once; give those that can be read, and what is wrong with the others.
+
+    Raises:
+        DatasetError: none can be read.
+    """
+    whole, broken = [], []
+    for entry in entries:
+        try:
+            entry.read()
+            whole.append(entry)
+        except InputError as error:
+            broken.append(" ".join(str(error).split()))
+    if not whole:
+        raise DatasetError(f"none of {len(entries)} samples can be read; the first: {broken[0]}")
+    return tuple(whole), tuple(broken)

@@ -6,7 +6,6 @@ splits them in the middle. ``context`` [l, width]: the caption's states. ``conte
 file (read with ``weights_only=True``).
 """
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from outofsight.data.files import TEMPORARY_PREFIX, explained
+from outofsight.data.files import explained, written_whole
 from outofsight.data.latent_cache import LatentSample
 from outofsight.errors import DatasetError, InputError
 
@@ -50,17 +49,20 @@ def write_published_sample(path: Path, sample: LatentSample) -> None:
         "video_camera": sample.target_cameras,
     }
     tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    with explained(path):
-        try:
-            if path.suffix == ".safetensors":
-                save_file(tensors, temporary)
-            else:
-                with temporary.open("wb") as file:
-                    torch.save(tensors, file)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with explained(path), written_whole(path) as temporary:
+        if path.suffix == ".safetensors":
+            save_file(tensors, temporary)
+        else:
+            with temporary.open("wb") as file:
+                torch.save(tensors, file)
+
+
+def is_published_sample(path: Path) -> bool:
+    """Tell whether a file is such a sample."""
+    try:
+        return set(FIELDS) <= _read(path).keys()
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        return False
 
 
 def read_published_sample(path: Path, caption: str = "") -> LatentSample:

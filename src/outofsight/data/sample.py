@@ -38,7 +38,7 @@ def write_sample(folder: Path, clip: Clip) -> None:
     """Write a clip with instance masks, all or nothing. Raises ``OutputError``, ``DatasetError`` for missing masks."""
     if clip.masks is None or not clip.masks_are_instances:
         raise DatasetError(f"clip {clip.name!r}: instance masks are needed to write a sample, it has none")
-    with folder_in_one_piece(folder) as temporary:
+    with folder_in_one_piece(folder, others_too=True) as temporary:
         split = clip.num_context_frames
         foreground = np.repeat(np.where(clip.masks > 0, WHITE, 0).astype(np.uint8)[..., None], 3, axis=-1)
         for half, frames in zip(HALVES, (slice(0, split), slice(split, None)), strict=True):

@@ -12,8 +12,11 @@ import numpy as np
 from outofsight.data.annotation import check_version, read_subjects_of
 from outofsight.data.card import acceptance_of, camera_of, scene_of
 from outofsight.data.dataset import SampleEntry, open_dataset
-from outofsight.data.files import TEMPORARY_PREFIX, explained, read_json
+from outofsight.data.files import explained, read_json, written_whole
 from outofsight.types import SubjectTrack, Visibility
+
+DRAWN_BY = "outofsight"
+"""Says in a drawing that it is ours, so that it may be drawn anew."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,14 +129,21 @@ def draw_stats(stats: DatasetStats, path: Path) -> None:
         place.barh(names, [counter[name] for name in names], color="#ccbb44")
         place.set_title(title)
         place.tick_params(axis="y", labelsize=7 if len(names) > 20 else 9)
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}")
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, dpi=110, format="png", metadata={"Software": DRAWN_BY})
+
+
+def is_drawing(path: Path) -> bool:
+    """Tell whether a file is a drawing of ours."""
+    from PIL import Image  # noqa: PLC0415
+
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get("Software") == DRAWN_BY
+    except (OSError, ValueError, SyntaxError):  # Pillow calls a broken PNG one of syntax
+        return False
 
 
 def summary(stats: DatasetStats) -> dict[str, Any]:

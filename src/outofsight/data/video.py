@@ -4,9 +4,10 @@ Files are written under a temporary name in the same folder and renamed, so that
 the same frames give the same bytes, whatever the number of processors.
 """
 
-import os
+import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 
+from outofsight.data.files import write_advice, written_whole
 from outofsight.errors import InputError, OutputError, VideoError
 from outofsight.types import Intrinsics
 
@@ -43,6 +45,11 @@ SCALER_BT601 = 5  # the scaler numbers matrices in its own way
 PRIMARIES_BT709, TRANSFER_BT709 = 1, 1
 RANGE_LIMITED, RANGE_FULL = 1, 2
 
+SAME_RATE = 0.01
+"""Rates that differ by less are one: 29.97 is 30."""
+KEYFRAME_MARGIN = 32
+"""Frames between the keyframe that reading jumps to and the first frame that is used: those beside it may need more."""
+
 SAME_BYTES: Mapping[str, str] = {"threads": "1", "x264-params": "cpu-independent=1"}
 """x264's bytes depend on the number of threads; and on processors with AVX-512 its default differs from run to run
 (its macroblock tree), which ``cpu-independent`` mends."""
@@ -55,17 +62,44 @@ class Video(NamedTuple):
     fps: float
 
 
+class VideoFacts(NamedTuple):
+    """What a file's header says. ``varies``: some frames are shown longer than others; ``fps`` is then their mean."""
+
+    height: int
+    width: int
+    fps: float
+    varies: bool
+
+
+def video_facts(path: str | Path) -> VideoFacts:
+    """Read what a video's header says; a rotation written there is applied. Raises ``VideoError``."""
+    path = Path(path)
+    with _opened(path) as (container, stream):
+        fps = _frame_rate(stream, path)
+        first = next(_pictures(container, stream, path), None)
+        if first is None:
+            raise VideoError(f"{path}: holds no video frame")
+        shown = float(stream.guessed_rate or stream.average_rate or fps)
+        turned = first.rotation // 90 % 2
+        size = (first.width, first.height) if turned else (first.height, first.width)
+        return VideoFacts(*size, fps, abs(fps / shown - 1) > SAME_RATE)
+
+
 def read_video(
     path: str | Path,
     *,
     num_frames: int | None = None,
     size: tuple[int, int] | None = None,
     repeat_last: bool = False,
+    keep_last: int | None = None,
+    fps: float | None = None,
 ) -> Video:
     """Read a video, or its first ``num_frames`` frames; with ``size`` (height, width), fitted as ``fit_video`` does.
 
     ``repeat_last``: where the video is shorter than ``num_frames``, repeat its last frame, as the published loader
-    does, instead of refusing. A rotation written in the file (portrait video) is applied.
+    does, instead of refusing. ``keep_last``: give only so many, the last of those frames; the others are never held
+    in memory. ``fps``: take the frames that are nearest in time to so many a second. A rotation written in the file
+    (portrait video) is applied.
 
     Raises:
         VideoError: missing, not a video, damaged or cut short, or fewer frames than asked for.
@@ -76,23 +110,91 @@ def read_video(
         raise InputError(f"{path}: expected to read ≥ 1 frames, got num_frames={num_frames}")
     if repeat_last and num_frames is None:
         raise InputError(f"{path}: repeat_last needs num_frames, the number to repeat up to")
-    frames = []
-    with _opened(path) as (container, stream):
-        fps = _frame_rate(stream, path)
-        for frame in _decoded(container, stream, path):
-            frames.append(frame if size is None else fit_video(frame[None], *size)[0])
-            if len(frames) == num_frames:
-                break
+    may_jump = keep_last is not None and num_frames is None and fps is None
+    frames, count, rate = _read(path, num_frames, size, keep_last, fps, may_jump)
     if not frames:
         raise VideoError(f"{path}: holds no video frame")
-    if num_frames is not None and len(frames) < num_frames:
+    if num_frames is not None and count < num_frames:
         if not repeat_last:
             raise VideoError(
-                f"{path}: expected at least {num_frames} frames, got {len(frames)}; give a longer video, ask for fewer "
-                "frames, or permit repeat_last"
+                f"{path}: expected at least {num_frames} frames, got {count}; give a longer video, or ask for fewer "
+                "frames"
             )
-        frames += [frames[-1]] * (num_frames - len(frames))
-    return Video(np.stack(frames), fps)
+        frames += [frames[-1]] * (num_frames - count)
+        frames = frames if keep_last is None else frames[-keep_last:]
+    return Video(np.stack(frames), rate)
+
+
+def _read(
+    path: Path,
+    num_frames: int | None,
+    size: tuple[int, int] | None,
+    keep_last: int | None,
+    fps: float | None,
+    may_jump: bool,
+) -> tuple[list[Frames], int, float]:
+    """Give the frames that are kept, the number of all that were read, and how many are shown a second."""
+    to_rgb, count = VideoReformatter(), 0
+    kept: deque[VideoFrame | Frames] = deque(maxlen=keep_last)
+
+    def shown(picture: VideoFrame | Frames) -> Frames:
+        if not isinstance(picture, VideoFrame):
+            return picture
+        rgb = to_rgb.reformat(picture, format="rgb24", interpolation=COLOR_CONVERSION).to_ndarray()
+        frame: Frames = np.rot90(rgb, picture.rotation // 90)
+        return frame if size is None else fit_video(frame[None], *size)[0]
+
+    with _opened(path) as (container, stream):
+        rate = _frame_rate(stream, path)
+        jumped = may_jump and keep_last is not None and _jump(container, stream, keep_last)
+        pictures = _pictures(container, stream, path, whole=not jumped)
+        for picture in pictures if fps is None else _at_rate(pictures, stream, fps):
+            kept.append(picture if keep_last is not None else shown(picture))
+            count += 1
+            if count == num_frames:
+                break
+        last = kept[-1] if kept else None
+        if jumped and not (count >= kept.maxlen and _at_end(last, stream)):  # type: ignore[operator]
+            return _read(path, num_frames, size, keep_last, fps, False)
+    return [shown(picture) for picture in kept], count, rate if fps is None else fps
+
+
+def _jump(container: InputContainer, stream: VideoStream, keep_last: int) -> bool:
+    """Go to a keyframe before the last frames, where the file says how long it is; tell whether that was done."""
+    if not stream.frames or not stream.duration or not stream.average_rate or not stream.time_base:
+        return False
+    begin = stream.start_time or 0
+    back = Fraction(keep_last + KEYFRAME_MARGIN) / stream.average_rate / stream.time_base
+    if stream.frames <= keep_last + 2 * KEYFRAME_MARGIN or stream.duration <= back:
+        return False
+    container.seek(begin + stream.duration - int(back), stream=stream, backward=True)
+    return True
+
+
+def _at_end(picture: VideoFrame | Frames | None, stream: VideoStream) -> bool:
+    """Tell whether a picture is the last one that the file announces."""
+    if not isinstance(picture, VideoFrame) or picture.pts is None or not stream.duration:
+        return False
+    assert stream.average_rate is not None
+    left = (stream.start_time or 0) + stream.duration - picture.pts
+    return left <= 2 / stream.average_rate / (stream.time_base or 1)
+
+
+def _at_rate(pictures: Iterable[VideoFrame], stream: VideoStream, fps: float) -> Iterator[VideoFrame]:
+    """Give the picture that is nearest to each moment of a steady rate."""
+    number, before, begin = 0, None, 0.0
+    for picture in pictures:
+        moment = float((picture.pts or 0) * (stream.time_base or 1))
+        if before is None:
+            begin = moment
+        else:
+            while number / fps < (before[1] + moment) / 2 - begin:
+                yield before[0]
+                number += 1
+        before = (picture, moment)
+    while before is not None and number / fps <= before[1] - begin + 0.5 / fps:
+        yield before[0]
+        number += 1
 
 
 def fit_video(video: Frames, height: int, width: int) -> Frames:
@@ -173,7 +275,7 @@ class VideoWriter:
             )
         self._rate = Fraction(fps).limit_denominator(1001)
         self._quality = quality
-        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}-{id(self):x}.part")
+        self._whole = ExitStack()
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
         self._to_yuv = VideoReformatter()
@@ -181,13 +283,17 @@ class VideoWriter:
     def __enter__(self) -> Self:
         if self.path.is_dir():
             raise OutputError(f"{self.path}: is a folder; give the name of a file")
-        try:
-            self._partial.touch()  # a folder that cannot be written to is found before any work is done
+        try:  # a folder that cannot be written to is found before any work is done
+            partial = self._whole.enter_context(written_whole(self.path))
         except OSError as error:
             raise self._cannot_write(error) from error
         # Without version strings, and with the index in front, so that playing starts at once.
         options = {"movflags": "+faststart", "fflags": "+bitexact"}
-        self._container = av.open(str(self._partial), "w", format="mp4", options=options)
+        try:
+            self._container = av.open(_file_url(partial), "w", format="mp4", options=options)
+        except BaseException:
+            self._whole.__exit__(*sys.exc_info())
+            raise
         return self
 
     def write(self, frames: Frames) -> None:
@@ -211,21 +317,26 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:
+            with suppress(OutputError):  # the first problem is the one to report
+                self._close()
+            self._whole.__exit__(kind, error, trace)
+            return
         try:
-            if kind is not None:
-                return
+            with self._whole:
+                self._finish()
+        except OSError as problem:
+            raise self._cannot_write(problem) from problem
+
+    def _finish(self) -> None:
+        try:
             if self._stream is None:
                 raise VideoError(f"{self.path}: no frames to write; give at least one")
             self._mux(None)
             self._close()
-            try:
-                self._partial.replace(self.path)
-            except OSError as problem:
-                raise self._cannot_write(problem) from problem
         finally:
-            with suppress(OutputError):  # the first problem is the one to report
+            with suppress(OutputError):
                 self._close()
-            self._partial.unlink(missing_ok=True)
 
     def _check(self, frame: Frames) -> None:
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
@@ -292,31 +403,47 @@ class VideoWriter:
             raise self._cannot_write(error) from error
 
     def _cannot_write(self, error: Exception) -> OutputError:
-        reason = getattr(error, "strerror", None) or error
-        return OutputError(f"{self.path}: cannot be written: {reason}; nothing was left behind")
+        reason = write_advice(error) if isinstance(error, OSError) else error
+        return OutputError(f"{self.path}: cannot be written: {reason}")
+
+
+def _file_url(path: Path) -> str:
+    """Name a file to FFmpeg, which takes what stands before a colon for a protocol. Raises ``OutputError``."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise OutputError(
+            f"{path}: cannot be written: the name holds bytes that are no UTF-8; choose another"
+        ) from error
+    return f"file:{path}"
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video file's first video stream; what FFmpeg says is wrong with it becomes a ``VideoError``."""
-    if not path.exists():
-        raise VideoError(f"{path}: no such video file")
     if path.is_dir():
         raise VideoError(f"{path}: is a folder; give a video file")
     try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VideoError(f"{path}: holds no video stream")
-            yield container, container.streams.video[0]
-    except av.FFmpegError as error:
-        raise VideoError(f"{path}: damaged, cut short or not a video: {error.strerror}") from error
-    except OSError as error:
-        raise VideoError(f"{path}: cannot be read: {error.strerror or error}") from error
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise VideoError(f"{path}: no such video file") from error
+    except (OSError, ValueError) as error:
+        raise VideoError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    with file:
+        try:
+            # A file and not its name, in which FFmpeg would look for protocols, patterns and options.
+            with av.open(file, "r") as container:
+                if not container.streams.video:
+                    raise VideoError(f"{path}: holds no video stream")
+                yield container, container.streams.video[0]
+        except (av.FFmpegError, OSError) as error:
+            raise VideoError(f"{path}: damaged, cut short or not a video: {error.strerror}") from error
 
 
-def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[Frames]:
-    """Give the frames of a stream one by one, upright: uint8 [height, width, 3]."""
-    to_rgb = VideoReformatter()
+def _pictures(
+    container: InputContainer, stream: VideoStream, path: Path, *, whole: bool = True
+) -> Iterator[VideoFrame]:
+    """Give the pictures of a stream one by one. ``whole``: from the file's first one on."""
     num_frames = num_packets = 0
     first: VideoFrame | None = None
     for packet in container.demux(stream):
@@ -329,11 +456,10 @@ def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iter
                 raise VideoError(
                     f"{path}, frame {num_frames}: the picture's size changes; give one size throughout"
                 )
-            frame = to_rgb.reformat(picture, format="rgb24", interpolation=COLOR_CONVERSION).to_ndarray()
-            yield np.rot90(frame, first.rotation // 90)
+            yield picture
             num_frames += 1
     # Files say how many packets they hold (0: the container does not say).
-    if num_packets < stream.frames:
+    if whole and num_packets < stream.frames:
         raise VideoError(f"{path}: cut short: it announces {stream.frames} frames and holds {num_packets}")
 
 

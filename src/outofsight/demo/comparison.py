@@ -31,9 +31,14 @@ def compare(case: ClipCase, answers: Mapping[str, Callable[[], Video]]) -> tuple
     )
 
 
-def bounds(case: ClipCase, world: WorldModelBase) -> dict[str, Callable[[], Video]]:
-    """Give what needs no memory (floors), and the truth as the model's VAE can show it (the ceiling)."""
+def bounds(
+    case: ClipCase, world: WorldModelBase, made: Video | None = None
+) -> dict[str, Callable[[], Video]]:
+    """Give what memory renders (``made``, where it does), what needs no memory (floors), and the truth as the model's
+    VAE can show it (the ceiling)."""
+    rendered = {} if made is None else {"what memory renders, as it is": lambda: made}
     return {
+        **rendered,
         "last context frame, repeated": lambda: frozen(case),
         "last context frame, turned with the camera": lambda: camera_warped(case),
         "truth through the model's VAE": lambda: round_trip(case, lambda video: through_vae(world, video)),

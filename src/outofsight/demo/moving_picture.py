@@ -1,12 +1,13 @@
-"""The demo's moving picture: truth and model side by side, and on a timeline when the subject is hidden and back.
+"""The demo's moving picture: truth, what memory renders and what the model makes of it, side by side, and on a timeline
+when the subject is hidden and back.
 
 ::
 
     caption
-    +----------------+ +----------------+
-    |  what happens  | | what is shown  |
-    +----------------+ +----------------+
-    what truly happens  what the model shows
+    +----------------+ +------------------+ +----------------+
+    |  what happens  | | what is rendered | | what is shown  |     the middle one where memory is rendered
+    +----------------+ +------------------+ +----------------+
+    what truly happens  what memory renders  what the model shows
     [ context: visible, hidden | target: hidden, re-entered ]   with a hand at the frame that is shown
 """
 
@@ -35,7 +36,9 @@ from outofsight.demo.pens import (
 from outofsight.evaluation.case import ClipCase, Video
 from outofsight.evaluation.phases import Phase, phases_of
 
-PANEL_WIDTH, GAP = 336, 20
+TWO_PANELS, THREE_PANELS, GAP = 336, 288, 20
+"""Width of a panel where there are two, and three; and between them."""
+
 TOP, UNDER, BAR = 62, 34, 16
 BOTTOM = 40
 CAPTION_LETTERS = 98  # on a line
@@ -45,12 +48,27 @@ WEBP_QUALITY = 60
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SideBySide:
-    """What is shown. ``generated`` uint8 [t, h, w, 3]; ``caption`` as the model reads it; ``maker``: who generated."""
+    """What is shown. ``generated`` uint8 [t, h, w, 3]; ``caption`` as the model reads it; ``maker``: who generated.
+    ``rendered``: what memory renders of the same frames, where it does."""
 
     case: ClipCase
     generated: Video
     caption: str
     maker: str
+    rendered: Video | None = None
+
+    @property
+    def num_panels(self) -> int:
+        return 2 if self.rendered is None else 3
+
+    @property
+    def panel_width(self) -> int:
+        return TWO_PANELS if self.rendered is None else THREE_PANELS
+
+    @property
+    def inner_width(self) -> int:
+        """From the first panel's left edge to the last one's right."""
+        return self.num_panels * (self.panel_width + GAP) - GAP
 
     @property
     def phases(self) -> NDArray[np.int8]:
@@ -101,12 +119,12 @@ def write_moving_picture(shown: SideBySide, mp4: Path, webp: Path) -> None:
 
 def _panel_height(shown: SideBySide) -> int:
     height, width = shown.case.truth.shape[1:3]
-    return round(height * PANEL_WIDTH / width)
+    return round(height * shown.panel_width / width)
 
 
 def _ground(shown: SideBySide) -> Image.Image:
     """Draw what stays: caption, words under the panels, the timeline."""
-    width = 2 * PANEL_WIDTH + 3 * GAP
+    width = shown.inner_width + 2 * GAP
     bar_top = TOP + _panel_height(shown) + UNDER
     height = bar_top + BAR + BOTTOM
     picture = Image.new("RGB", (width, height + height % 2), PAPER)
@@ -141,27 +159,32 @@ def _put_panels(picture: Image.Image, shown: SideBySide, frame: int) -> None:
     pen, phase = ImageDraw.Draw(picture), Phase(int(shown.phases[frame]))
     words_y = TOP + _panel_height(shown) + 8
     state = f"{shown.subject} {PHASE_WORDS[phase]}"
-    halves = (
-        (truth, "what truly happens", state),
+    panels = [(truth, "what truly happens", state)]
+    if shown.rendered is not None:
+        panels.append(
+            (shown.rendered[frame - split], "what memory renders", "remembered")
+            if in_target
+            else (truth, "what memory is shown", "")
+        )
+    panels.append(
         (shown.generated[frame - split], f"what {shown.maker} shows", "generated")
         if in_target
-        else (truth, "what the model is given", ""),
+        else (truth, "what the model is given", "")
     )
-    for place, (pixels, words, remark) in enumerate(halves):
-        left = GAP + place * (PANEL_WIDTH + GAP)
-        panel = enlarged(pixels, PANEL_WIDTH)
+    for place, (pixels, words, remark) in enumerate(panels):
+        left = GAP + place * (shown.panel_width + GAP)
+        panel = enlarged(pixels, shown.panel_width)
         colour = PHASE_COLOURS[phase] if in_target else LINE
-        pen.rectangle((left - 3, TOP - 3, left + PANEL_WIDTH + 2, TOP + panel.height + 2), fill=colour)
+        pen.rectangle((left - 3, TOP - 3, left + shown.panel_width + 2, TOP + panel.height + 2), fill=colour)
         picture.paste(panel, (left, TOP))
         pen.text((left, words_y), words, fill=INK, font=font(16))
-        right = left + PANEL_WIDTH - round(pen.textlength(remark, font=font(16)))
+        right = left + shown.panel_width - round(pen.textlength(remark, font=font(16)))
         pen.text((right, words_y), remark, fill=PHASE_COLOURS[phase], font=font(16))
 
 
 def _hand_x(shown: SideBySide, frame: int) -> int:
     """Give the left edge of a frame on the timeline, in pixels."""
-    width = 2 * PANEL_WIDTH + GAP
-    return GAP + round(width * frame / shown.case.num_frames)
+    return GAP + round(shown.inner_width * frame / shown.case.num_frames)
 
 
 def _put_hand(picture: Image.Image, shown: SideBySide, frame: int) -> None:

@@ -1,6 +1,5 @@
 """Colours, letters and enlarged frames, the same in all the demo's pictures."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from outofsight.data.files import TEMPORARY_PREFIX, explained
+from outofsight.data.files import explained, written_whole
 from outofsight.evaluation.phases import Phase
 
 Rgb = tuple[int, int, int]
@@ -38,13 +37,8 @@ def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 @contextmanager
 def in_one_piece(path: Path) -> Iterator[Path]:
     """Give a temporary name that becomes ``path`` if all goes well. Raises ``OutputError``."""
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
-    with explained(path):
-        try:
-            yield temporary
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with explained(path), written_whole(path) as temporary:
+        yield temporary
 
 
 def mixed(colour: Rgb, other: Rgb, share: float) -> Rgb:

@@ -1,5 +1,6 @@
 """The whole demo: an unseen clip, its continuation, the table, and the pictures."""
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -96,9 +97,15 @@ def run_demo(
     stages.seconds.update(made.seconds)
     case = case_from_clip(clip)
     with stages.stage("measure", "measuring, beside floors and ceiling"):
-        rows = compare(case, {config.maker: lambda: made.video, **bounds(case, world)})
+        rows = compare(case, {config.maker: lambda: made.video, **bounds(case, world, made.rendered)})
     with stages.stage("draw", "drawing"):
-        shown = SideBySide(case=case, generated=made.video, caption=clip.caption, maker=config.maker)
+        shown = SideBySide(
+            case=case,
+            generated=made.video,
+            caption=clip.caption,
+            maker=config.maker,
+            rendered=made.rendered,
+        )
         use = _memory_use(world, made, clip)
         files = _draw(config.out, shown, use, made)
     report = DemoReport(
@@ -110,6 +117,14 @@ def run_demo(
     )
     write_json(config.out / "demo.json", _record(config, report), indent=1)
     return report
+
+
+def is_demo(out: Path) -> bool:
+    """Tell whether a demo of ours lies in a folder."""
+    try:
+        return {"seed", "casting", "sampling"} <= json.loads((out / "demo.json").read_bytes()).keys()
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _continue(clip: Clip, world: WorldModel, sampling: SamplingSettings) -> Continuation:

@@ -8,7 +8,6 @@
           ▲          small angles: the archivist's views, dark where retrieved
 """
 
-import os
 from dataclasses import dataclass
 from functools import cache
 from math import ceil, cos, pi, sin
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from outofsight.data.files import explained
+from outofsight.data.files import explained, written_whole
 from outofsight.errors import InputError
 from outofsight.evaluation.birdseye import BirdsEye, FiledViews, Floats
 from outofsight.evaluation.case import Video
@@ -120,13 +119,8 @@ def birdseye_video(scene: BirdsEye, pictures: Video | None = None) -> Video:
 
 def save_png(picture: Image.Image, path: Path) -> None:
     """Write a PNG in one piece. Raises ``OutputError``."""
-    partial = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
-    with explained(path):
-        try:
-            picture.save(partial, format="PNG", optimize=True)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+    with explained(path), written_whole(path) as temporary:
+        picture.save(temporary, format="PNG", optimize=True)
 
 
 def _panels(scene: BirdsEye, pictures: Video | None) -> list[Image.Image]:

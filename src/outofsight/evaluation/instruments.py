@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from outofsight.data.files import explained
+from outofsight.data.files import explained, written_whole
 from outofsight.evaluation.association import gallery_of, observe_truth
 from outofsight.evaluation.case import ClipCase
 from outofsight.evaluation.contenders import files_digest
@@ -108,11 +108,9 @@ def write_gallery(path: Path, contexts: dict[str, Observed]) -> None:
     gallery = gallery_of(contexts)
     if gallery is None:
         return
-    partial = path.with_name(f".unfinished-{path.name}")
     owners = np.array([f"{subject}\t{clip}" for clip, subject in gallery.owners])
-    with explained(path):
-        np.savez(partial.with_suffix(".npz"), identities=gallery.identities, owners=owners)
-        partial.with_suffix(".npz").replace(path)
+    with explained(path), written_whole(path) as temporary:
+        np.savez(temporary, identities=gallery.identities, owners=owners)
 
 
 def read_gallery(path: Path) -> Gallery | None:

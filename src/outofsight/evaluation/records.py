@@ -116,28 +116,31 @@ class Store:
         """Write a clip's record, all or nothing. Raises ``OutputError``."""
         write_json(self.folder(contender) / f"{clip}.json", record.as_json())
 
-    def claim(self, contender: str, settings: Mapping[str, Any], *, overwrite: bool) -> None:
-        """Note what a contender is; refuse one of the same name that is another.
-
-        Raises:
-            OutputError: the folder holds answers of another contender of this name, and ``overwrite`` is not set.
-        """
-        path = self.folder(contender) / "contender.json"
-        wanted = json.loads(json.dumps(settings))
-        try:
-            there = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            there = None
-        if there is not None and there != wanted and not overwrite:
+    def check_claim(self, contender: str, settings: Mapping[str, Any]) -> None:
+        """Refuse a contender of a name that stands for another here. Raises ``OutputError``."""
+        wanted, there = json.loads(json.dumps(settings)), self._claimed(contender)
+        if there is not None and there != wanted:
             keys = sorted(key for key in {*there, *wanted} if there.get(key) != wanted.get(key))
             raise OutputError(
                 f"{self.out}: holds answers of {contender!r} made with another {', '.join(keys)}; choose another "
                 "--out, name this contender otherwise, or --overwrite"
             )
+
+    def claim(self, contender: str, settings: Mapping[str, Any]) -> None:
+        """Note what a contender is. Raises ``OutputError``."""
+        path = self.folder(contender) / "contender.json"
+        wanted = json.loads(json.dumps(settings))
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        if there != wanted:
+        if self._claimed(contender) != wanted:
             write_json(path, wanted, indent=2)
+
+    def _claimed(self, contender: str) -> dict[str, Any] | None:
+        try:
+            there = json.loads((self.folder(contender) / "contender.json").read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        return there if isinstance(there, dict) else None
 
 
 def digest_of(*parts: Any) -> str:

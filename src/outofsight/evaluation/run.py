@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from outofsight.data.dataset import may_be_skipped
 from outofsight.data.files import explained, remove_unfinished
 from outofsight.data.video import read_video, write_video
 from outofsight.errors import CheckpointError, InputError, OutputError
@@ -106,8 +107,9 @@ def evaluate(evaluation: Evaluation, progress: Progress | None = None) -> None:
     check_names(evaluation.contenders)
     check_clip_names(evaluation.clips)
     store = evaluation.judging.store
+    check_claims(evaluation)
     for contender in evaluation.contenders:
-        store.claim(contender.name, contender.settings, overwrite=evaluation.overwrite)
+        store.claim(contender.name, contender.settings)
         remove_unfinished(store.folder(contender.name))
     tasks = pending_tasks(evaluation)
     total = len(evaluation.clips) * len(evaluation.contenders)
@@ -125,6 +127,12 @@ def evaluate(evaluation: Evaluation, progress: Progress | None = None) -> None:
         _gallery.cache_clear()
 
 
+def check_claims(evaluation: Evaluation) -> None:
+    """See that the folder holds no other contender's answers under these names. Raises ``OutputError``."""
+    for contender in evaluation.contenders if not evaluation.overwrite else ():
+        evaluation.judging.store.check_claim(contender.name, contender.settings)
+
+
 def check_clip_names(clips: Sequence[JudgedClip]) -> None:
     """Raise ``InputError`` unless there are clips, each with a name of its own."""
     names = [clip.name for clip in clips]
@@ -134,13 +142,32 @@ def check_clip_names(clips: Sequence[JudgedClip]) -> None:
         raise InputError(f"two clips are called {twice[0]!r}; choose one part of the data set")
 
 
+def whole_clips(clips: Sequence[JudgedClip]) -> tuple[tuple[JudgedClip, ...], tuple[str, ...]]:
+    """Read every clip once; give those that can be read, and what is wrong with the others.
+
+    Raises:
+        InputError: none can be read.
+    """
+    whole, broken = [], []
+    for clip in clips:
+        try:
+            clip.read()
+            whole.append(clip)
+        except InputError as error:
+            broken.append(_one_line(error))
+    if not whole:
+        raise InputError(f"none of {len(clips)} clips can be read; the first: {broken[0]}")
+    return tuple(whole), tuple(broken)
+
+
 def check_models(contenders: Sequence[Contender], clip: JudgedClip) -> None:
     """Find what cannot work before anything long begins.
 
     Raises:
         InputError: a model cannot take videos of the clip's size, or remember by the strategy asked for.
     """
-    case = clip.read().case
+    with may_be_skipped():
+        case = clip.read().case
     height, width = case.truth.shape[1:3]
     size = VideoSize(
         height=height,
@@ -207,7 +234,8 @@ def judge(task: Task) -> Task:
     """Answer and measure one clip by every contender of a task. Gives the task back."""
     judging, clip = task.judging, task.clip
     instruments = _instruments(judging.load_instruments, judging.instruments)
-    material = clip.read()
+    with may_be_skipped():
+        material = clip.read()
     bench = Bench(
         instruments=instruments,
         truth=observed_truth(instruments, material.case),

@@ -1,6 +1,5 @@
 """A contact sheet: the best, the median and the worst clips, frame by frame, every contender below the truth."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from outofsight.data.files import explained
+from outofsight.data.files import explained, written_whole
 from outofsight.evaluation.case import Video
 from outofsight.evaluation.evidence import Measure
 from outofsight.evaluation.phases import Phase
@@ -30,10 +29,8 @@ def write_sheet(path: Path, results: Results, evaluation: Evaluation) -> None:
         clip = next(clip for clip in results.clips if clip.name == name)
         blocks.append(_block(view_of(evaluation, clip), _heading(results, word, name, leader, measure)))
     sheet = _stacked([*blocks, _legend(blocks[0].width)])
-    partial = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
-    with explained(path):
-        sheet.save(partial, format="PNG", optimize=True)
-        os.replace(partial, path)
+    with explained(path), written_whole(path) as temporary:
+        sheet.save(temporary, format="PNG", optimize=True)
 
 
 def chosen_clips(results: Results, contender: str, measure: Measure | None) -> dict[str, str]:

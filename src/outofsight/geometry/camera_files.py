@@ -208,7 +208,7 @@ def _read_unreal(content: Mapping[str, Any], path: Path) -> CameraFile:
         }
         if not entries:
             raise CameraError(f"{source}: no frames; give at least one pose")
-        matrices, _ = repair_matrices(entries, source, ())
+        matrices, _ = repair_matrices(entries, source, None)
         halves[name] = _camera_path(matrices, source)
     context, target = halves.values()
     return CameraFile(path=path, form="unreal", context=context, target=target)

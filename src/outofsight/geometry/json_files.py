@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from outofsight.errors import CameraError, OutputError
 
+MOST_DIGITS = 7
+"""Of a frame's number: beyond ten million frames it is taken for a slip."""
+
 
 def read_json(path: Path) -> Any:
     """Read a JSON file.
@@ -20,7 +23,7 @@ def read_json(path: Path) -> Any:
         CameraError: missing, unreadable, not JSON, or an object that has the same key twice.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_unique_keys)
+        return json.loads(path.read_bytes(), object_pairs_hook=_unique_keys)
     except FileNotFoundError as error:
         raise CameraError(f"{path}: no such camera file") from error
     except OSError as error:
@@ -54,7 +57,8 @@ def frame_numbers(entries: Mapping[str, Any], source: str) -> Iterator[tuple[int
         CameraError: a key that is not a whole number ≥ 0 in its plain form, naming ``source``.
     """
     for key, value in entries.items():
-        if not (key.isascii() and key.isdigit() and str(int(key)) == key):
+        plain = key.isascii() and key.isdigit() and len(key) <= MOST_DIGITS
+        if not (plain and str(int(key)) == key):
             raise CameraError(f"{source}: expected frame numbers 0, 1, 2, ... as keys, got {key!r}")
         yield int(key), value
 

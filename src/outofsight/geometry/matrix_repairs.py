@@ -64,13 +64,17 @@ def check_repairs(repairs: Collection[str]) -> None:
 
 
 def repair_matrices(
-    entries: Mapping[int, Matrix | Malformed], source: str, repairs: Collection[str]
+    entries: Mapping[int, Matrix | Malformed], source: str, repairs: Collection[str] | None
 ) -> tuple[Matrix, tuple[AppliedRepair, ...]]:
     """Make one matrix for each frame from 0 on: [n, 4, 4], and what had to be repaired for it.
+
+    ``repairs``: those permitted; ``None``: of a form that takes none.
 
     Raises:
         CameraError: a frame is missing or malformed and may not be repaired, naming ``source`` and the frame.
     """
+    hint = "" if repairs is None else ", or permit the repair repeat_last"
+    repairs = repairs or ()
     num_frames = PUBLISHED_NUM_MATRICES if "pad_halves" in repairs else max(entries, default=-1) + 1
     beyond = [frame for frame in entries if not 0 <= frame < num_frames]
     if beyond:
@@ -90,7 +94,7 @@ def repair_matrices(
             if "repeat_last" not in repairs or not matrices:
                 raise CameraError(
                     f"{source}, frame {frame}: missing; give every frame from 0 to {num_frames - 1}"
-                    + ("" if frame == 0 else ", or permit the repair repeat_last")
+                    + ("" if frame == 0 else hint)
                 )
             touched["repeat_last"].append(frame)
             entry = matrices[-1]

@@ -9,7 +9,7 @@
 
 Pure functions of memory and cameras, batched, on any device. Poses are row-flattened 3×4 ``reference_from_camera`` of
 one reference for all (OpenCV axes, metres); intrinsics are normalised (``nn.intrinsics``). Pixels are uint8 where they
-are kept, and in [−1, 1] where they are drawn; a hole is 0.
+are kept, and in [−1, 1] where they are drawn; a hole has coverage 0, and softly the colours around it.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample
+from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.placing import project_points
@@ -38,6 +38,9 @@ MIRROR_COST, STALE_COST = 0.3, 0.25
 
 MIP_LEVELS = 4
 """A cut-out is halved up to so many times less one before it is drawn small, so that it does not flicker."""
+
+LARGEST_BOARD = 1.0
+"""A board with half a side longer than so many pictures stands before the lens, and is not drawn."""
 
 SLOW_M = 0.02
 """A subject slower than this, metres a video frame, does not tell which way it faces."""
@@ -101,11 +104,33 @@ def render_scenery(
     covered = (seen.known * there).amax(dim=1)
     hole = total <= 1e-12
     return Rendered(
-        pixels=(share[:, :, None] * seen.pixels).sum(dim=1).masked_fill(hole[:, None], 0),
+        pixels=filled_in((share[:, :, None] * seen.pixels).sum(dim=1), ~hole),
         coverage=covered.masked_fill(hole, 0),
         subject=torch.zeros_like(covered),
         depth=(share * seen.depth).sum(dim=1),
     )
+
+
+def filled_in(
+    pixels: Float[Tensor, "b 3 height width"], known: Bool[Tensor, "b height width"]
+) -> Float[Tensor, "b 3 height width"]:
+    """Fill holes softly with what surrounds them, so that what begins from a render begins from no grey blot; 0 where
+    nothing at all is known.
+
+    Source: the pull-push algorithm of Gortler et al., The Lumigraph (1996).
+    """
+    if bool(known.all()):
+        return pixels
+    weight = known[:, None].to(pixels)
+    sums, weights = [pixels * weight], [weight]
+    while min(sums[-1].shape[-2:]) > 1:
+        sums.append(avg_pool2d(sums[-1], 2, ceil_mode=True))
+        weights.append(avg_pool2d(weights[-1], 2, ceil_mode=True))
+    coarse = sums[-1] / weights[-1].clamp(min=1e-6)
+    for total, weight in zip(sums[-2::-1], weights[-2::-1], strict=True):
+        around = interpolate(coarse, size=total.shape[-2:], mode="bilinear", align_corners=False)
+        coarse = torch.where(weight > 0, total / weight.clamp(min=1e-6), around)
+    return coarse
 
 
 def nearness(views: Views, camera: Float[Tensor, "b 12"]) -> Float[Tensor, "b n"]:
@@ -272,6 +297,7 @@ def _drawn(
     x, y, half_width, half_height = (box * seen.tokens_per_metre[..., None]).unbind(dim=-1)
     column, row = seen.columns + flip * x, seen.rows + y
     exists = seen.in_front & (cutouts.quality[batch, subject, index] > 0)
+    exists = exists & (torch.maximum(half_width, half_height) < LARGEST_BOARD * max(size))
     columns = torch.arange(size[1], device=index.device, dtype=torch.float32)
     rows = torch.arange(size[0], device=index.device, dtype=torch.float32)
     across = flip[..., None] * (columns - column[..., None]) / half_width.clamp(min=0.25)[..., None]

@@ -1,9 +1,10 @@
 """One-shot continuation: a context video, its cameras, the cameras to come and a caption → the video that follows."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as validated_dataclass
 from torch import Tensor
 
@@ -42,6 +43,9 @@ done, and the total."""
 
 Cameras = CameraPath | CameraConditioning
 
+MOST_STEPS = 10_000
+SEEDS = 2**63
+
 
 @validated_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class SamplingSettings:
@@ -63,14 +67,18 @@ class SamplingSettings:
 
     @model_validator(mode="after")
     def _check(self) -> "SamplingSettings":
-        if self.num_steps < 1:
-            raise ValueError(f"num_steps must be ≥ 1, got {self.num_steps}")
-        if self.guidance_scale < 0:
+        if not 1 <= self.num_steps <= MOST_STEPS:
+            raise ValueError(f"num_steps must be 1 to {MOST_STEPS}, got {self.num_steps}")
+        if not 0 <= self.guidance_scale < inf:
             raise ValueError(f"guidance_scale must be ≥ 0, got {self.guidance_scale}")
-        if self.history_guidance is not None and self.history_guidance < 0:
+        if self.history_guidance is not None and not 0 <= self.history_guidance < inf:
             raise ValueError(f"history_guidance must be ≥ 0, got {self.history_guidance}")
         if not 0 < self.strength <= 1:
             raise ValueError(f"strength must lie in (0, 1], got {self.strength}")
+        if self.shift is not None and not 0 < self.shift < inf:
+            raise ValueError(f"shift must be > 0, got {self.shift}")
+        if not -SEEDS <= self.seed < SEEDS:
+            raise ValueError(f"seed must be a number of at most 63 bits, got {self.seed}")
         return self
 
 
@@ -94,7 +102,7 @@ class Retrieval:
 class Continuation:
     """``video`` uint8 [n, height, width, 3]: the target frames alone. ``seconds``: spent in each stage.
     ``recall``: what the two banks recalled, of a model that has banks. ``rendered``: the same frames as memory renders
-    them, of a model that is shown it; holes are grey."""
+    them, of a model that is shown it; holes filled softly."""
 
     video: NDArray[np.uint8]
     settings: SamplingSettings
@@ -118,6 +126,7 @@ def continue_video(
     on_progress: OnProgress | None = None,
 ) -> Continuation:
     """Show what follows ``video`` along ``target_cameras``. See ``WorldModel.continue_video``."""
+    check_prompt(prompt)
     clock = _Stages(world, on_progress)
     pixels = as_pixels(video, world)
     cameras = _conditioning(world, pixels, context_cameras, target_cameras)
@@ -191,7 +200,7 @@ def rendered_memory(
     subject_masks: NDArray[np.uint8] | None = None,
     tiling: LatentTiling | None = None,
 ) -> NDArray[np.uint8]:
-    """Render the target from a model's memory: uint8 [n, height, width, 3], holes grey; nothing is
+    """Render the target from a model's memory: uint8 [n, height, width, 3], holes filled softly; nothing is
     generated.
 
     Raises:
@@ -333,11 +342,12 @@ def as_pixels(
             )
         pixels = video.float()
     else:
+        video = _as_array(video)
         if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != np.uint8:
             raise VideoError(
                 f"expected a uint8 video [t, height, width, 3], got {video.dtype} {list(video.shape)}"
             )
-        pixels = torch.from_numpy(video).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
+        pixels = torch.from_numpy(np.ascontiguousarray(video)).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
     height, width = pixels.shape[-2:]
     step = world.size_step
     if height % step or width % step:
@@ -355,6 +365,48 @@ def check_lens(cameras: CameraPath, pixels: Float[Tensor, "1 t 3 height width"])
         cameras.intrinsics.scaled_to(width_px=pixels.shape[-1], height_px=pixels.shape[-2])
 
 
+def _as_array(video: Any) -> NDArray[Any]:
+    """Take a list of pictures (arrays, or PIL's) for a video. Raises ``VideoError`` for anything else."""
+    if isinstance(video, np.ndarray):
+        return video
+    try:
+        frames = [np.asarray(frame.convert("RGB") if hasattr(frame, "convert") else frame) for frame in video]
+        return np.stack(frames)
+    except (TypeError, ValueError) as error:
+        raise VideoError(
+            "expected a video as an array or tensor, or a list of pictures of one size, got a "
+            f"{type(video).__name__}"
+        ) from error
+
+
+def check_prompt(prompt: object) -> None:
+    """Raise ``InputError`` unless this is one caption."""
+    if not isinstance(prompt, str):
+        raise InputError(
+            f"expected one caption as text, got a {type(prompt).__name__}; ask once for each caption"
+        )
+
+
+def as_settings(settings: "SamplingSettings | Mapping[str, Any] | None") -> SamplingSettings:
+    """Take nothing, a dictionary or settings for settings. Raises ``InputError`` for anything else."""
+    if settings is None or isinstance(settings, Mapping):
+        return check_settings(**(settings or {}))
+    if not isinstance(settings, SamplingSettings):
+        raise InputError(
+            f"expected SamplingSettings, or a dictionary of them, got a {type(settings).__name__}"
+        )
+    return settings
+
+
+def check_cameras(cameras: object, what: str) -> None:
+    """Raise ``CameraError`` unless this is a camera path."""
+    if not isinstance(cameras, CameraPath | CameraConditioning):
+        raise CameraError(
+            f"{what}: expected a CameraPath, got a {type(cameras).__name__}; make one of poses [n, 3, 4] by "
+            "CameraPath(world_from_camera=poses), or read a file by read_cameras"
+        )
+
+
 def _conditioning(
     world: WorldModelBase,
     pixels: Float[Tensor, "1 t 3 height width"],
@@ -363,6 +415,9 @@ def _conditioning(
 ) -> CameraConditioning:
     """Check the cameras against the video and bring them to what the model reads."""
     num_context = pixels.shape[1]
+    check_cameras(target, "the target's cameras")
+    if context is not None:
+        check_cameras(context, "the context's cameras")
     if isinstance(target, CameraConditioning):
         cameras = target
         expected = len(latent_frames(num_context, world.temporal_stride))
@@ -434,8 +489,16 @@ def check_settings(**given: object) -> SamplingSettings:
     """
     try:
         return SamplingSettings(**given)  # type: ignore[arg-type]
-    except ValueError as error:
-        reasons = [
-            line.strip() for line in str(error).splitlines()[1:] if line.strip() and "http" not in line
-        ]
+    except ValidationError as error:
+        reasons = [_fault(fault) for fault in error.errors()]
         raise InputError(f"sampling settings: {'; '.join(reasons)}") from error
+    except TypeError as error:  # keys that are no words
+        raise InputError(f"sampling settings: expected names and values ({error})") from error
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    """Say what is wrong with a setting, without the validator's own words for it."""
+    said = str(fault["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
+    said = said.partition(", unable to parse")[0].replace("Unexpected keyword argument", "no such setting")
+    name = ".".join(map(str, fault["loc"]))
+    return f"{name}: {said}, got {fault['input']!r}" if name else said

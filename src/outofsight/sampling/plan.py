@@ -12,23 +12,20 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import UMT5Config, UMT5EncoderModel
 
 from outofsight.backbone.attention import CAMERA_DIM
 from outofsight.backbone.cost import ForwardCost, dense_attention_flops, forward_cost
 from outofsight.backbone.transformer import HydraTransformer3DModel
-from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.codec.video_vae import (
     LatentTiling,
     VideoAutoencoder,
-    autoencoder_class,
     num_latent_frames,
     spatial_factor,
 )
-from outofsight.errors import CheckpointError, InputError
+from outofsight.errors import InputError
 from outofsight.model_folders import find_model
 from outofsight.types import LatentGrid
-from outofsight.world_model import check_folder, check_transformer_config
+from outofsight.whole_models import check_folder, check_transformer_config, empty_networks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,21 +105,8 @@ def networks_on_meta(name_or_path: str, dtype: torch.dtype) -> dict[str, Any]:
     name_or_path = str(find_model(name_or_path))
     if Path(name_or_path).exists():
         check_folder(Path(name_or_path))
-    try:
-        transformer = HydraTransformer3DModel.load_config(name_or_path, subfolder="transformer")
-        check_transformer_config(transformer, name_or_path)
-        vae = PatchVideoAutoencoder.load_config(name_or_path, subfolder="vae")
-        text_encoder = UMT5Config.from_pretrained(name_or_path, subfolder="text_encoder")
-        with torch.device("meta"):
-            networks = {
-                "transformer": HydraTransformer3DModel.from_config(transformer),
-                "vae": autoencoder_class(vae).from_config(vae),
-                "text_encoder": UMT5EncoderModel(text_encoder),
-            }
-    except (OSError, ValueError, InputError) as error:
-        raise CheckpointError(
-            f"{name_or_path} is not a world model: {str(error).strip().splitlines()[0]}"
-        ) from error
+    networks = empty_networks(name_or_path)
+    check_transformer_config(networks["transformer"].config, name_or_path)
     return {name: shape_of(network, dtype) for name, network in networks.items()}
 
 

@@ -27,7 +27,7 @@ class RenderedTarget(NamedTuple):
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
-        """The pictures of the first clip: uint8 [frames, height, width, 3], holes grey."""
+        """The pictures of the first clip: uint8 [frames, height, width, 3], holes filled softly."""
         scaled = (self.given[0, :, :3].float() + 1) * 127.5
         return scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 

@@ -18,7 +18,15 @@ from outofsight.codec.stream_decoding import Decoded
 from outofsight.codec.text import clean_prompt
 from outofsight.errors import CameraError, InputError
 from outofsight.memory.banks.state import Banks, bank_tensors, banks_from_tensors
-from outofsight.sampling.continuation import SamplingSettings, as_pixels, check_lens, latent_subject_masks
+from outofsight.nn.turns import takes_turns
+from outofsight.sampling.continuation import (
+    SamplingSettings,
+    as_pixels,
+    check_cameras,
+    check_lens,
+    check_prompt,
+    latent_subject_masks,
+)
 from outofsight.sampling.remembered import see_pictures, subject_share, to_pictures
 from outofsight.sampling.rollout_files import Saved, check_model, save_rollout, weights_digest
 from outofsight.sampling.rollout_memory import RolloutMemory
@@ -109,6 +117,11 @@ class Rollout:
         return self.state.num_frames
 
     @property
+    def num_context_frames(self) -> int:
+        """Video frames of the context."""
+        return self.state.num_context_frames
+
+    @property
     def last_pose(self) -> NDArray[np.float64]:
         """The camera of the last frame, ``world_from_camera`` [3, 4]: where the path goes on."""
         return self.state.last_pose.numpy().copy()
@@ -135,10 +148,12 @@ class Rollout:
 
     @prompt.setter
     def prompt(self, prompt: str) -> None:
+        check_prompt(prompt)
         state = self.state
         self._encoded(prompt)  # refuses an empty one
         self._state = replace(state, prompt=prompt)
 
+    @takes_turns("world.transformer")
     def step(self, cameras: CameraPath) -> NDArray[np.uint8]:
         """Show what the coming cameras see: uint8 [n, height, width, 3], a frame for each.
 
@@ -149,6 +164,7 @@ class Rollout:
             CameraError: another number of cameras, or one that does not go on with the path.
             InputError: the rollout is closed, or the model remembers in another way by now.
         """
+        check_cameras(cameras, "the coming cameras")
         state = self.state
         self._check_strategy()
         stride = self.world.temporal_stride
@@ -193,11 +209,11 @@ class Rollout:
         other.notes, other._digest, other._strategy = dict(self.notes), self._digest, self._strategy
         return other
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, with_past: bool = True) -> None:
         """Write the complete state into the folder ``path``: tensors as safetensors, the rest as JSON.
 
         An older state there is replaced at once or not at all; a crash leaves one of the two whole. Moments that can
-        be rewound to are saved too. Records are not.
+        be rewound to are saved too, if ``with_past``. Records are not.
 
         Raises:
             OutputError: the folder holds other things, or cannot be written.
@@ -207,7 +223,7 @@ class Rollout:
         self._check_strategy()
         if self._digest is None:
             self._digest = weights_digest(self.world)
-        moments = {**self._past, state.step: state}
+        moments = {**(self._past if with_past else {}), state.step: state}
         texts = {moment.prompt: self._encoded(moment.prompt) for moment in moments.values()}
         saved = Saved(
             moments=moments,
@@ -283,6 +299,8 @@ def start_rollout(
         record_retrieval=request.record_retrieval,
         on_progress=request.on_progress,
     )
+    check_prompt(request.prompt)
+    check_cameras(context_cameras, "the context's cameras")
     pixels = as_pixels(video, world)
     num_context = pixels.shape[1]
     _check_start(world, num_context, context_cameras)

@@ -28,7 +28,7 @@ from torch import Tensor
 from outofsight.codec.checkpoint_files import first_line
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.stream_decoding import Decoded
-from outofsight.data.files import TEMPORARY_PREFIX, write_bytes
+from outofsight.data.files import TEMPORARY_PREFIX, remove_unfinished, write_bytes
 from outofsight.errors import CheckpointError, InputError, OutOfSightError, OutputError
 from outofsight.memory.banks.state import bank_tensors, banks_from_tensors
 from outofsight.memory.strategies import MEMORY_FIELDS
@@ -300,5 +300,6 @@ def _drop_others(folder: Path) -> None:
     except FileNotFoundError:
         named = None
     for entry in folder.iterdir():
-        if entry.name.startswith((TENSORS, TEMPORARY_PREFIX)) and entry.name != named:
+        if entry.name.startswith(TENSORS) and entry.name != named:
             entry.unlink(missing_ok=True)
+    remove_unfinished(folder)

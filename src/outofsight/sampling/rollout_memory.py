@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from outofsight.errors import InputError
+from outofsight.geometry.poses import compose
 from outofsight.memory.banks import touch
 from outofsight.memory.banks.state import Archive, Banks, Tracks
 
@@ -22,15 +23,30 @@ if TYPE_CHECKING:
 class RememberedSubject:
     """A subject as the tracker has it. ``number``: counts births. ``position_m`` [3], ``velocity_m`` [3] (metres a
     video frame): in the world; ``spread_m``: standard deviation of the position along one axis. ``visibility``,
-    ``confidence``: 0 to 1. ``unseen_frames``: video frames since it was last seen."""
+    ``confidence``: 0 to 1. ``unseen_frames``: video frames since it was last seen. ``box_m`` [4]: as ``Tracks.box``.
+    ``slot``: its place among ``StepRecord.slots`` and ``scores``."""
 
     number: int
+    slot: int
     position_m: NDArray[np.float64]
     velocity_m: NDArray[np.float64]
     spread_m: float
     visibility: float
     confidence: float
     unseen_frames: float
+    box_m: NDArray[np.float64]
+    pinned: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RememberedView:
+    """A view that the archivist keeps. ``world_from_camera`` [3, 4]: the camera that saw it; ``frame``: the video frame
+    that it was, counted from the context's first; ``use``: what it has been good for lately."""
+
+    slot: int
+    world_from_camera: NDArray[np.float64]
+    frame: float
+    use: float
     pinned: bool
 
 
@@ -69,22 +85,41 @@ class RolloutMemory:
     def subjects(self) -> list[RememberedSubject]:
         """The subjects that are followed, by their numbers."""
         tracks, rotation = self.tracks, self._rollout.anchor[:, :3]
+        num_views = self.archive.filled.shape[1]
         now = float(self.banks.time[0])
         found = []
         for index in tracks.filled[0].nonzero().flatten().tolist():
             found.append(
                 RememberedSubject(
                     number=int(tracks.number[0, index]),
+                    slot=num_views + index,
                     position_m=rotation @ _numbers(tracks.position[0, index]) + self._rollout.anchor[:, 3],
                     velocity_m=rotation @ _numbers(tracks.velocity[0, index]),
                     spread_m=float(tracks.covariance[0, index, 0].clamp(min=0).sqrt()),
                     visibility=float(tracks.visibility[0, index]),
                     confidence=float(tracks.confidence[0, index]),
                     unseen_frames=now - float(tracks.last_seen[0, index]),
+                    box_m=_numbers(tracks.box[0, index]),
                     pinned=bool(tracks.pinned[0, index]),
                 )
             )
         return sorted(found, key=lambda subject: subject.number)
+
+    @property
+    def views(self) -> list[RememberedView]:
+        """The views that are filed, by their slots."""
+        archive = self.archive
+        poses = _numbers(archive.poses[0]).reshape(-1, 3, 4)
+        return [
+            RememberedView(
+                slot=slot,
+                world_from_camera=compose(self._rollout.anchor, poses[slot]),
+                frame=float(archive.times[0, slot]),
+                use=float(archive.use[0, slot]),
+                pinned=bool(archive.pinned[0, slot]),
+            )
+            for slot in archive.filled[0].nonzero().flatten().tolist()
+        ]
 
     def pin(self, *, slot: int | None = None, subject: int | None = None, on: bool = True) -> None:
         """Keep an archive slot from being dropped, or a subject from dying; ``on`` false lets it go again.

@@ -125,7 +125,7 @@ def take_step(
     generator = torch.Generator()
     generator.set_state(state.generator)
     lens, rendered = state.intrinsics[None].to(device), None
-    if state.banks is not None and transformer.shows_rendered:
+    if state.banks is not None and state.banks.views is not None and transformer.shows_rendered:
         with clock.stage("render"):
             rendered = _rendered(sampler, state, cameras, lens, generator)
     conditions = _conditions(sampler, state, poses, texts, recalled)

@@ -13,11 +13,13 @@ from torch import Tensor
 from outofsight.codec.video_vae import LatentTiling
 from outofsight.errors import CheckpointError
 from outofsight.memory.strategies import strategy
+from outofsight.nn.turns import takes_turns
 from outofsight.sampling.continuation import (
     Cameras,
     Continuation,
     OnProgress,
     SamplingSettings,
+    as_settings,
     continue_video,
 )
 from outofsight.sampling.rollout import Rollout, RolloutRequest, resume_rollout, start_rollout
@@ -77,6 +79,7 @@ class WorldModel(WorldModelBase):
 
     resume = _Resume()
 
+    @takes_turns("transformer")
     def start(
         self,
         video: NDArray[np.uint8] | Tensor,
@@ -84,7 +87,7 @@ class WorldModel(WorldModelBase):
         prompt: str,
         *,
         seed: int | None = None,
-        settings: SamplingSettings | None = None,
+        settings: SamplingSettings | Mapping[str, Any] | None = None,
         limits: RolloutLimits | None = None,
         subject_masks: NDArray[np.uint8] | None = None,
         tiling: LatentTiling | None = None,
@@ -102,7 +105,7 @@ class WorldModel(WorldModelBase):
             VideoError, CameraError, InputError: as ``continue_video``; or a bank that is too small for a frame, or a
                 strategy that is told where subjects will be.
         """
-        settings = settings or SamplingSettings()
+        settings = as_settings(settings)
         request = RolloutRequest(
             prompt=prompt,
             settings=settings if seed is None else replace(settings, seed=seed),
@@ -113,13 +116,14 @@ class WorldModel(WorldModelBase):
         )
         return start_rollout(self, video, context_cameras, request, subject_masks)
 
+    @takes_turns("transformer")
     def continue_video(
         self,
         video: NDArray[np.uint8] | Tensor,
         context_cameras: CameraPath | None,
         target_cameras: Cameras,
         prompt: str,
-        settings: SamplingSettings | None = None,
+        settings: SamplingSettings | Mapping[str, Any] | None = None,
         *,
         subject_masks: NDArray[np.uint8] | None = None,
         tiling: LatentTiling | None = None,
@@ -149,7 +153,7 @@ class WorldModel(WorldModelBase):
             context_cameras,
             target_cameras,
             prompt,
-            settings or SamplingSettings(),
+            as_settings(settings),
             subject_masks=subject_masks,
             tiling=tiling,
             record_retrieval=record_retrieval,

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from outofsight.backbone.inputs import looks_at_lens
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.text import CaptionTruncatedWarning, clean_prompt, max_text_tokens
-from outofsight.data.dataset import SampleEntry
+from outofsight.data.dataset import SampleEntry, may_be_skipped
 from outofsight.data.latent_annotation import subject_shares
 from outofsight.data.latent_cache import LatentCache, LatentSample
 from outofsight.errors import DatasetError, InputError
@@ -73,7 +73,8 @@ class ClipStore:
             if index in self._kept:
                 self._kept.move_to_end(index)
                 return self._kept[index]
-        clip = self.entries[index].read()
+        with may_be_skipped():
+            clip = self.entries[index].read()
         with self._lock:
             self._kept[index] = clip
             while len(self._kept) > self.capacity:

@@ -239,7 +239,8 @@ class Batch:
     ``size``: samples a step, over all processes; each process takes ``size`` / processes of them, in
     ``accumulation`` parts. ``precision``: ``bf16`` computes under autocast, weights stay float32; ``auto`` measures
     once, when a run begins, which of both this machine is faster in, and keeps to it.
-    ``prefetch``: batches that are read ahead, each by its own thread.
+    ``prefetch``: batches that are read ahead, each by its own thread. ``skip_broken``: leave out samples that cannot be
+    read; all are looked through for it before the first step.
     """
 
     size: int = Field(default=8, gt=0)
@@ -248,6 +249,7 @@ class Batch:
     gradient_checkpointing: bool = False
     compile: bool = False
     prefetch: int = Field(default=2, gt=0)
+    skip_broken: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

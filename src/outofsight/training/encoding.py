@@ -1,7 +1,7 @@
 """Clips to a latent cache: each half through the VAE by itself, captions as they are or as states."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from outofsight.codec.video_vae import (
     spatial_factor,
     temporal_factor,
 )
-from outofsight.data.dataset import SPLITS, SampleEntry, open_dataset
+from outofsight.data.dataset import SPLITS, SampleEntry, may_be_skipped, open_dataset, whole_entries
 from outofsight.data.latent_annotation import clip_spans, latent_masks, latent_visibility
 from outofsight.data.latent_cache import CacheIdentity, LatentCacheWriter, LatentSample
 from outofsight.data.mirroring import SUFFIX, mirrored
@@ -75,40 +75,48 @@ class Rendering:
 
 @dataclass(frozen=True)
 class EncodeReport:
-    """``num_found``: samples that were there before."""
+    """``num_found``: samples that were there before. ``broken``: what was left out, and why."""
 
     folder: Path
     num_samples: int
     num_found: int
+    broken: tuple[str, ...] = ()
+
+
+def dataset_parts(data: Path) -> dict[str, tuple[SampleEntry, ...]]:
+    """Find the parts of a data set; a folder without parts is all for training. Raises ``DatasetError``."""
+    parts = [name for name in SPLITS if (data / name).is_dir() and any((data / name).iterdir())]
+    return {name: open_dataset(data, name).entries for name in parts} or {"train": open_dataset(data).entries}
 
 
 def encode_dataset(
     encoder: Encoder,
-    data: Path,
+    parts: Path | Mapping[str, tuple[SampleEntry, ...]],
     out: Path,
     *,
     dtype: str = "float16",
     samples_per_shard: int = 64,
     mirror: bool = False,
     progress: Progress | None = None,
+    skip_broken: bool = False,
 ) -> list[EncodeReport]:
     """Encode every part of a data set into ``out/train`` and so on; a folder without parts becomes ``out/train``.
 
-    ``mirror``: the training part also gets every clip mirrored. What was finished before is kept, so a killed run
-    goes on, with the same result.
+    ``parts``: the data set, or what ``dataset_parts`` finds in it. ``mirror``: the training part also gets every clip
+    mirrored. ``skip_broken``: leave out clips that cannot be read; all are looked through for it first. What was
+    finished before is kept, so a killed run goes on, with the same result.
 
     Raises:
         DatasetError: damaged clips, or a cache of another VAE in the folder.
     """
     identity = encoder.identity(dtype, samples_per_shard)
-    parts = [name for name in SPLITS if (data / name).is_dir() and any((data / name).iterdir())]
-    whole = {name: open_dataset(data, name).entries for name in parts} or {
-        "train": open_dataset(data).entries
-    }
-    return [
-        _encode_part(encoder, identity, entries, out / part, mirror and part == "train", progress)
-        for part, entries in whole.items()
-    ]
+    reports = []
+    for part, entries in (dataset_parts(parts) if isinstance(parts, Path) else parts).items():
+        whole, broken = whole_entries(entries) if skip_broken else (entries, ())
+        mirrors = mirror and part == "train"
+        report = _encode_part(encoder, identity, whole, out / part, mirrors, progress)
+        reports.append(replace(report, broken=broken))
+    return reports
 
 
 def _encode_part(
@@ -132,7 +140,8 @@ def _encode_part(
         samples = []
         for name in names:
             entry, turned = by_name[name]
-            clip = mirrored(entry.read()) if turned else entry.read()
+            with may_be_skipped():
+                clip = mirrored(entry.read()) if turned else entry.read()
             samples.append(encode_clip(encoder, clip, name))
             done += 1
             if progress is not None:
@@ -158,6 +167,8 @@ def gather_published(
     Raises:
         DatasetError: there are none, or one is damaged.
     """
+    if not samples.is_dir():
+        raise DatasetError(f"{samples}: expected a folder of samples, found none")
     files = {path.stem: path for path in sorted(samples.iterdir()) if path.suffix in SUFFIXES}
     if not files:
         raise DatasetError(f"{samples}: holds no samples; expected files that end in {' or '.join(SUFFIXES)}")

@@ -40,6 +40,7 @@ from outofsight.training.run_folder import (
     append_log,
     begin_run,
     cut_log,
+    forget_run,
     go_on_run,
     read_run,
 )
@@ -70,6 +71,7 @@ class TrainResult:
     step: int
     finished: bool
     loss: float | None
+    broken: tuple[str, ...] = ()
 
 
 def train(
@@ -97,9 +99,13 @@ def train(
     problem = PROBLEMS[config.task.kind](config, data)
     accelerator = make_accelerator(config, out, problem.leaves_unused)
     state = _prepare_folder(accelerator, config, data, out, resume, provenance or {})
-    run = Run(accelerator, config, problem, out)
-    if state is not None:
-        run.restore(state)
+    try:
+        run = Run(accelerator, config, problem, out)
+        if state is not None:
+            run.restore(state)
+    except BaseException:
+        _take_back(accelerator, out, resume)
+        raise
     run.report = report
 
     def should_stop() -> bool:
@@ -111,9 +117,19 @@ def train(
         warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
         try:
             finished = run.go(should_stop, may_stop=deadline is not None or stop is not None)
+        except BaseException:
+            if not run.step:
+                _take_back(accelerator, out, resume)
+            raise
         finally:
             accelerator.end_training()
-    return TrainResult(out=out, step=run.step, finished=finished, loss=run.last_loss)
+    return TrainResult(out=out, step=run.step, finished=finished, loss=run.last_loss, broken=problem.broken)
+
+
+def _take_back(accelerator: Accelerator, out: Path, resume: bool) -> None:
+    """Leave no run behind where none came to be."""
+    if accelerator.is_main_process and not resume:
+        forget_run(out)
 
 
 def with_precision(config: TrainConfig) -> TrainConfig:

@@ -22,6 +22,7 @@ from outofsight.model_folders import find_model
 from outofsight.training.config import LoraSize, VaeTask, WorldSize, WorldTask
 from outofsight.training.likeness import start_by_likeness
 from outofsight.training.randomness import derived_seed
+from outofsight.whole_models import check_part, require_finite
 from outofsight.world_model import WorldModelBase
 
 BYTE_VOCABULARY = 384  # ByT5's: 256 bytes, 3 special tokens, 125 that are never used
@@ -55,8 +56,15 @@ def load_vae(folder: str | Path) -> VideoAutoencoder:
             f"{folder}: expected a VAE folder or a world model folder, found no config.json"
         )
     try:
-        kind = autoencoder_class(PatchVideoAutoencoder.load_config(own))
-        return kind.from_pretrained(own, torch_dtype=torch.float32).eval()
+        config = PatchVideoAutoencoder.load_config(own)
+        kind = autoencoder_class(config)
+        with torch.device("meta"):
+            check_part(own, kind.from_config(config))
+        vae = kind.from_pretrained(own, torch_dtype=torch.float32).eval()
+        require_finite(vae.named_parameters(), str(own))
+        return vae
+    except CheckpointError:
+        raise
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{own}: could not be loaded as a video VAE: {reason}") from error

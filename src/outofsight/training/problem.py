@@ -33,7 +33,7 @@ class Problem:
     ``objective``: its forward takes a batch and gives every sample's ``loss``. ``trainable``: the parameters that
     learn, by name. ``leaves_unused``: some steps give some of them no gradient. ``measure``, ``show``: called with
     the prepared model, by every process; ``None`` without validation data. ``export``: make a folder of the weights
-    given by name (those that learn), by one process.
+    given by name (those that learn), by one process. ``broken``: samples that were left out.
     """
 
     objective: nn.Module
@@ -44,6 +44,7 @@ class Problem:
     show: Show | None
     export: Callable[[Mapping[str, Tensor], Path, torch.device], None]
     sources: dict[str, Any]  # digests of what is read and does not learn
+    broken: tuple[str, ...] = ()
 
 
 def own_share(count: int, accelerator: Accelerator) -> list[tuple[int, bool]]:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from outofsight.data.dataset import Dataset
+from outofsight.data.files import replaced_folder
 from outofsight.errors import CheckpointError, InputError
 from outofsight.perception.network import RecogniserNetwork, RecogniserSize
 from outofsight.perception.recogniser import Recogniser, load_network, save_network
 from outofsight.training.batches import ClipStore
 from outofsight.training.config import TrainConfig
-from outofsight.training.files import replaced_folder
 from outofsight.training.models import choose_trainable, load_weights
 from outofsight.training.problem import Picture, Problem, side_by_side
 from outofsight.training.randomness import derived_seed, generator_for
@@ -25,6 +25,7 @@ from outofsight.training.recogniser_objective import RecogniserObjective
 from outofsight.training.recogniser_task import RecogniserTask, Spoiling
 from outofsight.training.recogniser_views import spoiled
 from outofsight.training.vae_training import DTYPES, open_part, wants_validation
+from outofsight.training.whole_samples import whole_dataset
 
 TINT = np.array([255, 60, 60], dtype=np.float32)
 
@@ -37,7 +38,7 @@ def recogniser_problem(config: TrainConfig, data: Path) -> Problem:
         raise InputError(
             "the recogniser has no gradient checkpointing; set batch.gradient_checkpointing=false"
         )
-    train = open_part(data, "train")
+    train, broken = whole_dataset(open_part(data, "train"), skip_broken=config.batch.skip_broken)
     validation = open_part(data, "validation") if wants_validation(config) else None
     objective = RecogniserObjective(make_network(task, config.seed), task)
     look = RecogniserValidation(config, validation) if validation is not None else None
@@ -50,6 +51,7 @@ def recogniser_problem(config: TrainConfig, data: Path) -> Problem:
         show=look.show if look else None,
         export=lambda weights, folder, device: export_recogniser(config, weights, folder),
         sources={},
+        broken=broken,
     )
 
 

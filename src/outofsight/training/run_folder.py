@@ -19,6 +19,7 @@ from outofsight.errors import CheckpointError, InputError
 from outofsight.training.config import TrainConfig, differences, from_dict, to_dict
 
 CONFIG, LOG, STATES, VIDEOS, EXPORT = "config.json", "log.jsonl", "states", "videos", "export"
+WRITTEN = (CONFIG, LOG, STATES, VIDEOS, EXPORT)
 FIXED = ("recipe", "seed", "task.")
 """What a run keeps for life; another value would be another run."""
 
@@ -31,10 +32,35 @@ def read_run(out: Path) -> tuple[TrainConfig, dict[str, Any]]:
     return from_dict(content.get("config", {}), str(out / CONFIG)), content
 
 
+def holds_run(out: Path) -> bool:
+    """Tell whether a run of ours lies in a folder."""
+    try:
+        return "config" in json.loads((out / CONFIG).read_bytes())
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
+
+
+def is_same_run(out: Path, config: TrainConfig, data: Path | None) -> bool:
+    """Tell whether the run of a folder was begun with these settings and data, so that it may go on by itself."""
+    if not holds_run(out):
+        return False
+    stored, content = read_run(out)
+    return data is not None and content["data"] == str(data) and to_dict(stored) == to_dict(config)
+
+
+def forget_run(out: Path) -> None:
+    """Take back the beginning of a run that came to nothing: no state of it was saved."""
+    if not any((out / STATES).glob("state-*")):
+        for name in (CONFIG, LOG):
+            (out / name).unlink(missing_ok=True)
+
+
 def begin_run(out: Path, config: TrainConfig, data: Path, provenance: Mapping[str, Any]) -> None:
     """Write config.json. Raises ``InputError`` if the folder holds a run."""
     if (out / CONFIG).exists():
-        raise InputError(f"{out}: holds a run; go on with it by --resume, or choose another --out")
+        raise InputError(
+            f"{out}: holds a run with other settings; go on with it by --resume, or choose another --out"
+        )
     out.mkdir(parents=True, exist_ok=True)
     content = {"config": to_dict(config), "data": str(data), "provenance": dict(provenance), "changes": []}
     write_json(out / CONFIG, content, indent=1)

@@ -25,10 +25,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from outofsight.data.files import remove_unfinished, replaced_folder
 from outofsight.errors import CheckpointError, OutputError
 
 STATE_VERSION = 1
-PREFIX, UNFINISHED = "state-", ".unfinished-"
+PREFIX = "state-"
 MANIFEST = "state.json"
 MEGABYTE = 10**6
 HEADER_ENTRY = 128
@@ -59,32 +60,23 @@ def save_state(folder: Path, state: State, *, shard_mb: float, keep: int) -> Pat
         OutputError: it cannot be written (a full disk); the states that are there are untouched.
     """
     final = folder / f"{PREFIX}{state.step:08d}"
-    temporary = folder / f"{UNFINISHED}{os.getpid()}-{final.name}"
+    remove_unfinished(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(f"{UNFINISHED}*"):
-            shutil.rmtree(leftover)
-        temporary.mkdir()
-        files = {}
-        for number, shard in enumerate(_shards(state.tensors, int(shard_mb * MEGABYTE))):
-            content = save(shard)
-            name = f"tensors-{number:05d}.safetensors"
-            _write_flushed(temporary / name, content)
-            files[name] = zlib.crc32(content)
-        shapes = {name: list(value.shape) for name, value in state.tensors.items()}
-        manifest = {"version": STATE_VERSION, "facts": state.facts, "files": files, "shapes": shapes}
-        _write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
-        _flush_folder(temporary)
-        if final.exists():  # of the same step: set aside, and removed as a leftover once the new one is there
-            os.rename(final, folder / f"{UNFINISHED}replaced-{final.name}")
-        os.rename(temporary, final)
-        shutil.rmtree(folder / f"{UNFINISHED}replaced-{final.name}", ignore_errors=True)
+        with replaced_folder(final) as temporary:
+            files = {}
+            for number, shard in enumerate(_shards(state.tensors, int(shard_mb * MEGABYTE))):
+                content = save(shard)
+                name = f"tensors-{number:05d}.safetensors"
+                _write_flushed(temporary / name, content)
+                files[name] = zlib.crc32(content)
+            shapes = {name: list(value.shape) for name, value in state.tensors.items()}
+            manifest = {"version": STATE_VERSION, "facts": state.facts, "files": files, "shapes": shapes}
+            _write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
+            _flush_folder(temporary)
         _flush_folder(folder)
-    except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+    except (OSError, OutputError) as error:
         raise OutputError(
-            f"{final}: the state could not be written ({error.strerror or error}); earlier states are untouched: free "
-            "some space and go on with --resume"
+            f"the state could not be written, earlier states are untouched; go on with --resume: {error}"
         ) from error
     for old in finished_states(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder, to_blocks
 from outofsight.codec.video_vae import VideoAutoencoder, spatial_factor
 from outofsight.data.dataset import SPLITS, Dataset, open_dataset
+from outofsight.data.files import replaced_folder
 from outofsight.errors import DatasetError, InputError
 from outofsight.training.batches import Batch, ClipStore, VaeBatches, subject_mask
 from outofsight.training.config import TrainConfig, VaeTask
-from outofsight.training.files import replaced_folder
 from outofsight.training.models import cast_for_export, choose_trainable, load_weights, make_vae
 from outofsight.training.problem import (
     Picture,
@@ -27,6 +27,7 @@ from outofsight.training.problem import (
     to_frames,
 )
 from outofsight.training.vae_objective import VaeObjective, to_signal
+from outofsight.training.whole_samples import whole_dataset
 from outofsight.types import Clip
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -43,8 +44,7 @@ def vae_problem(config: TrainConfig, data: Path) -> Problem:
     vae = make_vae(task, config.seed)
     if (factor := spatial_factor(vae)) != 8:
         raise InputError(f"expected a VAE that makes 8×8 pixels one, got {factor}×{factor}")
-    train = open_part(data, "train")
-    assert train is not None
+    train, broken = whole_dataset(open_part(data, "train"), skip_broken=config.batch.skip_broken)
     validation = open_part(data, "validation") if wants_validation(config) else None
     if isinstance(vae, PatchVideoAutoencoder) and task.initial is None:
         fit_principal(vae, train, task)
@@ -61,6 +61,7 @@ def vae_problem(config: TrainConfig, data: Path) -> Problem:
         show=look.show if look else None,
         export=lambda weights, folder, device: export_vae(config, train, weights, folder, device),
         sources={},
+        broken=broken,
     )
 
 

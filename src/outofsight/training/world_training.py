@@ -1,6 +1,7 @@
 """Training a world model: data, validation with right and wrong cameras, sample videos, export."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 
 from outofsight.codec.text import max_text_tokens
 from outofsight.codec.video_vae import VideoAutoencoder, decode_latents
+from outofsight.data.files import replaced_folder
 from outofsight.data.latent_cache import LatentCache, LatentSample, open_latent_cache
 from outofsight.errors import InputError
 from outofsight.flow.matching import euler_step
 from outofsight.flow.schedule import sampling_sigmas, timesteps
+from outofsight.model_folders import USE_FILE, ModelUse, read_use, use_as_json
 from outofsight.training.bank_validation import bank_measures
 from outofsight.training.batches import (
     Batch,
@@ -27,7 +30,6 @@ from outofsight.training.batches import (
 )
 from outofsight.training.config import TrainConfig, WorldTask
 from outofsight.training.digest import network_digest, weights_digest
-from outofsight.training.files import replaced_folder
 from outofsight.training.models import (
     WorldParts,
     added_parts,
@@ -49,6 +51,7 @@ from outofsight.training.problem import (
 from outofsight.training.randomness import normal
 from outofsight.training.unrolled_objective import UnrolledObjective
 from outofsight.training.vae_training import DTYPES, wants_validation
+from outofsight.training.whole_samples import whole_cache
 from outofsight.training.world_objective import WorldObjective
 
 
@@ -58,7 +61,7 @@ def world_problem(config: TrainConfig, data: Path) -> Problem:
     assert isinstance(task, WorldTask)
     parts = make_world(task, config.seed)
     digest = network_digest(parts.vae)
-    train = open_cache_part(data, "train", digest)
+    train, broken = whole_cache(open_cache_part(data, "train", digest), skip_broken=config.batch.skip_broken)
     validation = open_cache_part(data, "validation", digest) if wants_validation(config) else None
     objective = _objective(parts, train, task)
     trainable = choose_trainable(objective, (*task.trainable, *added_parts(parts.transformer)))
@@ -79,6 +82,7 @@ def world_problem(config: TrainConfig, data: Path) -> Problem:
         show=look.show if look else None,
         export=lambda weights, folder, _device: export_world(config, train, weights, folder),
         sources={"frozen": weights_digest(frozen) if frozen else None},
+        broken=broken,
     )
 
 
@@ -229,5 +233,20 @@ def export_world(
     dtype = DTYPES[config.state.export_dtype]
     for network in (parts.transformer, parts.text_encoder, parts.vae):
         cast_for_export(network, dtype)
+    use = _use_of(cache, task)
     with replaced_folder(folder) as temporary:
         parts.joined().save_pretrained(temporary)
+        if use is not None:
+            (temporary / USE_FILE).write_text(use_as_json(use), encoding="utf-8")
+
+
+def _use_of(cache: LatentCache, task: WorldTask) -> ModelUse | None:
+    """Say what the model is used with: frames, size and rate of what it learned from, where the cache tells them."""
+    before = ModelUse() if task.initial is None else read_use(task.initial)
+    facts = cache[0].facts
+    if not {"num_context_frames", "num_target_frames", "size_px", "fps"} <= facts.keys():
+        return None
+    return replace(
+        before, num_context_frames=facts["num_context_frames"], num_target_frames=facts["num_target_frames"],
+        size=tuple(facts["size_px"]), fps=facts["fps"],
+    )  # fmt: skip

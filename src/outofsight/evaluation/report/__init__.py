@@ -11,6 +11,7 @@ from outofsight.data.files import write_text
 from outofsight.data.video import write_video
 from outofsight.evaluation.case import Video
 from outofsight.evaluation.plots import frame_plot, interval_plot, retrieved_by, sweeps
+from outofsight.evaluation.report.first_screen import first_screen
 from outofsight.evaluation.report.page import clip_section, clip_table, group_section, page, settings_section
 from outofsight.evaluation.results import Results, leading_contender, ranked_clips, ranking_measure
 from outofsight.evaluation.retrieval import bubble_plot, frequencies, load_retrieval, timeline
@@ -43,14 +44,29 @@ def write_report(
             plots.append(
                 bubble_plot(counts, f"{contender.name}: how often target frames retrieved each slice")
             )
-    clips = [_clip(results, evaluation, view_of(evaluation, by_name[name]), leader) for name in shown]
+    first = worst_median_best(ranked) if shown else {}
+    clips = {
+        name: _clip(results, evaluation, view_of(evaluation, by_name[name]), leader)
+        for name in dict.fromkeys((*first.values(), *shown))
+    }
+    opening = first_screen(results, leader, [(word, clips.pop(name)) for word, name in first.items()])
+    table = clip_table(results, ranked, [*first.values(), *shown], leader, measure)
     text = page(
         title="What was out of sight: an evaluation",
-        parts=[*sections, clip_table(results, ranked, shown, leader, measure), *clips],
+        parts=[opening, *sections, table, *clips.values()],
         plots=plots,
         settings=settings_section(results, made),
     )
     write_text(path, text)
+
+
+def worst_median_best(ranked: list[str]) -> dict[str, str]:
+    """Name the clips of the first screen, which are fewer where there are fewer."""
+    chosen: dict[str, str] = {}
+    for word, name in (("worst", ranked[0]), ("best", ranked[-1]), ("median", ranked[len(ranked) // 2])):
+        if name not in chosen.values():
+            chosen[word] = name
+    return {word: chosen[word] for word in ("worst", "median", "best") if word in chosen}
 
 
 def shown_clips(ranked: list[str], number: int) -> list[str]:

@@ -24,6 +24,7 @@ details td, details th { white-space: normal; text-align: left; } pre { white-sp
   width: 2px; background: #000; left: 0; }
 .key { margin-right: 1rem; } .key i { display: inline-block; width: 14px; height: 10px; margin-right: .35rem; }
 .legend { color: #555; }
+.verdict { font-size: 1.1rem; } .first > h3 { margin-top: 1rem; }
 """
 
 SCRIPT = """
@@ -68,7 +69,7 @@ document.querySelectorAll("section.clip").forEach(function (clip) {
   var target = Array.from(clip.querySelectorAll('video[data-part="target"]'));
   var hand = clip.querySelector(".timeline b"), bar = clip.querySelector(".timeline");
   var button = clip.querySelector("button");
-  var now = 0, last = null;
+  var now = 0, last = null, again = false;
   function show(time, seek) {
     now = time;
     hand.style.left = (100 * time / total) + "%";
@@ -93,11 +94,15 @@ document.querySelectorAll("section.clip").forEach(function (clip) {
       context.forEach(function (v) { v.pause(); });
       target.forEach(function (v) { v.currentTime = 0; v.play(); });
     }
-    if (now >= total) { stop(); return; }
+    if (now >= total) {
+      stop();
+      if (again) { button.click(); }
+      return;
+    }
     requestAnimationFrame(step);
   }
   button.addEventListener("click", function () {
-    if (last !== null) { stop(); return; }
+    if (last !== null) { again = false; stop(); return; }
     show(now >= total ? 0 : now, true);
     (now < before ? context : target).forEach(function (v) { v.play(); });
     button.textContent = "pause";
@@ -110,5 +115,6 @@ document.querySelectorAll("section.clip").forEach(function (clip) {
     show(total * Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)), true);
   });
   show(0, false);
+  if (clip.closest(".first")) { again = true; button.click(); }
 });
 """

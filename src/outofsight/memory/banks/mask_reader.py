@@ -22,6 +22,9 @@ see the place."""
 
 UNLIKELY = -2.0
 
+SURELY_STATIC, SURELY_SUBJECT = 0.2, 0.5
+"""Probabilities by which a pixel is taken for the static world, and for a subject."""
+
 
 class MaskReader(nn.Module):
     """Tell of every pixel of a frame whether it shows a subject: a U-Net of three resolutions over ``evidence``."""
@@ -48,6 +51,13 @@ class MaskReader(nn.Module):
             states = self.outer[level](kept[level] + larger)
         told: Tensor = self.told(states)[:, 0]
         return told
+
+    @torch.no_grad()
+    def shares(self, evidence: Float[Tensor, "n 9 height width"]) -> Float[Tensor, "n height width"]:
+        """Return the share, 0 to 1, to which each pixel counts as a subject's: 0 up to ``SURELY_STATIC``, 1 from
+        ``SURELY_SUBJECT`` on, since a half-believed subject leaves a ghost in a view and a veil in a cut-out."""
+        chance = self(evidence).sigmoid()
+        return ((chance - SURELY_STATIC) / (SURELY_SUBJECT - SURELY_STATIC)).clamp(0, 1)
 
 
 class _Residual(nn.Module):

@@ -30,6 +30,12 @@ CUT_QUALITY = 0.35
 RENEWAL = 0.85
 """A later cut-out takes the place of one of its side from so much of its quality on."""
 
+SPECK_SHARE = 0.25
+"""Share of a token from which on its pixels are believed to show a tracked subject."""
+
+STRAY_SHARE = 0.01
+"""So much of a mask may stray beyond each side of its box."""
+
 MARGIN_PX = 2
 """Pixels around a subject that count as its own in a view: its edge, and what a lens smears."""
 
@@ -145,10 +151,14 @@ def renewed(
 def own_masks(
     subject: Float[Tensor, "b height width"], assigned: Float[Tensor, "b s h w"]
 ) -> Float[Tensor, "b s height width"]:
-    """Divide a mask of all subjects among them, by the shares of the tokens around each pixel."""
+    """Divide a mask of all subjects among them, by the shares of the tokens around each pixel.
+
+    Where tokens show nobody, with less than ``SPECK_SHARE``, a mask's pixels are specks and no subject's.
+    """
     shares = interpolate(assigned.float(), size=subject.shape[-2:], mode="bilinear", align_corners=False)
     total = shares.sum(dim=1, keepdim=True)
-    return subject[:, None] * shares / total.clamp(min=1e-3)
+    believed = (total / SPECK_SHARE).clamp(max=1)
+    return subject[:, None] * shares / total.clamp(min=1e-3) * believed
 
 
 def cut_out(
@@ -160,14 +170,14 @@ def cut_out(
     """Cut each subject out along its mask: one cut-out each. One that is not there has quality 0."""
     size = (masks.shape[-2], masks.shape[-1])
     hard = masks > 0.5
-    left, right = _extent(hard.any(dim=-2))
-    top, bottom = _extent(hard.any(dim=-1))
-    half_width, half_height = (right - left + 1) / 2 + MARGIN_PX / 2, (bottom - top + 1) / 2 + MARGIN_PX / 2
-    middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
+    extent = mask_extent(hard)
+    middle_x, middle_y = extent.middle
+    half_width, half_height = (length + MARGIN_PX / 2 for length in extent.half)
     seen = project_points(position, picture.pose, size, picture.intrinsics)
     box = torch.stack((middle_x - seen.columns, middle_y - seen.rows, half_width, half_height), dim=-1)
     area = hard.flatten(2).sum(dim=-1)
-    edge = (left <= 0) | (right >= size[1] - 1) | (top <= 0) | (bottom >= size[0] - 1)
+    edge = (extent.left <= 0) | (extent.right >= size[1] - 1)
+    edge = edge | (extent.top <= 0) | (extent.bottom >= size[0] - 1)
     large = (area / (0.02 * size[0] * size[1])).clamp(max=1).sqrt()
     quality = (
         torch.where(edge, CUT_QUALITY, 1.0) * (0.5 + 0.5 * large) * (area >= LEAST_AREA_PX) * seen.in_front
@@ -181,12 +191,38 @@ def cut_out(
     )
 
 
-def _extent(shown: Bool[Tensor, "b s n"]) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"]]:
-    """Return the first and the last place that is shown."""
-    count = shown.shape[-1]
-    places = torch.arange(count, device=shown.device)
-    first = torch.where(shown, places, count - 1).amin(dim=-1)
-    last = torch.where(shown, places, 0).amax(dim=-1)
+class MaskExtent(NamedTuple):
+    """The first and last columns and rows of masks, in pixels (a whole number is a pixel's middle)."""
+
+    left: Float[Tensor, "b s"]
+    right: Float[Tensor, "b s"]
+    top: Float[Tensor, "b s"]
+    bottom: Float[Tensor, "b s"]
+
+    @property
+    def middle(self) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"]]:
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
+    @property
+    def half(self) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"]]:
+        return (self.right - self.left + 1) / 2, (self.bottom - self.top + 1) / 2
+
+
+def mask_extent(masks: Bool[Tensor, "b s height width"]) -> MaskExtent:
+    """Measure masks, without the ``STRAY_SHARE`` of their pixels that lie outermost on each side; of no meaning where a
+    mask is empty."""
+    return MaskExtent(*_extent(masks.sum(dim=-2)), *_extent(masks.sum(dim=-1)))
+
+
+def _extent(number: Int[Tensor, "b s n"]) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"]]:
+    """Return the first and the last place that matter, of numbers of pixels."""
+    total = number.sum(dim=-1, keepdim=True)
+    inside = number.cumsum(dim=-1) > STRAY_SHARE * total
+    inside = inside & (number.flip(-1).cumsum(dim=-1).flip(-1) > STRAY_SHARE * total)
+    count = number.shape[-1]
+    places = torch.arange(count, device=number.device)
+    first = torch.where(inside, places, count - 1).amin(dim=-1)
+    last = torch.where(inside, places, 0).amax(dim=-1)
     return first.float(), last.float()
 
 

@@ -119,8 +119,11 @@ class TwoBankMemory(UncastModule):
         slices = self._slices(tokens, reading, poses, times, grid)
         self._check(banks, slices)
         _check_times(banks.time, times)
-        steps = []
+        steps: list[tuple[Tracks, Tensor]] = []
         for index, new in enumerate(slices):
+            if index > 1 and tokens.is_meta:  # where costs are counted; every frame is like the one before
+                steps.append(steps[-1])
+                continue
             seen = FrameSeen(
                 tokens[:, index].float(), frame_of(reading, index), new.pose, new.time, intrinsics
             )

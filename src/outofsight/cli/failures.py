@@ -1,0 +1,51 @@
+"""What is said of a failure: one line, in words that a user can act on, and the exit code."""
+
+import errno
+
+import typer
+
+from outofsight.data.files import write_advice
+from outofsight.errors import OutOfSightError
+
+STOPPED = 130
+"""What shells give a command that was stopped by Ctrl-C."""
+
+
+def explained(error: BaseException) -> tuple[int, str]:
+    """Give an exit code and a line: 2 for what a user can mend, 1 for what only we can."""
+    if isinstance(error, OutOfSightError):
+        return 2, str(error)
+    if hasattr(error, "format_message"):  # of click's, of which typer has a copy of its own
+        verb = getattr(getattr(error, "ctx", None), "command_path", "outofsight")
+        said = error.format_message().replace("Input should be", "expected").partition(", unable to parse")[0]
+        return 2, f"{said.rstrip('.')}; see {verb} --help"
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return STOPPED, "stopped; what is finished is kept, and the same command goes on"
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate" in str(error):
+        return 2, (
+            "there is not enough memory; take fewer frames, a smaller --size, --tile-vae or --attention-chunk 1"
+        )
+    if isinstance(error, OSError):
+        return 2, f"{error.filename or 'a file'}: {_reason(error)}"
+    if "No space left on device" in str(error):
+        return 2, f"could not be written: {write_advice(OSError(errno.ENOSPC, ''))}"
+    what = f"{type(error).__name__}: {error}"
+    return (
+        1,
+        f"this is a mistake of ours ({what}); OUTOFSIGHT_DEBUG=1 shows where it happened: please report it",
+    )
+
+
+def _reason(error: OSError) -> str:
+    if error.errno in (errno.EPIPE, errno.ESHUTDOWN):
+        return "the reader of our output has gone"
+    if error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENAMETOOLONG,
+    ):
+        return write_advice(error)
+    return error.strerror or str(error)

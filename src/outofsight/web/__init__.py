@@ -1,0 +1,1 @@
+"""The explorer: walk through a remembered world in the browser, and see what it remembers."""

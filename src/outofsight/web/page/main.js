@@ -1,0 +1,285 @@
+// The page: hands messages to its parts, and what the visitor does to the server.
+
+import { Dialogs } from "./dialogs.js";
+import { isDark } from "./colours.js";
+import { Keys } from "./keys.js";
+import { Link } from "./link.js";
+import { WorldMap } from "./map.js";
+import { Pictures } from "./pictures.js";
+import { Shelf } from "./shelf.js";
+import { Timeline } from "./timeline.js";
+
+const $ = (id) => document.getElementById(id);
+const MOST_PICTURES = 700;
+
+let session = "";
+let status = null;
+let look = 0;
+export const felt = []; // milliseconds from a change of keys to the first frame on the screen that heeds it
+let pressed = null; // { number, at }: a change of keys whose first frame is yet to be shown
+let lineUntil = 0;
+const thumbs = new Map();
+
+if (location.search) history.replaceState(null, "", location.pathname);
+document.documentElement.dataset.theme = localStorage.getItem("theme") ?? "";
+
+const link = new Link(take, (line, final) => {
+  tell(line, final ? Infinity : 60000);
+  document.body.classList.toggle("apart", true);
+});
+const pictures = new Pictures($("panes"), shown);
+export const map = new WorldMap($("map-canvas"), $("menu"), touch);
+map.onFollow = () => $("follow").setAttribute("aria-pressed", map.following);
+const parts = { subjects: $("subjects"), views: $("views"), numSubjects: $("num-subjects"), numViews: $("num-views"), note: $("note") };
+const shelf = new Shelf(parts, thumbs, touch);
+const timeline = new Timeline($("moments"), thumbs, travel);
+const dialogs = new Dialogs(() => link, () => session);
+dialogs.tell = (line) => tell(line, 8000);
+const memories = [null, null];
+
+const handlers = {
+  welcome(message) {
+    session = message.session;
+    document.body.classList.remove("apart");
+    tell("");
+    dialogs.welcome(message);
+    const options = Object.entries(message.strategies).map(([name, what]) => {
+      const option = new Option(name, name);
+      option.title = what;
+      return option;
+    });
+    $("rival").replaceChildren(new Option("no other memory", ""), ...options);
+    for (const [id, kind] of [["film", "mp4"], ["diary", "json"]]) $(id).href = `/walks/${session}/walk.${kind}`;
+  },
+  status(message) {
+    const changed = status && status.focus !== message.focus;
+    status = message;
+    if (changed) showOther(memories[message.focus]);
+    pictures.fps = message.fps;
+    pictures.focus = message.focus < message.panes.length ? message.focus : 0;
+    map.fov = (message.fov_deg * Math.PI) / 180;
+    showStatus();
+  },
+  memory(message) {
+    memories[message.pane] = message;
+    if (message.pane === (status?.focus ?? 0)) {
+      map.remember(message);
+      shelf.show(message, status?.panes[message.pane]?.note);
+      $("key-truth").hidden = !message.truth.length;
+    }
+  },
+  timeline: (message) => timeline.take(message),
+  saves: (message) => dialogs.saves(message),
+  cleared(message) {
+    if (message.open) pictures.view(message.pane, "model");
+    else pictures.close((view) => view.pane === message.pane);
+    pictures.clear(message.pane);
+    timeline.clear(message.pane);
+    if (message.pane === (status?.focus ?? 0)) map.clear(message.frame);
+    pressed = null;
+  },
+  error: (message) => tell(message.line, 8000),
+  busy: () => {},
+};
+
+// The keys move the other pane now: the map and the shelf show what that one remembers.
+function showOther(memory) {
+  map.forget();
+  if (!memory) return;
+  map.remember(memory);
+  shelf.show(memory, status.panes[memory.pane]?.note);
+}
+
+async function take(message, blob) {
+  if (message.kind === "frame") await pictures.take(message, blob);
+  else if (message.kind === "picture") keepPicture(message.id, blob);
+  else handlers[message.kind]?.(message);
+}
+
+function keepPicture(id, blob) {
+  if (thumbs.has(id)) URL.revokeObjectURL(thumbs.get(id));
+  thumbs.set(id, URL.createObjectURL(blob));
+  while (thumbs.size > MOST_PICTURES) {
+    const [oldest, url] = thumbs.entries().next().value;
+    URL.revokeObjectURL(url);
+    thumbs.delete(oldest);
+  }
+}
+
+function shown(header, now) {
+  const [x, y, z] = [header.pose[3], header.pose[7], header.pose[11]];
+  map.look({ x_m: x, y_m: y, z_m: z, heading: Math.atan2(header.pose[6], header.pose[2]) }, header.frame);
+  if (pressed && header.heeds >= pressed.number) {
+    felt.push(now - pressed.at);
+    if (felt.length > 200) felt.shift();
+    pressed = null;
+  }
+  pictures.hurry = pressed !== null;
+}
+
+function showStatus() {
+  const { panes, focus } = status;
+  $("caption").textContent = status.prompt;
+  if (document.activeElement !== $("prompt-text")) $("prompt-text").value = status.prompt;
+  $("pause").textContent = status.walking ? "Pause" : "Walk";
+  $("speed").textContent = status.frames_a_second ? `${status.frames_a_second.toFixed(1)} frames/s` : "–";
+  $("speed").title = Object.entries(status.seconds).map(([stage, value]) => `${stage} ${Math.round(1000 * value)} ms`).join(", ");
+  $("show-truth").hidden = !status.has_truth;
+  $("show-rendered").hidden = !status.has_rendered;
+  $("show-truth").setAttribute("aria-pressed", status.truth);
+  $("show-rendered").setAttribute("aria-pressed", status.rendered);
+  $("rival").value = panes[1]?.linked ? panes[1].strategy : "";
+  $("rival").options[0].textContent = panes[1] && !panes[1].linked ? "the fork" : "no other memory";
+  $("back").disabled = !panes[focus] || panes[focus].step === 0;
+  $("fork").disabled = panes.length > 1 && focus === 1;
+  document.body.classList.toggle("walking", status.walking);
+  timeline.show(focus);
+  if (!status.truth) pictures.close((view) => view.view === "truth");
+  if (!status.rendered) pictures.close((view) => view.view === "rendered");
+  panes.forEach((pane, number) => {
+    const view = pictures.view(number, "model");
+    const words = pane.num_frames ? `generated, ${(pane.num_frames / status.fps).toFixed(1)} s` : "last frame of the context";
+    const who = panes.length > 1 ? (pane.linked ? `${pane.strategy}: ` : number ? "fork: " : `${pane.strategy}: `) : "";
+    view.caption.textContent = who + words;
+    view.figure.classList.toggle("focus", panes.length > 1 && number === focus);
+  });
+  dialogs.status(status);
+  if (status.doing) tell(`${status.doing[0].toUpperCase()}${status.doing.slice(1)} …`, 120000, true);
+  else if (working) tell("");
+}
+
+let working = false;
+function tell(line, milliseconds = 8000, isWork = false) {
+  working = isWork;
+  $("line").textContent = line;
+  lineUntil = performance.now() + milliseconds;
+}
+
+function touch(kind, asked) {
+  if (kind === "turned") return turned(asked.step);
+  const pane = status?.focus ?? 0;
+  if (kind === "edit") link.send("edit", { pane, subject: asked.subject, x_m: asked.place[0], y_m: asked.place[1] });
+  else link.send(kind, { pane, ...asked });
+  return null;
+}
+
+// A step on the map (right, up), in the world's metres.
+function turned([right, ahead]) {
+  const angle = (map.up ?? Math.PI / 2) - Math.PI / 2;
+  const [c, s] = [Math.cos(angle), Math.sin(angle)];
+  return [c * right - s * ahead, s * right + c * ahead];
+}
+
+function travel(kind, step) {
+  if (kind === "fork") link.send("fork", { step });
+  else link.send("rewind", { pane: status?.focus ?? 0, step });
+}
+
+function pause(on) {
+  if (!status) return;
+  status.walking = !on;
+  link.send("pause", { on });
+  showStatus();
+}
+
+function onLook(asked, moves, now) {
+  look += 1;
+  link.send("look", { number: look, ...asked });
+  if (!moves) return;
+  $("welcome").hidden = true;
+  if (status && !status.walking) pause(false);
+  if (!pressed) pressed = { number: look, at: now };
+  pictures.hurry = true;
+}
+
+const acts = {
+  Space: () => pause(status?.walking ?? false),
+  KeyH: () => document.body.classList.toggle("alone"),
+  KeyB: () => travel("rewind", timeline.before),
+  KeyF: () => !$("fork").disabled && travel("fork", timeline.last),
+  Digit1: () => link.send("focus", { pane: 0 }),
+  Digit2: () => status?.panes.length > 1 && link.send("focus", { pane: 1 }),
+};
+
+const keys = new Keys($("panes"), $("stick"), onLook, (code, key) => {
+  if (key === "?") {
+    $("help").showModal();
+    return true;
+  }
+  if (!(code in acts)) return false;
+  if (code !== "KeyH") $("welcome").hidden = true;
+  acts[code]();
+  return true;
+});
+
+$("pause").onclick = acts.Space;
+$("back").onclick = acts.KeyB;
+$("fork").onclick = acts.KeyF;
+$("closer").onclick = () => map.zoom(1.3);
+$("farther").onclick = () => map.zoom(1 / 1.3);
+$("follow").onclick = () => {
+  map.following = !map.following;
+  if (map.following) map.fit(1);
+  map.onFollow();
+};
+$("show-truth").onclick = () => link.send("views", { truth: !status.truth, rendered: status.rendered });
+$("show-rendered").onclick = () => link.send("views", { truth: status.truth, rendered: !status.rendered });
+$("rival").onchange = () => {
+  link.send("strategy", { name: $("rival").value || null });
+  $("rival").blur(); // so that keys walk again
+};
+$("prompt").onsubmit = (event) => {
+  event.preventDefault();
+  const text = $("prompt-text").value.trim();
+  if (text) link.send("prompt", { text });
+  $("prompt-text").blur();
+};
+$("panes").addEventListener("click", (event) => {
+  const name = event.target.closest("figure")?.dataset.name;
+  if (status?.panes.length > 1 && name?.endsWith("-model")) link.send("focus", { pane: Number(name[0]) });
+});
+$("theme").onclick = () => {
+  const theme = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
+  localStorage.setItem("theme", theme);
+  map.resize();
+};
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => map.resize());
+document.addEventListener("visibilitychange", () => document.hidden && status?.walking && pause(true));
+for (const tab of document.querySelectorAll("[role=tab]")) {
+  tab.onclick = () => {
+    document.body.dataset.tab = tab.getAttribute("aria-controls");
+    for (const each of document.querySelectorAll("[role=tab]")) each.setAttribute("aria-selected", each === tab);
+  };
+}
+
+// Whoever uses a mouse wants keys to walk afterwards, not to press the same button again.
+let byPointer = false;
+addEventListener("pointerdown", () => (byPointer = true), true);
+addEventListener("keydown", () => (byPointer = false), true);
+let lastByPointer = false; // of the last button outside dialogs, which may have opened one
+const letGo = () => lastByPointer && document.activeElement?.blur();
+document.addEventListener("click", (event) => {
+  if (!event.target.closest?.("button") || event.target.closest("dialog")) return;
+  lastByPointer = byPointer;
+  letGo();
+});
+for (const dialog of document.querySelectorAll("dialog")) dialog.addEventListener("close", letGo);
+
+function tick(now) {
+  keys.tick(now);
+  pictures.tick(now);
+  map.draw();
+  if (lineUntil && now > lineUntil) {
+    $("line").textContent = "";
+    lineUntil = 0;
+  }
+  requestAnimationFrame(tick);
+}
+requestAnimationFrame(tick);
+setInterval(() => {
+  const rate = pictures.shownRate;
+  $("shown").textContent = rate ? `${rate.toFixed(1)} frames/s` : "–";
+  const sorted = felt.slice(-15).toSorted((one, other) => one - other);
+  $("latency").textContent = sorted.length ? `${(sorted[sorted.length >> 1] / 1000).toFixed(2)} s` : "–";
+}, 500);

@@ -1,0 +1,465 @@
+"""A session: a walk that a page drives. It paces steps to the world's own time, and tells the page what happens."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from outofsight.errors import InputError, OutOfSightError
+from outofsight.web import protocol
+from outofsight.web.engine import Engine
+from outofsight.web.mind import Mind
+from outofsight.web.outbox import Outbox
+from outofsight.web.pane import Pane, Shown
+from outofsight.web.pictures import jpeg
+from outofsight.web.protocol import Look, Message, to_text, with_picture
+from outofsight.web.scene import Scene, scene_of_clip
+from outofsight.web.store import Store
+from outofsight.web.studio import Studio
+from outofsight.web.telling import pictures_of, saves_of, session_state, status_of, timeline_of
+from outofsight.web.walk import Plan, Walk
+from outofsight.worlds.plan_config import PlanConfig
+from outofsight.worlds.spec import spec_to_json
+
+MOST_COMMANDS = 32
+WRITE_EVERY_S = 10.0
+HANDS_OFF_S = 180.0
+"""A walk that nobody steers for so long is paused."""
+
+LEAST_LEAD_S = 0.06
+HURRY_S = 0.6
+"""Input is heeded at once, ahead of the pace, no more often than this."""
+
+log = logging.getLogger("outofsight.explorer")
+
+
+class Abandoned(Exception):
+    """A step was given up before it was done, because the keys have changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """What all sessions share. ``plan``: worlds that can be begun; ``None``: the engine is not installed.
+    ``latent_frames``: of a step. ``first``: what a new session begins with."""
+
+    mind: Mind
+    engine: Engine
+    studio: Studio
+    store: Store
+    plan: PlanConfig | None
+    latent_frames: int
+    first: Callable[[Walk], None]
+
+
+class Session:
+    """One walk, its commands, and at most one page that sees it."""
+
+    def __init__(self, name: str, house: House) -> None:
+        self.id, self.house = name, house
+        self.walk = Walk(house.mind, house.store.session(name), self._watch)
+        self.outbox: Outbox | None = None
+        self.look = Look(kind="look", number=0)
+        self.walking = self.closed = False
+        self.doing = ""
+        self.views = protocol.Views(kind="views", truth=False, rendered=False)
+        self.left_at = self.touched_at = time.monotonic()
+        self.step_s = 0.5
+        self.frames_a_second = 0.0
+        self._drag = np.zeros(2)
+        self._commands: deque[Any] = deque()
+        self._wake = asyncio.Event()
+        self._due = self._hurried_at = 0.0
+        self._abandon = self._may_abandon = self._hurry = False
+        self._written_at = time.monotonic()
+        self._truth: asyncio.Task[None] | None = None
+        self._truth_s = 0.0
+        self._sent: set[str] = set()
+        self._driver: asyncio.Task[None] | None = None
+
+    # ---- the page ------------------------------------------------------------------------------------------------
+
+    def attach(self, outbox: Outbox) -> None:
+        """Show the walk to a page from now on; another that saw it until now is told so, and let go."""
+        if self.outbox is not None:
+            self.outbox.put(to_text(protocol.Error(line="this walk goes on in another tab")))
+            self.outbox.put("")
+        self.outbox, self._sent = outbox, set()
+        self.touched_at = time.monotonic()
+        if self._driver is not None:
+            self.tell_all()
+        self._wake.set()
+
+    def detach(self, outbox: Outbox) -> None:
+        """The page is gone; the walk waits for it."""
+        if self.outbox is outbox:
+            self.outbox, self.walking, self.left_at = None, False, time.monotonic()
+            self._commands.append("write")
+            self._wake.set()
+
+    def tell(self, message: Message) -> None:
+        """Send a message to the page, if there is one."""
+        if self.outbox is not None:
+            self.outbox.put(to_text(message))
+
+    def tell_all(self) -> None:
+        """Tell a page everything that it needs to show the walk as it stands."""
+        self.tell(saves_of(self.house.store))
+        self.tell(status_of(self))
+        for number in (0, 1):
+            self.tell_pane(number)
+
+    def tell_pane(self, number: int) -> None:
+        """Tell all of one pane: that it shows another past now, its pictures, timeline, memory, and its last frame."""
+        there = number < len(self.walk.panes)
+        if self.outbox is not None:
+            self.outbox.forget_frames()
+        frame = self.walk.panes[number].rollout.num_frames - 1 if there else -1
+        self.tell(protocol.Cleared(pane=number, open=there, frame=frame))
+        if not there:
+            return
+        pane = self.walk.panes[number]
+        self._tell_pictures(pane)
+        self.tell(timeline_of(pane))
+        self.tell(pane.memory())
+        if pane.still is not None and self.outbox is not None:
+            pose = np.asarray(pane.rollout.last_pose).reshape(-1).round(4).tolist()
+            header = protocol.FrameHeader(
+                pane=number,
+                view="model",
+                step=pane.rollout.num_steps,
+                frame=frame,
+                heeds=0,
+                last=True,
+                pose=pose,
+            )
+            self.outbox.put(with_picture(header, pane.still))
+
+    def take(self, message: Any) -> None:
+        """Take a command from the page. Keys and pause count at once; the rest in order, between steps.
+
+        Raises:
+            InputError: too many wait.
+        """
+        self.touched_at = time.monotonic()
+        if isinstance(message, Look):
+            self._steer(message)
+        elif isinstance(message, protocol.Pause):
+            self.walking = not message.on
+            if message.on:
+                self._commands.append("write")
+            self.tell(status_of(self))
+        elif len(self._commands) >= MOST_COMMANDS:
+            raise InputError(f"{MOST_COMMANDS} commands wait already; this one is left out")
+        else:
+            self._commands.append(message)
+        self._wake.set()
+
+    def state(self) -> dict[str, Any]:
+        """Tell where the session stands, as JSON can hold it."""
+        return session_state(self)
+
+    # ---- its life ------------------------------------------------------------------------------------------------
+
+    async def open(self, begin: Callable[[Walk], None] | None = None) -> None:
+        """Begin, or go on with what was written of this session. Raises ``OutOfSightError`` where that cannot be."""
+        self.doing = "the model gets ready"
+        await self.house.engine.run(partial(begin or self.house.first, self.walk))
+        self.doing = ""
+        await self.house.engine.run(self.walk.write)
+        self._driver = asyncio.create_task(self._drive(), name=f"walk {self.id[:6]}")
+        self.tell_all()
+
+    async def close(self) -> None:
+        """Write the walk down and let go of it."""
+        self.closed = True
+        self._wake.set()
+        for task in (self._driver, self._truth):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        if self.walk.panes:
+            with suppress(OutOfSightError):
+                await self.house.engine.run(self.walk.write)
+        self.walk.close()
+
+    async def _drive(self) -> None:
+        while not self.closed:
+            self._wake.clear()
+            try:
+                if self._commands:
+                    await self._do(self._commands.popleft())
+                elif not self.walking or self.outbox is None:
+                    await self._wake.wait()
+                elif time.monotonic() - self.touched_at > HANDS_OFF_S:
+                    self.walking = False
+                    self.tell(
+                        protocol.Error(line="paused: nobody has steered for 3 minutes; any key goes on")
+                    )
+                    self.tell(status_of(self))
+                elif (wait := self._wait_s()) > 0:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), wait)
+                else:
+                    await self._step()
+            except Abandoned:
+                continue
+            except OutOfSightError as error:
+                self.tell(protocol.Error(line=" ".join(str(error).split())[:300]))
+                self.doing = ""
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                log.exception("session %s", self.id[:6])
+                self.walking, self.doing = False, ""
+                self.tell(
+                    protocol.Error(line="something went wrong in the explorer itself; its log says what")
+                )
+                self.tell(status_of(self))
+
+    # ---- steps ---------------------------------------------------------------------------------------------------
+
+    def _steer(self, look: Look) -> None:
+        before, self.look = self.look, look
+        self._drag = np.clip(self._drag + np.array([look.yaw_deg, look.pitch_deg]), -90, 90)
+        keys = ("yaw", "pitch", "forward", "right", "up")
+        changed = any(getattr(before, key) != getattr(look, key) for key in keys)
+        dragged = bool(look.yaw_deg or look.pitch_deg)
+        now = time.monotonic()
+        if (changed or dragged) and now - self._hurried_at > HURRY_S:
+            self._hurried_at, self._hurry, self._abandon = now, True, True
+
+    def _wait_s(self) -> float:
+        """Say how long the next step may wait: it should be done when the last frame has been shown."""
+        if self._hurry:
+            return 0.0
+        return self._due - time.monotonic() - max(1.15 * self.step_s, LEAST_LEAD_S) - LEAST_LEAD_S
+
+    async def _step(self) -> None:
+        drag, self._drag = self._drag, np.zeros(2)
+        look = self.look.model_copy(update={"yaw_deg": float(drag[0]), "pitch_deg": float(drag[1])})
+        plan = self.walk.plan(look, self.house.latent_frames)
+        hurried, self._hurry, self._abandon, self._may_abandon = self._hurry, False, False, True
+        if self.views.truth:
+            self._look_at_truth(plan)
+        start = time.perf_counter()
+        try:
+            shown = await self.house.engine.run(partial(self.walk.step, plan))
+        except Abandoned:
+            self._drag, self._hurry = np.clip(self._drag + drag, -90, 90), True
+            raise
+        except OutOfSightError:
+            self.walking = False
+            raise
+        spent = time.perf_counter() - start
+        self.step_s += (spent - self.step_s) / 3
+        count = len(shown[0].frames)
+        self.frames_a_second = count / spent
+        now = time.monotonic()
+        fps = self.walk.scene.fps if self.walk.scene is not None else 10.0
+        self._due = (now if hurried else max(now, self._due)) + count / fps
+        for one in shown:
+            self._show(one, plan)
+        self.tell(status_of(self))
+        if now - self._written_at > WRITE_EVERY_S:
+            await self._write()
+
+    def _show(self, shown: Shown, plan: Plan) -> None:
+        pane = self.walk.panes[shown.pane] if shown.pane < len(self.walk.panes) else None
+        if self.outbox is None or pane is None:
+            return
+        self._tell_pictures(pane)
+        self.tell(protocol.Timeline(pane=shown.pane, moments=[shown.moment], first_kept=pane.first_kept))
+        self.tell(shown.memory)
+        self._show_frames("model", shown, shown.frames, plan.heeds)
+        if shown.rendered is not None and self.views.rendered and shown.pane == self.walk.focus:
+            self._show_frames("rendered", shown, shown.rendered, plan.heeds)
+
+    def _show_frames(self, view: Any, shown: Shown, frames: list[bytes], heeds: int) -> None:
+        assert self.outbox is not None
+        for index, frame in enumerate(frames):
+            header = protocol.FrameHeader(
+                pane=shown.pane, view=view, step=shown.step, frame=shown.first_frame + index, heeds=heeds,
+                last=index == len(frames) - 1, pose=shown.poses[index].reshape(-1).round(4).tolist(),
+            )  # fmt: skip
+            self.outbox.put_frame(with_picture(header, frame))
+
+    def _look_at_truth(self, plan: Plan) -> None:
+        """Let the engine render the step's frames; where it is still busy with the last ones, these are left out."""
+        scene = self.walk.scene
+        if scene is None or scene.spec is None or (self._truth is not None and not self._truth.done()):
+            return
+        self._truth = asyncio.create_task(self._show_truth(plan, scene))
+
+    async def _show_truth(self, plan: Plan, scene: Scene) -> None:
+        assert scene.spec is not None
+        poses, pane = plan.cameras.world_from_camera, self.walk.focus
+        chosen = self._affordable(len(poses), scene.fps)
+        first = plan.first_frame + scene.first_frame
+        start = time.monotonic()
+        try:
+            frames = await asyncio.to_thread(
+                self.house.studio.ask,
+                "view",
+                spec_to_json(scene.spec),
+                first + chosen,
+                np.asarray(poses[chosen]),
+            )
+        except OutOfSightError as error:
+            self.views = self.views.model_copy(update={"truth": False})
+            self.tell(protocol.Error(line=str(error)[:300]))
+            return
+        self._truth_s = (time.monotonic() - start) / len(chosen)
+        for index, frame in zip(chosen.tolist(), frames, strict=True):
+            header = protocol.FrameHeader(
+                pane=pane, view="truth", step=0, frame=plan.first_frame + index, heeds=plan.heeds,
+                last=index == len(poses) - 1, pose=poses[index].reshape(-1).round(4).tolist(),
+            )  # fmt: skip
+            if self.outbox is not None:
+                self.outbox.put_frame(with_picture(header, jpeg(frame)))
+
+    def _affordable(self, num_frames: int, fps: float) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        """Choose as many frames of a step as the engine can render while the step is shown; the last is one."""
+        count = num_frames if self._truth_s == 0 else int(0.8 * num_frames / fps / self._truth_s)
+        every = -(-num_frames // max(1, min(count, num_frames)))
+        return np.arange(num_frames - 1, -1, -every)[::-1]
+
+    def _watch(self, stage: str, done: int, total: int) -> None:
+        """Called in the model's thread: give a step up whose keys have changed, unless most of it is done."""
+        if self.closed:
+            raise Abandoned
+        if stage == "decode":
+            self._may_abandon = False
+        if stage == "denoise" and self._abandon and self._may_abandon and 2 * done <= total:
+            raise Abandoned
+
+    # ---- commands ------------------------------------------------------------------------------------------------
+
+    async def _do(self, command: Any) -> None:
+        self._may_abandon = False
+        if command == "write":
+            await self._write()
+            return
+        await _COMMANDS[type(command)](self, command)
+
+    async def _run(self, work: Callable[[], Any], words: str = "") -> Any:
+        if words:
+            self.doing = words
+            self.tell(status_of(self))
+        try:
+            return await self.house.engine.run(work)
+        finally:
+            self.doing = ""
+
+    async def _write(self) -> None:
+        self._written_at = time.monotonic()
+        await self.house.engine.run(self.walk.write)
+
+    async def _prompt(self, command: protocol.Prompt) -> None:
+        def change() -> None:
+            for pane in self.walk.panes:
+                pane.rollout.prompt = command.text
+
+        await self._run(change, "the caption is read")
+        self.tell(status_of(self))
+
+    async def _touch(self, command: Any) -> None:
+        await self._run(partial(self.walk.touch, command))
+        self.tell(self.walk.pane(command.pane).memory())
+
+    async def _rewind(self, command: protocol.Rewind) -> None:
+        await self._run(partial(self.walk.rewind, command.pane, command.step))
+        await self._changed()
+
+    async def _fork(self, command: protocol.Fork) -> None:
+        await self._run(partial(self.walk.fork, command.step))
+        self.walk.set_focus(1)
+        await self._changed()
+
+    async def _strategy(self, command: protocol.Strategy) -> None:
+        await self._run(partial(self.walk.rival, command.name), "another memory gets ready")
+        await self._changed()
+
+    async def _focus(self, command: protocol.Focus) -> None:
+        self.walk.set_focus(command.pane)
+        self.tell(status_of(self))
+
+    async def _views(self, command: protocol.Views) -> None:
+        self.views = command
+        self.tell(status_of(self))
+
+    async def _save(self, command: protocol.Save) -> None:
+        await self._run(partial(self.walk.save, self.house.store, command.name), "the walk is saved")
+        self.tell(saves_of(self.house.store))
+        self.tell(status_of(self))
+
+    async def _load(self, command: protocol.Load) -> None:
+        self.walking = False
+        await self._run(partial(self.walk.resume, self.house.store.save(command.saved)), "the walk is read")
+        await self._changed()
+
+    async def _begin(self, command: protocol.Begin) -> None:
+        if self.house.plan is None:
+            raise InputError("worlds are not installed here: pip install 'outofsight[worlds]'")
+        self.walking, self.doing = False, "a world is planned and rendered"
+        self.tell(status_of(self))
+        request = command.model_dump(exclude={"kind"})
+        try:
+            clip = await asyncio.to_thread(self.house.studio.ask, "clip", self.house.plan, request)
+        finally:
+            self.doing = ""
+        scene = scene_of_clip(clip, self.house.plan.num_context_frames, command.seed)
+        await self.begin_anew(scene)
+
+    async def begin_anew(self, scene: Scene) -> None:
+        """Begin the walk anew in another scene."""
+        self.walking = False
+        await self._run(partial(self.walk.begin, scene), "the model gets ready")
+        await self._changed()
+
+    async def _changed(self) -> None:
+        """The walk shows another past now: write it down, and tell the page."""
+        self._due = 0.0
+        await self._write()
+        self.tell(status_of(self))
+        for number in (0, 1):
+            self.tell_pane(number)
+
+    def _tell_pictures(self, pane: Pane) -> None:
+        if self.outbox is None:
+            return
+        names = pictures_of(pane)
+        for name in sorted(names - self._sent):
+            self.outbox.put(with_picture(protocol.PictureHeader(id=name), pane.pictures[name]))
+        self._sent = {
+            name for name in self._sent if any(name in one.pictures for one in self.walk.panes)
+        } | names
+
+
+_COMMANDS: dict[type, Callable[[Session, Any], Awaitable[None]]] = {
+    protocol.Prompt: Session._prompt,
+    protocol.Pin: Session._touch,
+    protocol.Forget: Session._touch,
+    protocol.Edit: Session._touch,
+    protocol.Rewind: Session._rewind,
+    protocol.Fork: Session._fork,
+    protocol.Strategy: Session._strategy,
+    protocol.Focus: Session._focus,
+    protocol.Views: Session._views,
+    protocol.Save: Session._save,
+    protocol.Load: Session._load,
+    protocol.Begin: Session._begin,
+}
+
+
+def resumed(source: Path) -> Callable[[Walk], None]:
+    """Say how a walk goes on with what was written to a folder."""
+    return lambda walk: walk.resume(source)

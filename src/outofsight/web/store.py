@@ -1,0 +1,115 @@
+"""Walks on the disk: what a session stands on (it survives a kill), and what was saved under a name.
+
+::
+
+    STORE/sessions/<id>/about.json      what the session is, and how long its film is at the state
+                        state/          the rollout
+                        pane0.mp4, pane0.jsonl    what was shown, and the cameras and seconds of each step
+    STORE/saves/<id>/   the same, whole or absent
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from outofsight.data.files import TEMPORARY_PREFIX, explained, write_json
+from outofsight.errors import CheckpointError, InputError
+
+ABOUT, STATE = "about.json", "state"
+ID = re.compile(r"[A-Za-z0-9_-]{22}")
+KEPT_SESSIONS, MOST_SAVES = 32, 200
+
+
+def new_id() -> str:
+    """Make an id that nobody guesses."""
+    return secrets.token_urlsafe(16)
+
+
+class Store:
+    """A folder of walks. Ids are checked before they become names; no other part of a path comes from outside."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        with explained(root):
+            for part in ("sessions", "saves"):
+                (root / part).mkdir(parents=True, exist_ok=True)
+        for part in ("sessions", "saves"):
+            for left in (root / part).glob(f"{TEMPORARY_PREFIX}*"):
+                shutil.rmtree(left, ignore_errors=True)
+        self._forget_oldest()
+
+    def session(self, session: str) -> Path:
+        """Give a session's folder. Raises ``InputError`` for what is no id."""
+        return self._folder("sessions", session)
+
+    def save(self, saved: str) -> Path:
+        """Give a saved walk's folder. Raises ``InputError`` for what is no id."""
+        return self._folder("saves", saved)
+
+    def has_session(self, session: str) -> bool:
+        return (self.session(session) / ABOUT).is_file()
+
+    def drop_session(self, session: str) -> None:
+        shutil.rmtree(self.session(session), ignore_errors=True)
+
+    def saves(self) -> list[dict[str, Any]]:
+        """Read what is told of every saved walk, newest first; damaged ones are left out."""
+        found = []
+        for folder in (self.root / "saves").iterdir():
+            if ID.fullmatch(folder.name):
+                with suppress(CheckpointError):
+                    found.append({"id": folder.name, **read_about(folder)})
+        return sorted(found, key=lambda about: str(about.get("date", "")), reverse=True)
+
+    def keep(self, session: Path, write_state: Any, about: Mapping[str, Any]) -> str:
+        """Save a session's walk under a new id: all of it, or nothing. ``write_state``: called with the state's folder.
+
+        Raises:
+            InputError: there are too many.
+            OutputError: the disk is full.
+        """
+        if len(list((self.root / "saves").iterdir())) >= MOST_SAVES:
+            raise InputError(f"{MOST_SAVES} walks are saved already; remove some from {self.root / 'saves'}")
+        saved = new_id()
+        temporary = self.root / "saves" / f"{TEMPORARY_PREFIX}{saved}"
+        try:
+            with explained(self.root):
+                temporary.mkdir()
+                for name in ("pane0.mp4", "pane0.jsonl"):
+                    if (session / name).is_file():
+                        shutil.copyfile(session / name, temporary / name)
+            write_state(temporary / STATE)
+            write_json(temporary / ABOUT, about)
+            with explained(self.root):
+                os.rename(temporary, self.save(saved))
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return saved
+
+    def _folder(self, part: str, name: str) -> Path:
+        if not ID.fullmatch(name):
+            raise InputError(f"{part}: expected an id of 22 letters, got something else")
+        return self.root / part / name
+
+    def _forget_oldest(self) -> None:
+        folders = [path for path in (self.root / "sessions").iterdir() if ID.fullmatch(path.name)]
+        folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for folder in folders[KEPT_SESSIONS:]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Read what is told of a walk. Raises ``CheckpointError`` where it is missing or damaged."""
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        if not isinstance(about, dict):
+            raise ValueError("not an object")
+        return about
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: is no walk of the explorer, or a damaged one ({error})") from error
