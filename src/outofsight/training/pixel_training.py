@@ -16,13 +16,13 @@ from outofsight.codec.decoder_skip import DecoderSkip
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.codec.video_vae import decode_latents, encode_video
 from outofsight.data.dataset import Dataset
+from outofsight.data.files import replaced_folder
 from outofsight.data.mirroring import mirrored
 from outofsight.errors import CheckpointError, DatasetError, InputError
 from outofsight.memory.banks.mask_reader import MaskReader, evidence
 from outofsight.memory.rendering import given_to_skip, render
 from outofsight.training.batches import Batch, ClipStore, subject_mask
 from outofsight.training.config import TrainConfig
-from outofsight.training.files import replaced_folder
 from outofsight.training.models import (
     WorldParts,
     cast_for_export,
