@@ -235,7 +235,7 @@ def test_sizes_may_change_and_weights_may_not(tmp_path):
     with pytest.raises(InputError, match="needs banks="):
         made("window").change_memory("hybrid", strategy("hybrid").settings)
     with pytest.raises(InputError, match="top_k"):
-        model.change_memory("odd", {"banks": {**SMALL, "top_k": 0}})
+        model.change_memory("odd", {"banks": {**SMALL, "top_k": -1}})
     model.change_memory("window", strategy("window").settings)
     assert not model.has_banks
     plain = like(made("window"), model)

@@ -244,9 +244,8 @@ def _recalled(
     frames, coming = context.shape[2], ahead.shape[1]
     times, later = (part[None] for part in latent_times(frames, coming, context.device))
     shown = to_pictures(seen.pixels[:, :: world.temporal_stride])
-    share = subject_share(
-        None if seen.masks is None else seen.masks[: seen.pixels.shape[1]], world.temporal_stride
-    )
+    told = seen.masks if transformer.shows_rendered else None
+    share = subject_share(told, seen.pixels, world.temporal_stride)
     pictures = see_pictures(world, None, shown, past, times, lens, share)
     banks, _ = transformer.observe_context(context, past, times, None, lens, pictures)
     grid = transformer.picture_grid(context)

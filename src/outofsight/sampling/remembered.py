@@ -10,6 +10,7 @@ from torch import Tensor
 
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.video_vae import spatial_factor
+from outofsight.errors import InputError
 from outofsight.memory.banks.pictures import Pictures
 from outofsight.memory.banks.state import Banks
 from outofsight.memory.rendering import Rendered, condition_masks, given_to_skip
@@ -46,9 +47,23 @@ def to_pictures(pixels: Float[Tensor, "b t 3 height width"]) -> UInt8[Tensor, "b
     return ((pixels.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def subject_share(masks: NDArray[np.uint8] | None, stride: int) -> Float[Tensor, "1 f height width"] | None:
-    """Tell of every latent frame's picture where subjects are, from instance ids of all video frames."""
-    return None if masks is None else torch.from_numpy((masks[::stride] > 0).astype(np.float32))[None]
+def subject_share(
+    masks: NDArray[np.uint8] | None, pixels: Float[Tensor, "1 t 3 height width"], stride: int
+) -> Float[Tensor, "1 f height width"] | None:
+    """Tell of every latent frame's picture where subjects are, from instance ids of all frames of a video, or more.
+
+    Raises:
+        InputError: masks of fewer frames, or of another size.
+    """
+    if masks is None:
+        return None
+    frames, height, width = pixels.shape[1], pixels.shape[-2], pixels.shape[-1]
+    if masks.ndim != 3 or len(masks) < frames or masks.shape[1:] != (height, width):
+        raise InputError(
+            f"expected subject_masks uint8 [{frames}, {height}, {width}] of instance ids (0: no subject), got "
+            f"{list(masks.shape)}; give one for each frame of the context, of its size"
+        )
+    return torch.from_numpy((masks[:frames:stride] > 0).astype(np.float32))[None]
 
 
 @torch.no_grad()

@@ -315,9 +315,8 @@ def start_rollout(
     text = encode(sampler, request.prompt)
     latents = world.encode_video(pixels, request.tiling)
     shown = to_pictures(pixels[:, :: world.temporal_stride])
-    share = subject_share(
-        None if subject_masks is None else subject_masks[:num_context], world.temporal_stride
-    )
+    told = subject_masks if world.transformer.shows_rendered else None
+    share = subject_share(told, pixels, world.temporal_stride)
     seen = _Begun(latents, masks, context_cameras, shown, share)
     state = _first_state(sampler, seen, request.prompt)
     return Rollout(sampler, request.limits, state, texts={request.prompt: text})

@@ -18,7 +18,7 @@ from outofsight.codec.video_vae import decode_latents, encode_video
 from outofsight.data.dataset import Dataset
 from outofsight.data.files import replaced_folder
 from outofsight.data.mirroring import mirrored
-from outofsight.errors import CheckpointError, InputError
+from outofsight.errors import CheckpointError, DatasetError, InputError
 from outofsight.memory.banks.mask_reader import MaskReader, evidence
 from outofsight.memory.rendering import given_to_skip, render
 from outofsight.model_folders import USE_FILE, read_use, use_as_json
@@ -40,6 +40,9 @@ from outofsight.training.vae_objective import pixel_weights
 from outofsight.training.vae_training import DTYPES, decibels, open_part, wants_validation
 from outofsight.training.whole_samples import whole_dataset
 from outofsight.types import Clip
+
+VALIDATED_FROM = 20
+"""Target frame from which a validation clip is decoded, if it is that long: by then much has gone out of sight."""
 
 
 def pixel_problem(config: TrainConfig, data: Path) -> Problem:
@@ -125,13 +128,22 @@ class PixelBatches:
         clip = self.store.clip(sample_index(self.seed, position, len(self.store.entries)))
         if generator.random() < self.task.flip_share:
             clip = mirrored(clip)
-        length = clip.num_target_frames
-        start = int(generator.integers((length - self.task.window) // 4 + 1)) * 4
+        start = int(generator.integers(last_start(clip, self.task.window) // 4 + 1)) * 4
         sample = skip_sample(self.vae, clip, slice(start, start + self.task.window), self.task, generator)
         if generator.random() < self.task.coded_share:
             clip = coded(self.vae, clip)
         chosen = generator.permutation(context_frames(clip).numbers.size)[: self.task.frames]
         return sample | mask_sample(clip, chosen)
+
+
+def last_start(clip: Clip, window: int) -> int:
+    """Return the last multiple of 4 at which a window of the target may begin. Raises ``DatasetError`` if none may."""
+    if clip.num_target_frames < window:
+        raise DatasetError(
+            f"clip {clip.name!r} has {clip.num_target_frames} target frames, a window needs {window}; set task.window "
+            "to fit"
+        )
+    return (clip.num_target_frames - window) // 4 * 4
 
 
 def mask_sample(clip: Clip, chosen: np.ndarray) -> Batch:
@@ -205,7 +217,7 @@ def mask_loss(logits: Float[Tensor, "b f h w"], mask: Float[Tensor, "b f h w"]) 
 
 
 class PixelValidation:
-    """Read masks in the first validation clips' contexts, and decode the beginnings of their targets."""
+    """Read masks in the first validation clips' contexts, and decode a window of their targets."""
 
     def __init__(self, config: TrainConfig, clips: Dataset, parts: WorldParts) -> None:
         assert isinstance(config.task, PixelTask)
@@ -222,7 +234,9 @@ class PixelValidation:
             clip = self.clips[index]
             generator = generator_for("validation", clip.name)
             with torch.no_grad():
-                batch = skip_sample(self.vae, clip, slice(20, 20 + self.task.window), self.task, generator)
+                start = min(VALIDATED_FROM, last_start(clip, self.task.window))
+                window = slice(start, start + self.task.window)
+                batch = skip_sample(self.vae, clip, window, self.task, generator)
                 batch |= mask_sample(clip, np.arange(context_frames(clip).numbers.size))
             batch = to_device({name: value[None] for name, value in batch.items()}, accelerator.device)
             result = model(batch)
