@@ -1,4 +1,4 @@
-"""Consistency over time, phases, D2, decay: worked by hand on vectors of two numbers."""
+"""Consistency over time, phases, revisits, decay: worked by hand on vectors of two numbers."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from outofsight.evaluation.consistency import (
     frame_consistency,
     occlusion_drop,
     phase_likeness,
-    re_observation,
     recovery,
+    view_likeness,
 )
 from outofsight.evaluation.measures import measure_clip
 from outofsight.evaluation.phases import Phase
@@ -37,7 +37,7 @@ def test_decay_by_hand():
     assert cosine_at_distance(frames, 2) == pytest.approx((0 - 1) / 2)
 
 
-def test_memobench_by_hand():
+def test_recovery_by_hand():
     phases = np.array([Phase.VISIBLE, Phase.VISIBLE, Phase.HIDDEN, Phase.REENTERED], dtype=np.int8)
     likeness = phase_likeness(np.array([EAST, EAST, NORTH, BETWEEN]), phases)
     assert likeness == {Phase.VISIBLE: 1, Phase.HIDDEN: 0, Phase.REENTERED: pytest.approx(HALF_ROOT)}
@@ -54,25 +54,25 @@ def test_a_phase_that_does_not_occur_has_no_likeness():
     assert likeness[Phase.REENTERED] is None
 
 
-def test_d2_is_the_lower_of_whole_and_local():
+def test_view_likeness_is_the_lower_of_whole_and_local():
     rows, columns = 5, 5
     first = np.zeros((rows, columns, 2))
     first[..., 0] = 1
     picture = np.array(EAST)
-    assert re_observation(picture, first, picture, first) == pytest.approx(1)
-    assert re_observation(picture, first, np.array(BETWEEN), first) == pytest.approx(HALF_ROOT)
+    assert view_likeness(picture, first, picture, first) == pytest.approx(1)
+    assert view_likeness(picture, first, np.array(BETWEEN), first) == pytest.approx(HALF_ROOT)
     last = first.copy()
     last[:3] = [0, 1]  # rows 0 and 1 find no match within one patch: 10 of 25, more than a fifth
-    assert re_observation(picture, first, picture, last) == pytest.approx(0)
+    assert view_likeness(picture, first, picture, last) == pytest.approx(0)
     last = first.copy()
     last[:1] = [0, 1]  # row 0 finds its match one patch below
-    assert re_observation(picture, first, picture, last) == pytest.approx(1)
+    assert view_likeness(picture, first, picture, last) == pytest.approx(1)
 
 
 def test_a_match_is_not_sought_beyond_the_picture():
     opposite = np.full((2, 2, 2), 0.0)
     opposite[..., 0] = 1
-    assert re_observation(np.array(EAST), opposite, np.array(EAST), -opposite) == pytest.approx(-1)
+    assert view_likeness(np.array(EAST), opposite, np.array(EAST), -opposite) == pytest.approx(-1)
 
 
 def test_measures_of_a_whole_clip():
@@ -84,16 +84,16 @@ def test_measures_of_a_whole_clip():
     assert measured["subject_consistency"].value < 1
     assert still["decay_5"].value == pytest.approx(1)
     assert measured["decay_20"].reason == "the video has no frames 20 frames apart"
-    assert measured["d2"].value > still["d2"].value
+    assert measured["revisit_likeness"].value > still["revisit_likeness"].value
 
 
 def test_what_is_missing_is_said():
     case = square_case()
     measured = measure_clip(case, case.truth)
-    for name in ("subject_consistency", "recovery", "d2", "decay_2", "dsc_gt"):
+    for name in ("subject_consistency", "recovery", "revisit_likeness", "decay_2", "dsc_gt"):
         assert measured[name].value is None
     assert measured["subject_consistency"].reason == "no feature network is given"
     still = square_case(np.zeros(16))
     told = measure_clip(still, still.truth, features=BlockMeans())
-    assert told["d2"].reason == "the camera does not come back to a view of the context"
+    assert told["revisit_likeness"].reason == "the camera does not come back to a view of the context"
     assert "in one phase" in told["recovery"].reason

@@ -156,7 +156,9 @@ def test_a_video_or_an_observation_that_does_not_fit_is_refused():
 def test_features_are_computed_once_for_all_measures():
     network = BlockMeans()
     measure_clip(CASE, CASE.truth, features=network, observed=observed_from_masks(CASE.subject_masks[:, 16:]))
-    assert network.num_frames == 32  # context and target, once each
+    assert (
+        network.num_frames == 32 + 32 + 8
+    )  # context and target: whole, cropped, and those that WRBench samples
 
 
 def test_remembered_features_outlive_a_clip_if_made_outside():
@@ -165,7 +167,7 @@ def test_remembered_features_outlive_a_clip_if_made_outside():
     assert shared.appearance is shared.subjects
     for video in (CASE.truth, frozen(CASE)):
         measure_clip(CASE, video, features=shared)
-    assert network.num_frames == 48
+    assert network.num_frames == 48 + 48 + 2 * 8
 
 
 def test_memory_of_features_is_bounded():

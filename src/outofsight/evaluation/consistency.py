@@ -1,4 +1,4 @@
-"""Tier 1 measures over features of whole pictures: VBench's consistencies, MemoBench's phases, WRBench's D2, decay.
+"""Tier 1 measures over features of whole pictures: VBench's consistencies, likeness by phase, revisits, decay.
 
 The formulas take feature vectors [n, d]; all vectors are brought to length 1 first.
 """
@@ -17,7 +17,7 @@ Vectors = NDArray[np.floating]
 DECAY_DISTANCES = (2, 5, 10, 20, 50)
 """Frames apart at which the decay curve is read."""
 
-D2_PERCENTILE = 20.0
+WORSE_PATCHES_PERCENTILE = 20.0
 
 LEAST_DROP = 1e-3
 """Hiding the subject must lower the likeness to frame 0 by this much for its recovery to mean anything."""
@@ -56,27 +56,22 @@ def phase_likeness(pictures: Vectors, phases: NDArray[np.int8]) -> dict[Phase, f
 
 
 def recovery(visible: float, hidden: float, reentered: float) -> float:
-    """Share of what hiding took from the likeness that the return brings back: clip((s_R−s_D)/(s_V−s_D), 0, 1).
-
-    Source: MemoBench.
-    """
+    """Share of what hiding took from the likeness that the return brings back: clip((s_R−s_D)/(s_V−s_D), 0, 1)."""
     return float(np.clip((reentered - hidden) / (visible - hidden), 0, 1))
 
 
 def occlusion_drop(visible: float, hidden: float) -> float:
-    """Give (s_V − s_D) / s_V. Source: MemoBench."""
+    """Give (s_V − s_D) / s_V."""
     return (visible - hidden) / visible
 
 
-def re_observation(
+def view_likeness(
     first_picture: Vectors, first_patches: Vectors, last_picture: Vectors, last_patches: Vectors
 ) -> float:
-    """D2: the lower of the cosine of two frames and the 20th percentile of their local patch matches.
+    """Give the lower of the cosine of two frames and the 20th percentile of their local patch matches.
 
     Patches [rows, columns, d]: each patch of the first frame is matched with the best of the 3×3 around its place in
     the last, which forgives a shift of a patch and no more.
-
-    Source: WRBench (arXiv 2606.20545).
     """
     whole = float(unit_length(first_picture) @ unit_length(last_picture))
     first, last = unit_length(first_patches), unit_length(last_patches)
@@ -89,7 +84,7 @@ def re_observation(
             there = (slice(down, down + rows), slice(right, right + columns))
             cosine = np.where(inside[there], (first * padded[there]).sum(axis=-1), -1.0)
             matches = np.maximum(matches, cosine)
-    return min(whole, float(np.percentile(matches, D2_PERCENTILE)))
+    return min(whole, float(np.percentile(matches, WORSE_PATCHES_PERCENTILE)))
 
 
 def subject_consistency(evidence: Evidence) -> Measured:
@@ -155,7 +150,7 @@ def occlusion_drop_of(evidence: Evidence) -> Measured:
     return likeness if isinstance(likeness, Measured) else Measured(occlusion_drop(*likeness[:2]))
 
 
-def re_observation_of(evidence: Evidence) -> Measured:
+def revisit_likeness_of(evidence: Evidence) -> Measured:
     """Compare the last generated frame that sees a view of the context with the context frame of that view."""
     pairs = context_revisits(evidence.case)
     if not pairs:
@@ -164,7 +159,7 @@ def re_observation_of(evidence: Evidence) -> Measured:
     network = evidence.networks.appearance
     assert network is not None
     first, last = (network.features(half) for half in (evidence.case.context, evidence.generated))
-    score = re_observation(
+    score = view_likeness(
         first.pictures[earlier], first.patches[earlier], last.pictures[later], last.patches[later]
     )
     return Measured(score)
@@ -191,16 +186,17 @@ CONSISTENCY_MEASURES = (
     _measure(
         "recovery", {"subject_features", "visibility"}, True,
         "share of the likeness to frame 0, lost while subjects are hidden, that is back after re-entry",
-        "MemoBench", recovery_of,
+        "own rule, after MemoBench", recovery_of,
     ),
     _measure(
         "occlusion_drop", {"subject_features", "visibility"}, None,
-        "share of the likeness to frame 0 that is lost while subjects are hidden", "MemoBench", occlusion_drop_of,
+        "share of the likeness to frame 0 that is lost while subjects are hidden",
+        "own rule, after MemoBench", occlusion_drop_of,
     ),
     _measure(
-        "d2", {"features", "cameras"}, True,
+        "revisit_likeness", {"features", "cameras"}, True,
         "likeness of a context frame to the last generated frame of the same view, whole and in its worse patches",
-        "WRBench (arXiv 2606.20545)", re_observation_of,
+        "own rule, after WRBench's D2", revisit_likeness_of,
     ),
     *(
         _measure(

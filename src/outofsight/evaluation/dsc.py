@@ -14,23 +14,31 @@ from outofsight.evaluation.observations import FeatureNetwork, Observed
 from outofsight.evaluation.tracking import expected
 
 CELLS, SAMPLES = 7, 2
-"""Cells of ROI-align each way, and samples each way in a cell."""
+"""Cells of ROI-align each way, and our samples each way in a cell."""
 
 
-def roi_align(patches: NDArray[np.floating], box: NDArray[np.floating]) -> NDArray[np.float64]:
+def roi_align(
+    patches: NDArray[np.floating], box: NDArray[np.floating], samples: tuple[int, int] = (SAMPLES, SAMPLES)
+) -> NDArray[np.float64]:
     """Sample features [rows, columns, d] within a box: [7, 7, d].
 
     ``box``: x0, y0, x1, y1 in patches; patch (row r, column c) spans [c, c + 1] × [r, r + 1], and its value stands at
-    its centre. Each cell is the mean of 2×2 samples, bilinear between centres, the border's value beyond them.
+    its centre. Each cell is the mean of ``samples`` (down, across), bilinear between centres, the border's value
+    beyond them.
 
     Source: He et al. 2017 (Mask R-CNN), with pixel centres at .5.
     """
-    steps = (np.arange(CELLS * SAMPLES) + 0.5) / (CELLS * SAMPLES)
-    x = box[0] + steps * (box[2] - box[0]) - 0.5
-    y = box[1] + steps * (box[3] - box[1]) - 0.5
+    down, right = samples
+    y = box[1] + _middles(CELLS * down) * (box[3] - box[1]) - 0.5
+    x = box[0] + _middles(CELLS * right) * (box[2] - box[0]) - 0.5
     rows = _between(np.asarray(patches, dtype=np.float64), y)
-    samples = _between(rows.swapaxes(0, 1), x).swapaxes(0, 1)
-    return samples.reshape(CELLS, SAMPLES, CELLS, SAMPLES, -1).mean(axis=(1, 3))
+    read = _between(rows.swapaxes(0, 1), x).swapaxes(0, 1)
+    return read.reshape(CELLS, down, CELLS, right, -1).mean(axis=(1, 3))
+
+
+def _middles(count: int) -> NDArray[np.float64]:
+    """Give the middles of ``count`` equal parts of [0, 1]."""
+    return (np.arange(count) + 0.5) / count
 
 
 def _between(values: NDArray[np.float64], places: NDArray[np.floating]) -> NDArray[np.float64]:

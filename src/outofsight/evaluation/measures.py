@@ -7,10 +7,12 @@ from outofsight.evaluation.camera_motion import CAMERA_MEASURES
 from outofsight.evaluation.case import ClipCase, Video, check_generated
 from outofsight.evaluation.consistency import CONSISTENCY_MEASURES
 from outofsight.evaluation.dsc import DSC_MEASURES
+from outofsight.evaluation.dsc_official import DSC_OFFICIAL_MEASURES
 from outofsight.evaluation.evidence import Evidence, Gallery, Measure, Measured, Networks, annotated
 from outofsight.evaluation.held_places import Tracked
 from outofsight.evaluation.identity import IDENTITY_MEASURES
 from outofsight.evaluation.liveness import LIVENESS_MEASURES
+from outofsight.evaluation.memobench import MEMOBENCH_MEASURES
 from outofsight.evaluation.observations import FeatureNetwork, Observed
 from outofsight.evaluation.perceptual import PERCEPTUAL_MEASURES
 from outofsight.evaluation.picture_measures import PICTURE_MEASURES
@@ -18,6 +20,7 @@ from outofsight.evaluation.place_measures import PLACE_MEASURES
 from outofsight.evaluation.remembering import remembering
 from outofsight.evaluation.revisits import REVISIT_MEASURES
 from outofsight.evaluation.tracking import TRACKING_MEASURES
+from outofsight.evaluation.wrbench_d2 import WRBENCH_D2_MEASURES
 
 MEASURES: dict[str, Measure] = {
     measure.name: measure
@@ -29,8 +32,11 @@ MEASURES: dict[str, Measure] = {
         *REVISIT_MEASURES,
         *PLACE_MEASURES,
         *DSC_MEASURES,
+        *DSC_OFFICIAL_MEASURES,
         *IDENTITY_MEASURES,
         *CONSISTENCY_MEASURES,
+        *MEMOBENCH_MEASURES,
+        *WRBENCH_D2_MEASURES,
         *PERCEPTUAL_MEASURES,
     )
 }

@@ -6,8 +6,9 @@ from collections import OrderedDict
 from outofsight.evaluation.case import Video
 from outofsight.evaluation.evidence import Networks
 from outofsight.evaluation.observations import FeatureNetwork, Features
+from outofsight.perception.centre_crop import CentreCrop, centre_crop_of
 
-MOST_VIDEOS = 6
+MOST_VIDEOS = 8
 
 
 class RememberedFeatures:
@@ -16,6 +17,10 @@ class RememberedFeatures:
     def __init__(self, network: FeatureNetwork, most_videos: int = MOST_VIDEOS) -> None:
         self.network, self.most_videos = network, most_videos
         self._known: OrderedDict[str, Features] = OrderedDict()
+
+    @property
+    def centre_crop(self) -> CentreCrop:
+        return centre_crop_of(self.network)
 
     def features(self, frames: Video) -> Features:
         digest = hashlib.sha256(frames.tobytes() + repr(frames.shape).encode()).hexdigest()

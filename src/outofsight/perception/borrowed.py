@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from outofsight.errors import CheckpointError, InputError
+from outofsight.perception.centre_crop import CentreCrop
 from outofsight.perception.seeing import Frames
 
 CONFIG_FILE, PREPROCESSOR_FILE = "config.json", "preprocessor_config.json"
@@ -156,3 +157,14 @@ def _size(told: Any, keeps_aspect: bool) -> dict[str, Any]:
     if keeps_aspect:
         return {"shortest_px": int(told)}
     return {"height": int(told), "width": int(told)}
+
+
+def centre_crop_told(source: Source) -> CentreCrop | None:
+    """Read from its preprocessor_config.json the crop that a network was published with; ``None``: it cuts nothing."""
+    content = source.read_json(PREPROCESSOR_FILE)
+    size, crop = content.get("size"), content.get("crop_size")
+    short = size.get("shortest_edge") if isinstance(size, Mapping) else size
+    side = crop.get("height") if isinstance(crop, Mapping) else crop
+    if not isinstance(short, int) or not isinstance(side, int) or content.get("do_center_crop") is False:
+        return None
+    return CentreCrop(short_px=short, side_px=side)

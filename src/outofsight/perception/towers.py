@@ -8,7 +8,14 @@ import transformers
 from torch import Tensor, nn
 
 from outofsight.errors import InputError
-from outofsight.perception.borrowed import CONFIG_FILE, Preparation, Source, preparation_of
+from outofsight.perception.borrowed import (
+    CONFIG_FILE,
+    Preparation,
+    Source,
+    centre_crop_told,
+    preparation_of,
+)
+from outofsight.perception.centre_crop import CentreCrop
 from outofsight.perception.seeing import Frames, PictureFeatures, check_frames
 
 TOWER_CLASSES = {
@@ -27,7 +34,8 @@ class ImageTower:
     Patches are its last hidden state without class and register tokens (what DSC publishes for CLIP). A picture's
     vector is the projected class token of CLIP, as its image embedding, where the folder holds the projection; else
     the class token. The whole picture is brought to the tower's square, so that patches cover it; sides are not kept
-    in proportion. None of the vectors are brought to length 1.
+    in proportion. ``centre_crop``: the crop that its own processor would make, for measures published with it. None of
+    the vectors are brought to length 1.
     """
 
     def __init__(
@@ -37,9 +45,10 @@ class ImageTower:
         patch_px: int,
         num_extra_tokens: int,
         batch: int = 16,
+        centre_crop: CentreCrop | None = None,
     ) -> None:
         self.network, self.preparation, self.patch_px = network, preparation, patch_px
-        self.num_extra_tokens, self.batch = num_extra_tokens, batch
+        self.num_extra_tokens, self.batch, self.centre_crop = num_extra_tokens, batch, centre_crop
 
     @classmethod
     def load(cls, source: Source, device: str | torch.device) -> "ImageTower":
@@ -60,7 +69,8 @@ class ImageTower:
         network, told = source.load(getattr(transformers, name), **settings)
         preparation = preparation_of(source, keeps_aspect=False)
         extra = 1 + int(getattr(told, "num_register_tokens", 0))
-        return cls(network.to(device), preparation, int(told.patch_size), extra)
+        crop = centre_crop_told(source)
+        return cls(network.to(device), preparation, int(told.patch_size), extra, centre_crop=crop)
 
     def features(self, frames: Frames) -> PictureFeatures:
         """Describe frames [n, height, width, 3]."""
