@@ -64,6 +64,7 @@ def test_a_model_among_floors_and_ceilings(cli, data, model_folder, tmp_path):
         "frozen",
         "camera_warped",
         "nearest_view",
+        "rendered_view",
         "vanished",
         "swapped",
         "vae_round_trip",
