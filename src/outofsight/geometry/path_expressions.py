@@ -182,7 +182,7 @@ def _parse_together(text: str, fps: float) -> Step:
     durations = {step.num_frames for step in steps} - {None}
     if len(durations) > 1:
         raise CameraError(
-            f"camera path step {text!r}: its movements take {sorted(durations)} frames; give one duration"
+            f"camera path step {text!r}: its movements take {sorted(map(str, durations))} frames; give one duration"
         )
     return replace(
         first, text=text, num_frames=durations.pop() if durations else None, together=tuple(others)
