@@ -60,7 +60,10 @@ class MeanColours:
 
     def features(self, frames):
         rows, columns = frames.shape[1] // 4, frames.shape[2] // 4
-        blocks = frames.reshape(len(frames), rows, 4, columns, 4, 3).mean(axis=(2, 4)).astype(np.float32) / 255 + 0.01
+        blocks = (
+            frames.reshape(len(frames), rows, 4, columns, 4, 3).mean(axis=(2, 4)).astype(np.float32) / 255
+            + 0.01
+        )
         return Means(patches=blocks, pictures=blocks.mean(axis=(1, 2)))
 
 

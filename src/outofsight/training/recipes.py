@@ -219,6 +219,8 @@ def laptop_rendered() -> TrainConfig:
             rendered_strength=0.7,
             gate_strength=0.5,
             memory={"rendering": {}},
+            # The flow alone spoils what the tracker was taught: it puts subjects where they help nobody.
+            frozen=("transformer.two_banks.*",),
         ),
         num_steps=1500,
         optimisation=Optimisation(
