@@ -1,15 +1,17 @@
 """``outofsight convert``: published checkpoint files → a model folder, and back."""
 
-import shutil
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outofsight.cli import loras
+from outofsight.cli.folders import refuse_existing, save_folder
 from outofsight.cli.values import parse_settings, require_writable
-from outofsight.errors import CheckpointError, InputError, OutputError
+from outofsight.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     from outofsight.backbone.transformer import HydraTransformer3DModel
@@ -23,16 +25,21 @@ OFFICIAL_NAMES = {
 
 
 def build() -> typer.Typer:
-    """Gather the two directions."""
+    """Gather the two directions, and LoRAs."""
     app = typer.Typer(help="Convert published checkpoints to a model folder, and back.", no_args_is_help=True)
     app.command("to-diffusers")(to_diffusers)
     app.command("to-official")(to_official)
+    app.command("lora")(loras.lora)
+    app.command("merge-lora")(loras.merge_lora)
     return app
 
 
 def to_diffusers(
     transformer: Annotated[
-        Path, typer.Option(help="HyDRA's .ckpt, or Wan's transformer (.safetensors, .pth)")
+        Path,
+        typer.Option(
+            help="HyDRA's .ckpt, or Wan's transformer (original, diffusers, ComfyUI): a file, an index, a folder"
+        ),
     ],
     vae: Annotated[Path, typer.Option(help="Wan2.1_VAE.pth, or a diffusers VAE folder")],
     text_encoder: Annotated[
@@ -52,7 +59,7 @@ def to_diffusers(
 
     from outofsight.sampling.world import WorldModel
 
-    _refuse_existing(out)
+    refuse_existing(out)
     require_writable(out.parent)
     world = WorldModel(
         transformer=_load_transformer(transformer, untrained_memory, parse_settings(settings or [])),
@@ -61,7 +68,7 @@ def to_diffusers(
         tokenizer=_load_tokenizer(tokenizer),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=PUBLISHED_SHIFT),
     )
-    _save_folder(out, world.save_pretrained)
+    save_folder(out, world.save_pretrained)
     typer.echo(f"wrote {out}")
 
 
@@ -76,7 +83,7 @@ def to_official(
     from outofsight.codec.import_wan_vae import vae_to_official
     from outofsight.sampling.world import WorldModel
 
-    _refuse_existing(out)
+    refuse_existing(out)
     require_writable(out.parent)
     world = WorldModel.from_pretrained(model)
     states = {
@@ -90,7 +97,7 @@ def to_official(
         for part, state in states.items():
             save_state_dict(folder / OFFICIAL_NAMES[part], state)
 
-    _save_folder(out, save)
+    save_folder(out, save)
     typer.echo(f"wrote {', '.join(OFFICIAL_NAMES.values())} to {out}")
 
 
@@ -98,9 +105,11 @@ def _load_transformer(
     path: Path, untrained_memory: bool, config: dict[str, Any]
 ) -> "HydraTransformer3DModel":
     from outofsight.backbone.official import from_official
-    from outofsight.codec.checkpoint_files import identify, load_state_dict
+    from outofsight.codec.checkpoint_files import identify
+    from outofsight.codec.checkpoint_parts import read_weights
 
-    state = load_state_dict(path)
+    state = read_weights(path)
+    config = {**_heads_told(path), **config}
     # The published HyDRA was trained with rounded time steps; a plain Wan was not.
     fixed = {"round_timestep_to_bf16": identify(state) == "hydra"}
     try:
@@ -108,6 +117,21 @@ def _load_transformer(
             return from_official(state, untrained_memory=untrained_memory, **{**fixed, **config})
     except (TypeError, ValueError) as error:
         raise InputError(f"--set: {error}") from error
+
+
+def _heads_told(path: Path) -> dict[str, Any]:
+    """Read from a diffusers folder what its weights do not tell."""
+    config = path / "config.json"
+    if not path.is_dir() or not config.is_file():
+        return {}
+    try:
+        return {
+            "num_attention_heads": int(json.loads(config.read_text(encoding="utf-8"))["num_attention_heads"])
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{config}: expected num_attention_heads, could not read it ({error!r})"
+        ) from error
 
 
 @contextmanager
@@ -153,23 +177,3 @@ def _load_tokenizer(name_or_path: str) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"--tokenizer {name_or_path}: no tokenizer there ({reason})") from error
-
-
-def _refuse_existing(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
-
-
-def _save_folder(out: Path, save: Callable[[Path], object]) -> None:
-    """Let ``save`` fill a temporary folder, and give it its name when it is whole."""
-    temporary = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        save(temporary)
-        if out.is_dir():
-            out.rmdir()
-        temporary.rename(out)
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
