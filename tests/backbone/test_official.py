@@ -86,7 +86,7 @@ def without(state, name):
             {"untrained_memory": False},
             "1 missing: blocks.1.projector.bias",
         ),
-        (lambda s: {**s, "img_emb.proj.0.weight": torch.zeros(1)}, {}, "img_emb.proj.0.weight"),
+        (lambda s: {**s, "img_emb.proj.0.weight": torch.zeros(1)}, {}, "img_emb"),
         (
             lambda s: {**s, "head.modulation": torch.zeros(1, 2, 7)},
             {},

@@ -1,48 +1,21 @@
 """The published checkpoints of HyDRA and Wan: their names, read and written."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from outofsight.backbone.input_channels import PATCH_WEIGHT, check_foreign, join_inputs, split_inputs
+from outofsight.backbone.official_names import BLOCK, official_name, under_official_names
 from outofsight.backbone.transformer import HydraTransformer3DModel, is_memory_parameter
 from outofsight.codec.checkpoint_files import describe_checkpoint, require_entries, shared_prefix
 from outofsight.errors import CheckpointError
 
 PUBLISHED_HEAD_DIM = 128
+RENDERED = "rendered_memory.embed"
+"""Not an official name: the channels beyond noise, between ``split_inputs`` and ``join_inputs``."""
 
-_TOP = {  # our names → official ones
-    "patch_embedding": "patch_embedding",
-    "condition_embedder.text_embedder.linear_1": "text_embedding.0",
-    "condition_embedder.text_embedder.linear_2": "text_embedding.2",
-    "condition_embedder.time_embedder.linear_1": "time_embedding.0",
-    "condition_embedder.time_embedder.linear_2": "time_embedding.2",
-    "condition_embedder.time_proj": "time_projection.1",
-    "proj_out": "head.head",
-    "scale_shift_table": "head.modulation",
-}
-_PROJECTIONS = {
-    "to_q": "q",
-    "to_k": "k",
-    "to_v": "v",
-    "to_out.0": "o",
-    "norm_q": "norm_q",
-    "norm_k": "norm_k",
-}
-_IN_BLOCK = {
-    "scale_shift_table": "modulation",
-    "norm2": "norm3",
-    "ffn.net.0.proj": "ffn.0",
-    "ffn.net.2": "ffn.2",
-    "attn1.context_camera_encoder": "cam_encoder_con",
-    "attn1.target_camera_encoder": "cam_encoder_tgt",
-    "attn1.projector": "projector",
-    "attn1.tokenizer.conv": "self_attn.tokenizer.conv",
-    **{f"attn1.{ours}": f"self_attn.{official}" for ours, official in _PROJECTIONS.items()},
-    **{f"attn2.{ours}": f"cross_attn.{official}" for ours, official in _PROJECTIONS.items()},
-}
 _TELLING = (
     "patch_embedding.weight",
     "text_embedding.0.weight",
@@ -51,20 +24,6 @@ _TELLING = (
     "blocks.0.ffn.0.weight",
 )
 """The weights that sizes are read off."""
-
-_BLOCK = re.compile(r"blocks\.(\d+)\.(.+)")
-_LEAF = re.compile(r"(.+)\.(weight|bias)")
-
-
-def _official_name(name: str) -> str:
-    """Translate one of our parameter names."""
-    block = _BLOCK.fullmatch(name)
-    prefix, inner, table = (f"blocks.{block[1]}.", block[2], _IN_BLOCK) if block else ("", name, _TOP)
-    leaf = _LEAF.fullmatch(inner)
-    stem, suffix = (leaf[1], f".{leaf[2]}") if leaf else (inner, "")
-    if stem not in table:
-        raise CheckpointError(f"{name} has no official name; fuse and unload adapters (LoRA) first")
-    return f"{prefix}{table[stem]}{suffix}"
 
 
 def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -88,7 +47,7 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
         "text_dim": state["text_embedding.0.weight"].shape[1],
         "freq_dim": state["time_embedding.0.weight"].shape[1],
         "ffn_dim": state["blocks.0.ffn.0.weight"].shape[0],
-        "num_layers": 1 + max(int(match[1]) for name in state if (match := _BLOCK.fullmatch(name))),
+        "num_layers": 1 + max(int(match[1]) for name in state if (match := BLOCK.fullmatch(name))),
     }
     tokenizer = state.get("blocks.0.self_attn.tokenizer.conv.weight")
     if tokenizer is not None:
@@ -99,7 +58,9 @@ def infer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
 def from_official(
     state: Mapping[str, Tensor], *, untrained_memory: bool = False, **config: Any
 ) -> HydraTransformer3DModel:
-    """Make a model from official weights; sizes come from the weights.
+    """Make a model from official weights, under official names or diffusers'; sizes come from the weights.
+
+    What more than noise the weights see (``input_channels``) becomes what sees rendered memory.
 
     ``untrained_memory``: accept a plain Wan checkpoint and start HyDRA's own parts fresh. ``config``: what weights
     do not tell (``num_attention_heads`` where heads are not 128 wide, ``memory_top_k``, ``local_window``, ...).
@@ -109,8 +70,13 @@ def from_official(
     Raises:
         CheckpointError: names are unknown or missing, shapes differ, or ``config`` contradicts the weights.
     """
-    prefix = shared_prefix(state, "patch_embedding.weight")
+    prefix = shared_prefix(state, PATCH_WEIGHT)
     state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    check_foreign(state)
+    state, rendered = split_inputs(under_official_names(state))
+    if rendered is not None:
+        state[RENDERED] = rendered
+        config = {"rendering": {"gate_width": 0, "mask_width": 0}, **config}
     settings = {**_with_heads(infer_config(state), config), **config}
     # Without storage of its own, the model takes over the checkpoint's tensors, their dtypes included.
     with torch.device("cpu" if untrained_memory else "meta"):
@@ -148,7 +114,7 @@ def _with_heads(inferred: dict[str, Any], config: Mapping[str, Any]) -> dict[str
 
 def _official_names(model: HydraTransformer3DModel) -> dict[str, str]:
     """Map each of the model's parameter names to its official one."""
-    return {name: _official_name(name) for name in model.state_dict()}
+    return {name: official_name(name) for name in model.state_dict()}
 
 
 def to_official(model: HydraTransformer3DModel) -> dict[str, Tensor]:
@@ -157,11 +123,13 @@ def to_official(model: HydraTransformer3DModel) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the model has parts for which the official form has no place.
     """
+    shown = model.rendered_memory
     unplaced = {
         "camera_ray_octaves": model.config["camera_ray_octaves"] > 0,
         "state_grid": model.state_memory is not None,
         "identity_grid": model.identity_encoder is not None,
         "subject_mask": model.config["subject_mask"] != "none",
+        "rendering": shown is not None and (shown.gate is not None or shown.masks is not None),
     }
     if any(unplaced.values()):
         setting = next(name for name, is_there in unplaced.items() if is_there)
@@ -170,4 +138,7 @@ def to_official(model: HydraTransformer3DModel) -> dict[str, Tensor]:
             "keep it as a model folder"
         )
     state = model.state_dict()
-    return {official: state[name] for name, official in _official_names(model).items()}
+    official = {official: state[name] for name, official in _official_names(model).items()}
+    if shown is not None:
+        official[PATCH_WEIGHT] = join_inputs(official[PATCH_WEIGHT], official.pop(RENDERED))
+    return official

@@ -23,6 +23,7 @@ from outofsight.backbone.bank_memory import BankRemembering, two_bank_memory
 from outofsight.backbone.embeddings import GuideSlot, MaskedPatchEmbedding, WideTimesteps
 from outofsight.backbone.guides import attention_guide
 from outofsight.backbone.inputs import check_inputs, frame_timesteps, known_intrinsics
+from outofsight.backbone.lora_loading import LoraLoading
 from outofsight.backbone.rendered import (
     RenderedMemory,
     RenderedPatchEmbedding,
@@ -54,7 +55,7 @@ class HydraTransformerOutput(BaseOutput):
     bank_keys: BankKeys | None = None
 
 
-class HydraTransformer3DModel(BankRemembering, WanTransformer3DModel):
+class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DModel):
     """Predict the flow velocity of a video from its clean context, its noisy target, all cameras and a caption.
 
     Arguments are those of diffusers' ``WanTransformer3DModel`` and the memory's (see ``MemorySettings``).

@@ -14,6 +14,7 @@ from outofsight.cli.failures import explained
 def build_app() -> typer.Typer:
     """Gather the verbs."""
     from outofsight.cli.bundle import bundle
+    from outofsight.cli.cameras import build as build_cameras
     from outofsight.cli.convert import build as build_convert
     from outofsight.cli.data import build as build_data
     from outofsight.cli.demo import demo
@@ -43,6 +44,7 @@ def build_app() -> typer.Typer:
     app.command("train")(train)
     app.command("strategies")(strategies)
     app.command("bundle")(bundle)
+    app.add_typer(build_cameras(), name="cameras")
     app.add_typer(build_convert(), name="convert")
     app.add_typer(build_world(), name="world")
     app.add_typer(build_data(), name="data")

@@ -1,5 +1,6 @@
 """``outofsight convert``: published checkpoint files → a model folder, and back."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from outofsight.cli import loras
+from outofsight.cli.folders import refuse_existing
 from outofsight.cli.values import parse_settings
 from outofsight.data.files import folder_in_one_piece
-from outofsight.data.outputs import check_outputs, claimed
-from outofsight.errors import CheckpointError, InputError, OutputError
+from outofsight.data.outputs import claimed
+from outofsight.errors import CheckpointError, InputError
 
 if TYPE_CHECKING:
     from outofsight.backbone.transformer import HydraTransformer3DModel
@@ -24,7 +27,7 @@ OFFICIAL_NAMES = {
 
 
 def build() -> typer.Typer:
-    """Gather the two directions."""
+    """Gather the two directions, and LoRAs."""
     app = typer.Typer(
         help="Convert published checkpoints to a model folder, and back.",
         no_args_is_help=True,
@@ -32,12 +35,17 @@ def build() -> typer.Typer:
     )
     app.command("to-diffusers")(to_diffusers)
     app.command("to-official")(to_official)
+    app.command("lora")(loras.lora)
+    app.command("merge-lora")(loras.merge_lora)
     return app
 
 
 def to_diffusers(
     transformer: Annotated[
-        Path, typer.Option(help="HyDRA's .ckpt, or Wan's transformer (.safetensors, .pth)")
+        Path,
+        typer.Option(
+            help="HyDRA's .ckpt, or Wan's transformer (original, diffusers, ComfyUI): a file, an index, a folder"
+        ),
     ],
     vae: Annotated[Path, typer.Option(help="Wan2.1_VAE.pth, or a diffusers VAE folder")],
     text_encoder: Annotated[
@@ -57,7 +65,7 @@ def to_diffusers(
 
     from outofsight.sampling.world import WorldModel
 
-    _refuse_existing(out, [transformer, vae, text_encoder, tokenizer])
+    refuse_existing(out, [transformer, vae, text_encoder, tokenizer])
     world = WorldModel(
         transformer=_load_transformer(transformer, untrained_memory, parse_settings(settings or [])),
         vae=_load_vae(vae),
@@ -81,7 +89,7 @@ def to_official(
     from outofsight.codec.import_wan_vae import vae_to_official
     from outofsight.sampling.world import WorldModel
 
-    _refuse_existing(out, [model])
+    refuse_existing(out, [model])
     world = WorldModel.from_pretrained(model)
     states = {
         "transformer": transformer_to_official(world.transformer),
@@ -99,9 +107,11 @@ def _load_transformer(
     path: Path, untrained_memory: bool, config: dict[str, Any]
 ) -> "HydraTransformer3DModel":
     from outofsight.backbone.official import from_official
-    from outofsight.codec.checkpoint_files import identify, load_state_dict
+    from outofsight.codec.checkpoint_files import identify
+    from outofsight.codec.checkpoint_parts import read_weights
 
-    state = load_state_dict(path)
+    state = read_weights(path)
+    config = {**_heads_told(path), **config}
     # The published HyDRA was trained with rounded time steps; a plain Wan was not.
     fixed = {"round_timestep_to_bf16": identify(state) == "hydra"}
     try:
@@ -109,6 +119,21 @@ def _load_transformer(
             return from_official(state, untrained_memory=untrained_memory, **{**fixed, **config})
     except (TypeError, ValueError) as error:
         raise InputError(f"--set: {error}") from error
+
+
+def _heads_told(path: Path) -> dict[str, Any]:
+    """Read from a diffusers folder what its weights do not tell."""
+    config = path / "config.json"
+    if not path.is_dir() or not config.is_file():
+        return {}
+    try:
+        return {
+            "num_attention_heads": int(json.loads(config.read_text(encoding="utf-8"))["num_attention_heads"])
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{config}: expected num_attention_heads, could not read it ({error!r})"
+        ) from error
 
 
 @contextmanager
@@ -181,9 +206,3 @@ def _load_tokenizer(name_or_path: str) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"--tokenizer {name_or_path}: no tokenizer there ({reason})") from error
-
-
-def _refuse_existing(out: Path, reads: list[str | Path | None]) -> None:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
-    check_outputs([out], reads)

@@ -179,7 +179,7 @@ def _parse_together(text: str, fps: float) -> Step:
             raise CameraError(
                 f"camera path step {text!r}: {step.text} is no movement that another can go with"
             )
-    durations = {step.num_frames for step in steps} - {None}
+    durations = {step.num_frames for step in steps if step.num_frames is not None}
     if len(durations) > 1:
         raise CameraError(
             f"camera path step {text!r}: its movements take {sorted(map(str, durations))} frames; give one duration"

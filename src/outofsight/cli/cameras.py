@@ -1,0 +1,50 @@
+"""``outofsight cameras``: camera paths that other programs have estimated → a pose file."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from outofsight.data.outputs import check_outputs, claimed
+from outofsight.errors import InputError, OutputError
+from outofsight.geometry.pose_files import write_poses
+from outofsight.geometry.reconstructions import read_reconstruction
+
+
+def build() -> typer.Typer:
+    """Gather the verbs."""
+    app = typer.Typer(help="Camera paths from elsewhere.", no_args_is_help=True)
+    app.callback()(lambda: None)  # one verb alone would lose its name
+    app.command("import")(import_cameras)
+    return app
+
+
+def import_cameras(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="COLMAP or nerfstudio folder, transforms.json, or .npz of ViPE, VGGT, MapAnything"
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="the pose file to write (.json)")],
+    metres_per_unit: Annotated[
+        float | None, typer.Option(help="scale of the source's unit (default: 1, so distances are arbitrary)")
+    ] = None,
+) -> None:
+    """Write the cameras of a reconstruction as a pose file, which every verb here reads."""
+    if metres_per_unit is not None and not 0 < metres_per_unit < 1e6:
+        raise InputError(f"--metres-per-unit: expected a number above 0, got {metres_per_unit:g}")
+    if out.exists():
+        raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
+    check_outputs([out], [source])
+    cameras = read_reconstruction(source)
+    if metres_per_unit is not None:
+        poses = cameras.world_from_camera.copy()
+        poses[:, :, 3] *= metres_per_unit
+        cameras = replace(cameras, world_from_camera=poses)
+    with claimed(out):
+        write_poses(out, cameras)
+    lens = "its lens" if cameras.intrinsics else "no lens (say --fov where it is used)"
+    scale = "" if metres_per_unit is not None else "; distances are in the source's own unit"
+    typer.echo(f"wrote {out}: {len(cameras)} frames, {lens}{scale}")

@@ -1,0 +1,55 @@
+"""LoRAs on the command line: written under other names, merged into a model, refused in one line."""
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from outofsight.cli import main
+
+STEM = "lora_unet_blocks_0_self_attn_q"
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code or 0, capsys.readouterr().err
+
+    return run
+
+
+def kohya(folder, width=48):
+    path = folder / "style.safetensors"
+    down, up = torch.ones(2, width), torch.ones(width, 2)
+    save_file(
+        {f"{STEM}.lora_down.weight": down, f"{STEM}.lora_up.weight": up, f"{STEM}.alpha": torch.tensor(1.0)},
+        path,
+    )
+    return path
+
+
+def test_a_lora_is_renamed_and_merged(cli, model_folder, tmp_path):
+    style, out = kohya(tmp_path), tmp_path / "comfy.safetensors"
+    assert cli("convert", "lora", "--lora", style, "--model", model_folder, "--out", out)[0] == 0
+    name = "diffusion_model.blocks.0.self_attn.q.lora"
+    assert set(load_file(out)) == {f"{name}_A.weight", f"{name}_B.weight"}
+    merged = tmp_path / "merged"
+    assert (
+        cli("convert", "merge-lora", "--lora", f"{out}:2", "--model", model_folder, "--out", merged)[0] == 0
+    )
+    file = "transformer/diffusion_pytorch_model.safetensors"
+    before, after = load_file(model_folder / file), load_file(merged / file)
+    layer = "blocks.0.attn1.to_q.weight"
+    assert torch.allclose(after[layer], before[layer] + 2 * 2 / 2, atol=1e-6)  # strength · rank · alpha/rank
+
+
+def test_what_does_not_fit_writes_nothing(cli, model_folder, tmp_path):
+    style, out = kohya(tmp_path, width=64), tmp_path / "out"
+    for verb in ("lora", "merge-lora"):
+        code, said = cli("convert", verb, "--lora", style, "--model", model_folder, "--out", out)
+        assert code == 2
+        assert "another width" in said
+        assert said.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["style.safetensors"]
