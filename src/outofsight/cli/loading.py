@@ -67,7 +67,7 @@ def load_world(model: str, device_name: str, dtype_name: str | None, offload: st
     default = "float32" if device.type == "cpu" else "bfloat16"
     dtype: torch.dtype = parse_dtype(dtype_name or default)
     quiet_libraries()
-    world = WorldModel.from_pretrained(model, torch_dtype=dtype)
+    world = WorldModel.from_pretrained(model, dtype=dtype)
     if offload == "model":
         world.enable_model_cpu_offload(device=device)
     elif offload == "sequential":

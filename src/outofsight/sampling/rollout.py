@@ -18,7 +18,8 @@ from outofsight.codec.stream_decoding import Decoded
 from outofsight.codec.text import clean_prompt
 from outofsight.errors import CameraError, InputError
 from outofsight.memory.banks.state import Banks, bank_tensors, banks_from_tensors
-from outofsight.sampling.continuation import SamplingSettings, as_pixels, check_lens, latent_subject_masks
+from outofsight.sampling.continuation import SamplingSettings
+from outofsight.sampling.inputs import as_pixels, check_lens, latent_subject_masks
 from outofsight.sampling.remembered import see_pictures, subject_share, to_pictures
 from outofsight.sampling.rollout_files import Saved, check_model, save_rollout, weights_digest
 from outofsight.sampling.rollout_memory import RolloutMemory
@@ -263,9 +264,10 @@ def encode(sampler: Sampler, prompt: str, negative: Tensor | None = None) -> Tex
     if not clean_prompt(prompt):
         raise InputError("the prompt is empty; describe the scene and who is in it")
     world, settings = sampler.world, sampler.settings
-    if settings.guidance_scale != 1 and negative is None:
-        negative = world.encode_text([settings.negative_prompt], allow_empty=True)
-    return Texts(world.encode_text([prompt]), negative)
+    if settings.guidance_scale == 1 or negative is not None:
+        return Texts(world.encode_text([prompt]), negative)
+    both = world.encode_text([prompt, settings.negative_prompt], allow_empty=True)  # one visit to the GPU
+    return Texts(both[:1], both[1:])
 
 
 def start_rollout(

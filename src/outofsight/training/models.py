@@ -56,7 +56,7 @@ def load_vae(folder: str | Path) -> VideoAutoencoder:
         )
     try:
         kind = autoencoder_class(PatchVideoAutoencoder.load_config(own))
-        return kind.from_pretrained(own, torch_dtype=torch.float32).eval()
+        return kind.from_pretrained(own, dtype=torch.float32).eval()
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{own}: could not be loaded as a video VAE: {reason}") from error
@@ -101,7 +101,7 @@ def make_world(task: WorldTask, seed: int) -> WorldParts:
 
 def load_world(folder: str) -> WorldParts:
     """Load a world model's parts, in float32. Raises ``CheckpointError`` if the folder is none."""
-    world = WorldModelBase.from_pretrained(folder, torch_dtype=torch.float32)
+    world = WorldModelBase.from_pretrained(folder, dtype=torch.float32)
     return WorldParts(
         transformer=world.transformer,
         text_encoder=world.text_encoder,
@@ -175,7 +175,7 @@ def take_banks(transformer: HydraTransformer3DModel, folder: str) -> None:
         raise InputError(
             "task.banks gives weights to two banks, and this model has none; use --strategy hybrid"
         )
-    other = WorldModelBase.from_pretrained(folder, torch_dtype=torch.float32).transformer
+    other = WorldModelBase.from_pretrained(folder, dtype=torch.float32).transformer
     if other.two_banks is None:
         raise CheckpointError(
             f"task.banks: {folder} is a model without banks; name an export of laptop_banks"
