@@ -27,3 +27,9 @@ def work_device(network: Placed) -> torch.device:
         if device is not None:
             return torch.device(device)
     return network.device
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done what it was told; so a stage's time is its own."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
