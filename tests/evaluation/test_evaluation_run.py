@@ -63,7 +63,7 @@ def finished(data, tmp_path_factory):
     whole = evaluation(data, tmp_path_factory.mktemp("out"), *rows)
     seen = []
     evaluate(whole, lambda done, total, name: seen.append((done, total)))
-    assert seen[-1] == (24, 24)
+    assert seen[-1] == (27, 27)
     return whole
 
 

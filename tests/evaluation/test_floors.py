@@ -11,6 +11,7 @@ from outofsight.evaluation.floors import (
     choose_donor,
     frozen,
     nearest_view,
+    rendered_view,
     round_trip,
     swapped,
     vanished,
@@ -71,6 +72,17 @@ def test_nearest_view_takes_the_latest_frame_of_the_same_view():
     assert (nearest_view(still) == still.context[-1]).all()
 
 
+def test_rendered_view_turns_the_static_world_and_leaves_subjects_out():
+    video = rendered_view(CASE)
+    empty = np.stack([picture(yaw, 200.0, BLUE)[0] for yaw in AWAY_AND_BACK[SPLIT:]])
+    inner = np.zeros(video.shape[:3], bool)
+    inner[:, 2:-2, 2:-2] = True
+    # One view of four frames is kept, so most frames are turned, and all of them to where they belong.
+    assert region_psnr(video, empty, inner) > 20
+    assert region_psnr(video, empty, inner) > region_psnr(camera_warped(CASE), empty, inner)
+    assert CASE.foreground[SPLIT:].any()
+
+
 def test_vanished_is_the_truth_without_its_subject():
     video = vanished(CASE)
     empty = np.stack([picture(yaw, 200.0, BLUE)[0] for yaw in AWAY_AND_BACK[SPLIT:]])
@@ -125,7 +137,14 @@ def test_a_round_trip_must_give_a_video_of_the_same_size():
 
 
 @pytest.mark.parametrize(
-    ("floor", "part"), [(camera_warped, "cameras"), (nearest_view, "cameras"), (vanished, "foreground")]
+    ("floor", "part"),
+    [
+        (camera_warped, "cameras"),
+        (nearest_view, "cameras"),
+        (rendered_view, "cameras"),
+        (rendered_view, "foreground"),
+        (vanished, "foreground"),
+    ],
 )
 def test_a_floor_says_what_it_misses(floor, part):
     with pytest.raises(InputError, match="clip 'squares'"):

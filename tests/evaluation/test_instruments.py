@@ -59,7 +59,11 @@ class MeanColours:
     """Describes 4×4 blocks by their mean colours."""
 
     def features(self, frames):
-        blocks = frames.reshape(len(frames), 8, 4, 12, 4, 3).mean(axis=(2, 4)).astype(np.float32) / 255 + 0.01
+        rows, columns = frames.shape[1] // 4, frames.shape[2] // 4
+        blocks = (
+            frames.reshape(len(frames), rows, 4, columns, 4, 3).mean(axis=(2, 4)).astype(np.float32) / 255
+            + 0.01
+        )
         return Means(patches=blocks, pictures=blocks.mean(axis=(1, 2)))
 
 

@@ -261,3 +261,29 @@ def test_wrong_options_are_refused():
         make_path("still", 5, ease="bouncy")
     with pytest.raises(CameraError, match="expected a rotation"):
         make_path("still", 5, start=np.zeros((3, 4)))
+
+
+def test_movements_at_the_same_time():
+    both = make_path("pan:left:60+truck:right:2:10,back", 21)
+    pan, truck = make_path("pan:left:60:10,back", 21), make_path("truck:right:2:10,back", 21)
+    assert both.world_from_camera[:, :, :3] == pytest.approx(pan.world_from_camera[:, :, :3])
+    assert both.world_from_camera[:, :, 3] == pytest.approx(truck.world_from_camera[:, :, 3])
+    turned = make_path("pan:left:90:5, tilt:up:10:5+dolly:in:1:5", 11).world_from_camera
+    assert turned[10, :, 3] - turned[5, :, 3] == pytest.approx(
+        [0, 1, 0]
+    )  # along the axes where the step begins
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("pan:left:60+", "both sides"),
+        ("pan:left:60+still", "no movement"),
+        ("pan:left:60+back", "no movement"),
+        ("pan:left:60:5+tilt:up:5:6", "give one duration"),
+        ("pan:left:60+fly:up:5", "unknown"),
+    ],
+)
+def test_what_cannot_go_together(expression, said):
+    with pytest.raises(CameraError, match=said):
+        make_path(expression, 21)

@@ -79,6 +79,19 @@ def same_banks(one, other) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@torch.no_grad()
+def coverage(world, masks: np.ndarray, lens: Intrinsics = LENS) -> np.ndarray:
+    """What of the first coming frames memory knows: [frames, height, width]."""
+    cameras = CameraPath(world_from_camera=PATH[:CONTEXT].world_from_camera, intrinsics=lens)
+    state = world.start(VIDEO, cameras, PROMPT, settings=FAST, subject_masks=masks).state
+    times = CONTEXT + torch.arange(len(PARTS[0])).float()
+    coming = Coming(PARTS[0].world_from_camera, times, None, state.anchor.numpy())
+    made = render_target(
+        world, state.banks, coming, state.intrinsics[None], (HEIGHT, WIDTH), torch.Generator()
+    )
+    return made.given[0, :, 3].numpy()
+
+
 # At once
 
 
@@ -141,10 +154,10 @@ def test_masks_that_a_user_gives_are_believed():
     nobody = continued(world, subject_masks=np.zeros_like(MASKS)).rendered
     everywhere = continued(world, subject_masks=np.ones_like(MASKS)).rendered
     some = continued(world, subject_masks=MASKS).rendered
-    assert (everywhere == 128).all()  # a hole is grey
-    assert (nobody != 128).any(axis=-1).mean() > 0.8
-    grey = [(shown == 128).all(axis=-1).mean() for shown in (nobody, some, everywhere)]
-    assert grey[0] < grey[1] < grey[2] == 1
+    assert (everywhere == 128).all()  # grey: nothing at all is known
+    assert not np.array_equal(some, nobody)
+    shares = [coverage(world, masks).mean() for masks in (np.zeros_like(MASKS), MASKS, np.ones_like(MASKS))]
+    assert shares[0] > shares[1] > shares[2] == 0
 
 
 @pytest.mark.parametrize(
@@ -174,20 +187,12 @@ def test_the_conditioning_of_latent_frames_is_refused_in_one_line():
 
 
 def test_the_lens_decides_what_is_seen():
-    """A pan by 40° in 9 frames: the wider lens saw more of what comes."""
-    world = world_of("warp")
-    told = {}
+    """A pan by 40° in 22 frames: a wider lens saw more of what comes."""
+    shares = []
     for degrees in (40.0, 90.0):
         lens = Intrinsics.from_fov(width_px=WIDTH, height_px=HEIGHT, fov_x_rad=np.deg2rad(degrees))
-        cameras = [
-            CameraPath(world_from_camera=part.world_from_camera, intrinsics=lens)
-            for part in (PATH[:CONTEXT], PARTS[0])
-        ]
-        told[degrees] = world.continue_video(
-            VIDEO, *cameras, PROMPT, FAST, subject_masks=np.zeros_like(MASKS)
-        ).rendered
-    holes = {degrees: (shown == 128).all(axis=-1).mean() for degrees, shown in told.items()}
-    assert holes[40.0] > holes[90.0]
+        shares.append(coverage(world_of("warp"), np.zeros_like(MASKS), lens).mean())
+    assert shares[0] < shares[1]
 
 
 @torch.no_grad()
@@ -282,7 +287,8 @@ def test_the_skip_is_shown_the_render():
     vae.skip.strength.data.fill_(1.0)
     vae.skip.told.bias.data[0] = 50.0
     through = continued(made, subject_masks=masks)
-    covered = (through.rendered != 128).any(axis=-1)
+    covered = coverage(made, masks) > 0.999
+    assert covered.mean() > 0.5
     assert np.abs(through.video.astype(int) - through.rendered)[covered].max() <= 1
     assert not np.array_equal(plain.video, through.video)
     stepped = start(made, subject_masks=masks).step(PARTS[0])

@@ -143,3 +143,10 @@ def test_the_running_mean_by_hand():
     assert mean.means["w"].item() == pytest.approx(9.0)
     mean.update({"w": weight}, step=1000)
     assert mean.means["w"].item() == pytest.approx(9.2)
+
+
+def test_what_is_frozen_does_not_learn_whatever_else_is_said():
+    network = torch.nn.ModuleDict({"one": torch.nn.Linear(2, 2), "other": torch.nn.Linear(2, 2)})
+    chosen = choose_trainable(network, ("*",), ("other.*",))
+    assert set(chosen) == {"one.weight", "one.bias"}
+    assert not network["other"].weight.requires_grad

@@ -7,6 +7,7 @@
              | still[:DURATION]
              | back[:DURATION]                    retraces everything since the start, or since the last back
              | there-and-back(PATH)[:DURATION]
+             | NAME:DIRECTION:AMOUNT + ... [:DURATION]    at the same time: pan:left:60+truck:right:1:30
     DURATION = frames, or seconds: 30 or 2s
 
     pan:left:60,still:10,back     with 71 frames: the start, 25 frames left, 10 still, 35 back
@@ -39,7 +40,7 @@ class Step:
     """A parsed step.
 
     ``amount``: signed, degrees or metres. ``num_frames``: ``None`` shares what is left. ``inner``: the steps of a
-    there-and-back, with its ``back`` at their end.
+    there-and-back, with its ``back`` at their end. ``together``: movements made at the same time as this one.
     """
 
     text: str
@@ -48,6 +49,7 @@ class Step:
     radius_m: float = DEFAULT_ORBIT_RADIUS_M
     num_frames: int | None = None
     inner: tuple["Step", ...] = ()
+    together: tuple["Step", ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,8 @@ def _split_steps(expression: str) -> list[str]:
 def _parse_step(text: str, fps: float) -> Step:
     if "(" in text:
         return _parse_group(text, fps)
+    if "+" in text:
+        return _parse_together(text, fps)
     makers = {maker.name: maker for maker in describe_paths()}
     name, *fields = (field.strip() for field in text.split(":"))
     if name == "zoom":
@@ -159,6 +163,29 @@ def _with_amount(step: Step, direction: str, amount: str) -> Step:
         step,
         amount=maker.directions[direction] * _parse_number(value, "an amount (directions have names)", text),
         radius_m=_parse_number(radius, "a radius", text) if at else DEFAULT_ORBIT_RADIUS_M,
+    )
+
+
+def _parse_together(text: str, fps: float) -> Step:
+    """Read movements that are made at the same time; a duration, where told, is told once or alike."""
+    parts = [part.strip() for part in text.split("+")]
+    if not all(parts):
+        raise CameraError(f"camera path step {text!r}: expected movements on both sides of +")
+    steps = [_parse_step(part, fps) for part in parts]
+    # The vertical first, so that pan and tilt together leave the horizon level, in whatever order they are written.
+    first, *others = sorted(steps, key=lambda step: {"tilt": 1, "roll": 2}.get(step.maker.name, 0))
+    for step in steps:
+        if not step.maker.directions:
+            raise CameraError(
+                f"camera path step {text!r}: {step.text} is no movement that another can go with"
+            )
+    durations = {step.num_frames for step in steps} - {None}
+    if len(durations) > 1:
+        raise CameraError(
+            f"camera path step {text!r}: its movements take {sorted(map(str, durations))} frames; give one duration"
+        )
+    return replace(
+        first, text=text, num_frames=durations.pop() if durations else None, together=tuple(others)
     )
 
 
@@ -259,9 +286,23 @@ def _moving(step: Step, num_frames: int, start: Poses, ease: Ease) -> Stretch:
     def pose_at(frame: float) -> Poses:
         done = frame / num_frames
         done = done * done * (3 - 2 * done) if ease == "smooth" else done
-        return start if step.maker.move is None else step.maker.move(start, step.amount * done, step.radius_m)
+        moved = [_moved(part, start, done) for part in (step, *step.together)]
+        return moved[0] if len(moved) == 1 else _superposed(start, moved)
 
     return Stretch(num_frames=num_frames, pose_at=pose_at)
+
+
+def _moved(step: Step, start: Poses, done: float) -> Poses:
+    return start if step.maker.move is None else step.maker.move(start, step.amount * done, step.radius_m)
+
+
+def _superposed(start: Poses, moved: Sequence[Poses]) -> Poses:
+    """Put movements from one start together: each turn in the camera's own axes, shifts along the start's, added."""
+    rotation = start[:, :3]
+    for pose in moved:
+        rotation = rotation @ start[:, :3].T @ pose[:, :3]
+    shift = sum((pose[:, 3] - start[:, 3] for pose in moved), np.zeros(3))
+    return np.column_stack([rotation, start[:, 3] + shift])
 
 
 def _joined(stretches: Sequence[Stretch]) -> Stretch:

@@ -166,8 +166,9 @@ class WorldTask:
     ``initial``, for a strategy that has banks. ``memory_losses``: what the two banks learn beside the flow. ``chunks``:
     how the target is unrolled. Of a model that is shown rendered memory: ``rendered_dropout``, the share of samples
     that learn without; ``rendered_strength``, by which the noise levels of all others are lowered (sampling begins from
-    the noised render); ``gate_strength``, at which a gate that has not learned yet begins. ``flow_weight``: of the
-    flow's loss; at 0 the banks learn alone, and the transformer's blocks are not run.
+    the noised render); ``frozen``: patterns of parameters that do not learn, whatever else is said. ``gate_strength``,
+    at which a gate that has not learned yet begins. ``flow_weight``: of the flow's loss; at 0 the banks learn alone,
+    and the transformer's blocks are not run.
     """
 
     kind: Literal["world"] = "world"
@@ -190,6 +191,7 @@ class WorldTask:
     rendered_dropout: float = Field(default=0.15, ge=0, le=1)
     rendered_strength: float = Field(default=1.0, gt=0, le=1)
     gate_strength: float = Field(default=0.0, ge=0, le=1)
+    frozen: tuple[str, ...] = ()
 
     @property
     def unrolls(self) -> bool:

@@ -232,8 +232,12 @@ def added_parts(transformer: HydraTransformer3DModel) -> tuple[str, ...]:
     return tuple(f"transformer.{part}*" for part in added)
 
 
-def choose_trainable(module: nn.Module, patterns: tuple[str, ...]) -> dict[str, nn.Parameter]:
+def choose_trainable(
+    module: nn.Module, patterns: tuple[str, ...], frozen: tuple[str, ...] = ()
+) -> dict[str, nn.Parameter]:
     """Freeze every parameter but those whose names match a pattern, and low-rank ones; return those by name.
+
+    ``frozen``: patterns of those that are frozen all the same.
 
     Raises:
         InputError: a pattern that matches nothing.
@@ -248,6 +252,7 @@ def choose_trainable(module: nn.Module, patterns: tuple[str, ...]) -> dict[str, 
     for name, parameter in named.items():
         low_rank = ".lora_" in name
         learns = low_rank or any(fnmatchcase(name, pattern) for pattern in patterns)
+        learns = learns and not any(fnmatchcase(name, pattern) for pattern in frozen)
         parameter.requires_grad_(learns)
         if learns:
             chosen[name] = parameter

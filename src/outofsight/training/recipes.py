@@ -206,7 +206,10 @@ def laptop_rendered() -> TrainConfig:
 
     Name what to go on from: ``--set task.initial=FOLDER`` (an export of ``laptop_pixels``); the cache must hold
     rendered memory (``outofsight data encode --rendered 1``). Noise levels of samples that are shown it are lowered,
-    since sampling begins from the noised render. Hardware: two CPU cores.
+    since sampling begins from the noised render. Hardware: two CPU cores. Time: 46 minutes of steps on one busy core,
+    float32, for two runs of 150 and 200 steps on 539 clips, each mirrored too, the second with the banks of a
+    ``laptop_banks`` of 600 steps (``task.banks``). Measured: ``validation/loss`` 0.218 after 250 steps (0.270 before),
+    and the bundled mini's card.
     """
     config = TrainConfig(
         recipe="laptop_rendered",
@@ -216,6 +219,8 @@ def laptop_rendered() -> TrainConfig:
             rendered_strength=0.7,
             gate_strength=0.5,
             memory={"rendering": {}},
+            # The flow alone spoils what the tracker was taught: it puts subjects where they help nobody.
+            frozen=("transformer.two_banks.*",),
         ),
         num_steps=1500,
         optimisation=Optimisation(
@@ -329,7 +334,9 @@ def mini_recogniser() -> TrainConfig:
 def laptop_pixels() -> TrainConfig:
     """Train who is a subject (the mask reader), and what of a render reaches the decoded picture (the skip).
 
-    Name the world model: ``--set task.initial=FOLDER``. Hardware: one CPU core.
+    Name the world model: ``--set task.initial=FOLDER``. Hardware: one CPU core, float32. Time: 9 minutes of steps.
+    Measured on 390 clips of preset ``mini_wide``, 16 validation clips: masks' IoU 0.53 in the mean over clips; windows
+    of the target decoded at 29.4 dB with the skip and 26.2 without, subjects (rendered 0.2 m off) at 20.5 and 21.0.
     """
     return TrainConfig(
         recipe="laptop_pixels",

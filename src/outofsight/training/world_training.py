@@ -64,7 +64,7 @@ def world_problem(config: TrainConfig, data: Path) -> Problem:
     train, broken = whole_cache(open_cache_part(data, "train", digest), skip_broken=config.batch.skip_broken)
     validation = open_cache_part(data, "validation", digest) if wants_validation(config) else None
     objective = _objective(parts, train, task)
-    trainable = choose_trainable(objective, (*task.trainable, *added_parts(parts.transformer)))
+    trainable = choose_trainable(objective, (*task.trainable, *added_parts(parts.transformer)), task.frozen)
     if config.batch.gradient_checkpointing:
         parts.transformer.enable_gradient_checkpointing()
     levels = NoiseLevels(
