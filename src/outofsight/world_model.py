@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.hooks import remove_hook_from_module
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from jaxtyping import Float
@@ -105,6 +106,17 @@ class WorldModelBase(DiffusionPipeline):
                 known = ", ".join(BUNDLED)
                 reason = f"it is no folder here and no bundled model ({known}); from the hub: {reason}"
             raise CheckpointError(f"{name_or_path} could not be loaded as a world model: {reason}") from error
+
+    def enable_sequential_cpu_offload(self, gpu_id: int | None = None, device: Any = None) -> None:
+        """Keep weights on the CPU, each layer's until it works; banks and what renders them, small, stay on the GPU.
+
+        They are asked outside ``forward``, where no hook would fetch their weights.
+        """
+        super().enable_sequential_cpu_offload(gpu_id, device)
+        for part in (self.transformer.two_banks, self.transformer.rendered_memory):
+            if part is not None:
+                remove_hook_from_module(part, recurse=True)
+                part.to(self.work_device)
 
     @property
     def temporal_stride(self) -> int:

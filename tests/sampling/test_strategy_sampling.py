@@ -46,7 +46,7 @@ def test_history_guidance_of_1_is_plain_conditioning():
     assert len(calls) == 3
     plain, _ = denoise(model, noise, given._replace(history_noise=None), euler(sampling_sigmas(3)))
     assert torch.equal(guided, plain)
-    timestep = calls[0][1]
+    timestep = calls[0][-1]["timestep"]
     assert timestep.tolist() == [[0.0] * 4 + [1000.0] * 4]  # the context is clean, and the model is told so
 
 
