@@ -32,7 +32,7 @@ def remembering(model: str, name: str, banks: Mapping[str, Any] | None = None) -
 
     ``banks``: settings of the two banks, where the strategy has them.
     """
-    world = WorldModel.from_pretrained(model, torch_dtype=torch.float32)
+    world = WorldModel.from_pretrained(model, dtype=torch.float32)
     if world.transformer.config["memory_strategy"] != name or banks:
         settings = dict(strategy(name).settings)
         if settings.get("banks") is not None:

@@ -35,7 +35,7 @@ def trackers(model: str | None, habits: Sequence[str]) -> dict[str, MakeMemory]:
 
 def banked_world(model: str) -> WorldModel:
     """Load a model that has banks, in float32. Raises ``InputError`` if it has none."""
-    world = WorldModel.from_pretrained(model, torch_dtype=torch.float32)
+    world = WorldModel.from_pretrained(model, dtype=torch.float32)
     if world.transformer.two_banks is None or not world.transformer.has_banks:
         raise InputError(
             f"{model}: remembers by {world.transformer.config['memory_strategy']}, which has no banks to study; "

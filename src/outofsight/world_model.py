@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.hooks import remove_hook_from_module
 from diffusers import DiffusionPipeline, FlowMatchEulerDiscreteScheduler
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from jaxtyping import Float
@@ -62,17 +63,21 @@ class WorldModelBase(DiffusionPipeline):
             scheduler=scheduler,
         )
         self.keep_text_encoder_on_device = False
+        self._interrupt, self._num_timesteps = False, 0
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **kwargs: Any) -> "WorldModelBase":
         """Load a bundled model ("mini"), a model folder, or a hub id.
 
-        ``kwargs``: diffusers' own options (``torch_dtype``, ``device_map``, ...).
+        ``kwargs``: diffusers' own options (``dtype``, ``device_map``, ...). Without ``dtype`` all parts are float32;
+        with it all have it, but what diffusers keeps wide.
 
         Raises:
             CheckpointError: there is no such folder or hub id, or what is there is not a whole world model.
         """
         folder = Path(find_model(name_or_path))
+        if "torch_dtype" not in kwargs:  # the older name, which diffusers warns of
+            kwargs.setdefault("dtype", torch.float32)
         if folder.exists():
             check_folder(folder)
         try:
@@ -102,6 +107,17 @@ class WorldModelBase(DiffusionPipeline):
                 reason = f"it is no folder here and no bundled model ({known}); from the hub: {reason}"
             raise CheckpointError(f"{name_or_path} could not be loaded as a world model: {reason}") from error
 
+    def enable_sequential_cpu_offload(self, gpu_id: int | None = None, device: Any = None) -> None:
+        """Keep weights on the CPU, each layer's until it works; banks and what renders them, small, stay on the GPU.
+
+        They are asked outside ``forward``, where no hook would fetch their weights.
+        """
+        super().enable_sequential_cpu_offload(gpu_id, device)
+        for part in (self.transformer.two_banks, self.transformer.rendered_memory):
+            if part is not None:
+                remove_hook_from_module(part, recurse=True)
+                part.to(self.work_device)
+
     @property
     def temporal_stride(self) -> int:
         """Video frames in one latent frame, the first excepted (4 in Wan's VAE)."""
@@ -115,7 +131,18 @@ class WorldModelBase(DiffusionPipeline):
     @property
     def shift(self) -> float:
         """How far the noise schedule is moved towards noise."""
-        return self.scheduler.config["shift"]
+        config = self.scheduler.config
+        return float(config["shift"] if "shift" in config else config.get("flow_shift", 1.0))
+
+    @property
+    def interrupt(self) -> bool:
+        """Whether sampling is to stop before its next step; a callback sets ``_interrupt``, as in diffusers."""
+        return self._interrupt
+
+    @property
+    def num_timesteps(self) -> int:
+        """Denoising steps of the run under way, or of the last one."""
+        return self._num_timesteps
 
     @property
     def max_text_tokens(self) -> int:

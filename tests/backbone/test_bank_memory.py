@@ -247,7 +247,7 @@ def test_folders_carry_their_banks(tmp_path):
     model.save_pretrained(tmp_path)
     again = HydraTransformer3DModel.from_pretrained(tmp_path)
     torch.testing.assert_close(target(again, given), target(model, given), **CLOSE)
-    half = HydraTransformer3DModel.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    half = HydraTransformer3DModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
     assert half.two_banks.tokenizer.conv.weight.dtype == torch.float32
     low = {key: value.bfloat16() if "states" in key else value for key, value in given.items()}
     assert target(half, low).isfinite().all()

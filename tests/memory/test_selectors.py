@@ -91,3 +91,23 @@ def test_fov_affinity_prefers_frames_that_look_the_same_way():
     assert 0.2 < near < 0.8
     assert behind == 0
     assert scores[0, 4].argmax() == 2
+
+
+@pytest.mark.parametrize("score", ["mean_pooled", "position_paired", "fov"])
+def test_scores_are_exact_under_autocast(score):
+    """So training and sampling choose alike; only what is scored is rounded, where it is."""
+    grid = LatentGrid(frames=6, height=4, width=4)
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(1, 6, 16, 64, generator=generator)
+    poses = torch.randn(1, 6, 12, generator=generator)
+
+    def scores():
+        if score == "mean_pooled":
+            return mean_pooled_affinity(query, query[:, :3, :4])
+        if score == "position_paired":
+            return position_paired_affinity(query, query[:, :3, :4], grid, (2, 2))
+        return fov_affinity(poses, lens(60.0, 4, 4), 3, 2)
+
+    exact = scores()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(scores(), exact)

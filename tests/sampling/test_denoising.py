@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 
 from golden import hydra, load_golden, relative_difference
 from models import tiny_inputs, tiny_transformer
+from outofsight.flow.matching import euler_step
 from outofsight.flow.schedule import sampling_sigmas, timesteps
-from outofsight.sampling.denoising import Conditions, denoise
+from outofsight.sampling.denoising import Conditions, Watching, denoise
+from outofsight.sampling.schedules import euler, ready
 
 
 @pytest.mark.parametrize(("name", "scale"), [("cfg5", 5.0), ("cfg1", 1.0)])
@@ -27,9 +30,9 @@ def test_every_step_is_the_published_one(name, scale):
         model,
         case["in.noise"],
         conditions,
-        sigmas,
+        euler(sigmas),
         scale,
-        on_step=lambda done, total, x: after.append((done, total, x)),
+        watching=Watching(on_step=lambda done, total, x: after.append((done, total, x))),
     )
     assert [(done, total) for done, total, _ in after] == [(step, 6) for step in range(1, 7)]
     for step, (_, _, latents) in enumerate(after):
@@ -47,8 +50,23 @@ def test_retrieval_is_recorded_for_every_step_and_layer():
         inputs["target_cameras"],
     )
     model, noise = tiny_transformer(), inputs["hidden_states"][:, :, 5:]
-    recorded, retrieved = denoise(model, noise, conditions, sampling_sigmas(3), 2.0, record_retrieval=True)
+    recorded, retrieved = denoise(
+        model, noise, conditions, euler(sampling_sigmas(3)), 2.0, watching=Watching(record_retrieval=True)
+    )
     assert retrieved.shape == (3, 1, 2, 8, 2)
-    silent, nothing = denoise(model, noise, conditions, sampling_sigmas(3), 2.0)
+    silent, nothing = denoise(model, noise, conditions, euler(sampling_sigmas(3)), 2.0)
     assert nothing is None
     assert torch.equal(recorded, silent)
+
+
+@pytest.mark.parametrize(("num_steps", "shift", "strength"), [(50, 5.0, 1.0), (8, 3.0, 1.0), (7, 3.7, 0.6)])
+def test_the_scheduler_steps_between_the_published_noise_levels_to_the_bit(num_steps, shift, strength):
+    scheduler = ready(FlowMatchEulerDiscreteScheduler(shift=3.0), num_steps, shift=shift, strength=strength)
+    sigmas = sampling_sigmas(num_steps, shift) * strength
+    assert torch.equal(scheduler.sigmas, sigmas)
+    assert torch.equal(scheduler.timesteps, timesteps(sigmas[:-1]))
+    sample, velocity = torch.randn(2, 1, 16, 3, 4, 6, generator=torch.Generator().manual_seed(0))
+    for step, timestep in enumerate(scheduler.timesteps):
+        expected = euler_step(sample, velocity, sigmas[step], sigmas[step + 1])
+        sample = scheduler.step(velocity, timestep, sample, return_dict=False)[0]
+        assert torch.equal(sample, expected)

@@ -9,13 +9,9 @@ from outofsight.data.latent_annotation import subject_shares
 from outofsight.errors import InputError
 from outofsight.flow.schedule import sampling_sigmas
 from outofsight.memory.strategies import strategy
-from outofsight.sampling.continuation import (
-    SamplingSettings,
-    check_settings,
-    history_noise,
-    target_noise,
-)
+from outofsight.sampling.continuation import SamplingSettings, check_settings
 from outofsight.sampling.denoising import Conditions, denoise
+from outofsight.sampling.schedules import euler
 from outofsight.types import CameraPath
 
 
@@ -46,11 +42,11 @@ def counted(model):
 def test_history_guidance_of_1_is_plain_conditioning():
     model, (noise, given) = forced(), conditions()
     calls = counted(model)
-    guided, _ = denoise(model, noise, given, sampling_sigmas(3), 1.0, 1.0)
+    guided, _ = denoise(model, noise, given, euler(sampling_sigmas(3)), 1.0, 1.0)
     assert len(calls) == 3
-    plain, _ = denoise(model, noise, given._replace(history_noise=None), sampling_sigmas(3))
+    plain, _ = denoise(model, noise, given._replace(history_noise=None), euler(sampling_sigmas(3)))
     assert torch.equal(guided, plain)
-    timestep = calls[0][1]
+    timestep = calls[0][-1]["timestep"]
     assert timestep.tolist() == [[0.0] * 4 + [1000.0] * 4]  # the context is clean, and the model is told so
 
 
@@ -68,9 +64,9 @@ def test_history_guidance_leads_away_from_having_no_context():
 
     known, unknown = velocity(given.context_latents, 0.0), velocity(given.history_noise, 1000.0)
     away = velocity(given.context_latents, 0.0, given.negative_text)
-    moved, _ = denoise(model, noise, given, sigmas, 1.0, 1.5)
+    moved, _ = denoise(model, noise, given, euler(sigmas), 1.0, 1.5)
     torch.testing.assert_close(moved, noise - 0.75 * (unknown + 1.5 * (known - unknown)))
-    both, _ = denoise(model, noise, given, sigmas, 3.0, 1.5)
+    both, _ = denoise(model, noise, given, euler(sigmas), 3.0, 1.5)
     expected = away + 3.0 * (known - away) + 0.5 * (known - unknown)
     torch.testing.assert_close(both, noise - 0.75 * expected)
 
@@ -78,17 +74,9 @@ def test_history_guidance_leads_away_from_having_no_context():
 def test_history_guidance_needs_its_training():
     model, (noise, given) = tiny_transformer(), conditions()
     with pytest.raises(InputError, match=r"history guidance 1\.5 needs a model trained"):
-        denoise(model, noise, given, sampling_sigmas(1), 1.0, 1.5)
+        denoise(model, noise, given, euler(sampling_sigmas(1)), 1.0, 1.5)
     with pytest.raises(InputError, match="history_guidance must be ≥ 0"):
         check_settings(history_guidance=-1)
-
-
-def test_history_noise_is_not_the_targets():
-    context = torch.zeros(2, 16, 3, 4, 6)
-    drawn = history_noise(context, 3, seed=5)
-    assert drawn.shape == context.shape
-    assert not torch.equal(drawn, target_noise(context, 3, seed=5))
-    assert torch.equal(drawn[1:], history_noise(context[:1], 3, seed=6))
 
 
 @pytest.fixture
@@ -186,18 +174,18 @@ def test_recall_and_keys_may_be_given():
     noise, given = conditions()
     sigmas = sampling_sigmas(2)
     cameras = given.context_cameras, given.target_cameras
-    itself, _ = denoise(model, noise, given, sigmas, 3.0)
+    itself, _ = denoise(model, noise, given, euler(sigmas), 3.0)
     recall = model.recall_context(given.context_latents, *cameras)
-    recalled, _ = denoise(model, noise, given._replace(recall=recall), sigmas, 3.0)
+    recalled, _ = denoise(model, noise, given._replace(recall=recall), euler(sigmas), 3.0)
     assert torch.equal(recalled, itself)
     keys = {
         "captioned": model.memory_keys(recall, given.text),
         "uncaptioned": model.memory_keys(recall, given.negative_text),
     }
-    ready, _ = denoise(model, noise, given._replace(bank_keys=keys), sigmas, 3.0)
+    ready, _ = denoise(model, noise, given._replace(bank_keys=keys), euler(sigmas), 3.0)
     assert torch.equal(ready, itself)
     other = model.recall_context(given.context_latents.flip(2), *cameras)
-    assert not torch.equal(denoise(model, noise, given._replace(recall=other), sigmas, 3.0)[0], itself)
+    assert not torch.equal(denoise(model, noise, given._replace(recall=other), euler(sigmas), 3.0)[0], itself)
 
 
 @torch.no_grad()
@@ -216,6 +204,6 @@ def test_to_have_no_history_is_to_have_no_memory():
     known = velocity(given.context_latents, timesteps[0], recall)
     nothing = recall._replace(known=torch.zeros_like(recall.known))
     unknown = velocity(given.history_noise, timesteps[1], nothing)
-    moved, _ = denoise(model, noise, given, torch.tensor([1.0, 0.25]), 1.0, 1.5)
+    moved, _ = denoise(model, noise, given, euler(torch.tensor([1.0, 0.25])), 1.0, 1.5)
     expected = noise - 0.75 * (unknown + 1.5 * (known - unknown))
     torch.testing.assert_close(moved, expected, rtol=1e-4, atol=1e-5)

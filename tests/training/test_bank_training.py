@@ -78,7 +78,7 @@ def test_banks_of_one_model_beside_the_rest_of_another(hybrid, world_config, cac
     banks, world = (str(tmp_path / name / "export") for name in ("banks", "world"))
     made = make_world(hybrid(task={"initial": world, "banks": banks}).task, seed=2).transformer.state_dict()
     theirs, rest = (
-        WorldModel.from_pretrained(folder, torch_dtype=torch.float32).transformer.state_dict()
+        WorldModel.from_pretrained(folder, dtype=torch.float32).transformer.state_dict()
         for folder in (banks, world)
     )
     assert all(torch.equal(made[key], theirs[key] if "two_banks" in key else rest[key]) for key in made)

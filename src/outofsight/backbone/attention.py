@@ -1,5 +1,6 @@
 """HyDRA's self-attention as a diffusers attention module and processor."""
 
+from collections import deque
 from functools import partial
 from typing import NamedTuple
 
@@ -82,13 +83,13 @@ class BankKeys(NamedTuple):
 
 class RecallGuide(NamedTuple):
     """What the attention layers share when they work on recalled tokens alone. ``seen``: which token sees which.
-    ``kept`` receives the layer's keys and values."""
+    ``kept`` receives the layer's keys and values; no list, which offloading hooks would copy."""
 
     recall: Recall
     rotary: RotaryTable
     rays: Float[Tensor, "b e n"] | None
     seen: Bool[Tensor, "b 1 e e"]
-    kept: list[Tensor]
+    kept: deque[Tensor]
 
 
 class AttentionGuide(NamedTuple):

@@ -4,6 +4,8 @@ Recalled tokens see each other and the caption, and nothing of the video, at one
 in every denoising step.
 """
 
+from collections import deque
+
 import torch
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from jaxtyping import Float
@@ -69,7 +71,7 @@ def _through(
     block: nn.Module, states: Tensor, text: Tensor, time: Tensor, guide: RecallGuide
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the tokens after a block, and the keys and values that they had in it."""
-    kept: list[Tensor] = []
+    kept: deque[Tensor] = deque()
     states = block(states, text, time, guide._replace(kept=kept))
     key, value = kept
     return states, key, value
@@ -86,5 +88,5 @@ def _recall_guide(transformer: WanTransformer3DModel, recall: Recall, dtype: tor
         rays=rays,
         # An unknown token is seen by itself alone, so that no softmax is over nothing.
         seen=(recall.known[:, None] | itself)[:, None],
-        kept=[],
+        kept=deque(),
     )

@@ -11,6 +11,7 @@ from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.bank_keys import recalled_keys
 from outofsight.backbone.inputs import check_latents, known_intrinsics
 from outofsight.backbone.rendered import RenderedMemory
+from outofsight.codec.placement import bring_weights
 from outofsight.errors import InputError
 from outofsight.memory.banks.mask_reader import evidence
 from outofsight.memory.banks.pictures import Pictures, joined
@@ -73,7 +74,7 @@ class BankRemembering:
             InputError: the model has no banks, or the shapes do not fit.
         """
         memory = self._needed_banks()
-        self._wake()
+        bring_weights(self)
         check_latents(self.config, latents)
         batch, new = cameras.shape[:2]
         if batch != latents.shape[0] or not 0 < new <= latents.shape[2]:
@@ -157,7 +158,7 @@ class BankRemembering:
             raise InputError(
                 "this model does not read who is a subject (rendering.mask_width is 0); give subject_masks"
             )
-        self._wake()
+        bring_weights(self)
         count = frames.shape[1]
         own = Views(
             pixels=frames,
@@ -202,14 +203,8 @@ class BankRemembering:
 
     def memory_keys(self, recall: Recall, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
         """Run recalled tokens through the blocks once, at ``RECALL_TIMESTEP``: every layer's keys and values."""
-        self._wake()
+        bring_weights(self)
         return recalled_keys(self, recall, text)
-
-    def _wake(self) -> None:
-        """Bring weights to where they work, if accelerate's offloading keeps them elsewhere between forwards."""
-        hook = getattr(self, "_hf_hook", None)
-        if hook is not None:
-            hook.pre_forward(self)
 
     def _needed_banks(self) -> TwoBankMemory:
         if self.two_banks is None or not self.has_banks:

@@ -103,7 +103,7 @@ def load_world(model: str, device_name: str, dtype_name: str | None, offload: st
 
     device, dtype = check_loading(device_name, dtype_name, offload)
     quiet_libraries()
-    world = WorldModel.from_pretrained(model, torch_dtype=dtype)
+    world = WorldModel.from_pretrained(model, dtype=dtype)
     if offload == "model":
         world.enable_model_cpu_offload(device=device)
     elif offload == "sequential":

@@ -18,6 +18,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.autoencoders.autoencoder_kl_wan import patchify, unpatchify
 from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
 from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
@@ -143,6 +144,7 @@ class PatchVideoAutoencoder(ModelMixin, ConfigMixin):
         self.skip = DecoderSkip(skip_width) if skip_width else None
         self.log_variance = nn.Parameter(torch.full((z_dim,), INITIAL_LOG_VARIANCE))
 
+    @apply_forward_hook
     def encode(self, x: Float[Tensor, "b 3 t height width"], return_dict: bool = True) -> Any:
         """Return the posterior of the latents [b, z_dim, f, height / 8, width / 8], as diffusers does."""
         mean = self.encoder(x)
@@ -150,6 +152,7 @@ class PatchVideoAutoencoder(ModelMixin, ConfigMixin):
         posterior = DiagonalGaussianDistribution(torch.cat((mean, log_variance), dim=1))
         return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
 
+    @apply_forward_hook
     def decode(self, z: Float[Tensor, "b z f h w"], return_dict: bool = True) -> Any:
         """Return the video [b, 3, 4·(f − 1) + 1, 8·h, 8·w], clamped to [−1, 1], as diffusers does."""
         video = unpatchify(self.decoder(z), PATCH_PX).clamp(-1, 1)

@@ -27,3 +27,16 @@ def work_device(network: Placed) -> torch.device:
         if device is not None:
             return torch.device(device)
     return network.device
+
+
+def bring_weights(network: object) -> None:
+    """Bring weights to where they work, if accelerate keeps them elsewhere: for work outside ``forward``."""
+    hook = getattr(network, "_hf_hook", None)
+    if hook is not None and hasattr(hook, "pre_forward"):
+        hook.pre_forward(network)
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done what it was told; so a stage's time is its own."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -26,7 +26,7 @@ from outofsight.codec.patch_autoencoder import (
     PATCH_PX,
     PatchVideoAutoencoder,
 )
-from outofsight.codec.placement import work_device
+from outofsight.codec.placement import bring_weights, work_device
 from outofsight.codec.video_vae import VideoAutoencoder, check_latents, latent_statistics, spatial_factor
 from outofsight.errors import InputError
 
@@ -62,7 +62,7 @@ def decode_more(
     mean, inverse_std = latent_statistics(vae, latents.device)
     plain = latents.float() / inverse_std + mean
     tiles, factor = plan_tiles((latents.shape[-2], latents.shape[-1]), tiling), spatial_factor(vae)
-    _bring_weights(vae)
+    bring_weights(vae)
     by_past = isinstance(vae, PatchVideoAutoencoder)
     part = _PastDecoding(vae, plain, so_far) if by_past else _CacheDecoding(vae, plain, so_far, tiles)
     video = blend_tiles(tiles, part.decode_tile, factor).clamp(-1, 1).transpose(1, 2)
@@ -148,10 +148,3 @@ def _same_size(before: Tensor, now: Tensor) -> None:
         raise InputError(
             f"expected latents of {before.shape[-2]}×{before.shape[-1]} as before, got {now.shape[-2]}×{now.shape[-1]}"
         )
-
-
-def _bring_weights(vae: VideoAutoencoder) -> None:
-    """Bring the weights to where they work, as diffusers does before ``decode`` where whole models are offloaded."""
-    hook = getattr(vae, "_hf_hook", None)
-    if hook is not None and hasattr(hook, "pre_forward"):
-        hook.pre_forward(vae)

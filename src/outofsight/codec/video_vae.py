@@ -22,7 +22,7 @@ from torch import Tensor
 
 from outofsight.codec.latent_tiling import LatentTiling, Tile, blend_tiles, plan_tiles
 from outofsight.codec.patch_autoencoder import PATCH_PX, PatchVideoAutoencoder
-from outofsight.codec.placement import work_device
+from outofsight.codec.placement import bring_weights, work_device
 from outofsight.errors import CheckpointError, InputError
 
 VideoAutoencoder: TypeAlias = AutoencoderKLWan | PatchVideoAutoencoder
@@ -161,14 +161,16 @@ def through_skip(vae: VideoAutoencoder, video: Tensor, given: Tensor | None) -> 
     skip = vae.skip if isinstance(vae, PatchVideoAutoencoder) else None
     if skip is None or given is None:
         return video
-    weights = next(skip.parameters())
-    mixed: Tensor = skip(video.flatten(0, 1).to(weights), given.flatten(0, 1).to(weights))
+    bring_weights(vae)
+    place = work_device(vae), vae.dtype
+    mixed: Tensor = skip(video.flatten(0, 1).to(*place), given.flatten(0, 1).to(*place))
     return mixed.to(video).unflatten(0, video.shape[:2]).clamp(-1, 1)
 
 
 def _decode_unclamped(vae: VideoAutoencoder, latents: Tensor) -> Tensor:
     """Decode without the clamp that the borrowed decode ends with: tiles are blended first, then clamped."""
     if isinstance(vae, PatchVideoAutoencoder):
+        bring_weights(vae)
         return unpatchify(vae.decoder(latents), PATCH_PX)
     chunks: list[Tensor] = []  # what the decoder gives for each latent frame
     handle = vae.decoder.register_forward_hook(lambda _decoder, _inputs, chunk: chunks.append(chunk))

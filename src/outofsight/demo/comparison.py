@@ -9,7 +9,7 @@ from outofsight.evaluation.case import ClipCase, Video
 from outofsight.evaluation.evidence import Measured
 from outofsight.evaluation.floors import camera_warped, frozen, round_trip
 from outofsight.evaluation.measures import measure_clip
-from outofsight.sampling.continuation import to_uint8
+from outofsight.sampling.inputs import to_uint8
 from outofsight.world_model import WorldModelBase
 
 MEASURES_SHOWN = ("psnr", "fg_psnr", "fg_psnr_reentered")

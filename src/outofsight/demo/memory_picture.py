@@ -21,7 +21,7 @@ from outofsight.demo.moving_picture import SideBySide
 from outofsight.demo.pens import FAINT, INK, LINE, PAPER, Rgb, enlarged, font, in_one_piece, mixed, phase_bar
 from outofsight.evaluation.phases import phases_of
 from outofsight.geometry.conditioning import latent_frames
-from outofsight.sampling.continuation import Retrieval
+from outofsight.sampling.pipeline import Retrieval
 
 CELL, ROW = 84, 50  # a column's width and a row's height, pixels
 LEFT, TOP, BOTTOM, EDGE = 196, 186, 64, 20

@@ -25,7 +25,9 @@ from outofsight.evaluation.floors import (
 from outofsight.evaluation.following import foretold
 from outofsight.evaluation.held_places import Tracked
 from outofsight.evaluation.rolling import asked_masks, roll
-from outofsight.sampling.continuation import Retrieval, SamplingSettings, rendered_memory, to_uint8
+from outofsight.sampling.continuation import SamplingSettings, rendered_memory
+from outofsight.sampling.inputs import to_uint8
+from outofsight.sampling.pipeline import Retrieval
 from outofsight.sampling.world import WorldModel
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt")

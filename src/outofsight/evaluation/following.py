@@ -23,7 +23,7 @@ from outofsight.evaluation.memory_pictures import MemoryStep
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.state import Banks, Tracks
 from outofsight.memory.banks.two_banks import latent_times
-from outofsight.sampling.continuation import as_pixels
+from outofsight.sampling.inputs import as_pixels
 from outofsight.sampling.rollout_state import flat_poses
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from outofsight.errors import InputError
 from outofsight.evaluation.phases import Phase
 from outofsight.evaluation.svg import FAINT, INK, Svg, colour
-from outofsight.sampling.continuation import Retrieval
+from outofsight.sampling.pipeline import Retrieval
 
 PHASE_COLOURS = {Phase.VISIBLE: "#4c8c4a", Phase.HIDDEN: "#9aa0a6", Phase.REENTERED: "#d9822b"}
 PHASE_WORDS = {Phase.VISIBLE: "visible", Phase.HIDDEN: "hidden", Phase.REENTERED: "re-entered"}

@@ -292,9 +292,9 @@ def _answered(
         kept = _kept(store, contender, clip, world)
         if kept is not None:
             return kept, there
-    on_gpu = world is not None and world.work_device.type == "cuda"
-    if on_gpu:
-        torch.cuda.reset_peak_memory_stats()
+    gpu = world.work_device if world is not None and world.work_device.type == "cuda" else None
+    if gpu is not None:
+        torch.cuda.reset_peak_memory_stats(gpu)
     answer = contender.answer(clip, material, world)
     if contender.is_kept:
         write_video(path, answer.video, material.case.fps, quality="lossless")
@@ -303,7 +303,7 @@ def _answered(
     if answer.tracked is not None:
         save_tracked(store.tracked(contender.name, clip.name), answer.tracked)
     seconds = {stage: round(value, 4) for stage, value in answer.seconds.items()}
-    peak = {} if world is None else _peak_bytes(on_gpu)
+    peak = {} if world is None else _peak_bytes(gpu)
     return answer, Record(made_by=wanted, measured_by="", seconds=seconds, peak_bytes=peak)
 
 
@@ -351,11 +351,11 @@ def _gallery(path: Path) -> Gallery | None:
     return read_gallery(path)
 
 
-def _peak_bytes(on_gpu: bool) -> dict[str, int]:
+def _peak_bytes(gpu: torch.device | None) -> dict[str, int]:
     """Tell the most memory held so far: of the process as a whole, and on the GPU in this answer."""
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts kilobytes
     peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
-    return {**peak, "gpu": int(torch.cuda.max_memory_allocated())} if on_gpu else peak
+    return {**peak, "gpu": int(torch.cuda.max_memory_allocated(gpu))} if gpu is not None else peak
 
 
 def _one_line(error: Exception) -> str:

@@ -41,7 +41,12 @@ def run_tasks(
 def _in_processes(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // workers)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(threads,))
+    numbers = context.SimpleQueue()
+    for number in range(workers):
+        numbers.put(number)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_begin_worker, initargs=(threads, numbers)
+    )
     try:
         waiting = iter(tasks)
         pending: set[Future[Result]] = {
@@ -62,9 +67,10 @@ def _in_processes(work: Callable[[Task], Result], tasks: Sequence[Task], workers
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin_worker(threads: int) -> None:
-    """In a worker: share the processor's cores, and end when the parent ends, however it ended."""
+def _begin_worker(threads: int, numbers: Any) -> None:
+    """In a worker: share the processor's cores and the GPUs, and end when the parent ends, however it ended."""
     torch.set_num_threads(threads)
+    take_gpu(numbers.get())
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -73,6 +79,12 @@ def _begin_worker(threads: int) -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def take_gpu(worker: int) -> None:
+    """Let ``cuda`` mean another GPU to each worker, in turn; one that names its GPU (``cuda:1``) gets that one."""
+    if torch.cuda.device_count() > 1:
+        torch.cuda.set_device(worker % torch.cuda.device_count())
 
 
 def _ray() -> Any:

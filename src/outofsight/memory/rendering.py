@@ -357,7 +357,7 @@ def seen_side(
     towards = cameras.float().unflatten(-1, (3, 4))[..., None, :, 3] - position.float()
     heading = torch.atan2(velocity[..., 0].float(), velocity[..., 2].float())
     side = _turn(torch.atan2(towards[..., 0], towards[..., 2]) - heading)
-    return side, velocity[..., [0, 2]].norm(dim=-1) > SLOW_M
+    return side, velocity[..., ::2].norm(dim=-1) > SLOW_M
 
 
 def _turn(angle: Tensor) -> Tensor:

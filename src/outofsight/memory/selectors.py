@@ -18,6 +18,7 @@ from torch import Tensor
 
 from outofsight.geometry.frustum import SAMPLES, frustum_overlap
 from outofsight.nn.intrinsics import view_points
+from outofsight.nn.precision import full_precision
 from outofsight.types import LatentGrid
 
 Affinity = Literal["mean_pooled", "position_paired", "fov_overlap", "all"]
@@ -53,8 +54,9 @@ def mean_pooled_affinity(
 
     Source: the published code. No 1/√d: the ranking does not need it.
     """
-    pooled_query = query.mean(dim=2, dtype=torch.float32)
-    return pooled_query @ memory_key.mean(dim=2, dtype=torch.float32).transpose(1, 2)
+    with full_precision(query.device):  # rounded to bfloat16, an eighth of the choices are others
+        pooled_query = query.mean(dim=2, dtype=torch.float32)
+        return pooled_query @ memory_key.mean(dim=2, dtype=torch.float32).transpose(1, 2)
 
 
 def position_paired_affinity(
@@ -76,7 +78,8 @@ def position_paired_affinity(
         .unflatten(2, (rows, cell[0]))
         .mean(dim=(3, 5), dtype=torch.float32)
     )
-    return pooled.flatten(2) @ memory_key.float().flatten(2).transpose(1, 2) / query.shape[-1] ** 0.5
+    with full_precision(query.device):
+        return pooled.flatten(2) @ memory_key.float().flatten(2).transpose(1, 2) / query.shape[-1] ** 0.5
 
 
 def view_overlap(poses: Float[Tensor, "b f 12"], intrinsics: Float[Tensor, "b 4"]) -> Float[Tensor, "b f f"]:
@@ -85,7 +88,10 @@ def view_overlap(poses: Float[Tensor, "b f 12"], intrinsics: Float[Tensor, "b 4"
     ``poses``: row-flattened 3×4 ``reference_from_camera`` of every latent frame, metres. ``intrinsics``: normalised.
     """
     cameras = poses.float().unflatten(-1, (3, 4))
-    overlap: Tensor = frustum_overlap(cameras, cameras, view_points(intrinsics, SAMPLES), intrinsics.float())
+    with full_precision(poses.device):
+        overlap: Tensor = frustum_overlap(
+            cameras, cameras, view_points(intrinsics, SAMPLES), intrinsics.float()
+        )
     return overlap
 
 

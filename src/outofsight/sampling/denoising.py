@@ -1,7 +1,8 @@
-"""From noise to target latents, by Euler steps along the predicted flow."""
+"""From noise to target latents, by a scheduler's steps along the predicted flow."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -10,9 +11,10 @@ from torch import Tensor
 from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.transformer import HydraTransformer3DModel, HydraTransformerOutput
 from outofsight.errors import InputError
-from outofsight.flow.matching import euler_step, guide
-from outofsight.flow.schedule import NUM_TRAIN_TIMESTEPS, frame_timesteps, timesteps
+from outofsight.flow.matching import guide
+from outofsight.flow.schedule import NUM_TRAIN_TIMESTEPS, frame_timesteps
 from outofsight.memory.banks.state import Recall
+from outofsight.sampling.schedules import Scheduler, takes_generator
 
 OnStep = Callable[[int, int, Float[Tensor, "b channels t h w"]], None]
 """Called after each step with the number of steps done, their total and the target latents."""
@@ -40,20 +42,32 @@ class Conditions(NamedTuple):
     rendered: Float[Tensor, "b n t h w"] | None = None
 
 
+AfterStep = Callable[[int, Tensor, Tensor, Conditions], tuple[Tensor, Conditions]]
+"""Called after each step with its number, its time step, the target latents and the conditions; returns those to go on
+with."""
+
+
 def begin(
-    noise: Float[Tensor, "b channels t h w"],
-    rendered: Float[Tensor, "b n t h w"] | None,
-    sigmas: Float[Tensor, " steps_plus_1"],
-    strength: float,
-) -> tuple[Float[Tensor, "b channels t h w"], Float[Tensor, " steps_plus_1"]]:
-    """Return what denoising begins from, and its noise levels: noise alone, or the render noised to ``strength``.
+    noise: Float[Tensor, "b channels t h w"], rendered: Float[Tensor, "b n t h w"] | None, strength: float
+) -> Float[Tensor, "b channels t h w"]:
+    """Return what denoising begins from: noise alone, or the render noised to ``strength``.
 
     Source: SDEdit (arXiv 2108.01073), the "denoising strength" of image-to-image sampling.
     """
     if rendered is None or strength >= 1:
-        return noise, sigmas
+        return noise
     picture = rendered[:, : noise.shape[1]].to(noise)
-    return (1 - strength) * picture + strength * noise, sigmas * strength
+    return (1 - strength) * picture + strength * noise
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Watching:
+    """Who looks on while a video is denoised, and may change it. ``interrupted``: asked before each step."""
+
+    on_step: OnStep | None = None
+    after_step: AfterStep | None = None
+    interrupted: Callable[[], bool] | None = None
+    record_retrieval: bool = False
 
 
 @torch.no_grad()
@@ -61,18 +75,19 @@ def denoise(
     transformer: HydraTransformer3DModel,
     noise: Float[Tensor, "b channels t h w"],
     conditions: Conditions,
-    sigmas: Float[Tensor, " steps_plus_1"],
+    scheduler: Scheduler,
     guidance_scale: float = 1.0,
     history_guidance: float = 1.0,
     *,
-    on_step: OnStep | None = None,
-    record_retrieval: bool = False,
+    watching: Watching = Watching(),
+    generator: Any = None,
+    attention_kwargs: dict[str, Any] | None = None,
 ) -> tuple[Float[Tensor, "b channels t h w"], Int[Tensor, "steps b layers f k"] | None]:
     """Return the target latents, and what each frame retrieved in each step and layer, if asked for.
 
-    Latents stay float32; the transformer computes in its own dtype. Clean context latents go in front in every
-    step. With ``guidance_scale`` and ``history_guidance`` 1 the transformer runs once a step. Retrieval is recorded
-    with the caption.
+    ``scheduler``: made ready (``sampling.schedules``). Latents stay float32; the transformer computes in its own dtype.
+    Clean context latents go in front in every step. With ``guidance_scale`` and ``history_guidance`` 1 the transformer
+    runs once a step. Retrieval is recorded with the caption. ``generator``: of schedulers that draw noise.
 
     Source of history guidance: History-Guided Video Diffusion, arXiv 2502.06764: v(∅) + w · (v(history) − v(∅)), where
     a history of pure noise stands for none.
@@ -85,23 +100,28 @@ def denoise(
             f"history guidance {history_guidance:g} needs a model trained with a noise level for each frame "
             "(strategy dfot); leave it at 1"
         )
-    latents, retrieved = noise.float(), []
-    num_steps = len(sigmas) - 1
-    asking = _Asking(transformer, conditions)
-    for step in range(num_steps):
-        out = asking.captioned(latents, sigmas[step], record_retrieval)
+    latents, retrieved, steps = noise.float(), [], scheduler.timesteps
+    drawing = {"generator": generator} if takes_generator(scheduler) else {}
+    asking = _Asking(transformer, conditions, attention_kwargs)
+    for step, timestep in enumerate(steps):
+        if watching.interrupted is not None and watching.interrupted():
+            break
+        out = asking.captioned(latents, timestep, watching.record_retrieval)
         velocity = captioned = _target_velocity(out, conditions)
         if out.retrieved_slices is not None:
             retrieved.append(out.retrieved_slices.cpu())
         if guidance_scale != 1:
-            away = _target_velocity(asking.uncaptioned(latents, sigmas[step]), conditions)
+            away = _target_velocity(asking.uncaptioned(latents, timestep), conditions)
             velocity = guide(velocity, away, guidance_scale)
         if history_guidance != 1:
-            pull = captioned - _target_velocity(asking.forgetful(latents, sigmas[step]), conditions)
+            pull = captioned - _target_velocity(asking.forgetful(latents, timestep), conditions)
             velocity = velocity + (history_guidance - 1) * pull
-        latents = euler_step(latents, velocity, sigmas[step], sigmas[step + 1])
-        if on_step is not None:
-            on_step(step + 1, num_steps, latents)
+        (latents,) = scheduler.step(velocity, timestep, latents, return_dict=False, **drawing)[:1]
+        if watching.after_step is not None:
+            latents, conditions = watching.after_step(step, timestep, latents, conditions)
+            asking.change(conditions)
+        if watching.on_step is not None:
+            watching.on_step(step + 1, len(steps), latents)
     return latents, torch.stack(retrieved) if retrieved else None
 
 
@@ -109,72 +129,87 @@ class _Asking:
     """The transformer, asked with a caption, without, and without the context. What the two banks are to its layers is
     made in the first step, for each caption, and kept."""
 
-    def __init__(self, transformer: HydraTransformer3DModel, conditions: Conditions) -> None:
+    def __init__(
+        self,
+        transformer: HydraTransformer3DModel,
+        conditions: Conditions,
+        attention_kwargs: dict[str, Any] | None = None,
+    ) -> None:
         self.transformer, self.conditions = transformer, conditions
         self.kept: dict[str, BankKeys] = dict(conditions.bank_keys or {})
+        self.options = attention_kwargs
 
-    def captioned(self, latents: Tensor, sigma: Tensor, record_retrieval: bool) -> HydraTransformerOutput:
-        return self._ask("captioned", latents, sigma, self.conditions.text, record_retrieval)
+    def change(self, conditions: Conditions) -> None:
+        """Go on with other conditions; what was made of captions that changed is made anew."""
+        before, self.conditions = self.conditions, conditions
+        if conditions.text is not before.text:
+            self.kept.pop("captioned", None)
+        if conditions.negative_text is not before.negative_text:
+            self.kept.pop("uncaptioned", None)
 
-    def uncaptioned(self, latents: Tensor, sigma: Tensor) -> HydraTransformerOutput:
+    def captioned(self, latents: Tensor, timestep: Tensor, record_retrieval: bool) -> HydraTransformerOutput:
+        return self._ask("captioned", latents, timestep, self.conditions.text, record_retrieval)
+
+    def uncaptioned(self, latents: Tensor, timestep: Tensor) -> HydraTransformerOutput:
         assert self.conditions.negative_text is not None
-        return self._ask("uncaptioned", latents, sigma, self.conditions.negative_text)
+        return self._ask("uncaptioned", latents, timestep, self.conditions.negative_text)
 
-    def forgetful(self, latents: Tensor, sigma: Tensor) -> HydraTransformerOutput:
+    def forgetful(self, latents: Tensor, timestep: Tensor) -> HydraTransformerOutput:
         """Ask with noise in the context's place; what the banks know counts as context, and is hidden."""
         known = self.kept.get("captioned")
         keys = None if known is None else known._replace(known=torch.zeros_like(known.known))
-        return _predict(
-            self.transformer, latents, sigma, self.conditions, self.conditions.text, keys, forget_history=True
-        )
+        inputs = _inputs(self.transformer, latents, timestep, self.conditions, forget_history=True)
+        with self.transformer.cache_context("forgetful"):
+            return self.transformer(
+                **inputs, **self._text(self.conditions.text), bank_keys=keys, attention_kwargs=self.options
+            )
 
     def _ask(
-        self, name: str, latents: Tensor, sigma: Tensor, text: Tensor, record_retrieval: bool = False
+        self, name: str, latents: Tensor, timestep: Tensor, text: Tensor, record_retrieval: bool = False
     ) -> HydraTransformerOutput:
-        out = _predict(
-            self.transformer, latents, sigma, self.conditions, text, self.kept.get(name), record_retrieval
-        )
+        inputs = _inputs(self.transformer, latents, timestep, self.conditions)
+        with self.transformer.cache_context(name):  # step caches of diffusers keep the two apart by it
+            out: HydraTransformerOutput = self.transformer(
+                **inputs,
+                **self._text(text),
+                bank_keys=self.kept.get(name),
+                return_retrieval=record_retrieval,
+                attention_kwargs=self.options,
+            )
         if out.bank_keys is not None:
             self.kept[name] = out.bank_keys
         return out
 
+    def _text(self, text: Tensor) -> dict[str, Tensor]:
+        return {"encoder_hidden_states": text.to(self.transformer.dtype)}
 
-def _predict(
+
+def _inputs(
     transformer: HydraTransformer3DModel,
     latents: Float[Tensor, "b channels t h w"],
-    sigma: Float[Tensor, ""],
+    timestep: Float[Tensor, ""],
     conditions: Conditions,
-    text: Float[Tensor, "b l text_dim"],
-    bank_keys: BankKeys | None = None,
-    record_retrieval: bool = False,
     *,
     forget_history: bool = False,
-) -> HydraTransformerOutput:
-    """Run the transformer on the clean context, or on noise in its place, followed by the noisy target."""
-    context, timestep = (
-        conditions.context_latents,
-        timesteps(sigma).to(latents.device, torch.float32).reshape(1),
-    )
+) -> dict[str, Any]:
+    """Put the clean context, or noise in its place, in front of the noisy target, and what both are seen by beside."""
+    context, told = conditions.context_latents, timestep.to(latents.device, torch.float32).reshape(1)
     if transformer.has_frame_noise:
         level = NUM_TRAIN_TIMESTEPS if forget_history else 0
-        each = timestep.expand(len(latents))
-        timestep = frame_timesteps(each, context.shape[2], latents.shape[2], level)
+        told = frame_timesteps(told.expand(len(latents)), context.shape[2], latents.shape[2], level)
     if forget_history:
         assert conditions.history_noise is not None
         context = conditions.history_noise
-    return transformer(
-        torch.cat((context, latents), dim=2).to(transformer.dtype),
-        timestep,
-        text.to(transformer.dtype),
-        conditions.context_cameras,
-        conditions.target_cameras,
-        intrinsics=conditions.intrinsics,
-        subject_masks=conditions.subject_masks,
-        rendered=conditions.rendered,
-        recall=conditions.recall,
-        bank_keys=bank_keys,
-        return_retrieval=record_retrieval,
-    )
+    return {
+        "hidden_states": torch.cat((context, latents), dim=2).to(transformer.dtype),
+        "timestep": told,
+        "context_cameras": conditions.context_cameras,
+        "target_cameras": conditions.target_cameras,
+        "intrinsics": conditions.intrinsics,
+        "subject_masks": conditions.subject_masks,
+        "rendered": conditions.rendered,
+        "recall": conditions.recall,
+    }
 
 
 def _target_velocity(

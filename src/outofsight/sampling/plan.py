@@ -111,7 +111,7 @@ def networks_on_meta(name_or_path: str, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def shape_of(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Give a meta-device network the dtypes that ``from_pretrained(torch_dtype=dtype)`` would give it."""
+    """Give a meta-device network the dtypes that ``from_pretrained(dtype=dtype)`` would give it."""
     wide = set(getattr(network, "_keep_in_fp32_modules", None) or ())
     for name, parameter in network.named_parameters():
         if parameter.is_floating_point():

@@ -8,13 +8,17 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from outofsight.backbone.inputs import known_intrinsics
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.video_vae import spatial_factor
-from outofsight.errors import InputError
+from outofsight.errors import CameraError, InputError
+from outofsight.geometry.conditioning import CameraConditioning
 from outofsight.memory.banks.pictures import Pictures
-from outofsight.memory.banks.state import Banks
+from outofsight.memory.banks.state import Banks, Recall
+from outofsight.memory.banks.two_banks import latent_times
 from outofsight.memory.rendering import Rendered, condition_masks, given_to_skip
 from outofsight.sampling.rollout_state import flat_poses
+from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
 
@@ -119,3 +123,53 @@ def render_target(
     first = 0 if coming.before is None else 1
     condition = torch.cat((latents, masks.to(latents)), dim=1)[:, :, first:]
     return RenderedTarget(condition, given_to_skip(Rendered(*(part[:, first:] for part in drawn))))
+
+
+def told_lens(cameras: CameraConditioning, device: torch.device) -> Float[Tensor, "1 4"] | None:
+    return None if cameras.intrinsics is None else torch.from_numpy(cameras.intrinsics)[None].to(device)
+
+
+class Seen(NamedTuple):
+    """What the banks' pictures are made of, beside latents."""
+
+    pixels: Float[Tensor, "1 t 3 height width"]
+    context: CameraPath | None
+    target: CameraPath | CameraConditioning
+    masks: NDArray[np.uint8] | None
+    generator: torch.Generator
+    tiling: LatentTiling | None
+
+
+@torch.no_grad()
+def recall_target(
+    world: WorldModelBase, context: Float[Tensor, "1 c f h w"], cameras: CameraConditioning, seen: Seen
+) -> tuple[Recall, RenderedTarget | None]:
+    """Let the two banks see the context, and ask them what matters for the target, and what it will look like."""
+    transformer, device = world.transformer, context.device
+    past, ahead = (torch.from_numpy(poses)[None].to(device) for poses in (cameras.context, cameras.target))
+    lens = known_intrinsics(transformer.config, told_lens(cameras, device), context)
+    frames, coming = context.shape[2], ahead.shape[1]
+    times, later = (part[None] for part in latent_times(frames, coming, context.device))
+    shown = to_pictures(seen.pixels[:, :: world.temporal_stride])
+    told = seen.masks if transformer.shows_rendered else None
+    share = subject_share(told, seen.pixels, world.temporal_stride)
+    pictures = see_pictures(world, None, shown, past, times, lens, share)
+    banks, _ = transformer.observe_context(context, past, times, None, lens, pictures)
+    grid = transformer.picture_grid(context)
+    recall = transformer.recall(banks, ahead, later, grid, frames, intrinsics=lens)
+    if pictures is None:
+        return recall, None
+    if not isinstance(seen.target, CameraPath):
+        raise CameraError(
+            "this model is shown rendered memory, which needs the pose of every video frame: give camera paths, not "
+            "the conditioning of latent frames"
+        )
+    first = seen.pixels.shape[1]
+    path = Coming(
+        world_from_camera=seen.target.world_from_camera,
+        times=first + torch.arange(len(seen.target), dtype=torch.float32),
+        before=None,
+        anchor=seen.target.world_from_camera[0],
+    )
+    height, width = seen.pixels.shape[-2:]
+    return recall, render_target(world, banks, path, lens, (height, width), seen.generator, seen.tiling)

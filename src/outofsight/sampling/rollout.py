@@ -19,8 +19,8 @@ from outofsight.codec.text import clean_prompt
 from outofsight.errors import CameraError, InputError
 from outofsight.memory.banks.state import Banks, bank_tensors, banks_from_tensors
 from outofsight.nn.turns import takes_turns
-from outofsight.sampling.continuation import (
-    SamplingSettings,
+from outofsight.sampling.continuation import SamplingSettings
+from outofsight.sampling.inputs import (
     as_pixels,
     check_cameras,
     check_lens,
@@ -284,9 +284,10 @@ def encode(sampler: Sampler, prompt: str, negative: Tensor | None = None) -> Tex
     if not clean_prompt(prompt):
         raise InputError("the prompt is empty; describe the scene and who is in it")
     world, settings = sampler.world, sampler.settings
-    if settings.guidance_scale != 1 and negative is None:
-        negative = world.encode_text([settings.negative_prompt], allow_empty=True)
-    return Texts(world.encode_text([prompt]), negative)
+    if settings.guidance_scale == 1 or negative is not None:
+        return Texts(world.encode_text([prompt]), negative)
+    both = world.encode_text([prompt, settings.negative_prompt], allow_empty=True)  # one visit to the GPU
+    return Texts(both[:1], both[1:])
 
 
 def start_rollout(

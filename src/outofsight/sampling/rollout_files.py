@@ -190,7 +190,7 @@ def check_model(folder: Path, manifest: Mapping[str, Any], world: WorldModelBase
     dtype = _plain(world.transformer.dtype)
     if manifest["dtype"] != dtype:
         raise CheckpointError(
-            f"{folder}: made in {manifest['dtype']}, this model is in {dtype}; load it with torch_dtype="
+            f"{folder}: made in {manifest['dtype']}, this model is in {dtype}; load it with dtype="
             f"torch.{manifest['dtype']}"
         )
     memory = _memory(world)

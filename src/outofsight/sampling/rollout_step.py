@@ -15,15 +15,16 @@ from torch import Tensor
 from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.bank_memory import BankRemembering
 from outofsight.codec.latent_tiling import LatentTiling
+from outofsight.codec.placement import synchronize
 from outofsight.codec.stream_decoding import decode_more
 from outofsight.codec.video_vae import through_skip
-from outofsight.flow.schedule import sampling_sigmas
 from outofsight.memory.banks.pictures import Pictures
 from outofsight.memory.banks.state import Archive, Banks, Recall, Tracks
 from outofsight.memory.banks.two_banks import Observed
 from outofsight.memory.subject_motion import extrapolated_masks
-from outofsight.sampling.continuation import SamplingSettings, to_uint8
-from outofsight.sampling.denoising import Conditions, begin, denoise
+from outofsight.sampling.continuation import SamplingSettings
+from outofsight.sampling.denoising import Conditions, Watching, begin, denoise
+from outofsight.sampling.inputs import to_uint8
 from outofsight.sampling.remembered import (
     Coming,
     RenderedTarget,
@@ -32,6 +33,7 @@ from outofsight.sampling.remembered import (
     to_pictures,
 )
 from outofsight.sampling.rollout_state import RolloutState, flat_poses
+from outofsight.sampling.schedules import ready
 from outofsight.types import CameraPath, LatentGrid
 from outofsight.world_model import WorldModelBase
 
@@ -100,8 +102,7 @@ class Clock:
             self.on_progress(name, 0, 1)
         start = time.perf_counter()
         yield
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        synchronize(self.device)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
         if self.on_progress is not None:
             self.on_progress(name, 1, 1)
@@ -283,17 +284,23 @@ def _denoised(
         drawn = torch.randn(shape, generator=generator).to(history.device)
         conditions = conditions._replace(history_noise=drawn)
     report = sampler.on_progress
-    sigmas = sampling_sigmas(settings.num_steps, world.shift if settings.shift is None else settings.shift)
-    noise, sigmas = begin(noise, conditions.rendered, sigmas, settings.strength)
-    return denoise(
-        world.transformer,
-        noise,
-        conditions,
-        sigmas,
-        settings.guidance_scale,
-        guidance,
+    strength = settings.strength if conditions.rendered is not None else 1.0
+    scheduler = ready(
+        world.scheduler, settings.num_steps, shift=settings.shift, strength=strength, device=history.device
+    )
+    watching = Watching(
         on_step=lambda done, total, _: report("denoise", done, total) if report is not None else None,
         record_retrieval=sampler.record_retrieval,
+    )
+    return denoise(
+        world.transformer,
+        begin(noise, conditions.rendered, strength),
+        conditions,
+        scheduler,
+        settings.guidance_scale,
+        guidance,
+        watching=watching,
+        generator=generator,
     )
 
 

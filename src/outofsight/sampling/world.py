@@ -1,6 +1,6 @@
 """``WorldModel``: a world model together with what it can do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from outofsight.errors import CheckpointError
 from outofsight.memory.strategies import strategy
 from outofsight.nn.turns import takes_turns
 from outofsight.sampling.continuation import (
-    Cameras,
     Continuation,
-    OnProgress,
     SamplingSettings,
     as_settings,
+    check_settings,
     continue_video,
 )
+from outofsight.sampling.inputs import Cameras
+from outofsight.sampling.pipeline import Generators, OnProgress, Request, WorldModelOutput, generate
 from outofsight.sampling.rollout import Rollout, RolloutRequest, resume_rollout, start_rollout
 from outofsight.sampling.rollout_files import load_rollout
 from outofsight.sampling.rollout_state import RolloutLimits
@@ -44,7 +45,7 @@ class _Resume:
         ) -> Rollout:
             """Go on with a saved rollout, bit for bit where the same machine goes on.
 
-            ``loading``: of ``from_pretrained``, where the model is yet to be loaded (``torch_dtype`` is as it was).
+            ``loading``: of ``from_pretrained``, where the model is yet to be loaded (``dtype`` is as it was).
 
             Raises:
                 CheckpointError: no state, a damaged one, or another model's. The state is left as it is.
@@ -68,7 +69,7 @@ class WorldModel(WorldModelBase):
 
     ::
 
-        world = WorldModel.from_pretrained("path/to/model", torch_dtype=torch.bfloat16).to("cuda")
+        world = WorldModel.from_pretrained("path/to/model", dtype=torch.bfloat16).to("cuda")
         result = world.continue_video(video, context_path, target_path, "A man walks down a street.")
 
         rollout = world.start(video, context_path, "A man walks down a street.", seed=7)
@@ -78,6 +79,87 @@ class WorldModel(WorldModelBase):
     """
 
     resume = _Resume()
+
+    @takes_turns("transformer")
+    def __call__(
+        self,
+        prompt: str | Sequence[str] | None = None,
+        negative_prompt: str | Sequence[str] | None = None,
+        *,
+        video: Any,
+        context_cameras: CameraPath | Sequence[CameraPath] | None,
+        target_cameras: Cameras | Sequence[Cameras],
+        num_inference_steps: int = 50,
+        guidance_scale: float = 5.0,
+        num_videos_per_prompt: int = 1,
+        generator: Generators = None,
+        latents: Tensor | None = None,
+        prompt_embeds: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        output_type: str = "np",
+        return_dict: bool = True,
+        attention_kwargs: dict[str, Any] | None = None,
+        callback_on_step_end: Callable[..., Mapping[str, Any]] | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        subject_masks: Any = None,
+        shift: float | None = None,
+        strength: float = 1.0,
+        history_guidance: float | None = None,
+        tiling: LatentTiling | None = None,
+        record_retrieval: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> WorldModelOutput | tuple[Any, ...]:
+        """Show what follows each video, in the terms of diffusers' pipelines.
+
+        Prompts, videos, camera paths and masks are given once, or once for each video of the batch; one size and one
+        number of frames for all. ``video``, ``context_cameras``, ``target_cameras``, ``subject_masks``, ``tiling``,
+        ``record_retrieval``, ``on_progress``: as in ``continue_video``. ``generator``: one, or one for each video (a
+        list); on the CPU a seed means the same on every device. ``latents``: starting noise of the target. ``shift``,
+        ``strength``, ``history_guidance``: as in ``SamplingSettings``. ``output_type``: ``np``, ``pt``, ``pil`` or
+        ``latent``. ``callback_on_step_end(pipe, step, timestep, tensors)`` returns the tensors that it changes
+        (``latents``, ``prompt_embeds``, ``negative_prompt_embeds``); ``pipe._interrupt = True`` stops after that step.
+        What samples is ``scheduler``; assign another of diffusers' flow schedulers to it.
+
+        Raises:
+            VideoError, CameraError, InputError: as ``continue_video``; or parts of another number than the batch, or a
+                scheduler that makes no flow.
+        """
+        check_settings(
+            num_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            shift=shift,
+            strength=strength,
+            history_guidance=history_guidance,
+        )
+        made = generate(
+            self,
+            Request(
+                prompt=prompt,
+                video=video,
+                context_cameras=context_cameras,
+                target_cameras=target_cameras,
+                negative_prompt=negative_prompt,
+                num_inference_steps=num_inference_steps,
+                guidance_scale=guidance_scale,
+                num_videos_per_prompt=num_videos_per_prompt,
+                generator=generator,
+                latents=latents,
+                prompt_embeds=prompt_embeds,
+                negative_prompt_embeds=negative_prompt_embeds,
+                output_type=output_type,
+                attention_kwargs=attention_kwargs,
+                callback_on_step_end=callback_on_step_end,
+                callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
+                subject_masks=subject_masks,
+                shift=shift,
+                strength=strength,
+                history_guidance=history_guidance,
+                tiling=tiling,
+                record_retrieval=record_retrieval,
+                on_progress=on_progress,
+            ),
+        )
+        return made if return_dict else (made.frames,)
 
     @takes_turns("transformer")
     def start(
@@ -179,9 +261,9 @@ def _load_named(
             f"{path}: does not say where its model is; load the model, then world.resume({str(path)!r})"
         )
     dtype = getattr(torch, manifest["dtype"])
-    world = kind.from_pretrained(manifest["model"], **{"torch_dtype": dtype, **loading})
+    world = kind.from_pretrained(manifest["model"], **{"dtype": dtype, **loading})
     assert isinstance(world, WorldModel)
-    if "torch_dtype" not in loading:  # a text encoder may be in a precision of its own, as it lies on disk
+    if "dtype" not in loading:  # a text encoder may be in a precision of its own, as it lies on disk
         world.text_encoder.to(getattr(torch, manifest["text_dtype"]))
     wanted = manifest["memory"]["memory_strategy"]
     if world.transformer.config["memory_strategy"] != wanted:

@@ -60,7 +60,7 @@ def load_vae(folder: str | Path) -> VideoAutoencoder:
         kind = autoencoder_class(config)
         with torch.device("meta"):
             check_part(own, kind.from_config(config))
-        vae = kind.from_pretrained(own, torch_dtype=torch.float32).eval()
+        vae = kind.from_pretrained(own, dtype=torch.float32).eval()
         require_finite(vae.named_parameters(), str(own))
         return vae
     except CheckpointError:
@@ -109,7 +109,7 @@ def make_world(task: WorldTask, seed: int) -> WorldParts:
 
 def load_world(folder: str) -> WorldParts:
     """Load a world model's parts, in float32. Raises ``CheckpointError`` if the folder is none."""
-    world = WorldModelBase.from_pretrained(folder, torch_dtype=torch.float32)
+    world = WorldModelBase.from_pretrained(folder, dtype=torch.float32)
     return WorldParts(
         transformer=world.transformer,
         text_encoder=world.text_encoder,
@@ -183,7 +183,7 @@ def take_banks(transformer: HydraTransformer3DModel, folder: str) -> None:
         raise InputError(
             "task.banks gives weights to two banks, and this model has none; use --strategy hybrid"
         )
-    other = WorldModelBase.from_pretrained(folder, torch_dtype=torch.float32).transformer
+    other = WorldModelBase.from_pretrained(folder, dtype=torch.float32).transformer
     if other.two_banks is None:
         raise CheckpointError(
             f"task.banks: {folder} is a model without banks; name an export of laptop_banks"
