@@ -201,6 +201,25 @@ def test_another_strategy_walks_along(address):
     run(work())
 
 
+def test_keys_that_change_while_the_second_pane_moves_do_not_close_it(tmp_path):
+    async def work(address, state):
+        async with at(address) as socket:
+            page = await greeted(socket)
+            await page.send("strategy", name="window")
+            await page.until("status", lambda told: len(told["panes"]) == 2)
+            first, second = state.sessions.get(page.session).walk.panes
+            await page.send("pause", on=False)
+            while first.rollout.num_steps == second.rollout.num_steps:
+                await asyncio.sleep(0.01)
+            await page.look(yaw=1.0)
+            await page.send("pause", on=True)
+            await page.until("memory", lambda told: told["pane"] == 1 and told["step"] == 1)
+            assert len(state_of(address, page.session)["status"]["panes"]) == 2
+
+    with served(tmp_path, StandInMind(step_s=0.8)) as (address, state):
+        run(work(address, state))
+
+
 def test_a_reload_goes_on(address):
     async def work():
         async with at(address) as socket:

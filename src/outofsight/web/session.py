@@ -309,7 +309,7 @@ class Session:
         """Called in the model's thread: give a step up whose keys have changed, unless most of it is done."""
         if self.closed:
             raise Abandoned
-        if stage == "decode":
+        if stage == "decode" or self.walk.underway:
             self._may_abandon = False
         if stage == "denoise" and self._abandon and self._may_abandon and 2 * done <= total:
             raise Abandoned

@@ -39,6 +39,7 @@ class Walk:
         self.focus = 0
         self.motion = Motion()
         self.scene: Scene | None = None
+        self.underway = False
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -79,12 +80,14 @@ class Walk:
         first, *others = self.moving
         shown = [first.step(plan.cameras)]
         self.motion = plan.motion
-        for pane in others:
-            try:
-                shown.append(pane.step(plan.cameras))
-            except BaseException:
-                self.close_second()
-                raise
+        self.underway = True  # the first pane has moved: a second that stopped now would be left behind
+        try:
+            shown += [pane.step(plan.cameras) for pane in others]
+        except BaseException:
+            self.close_second()
+            raise
+        finally:
+            self.underway = False
         return shown
 
     def rewind(self, number: int, step: int) -> None:
