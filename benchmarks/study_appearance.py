@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from outofsight.evaluation.held_places import HeldPlaces, held_places
+from outofsight.evaluation.tracked_positions import HeldPlaces, held_places
 from outofsight.memory.banks.two_banks import Observed
 from outofsight.nn.intrinsics import intrinsics_from_fov
 from study_figures import Row, summarised, table

@@ -27,7 +27,7 @@ from torch.nn.functional import cosine_similarity
 
 from outofsight.errors import InputError
 from outofsight.evaluation.birdseye import TrueSubjects, anchored_cameras, held_subjects, true_subjects
-from outofsight.evaluation.held_places import HeldPlaces, held_places
+from outofsight.evaluation.tracked_positions import HeldPlaces, held_places
 from outofsight.memory.banks.state import Tracks
 from outofsight.sampling.world import WorldModel
 from outofsight.types import Clip

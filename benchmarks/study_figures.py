@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from outofsight.evaluation.statistics import COVERAGE, NUM_RESAMPLES, summarise
+from outofsight.evaluation.results import COVERAGE, NUM_RESAMPLES, summarise
 
 Row = dict[str, Any]
 

@@ -23,8 +23,8 @@ from outofsight.evaluation.birdseye import (
     true_subjects,
 )
 from outofsight.evaluation.clips import dataset_clips
-from outofsight.evaluation.following import unseen_subjects
-from outofsight.evaluation.held_places import HIDDEN, SEEN, HeldPlaces, held_places, number_switches
+from outofsight.evaluation.rollouts import unseen_subjects
+from outofsight.evaluation.tracked_positions import HIDDEN, SEEN, HeldPlaces, held_places, number_switches
 from outofsight.memory.banks.state import Banks, Tracks
 from outofsight.memory.banks.two_banks import latent_times
 from outofsight.sampling.world import WorldModel

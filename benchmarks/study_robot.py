@@ -4,7 +4,7 @@ import argparse
 
 import numpy as np
 
-from outofsight.evaluation.held_places import HIDDEN, HeldPlaces, held_places
+from outofsight.evaluation.tracked_positions import HIDDEN, HeldPlaces, held_places
 from outofsight.worlds.plan_config import PlanConfig
 from study_figures import Row, summarised, table
 from study_scenes import (

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from outofsight.evaluation.birdseye import HeldSubjects, TrueSubjects, held_subjects
-from outofsight.evaluation.held_places import SEEN, HeldPlaces
+from outofsight.evaluation.tracked_positions import SEEN, HeldPlaces
 from outofsight.geometry.conditioning import latent_frames
 from outofsight.geometry.poses import relative_poses
 from outofsight.memory.banks.state import Banks, SceneReading, Tracks

@@ -11,7 +11,7 @@ from statistics import mean
 
 import numpy as np
 
-from outofsight.evaluation.held_places import HIDDEN, SEEN, HeldPlaces, held_places, number_switches
+from outofsight.evaluation.tracked_positions import HIDDEN, SEEN, HeldPlaces, held_places, number_switches
 from outofsight.memory.banks.state import bank_tensors
 from outofsight.worlds.plan_config import PlanConfig
 from study_figures import Row, summarised, table

@@ -8,7 +8,7 @@ import pytest
 
 from outofsight.demo.unseen_clip import UnseenRequest, unseen_clip
 from outofsight.evaluation.case import case_from_clip
-from outofsight.evaluation.pixels import frame_psnr
+from outofsight.evaluation.image_metrics import frame_psnr
 from outofsight.model_folders import MODELS, read_use
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.world import WorldModel

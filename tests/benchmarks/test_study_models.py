@@ -13,7 +13,7 @@ import study_coats
 import study_cost
 from models import tiny_world
 from outofsight.errors import InputError
-from outofsight.evaluation.held_places import HeldPlaces, phases_of_sight
+from outofsight.evaluation.tracked_positions import HeldPlaces, phases_of_sight
 from outofsight.types import CameraPath, Clip, Intrinsics
 from outofsight.worlds.clip import clip_from_spec
 from outofsight.worlds.presets import mini_plan

@@ -11,7 +11,7 @@ import study_robot
 import study_subjects
 from models import tiny_world
 from outofsight.errors import InputError
-from outofsight.evaluation.held_places import held_places
+from outofsight.evaluation.tracked_positions import held_places
 from outofsight.memory.banks.dynamics import FASTEST_STOP
 from outofsight.worlds.plan_config import PlanConfig
 from study_appearance import AWAY, CHANGE, NUM_FRAMES, changes, followed, half_way, looks, scene

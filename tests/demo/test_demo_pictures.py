@@ -26,8 +26,7 @@ from outofsight.demo.moving_picture import (
 )
 from outofsight.demo.moving_picture import TOP as PANEL_TOP
 from outofsight.demo.pens import PHASE_COLOURS, text_lines
-from outofsight.evaluation.case import ClipCase
-from outofsight.evaluation.phases import Phase
+from outofsight.evaluation.case import ClipCase, Phase
 from outofsight.sampling.continuation import Retrieval
 from outofsight.types import Visibility
 

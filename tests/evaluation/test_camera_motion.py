@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from outofsight.evaluation.camera_motion import camera_error, scenery_shifts
+from outofsight.evaluation.baselines import camera_warped, frozen
 from outofsight.evaluation.evidence import Evidence
-from outofsight.evaluation.floors import camera_warped, frozen
+from outofsight.evaluation.motion import camera_error, scenery_shifts
 from square_world import GENTLE, LENS, square_case
 
 TURN_DEG = 1.5

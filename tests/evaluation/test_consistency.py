@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from outofsight.evaluation.case import Phase
 from outofsight.evaluation.consistency import (
     cosine_at_distance,
     frame_consistency,
@@ -11,8 +12,7 @@ from outofsight.evaluation.consistency import (
     recovery,
     view_likeness,
 )
-from outofsight.evaluation.measures import measure_clip
-from outofsight.evaluation.phases import Phase
+from outofsight.evaluation.metrics import measure_clip
 from square_world import BlockMeans, square_case
 
 EAST, NORTH, WEST = [1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from outofsight.evaluation.association import observe, observe_truth, references_of
 from outofsight.evaluation.consistency import unit_length
 from outofsight.evaluation.dsc import mean_cosine, roi_align, subject_vectors
-from outofsight.evaluation.measures import measure_clip
-from outofsight.evaluation.observations import observed_from_masks
+from outofsight.evaluation.evidence import observed_from_masks
+from outofsight.evaluation.metrics import measure_clip
 from square_world import BLUE, BlockMeans, ColourDetector, square_case
 
 RAMP = np.arange(8.0)[None, :, None] + 100 * np.arange(6.0)[:, None, None]

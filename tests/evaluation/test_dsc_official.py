@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from outofsight.evaluation.association import observe, observe_truth, references_of
-from outofsight.evaluation.dsc import roi_align
-from outofsight.evaluation.dsc_official import adaptive_samples, frame_vectors, union_boxes
-from outofsight.evaluation.measures import measure_clip
-from outofsight.evaluation.observations import observed_from_masks
+from outofsight.evaluation.dsc import adaptive_samples, frame_vectors, roi_align, union_boxes
+from outofsight.evaluation.evidence import observed_from_masks
+from outofsight.evaluation.metrics import measure_clip
 from square_world import BlockMeans, ColourDetector, square_case
 
 NAN = np.full(4, np.nan)

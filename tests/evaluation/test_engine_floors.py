@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from outofsight.errors import InputError
-from outofsight.evaluation.engine_floors import engine_swapped, engine_vanished
+from outofsight.evaluation.engine_baselines import engine_swapped, engine_vanished
 from outofsight.worlds.clip import clip_from_spec
 from outofsight.worlds.render import RenderSettings
 from outofsight.worlds.spec import CameraSpec, PathSpec, SubjectSpec, WorldSpec

@@ -11,7 +11,7 @@ from models import tiny_world
 from outofsight.data.video import read_video, write_video
 from outofsight.errors import InputError, OutputError
 from outofsight.evaluation.clips import dataset_clips
-from outofsight.evaluation.contenders import (
+from outofsight.evaluation.methods import (
     FLOORS,
     FloorContender,
     ModelContender,

@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 
 from outofsight.errors import InputError
-from outofsight.evaluation.floors import (
+from outofsight.evaluation.baselines import (
     camera_warped,
     choose_donor,
     frozen,
     nearest_view,
     rendered_view,
     round_trip,
+    sampled,
     swapped,
+    turned_pixels,
     vanished,
 )
-from outofsight.evaluation.pixels import frame_psnr, region_psnr
-from outofsight.evaluation.warping import sampled, turned_pixels
+from outofsight.evaluation.image_metrics import frame_psnr, region_psnr
 from outofsight.types import Intrinsics
 from square_world import AWAY_AND_BACK, BLUE, DRIFT, GENTLE, HEIGHT, LENS, WIDTH, picture, square_case
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import pytest
 
 from outofsight.evaluation.association import gallery_of, observe, observe_truth, references_of
+from outofsight.evaluation.baselines import frozen
 from outofsight.evaluation.case import ClipCase, Video, case_from_clip
-from outofsight.evaluation.engine_floors import engine_swapped, engine_vanished
-from outofsight.evaluation.evidence import Gallery
-from outofsight.evaluation.floors import frozen
-from outofsight.evaluation.measures import measure_clip
-from outofsight.evaluation.observations import Observed
+from outofsight.evaluation.engine_baselines import engine_swapped, engine_vanished
+from outofsight.evaluation.evidence import Gallery, Observed
+from outofsight.evaluation.metrics import measure_clip
 from outofsight.perception.recogniser import Recogniser
 from outofsight.worlds.clip import render_clip
 from outofsight.worlds.model import build_world

@@ -9,9 +9,15 @@ from outofsight.errors import CheckpointError, InputError
 from outofsight.evaluation.birdseye import held_subjects
 from outofsight.evaluation.case import case_from_clip
 from outofsight.evaluation.clips import Material
-from outofsight.evaluation.following import foretold, load_tracked, save_tracked, seen_context, tracked_walk
 from outofsight.evaluation.memory_pictures import MemoryStep
-from outofsight.evaluation.rolling import roll
+from outofsight.evaluation.rollouts import (
+    foretold,
+    load_tracked,
+    roll,
+    save_tracked,
+    seen_context,
+    tracked_walk,
+)
 from outofsight.memory.banks.state import Tracks
 from outofsight.sampling.continuation import SamplingSettings
 from small_world import square_clip

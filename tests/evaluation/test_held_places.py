@@ -7,7 +7,7 @@ import pytest
 
 from outofsight.errors import InputError
 from outofsight.evaluation.birdseye import HeldSubjects, TrueSubjects
-from outofsight.evaluation.held_places import (
+from outofsight.evaluation.tracked_positions import (
     HIDDEN,
     NEVER_SEEN,
     SEEN,

@@ -5,8 +5,8 @@ import pytest
 
 from outofsight.evaluation.association import gallery_of, observe, observe_truth, references_of
 from outofsight.evaluation.evidence import Gallery
-from outofsight.evaluation.identity import recognised
-from outofsight.evaluation.measures import measure_clip
+from outofsight.evaluation.metrics import measure_clip
+from outofsight.evaluation.tracking import recognised
 from square_world import BLUE, ColourDetector, square_case
 
 RED_CASE, BLUE_CASE = square_case(name="red"), square_case(name="blue", colour=BLUE, kind="blue square")

@@ -7,16 +7,16 @@ import pytest
 
 from outofsight.errors import InputError
 from outofsight.evaluation.clips import dataset_clips
-from outofsight.evaluation.contenders import FloorContender, TruthContender
 from outofsight.evaluation.evidence import Networks
-from outofsight.evaluation.instruments import (
+from outofsight.evaluation.methods import FloorContender, TruthContender
+from outofsight.evaluation.metrics import (
+    MEASURES,
     InstrumentNames,
     Instruments,
     instrument_names,
     load_instruments,
     read_gallery,
 )
-from outofsight.evaluation.measures import MEASURES
 from outofsight.evaluation.results import gather
 from outofsight.evaluation.run import Evaluation, Judging, evaluate, pending_tasks
 from small_world import COLOURS, write_small_dataset

@@ -5,18 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from outofsight.evaluation.evidence import Evidence, annotated
-from outofsight.evaluation.floors import frozen
-from outofsight.evaluation.liveness import (
+from outofsight.evaluation.baselines import as_pixels, frozen, sampled
+from outofsight.evaluation.evidence import Evidence, annotated, observed_from_masks
+from outofsight.evaluation.motion import (
     SMOOTHED_FRAMES,
     liveness,
     liveness_missing_0,
     own_speeds,
+    scenery_shift,
     smoothed,
 )
-from outofsight.evaluation.observations import observed_from_masks
-from outofsight.evaluation.scenery import scenery_shift
-from outofsight.evaluation.warping import as_pixels, sampled
 from square_world import GENTLE, square_case
 
 

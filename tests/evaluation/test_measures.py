@@ -7,11 +7,9 @@ import pytest
 
 from outofsight.errors import InputError
 from outofsight.evaluation.association import gallery_of, observe, observe_truth, references_of
-from outofsight.evaluation.evidence import Measure, Measured, Networks
-from outofsight.evaluation.floors import camera_warped, frozen, nearest_view, swapped, vanished
-from outofsight.evaluation.measures import MEASURES, measure_clip
-from outofsight.evaluation.observations import observed_from_masks
-from outofsight.evaluation.remembering import RememberedFeatures, remembering
+from outofsight.evaluation.baselines import camera_warped, frozen, nearest_view, swapped, vanished
+from outofsight.evaluation.evidence import Measure, Measured, Networks, observed_from_masks
+from outofsight.evaluation.metrics import MEASURES, RememberedFeatures, measure_clip, remembering
 from square_world import BLUE, DRIFT, GENTLE, BlockMeans, ColourDetector, square_case
 
 CASE = square_case()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clips import hand_made_clip
 from outofsight.data.sample import write_sample
-from outofsight.evaluation.measures import MEASURES
+from outofsight.evaluation.metrics import MEASURES
 from square_world import BlockMeans, ColourDetector
 
 TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()

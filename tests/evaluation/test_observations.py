@@ -16,7 +16,7 @@ from outofsight.evaluation.association import (
     observe_truth,
     references_of,
 )
-from outofsight.evaluation.observations import Observed, observed_from_masks
+from outofsight.evaluation.evidence import Observed, observed_from_masks
 from square_world import (
     AWAY_AND_BACK,
     BLUE,

@@ -5,8 +5,8 @@ import pytest
 
 from outofsight.errors import InputError
 from outofsight.evaluation.evidence import Networks
-from outofsight.evaluation.measures import measure_clip
-from outofsight.evaluation.perceptual import frechet_distance
+from outofsight.evaluation.image_metrics import frechet_distance
+from outofsight.evaluation.metrics import measure_clip
 from square_world import square_case
 
 

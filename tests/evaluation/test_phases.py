@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from outofsight.evaluation.phases import Phase, first_return, is_seen, phases_of
+from outofsight.evaluation.case import Phase, first_return, is_seen, phases_of
 from outofsight.types import Visibility
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from outofsight.errors import InputError
-from outofsight.evaluation.pixels import (
+from outofsight.evaluation.image_metrics import (
     MOST_DB,
     dilated,
     dilation_radius_px,

@@ -11,13 +11,12 @@ from models import tiny_world
 from outofsight.evaluation.birdseye import HeldSubjects
 from outofsight.evaluation.case import case_from_clip
 from outofsight.evaluation.clips import dataset_clips
-from outofsight.evaluation.contenders import ModelContender, ModelSource, TruthContender
-from outofsight.evaluation.held_places import Tracked
-from outofsight.evaluation.measures import measure_clip
-from outofsight.evaluation.place_measures import NO_RETURN, NO_VELOCITY, NOBODY_HELD
-from outofsight.evaluation.results import gather
+from outofsight.evaluation.methods import ModelContender, ModelSource, TruthContender
+from outofsight.evaluation.metrics import measure_clip
+from outofsight.evaluation.results import gather, place_table, print_tables
 from outofsight.evaluation.run import Evaluation, Judging, evaluate, pending_tasks
-from outofsight.evaluation.table import place_table, print_tables
+from outofsight.evaluation.tracked_positions import Tracked
+from outofsight.evaluation.tracking import NO_KNOWN_RETURN, NO_VELOCITY, NOBODY_HELD
 from outofsight.sampling.continuation import SamplingSettings
 from small_world import square_clip, write_small_dataset
 from watchful_world import watchful_world
@@ -73,7 +72,7 @@ def test_reasons():
     assert found["held_place_error"].value == 1
     gone = replace(subject, visibility=np.where(np.arange(18) < 9, subject.visibility, 3).astype(np.int8))
     away = told(replace(CASE, subjects=(gone,)), tracked(np.zeros(6)))
-    assert {m.reason for m in away.values()} == {NO_RETURN}
+    assert {m.reason for m in away.values()} == {NO_KNOWN_RETURN}
 
 
 def load(source):

@@ -1,18 +1,19 @@
-"""WRBench's D2 and MemoBench's recovery, worked by hand."""
+"""WRBench's D2 and MemoBench's memobench_recovery, worked by hand."""
 
 import numpy as np
 import pytest
 
-from outofsight.evaluation.measures import measure_clip
-from outofsight.evaluation.memobench import (
+from outofsight.evaluation.case import phases_of
+from outofsight.evaluation.consistency import (
+    d2,
     likeness_by_phase,
-    occlusion_drop,
+    memobench_drop,
+    memobench_recovery,
     phase_bounds,
-    recovery,
-    spread,
+    sampled_frames,
+    six_frames,
 )
-from outofsight.evaluation.phases import phases_of
-from outofsight.evaluation.wrbench_d2 import d2, sampled_frames
+from outofsight.evaluation.metrics import measure_clip
 from outofsight.types import Visibility
 from square_world import BlockMeans, square_case
 
@@ -58,9 +59,9 @@ def test_d2_takes_the_worse_fifth_of_neighbours():
 
 
 def test_six_frames_of_a_phase():
-    assert spread(0, 10) == [0, 2, 4, 6, 8, 10]
-    assert spread(0, 8) == [0, 1, 3, 4, 6, 8]
-    assert spread(4, 4) == [4] * 6
+    assert six_frames(0, 10) == [0, 2, 4, 6, 8, 10]
+    assert six_frames(0, 8) == [0, 1, 3, 4, 6, 8]
+    assert six_frames(4, 4) == [4] * 6
     seen, away, back = likeness_by_phase(np.r_[np.ones(10), np.zeros(10), np.full(11, 0.5)], 10, 20)
     assert seen == pytest.approx(5 / 6)  # frames 0 2 4 6 8 10, the last of them hidden already: as published
     assert away == pytest.approx(0.5 / 6)  # 10 … 18, and 20 that is back
@@ -68,12 +69,14 @@ def test_six_frames_of_a_phase():
 
 
 def test_recovery_as_published():
-    assert recovery(0.9, 0.5, 0.7) == pytest.approx(0.5)
-    assert recovery(0.9, 0.5, 0.95) == 1
-    assert recovery(0.8, 0.8, 0.795) == 1  # nothing was lost, and nothing is
-    assert recovery(0.8, 0.8, 0.4) == pytest.approx(0.5, abs=1e-5)  # ours says that hiding changes nothing
-    assert occlusion_drop(0.8, 0.6) == pytest.approx(0.25, abs=1e-5)
-    assert occlusion_drop(0.6, 0.8) == 0
+    assert memobench_recovery(0.9, 0.5, 0.7) == pytest.approx(0.5)
+    assert memobench_recovery(0.9, 0.5, 0.95) == 1
+    assert memobench_recovery(0.8, 0.8, 0.795) == 1  # nothing was lost, and nothing is
+    assert memobench_recovery(0.8, 0.8, 0.4) == pytest.approx(
+        0.5, abs=1e-5
+    )  # ours says that hiding changes nothing
+    assert memobench_drop(0.8, 0.6) == pytest.approx(0.25, abs=1e-5)
+    assert memobench_drop(0.6, 0.8) == 0
 
 
 def test_the_phases_are_of_the_first_who_comes_back():

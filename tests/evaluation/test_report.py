@@ -18,7 +18,7 @@ from outofsight.data.files import write_json
 from outofsight.data.video import read_video, write_video
 from outofsight.errors import InputError
 from outofsight.evaluation.clips import dataset_clips
-from outofsight.evaluation.contenders import (
+from outofsight.evaluation.methods import (
     FloorContender,
     ModelContender,
     ModelSource,
@@ -28,17 +28,20 @@ from outofsight.evaluation.contenders import (
 from outofsight.evaluation.plots import sweeps, write_plots
 from outofsight.evaluation.report import shown_clips, write_report
 from outofsight.evaluation.results import (
+    figure,
     gather,
     leading_contender,
+    paired_difference,
+    print_tables,
     ranked_clips,
     ranking_measure,
     results_as_json,
+    shown_measures,
+    summarise,
 )
 from outofsight.evaluation.run import Evaluation, Judging, evaluate
 from outofsight.evaluation.sheet import chosen_clips, write_sheet
-from outofsight.evaluation.statistics import paired_difference, summarise
 from outofsight.evaluation.svg import Scale, ticks
-from outofsight.evaluation.table import figure, print_tables, shown_measures
 from outofsight.sampling.continuation import SamplingSettings
 from small_world import write_small_dataset
 

@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 from outofsight.evaluation.evidence import Evidence
-from outofsight.evaluation.measures import measure_clip
-from outofsight.evaluation.pixels import MOST_DB
-from outofsight.evaluation.revisits import context_closure, context_revisits, loop_closure, revisits
+from outofsight.evaluation.image_metrics import (
+    MOST_DB,
+    context_closure,
+    context_revisits,
+    loop_closure,
+    revisits,
+)
+from outofsight.evaluation.metrics import measure_clip
 from outofsight.geometry.poses import level_pose
 from outofsight.types import CameraPath
 from square_world import AWAY_AND_BACK, picture, square_case

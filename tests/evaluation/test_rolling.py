@@ -10,8 +10,8 @@ from models import tiny_world
 from outofsight.errors import InputError
 from outofsight.evaluation.case import case_from_clip
 from outofsight.evaluation.clips import Material
-from outofsight.evaluation.contenders import ModelContender, ModelSource
-from outofsight.evaluation.rolling import memory_step, roll, step_spans
+from outofsight.evaluation.methods import ModelContender, ModelSource
+from outofsight.evaluation.rollouts import memory_step, roll, step_spans
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.rollout_step import StepRecord
 from small_world import NUM_TARGET, square_clip

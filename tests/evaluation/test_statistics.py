@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outofsight.errors import InputError
-from outofsight.evaluation.statistics import paired_difference, summarise
+from outofsight.evaluation.results import paired_difference, summarise
 
 
 def test_counts_and_middle():

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from outofsight.evaluation.case import ClipCase
-from outofsight.evaluation.evidence import Evidence
-from outofsight.evaluation.observations import observed_from_masks
+from outofsight.evaluation.evidence import Evidence, observed_from_masks
 from outofsight.evaluation.tracking import (
     TRACKING_MEASURES,
     detection_rate,

@@ -8,8 +8,7 @@ import pytest
 
 from outofsight.evaluation.birdseye import BirdsEye, HeldSubjects, true_subjects
 from outofsight.evaluation.birdseye_picture import birdseye_video, map_scale
-from outofsight.evaluation.held_places import Tracked
-from outofsight.evaluation.walk_truth import in_view, places_of_walk, true_walk
+from outofsight.evaluation.tracked_positions import Tracked, in_view, places_of_walk, true_walk
 from outofsight.geometry.poses import relative_poses
 from small_world import square_clip
 

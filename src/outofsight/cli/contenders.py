@@ -11,7 +11,7 @@ from outofsight.model_folders import BUNDLED, find_model, read_use
 
 if TYPE_CHECKING:
     from outofsight.evaluation.clips import JudgedClip
-    from outofsight.evaluation.contenders import Contender, ModelSource
+    from outofsight.evaluation.methods import Contender, ModelSource
 
 EXPORT = "export"
 """The folder of a training run that holds the model: such a model is called by the run's name."""
@@ -77,7 +77,7 @@ def choose_contenders(
         CheckpointError: a model that is not there, or is none.
     """
     from outofsight.data.dataset import may_be_skipped
-    from outofsight.evaluation.contenders import FloorContender, TruthContender, check_names, usable_floors
+    from outofsight.evaluation.methods import FloorContender, TruthContender, check_names, usable_floors
 
     chosen: list[Contender] = [*_models(models), *_videos(videos)]
     if floors:
@@ -107,7 +107,7 @@ def named(text: str, option: str) -> tuple[str | None, str]:
 
 def _models(choice: ModelChoice) -> "list[Contender]":
     """Make a row for each model, strategy and number of steps."""
-    from outofsight.evaluation.contenders import ModelContender, files_digest
+    from outofsight.evaluation.methods import ModelContender, files_digest
     from outofsight.sampling.continuation import check_settings
     from outofsight.world_model import check_folder
 
@@ -155,7 +155,7 @@ def _name_of(model: str) -> str:
 
 def _videos(choice: VideoChoice) -> "list[Contender]":
     from outofsight.evaluation.clips import videos_of
-    from outofsight.evaluation.contenders import VideosContender
+    from outofsight.evaluation.methods import VideosContender
 
     rows: list[Contender] = []
     for given in choice.given:
@@ -172,7 +172,7 @@ def _videos(choice: VideoChoice) -> "list[Contender]":
 
 def _rendered(rows: "list[Contender]") -> "list[Contender]":
     """Make a floor for each row of a model that is shown rendered memory: what its banks render, without the model."""
-    from outofsight.evaluation.contenders import ModelContender, RenderedContender
+    from outofsight.evaluation.methods import ModelContender, RenderedContender
 
     floors: list[Contender] = []
     for row in rows:
@@ -206,7 +206,7 @@ def _renders(model: str, strategy_name: str | None) -> bool:
 
 def _round_trips(rows: "list[Contender]") -> "list[Contender]":
     """Make one ceiling for each VAE: the models of a comparison often share theirs."""
-    from outofsight.evaluation.contenders import RoundTripContender, files_digest
+    from outofsight.evaluation.methods import RoundTripContender, files_digest
 
     ceilings: dict[str, Contender] = {}
     for row in rows:

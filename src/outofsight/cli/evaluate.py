@@ -17,8 +17,8 @@ from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 
 if TYPE_CHECKING:
-    from outofsight.evaluation.contenders import ModelSource
-    from outofsight.evaluation.instruments import InstrumentNames
+    from outofsight.evaluation.methods import ModelSource
+    from outofsight.evaluation.metrics import InstrumentNames
     from outofsight.evaluation.results import Results
     from outofsight.evaluation.run import Evaluation
     from outofsight.sampling.world import WorldModel
@@ -130,7 +130,7 @@ def evaluate(
     dry_run: DryRun = False,
 ) -> None:
     """Judge models and videos on clips. Stop it when you like; run it again to go on."""
-    from outofsight.evaluation.contenders import ModelSource
+    from outofsight.evaluation.methods import ModelSource
     from outofsight.evaluation.run import Evaluation, Judging, whole_clips
 
     console = Console(stderr=True)
@@ -240,7 +240,7 @@ def _words(text: str | None, option: str) -> tuple[str, ...]:
 
 
 def _measure_names(text: str | None) -> tuple[str, ...] | None:
-    from outofsight.evaluation.measures import chosen_measures
+    from outofsight.evaluation.metrics import chosen_measures
 
     names = _words(text, "--measures") or None
     chosen_measures(names)
@@ -252,7 +252,7 @@ def _instruments(
 ) -> "InstrumentNames":
     """Name the networks to measure with; what is not named is the bundled one, and where there is none it is said."""
     from outofsight.cli.loading import choose_device
-    from outofsight.evaluation.instruments import bundled_instrument, instrument_names
+    from outofsight.evaluation.metrics import bundled_instrument, instrument_names
 
     bundled = bundled_instrument()
     if bundled is None and None in (detector, features):
@@ -302,9 +302,8 @@ def _write(
     from outofsight.data.files import write_json
     from outofsight.evaluation.plots import write_plots
     from outofsight.evaluation.report import write_report
-    from outofsight.evaluation.results import results_as_json
+    from outofsight.evaluation.results import print_tables, results_as_json
     from outofsight.evaluation.sheet import write_sheet
-    from outofsight.evaluation.table import print_tables
 
     out = evaluation.judging.out
     write_json(out / "results.json", results_as_json(results, made), indent=1)

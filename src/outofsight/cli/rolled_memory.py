@@ -38,7 +38,7 @@ def keep_step(folder: Path, record: "StepRecord", frames: "NDArray[np.uint8]") -
 
     from outofsight.codec.checkpoint_files import save_state_dict
     from outofsight.data.files import explained
-    from outofsight.evaluation.rolling import memory_step
+    from outofsight.evaluation.rollouts import memory_step
 
     if record.archive is None or record.tracks is None or record.scores is None:
         raise InputError(
@@ -186,8 +186,8 @@ def _against_truth(
 
     import numpy as np
 
-    from outofsight.evaluation.following import seen_context, tracked_walk
-    from outofsight.evaluation.walk_truth import places_of_walk, true_walk
+    from outofsight.evaluation.rollouts import seen_context, tracked_walk
+    from outofsight.evaluation.tracked_positions import places_of_walk, true_walk
     from outofsight.sampling.rollout_state import flat_poses
 
     assert inputs.context is not None

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
+from outofsight.evaluation.baselines import camera_warped, frozen, round_trip
 from outofsight.evaluation.case import ClipCase, Video
 from outofsight.evaluation.evidence import Measured
-from outofsight.evaluation.floors import camera_warped, frozen, round_trip
-from outofsight.evaluation.measures import measure_clip
+from outofsight.evaluation.metrics import measure_clip
 from outofsight.sampling.inputs import to_uint8
 from outofsight.world_model import WorldModelBase
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from outofsight.demo.moving_picture import SideBySide
 from outofsight.demo.pens import FAINT, INK, LINE, PAPER, Rgb, enlarged, font, in_one_piece, mixed, phase_bar
-from outofsight.evaluation.phases import phases_of
+from outofsight.evaluation.case import phases_of
 from outofsight.geometry.conditioning import latent_frames
 from outofsight.sampling.pipeline import Retrieval
 

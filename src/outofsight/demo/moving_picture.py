@@ -33,8 +33,7 @@ from outofsight.demo.pens import (
     phase_bar,
     text_lines,
 )
-from outofsight.evaluation.case import ClipCase, Video
-from outofsight.evaluation.phases import Phase, phases_of
+from outofsight.evaluation.case import ClipCase, Phase, Video, phases_of
 
 TWO_PANELS, THREE_PANELS, GAP = 336, 288, 20
 """Width of a panel where there are two, and three; and between them."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from outofsight.data.files import explained, written_whole
-from outofsight.evaluation.phases import Phase
+from outofsight.evaluation.case import Phase
 
 Rgb = tuple[int, int, int]
 Box = tuple[int, int, int, int]

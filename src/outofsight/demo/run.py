@@ -16,8 +16,7 @@ from outofsight.demo.comparison import TableRow, bounds, compare
 from outofsight.demo.memory_picture import MemoryUse, memory_use, save_memory_picture, subject_slices
 from outofsight.demo.moving_picture import SideBySide, write_moving_picture
 from outofsight.demo.unseen_clip import UnseenRequest, unseen_clip
-from outofsight.evaluation.case import case_from_clip
-from outofsight.evaluation.phases import Phase, is_seen, phases_of
+from outofsight.evaluation.case import Phase, case_from_clip, is_seen, phases_of
 from outofsight.geometry.conditioning import latent_frames
 from outofsight.memory.selectors import local_window
 from outofsight.sampling.continuation import Continuation, SamplingSettings

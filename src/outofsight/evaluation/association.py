@@ -8,8 +8,14 @@ from numpy.typing import NDArray
 
 from outofsight.errors import InputError
 from outofsight.evaluation.case import ClipCase, Masks, Video
-from outofsight.evaluation.evidence import Gallery, annotated
-from outofsight.evaluation.observations import Detection, Detector, Observed, observed_from_masks
+from outofsight.evaluation.evidence import (
+    Detection,
+    Detector,
+    Gallery,
+    Observed,
+    annotated,
+    observed_from_masks,
+)
 
 LEAST_OVERLAP = 0.3
 """Intersection over union from which a detection in the true video is taken for an annotated subject."""

@@ -1,16 +1,27 @@
-"""Tier 1 measures over features of whole pictures: VBench's consistencies, likeness by phase, revisits, decay.
+"""Tier 1 metrics over features of whole images: VBench's consistencies, recovery after occlusion, revisits, decay.
 
-The formulas take feature vectors [n, d]; all vectors are brought to length 1 first.
+The formulas take feature vectors [n, d]; all vectors are brought to length 1 first. MemoBench's and WRBench's own forms
+come last, as their scripts compute them.
+
+::
+
+    MemoBench   frame   0            h            r           n − 1
+                phase   |-- seen ---|-- hidden --|-- back ---|        six frames of each, both ends included
+
+Source: MemoBench (arXiv 2606.27537), metrics/clip_metrics.py; its frames are first scaled to 640 px at most, its
+numbers rounded to four digits, neither of which is done here. WRBench (arXiv 2606.20545), eval/d2, field
+``d2_selected_visual_integrity_score``; two frames a second, 4 to 16 of them, as its example configuration has it.
 """
+
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.evaluation.case import Video
-from outofsight.evaluation.evidence import Compute, Evidence, Measure, Measured, gated
-from outofsight.evaluation.observations import FeatureNetwork
-from outofsight.evaluation.phases import Phase
-from outofsight.evaluation.revisits import context_revisits
+from outofsight.evaluation.case import Phase, Phases, Video
+from outofsight.evaluation.evidence import Compute, Evidence, FeatureNetwork, Measure, Measured, gated
+from outofsight.evaluation.image_metrics import context_revisits
+from outofsight.perception.centre_crop import centre_crop_of
 
 Vectors = NDArray[np.floating]
 
@@ -206,3 +217,162 @@ CONSISTENCY_MEASURES = (
         for distance in DECAY_DISTANCES
     ),
 )  # fmt: skip
+
+
+FRAMES_A_PHASE = 6
+LEAST_MEMOBENCH_DROP = 1e-4
+AS_GOOD = 0.01
+TINY = 1e-6
+
+
+def phase_bounds(phases: Phases) -> tuple[int, int] | None:
+    """Give h and r of the first subject that comes back in the target; ``None``: nobody does."""
+    returns = phases.subjects == Phase.REENTERED
+    if not returns.any():
+        return None
+    first = np.where(returns.any(axis=1), returns.argmax(axis=1), returns.shape[1])
+    subject, back = int(first.argmin()), int(first.min())
+    seen = np.flatnonzero(phases.subjects[subject, :back] != Phase.HIDDEN)
+    return int(seen[-1]) + 1, back
+
+
+def six_frames(start: int, end: int) -> list[int]:
+    """Choose six frames from start to end, both included; fewer different ones where there are no six."""
+    return [start + int(place * (end - start) / (FRAMES_A_PHASE - 1)) for place in range(FRAMES_A_PHASE)]
+
+
+def likeness_by_phase(cosines: NDArray[np.floating], hidden: int, back: int) -> tuple[float, float, float]:
+    """Average the cosines to frame 0 [n] over six frames of each phase: s_O, s_H, s_R."""
+    last = len(cosines) - 1
+    hidden = max(1, min(hidden, last - 1))
+    back = max(hidden + 1, min(back, last))
+    bounds = ((0, hidden), (hidden, back), (back, last))
+    seen, away, returned = (float(np.mean(cosines[six_frames(*bound)])) for bound in bounds)
+    return seen, away, returned
+
+
+def memobench_recovery(seen: float, away: float, back: float) -> float:
+    """Give clip((s_R − s_H) / (s_O − s_H), 0, 1).
+
+    Without a drop: 1 if s_R ≥ s_O − 0.01, else s_R / s_O, as published.
+    """
+    drop = seen - away
+    if drop < LEAST_MEMOBENCH_DROP:
+        return 1.0 if back >= seen - AS_GOOD else float(np.clip(back / (seen + TINY), 0, 1))
+    return float(np.clip((back - away) / drop, 0, 1))
+
+
+def memobench_drop(seen: float, away: float) -> float:
+    """Give clip((s_O − s_H) / s_O, 0, 1)."""
+    return float(np.clip((seen - away) / (seen + TINY), 0, 1))
+
+
+def memobench(*, drop: bool) -> Compute:
+    """Make the measure of the drop, or of the recovery."""
+
+    def compute(evidence: Evidence) -> Measured:
+        network = evidence.networks.backgrounds
+        assert network is not None
+        bounds = phase_bounds(evidence.phases)
+        if bounds is None:
+            return gated("no subject comes back in the target")
+        crop = centre_crop_of(network)
+        halves = (evidence.case.context, evidence.generated)
+        pictures = unit_length(
+            np.concatenate([network.features(crop.frames(half)).pictures for half in halves])
+        )
+        seen, away, back = likeness_by_phase(pictures @ pictures[0], *bounds)
+        return Measured(memobench_drop(seen, away) if drop else memobench_recovery(seen, away, back))
+
+    return compute
+
+
+def _memobench_measure(name: str, higher: bool | None, what: str, *, drop: bool) -> Measure:
+    return Measure(
+        name=name,
+        tier=1,
+        unit="",
+        higher_is_better=higher,
+        needs=frozenset({"background_features", "visibility"}),
+        what=what,
+        source="MemoBench (arXiv 2606.27537); published with CLIP ViT-B/32",
+        compute=memobench(drop=drop),
+    )
+
+
+MEMOBENCH_MEASURES = (
+    _memobench_measure(
+        "memobench_recovery",
+        True,
+        "share of the likeness to frame 0, lost while the subject is hidden, that is back after its return",
+        drop=False,
+    ),
+    _memobench_measure(
+        "memobench_occlusion_drop",
+        None,
+        "share of the likeness to frame 0 that is lost while the subject is hidden",
+        drop=True,
+    ),
+)
+
+
+SAMPLE_FPS, MIN_FRAMES, MAX_FRAMES = 2.0, 4, 16
+LOW_PERCENTILE = 20.0
+
+
+def sampled_frames(num_frames: int, fps: float) -> list[int]:
+    """Choose the frames that are looked at: the first, the last, and two a second between."""
+    least = min(MIN_FRAMES, num_frames)
+    steps = np.arange(0, num_frames, max(fps / SAMPLE_FPS, 1.0)).round().astype(int)
+    chosen = {0, num_frames - 1, *(int(step) for step in steps if step < num_frames)}
+    if len(chosen) < least:
+        chosen |= set(np.linspace(0, num_frames - 1, least, dtype=np.int64).tolist())
+    frames = sorted(chosen)
+    if len(frames) > MAX_FRAMES:
+        places = np.linspace(0, len(frames) - 1, MAX_FRAMES, dtype=np.int64)
+        frames = sorted({frames[place] for place in places.tolist()})
+    return frames
+
+
+def d2(pictures: NDArray[np.floating], patches: NDArray[np.floating]) -> float:
+    """Score frames in order, pictures [n, d] and patches [n, rows, columns, p]; n is 2 or more.
+
+    The lower of the cosine of first and last picture, and the 20th percentile over neighbouring frames of the 20th
+    percentile of their patches' best matches anywhere in the other frame, both ways. Cosines below 0 count 0.
+    """
+    ends = unit_length(pictures[[0, -1]])
+    whole = float(np.clip(ends[0] @ ends[1], 0, 1))
+    tokens = unit_length(patches.reshape(len(patches), -1, patches.shape[-1]))
+    lows = [_low_match(first, second) for first, second in pairwise(tokens)]
+    return min(whole, float(np.percentile(lows, LOW_PERCENTILE)))
+
+
+def _low_match(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    cosines = np.clip(first @ second.T, 0, 1)
+    return float(np.percentile(np.concatenate([cosines.max(axis=1), cosines.max(axis=0)]), LOW_PERCENTILE))
+
+
+def d2_of(evidence: Evidence) -> Measured:
+    """Score context and generated frames as one video, as WRBench does for models that continue a video."""
+    network = evidence.networks.subjects
+    assert network is not None
+    video = np.concatenate([evidence.case.context, evidence.generated])
+    frames = sampled_frames(len(video), evidence.case.fps)
+    if len(frames) < 2:
+        return gated("WRBench's D2 needs two frames or more")
+    features = network.features(centre_crop_of(network).frames(video[frames]))
+    return Measured(d2(features.pictures, features.patches))
+
+
+WRBENCH_D2_MEASURES = (
+    Measure(
+        name="wrbench_d2",
+        tier=1,
+        unit="",
+        higher_is_better=True,
+        needs=frozenset({"subject_features"}),
+        what="the lower of first-to-last likeness and the worse patches' best matches between neighbouring frames",
+        source="WRBench (arXiv 2606.20545); published with DINOv2",
+        compute=d2_of,
+    ),
+)

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from outofsight.data.files import explained, write_text
-from outofsight.evaluation.contenders import ModelContender
 from outofsight.evaluation.evidence import Measure
+from outofsight.evaluation.methods import ModelContender
 from outofsight.evaluation.records import Store
-from outofsight.evaluation.results import Results, Standing
+from outofsight.evaluation.results import Results, Standing, figure, shown_measures
 from outofsight.evaluation.retrieval import (
     Frequencies,
     bubble_plot,
@@ -18,7 +18,6 @@ from outofsight.evaluation.retrieval import (
     mean_frequencies,
 )
 from outofsight.evaluation.svg import FAINT, Scale, Svg, colour, ticks
-from outofsight.evaluation.table import figure, shown_measures
 
 MOST_SHOWN_DB = 60.0
 """Decibels beyond this are drawn at the edge: identical pictures would squeeze all else together."""

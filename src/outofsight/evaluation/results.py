@@ -1,4 +1,4 @@
-"""What all records say together: summaries of every contender by group, differences, cost."""
+"""What all records say together: summaries of every method by group, differences, cost; and their tables."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -6,15 +6,98 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
 from outofsight.errors import InputError, OutputError
 from outofsight.evaluation.clips import JudgedClip, groups_of
-from outofsight.evaluation.contenders import Contender
 from outofsight.evaluation.evidence import Measure
-from outofsight.evaluation.measures import chosen_measures
+from outofsight.evaluation.methods import Contender
+from outofsight.evaluation.metrics import chosen_measures
 from outofsight.evaluation.records import FORMAT, Record
 from outofsight.evaluation.run import Evaluation
-from outofsight.evaluation.statistics import Summary, paired_difference, summarise
+
+NUM_RESAMPLES = 2000
+COVERAGE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """A measure over clips. ``n``: clips measured; ``n_gated``: clips on which it could not be measured.
+
+    ``low``, ``high``: percentile bootstrap interval of the mean. ``None``: no clip was measured; for the interval,
+    fewer than two were, from which no spread can be told.
+    """
+
+    n: int
+    n_gated: int
+    mean: float | None
+    median: float | None
+    low: float | None
+    high: float | None
+
+    @property
+    def gate_rate(self) -> float | None:
+        """Share of the clips on which the measure could be computed; ``None`` where there are no clips."""
+        total = self.n + self.n_gated
+        return self.n / total if total else None
+
+
+def summarise(
+    values: Sequence[float | None],
+    seed: int = 0,
+    *,
+    num_resamples: int = NUM_RESAMPLES,
+    coverage: float = COVERAGE,
+) -> Summary:
+    """Summarise one measure over clips; ``None`` stands for a clip on which it could not be measured.
+
+    The interval is the percentile bootstrap over clips: the same values in the same order and the same seed give the
+    same interval.
+
+    Raises:
+        InputError: a value is NaN or infinite.
+
+    Source: Efron 1979, percentile interval.
+    """
+    known = np.array([value for value in values if value is not None], dtype=np.float64)
+    if not np.isfinite(known).all():
+        raise InputError("a measure is NaN or infinite; give None for a clip that could not be measured")
+    n = len(known)
+    low = high = None
+    if n >= 2:
+        generator = np.random.default_rng(seed)
+        means = known[generator.integers(n, size=(num_resamples, n))].mean(axis=1)
+        tail = 50 * (1 - coverage)
+        low, high = (float(edge) for edge in np.percentile(means, [tail, 100 - tail]))
+    return Summary(
+        n=n,
+        n_gated=len(values) - n,
+        mean=float(known.mean()) if n else None,
+        median=float(np.median(known)) if n else None,
+        low=low,
+        high=high,
+    )
+
+
+def paired_difference(
+    values: Sequence[float | None], baseline: Sequence[float | None], seed: int = 0
+) -> Summary:
+    """Summarise values − baseline over the clips on which both were measured.
+
+    Contenders share clips, and most of the spread between clips is common to both: the difference has a narrower
+    interval than either mean, and an interval without 0 is a difference.
+
+    Raises:
+        InputError: the two are not of the same clips.
+    """
+    if len(values) != len(baseline):
+        raise InputError(
+            f"a paired difference needs both measured on the same clips, got {len(values)} and {len(baseline)}"
+        )
+    pairs = zip(values, baseline, strict=True)
+    return summarise([None if a is None or b is None else a - b for a, b in pairs], seed)
+
 
 ALL_CLIPS = "all clips"
 
@@ -224,3 +307,119 @@ def leading_contender(results: Results) -> str:
             if contender.kind == kind:
                 return contender.name
     return results.contenders[0].name
+
+
+COLUMNS = (
+    "psnr", "ssim", "lpips", "fg_psnr", "fg_psnr_reentered", "return_gate", "detection_rate", "liveness",
+    "identity_accuracy", "dsc_gt",
+)  # fmt: skip
+"""The measures that are printed, where any clip has them; all others are in the report and in results.json."""
+
+
+PLACE_COLUMNS = ("held_at_return", "held_place_error", "still_place_error", "straight_place_error")
+"""The measures of trackers, in a table of their own."""
+
+
+def print_tables(results: Results, console: Console) -> None:
+    """Print one table a group: means with their 95% intervals, and on how many clips."""
+    for group in results.groups:
+        console.print(group_table(results, group))
+        places = place_table(results, group)
+        if places is not None:
+            console.print(places)
+    console.print(
+        "mean, 95% bootstrap interval over clips below it; (n) where fewer clips than all could be measured",
+        style="dim",
+    )
+
+
+def group_table(results: Results, group: str) -> Table:
+    """Make the table of one group."""
+    clips = results.groups[group]
+    table = Table(title=f"{group} (n = {len(clips)})", title_justify="left")
+    table.add_column("contender", no_wrap=True)
+    shown = shown_measures(results)
+    for measure in shown:
+        table.add_column(_head(measure), justify="right", overflow="fold")
+    costs = {contender.name: results.cost(contender.name) for contender in results.contenders}
+    if any(costs.values()):
+        table.add_column("s per s", justify="right")
+    for contender in results.contenders:
+        row = results.standings[group][contender.name]
+        cells = [_cell(row[measure.name], len(clips)) for measure in shown]
+        cost = costs[contender.name]
+        if any(costs.values()):
+            cells.append("" if cost is None else figure(cost.per_video_second.mean))
+        refused = sum(clip in results.refusals(contender.name) for clip in clips)
+        name = f"{contender.name}\n({refused} not answered)" if refused else contender.name
+        table.add_row(name, *cells)
+    return table
+
+
+def place_table(results: Results, group: str) -> Table | None:
+    """Make the table of where trackers take subjects to be at their return; ``None`` where no row has a tracker."""
+    clips = results.groups[group]
+    table = Table(title=f"{group}: where trackers take subjects to be at their return", title_justify="left")
+    for head in (
+        "contender",
+        "held ↑",
+        "error, m ↓",
+        "standing still, m",
+        "straight on, m",
+        "Δ still",
+        "Δ straight",
+    ):
+        table.add_column(
+            head, justify="left" if head == "contender" else "right", no_wrap=head == "contender"
+        )
+    for contender in results.contenders:
+        row = results.standings[group][contender.name]
+        if not all(name in row for name in PLACE_COLUMNS) or row["held_at_return"].summary.n == 0:
+            continue
+        values = {name: results.values(contender.name, name, clips) for name in PLACE_COLUMNS}
+        less = [paired_difference(values["held_place_error"], values[name]) for name in PLACE_COLUMNS[2:]]
+        cells = [_cell(row[name], len(clips)) for name in PLACE_COLUMNS]
+        cells += [_cell(Standing(summary=summary, difference=None), len(clips)) for summary in less]
+        table.add_row(contender.name, *cells)
+    return table if table.row_count else None
+
+
+def shown_measures(results: Results, names: Sequence[str] = COLUMNS) -> list[Measure]:
+    """Choose the measures that have a number anywhere; without any of those named, all that have one."""
+    with_numbers = [
+        measure
+        for measure in results.measures
+        if any(
+            record.value(measure.name) is not None
+            for rows in results.records.values()
+            for record in rows.values()
+        )
+    ]
+    return [measure for measure in with_numbers if measure.name in names] or with_numbers
+
+
+def figure(value: float | None) -> str:
+    """Write a number with as many digits as it deserves; a dash where there is none."""
+    if value is None:
+        return "–"
+    size = abs(value)
+    return f"{value:.0f}" if size >= 100 else f"{value:.2f}" if size >= 10 else f"{value:.3f}"
+
+
+def interval(summary: Summary) -> str:
+    """Write an interval, or nothing where there is none."""
+    return "" if summary.low is None else f"{figure(summary.low)}…{figure(summary.high)}"
+
+
+def _head(measure: Measure) -> str:
+    arrow = {True: " ↑", False: " ↓", None: ""}[measure.higher_is_better]
+    unit = f", {measure.unit}" if measure.unit else ""
+    return f"{measure.name}{unit}{arrow}".replace("_", "\n", 1)
+
+
+def _cell(standing: Standing, num_clips: int) -> str:
+    summary = standing.summary
+    if summary.n == 0:
+        return "–"
+    some = f" ({summary.n})" if summary.n < num_clips else ""
+    return f"{figure(summary.mean)}{some}\n[dim]{interval(summary)}[/dim]"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from outofsight.errors import InputError
-from outofsight.evaluation.phases import Phase
+from outofsight.evaluation.case import Phase
 from outofsight.evaluation.svg import FAINT, INK, Svg, colour
 from outofsight.sampling.pipeline import Retrieval
 

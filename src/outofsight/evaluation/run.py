@@ -16,23 +16,22 @@ from outofsight.errors import CheckpointError, InputError, OutputError
 from outofsight.evaluation.association import observe, references_of
 from outofsight.evaluation.case import ClipCase, check_generated
 from outofsight.evaluation.clips import JudgedClip, Material
-from outofsight.evaluation.contenders import Answer, Contender, LoadWorld, ModelSource, check_names
-from outofsight.evaluation.evidence import Gallery
-from outofsight.evaluation.following import load_tracked, save_tracked
-from outofsight.evaluation.instruments import (
+from outofsight.evaluation.evidence import Gallery, Observed
+from outofsight.evaluation.image_metrics import frame_psnr
+from outofsight.evaluation.methods import Answer, Contender, LoadWorld, ModelSource, check_names
+from outofsight.evaluation.metrics import (
     InstrumentNames,
     Instruments,
     LoadInstruments,
     load_instruments,
+    measure_clip,
     measuring_identity,
     observed_truth,
     read_gallery,
     write_gallery,
 )
-from outofsight.evaluation.measures import measure_clip
-from outofsight.evaluation.observations import Observed
-from outofsight.evaluation.pixels import frame_psnr
 from outofsight.evaluation.records import Record, Store, digest_of
+from outofsight.evaluation.rollouts import load_tracked, save_tracked
 from outofsight.evaluation.workers import run_tasks
 from outofsight.memory.strategies import strategy
 from outofsight.model_folders import find_model

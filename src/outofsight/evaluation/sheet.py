@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from outofsight.data.files import explained, written_whole
-from outofsight.evaluation.case import Video
+from outofsight.evaluation.case import Phase, Video
 from outofsight.evaluation.evidence import Measure
-from outofsight.evaluation.phases import Phase
-from outofsight.evaluation.results import Results, leading_contender, ranked_clips, ranking_measure
+from outofsight.evaluation.results import Results, figure, leading_contender, ranked_clips, ranking_measure
 from outofsight.evaluation.retrieval import PHASE_COLOURS, PHASE_WORDS
 from outofsight.evaluation.run import Evaluation
-from outofsight.evaluation.table import figure
 from outofsight.evaluation.views import View, view_of
 
 NUM_COLUMNS, PICTURE_PX, NAME_PX, GAP_PX, BAR_PX, HEAD_PX = 8, 128, 130, 4, 6, 30

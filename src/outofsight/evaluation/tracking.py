@@ -1,4 +1,4 @@
-"""Tier 0 measures of subjects: do they come back, when, and where.
+"""Metrics of subjects: do they come back, when, where, and as themselves; and where a tracker takes them to be.
 
 ::
 
@@ -7,6 +7,8 @@
     generated area              |.........####
     re-entry                           ^ true
                                           ^ generated: 3 frames late
+
+The metrics of a tracker look at what the model held, not at what it showed; rows without one have none of them.
 """
 
 from dataclasses import dataclass
@@ -14,9 +16,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.evaluation.evidence import Compute, Evidence, Measure, Measured, gated, mean_or_gate
-from outofsight.evaluation.observations import Observed
-from outofsight.evaluation.phases import MIN_HIDDEN_FRAMES, first_return
+from outofsight.evaluation.association import mean_identities
+from outofsight.evaluation.case import MIN_HIDDEN_FRAMES, first_return
+from outofsight.evaluation.evidence import (
+    Compute,
+    Evidence,
+    Gallery,
+    Measure,
+    Measured,
+    Observed,
+    gated,
+    mean_or_gate,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,5 +203,169 @@ TRACKING_MEASURES = (
         name="phantom_rate", tier=0, unit="", higher_is_better=False, needs=_NEEDS,
         what="share of the frames that truly hide a subject in which the generated video shows it",
         source=_RULE_TEXT, compute=phantom_rate,
+    ),
+)  # fmt: skip
+
+
+NO_KNOWN_RETURN = "no subject that the context shows comes back in the target"
+NOBODY_HELD = "the tracker holds none of the subjects that come back"
+NO_VELOCITY = "it is not annotated how fast subjects move"
+
+
+def held_at_return(evidence: Evidence) -> Measured:
+    """Share of the subjects that come back which the tracker still holds at that moment."""
+    places = evidence.places_at_return
+    return Measured(float(np.mean(places.is_held))) if len(places.held_m) else gated(NO_KNOWN_RETURN)
+
+
+def place_error(who: str) -> Compute:
+    """Make the measure: the mean error at the return, over the subjects that the tracker holds, of ``held_m``,
+    ``still_m`` or ``straight_m``: so all three are told of the same subjects."""
+
+    def compute(evidence: Evidence) -> Measured:
+        places = evidence.places_at_return
+        if not len(places.held_m):
+            return gated(NO_KNOWN_RETURN)
+        if not places.is_held.any():
+            return gated(NOBODY_HELD)
+        return mean_or_gate(getattr(places, who)[places.is_held], NO_VELOCITY)
+
+    return compute
+
+
+_PLACE_NEEDS = frozenset({"places", "tracker"})
+_PLACE_SOURCE = (
+    "own: at the last latent frame before the first re-entry; who is held for a subject is settled in the context, by "
+    "the least distance in sum"
+)
+
+PLACE_MEASURES = (
+    Measure(
+        name="held_at_return", tier=0, unit="", higher_is_better=True, needs=_PLACE_NEEDS,
+        what="share of the subjects that come back which the tracker holds at that moment",
+        source=_PLACE_SOURCE, compute=held_at_return,
+    ),
+    Measure(
+        name="held_place_error", tier=0, unit="m", higher_is_better=False, needs=_PLACE_NEEDS,
+        what="distance of a subject's held and true place at its return, of subjects that are held",
+        source=_PLACE_SOURCE, compute=place_error("held_m"),
+    ),
+    Measure(
+        name="still_place_error", tier=0, unit="m", higher_is_better=None, needs=_PLACE_NEEDS,
+        what="the same of who takes these subjects to be where they were last truly seen",
+        source=_PLACE_SOURCE, compute=place_error("still_m"),
+    ),
+    Measure(
+        name="straight_place_error", tier=0, unit="m", higher_is_better=None, needs=_PLACE_NEEDS,
+        what="the same of who lets them go straight on from there, as they truly moved when last seen",
+        source=_PLACE_SOURCE, compute=place_error("straight_m"),
+    ),
+)  # fmt: skip
+
+
+NOT_FOUND = "no subject is found on the frames after its true return"
+UNKNOWN_IN_CONTEXT = "the detector does not find the subject in the context"
+
+
+def recognised(
+    identities: NDArray[np.floating], own: NDArray[np.floating], others: NDArray[np.floating]
+) -> NDArray[np.bool_]:
+    """Tell which identities [n, d] are nearer to their own [d] than to every other [m, d]; all of length 1."""
+    return np.asarray(identities @ own > (identities @ others.T).max(axis=-1))
+
+
+def identity_accuracy(evidence: Evidence) -> Measured:
+    """Share of sightings after re-entry whose nearest individual of the gallery is the subject itself."""
+    gallery = evidence.gallery
+    assert gallery is not None
+    found, own = _found_after_return(evidence), _own_identities(evidence)
+    if isinstance(found, Measured):
+        return found
+    if own is None:
+        return gated(UNKNOWN_IN_CONTEXT)
+    hits: list[NDArray[np.bool_]] = []
+    for subject, seen in enumerate(found):
+        others = _others(gallery, evidence.case.name, subject)
+        if seen.any() and len(others) and not np.isnan(own[subject]).any():
+            hits.append(recognised(_identities(evidence)[subject][seen], own[subject], others))
+    if not hits:
+        return gated(
+            "the gallery holds nobody else, or the detector does not know the subject from the context"
+        )
+    return Measured(float(np.concatenate(hits).mean()))
+
+
+def identity_likeness(evidence: Evidence) -> Measured:
+    """Mean cosine of the identities after re-entry to the subject's mean identity in the context."""
+    found, own = _found_after_return(evidence), _own_identities(evidence)
+    if isinstance(found, Measured):
+        return found
+    if own is None:
+        return gated(UNKNOWN_IN_CONTEXT)
+    cosines = np.einsum("snd,sd->sn", _identities(evidence), own)
+    return mean_or_gate(cosines[found], UNKNOWN_IN_CONTEXT)
+
+
+def kind_accuracy(evidence: Evidence) -> Measured:
+    """Share of sightings after re-entry that the detector takes for the annotated kind."""
+    found = _found_after_return(evidence)
+    if isinstance(found, Measured):
+        return found
+    assert evidence.observed is not None
+    assert evidence.observed.kinds is not None
+    right = evidence.observed.kinds == np.array(evidence.case.subject_names)[:, None]
+    return Measured(float(right[found].mean()))
+
+
+def _found_after_return(evidence: Evidence) -> NDArray[np.bool_] | Measured:
+    """Tell where [s, t] subjects are found on frames that truly show them again, or why there are none."""
+    shown = expected(evidence, after_return=True)
+    if not shown.any():
+        return gated(NO_RETURN)
+    assert evidence.observed is not None
+    found = shown & evidence.observed.detected
+    if evidence.observed.identities is not None:
+        found &= ~np.isnan(evidence.observed.identities).any(axis=-1)
+    return found if found.any() else gated(NOT_FOUND)
+
+
+def _identities(evidence: Evidence) -> NDArray[np.float32]:
+    assert evidence.observed is not None
+    assert evidence.observed.identities is not None
+    return evidence.observed.identities
+
+
+def _own_identities(evidence: Evidence) -> NDArray[np.float32] | None:
+    """Give each subject's mean identity in the context [s, d]; ``None``: none is told."""
+    context: Observed = evidence.context_observed
+    return None if context.identities is None else mean_identities(context.identities)
+
+
+def _others(gallery: Gallery, clip: str, subject: int) -> NDArray[np.float32]:
+    """Take all individuals of a gallery but one."""
+    others: NDArray[np.float32] = gallery.identities[[owner != (clip, subject) for owner in gallery.owners]]
+    return others
+
+
+_IDENTITY_SOURCE = "own network; the field's form is person re-identification at rank 1"
+
+IDENTITY_MEASURES = (
+    Measure(
+        name="identity_accuracy", tier=1, unit="", higher_is_better=True,
+        needs=frozenset({"detector", "subjects", "identities", "gallery"}),
+        what="share of sightings after re-entry that are nearest to the subject itself among all clips' subjects",
+        source=_IDENTITY_SOURCE, compute=identity_accuracy,
+    ),
+    Measure(
+        name="identity_likeness", tier=1, unit="", higher_is_better=True,
+        needs=frozenset({"detector", "subjects", "identities"}),
+        what="mean cosine of identities after re-entry to the subject's mean identity in the context",
+        source=_IDENTITY_SOURCE, compute=identity_likeness,
+    ),
+    Measure(
+        name="kind_accuracy", tier=1, unit="", higher_is_better=True,
+        needs=frozenset({"detector", "subjects", "kinds"}),
+        what="share of sightings after re-entry that the detector takes for the annotated kind of subject",
+        source=_IDENTITY_SOURCE, compute=kind_accuracy,
     ),
 )  # fmt: skip

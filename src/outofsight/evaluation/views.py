@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.data.video import read_video
-from outofsight.evaluation.case import ClipCase, Video
+from outofsight.evaluation.case import ClipCase, Video, phases_of
 from outofsight.evaluation.clips import JudgedClip, Material
-from outofsight.evaluation.contenders import Contender
-from outofsight.evaluation.phases import phases_of
+from outofsight.evaluation.methods import Contender
 from outofsight.evaluation.run import Evaluation
 
 

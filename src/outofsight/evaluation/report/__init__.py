@@ -13,10 +13,15 @@ from outofsight.evaluation.case import Video
 from outofsight.evaluation.plots import frame_plot, interval_plot, retrieved_by, sweeps
 from outofsight.evaluation.report.first_screen import first_screen
 from outofsight.evaluation.report.page import clip_section, clip_table, group_section, page, settings_section
-from outofsight.evaluation.results import Results, leading_contender, ranked_clips, ranking_measure
+from outofsight.evaluation.results import (
+    Results,
+    leading_contender,
+    ranked_clips,
+    ranking_measure,
+    shown_measures,
+)
 from outofsight.evaluation.retrieval import bubble_plot, frequencies, load_retrieval, timeline
 from outofsight.evaluation.run import Evaluation
-from outofsight.evaluation.table import shown_measures
 from outofsight.evaluation.views import View, view_of
 
 LEAST_HEIGHT_PX = 128

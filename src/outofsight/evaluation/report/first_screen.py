@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from outofsight.evaluation.evidence import Measure
-from outofsight.evaluation.results import Results, Standing
-from outofsight.evaluation.statistics import Summary
-from outofsight.evaluation.table import figure, interval, shown_measures
+from outofsight.evaluation.results import Results, Standing, Summary, figure, interval, shown_measures
 
 ANSWERS = ("psnr", "fg_psnr", "fg_psnr_reentered", "detection_rate", "identity_accuracy", "dsc_gt")
 """Pictures as a whole, subjects, subjects after their return; whether they are there, themselves, and consistent."""

@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from outofsight.evaluation.case import Phase
 from outofsight.evaluation.evidence import Measure
-from outofsight.evaluation.phases import Phase
 from outofsight.evaluation.report.looks import SCRIPT, STYLE
-from outofsight.evaluation.results import Results, Standing
+from outofsight.evaluation.results import Results, Standing, figure, interval, shown_measures
 from outofsight.evaluation.retrieval import PHASE_COLOURS, PHASE_WORDS
 from outofsight.evaluation.svg import XMLNS
-from outofsight.evaluation.table import figure, interval, shown_measures
 from outofsight.evaluation.views import View
 
 

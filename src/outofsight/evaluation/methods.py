@@ -12,9 +12,7 @@ import torch
 from outofsight.codec.video_vae import LatentTiling
 from outofsight.data.video import read_video
 from outofsight.errors import InputError, VideoError
-from outofsight.evaluation.case import ClipCase, Video, case_from_clip, check_generated
-from outofsight.evaluation.clips import JudgedClip, Material, videos_of
-from outofsight.evaluation.floors import (
+from outofsight.evaluation.baselines import (
     camera_warped,
     frozen,
     nearest_view,
@@ -22,9 +20,10 @@ from outofsight.evaluation.floors import (
     swapped,
     vanished,
 )
-from outofsight.evaluation.following import foretold
-from outofsight.evaluation.held_places import Tracked
-from outofsight.evaluation.rolling import asked_masks, roll
+from outofsight.evaluation.case import ClipCase, Video, case_from_clip, check_generated
+from outofsight.evaluation.clips import JudgedClip, Material, videos_of
+from outofsight.evaluation.rollouts import asked_masks, foretold, roll
+from outofsight.evaluation.tracked_positions import Tracked
 from outofsight.sampling.continuation import SamplingSettings, rendered_memory
 from outofsight.sampling.inputs import to_uint8
 from outofsight.sampling.pipeline import Retrieval

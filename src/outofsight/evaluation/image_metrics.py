@@ -1,0 +1,398 @@
+"""Tier 0 metrics of images: PSNR and SSIM, over images, regions and phases, and loop closure; LPIPS and FVD.
+
+Loop closure: does a place look the same when the camera returns to it? ::
+
+    camera      ──────►───────   ◄──────────   (pan right, pan back)
+    frame       0   5   10  15   20  25  30
+    pairs           5 ────────────── 25        same pose, and away in between
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.errors import InputError
+from outofsight.evaluation.case import ClipCase, Masks, Phase, Video
+from outofsight.evaluation.evidence import Compute, Evidence, Measure, Measured, Observed, gated, mean_or_gate
+from outofsight.geometry.poses import rotation_angle
+from outofsight.types import CameraPath
+
+MOST_DB = 100.0
+"""PSNR is given as this where it would be more, identical pictures included, so that means stay finite."""
+
+WINDOW_SIGMA_PX, WINDOW_RADIUS_PX = 1.5, 5
+"""SSIM's Gaussian window: 11×11."""
+
+STABILITY = (0.01**2, 0.03**2)
+"""SSIM's (K₁ L)² and (K₂ L)² for values in [0, 1]."""
+
+DILATION_PX_PER_HEIGHT = 1 / 48
+"""Masks are widened by this share of the picture's height, so that a subject's outline counts as subject."""
+
+
+def frame_psnr(generated: Video, truth: Video) -> NDArray[np.float64]:
+    """Give each frame's PSNR in dB [n], values in [0, 1], all three colours together."""
+    return psnr_of_error(_squared_difference(generated, truth).mean(axis=(1, 2, 3)))
+
+
+def psnr_of_error(mean_squared_error: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn mean squared errors of values in [0, 1] into decibels, at most ``MOST_DB``."""
+    with np.errstate(divide="ignore"):
+        return np.minimum(-10 * np.log10(mean_squared_error), MOST_DB)
+
+
+def region_psnr(generated: Video, truth: Video, region: Masks) -> float | None:
+    """Give the PSNR in dB over all pixels of a region [n, h, w] of all frames together; ``None`` if it has none.
+
+    Pixels, not frames, are averaged: a subject of three pixels at the picture's edge must not weigh as much as one
+    that fills the frame.
+    """
+    num_pixels = int(region.sum())
+    if num_pixels == 0:
+        return None
+    error = _squared_difference(generated, truth).mean(axis=-1)
+    return float(psnr_of_error(np.asarray(error[region].mean())))
+
+
+def _squared_difference(a: Video, b: Video) -> NDArray[np.float64]:
+    return ((a.astype(np.float64) - b.astype(np.float64)) / 255) ** 2
+
+
+def frame_ssim(generated: Video, truth: Video) -> NDArray[np.float64]:
+    """Give each frame's SSIM [n]: the mean over places and colours, where the 11×11 window lies within the picture.
+
+    Raises:
+        InputError: the picture is smaller than the window.
+
+    Source: Wang et al. 2004 (Gaussian window, σ = 1.5, K = 0.01, 0.03), each colour by itself as is usual for video.
+    """
+    smallest = 2 * WINDOW_RADIUS_PX + 1
+    if min(truth.shape[1:3]) < smallest:
+        raise InputError(
+            f"SSIM's window needs pictures of at least {smallest}×{smallest}, got {truth.shape[1]}×{truth.shape[2]}"
+        )
+    return np.array([_picture_ssim(a / 255, b / 255) for a, b in zip(generated, truth, strict=True)])
+
+
+def _picture_ssim(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    mean_x, mean_y = _window_mean(x), _window_mean(y)
+    variance_x = _window_mean(x * x) - mean_x**2
+    variance_y = _window_mean(y * y) - mean_y**2
+    covariance = _window_mean(x * y) - mean_x * mean_y
+    c1, c2 = STABILITY
+    likeness = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return float((likeness / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))).mean())
+
+
+def _window_mean(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Average [h, w, 3] under the Gaussian window, at the places where it lies within the picture."""
+    offsets = np.arange(-WINDOW_RADIUS_PX, WINDOW_RADIUS_PX + 1)
+    weights = np.exp(-(offsets**2) / (2 * WINDOW_SIGMA_PX**2))
+    weights /= weights.sum()
+    height, width = (size - 2 * WINDOW_RADIUS_PX for size in picture.shape[:2])
+    rows = sum(weight * picture[start : start + height] for start, weight in enumerate(weights))
+    return np.asarray(sum(weight * rows[:, start : start + width] for start, weight in enumerate(weights)))
+
+
+def dilated(masks: Masks, radius_px: int) -> Masks:
+    """Widen masks [..., h, w] by a square of 2 · radius + 1 pixels."""
+    return _widened_along(_widened_along(masks, radius_px, -2), radius_px, -1)
+
+
+def _widened_along(masks: Masks, radius_px: int, axis: int) -> Masks:
+    """Mark where a window of 2 · radius + 1 places along an axis holds anything: by differences of running counts."""
+    padding = [(0, 0)] * masks.ndim
+    padding[axis] = (radius_px + 1, radius_px)
+    counts = np.moveaxis(np.cumsum(np.pad(masks, padding), axis=axis, dtype=np.int32), axis, 0)
+    return np.moveaxis(counts[2 * radius_px + 1 :] > counts[: -(2 * radius_px + 1)], 0, axis)
+
+
+def dilation_radius_px(height_px: int) -> int:
+    """Give the number of pixels by which masks of pictures of this height are widened: at least 1."""
+    return max(1, round(height_px * DILATION_PX_PER_HEIGHT))
+
+
+def psnr(evidence: Evidence) -> Measured:
+    return Measured(float(frame_psnr(evidence.generated, evidence.case.truth).mean()))
+
+
+def ssim(evidence: Evidence) -> Measured:
+    size = min(evidence.case.truth.shape[1:3])
+    if size < 2 * WINDOW_RADIUS_PX + 1:
+        return gated(f"pictures of {size} pixels are smaller than SSIM's window")
+    return Measured(float(frame_ssim(evidence.generated, evidence.case.truth).mean()))
+
+
+def foreground_psnr(evidence: Evidence) -> Measured:
+    value = region_psnr(evidence.generated, evidence.case.truth, _widened_foreground(evidence))
+    return gated("no subject is seen in the target") if value is None else Measured(value)
+
+
+def background_psnr(evidence: Evidence) -> Measured:
+    value = region_psnr(evidence.generated, evidence.case.truth, ~_widened_foreground(evidence))
+    return gated("subjects cover every target frame") if value is None else Measured(value)
+
+
+def phase_psnr(phase: Phase) -> Compute:
+    """Make the measure of PSNR over the target frames of one phase."""
+
+    def compute(evidence: Evidence) -> Measured:
+        chosen = evidence.phases.target_frames == phase
+        values = frame_psnr(evidence.generated[chosen], evidence.case.truth[chosen])
+        return mean_or_gate(values, f"no target frame is {_WORDS[phase]}")
+
+    return compute
+
+
+def reentry_foreground_psnr(evidence: Evidence) -> Measured:
+    """Compare the pixels of subjects that came back, on the frames after their return.
+
+    Without masks of single subjects: of all subjects, on the frames where any is back.
+    """
+    split = evidence.case.num_context_frames
+    returned = evidence.phases.target_subjects == Phase.REENTERED
+    masks = evidence.case.subject_masks
+    if masks is not None:
+        region = (masks[:, split:] & returned[..., None, None]).any(axis=0)
+    else:
+        assert evidence.case.foreground is not None
+        region = evidence.case.foreground[split:] & returned.any(axis=0)[:, None, None]
+    value = region_psnr(evidence.generated, evidence.case.truth, _widened(region))
+    return gated("no subject comes back in the target") if value is None else Measured(value)
+
+
+def _widened_foreground(evidence: Evidence) -> Masks:
+    assert evidence.case.foreground is not None
+    return _widened(evidence.case.foreground[evidence.case.num_context_frames :])
+
+
+def _widened(region: Masks) -> Masks:
+    return dilated(region, dilation_radius_px(region.shape[-2]))
+
+
+_WORDS = {Phase.VISIBLE: "visible", Phase.HIDDEN: "hidden", Phase.REENTERED: "re-entered"}
+
+
+def _decibels(name: str, needs: set[str], what: str, compute: Compute) -> Measure:
+    return Measure(
+        name=name,
+        tier=0,
+        unit="dB",
+        higher_is_better=True,
+        needs=frozenset(needs),
+        what=what,
+        source="PSNR, values in [0, 1], at most 100 dB",
+        compute=compute,
+    )
+
+
+PICTURE_MEASURES = (
+    _decibels("psnr", set(), "PSNR of whole target frames, the mean over frames", psnr),
+    Measure(
+        name="ssim",
+        tier=0,
+        unit="",
+        higher_is_better=True,
+        needs=frozenset(),
+        what="structural similarity of target frames, the mean over frames",
+        source="Wang et al. 2004: Gaussian 11×11 window, σ 1.5, each colour by itself",
+        compute=ssim,
+    ),
+    _decibels(
+        "fg_psnr", {"masks"}, "PSNR inside the widened subject masks, all pixels together", foreground_psnr
+    ),
+    _decibels(
+        "bg_psnr", {"masks"}, "PSNR outside the widened subject masks, all pixels together", background_psnr
+    ),
+    _decibels(
+        "psnr_visible",
+        {"visibility"},
+        "PSNR of target frames whose subjects never left",
+        phase_psnr(Phase.VISIBLE),
+    ),
+    _decibels(
+        "psnr_hidden",
+        {"visibility"},
+        "PSNR of target frames in which no subject is seen",
+        phase_psnr(Phase.HIDDEN),
+    ),
+    _decibels(
+        "psnr_reentered",
+        {"visibility"},
+        "PSNR of target frames in which a subject is back",
+        phase_psnr(Phase.REENTERED),
+    ),
+    _decibels(
+        "fg_psnr_reentered",
+        {"masks", "visibility"},
+        "PSNR inside the widened masks of subjects that are back, all pixels together",
+        reentry_foreground_psnr,
+    ),
+)
+
+
+SAME_TURN_RAD = np.deg2rad(0.5)
+SAME_PLACE_M = 0.05
+"""Two frames see the same view if their cameras differ by less: half a pixel at 96 columns and 60°."""
+
+AWAY_TURN_RAD = np.deg2rad(10.0)
+AWAY_PLACE_M = 0.5
+"""The camera has been away if between the two it differed from the first by this much, in turn or in place."""
+
+
+def revisits(cameras: CameraPath) -> list[tuple[int, int]]:
+    """Pair every frame of a camera path with the nearest pose of an earlier visit: (earlier, later) frames.
+
+    A frame is paired at most once as the later one; with equal poses the earliest frame is taken.
+    """
+    turn, place = _differences(cameras)
+    nearness = turn / SAME_TURN_RAD + place / SAME_PLACE_M
+    away = (turn > AWAY_TURN_RAD) | (place > AWAY_PLACE_M)
+    pairs = []
+    for later in range(len(cameras)):
+        left = np.array([away[earlier, earlier:later].any() for earlier in range(later)], dtype=bool)
+        same = (turn[:later, later] < SAME_TURN_RAD) & (place[:later, later] < SAME_PLACE_M) & left
+        if same.any():
+            pairs.append((int(np.where(same, nearness[:later, later], np.inf).argmin()), later))
+    return pairs
+
+
+def _differences(cameras: CameraPath) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give the turn in radians and the distance in metres between every two frames: two [n, n]."""
+    poses = cameras.world_from_camera
+    rotations, places = poses[:, :, :3], poses[:, :, 3]
+    turn = rotation_angle(rotations[:, None].swapaxes(-1, -2) @ rotations[None])
+    return turn, np.linalg.norm(places[:, None] - places[None], axis=-1)
+
+
+def loop_closure(evidence: Evidence) -> Measured:
+    """Compare the background of generated frames with that of generated frames of an earlier visit: PSNR in dB."""
+    assert evidence.case.cameras is not None
+    pairs = revisits(evidence.case.cameras[evidence.case.num_context_frames :])
+    if not pairs:
+        return gated("the camera does not come back to an earlier view within the target")
+    earlier, later = np.array(pairs).T
+    background = ~_subjects_anywhere(evidence)
+    return _background_psnr(evidence.generated, background, earlier, evidence.generated, background, later)
+
+
+def context_closure(evidence: Evidence) -> Measured:
+    """Compare the background of generated frames with that of the context frames that saw the same view."""
+    case = evidence.case
+    pairs = context_revisits(case)
+    if not pairs:
+        return gated("the camera does not come back to a view of the context")
+    earlier, later = np.array(pairs).T
+    assert case.foreground is not None
+    context = ~_widened(case.foreground[: case.num_context_frames])
+    target = ~_subjects_anywhere(evidence)
+    return _background_psnr(case.context, context, earlier, evidence.generated, target, later)
+
+
+def context_revisits(case: ClipCase) -> list[tuple[int, int]]:
+    """Pair target frames with context frames of the same view: (context frame, target frame), each from its 0."""
+    assert case.cameras is not None
+    split = case.num_context_frames
+    pairs = revisits(case.cameras)
+    return [(earlier, later - split) for earlier, later in pairs if earlier < split <= later]
+
+
+def _background_psnr(
+    video_a: Video,
+    background_a: Masks,
+    frames_a: NDArray[np.intp],
+    video_b: Video,
+    background_b: Masks,
+    frames_b: NDArray[np.intp],
+) -> Measured:
+    common = background_a[frames_a] & background_b[frames_b]
+    value = region_psnr(video_a[frames_a], video_b[frames_b], common)
+    return gated("subjects cover all of the views that return") if value is None else Measured(value)
+
+
+def _subjects_anywhere(evidence: Evidence) -> Masks:
+    """Give where subjects truly are or are seen by the detector in the target frames [t, h, w], widened."""
+    assert evidence.case.foreground is not None
+    masks = evidence.case.foreground[evidence.case.num_context_frames :]
+    found = _found(evidence.observed)
+    return _widened(masks if found is None else masks | found)
+
+
+def _found(observed: Observed | None) -> Masks | None:
+    return None if observed is None or observed.masks is None else np.asarray(observed.masks.any(axis=0))
+
+
+_REVISIT_NEEDS = frozenset({"masks", "cameras"})
+_REVISIT_SOURCE = "own rule: views within 0.5° and 5 cm of each other, 10° or 0.5 m away in between"
+
+REVISIT_MEASURES = (
+    Measure(
+        name="loop_closure",
+        tier=0,
+        unit="dB",
+        higher_is_better=True,
+        needs=_REVISIT_NEEDS,
+        what="PSNR of the background between generated frames of the same view, the camera away in between",
+        source=_REVISIT_SOURCE,
+        compute=loop_closure,
+    ),
+    Measure(
+        name="context_closure",
+        tier=0,
+        unit="dB",
+        higher_is_better=True,
+        needs=_REVISIT_NEEDS,
+        what="PSNR of the background between generated frames and the context frames of the same view",
+        source=_REVISIT_SOURCE,
+        compute=context_closure,
+    ),
+)
+
+
+def lpips(evidence: Evidence) -> Measured:
+    assert evidence.networks.perceptual is not None
+    return Measured(
+        float(evidence.networks.perceptual.distances(evidence.generated, evidence.case.truth).mean())
+    )
+
+
+def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Give the squared Fréchet distance of two sets of features [n, d] and [m, d], each taken for a Gaussian.
+
+    |μ_a − μ_b|² + tr(C_a + C_b − 2 (C_a C_b)^½). With a video network's features (I3D: one vector a clip) this is FVD.
+    Fewer clips than features make it too large: compare only sets of equal numbers of clips.
+
+    Raises:
+        InputError: fewer than two clips on a side, or features of different networks.
+
+    Source: Heusel et al. 2017; Unterthiner et al. 2019 (FVD).
+    """
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise InputError(
+            f"a Fréchet distance needs features [n ≥ 2, d] and [m ≥ 2, d] of one network, got {a.shape}, {b.shape}"
+        )
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    covariance_a, covariance_b = (np.atleast_2d(np.cov(features, rowvar=False)) for features in (a, b))
+    root = _square_root(covariance_a)
+    shared = np.linalg.eigvalsh(root @ covariance_b @ root)  # those of C_a C_b, and this product is symmetric
+    trace = np.trace(covariance_a) + np.trace(covariance_b) - 2 * np.sqrt(np.maximum(shared, 0)).sum()
+    return float(((a.mean(axis=0) - b.mean(axis=0)) ** 2).sum() + trace)
+
+
+def _square_root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the symmetric root of a symmetric matrix without negative eigenvalues."""
+    values, vectors = np.linalg.eigh(matrix)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
+
+
+PERCEPTUAL_MEASURES = (
+    Measure(
+        name="lpips",
+        tier=1,
+        unit="",
+        higher_is_better=False,
+        needs=frozenset({"perceptual"}),
+        what="perceptual distance of target frames, the mean over frames",
+        source="Zhang et al. 2018, AlexNet as published",
+        compute=lpips,
+    ),
+)

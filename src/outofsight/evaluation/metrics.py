@@ -1,0 +1,275 @@
+"""All metrics of a clip, by name, and the networks that they ask. A metric gives a number, or says why it cannot."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from outofsight.data.files import explained, written_whole
+from outofsight.errors import InputError
+from outofsight.evaluation.association import gallery_of, observe_truth
+from outofsight.evaluation.case import ClipCase, Video, check_generated
+from outofsight.evaluation.consistency import CONSISTENCY_MEASURES, MEMOBENCH_MEASURES, WRBENCH_D2_MEASURES
+from outofsight.evaluation.dsc import DSC_MEASURES, DSC_OFFICIAL_MEASURES
+from outofsight.evaluation.evidence import (
+    Detector,
+    Evidence,
+    FeatureNetwork,
+    Features,
+    Gallery,
+    Measure,
+    Measured,
+    Networks,
+    Observed,
+    annotated,
+)
+from outofsight.evaluation.image_metrics import PERCEPTUAL_MEASURES, PICTURE_MEASURES, REVISIT_MEASURES
+from outofsight.evaluation.methods import files_digest
+from outofsight.evaluation.motion import CAMERA_MEASURES, LIVENESS_MEASURES
+from outofsight.evaluation.records import digest_of
+from outofsight.evaluation.tracked_positions import Tracked
+from outofsight.evaluation.tracking import IDENTITY_MEASURES, PLACE_MEASURES, TRACKING_MEASURES
+from outofsight.perception.centre_crop import CentreCrop, centre_crop_of
+from outofsight.perception.named import feature_network, perceptual_network, subject_detector
+from outofsight.perception.recogniser import BUNDLED, WEIGHTS_FILE
+
+MOST_VIDEOS = 8
+
+
+class RememberedFeatures:
+    """Answer from memory for the videos seen last; what they are is told by a digest of their pixels."""
+
+    def __init__(self, network: FeatureNetwork, most_videos: int = MOST_VIDEOS) -> None:
+        self.network, self.most_videos = network, most_videos
+        self._known: OrderedDict[str, Features] = OrderedDict()
+
+    @property
+    def centre_crop(self) -> CentreCrop:
+        return centre_crop_of(self.network)
+
+    def features(self, frames: Video) -> Features:
+        digest = hashlib.sha256(frames.tobytes() + repr(frames.shape).encode()).hexdigest()
+        if digest not in self._known:
+            self._known[digest] = self.network.features(frames)
+        self._known.move_to_end(digest)
+        while len(self._known) > self.most_videos:
+            self._known.popitem(last=False)
+        return self._known[digest]
+
+
+def remembering(networks: Networks) -> Networks:
+    """Let every feature network remember; one that serves several uses has one memory for all."""
+    memories: dict[int, FeatureNetwork] = {}
+
+    def remembered(network: FeatureNetwork | None) -> FeatureNetwork | None:
+        if network is None or isinstance(network, RememberedFeatures):
+            return network
+        return memories.setdefault(id(network), RememberedFeatures(network))
+
+    return Networks(
+        appearance=remembered(networks.appearance),
+        subjects=remembered(networks.subjects),
+        backgrounds=remembered(networks.backgrounds),
+        perceptual=networks.perceptual,
+    )
+
+
+MEASURES: dict[str, Measure] = {
+    measure.name: measure
+    for measure in (
+        *PICTURE_MEASURES,
+        *TRACKING_MEASURES,
+        *LIVENESS_MEASURES,
+        *CAMERA_MEASURES,
+        *REVISIT_MEASURES,
+        *PLACE_MEASURES,
+        *DSC_MEASURES,
+        *DSC_OFFICIAL_MEASURES,
+        *IDENTITY_MEASURES,
+        *CONSISTENCY_MEASURES,
+        *MEMOBENCH_MEASURES,
+        *WRBENCH_D2_MEASURES,
+        *PERCEPTUAL_MEASURES,
+    )
+}
+"""Every measure, in the order in which reports show them."""
+
+
+def measure_clip(
+    case: ClipCase,
+    generated: Video,
+    *,
+    observed: Observed | None = None,
+    truth_observed: Observed | None = None,
+    features: FeatureNetwork | Networks | None = None,
+    gallery: Gallery | None = None,
+    names: Sequence[str] | None = None,
+    tracked: Tracked | None = None,
+) -> dict[str, Measured]:
+    """Judge one generated video [t, h, w, 3] against the truth, by all measures or by those named.
+
+    ``observed``: the subjects as a detector sees them in the generated video, t frames; ``truth_observed``: the same
+    over context and truth, c + t frames (default: the annotation's masks); ``features``: one network for everything,
+    or one for each use (``remembering`` them outside lets contenders share what was computed); ``gallery``:
+    individuals of other clips, among whom a subject must be recognised; ``tracked``: what the model's tracker held
+    (``evaluation.rollouts``), for the measures that ask it.
+
+    Raises:
+        InputError: a name is unknown, or the video or what is observed does not fit the clip.
+    """
+    check_generated(case, generated)
+    evidence = Evidence(
+        case=case,
+        generated=generated,
+        observed=observed,
+        truth_observed=annotated(case) if truth_observed is None else truth_observed,
+        networks=_networks(features),
+        gallery=gallery,
+        tracked=tracked,
+    )
+    truth = evidence.truth_observed
+    _check_observed(case, truth, case.num_frames, "context and truth")
+    if observed is not None and truth is not None and observed.num_subjects != truth.num_subjects:
+        raise InputError(
+            f"clip {case.name!r}: {observed.num_subjects} subjects are observed in the generated video and "
+            f"{truth.num_subjects} in the true one; observe both by the same references"
+        )
+    _check_observed(case, observed, case.num_target_frames, "generated video")
+    return {measure.name: measure(evidence) for measure in chosen_measures(names)}
+
+
+def chosen_measures(names: Sequence[str] | None) -> list[Measure]:
+    """Look measures up by name, in the reports' order; ``None``: all.
+
+    Raises:
+        InputError: a name is unknown.
+    """
+    unknown = [] if names is None else [name for name in names if name not in MEASURES]
+    if unknown:
+        raise InputError(f"unknown measures {', '.join(unknown)}; known are {', '.join(MEASURES)}")
+    return [measure for name, measure in MEASURES.items() if names is None or name in names]
+
+
+def _networks(features: FeatureNetwork | Networks | None) -> Networks:
+    if features is None:
+        return Networks()
+    return remembering(features if isinstance(features, Networks) else Networks.all(features))
+
+
+def _check_observed(case: ClipCase, observed: Observed | None, num_frames: int, what: str) -> None:
+    if observed is None:
+        return
+    subjects = observed.num_subjects if case.subject_masks is None else case.num_subjects
+    if observed.detected.shape != (subjects, num_frames):
+        raise InputError(
+            f"clip {case.name!r}: expected {subjects} subjects in {num_frames} frames to be observed in the {what}, "
+            f"got {observed.detected.shape}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstrumentNames:
+    """Names or folders of the networks to measure with. ``None``: the measures that need it are gated.
+
+    ``digests``: what tells the networks of these names from others, such as a digest of their files.
+    """
+
+    detector: str | None = None
+    features: str | None = None
+    perceptual: str | None = None
+    device: str = "cpu"
+    digests: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides what the instruments tell. The device changes no more than rounding."""
+        return {
+            "detector": self.detector,
+            "features": self.features,
+            "perceptual": self.perceptual,
+            "digests": self.digests,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instruments:
+    """The networks themselves."""
+
+    detector: Detector | None = None
+    networks: Networks = field(default_factory=Networks)
+
+
+def instrument_names(
+    detector: str | None, features: str | None, perceptual: str | None, *, device: str = "cpu"
+) -> InstrumentNames:
+    """Name the instruments, and find what tells them from others of these names."""
+    named = {name: _folder_of(name) for name in (detector, features, perceptual) if name is not None}
+    return InstrumentNames(
+        detector=detector,
+        features=features,
+        perceptual=perceptual,
+        device=device,
+        digests={name: files_digest(folder) for name, folder in named.items() if folder.is_dir()},
+    )
+
+
+def bundled_instrument() -> str | None:
+    """Name the recogniser that comes with the package; ``None`` where this installation lacks it."""
+    return next((name for name in BUNDLED if (_folder_of(name) / WEIGHTS_FILE).is_file()), None)
+
+
+def load_instruments(names: InstrumentNames) -> Instruments:
+    """Load the networks. Raises ``InputError`` or ``CheckpointError`` for one that is not there."""
+    features = None if names.features is None else feature_network(names.features, names.device)
+    perceptual = None if names.perceptual is None else perceptual_network(names.perceptual, names.device)
+    detector = None if names.detector is None else subject_detector(names.detector, names.device)
+    if features is None:
+        return Instruments(detector=detector, networks=Networks(perceptual=perceptual))
+    return Instruments(detector=detector, networks=remembering(Networks.all(features, perceptual)))
+
+
+def _folder_of(name: str) -> Path:
+    """Find the folder of a network of the package's own, or take the name for one."""
+    return Path(str(files("outofsight.perception"))) / "weights" / name if name in BUNDLED else Path(name)
+
+
+LoadInstruments = Callable[[InstrumentNames], Instruments]
+
+
+def measuring_identity(names: InstrumentNames, measures: tuple[str, ...] | None, gallery: str | None) -> str:
+    """Digest all that decides the numbers: instruments, and the measures in their own words."""
+    told = [[measure.name, measure.what, measure.source] for measure in chosen_measures(measures)]
+    return digest_of(names.identity, told, gallery)
+
+
+def observed_truth(instruments: Instruments, case: ClipCase) -> Observed | None:
+    """Observe the true clip by the annotation and, where there is one, the detector; ``None``: nothing is annotated."""
+    if instruments.detector is None or annotated(case) is None:
+        return None
+    return observe_truth(instruments.detector, case)
+
+
+def write_gallery(path: Path, contexts: dict[str, Observed]) -> None:
+    """Write the individuals of many clips, among whom subjects are to be recognised. Raises ``OutputError``."""
+    gallery = gallery_of(contexts)
+    if gallery is None:
+        return
+    owners = np.array([f"{subject}\t{clip}" for clip, subject in gallery.owners])
+    with explained(path), written_whole(path) as temporary:
+        np.savez(temporary, identities=gallery.identities, owners=owners)
+
+
+def read_gallery(path: Path) -> Gallery | None:
+    """Read the individuals back; ``None`` where the detector told none."""
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as stored:
+        pairs = [str(owner).split("\t", 1) for owner in stored["owners"]]
+        return Gallery(
+            identities=stored["identities"], owners=tuple((clip, int(subject)) for subject, clip in pairs)
+        )
