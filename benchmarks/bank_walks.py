@@ -26,8 +26,8 @@ from outofsight.memory.banks.archivist import (
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.retrieval import BankRetrieval, Chunk, Rebuild, recall
 from outofsight.memory.banks.state import Archive, BankSettings, empty_banks
-from outofsight.nn.intrinsics import intrinsics_from_fov
-from outofsight.nn.rays import token_rays
+from outofsight.nn.cameras import intrinsics_from_fov
+from outofsight.nn.rope import token_rays
 from outofsight.types import LatentGrid
 from record import add_out, finish
 

@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 
 from outofsight.evaluation.tracked_positions import HeldPlaces, held_places
 from outofsight.memory.banks.two_banks import Observed
-from outofsight.nn.intrinsics import intrinsics_from_fov
+from outofsight.nn.cameras import intrinsics_from_fov
 from study_figures import Row, summarised, table
 from study_scenes import Reader, Walk, held_of, observe, prepared, truth_of
 from study_trackers import MakeMemory, trackers

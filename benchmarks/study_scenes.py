@@ -1,7 +1,7 @@
 """Scenes for the studies of the two-bank memory: planned walks under planned cameras, read without error or with some.
 
 Nothing is rendered here: cameras, walks and bodies come from the engine's plans, and the reading that the tracker gets
-is made of them (``memory.banks.true_reading``). Several subjects in one view are walks of several plans laid together
+is made of them (``memory.banks.scene_reader``). Several subjects in one view are walks of several plans laid together
 about one stage; they may pass through each other, which is harder than life.
 """
 
@@ -18,8 +18,8 @@ from outofsight.evaluation.birdseye import HeldSubjects, TrueSubjects, held_subj
 from outofsight.evaluation.tracked_positions import SEEN, HeldPlaces
 from outofsight.geometry.conditioning import latent_frames
 from outofsight.geometry.poses import relative_poses
+from outofsight.memory.banks.scene_reader import reading_from_truth, shares_of_boxes
 from outofsight.memory.banks.state import Banks, SceneReading, Tracks
-from outofsight.memory.banks.true_reading import reading_from_truth, shares_of_boxes
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory
 from outofsight.types import LatentGrid
 from outofsight.worlds.motion import ground_poses, ground_velocities, move_world

@@ -7,7 +7,7 @@ from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler
 from transformers import ByT5Tokenizer, UMT5Config, UMT5EncoderModel
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
-from outofsight.nn.intrinsics import intrinsics_from_fov
+from outofsight.nn.cameras import intrinsics_from_fov
 from outofsight.sampling.world import WorldModel
 
 TINY_TRANSFORMER = {

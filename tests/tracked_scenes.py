@@ -3,11 +3,10 @@
 import torch
 
 from models import lens
-from outofsight.memory.banks.scene_reader import frame_of
+from outofsight.memory.banks.scene_reader import frame_of, reading_from_truth, shares_of_boxes
 from outofsight.memory.banks.sighting import FrameSeen
 from outofsight.memory.banks.state import BankSettings, Tracks, empty_banks
 from outofsight.memory.banks.tracker import Tracker
-from outofsight.memory.banks.true_reading import reading_from_truth, shares_of_boxes
 
 SIZE = (4, 6)
 LENS = lens(78, *SIZE)

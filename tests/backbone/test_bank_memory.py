@@ -10,7 +10,7 @@ from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.errors import InputError
 from outofsight.memory.banks.state import Recall
 from outofsight.memory.strategies import strategy
-from outofsight.nn.rays import token_rays
+from outofsight.nn.rope import token_rays
 from outofsight.types import LatentGrid
 
 CONTEXT, TARGET = 8, 4

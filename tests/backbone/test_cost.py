@@ -10,7 +10,7 @@ from outofsight.backbone.cost import dense_attention_flops, forward_cost
 from outofsight.backbone.sequence import choose_sequence, mask_channel
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.memory.strategies import strategy
-from outofsight.nn.rays import ray_features
+from outofsight.nn.rope import ray_features
 from outofsight.types import LatentGrid
 
 SMALL = {

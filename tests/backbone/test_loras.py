@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from models import tiny_inputs, tiny_transformer
-from outofsight.backbone.lora_files import merge_lora, parse_lora, read_lora, to_original, write_lora
+from outofsight.backbone.loras import merge_lora, parse_lora, read_lora, to_original, write_lora
 from outofsight.backbone.official_names import official_name
 from outofsight.errors import CheckpointError
 

@@ -12,16 +12,14 @@ from outofsight.flow.matching import (
     clean_estimate,
     euler_step,
     guide,
-    target_loss,
-    velocity_between,
-    velocity_target,
-)
-from outofsight.flow.schedule import (
     nearest_timestep,
     round_to_bf16,
     sampling_sigmas,
+    target_loss,
     timesteps,
     training_weights,
+    velocity_between,
+    velocity_target,
 )
 
 EXACT = 1e-6

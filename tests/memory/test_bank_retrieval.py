@@ -16,7 +16,7 @@ from outofsight.memory.banks.retrieval import (
     view_surroundings,
 )
 from outofsight.memory.banks.state import Banks, BankSettings, Recall, empty_banks
-from outofsight.nn.rays import token_rays
+from outofsight.nn.rope import token_rays
 from outofsight.types import LatentGrid
 
 GRID = LatentGrid(frames=1, height=4, width=6)

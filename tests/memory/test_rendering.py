@@ -17,7 +17,7 @@ from outofsight.memory.rendering import (
     render,
     seen_side,
 )
-from outofsight.nn.intrinsics import intrinsics_from_fov
+from outofsight.nn.cameras import intrinsics_from_fov
 from rendered_scenes import (
     BLUE,
     GREEN,

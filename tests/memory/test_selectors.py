@@ -1,5 +1,6 @@
 """The rules of choosing, against hand-worked cases and the plain reference."""
 
+import math
 from math import radians
 
 import pytest
@@ -8,10 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import lens
+from outofsight.errors import InputError
 from outofsight.memory.selectors import (
+    MemoryTokenizer,
     fov_affinity,
     local_window,
     mean_pooled_affinity,
+    memory_grid,
+    memory_rotary_table,
     position_paired_affinity,
     slices_inside,
     top_slices,
@@ -111,3 +116,32 @@ def test_scores_are_exact_under_autocast(score):
     exact = scores()
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(scores(), exact)
+
+
+@pytest.mark.parametrize("kernel", [(2, 2, 2), (1, 2, 2), (2, 1, 1), (3, 2, 4), (1, 1, 1)])
+def test_a_memory_token_sees_its_own_cell_only(kernel):
+    grid = LatentGrid(frames=7, height=5, width=9)
+    tokens = torch.randn(1, grid.num_tokens, 6, generator=torch.Generator().manual_seed(0))
+    tokenizer = MemoryTokenizer(6, kernel)
+    before = tokenizer(tokens, grid)
+    sizes = memory_grid(grid, kernel)
+    assert before.shape == (1, sizes.frames, sizes.height * sizes.width, 6)
+    frame, row, column = sizes.frames - 1, 1, sizes.width - 1
+    at = ((frame * kernel[0]) * grid.height + row * kernel[1]) * grid.width + column * kernel[2]
+    changed = tokens.clone()
+    changed[0, at] += 1
+    difference = (tokenizer(changed, grid) - before).abs().sum(dim=-1)[0]
+    assert difference.nonzero().tolist() == [[frame, row * sizes.width + column]]
+
+
+def test_positions_are_the_middle_of_time_and_the_corner_of_space():
+    table = memory_rotary_table(LatentGrid(frames=4, height=4, width=6), (2, 2, 2), 24, torch.device("cpu"))
+    token = (1 * 2 + 1) * 3 + 2  # slice 1, row 1, column 2
+    angles = [math.atan2(table.sin[token, i], table.cos[token, i]) for i in (0, 4)]
+    assert angles == pytest.approx([2.5, 2.0])
+    assert table.cos[token, 8] == pytest.approx(math.cos(4.0))
+
+
+def test_a_video_smaller_than_a_memory_token_is_refused():
+    with pytest.raises(InputError, match="2 frames × 2 rows × 2 columns"):
+        memory_grid(LatentGrid(frames=1, height=6, width=8), (2, 2, 2))

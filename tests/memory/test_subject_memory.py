@@ -7,15 +7,16 @@ import torch
 
 from models import lens
 from models import turned_cameras as turned
-from outofsight.memory.identity import (
+from outofsight.memory.rivals import (
+    ConvGRU,
     IdentityAttention,
     IdentityEncoder,
+    StateMemory,
+    extrapolated_masks,
     identity_crops,
     last_seen,
     mask_boxes,
 )
-from outofsight.memory.recurrence import ConvGRU, StateMemory
-from outofsight.memory.subject_motion import extrapolated_masks
 
 HEIGHT, WIDTH = 8, 24
 NARROW = lens(10, HEIGHT, WIDTH)

@@ -5,8 +5,8 @@ import torch
 
 from models import lens, turned_cameras
 from outofsight.errors import InputError
+from outofsight.memory.banks.scene_reader import reading_from_truth, shares_of_boxes
 from outofsight.memory.banks.state import BankSettings, SceneReading, bank_tensors
-from outofsight.memory.banks.true_reading import reading_from_truth, shares_of_boxes
 from outofsight.memory.banks.two_banks import TwoBankMemory, latent_times
 from outofsight.types import LatentGrid
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from outofsight.memory.banks import archivist, lifecycle, retrieval, tracker
+from outofsight.memory.banks import archivist, retrieval, tracker
 from outofsight.memory.banks.state import BankSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "two_banks.md").read_text(encoding="utf-8")
@@ -33,15 +33,15 @@ def test_the_numbers_are_the_codes():
         f"halves in {archivist.USE_HALF_LIFE_FRAMES:g} video frames. A new slot",
         f"(more than {tracker.SEEN_AT} of a token)",
         f"`subject_rate` ({chosen.subject_rate})",
-        f"a token that more than {lifecycle.BORN_AT} shows",
-        f"the least confident subject below {lifecycle.FIRST_CONFIDENCE}",
-        f"within {lifecycle.SAME_WITHIN:g} standard deviations with identities alike to {lifecycle.ALIKE}",
-        f"unseen for longest if for more than {lifecycle.LONG_LOST_FRAMES:g} video frames",
-        f"once its confidence was {lifecycle.CONFIRMED_AT}",
-        f"not seen for more than {lifecycle.TENTATIVE_FRAMES:g} video frames",
-        f"confidence begins at {lifecycle.FIRST_CONFIDENCE} of how fully",
-        f"halves in {lifecycle.HALF_LIFE_FRAMES:g} video frames where",
-        f"below {lifecycle.DEAD_AT} it is forgotten",
+        f"a token that more than {tracker.BORN_AT} shows",
+        f"the least confident subject below {tracker.FIRST_CONFIDENCE}",
+        f"within {tracker.SAME_WITHIN:g} standard deviations with identities alike to {tracker.ALIKE}",
+        f"unseen for longest if for more than {tracker.LONG_LOST_FRAMES:g} video frames",
+        f"once its confidence was {tracker.CONFIRMED_AT}",
+        f"not seen for more than {tracker.TENTATIVE_FRAMES:g} video frames",
+        f"confidence begins at {tracker.FIRST_CONFIDENCE} of how fully",
+        f"halves in {tracker.HALF_LIFE_FRAMES:g} video frames where",
+        f"below {tracker.DEAD_AT} it is forgotten",
         f"{retrieval.DIRECTIONS} directions × {len(retrieval.RADII_M)} distances ({radii} m)",
     ):
         assert words in FLAT, words

@@ -5,7 +5,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
 from outofsight.errors import InputError
-from outofsight.flow.schedule import sampling_sigmas
+from outofsight.flow.matching import sampling_sigmas
 from outofsight.sampling.continuation import check_settings
 from outofsight.sampling.denoising import begin
 from outofsight.sampling.schedules import ready

@@ -6,8 +6,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 
 from golden import hydra, load_golden, relative_difference
 from models import tiny_inputs, tiny_transformer
-from outofsight.flow.matching import euler_step
-from outofsight.flow.schedule import sampling_sigmas, timesteps
+from outofsight.flow.matching import euler_step, sampling_sigmas, timesteps
 from outofsight.sampling.denoising import Conditions, Watching, denoise
 from outofsight.sampling.schedules import euler, ready
 

@@ -7,7 +7,7 @@ import torch
 from models import tiny_inputs, tiny_transformer, tiny_world
 from outofsight.data.latent_annotation import subject_shares
 from outofsight.errors import InputError
-from outofsight.flow.schedule import sampling_sigmas
+from outofsight.flow.matching import sampling_sigmas
 from outofsight.memory.strategies import strategy
 from outofsight.sampling.continuation import SamplingSettings, check_settings
 from outofsight.sampling.denoising import Conditions, denoise

@@ -8,8 +8,7 @@ from models import tiny_inputs, tiny_text_encoder, tiny_transformer, tiny_vae
 from outofsight.codec.text import encode_prompts
 from outofsight.codec.video_vae import decode_latents, encode_video
 from outofsight.data.dataset import open_dataset
-from outofsight.flow.matching import add_noise
-from outofsight.flow.schedule import round_to_bf16
+from outofsight.flow.matching import add_noise, round_to_bf16
 from outofsight.training.config import VaeTask, WorldTask
 from outofsight.training.encoding import Encoder, encode_clip
 from outofsight.training.noise_levels import NoiseLevels

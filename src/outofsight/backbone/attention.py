@@ -12,11 +12,15 @@ from torch import Tensor, nn
 
 from outofsight.errors import InputError
 from outofsight.memory.banks.state import Recall
-from outofsight.memory.identity import IdentityAttention
-from outofsight.memory.selectors import mean_pooled_affinity, position_paired_affinity, top_slices
+from outofsight.memory.rivals import IdentityAttention
+from outofsight.memory.selectors import (
+    Kernel,
+    MemoryTokenizer,
+    mean_pooled_affinity,
+    position_paired_affinity,
+    top_slices,
+)
 from outofsight.memory.settings import MemorySettings
-from outofsight.memory.tokenizer import Kernel, MemoryTokenizer
-from outofsight.nn.rays import num_ray_features
 from outofsight.nn.retrieval_attention import (
     Attend,
     MoreKeys,
@@ -26,7 +30,7 @@ from outofsight.nn.retrieval_attention import (
     retrieval_attention,
     sdpa,
 )
-from outofsight.nn.rope import RotaryTable, rotate
+from outofsight.nn.rope import RotaryTable, num_ray_features, rotate
 from outofsight.types import LatentGrid
 
 CAMERA_DIM = 12

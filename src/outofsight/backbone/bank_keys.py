@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from outofsight.backbone.attention import BankKeys, RecallGuide
 from outofsight.errors import InputError
 from outofsight.memory.banks.state import Recall
-from outofsight.nn.rays import describe_rays
-from outofsight.nn.rope import rotary_at_places
+from outofsight.nn.rope import describe_rays, rotary_at_places
 
 RECALL_TIMESTEP = 600.0
 """Time step at which recalled tokens pass through the blocks. They are clean, but so is the context, which the model

@@ -10,10 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from outofsight.backbone.bank_memory import two_bank_memory
 from outofsight.memory.context_choice import num_kept, read_context_settings
-from outofsight.memory.identity import identity_flops
-from outofsight.memory.recurrence import recurrence_flops
-from outofsight.memory.tokenizer import memory_grid
-from outofsight.nn.rays import num_ray_features
+from outofsight.memory.rivals import identity_flops, recurrence_flops
+from outofsight.memory.selectors import memory_grid
+from outofsight.nn.rope import num_ray_features
 from outofsight.types import LatentGrid
 
 

@@ -10,10 +10,16 @@ from torch import Tensor
 
 from outofsight.backbone.attention import AttentionGuide, BankKeys, ExtraTokens, MemoryGuide
 from outofsight.backbone.sequence import Sequence, rotary_at, slice_times
-from outofsight.memory.selectors import fov_affinity, local_window, slices_inside
+from outofsight.memory.selectors import (
+    fov_affinity,
+    local_window,
+    memory_grid,
+    memory_rotary_table,
+    slices_inside,
+    video_rotary_table,
+)
 from outofsight.memory.settings import MemorySettings
-from outofsight.memory.tokenizer import memory_grid, memory_rotary_table, video_rotary_table
-from outofsight.nn.rays import ray_features
+from outofsight.nn.rope import ray_features
 
 
 def attention_guide(

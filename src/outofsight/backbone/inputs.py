@@ -10,7 +10,7 @@ from torch import Tensor
 
 from outofsight.backbone.attention import CAMERA_DIM
 from outofsight.errors import InputError
-from outofsight.nn.intrinsics import intrinsics_from_fov
+from outofsight.nn.cameras import intrinsics_from_fov
 from outofsight.types import LatentGrid
 
 

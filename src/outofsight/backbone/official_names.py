@@ -16,7 +16,6 @@ _TOP = {  # our names → official ones
     "condition_embedder.time_proj": "time_projection.1",
     "proj_out": "head.head",
     "scale_shift_table": "head.modulation",
-    "rendered_memory.embed": "rendered_memory.embed",
 }
 _PROJECTIONS = {
     "to_q": "q",
@@ -26,7 +25,7 @@ _PROJECTIONS = {
     "norm_q": "norm_q",
     "norm_k": "norm_k",
 }
-_INBLOCK = {
+_IN_BLOCK = {
     "scale_shift_table": "modulation",
     "norm2": "norm3",
     "ffn.net.0.proj": "ffn.0",
@@ -45,7 +44,7 @@ _LEAF = re.compile(r"(.+)\.(weight|bias)")
 def official_name(name: str) -> str:
     """Translate one of our parameter names."""
     block = BLOCK.fullmatch(name)
-    prefix, inner, table = (f"blocks.{block[1]}.", block[2], _INBLOCK) if block else ("", name, _TOP)
+    prefix, inner, table = (f"blocks.{block[1]}.", block[2], _IN_BLOCK) if block else ("", name, _TOP)
     leaf = _LEAF.fullmatch(inner)
     stem, suffix = (leaf[1], f".{leaf[2]}") if leaf else (inner, "")
     if stem not in table:

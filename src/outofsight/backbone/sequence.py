@@ -8,8 +8,8 @@ from torch import Tensor
 
 from outofsight.errors import InputError
 from outofsight.memory.context_choice import ContextSettings, choose_context
-from outofsight.memory.subject_motion import extrapolated_masks
-from outofsight.memory.tokenizer import Kernel
+from outofsight.memory.rivals import extrapolated_masks
+from outofsight.memory.selectors import Kernel
 from outofsight.nn.rope import RotaryTable, rotary_table
 from outofsight.types import LatentGrid
 

@@ -23,7 +23,7 @@ from outofsight.backbone.bank_memory import BankRemembering, two_bank_memory
 from outofsight.backbone.embeddings import GuideSlot, MaskedPatchEmbedding, WideTimesteps
 from outofsight.backbone.guides import attention_guide
 from outofsight.backbone.inputs import check_inputs, frame_timesteps, known_intrinsics
-from outofsight.backbone.lora_loading import LoraLoading
+from outofsight.backbone.loras import LoraLoading
 from outofsight.backbone.rendered import (
     RenderedMemory,
     RenderedPatchEmbedding,
@@ -32,11 +32,10 @@ from outofsight.backbone.rendered import (
 )
 from outofsight.backbone.sequence import Sequence, choose_sequence, kept_frames, mask_channel, whole_again
 from outofsight.errors import CheckpointError, InputError
-from outofsight.flow.schedule import NUM_TRAIN_TIMESTEPS, round_to_bf16
+from outofsight.flow.matching import NUM_TRAIN_TIMESTEPS, round_to_bf16
 from outofsight.memory.banks.state import Recall
 from outofsight.memory.context_choice import ContextSettings, read_context_settings
-from outofsight.memory.identity import IdentityEncoder, identity_crops
-from outofsight.memory.recurrence import StateMemory
+from outofsight.memory.rivals import IdentityEncoder, StateMemory, identity_crops
 from outofsight.memory.settings import MemorySettings, read_bank_settings, read_memory_settings
 from outofsight.memory.strategies import MEMORY_FIELDS, Strategy, check_without_training
 from outofsight.types import LatentGrid
@@ -59,7 +58,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
     """Predict the flow velocity of a video from its clean context, its noisy target, all cameras and a caption.
 
     Arguments are those of diffusers' ``WanTransformer3DModel`` and the memory's (see ``MemorySettings``).
-    ``camera_ray_octaves``: above 0, every token also knows the ray it looks along (``nn.rays``; 0, as published: only
+    ``camera_ray_octaves``: above 0, every token also knows the ray it looks along (``nn.rope``; 0, as published: only
     its frame's pose); ``camera_fov_x_deg``: the field of view of clips whose lens is not told.
     ``banks``: what ``BankSettings`` are made of ({}: the defaults); then a two-bank memory reads the whole context.
     ``rendering``: what ``RenderingSettings`` are made of ({}: the defaults); then ``rendered`` memory is taken in.

@@ -19,7 +19,7 @@ def lora(
     ],
 ) -> None:
     """Write a LoRA under the names that ComfyUI and LightX2V read."""
-    from outofsight.backbone.lora_files import check_widths, read_lora, write_lora
+    from outofsight.backbone.loras import check_widths, read_lora, write_lora
     from outofsight.cli.loading import quiet_libraries
     from outofsight.sampling.world import WorldModel
 
@@ -41,8 +41,8 @@ def merge_lora(
     out: Annotated[Path, typer.Option(help="the model folder to make")],
 ) -> None:
     """Add LoRAs to a model's weights for good, and write the model."""
-    from outofsight.backbone.lora_files import merge_lora as merge
-    from outofsight.backbone.lora_files import read_lora
+    from outofsight.backbone.loras import merge_lora as merge
+    from outofsight.backbone.loras import read_lora
     from outofsight.cli.loading import quiet_libraries
     from outofsight.sampling.world import WorldModel
 

@@ -1,10 +1,14 @@
-"""The straight path between a clean latent and noise, and moving along it.
+"""Flow matching: the noise schedule, the straight path from a clean latent to noise, and moving along it.
 
-Sigmas are 0-dimensional, [b], or anything that broadcasts after trailing axes are added.
+Sigma 1 is pure noise, sigma 0 the clean latent; a time step is 1000 · sigma. Sigmas are 0-dimensional, [b], or anything
+that broadcasts after trailing axes are added.
 """
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
+
+from outofsight.errors import InputError
 
 
 def _like(sigma: Tensor | float, sample: Tensor) -> Tensor:
@@ -54,3 +58,66 @@ def target_loss(predicted: Tensor, target: Tensor, weight: Tensor | float, conte
     error = (predicted[:, :, context_frames:].float() - target[:, :, context_frames:].float()) ** 2
     weight = torch.as_tensor(weight, dtype=error.dtype, device=error.device)
     return (error.flatten(1).mean(dim=1) * weight).mean()
+
+
+NUM_TRAIN_TIMESTEPS = 1000
+
+
+def shift_sigmas(sigmas: Float[Tensor, " n"], shift: float) -> Float[Tensor, " n"]:
+    """Move the schedule towards noise: shift · s / (1 + (shift − 1) · s). A shift of 1 changes nothing."""
+    return shift * sigmas / (1 + (shift - 1) * sigmas)
+
+
+def sampling_sigmas(num_steps: int, shift: float = 5.0, start: float = 1.0) -> Float[Tensor, " n_plus_1"]:
+    """Return the sigmas between which the sampler steps, from noise to an appended 0.
+
+    ``start``: the unshifted sigma of the first step (the published "denoising strength"); 1 is pure noise.
+
+    Raises:
+        InputError: fewer than one step, or a start outside (0, 1].
+    """
+    if num_steps < 1 or not 0 < start <= 1 or shift <= 0:
+        raise InputError(
+            "a schedule needs ≥ 1 steps, 0 < start ≤ 1 and shift > 0; "
+            f"got {num_steps} steps, start {start}, shift {shift}"
+        )
+    return shift_sigmas(torch.linspace(start, 0.0, num_steps + 1), shift)
+
+
+def timesteps(sigmas: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Return the numbers that the model is told: 1000 · sigma."""
+    return sigmas * NUM_TRAIN_TIMESTEPS
+
+
+def frame_timesteps(
+    timestep: Float[Tensor, " b"], num_context: int, num_target: int, context_timestep: float = 0.0
+) -> Float[Tensor, "b f"]:
+    """Give every frame its time step: the context's (0: clean), and the target's."""
+    context = timestep.new_full((timestep.shape[0], num_context), context_timestep)
+    return torch.cat((context, timestep[:, None].expand(-1, num_target)), dim=1)
+
+
+def training_weights(train_timesteps: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return the loss weight of each training time step: a Gaussian bump around 500 less its minimum, of mean 1.
+
+    Source: the published training script (0 at the extremes, at most 2.08 for shift 5).
+    """
+    half = NUM_TRAIN_TIMESTEPS / 2
+    bump = torch.exp(-2 * ((train_timesteps - half) / NUM_TRAIN_TIMESTEPS) ** 2)
+    bump = bump - bump.min()
+    return bump * (len(bump) / bump.sum())
+
+
+def nearest_timestep(
+    train_timesteps: Float[Tensor, " n"], timestep: Float[Tensor, " b"]
+) -> Int[Tensor, " b"]:
+    """Return the index of the training time step nearest to each given one.
+
+    The published script rounds a time step to bfloat16 first, and then looks up sigma and weight like this.
+    """
+    return (train_timesteps[None] - timestep[:, None]).abs().argmin(dim=1)
+
+
+def round_to_bf16(timestep: Tensor) -> Tensor:
+    """Round as the published scripts do before the time embedding (multiples of 4 above 512); keep the dtype."""
+    return timestep.to(torch.bfloat16).to(timestep.dtype)

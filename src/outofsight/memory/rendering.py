@@ -8,7 +8,7 @@
                                                                              coverage (0: a hole), subjects' share
 
 Pure functions of memory and cameras, batched, on any device. Poses are row-flattened 3×4 ``reference_from_camera`` of
-one reference for all (OpenCV axes, metres); intrinsics are normalised (``nn.intrinsics``). Pixels are uint8 where they
+one reference for all (OpenCV axes, metres); intrinsics are normalised (``nn.cameras``). Pixels are uint8 where they
 are kept, and in [−1, 1] where they are drawn; a hole has coverage 0, and softly the colours around it.
 """
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
 from outofsight.memory.banks.dynamics import PredictedSubjects
-from outofsight.memory.banks.placing import project_points
+from outofsight.memory.banks.scene_reader import project_points
 from outofsight.memory.banks.state import Cutouts, Views
 
 VIEWS_A_FRAME = 8

@@ -8,8 +8,7 @@ from pydantic.dataclasses import dataclass
 
 from outofsight.errors import InputError
 from outofsight.memory.banks.state import BankSettings
-from outofsight.memory.selectors import Affinity
-from outofsight.memory.tokenizer import Kernel
+from outofsight.memory.selectors import Affinity, Kernel
 
 MemorySource = Literal["all", "context"]
 """Slices of all frames, the noisy target included (as the code does), or of the context alone (as the paper says)."""

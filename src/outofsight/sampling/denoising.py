@@ -11,8 +11,7 @@ from torch import Tensor
 from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.transformer import HydraTransformer3DModel, HydraTransformerOutput
 from outofsight.errors import InputError
-from outofsight.flow.matching import guide
-from outofsight.flow.schedule import NUM_TRAIN_TIMESTEPS, frame_timesteps
+from outofsight.flow.matching import NUM_TRAIN_TIMESTEPS, frame_timesteps, guide
 from outofsight.memory.banks.state import Recall
 from outofsight.sampling.schedules import Scheduler, takes_generator
 

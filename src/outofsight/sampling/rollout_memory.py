@@ -12,7 +12,7 @@ from torch import Tensor
 
 from outofsight.errors import InputError
 from outofsight.geometry.poses import compose
-from outofsight.memory.banks import touch
+from outofsight.memory.banks import state as touch
 from outofsight.memory.banks.state import Archive, Banks, Tracks
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from outofsight.errors import CameraError
 from outofsight.geometry.conditioning import LENS_TOLERANCE
 from outofsight.geometry.poses import rotation_angle
 from outofsight.memory.banks.state import Banks
-from outofsight.nn.poses import relative_to
+from outofsight.nn.cameras import relative_to
 from outofsight.types import CameraPath
 
 

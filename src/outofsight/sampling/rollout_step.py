@@ -21,7 +21,7 @@ from outofsight.codec.video_vae import through_skip
 from outofsight.memory.banks.pictures import Pictures
 from outofsight.memory.banks.state import Archive, Banks, Recall, Tracks
 from outofsight.memory.banks.two_banks import Observed
-from outofsight.memory.subject_motion import extrapolated_masks
+from outofsight.memory.rivals import extrapolated_masks
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.denoising import Conditions, Watching, begin, denoise
 from outofsight.sampling.inputs import to_uint8

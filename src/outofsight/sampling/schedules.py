@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from outofsight.errors import InputError
-from outofsight.flow.schedule import NUM_TRAIN_TIMESTEPS, sampling_sigmas, timesteps
+from outofsight.flow.matching import NUM_TRAIN_TIMESTEPS, sampling_sigmas, timesteps
 
 Scheduler: TypeAlias = Any
 """diffusers' schedulers share no type that tells what they do."""

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
-from outofsight.memory.banks.placing import project_points
+from outofsight.memory.banks.scene_reader import project_points
 from outofsight.training.bank_objective import (
     Unrolled,
     Watched,

@@ -9,11 +9,11 @@ from torch.nn.functional import avg_pool3d
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.memory.banks.dynamics import PredictedSubjects
-from outofsight.memory.banks.placing import positions_told
+from outofsight.memory.banks.scene_reader import positions_told
 from outofsight.memory.banks.state import Archive, Recall, SceneReading, Tracks
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory
-from outofsight.nn.poses import relative_to
-from outofsight.nn.rays import token_rays
+from outofsight.nn.cameras import relative_to
+from outofsight.nn.rope import token_rays
 from outofsight.training.memory_losses import (
     NEAREST_M,
     Held,

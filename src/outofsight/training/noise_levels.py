@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from outofsight.flow.schedule import (
+from outofsight.flow.matching import (
     NUM_TRAIN_TIMESTEPS,
     nearest_timestep,
     round_to_bf16,

@@ -14,7 +14,7 @@ from outofsight.data.latent_cache import LatentSample
 from outofsight.errors import DatasetError, InputError
 from outofsight.geometry.poses import invert_rigid, transform_points
 from outofsight.memory.banks.two_banks import latent_times
-from outofsight.memory.identity import SEEN_SHARE
+from outofsight.memory.rivals import SEEN_SHARE
 
 PREFIX = "truth/"
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from outofsight.errors import InputError
 from outofsight.flow.matching import add_noise
-from outofsight.nn.poses import relative_to
+from outofsight.nn.cameras import relative_to
 from outofsight.training.memory_config import Chunks
 from outofsight.training.noise_levels import NoiseLevels
 from outofsight.training.randomness import generator_for, normal

@@ -11,8 +11,7 @@ from transformers import UMT5EncoderModel
 from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.text import PUBLISHED_MAX_LENGTH
-from outofsight.flow.matching import add_noise, clean_estimate, target_loss, velocity_target
-from outofsight.flow.schedule import frame_timesteps
+from outofsight.flow.matching import add_noise, clean_estimate, frame_timesteps, target_loss, velocity_target
 
 
 class Given(NamedTuple):

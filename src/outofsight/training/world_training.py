@@ -14,8 +14,7 @@ from outofsight.codec.video_vae import VideoAutoencoder, decode_latents
 from outofsight.data.files import replaced_folder
 from outofsight.data.latent_cache import LatentCache, LatentSample, open_latent_cache
 from outofsight.errors import InputError
-from outofsight.flow.matching import euler_step
-from outofsight.flow.schedule import sampling_sigmas, timesteps
+from outofsight.flow.matching import euler_step, sampling_sigmas, timesteps
 from outofsight.model_folders import USE_FILE, ModelUse, read_use, use_as_json
 from outofsight.training.bank_validation import bank_measures
 from outofsight.training.batches import (

@@ -19,9 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
 from outofsight.geometry.frustum import frustum_overlap
-from outofsight.memory.banks.lifecycle import first_of, surely_none
-from outofsight.memory.banks.state import Archive, BankSettings
-from outofsight.nn.intrinsics import view_points
+from outofsight.memory.banks.state import Archive, BankSettings, first_of, surely_none
+from outofsight.nn.cameras import view_points
 from outofsight.nn.precision import full_precision
 
 VIEW_SAMPLES = (3, 4, 24)

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate, max_pool2d
 
-from outofsight.memory.banks.placing import project_points
+from outofsight.memory.banks.scene_reader import project_points
 from outofsight.memory.banks.state import Archive, Cutouts, Tracks, Views
 from outofsight.memory.rendering import seen_side, warped
 

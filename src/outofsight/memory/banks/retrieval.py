@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from outofsight.memory.banks.archivist import static_mean
 from outofsight.memory.banks.dynamics import PredictedSubjects
-from outofsight.memory.banks.placing import place_subjects, rays_through, token_places
+from outofsight.memory.banks.scene_reader import place_subjects, rays_through, token_places
 from outofsight.memory.banks.state import Archive, Banks, BankSettings, Recall
-from outofsight.nn.intrinsics import view_points
-from outofsight.nn.poses import relative_to
+from outofsight.nn.cameras import relative_to, view_points
 from outofsight.nn.precision import full_precision
 from outofsight.types import LatentGrid
 

@@ -1,17 +1,18 @@
-"""The scene reader: what every video token of clean latents shows of subjects, learned against the engine's truth.
+"""The scene reader: what every video token of clean latents shows of subjects, and which place in the world that tells.
 
-It is the split into static and dynamic that needs no masks when the model is used.
+It is the split into static and dynamic that needs no masks when the model is used. It is learned against the engine's
+truth, which can stand in for it (``reading_from_truth``).
 """
 
 from math import log
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
 from outofsight.errors import InputError
-from outofsight.memory.banks.placing import token_places
 from outofsight.memory.banks.state import SceneReading
 
 TOKEN_BLOCKS = 3
@@ -124,3 +125,230 @@ class ResidualBlock(nn.Module):
 def frame_of(reading: SceneReading, index: int) -> SceneReading:
     """Take one latent frame of a reading; its tensors lose the axis of frames."""
     return SceneReading(*(part[:, index] for part in reading))
+
+
+NEAR_M = 0.1
+"""What lies less far along the optical axis than this is not in front of a camera."""
+
+FARTHEST_OFFSET = 1.0
+"""Places are kept within so many pictures beyond each edge, so that they stay finite beside the camera."""
+
+
+class SubjectPlaces(NamedTuple):
+    """Where a camera sees k identity tokens of each subject, spread over its box.
+
+    ``rows``, ``columns``: in tokens. ``directions``, ``moments``: the rays through them, as Plücker coordinates in the
+    frame that the camera's pose refers to. ``in_view``: the box overlaps the picture, in front of the camera.
+    """
+
+    rows: Float[Tensor, "*batch s k"]
+    columns: Float[Tensor, "*batch s k"]
+    directions: Float[Tensor, "*batch s k 3"]
+    moments: Float[Tensor, "*batch s k 3"]
+    in_view: Bool[Tensor, "*batch s"]
+
+
+class Projected(NamedTuple):
+    """Where a camera sees points. ``tokens_per_metre``: size of a metre there, facing the camera."""
+
+    rows: Float[Tensor, "*batch s"]
+    columns: Float[Tensor, "*batch s"]
+    in_front: Bool[Tensor, "*batch s"]
+    tokens_per_metre: Float[Tensor, "*batch s"]
+
+
+def rays_through(
+    rows: Float[Tensor, "*batch n"],
+    columns: Float[Tensor, "*batch n"],
+    pose: Float[Tensor, "*batch 12"],
+    size: tuple[int, int],
+    intrinsics: Float[Tensor, "*batch 4"],
+) -> tuple[Float[Tensor, "*batch n 3"], Float[Tensor, "*batch n 3"]]:
+    """Return direction (unit length) and moment (position × direction) of the rays through places on the grid.
+
+    ``pose``: row-flattened 3×4 ``reference_from_camera``; ``size``: rows and columns of the grid.
+    """
+    fx, fy, cx, cy = intrinsics.float()[..., None, :].unbind(dim=-1)
+    x = ((columns + 0.5) / size[1] - cx) / fx
+    y = ((rows + 0.5) / size[0] - cy) / fy
+    local = torch.stack((x, y, torch.ones_like(x)), dim=-1).float()
+    local = local / local.norm(dim=-1, keepdim=True)
+    camera = pose.float().unflatten(-1, (3, 4))[..., None, :, :]
+    direction = (camera[..., :3] * local[..., None, :]).sum(dim=-1)
+    moment = torch.linalg.cross(camera[..., 3].expand_as(direction), direction)
+    return direction, moment
+
+
+def positions_told(
+    reading: SceneReading, poses: Float[Tensor, "*batch 12"], intrinsics: Float[Tensor, "*batch 4"]
+) -> Float[Tensor, "*batch h w 3"]:
+    """Return where each token says that its subject's origin is: metres in the frame that the poses refer to.
+
+    ``reading`` holds frames ([b, f, h, w], poses [b, f, 12]) or is of one ([b, h, w], [b, 12]).
+    """
+    height, width = reading.dynamic.shape[-2:]
+    rows, columns = token_places(height, width, reading.dynamic.device)
+    columns = (columns + reading.offset[..., 0].float()).flatten(-2)
+    rows = (rows + reading.offset[..., 1].float()).flatten(-2)
+    directions, _ = rays_through(rows, columns, poses, (height, width), intrinsics)
+    away = reading.distance.float().exp().flatten(-2)[..., None] * directions
+    told = away + poses.float().unflatten(-1, (3, 4))[..., None, :, 3]
+    return told.unflatten(-2, (height, width))
+
+
+def token_places(
+    height: int, width: int, device: torch.device
+) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
+    """Return row and column of every token of a grid."""
+    rows, columns = torch.meshgrid(
+        torch.arange(height, device=device, dtype=torch.float32),
+        torch.arange(width, device=device, dtype=torch.float32),
+        indexing="ij",
+    )
+    return rows, columns
+
+
+def project_points(
+    points: Float[Tensor, "*batch s 3"],
+    pose: Float[Tensor, "*batch 12"],
+    size: tuple[int, int],
+    intrinsics: Float[Tensor, "*batch 4"],
+) -> Projected:
+    """Return where a camera sees points of the frame that its pose refers to.
+
+    A point that is not in front has no picture: it is given as if at the middle, one metre ahead.
+    """
+    camera = pose.float().unflatten(-1, (3, 4))[..., None, :, :]
+    away = points.float() - camera[..., 3]
+    local = (camera[..., :3] * away[..., :, None]).sum(dim=-2)
+    in_front = local[..., 2] > NEAR_M
+    depth = torch.where(in_front, local[..., 2], 1.0)
+    fx, fy, cx, cy = intrinsics.float()[..., None, :].unbind(dim=-1)
+    tokens_per_metre = size[1] * fx / depth
+    across, down = (torch.where(in_front, local[..., axis], 0.0) / depth for axis in (0, 1))
+    rows = _kept_near((fy * down + cy) * size[0] - 0.5, size[0])
+    columns = _kept_near((fx * across + cx) * size[1] - 0.5, size[1])
+    return Projected(rows, columns, in_front, tokens_per_metre)
+
+
+def _kept_near(places: Tensor, count: int) -> Tensor:
+    beyond = FARTHEST_OFFSET * count + 0.5
+    return places.clamp(-beyond, count - 1 + beyond)
+
+
+def place_subjects(
+    position: Float[Tensor, "*batch s 3"],
+    box: Float[Tensor, "*batch s 4"],
+    pose: Float[Tensor, "*batch 12"],
+    size: tuple[int, int],
+    intrinsics: Float[Tensor, "*batch 4"],
+    subject_grid: tuple[int, int],
+) -> SubjectPlaces:
+    """Spread ``subject_grid`` (rows, columns) identity tokens over each subject's box, as a camera sees it.
+
+    ``position``, ``box``: as in ``Tracks``; ``size``: rows and columns of the token grid. Tokens stand at the middles
+    of the box's cells. A subject that is not in front of the camera lies at the middle of the picture, not in view.
+    """
+    seen = project_points(position, pose, size, intrinsics)
+    centre_x, centre_y, half_width, half_height = (box.float() * seen.tokens_per_metre[..., None]).unbind(-1)
+    column, row = seen.columns + centre_x, seen.rows + centre_y
+    down, across = _cell_middles(subject_grid, box.device)
+    rows = _kept_near(row[..., None] + half_height[..., None] * down, size[0])
+    columns = _kept_near(column[..., None] + half_width[..., None] * across, size[1])
+    directions, moments = rays_through(rows.flatten(-2), columns.flatten(-2), pose, size, intrinsics)
+    shape = rows.shape[-2:]
+    overlaps = ((column + half_width > -0.5) & (column - half_width < size[1] - 0.5)) & (
+        (row + half_height > -0.5) & (row - half_height < size[0] - 0.5)
+    )
+    return SubjectPlaces(
+        rows, columns, directions.unflatten(-2, shape), moments.unflatten(-2, shape), seen.in_front & overlaps
+    )
+
+
+def _cell_middles(grid: tuple[int, int], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the middles of a grid's cells, −1 to 1, rows then columns, row by row: [k] each."""
+    rows, columns = token_places(*grid, device)
+    return ((2 * rows + 1) / grid[0] - 1).flatten(), ((2 * columns + 1) / grid[1] - 1).flatten()
+
+
+CERTAIN = 6.0
+"""Logit of what is known: 99.8%."""
+
+
+def reading_from_truth(
+    position: Float[Tensor, "b s f 3"],
+    identity: Float[Tensor, "b s f e"],
+    shares: Float[Tensor, "b s f h w"],
+    poses: Float[Tensor, "b f 12"],
+    intrinsics: Float[Tensor, "b 4"],
+    *,
+    noise: float = 0.01,
+    least_share: float = 0.1,
+) -> SceneReading:
+    """Tell what every token shows, from where subjects are and which share, 0 to 1, of each token they cover.
+
+    A token shows the subject that covers most of it, if that is at least ``least_share``. ``position``: of origins,
+    in the anchor frame, as ``poses``; ``identity``: unit vectors, which may change with time. ``noise``: what the
+    reading says of its own error, as a share of the distance; nothing is added.
+
+    Raises:
+        InputError: shapes that do not belong together.
+    """
+    batch, subjects, frames, height, width = shares.shape
+    if position.shape != (batch, subjects, frames, 3) or identity.shape[:3] != position.shape[:3]:
+        raise InputError(
+            f"a true reading needs positions [b, s, f, 3] and identities [b, s, f, e] for shares {list(shares.shape)}, "
+            f"got {list(position.shape)} and {list(identity.shape)}"
+        )
+    most, subject = shares.max(dim=1)
+    origin = project_points(position.transpose(1, 2), poses, (height, width), intrinsics[:, None])
+    camera = poses.unflatten(-1, (3, 4))[:, None, :, :, 3]
+    distance = (position - camera).norm(dim=-1).clamp(min=1e-3).log()
+
+    def of_subject(values: Tensor) -> Tensor:
+        """Take values [b, s, f, ...] of the subject that each token shows: [b, f, h, w, ...]."""
+        by_token = values[:, :, :, None, None].expand(-1, -1, -1, height, width, *values.shape[3:])
+        index = subject[:, None].view(batch, 1, frames, height, width, *[1] * (values.ndim - 3))
+        return by_token.gather(1, index.expand(-1, -1, -1, -1, -1, *values.shape[3:]))[:, 0]
+
+    rows, columns = token_places(height, width, shares.device)
+    across = of_subject(origin.columns.transpose(1, 2)) - columns
+    down = of_subject(origin.rows.transpose(1, 2)) - rows
+    shown = most >= least_share
+    return SceneReading(
+        dynamic=torch.where(shown, CERTAIN, -CERTAIN),
+        distance=of_subject(distance),
+        offset=torch.stack((across, down), dim=-1),
+        identity=normalize(of_subject(identity), dim=-1, eps=1e-6),
+        clarity=torch.full_like(most, CERTAIN),
+        noise=torch.full_like(most, log(noise)),
+    )
+
+
+def shares_of_boxes(
+    position: Float[Tensor, "b s f 3"],
+    box: Float[Tensor, "b s 4"],
+    poses: Float[Tensor, "b f 12"],
+    size: tuple[int, int],
+    intrinsics: Float[Tensor, "b 4"],
+) -> Float[Tensor, "b s f h w"]:
+    """Tell which share of each token each subject covers, were it a board that faces the camera; nearer ones in front.
+
+    ``box``: as in ``Tracks``. A nearer board hides what is behind it in proportion to the share that it covers.
+    """
+    origin = project_points(position.transpose(1, 2), poses, size, intrinsics[:, None])
+    measured = box[:, None] * origin.tokens_per_metre[..., None]  # [b, f, s, 4]
+    covered = []
+    for axis, place in ((1, origin.rows), (0, origin.columns)):
+        middle, half = place + measured[..., axis], measured[..., 2 + axis]
+        cells = torch.arange(size[1 - axis], device=position.device) - 0.5
+        low = torch.maximum(cells, (middle - half)[..., None])
+        covered.append((torch.minimum(cells + 1, (middle + half)[..., None]) - low).clamp(min=0))
+    alone = covered[0][..., :, None] * covered[1][..., None, :] * origin.in_front[..., None, None]
+    camera = poses.unflatten(-1, (3, 4))[:, None, :, :, 3]
+    order = (position - camera).norm(dim=-1).transpose(1, 2).argsort(dim=-1)  # nearest first
+    index = order[..., None, None].expand_as(alone)
+    sorted_shares = alone.gather(2, index)
+    free = (1 - sorted_shares).cumprod(dim=2)
+    free = torch.cat((torch.ones_like(free[:, :, :1]), free[:, :, :-1]), dim=2)
+    return torch.zeros_like(alone).scatter(2, index, sorted_shares * free).transpose(1, 2)

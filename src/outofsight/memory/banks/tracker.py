@@ -6,26 +6,22 @@ the last bit; tokens that nobody explains give birth; doubles become one; those 
 """
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
 
 from outofsight.memory.banks.dynamics import UP, PredictedSubjects, SubjectDynamics, length
-from outofsight.memory.banks.lifecycle import (
-    BORN_AT,
-    FIRST_SPEED,
-    confirmed,
-    faded,
-    merged_twins,
-    place_for_one_more,
-    surely_none,
-    where_slot,
-    with_newborn,
-    without_dead,
+from outofsight.memory.banks.scene_reader import project_points
+from outofsight.memory.banks.sighting import (
+    FrameSeen,
+    Sighting,
+    SlotAttention,
+    TokenFacts,
+    lost_chance,
+    sight,
+    token_facts,
 )
-from outofsight.memory.banks.sighting import FrameSeen, Sighting, sight, token_facts
-from outofsight.memory.banks.slot_attention import SlotAttention, TokenFacts, lost_chance
-from outofsight.memory.banks.state import BankSettings, Tracks
+from outofsight.memory.banks.state import BankSettings, Tracks, first_of, surely_none
 from outofsight.nn.precision import full_precision
 
 SEEN_AT = 0.3
@@ -191,3 +187,212 @@ def _joined(shares: Float[Tensor, "b s n"], twins: Tensor) -> Float[Tensor, "b s
     """Give the elder of twins the younger's tokens."""
     moved = (twins[..., None] * shares[:, None]).sum(dim=2)
     return (shares + moved) * ~twins.any(dim=1)[..., None]
+
+
+BORN_AT = 0.5
+"""A token that shows a subject who is nobody yet with more than this gives birth to one."""
+
+FIRST_CONFIDENCE = 0.5
+"""Of a newborn subject that is fully seen, else in proportion. Who falls below it may lose the slot to a newborn."""
+
+CONFIRMED_AT = 0.6
+"""Confidence at which a tentative subject comes to count: in its second latent frame if both show it fully, later if
+they show it less. A reader's errors seldom last so long, nor are they as sure."""
+
+TENTATIVE_FRAMES = 12.0
+"""A tentative subject that was not seen for more than so many video frames goes, in view or out of it."""
+
+LONG_LOST_FRAMES = 240.0
+"""A subject that was not seen for more than so many video frames may lose its slot to a newborn one."""
+
+DEAD_AT = 0.1
+"""Confidence below which a subject is forgotten."""
+
+HALF_LIFE_FRAMES = 24.0
+"""A subject that should be in view and is not seen loses half its confidence in so many video frames."""
+
+FIRST_SPEED = 0.1
+"""Standard deviation of a newborn subject's velocity along an axis, metres a video frame."""
+
+SAME_WITHIN = 2.0
+"""Two slots are one subject only within so many standard deviations of each other's place ..."""
+
+LARGEST_DOUBT_M = 1.0
+"""... counting at most this much for the uncertainty of each (also when it is asked who should be in view) ..."""
+
+ALIKE = 0.8
+"""... and if the cosine of their identities is at least this."""
+
+
+def place_for_one_more(
+    tracks: Tracks, time: Float[Tensor, " b"]
+) -> tuple[Int[Tensor, " b"], Bool[Tensor, " b"]]:
+    """Return the slot that a newborn subject gets, and whether there is one.
+
+    The first empty slot; else, of those neither pinned nor seen in this frame, that of the least confident subject
+    below ``FIRST_CONFIDENCE``; else that of the one unseen for longest, if for more than ``LONG_LOST_FRAMES``.
+    """
+    unseen = time[:, None] - tracks.last_seen
+    may_go = ~tracks.pinned & (unseen > 0)
+    empty = ~tracks.taken
+    doubtful = may_go & (tracks.confidence.detach() < FIRST_CONFIDENCE)
+    lost = may_go & (unseen > LONG_LOST_FRAMES)
+    slot = torch.where(
+        doubtful.any(dim=1), _lowest(tracks.confidence.detach(), doubtful), _lowest(-unseen, lost)
+    )
+    slot = torch.where(empty.any(dim=1), first_of(empty), slot)
+    return slot, (empty | doubtful | lost).any(dim=1)
+
+
+def _lowest(measure: Float[Tensor, "b s"], candidates: Bool[Tensor, "b s"]) -> Int[Tensor, " b"]:
+    """Return the first of the candidates with the lowest measure; of no meaning where there is none."""
+    lowest = measure.masked_fill(~candidates, torch.inf).amin(dim=1, keepdim=True)
+    return first_of(candidates & (measure <= lowest))
+
+
+def with_newborn(
+    tracks: Tracks, sighting: Sighting, chosen: Bool[Tensor, "b s"], number: Int[Tensor, " b"], time: Tensor
+) -> Tracks:
+    """Put what was sighted (one subject of each clip) into the chosen slots (at most one of each clip): tentative,
+    at rest."""
+    one = torch.ones_like(sighting.visibility)
+    newborn = Tracks(
+        tokens=sighting.content,
+        identity=sighting.identity,
+        position=sighting.position,
+        velocity=torch.zeros_like(sighting.position),
+        covariance=torch.stack((sighting.variance, 0 * one, FIRST_SPEED**2 * one), dim=-1),
+        turn_rate=0 * one,
+        box=sighting.box,
+        visibility=sighting.visibility,
+        confidence=FIRST_CONFIDENCE * sighting.visibility,
+        last_seen=time[:, None] * one,
+        born=time[:, None] * one,
+        number=number[:, None],
+        filled=one < 0,
+        tentative=one > 0,
+        pinned=one < 0,
+    )
+    return where_slot(chosen, newborn, tracks)
+
+
+def where_slot(chosen: Bool[Tensor, "b s"], new: Tracks, old: Tracks) -> Tracks:
+    """Take the chosen slots from ``new`` (s or 1 of each clip), the others from ``old``, to the last bit."""
+    return Tracks(
+        *(
+            torch.where(chosen.view(*chosen.shape, *[1] * (then.ndim - 2)), now, then)
+            for now, then in zip(new, old, strict=True)
+        )
+    )
+
+
+def faded(tracks: Tracks, frame: FrameSeen, elapsed: Float[Tensor, " b"]) -> Float[Tensor, "b s"]:
+    """Return the confidence of subjects that this frame does not show.
+
+    It halves in ``HALF_LIFE_FRAMES`` divided by the chance that the subject's middle is in view. Where the predicted
+    place is out of view that chance is 0: subjects live on for ever. What stands behind something counts as in view.
+    The chance counts ``LARGEST_DOUBT_M`` of uncertainty at most, lest a subject live on by being lost in view.
+    """
+    height, width = frame.size
+    seen = project_points(tracks.position, frame.pose, frame.size, frame.intrinsics)
+    column = seen.columns + tracks.box[..., 0] * seen.tokens_per_metre
+    row = seen.rows + tracks.box[..., 1] * seen.tokens_per_metre
+    doubt = tracks.covariance[..., 0].detach().clamp(0, LARGEST_DOUBT_M**2).sqrt()
+    doubt = doubt * seen.tokens_per_metre + 0.25
+    chance = _within(column, width, doubt) * _within(row, height, doubt) * seen.in_front
+    return tracks.confidence * 2 ** (-chance.detach() * elapsed[:, None] / HALF_LIFE_FRAMES)
+
+
+def _within(place: Tensor, count: int, doubt: Tensor) -> Tensor:
+    """Return the chance that a place within the picture is truly there; 0 for one beyond its edges.
+
+    The place is taken to be normally distributed, with the logistic curve for the normal one.
+    """
+    low, high = place + 0.5, count - 0.5 - place
+    chance: Tensor = (1.7 * low / doubt).sigmoid() + (1.7 * high / doubt).sigmoid() - 1
+    return torch.where((low >= 0) & (high >= 0), chance.clamp(min=0), torch.zeros_like(chance))
+
+
+def merged_twins(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor, "b s s"]]:
+    """Make one subject of two slots that hold the same; at most one pair of each clip, the closest.
+
+    They are the same within ``SAME_WITHIN`` standard deviations of their places and with identities at least
+    ``ALIKE``, if one of them at least is seen: two that pass while both are hidden stay two, as do two that are both
+    pinned. The number of the senior goes on (the pinned; else the one that counts; else the elder), with place, motion,
+    box, visibility and time of the one whose place is better known; identity and tokens are merged,
+    senior + rate · (junior − senior); confidence is the larger.
+
+    Also tells which slot (last axis) went into which.
+    """
+    twins = _twins(tracks)
+    if surely_none(twins):
+        return tracks, twins
+    senior, junior = twins.any(dim=2), twins.any(dim=1)
+    partner = torch.where(
+        senior, twins.int().argmax(dim=2), torch.arange(twins.shape[1], device=twins.device)
+    )
+    other = _slot_of(tracks, partner)
+    better = where_slot(other.covariance[..., 0] < tracks.covariance[..., 0], other, tracks)
+    identity = tracks.identity + rate * (other.identity - tracks.identity)
+    joined = better._replace(
+        tokens=tracks.tokens + rate * (other.tokens - tracks.tokens),
+        identity=torch.nn.functional.normalize(identity, dim=-1, eps=1e-6),
+        confidence=torch.maximum(tracks.confidence, other.confidence),
+        last_seen=torch.maximum(tracks.last_seen, other.last_seen),
+        born=tracks.born,
+        number=tracks.number,
+        filled=tracks.filled,
+        tentative=tracks.tentative,
+        pinned=tracks.pinned,
+    )
+    return where_slot(junior, emptied(tracks), where_slot(senior, joined, tracks)), twins
+
+
+def _twins(tracks: Tracks) -> Bool[Tensor, "b s s"]:
+    """Tell the closest pair of each clip that is one subject: [senior, junior]."""
+    place, identity = tracks.position.detach(), tracks.identity.detach()
+    doubt = tracks.covariance[..., 0].detach().clamp(max=LARGEST_DOUBT_M**2)
+    away2 = ((place[:, :, None] - place[:, None]) ** 2).sum(dim=-1)
+    away2 = away2 / (doubt[:, :, None] + doubt[:, None]).clamp(min=1e-6)
+    alike = (identity[:, :, None] * identity[:, None]).sum(dim=-1) >= ALIKE
+    seen = tracks.visibility.detach() > 0
+    both = (tracks.taken[:, :, None] & tracks.taken[:, None]) & (seen[:, :, None] | seen[:, None])
+    both = both & ~(tracks.pinned[:, :, None] & tracks.pinned[:, None])
+    cost = torch.where(
+        both & _outranks(tracks) & alike & (away2 <= SAME_WITHIN**2), away2, torch.inf
+    ).flatten(1)
+    least, pair = cost.min(dim=1)
+    closest = torch.nn.functional.one_hot(pair, cost.shape[1]).bool() & (least < torch.inf)[:, None]
+    return closest.unflatten(1, place.shape[1:2] * 2)
+
+
+def _outranks(tracks: Tracks) -> Bool[Tensor, "b s s"]:
+    """Tell whose number goes on if the second is the same: pinned before others, then counted, then elder."""
+    elder = tracks.number[:, :, None] < tracks.number[:, None]
+    for above in (tracks.filled, tracks.pinned):
+        elder = torch.where(above[:, :, None] == above[:, None], elder, above[:, :, None])
+    return elder
+
+
+def _slot_of(tracks: Tracks, slot: Int[Tensor, "b s"]) -> Tracks:
+    batch = torch.arange(slot.shape[0], device=slot.device)[:, None]
+    return Tracks(*(part[batch, slot] for part in tracks))
+
+
+def emptied(tracks: Tracks) -> Tracks:
+    """Return slots that hold nothing."""
+    return Tracks(*(torch.zeros_like(part) for part in tracks))
+
+
+def confirmed(tracks: Tracks) -> Tracks:
+    """Let tentative subjects count whose confidence has reached ``CONFIRMED_AT``; they do ever after."""
+    sure = tracks.tentative & (tracks.confidence.detach() >= CONFIRMED_AT)
+    return tracks._replace(filled=tracks.filled | sure, tentative=tracks.tentative & ~sure)
+
+
+def without_dead(tracks: Tracks, time: Float[Tensor, " b"]) -> Tracks:
+    """Empty the slots of subjects whose confidence is below ``DEAD_AT``, and of tentative ones that were not seen for
+    more than ``TENTATIVE_FRAMES``. The pinned never die."""
+    forlorn = tracks.tentative & (time[:, None] - tracks.last_seen > TENTATIVE_FRAMES)
+    dead = tracks.taken & ~tracks.pinned & ((tracks.confidence.detach() < DEAD_AT) | forlorn)
+    return where_slot(dead, emptied(tracks), tracks)

@@ -27,7 +27,7 @@ from outofsight.memory.banks.pictures import (
 from outofsight.memory.banks.scene_reader import SceneReader, frame_of
 from outofsight.memory.banks.state import Banks, BankSettings, Recall, SceneReading, Tracks, empty_banks
 from outofsight.memory.banks.tracker import FrameSeen, Tracker
-from outofsight.memory.tokenizer import MemoryTokenizer, memory_grid
+from outofsight.memory.selectors import MemoryTokenizer, memory_grid
 from outofsight.nn.precision import UncastModule
 from outofsight.types import LatentGrid
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outofsight.geometry.poses import look_at, relative_poses
-from outofsight.nn.poses import relative_to
+from outofsight.nn.cameras import relative_to
 from outofsight.sampling.rollout_state import flat_poses
 
 TARGET = np.array([20.0, 20.0, 1.0])

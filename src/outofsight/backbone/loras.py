@@ -21,7 +21,7 @@ from torch import Tensor
 
 from outofsight.backbone.official_names import official_name
 from outofsight.codec.checkpoint_files import load_state_dict, quote_names, save_state_dict
-from outofsight.errors import CheckpointError
+from outofsight.errors import CheckpointError, InputError
 
 PREFIXES = ("pipe.dit.", "base_model.model.", "diffusion_model.", "transformer.", "dit.", "model.", "module.")
 KOHYA = re.compile(r"lora_unet__?(.+)")
@@ -219,3 +219,33 @@ def _check_strangers(strangers: list[str], state: Mapping[str, Tensor]) -> None:
         f"{len(strangers)} of {len(state)} entries belong to no layer of this transformer: {quote_names(strangers)}; "
         "it is a LoRA of another model"
     )
+
+
+class LoraLoading:
+    """A mixin before diffusers' own adapters, which say nothing of names that they do not know."""
+
+    def load_lora_adapter(
+        self, source: str | Mapping[str, Tensor], prefix: str | None = None, **options: Any
+    ) -> None:
+        """Add a LoRA file, or its tensors by name, as an adapter; ``options`` are diffusers' own.
+
+        ``prefix`` is not asked for: every layout is told by its names.
+
+        Raises:
+            CheckpointError: it is no LoRA of this transformer, or also changes what no adapter can.
+        """
+        del prefix
+        try:
+            import peft  # noqa: F401, PLC0415
+        except ImportError as error:
+            raise InputError("LoRA adapters need peft; install it: pip install 'outofsight[lora]'") from error
+        own: Any = self
+        # Adapters that are there already put their own parts beside the weights, and those below ``base_layer``.
+        shapes = {
+            name.replace(".base_layer.", "."): tuple(weight.shape)
+            for name, weight in own.named_parameters()
+            if ".lora_" not in name
+        }
+        lora = parse_lora(source, shapes) if isinstance(source, Mapping) else read_lora(source, shapes)
+        check_widths(lora, shapes)
+        super().load_lora_adapter(to_peft(lora), prefix=None, **options)  # type: ignore[misc]

@@ -5,8 +5,17 @@ import torch
 
 from outofsight.errors import InputError
 from outofsight.memory.banks.archivist import least_useful
-from outofsight.memory.banks.state import Banks, BankSettings, bank_tensors, empty_banks
-from outofsight.memory.banks.touch import edit_place, edit_subject, forget, pin, swap_subjects
+from outofsight.memory.banks.state import (
+    Banks,
+    BankSettings,
+    bank_tensors,
+    edit_place,
+    edit_subject,
+    empty_banks,
+    forget,
+    pin,
+    swap_subjects,
+)
 
 
 @pytest.fixture
