@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 SEED = 5
 NEEDED = ("starlette", "uvicorn", "websockets")
 RENDERING = ("mujoco", "mujoco_warp", "warp")
-DENOISING_STEPS = 4
-"""Of the mini in a walk: half of its own number, for nearly twice the speed (docs/explorer.md)."""
-
 Seed = Annotated[int | None, typer.Option(help=f"a world of the engine, by its seed (default: {SEED})")]
 ClipFolder = Annotated[Path | None, typer.Option(help="walk on from a clip's folder")]
 Video = Annotated[
@@ -85,7 +82,7 @@ def explore(
     from outofsight.web.server import build_app
 
     use, console = read_use(model), Console(stderr=True)
-    plan = _plan(use)
+    plan = _plan(model, use)
     if begin == "seed" and plan is None:
         raise InputError(
             "a world of the engine needs MuJoCo; install: pip install 'outofsight[worlds]', or --video"
@@ -125,21 +122,13 @@ def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "outofsight" / "walks"
 
 
-def _plan(use: ModelUse) -> "PlanConfig | None":
-    """Give worlds of the picture size, frames and rate that a model is used with; ``None`` without the engine."""
+def _plan(model: str, use: ModelUse) -> "PlanConfig | None":
+    """Give the worlds that a model is at home in; ``None`` without the engine."""
     if any(find_spec(name) is None for name in RENDERING):
         return None
-    from dataclasses import replace
+    from outofsight.web.own_worlds import own_worlds
 
-    from outofsight.worlds.presets import mini_plan
-
-    plan = mini_plan()
-    if use.size is None:
-        return plan
-    return replace(
-        plan, num_context_frames=use.num_context_frames, num_target_frames=use.num_target_frames, fps=use.fps,
-        height_px=use.size[0], width_px=use.size[1],
-    )  # fmt: skip
+    return own_worlds(model, use)
 
 
 def _mind(model: str, use: ModelUse, pairs: list[str], device: str) -> "ModelMind":
@@ -147,8 +136,7 @@ def _mind(model: str, use: ModelUse, pairs: list[str], device: str) -> "ModelMin
     from outofsight.sampling.continuation import check_settings
     from outofsight.web.mind import ModelMind
 
-    steps = min(use.num_steps, DENOISING_STEPS) if model == "mini" else use.num_steps
-    defaults = {"num_steps": steps, "guidance_scale": use.guidance_scale}
+    defaults = {"num_steps": use.num_steps, "guidance_scale": use.guidance_scale, "strength": use.strength}
     sampling = check_settings(**{**defaults, **parse_settings(pairs)})
     world = load_world(model, device, None, "none")
     world.set_progress_bar_config(disable=True)
