@@ -25,10 +25,9 @@ from outofsight.perception.network import num_parameters
 from outofsight.perception.recogniser import Recogniser
 from outofsight.training.models import load_vae
 from outofsight.training.problem import to_frames
-from outofsight.training.recogniser_measures import ClipFigures, figures_of, look_at
-from outofsight.training.recogniser_task import RecogniserTask, Spoiling
-from outofsight.training.recogniser_training import spoiled_video
-from outofsight.training.vae_objective import to_signal
+from outofsight.training.recogniser_training import ClipFigures, figures_of, look_at, spoiled_video
+from outofsight.training.tasks import RecogniserTask, Spoiling
+from outofsight.training.vae_training import to_signal
 from outofsight.types import Clip
 from record import add_out, finish
 

@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from outofsight.data.build import BuildConfig, build_dataset
+from outofsight.data.dataset import SplitShares
 from outofsight.data.sample import write_sample
-from outofsight.data.splits import SplitShares
 from outofsight.worlds.clip import ClipMaker, render_clip
 from outofsight.worlds.model import World, WorldPoses, build_world, pose_world
 from outofsight.worlds.plan import plan_world

@@ -19,14 +19,13 @@ from outofsight.codec.text import max_text_tokens
 from outofsight.data.latent_cache import CacheIdentity, LatentCacheWriter, LatentSample, open_latent_cache
 from outofsight.training.batches import Captions, WorldBatches
 from outofsight.training.config import changed
-from outofsight.training.ema import RunningMean
 from outofsight.training.models import choose_trainable, make_vae, new_world
-from outofsight.training.noise_levels import NoiseLevels
-from outofsight.training.optimiser import make_optimizers, optimizer_tensors
+from outofsight.training.optimiser import RunningMean, make_optimizers, optimizer_tensors
 from outofsight.training.problem import to_device
+from outofsight.training.randomness import NoiseLevels
 from outofsight.training.recipes import mini_vae, mini_world
 from outofsight.training.state import State, save_state
-from outofsight.training.vae_objective import VaeObjective
+from outofsight.training.vae_training import VaeObjective
 from outofsight.training.world_objective import WorldObjective
 from record import add_out, finish, interleaved_seconds, synchronize
 

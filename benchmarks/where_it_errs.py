@@ -17,13 +17,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from outofsight.codec.checkpoint_files import network_digest
 from outofsight.codec.text import max_text_tokens
 from outofsight.data.latent_cache import LatentCache, LatentSample
 from outofsight.training.batches import Captions, plain_batch, target_subject_share
-from outofsight.training.config import WorldTask
-from outofsight.training.digest import network_digest
 from outofsight.training.models import WorldParts, make_world
 from outofsight.training.randomness import normal
+from outofsight.training.tasks import WorldTask
 from outofsight.training.world_objective import WorldObjective
 from outofsight.training.world_training import open_cache_part
 from record import add_out, finish

@@ -17,9 +17,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from outofsight.data.card import dataset_stats, summary
 from outofsight.data.check import box_iou, check_sample, mask_box_px
 from outofsight.data.dataset import SampleEntry, open_dataset
-from outofsight.data.stats import dataset_stats, summary
 from outofsight.types import Clip, Visibility
 from outofsight.worlds.events import ReentryRule, least_pixels, reentries
 from outofsight.worlds.model import WorldPoses, build_world, pose_world

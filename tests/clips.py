@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from outofsight.data.splits import ClipJob
+from outofsight.data.dataset import ClipJob
 from outofsight.errors import WorldError
 from outofsight.types import CameraPath, Clip, Intrinsics, SubjectTrack, Visibility
 

@@ -9,8 +9,7 @@ from models import tiny_text_encoder, tiny_transformer, tiny_vae
 from outofsight.backbone.official import to_official
 from outofsight.cli import main
 from outofsight.codec.checkpoint_files import load_state_dict
-from outofsight.codec.import_umt5 import text_encoder_to_official
-from outofsight.codec.import_wan_vae import vae_to_official
+from outofsight.codec.official import text_encoder_to_official, vae_to_official
 
 
 @pytest.fixture

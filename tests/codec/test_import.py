@@ -13,12 +13,14 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from transformers import UMT5Config, UMT5EncoderModel
 
 from outofsight.codec.checkpoint_files import identify, load_state_dict, save_state_dict
-from outofsight.codec.import_umt5 import (
+from outofsight.codec.official import (
     infer_text_encoder_config,
+    infer_vae_config,
     text_encoder_from_official,
     text_encoder_to_official,
+    vae_from_official,
+    vae_to_official,
 )
-from outofsight.codec.import_wan_vae import infer_vae_config, vae_from_official, vae_to_official
 from outofsight.codec.video_vae import encode_video
 from outofsight.errors import CheckpointError, InputError
 

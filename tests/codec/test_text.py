@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import ByT5Tokenizer, UMT5EncoderModel
 
-from outofsight.codec.import_umt5 import text_encoder_from_official
+from outofsight.codec.official import text_encoder_from_official
 from outofsight.codec.text import (
     CaptionTruncatedWarning,
     clean_prompt,

@@ -13,8 +13,8 @@ from codec_vectors import (
 )
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
-from outofsight.codec.import_wan_vae import vae_from_official
 from outofsight.codec.latent_tiling import LatentTiling
+from outofsight.codec.official import vae_from_official
 from outofsight.codec.video_vae import (
     decode_latents,
     encode_video,

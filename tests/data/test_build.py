@@ -18,11 +18,10 @@ from hypothesis import strategies as st
 from tests.clips import HandMaker
 
 from outofsight.data.build import BuildConfig, build_dataset
+from outofsight.data.card import absences, dataset_stats, draw_stats, summary
 from outofsight.data.check import check_dataset
-from outofsight.data.dataset import open_dataset
+from outofsight.data.dataset import SplitShares, clip_job, open_dataset
 from outofsight.data.shards import read_shard, write_shards
-from outofsight.data.splits import SplitShares, clip_job
-from outofsight.data.stats import absences, dataset_stats, draw_stats, summary
 from outofsight.errors import DatasetError, OutputError, WorldError
 
 ROOT = Path(__file__).parents[2]

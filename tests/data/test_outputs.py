@@ -11,13 +11,14 @@ import pytest
 
 from outofsight.data.files import (
     folder_in_one_piece,
+    lock,
+    one_writer,
     read_text,
     remove_unfinished,
     replaced_folder,
     write_bytes,
     written_whole,
 )
-from outofsight.data.locks import lock, one_writer
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 

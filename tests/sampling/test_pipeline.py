@@ -16,7 +16,7 @@ from outofsight.errors import InputError
 from outofsight.geometry.path_expressions import make_path
 from outofsight.memory.strategies import strategy
 from outofsight.sampling.continuation import SamplingSettings
-from outofsight.sampling.schedules import ready
+from outofsight.sampling.denoising import ready
 from outofsight.sampling.world import WorldModel
 
 CONTEXT, TARGET = 9, 5

@@ -10,8 +10,7 @@ from outofsight.errors import InputError
 from outofsight.flow.matching import sampling_sigmas
 from outofsight.memory.strategies import strategy
 from outofsight.sampling.continuation import SamplingSettings, check_settings
-from outofsight.sampling.denoising import Conditions, denoise
-from outofsight.sampling.schedules import euler
+from outofsight.sampling.denoising import Conditions, denoise, euler
 from outofsight.types import CameraPath
 
 

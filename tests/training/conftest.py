@@ -10,18 +10,9 @@ from accelerate.state import AcceleratorState, GradientState
 from models import tiny_vae, tiny_world
 from outofsight.data.sample import write_sample
 from outofsight.sampling.world import WorldModel
-from outofsight.training.config import (
-    Batch,
-    Optimisation,
-    StateFiles,
-    TrainConfig,
-    VaeSize,
-    VaeTask,
-    Validation,
-    WorldSize,
-    WorldTask,
-)
+from outofsight.training.config import Batch, Optimisation, StateFiles, TrainConfig, Validation
 from outofsight.training.encoding import Encoder, encode_dataset
+from outofsight.training.tasks import VaeSize, VaeTask, WorldSize, WorldTask
 from outofsight.types import CameraPath, Clip, Intrinsics, SubjectTrack, Visibility
 
 HALF, HEIGHT, WIDTH = 9, 32, 64

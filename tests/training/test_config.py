@@ -7,19 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outofsight.errors import InputError
-from outofsight.training.config import (
-    Optimisation,
-    VaeTask,
-    WorldTask,
-    changed,
-    differences,
-    from_dict,
-    to_dict,
-)
+from outofsight.training.config import Optimisation, changed, differences, from_dict, to_dict
 from outofsight.training.models import cast_for_export, make_vae, new_world
 from outofsight.training.optimiser import learning_rate
 from outofsight.training.randomness import normal, sample_index
 from outofsight.training.recipes import RECIPES, recipe
+from outofsight.training.tasks import VaeTask, WorldTask
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

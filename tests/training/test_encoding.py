@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from models import tiny_text_encoder, tiny_vae
+from outofsight.codec.checkpoint_files import network_digest
 from outofsight.codec.text import encode_prompts
 from outofsight.codec.video_vae import encode_video
 from outofsight.data.dataset import open_dataset
 from outofsight.data.latent_cache import open_latent_cache
 from outofsight.errors import DatasetError, InputError
 from outofsight.geometry.conditioning import camera_conditioning
-from outofsight.training.digest import network_digest
 from outofsight.training.encoding import Encoder, encode_dataset
 from outofsight.training.loop import train
 

@@ -10,14 +10,21 @@ from torch.distributed.tensor import DTensor
 from models import tiny_transformer
 from outofsight.errors import CheckpointError, InputError
 from outofsight.sampling.world import WorldModel
-from outofsight.training.config import LoraSize, Optimisation
-from outofsight.training.ema import RunningMean
+from outofsight.training.config import Optimisation
 from outofsight.training.loop import train
-from outofsight.training.models import choose_trainable, load_vae, make_world
-from outofsight.training.optimiser import make_optimizers, optimizer_tensors, restore_optimizers, whole
+from outofsight.training.models import choose_trainable, load_vae, make_world, start_by_likeness
+from outofsight.training.optimiser import (
+    RunningMean,
+    make_optimizers,
+    optimizer_tensors,
+    restore_optimizers,
+    whole,
+)
 from outofsight.training.recipes import PAPER_TRAINABLE, finetune_lora
 from outofsight.training.state import load_latest_state
+from outofsight.training.tasks import LoraSize
 from outofsight.training.world_objective import WorldObjective
+from outofsight.types import LatentGrid
 
 
 def test_the_papers_regime_trains_attention_and_nothing_else():
@@ -150,3 +157,26 @@ def test_what_is_frozen_does_not_learn_whatever_else_is_said():
     chosen = choose_trainable(network, ("*",), ("other.*",))
     assert set(chosen) == {"one.weight", "one.bias"}
     assert not network["other"].weight.requires_grad
+
+
+def test_tokens_look_most_at_those_that_hold_the_same():
+    model = tiny_transformer(memory_kernel=(1, 2, 2), camera_ray_octaves=3)
+    start_by_likeness(model)
+    attention = model.blocks[0].attn1
+    tokens = torch.randn(1, 2 * 4 * 6, 48, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        query, key, _ = attention.project(tokens)
+        memory = attention.tokenizer(tokens, LatentGrid(frames=2, height=4, width=6, context_frames=1))
+    assert torch.equal(query, key)
+    likeness = query[0] @ key[0].T
+    assert torch.equal(likeness.argmax(dim=1), torch.arange(48))
+    squares = tokens.unflatten(1, (2, 2, 2, 3, 2)).mean(dim=(3, 5)).flatten(2, 3)
+    torch.testing.assert_close(memory, squares)
+
+
+def test_rays_count_as_much_as_content():
+    model = tiny_transformer(camera_ray_octaves=4)
+    start_by_likeness(model)
+    encoder = model.blocks[0].attn1.ray_encoder
+    features = torch.randn(500, encoder.in_features, generator=torch.Generator().manual_seed(1)) / 2**0.5
+    assert 0.8 < float(encoder(features).detach().std()) < 1.25

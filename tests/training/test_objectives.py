@@ -9,17 +9,18 @@ from outofsight.codec.text import encode_prompts
 from outofsight.codec.video_vae import decode_latents, encode_video
 from outofsight.data.dataset import open_dataset
 from outofsight.flow.matching import add_noise, round_to_bf16
-from outofsight.training.config import VaeTask, WorldTask
 from outofsight.training.encoding import Encoder, encode_clip
-from outofsight.training.noise_levels import NoiseLevels
-from outofsight.training.vae_objective import (
+from outofsight.training.randomness import NoiseLevels
+from outofsight.training.tasks import VaeTask, WorldTask
+from outofsight.training.vae_training import (
     VaeObjective,
+    decibels,
     kl_per_number,
+    latent_statistics,
     pixel_weights,
     rebuild_loss,
     to_signal,
 )
-from outofsight.training.vae_training import decibels, latent_statistics
 from outofsight.training.world_objective import WorldObjective
 
 

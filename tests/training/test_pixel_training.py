@@ -7,15 +7,13 @@ from test_rendered_truth import HALF, HEIGHT, WIDTH, standing
 from transformers import ByT5Tokenizer
 
 from models import tiny_text_encoder, tiny_transformer, tiny_world
-from outofsight.codec.decoder_skip import DecoderSkip
-from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
+from outofsight.codec.patch_autoencoder import DecoderSkip, PatchVideoAutoencoder
 from outofsight.data.sample import write_sample
 from outofsight.errors import CheckpointError, DatasetError, InputError
 from outofsight.memory.banks.mask_reader import MaskReader
 from outofsight.sampling.world import WorldModel
 from outofsight.training.config import Batch, Optimisation, TrainConfig, Validation
 from outofsight.training.loop import train
-from outofsight.training.pixel_task import PixelTask
 from outofsight.training.pixel_training import (
     PixelObjective,
     coded,
@@ -27,6 +25,7 @@ from outofsight.training.pixel_training import (
 )
 from outofsight.training.recipes import recipe
 from outofsight.training.run_folder import read_log
+from outofsight.training.tasks import PixelTask
 
 
 def patch_vae() -> PatchVideoAutoencoder:

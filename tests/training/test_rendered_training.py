@@ -11,12 +11,13 @@ from outofsight.data.sample import write_sample
 from outofsight.errors import DatasetError
 from outofsight.sampling.world import WorldModel
 from outofsight.training.batches import Captions, MemoryNeeds, WorldBatches, rendered_memory
-from outofsight.training.config import WorldTask, changed, with_strategy
+from outofsight.training.config import changed, with_strategy
 from outofsight.training.encoding import Encoder, Rendering, encode_dataset
 from outofsight.training.loop import train
-from outofsight.training.noise_levels import NoiseLevels
+from outofsight.training.randomness import NoiseLevels
 from outofsight.training.recipes import recipe
 from outofsight.training.rendered_truth import PlaceErrors
+from outofsight.training.tasks import WorldTask
 from outofsight.training.world_training import world_problem
 
 SMALL = {"archive_slots": 4, "subject_slots": 2, "top_k": 3, "reader_width": 8, "identity_width": 4}

@@ -18,11 +18,12 @@ from outofsight.memory.strategies import STRATEGIES, strategy
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.world import WorldModel
 from outofsight.training.batches import Captions, MemoryNeeds, UnknownLensWarning, WorldBatches, subject_masks
-from outofsight.training.config import WorldTask, changed, from_dict, to_dict, with_strategy
+from outofsight.training.config import changed, from_dict, to_dict, with_strategy
 from outofsight.training.loop import train
 from outofsight.training.models import make_world
-from outofsight.training.noise_levels import NoiseLevels
+from outofsight.training.randomness import NoiseLevels
 from outofsight.training.recipes import recipe
+from outofsight.training.tasks import WorldTask
 from outofsight.training.world_objective import WorldObjective
 from outofsight.training.world_training import open_cache_part, world_problem
 

@@ -6,10 +6,8 @@ import torch
 from models import tiny_inputs, tiny_transformer, turned_cameras
 from outofsight.errors import InputError
 from outofsight.memory.strategies import strategy
-from outofsight.training.config import WorldTask
-from outofsight.training.memory_config import Chunks
-from outofsight.training.noise_levels import NoiseLevels
-from outofsight.training.unrolled_objective import UnrolledObjective
+from outofsight.training.randomness import NoiseLevels
+from outofsight.training.tasks import Chunks, WorldTask
 from outofsight.training.unrolling import (
     Span,
     chunk_batch,
@@ -18,7 +16,7 @@ from outofsight.training.unrolling import (
     seen_later,
     spans,
 )
-from outofsight.training.world_objective import WorldObjective
+from outofsight.training.world_objective import UnrolledObjective, WorldObjective
 
 LEVELS = NoiseLevels(WorldTask(), 3.0, round_to_bf16=False)
 

@@ -85,8 +85,7 @@ def to_official(
     """Write a model's weights as checkpoint files under their published names."""
     from outofsight.backbone.official import to_official as transformer_to_official
     from outofsight.codec.checkpoint_files import save_state_dict
-    from outofsight.codec.import_umt5 import text_encoder_to_official
-    from outofsight.codec.import_wan_vae import vae_to_official
+    from outofsight.codec.official import text_encoder_to_official, vae_to_official
     from outofsight.sampling.world import WorldModel
 
     refuse_existing(out, [model])
@@ -149,7 +148,7 @@ def _load_vae(path: Path) -> Any:
     from diffusers import AutoencoderKLWan
 
     from outofsight.codec.checkpoint_files import load_state_dict
-    from outofsight.codec.import_wan_vae import vae_from_official
+    from outofsight.codec.official import vae_from_official
 
     if path.is_dir():
         return _from_folder("--vae", path, AutoencoderKLWan)
@@ -162,7 +161,7 @@ def _load_text_encoder(path: Path) -> Any:
     from transformers import UMT5EncoderModel
 
     from outofsight.codec.checkpoint_files import load_state_dict
-    from outofsight.codec.import_umt5 import text_encoder_from_official
+    from outofsight.codec.official import text_encoder_from_official
 
     if path.is_dir():
         return _from_folder("--text-encoder", path, UMT5EncoderModel)

@@ -12,7 +12,7 @@ from outofsight.cli.values import parse_frames, parse_size
 from outofsight.model_folders import ModelUse, read_use
 
 if TYPE_CHECKING:
-    from outofsight.sampling.strategy_costs import StrategyCost
+    from outofsight.sampling.plan import StrategyCost
     from outofsight.types import LatentGrid
 
 MINI_USE = ModelUse(num_context_frames=41, num_target_frames=41, size=(64, 96), fps=10.0)
@@ -31,7 +31,7 @@ def strategies(
     """Show the memory strategies, and keys, arithmetic and memory of one forward with each."""
     from outofsight.cli.loading import quiet_libraries
     from outofsight.memory.strategies import STRATEGIES, strategy
-    from outofsight.sampling.strategy_costs import strategy_costs
+    from outofsight.sampling.plan import strategy_costs
 
     quiet_libraries()
     chosen = [strategy(name) for name in names] if names else list(STRATEGIES.values())
@@ -52,9 +52,9 @@ def _sizes(model: str | None) -> tuple[dict[str, Any], int, ModelUse]:
     import torch
 
     if model is None:
-        from outofsight.training.config import WorldTask
         from outofsight.training.models import transformer_arguments
         from outofsight.training.recipes import recipe
+        from outofsight.training.tasks import WorldTask
 
         task = recipe("mini_world").task
         assert isinstance(task, WorldTask)

@@ -185,7 +185,7 @@ def build_clips(
 
 
 def _shares(text: str) -> Any:
-    from outofsight.data.splits import SplitShares
+    from outofsight.data.dataset import SplitShares
 
     try:
         validation, test = (float(part) for part in text.split(","))
@@ -214,7 +214,7 @@ def stats(
     out: Annotated[Path | None, typer.Option(help="PNG file for the drawing")] = None,
 ) -> None:
     """Count what is in a folder: absences, returns, subjects, scenes, cameras."""
-    from outofsight.data.stats import dataset_stats, draw_stats, is_drawing, summary
+    from outofsight.data.card import dataset_stats, draw_stats, is_drawing, summary
 
     if out is not None:
         check_outputs([out], [folder], ours=is_drawing(out))

@@ -1,10 +1,12 @@
-"""Weights on disk: read and write state dicts, safely and whole, and tell whose they are.
+"""Weights on disk: read and write state dicts, safely and whole, and tell by a number whether two are the same.
 
 A *state dict* is a plain ``dict`` from parameter name to CPU tensor. Pickles are only ever read with
 ``weights_only=True``, so no file can run code. The content decides how a file is read, not its suffix, since
 people rename files; only a pickle that calls itself .safetensors is refused.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any, Literal
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from outofsight.data.files import written_whole
 from outofsight.errors import CheckpointError, InputError, OutputError
@@ -340,3 +342,30 @@ def _anchor(kind: ModelKind) -> str:
 
 def _is_hydra_extra(name: str) -> bool:
     return ".attn1." in name and _PLAIN_ATTENTION.match(name) is None
+
+
+def network_digest(network: nn.Module) -> str:
+    """Digest a network of diffusers or transformers: its configuration, and its weights as float32.
+
+    An autoencoder's skip is left out: its latents are the same with it and without.
+    """
+    stored: Any = network.config
+    config = stored.to_dict() if hasattr(stored, "to_dict") else dict(stored)
+    told = {
+        key: value
+        for key, value in config.items()
+        if not key.startswith("_")
+        and key not in ("torch_dtype", "dtype", "transformers_version", "skip_width")
+    }
+    own = {name: value for name, value in network.state_dict().items() if not name.startswith("skip.")}
+    return weights_digest(own, json.dumps(told, sort_keys=True, default=str))
+
+
+def weights_digest(weights: Mapping[str, Tensor], beside: str = "") -> str:
+    """Digest names, shapes and float32 values of weights, and a text beside them: 64 hexadecimal digits."""
+    digest = hashlib.sha256(beside.encode())
+    for name in sorted(weights):
+        value = weights[name].detach().to("cpu", torch.float32).contiguous()
+        digest.update(f"{name}{list(value.shape)}".encode())
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from outofsight.data.card import write_card
-from outofsight.data.dataset import SPLITS
+from outofsight.data.dataset import SPLITS, ClipJob, SplitShares, clip_job
 from outofsight.data.files import explained, read_json, remove_unfinished, write_json, write_text
 from outofsight.data.outputs import check_outputs
 from outofsight.data.sample import write_sample
-from outofsight.data.splits import ClipJob, SplitShares, clip_job
 from outofsight.errors import DatasetError, OutOfSightError, OutputError
 from outofsight.types import Clip
 

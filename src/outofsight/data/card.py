@@ -1,15 +1,22 @@
-"""The data set's README: what is in it, counted, and what each field means. Written by the build, from the files."""
+"""The data set's README: what each field means, and what is in it, counted from the files: how long subjects are away,
+when they return, who they are, where, under which camera.
+"""
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from outofsight.data.annotation import ANNOTATION_VERSION, FIELDS
+import numpy as np
+
+from outofsight.data.annotation import ANNOTATION_VERSION, FIELDS, check_version, read_subjects_of
 from outofsight.data.dataset import SPLITS, SampleEntry, open_dataset
-from outofsight.data.files import read_json, write_text
+from outofsight.data.files import explained, read_json, write_text, written_whole
 from outofsight.data.sample import __doc__ as LAYOUT
+from outofsight.types import SubjectTrack, Visibility
 
 FILE_SHAPES = (
     ("cond.mp4", "RGB video", "context frames, H.264"),
@@ -112,3 +119,158 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _settings(identity: dict[str, Any]) -> str:
     return json.dumps(identity, indent=2, ensure_ascii=False)
+
+
+DRAWN_BY = "outofsight"
+"""Says in a drawing that it is ours, so that it may be drawn anew."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Sample:
+    """What the counts need of one sample."""
+
+    subjects: tuple[SubjectTrack, ...]
+    num_context_frames: int
+    num_frames: int
+    record: dict[str, Any] = field(default_factory=dict)
+    split: str = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetStats:
+    """Counts over a data set. ``hidden_frames``: length of each absence between two sightings; ``reentry_frames``:
+    frames after the start of the target at which a subject that was away is seen again."""
+
+    num_clips: int
+    num_frames: int
+    hidden_frames: tuple[int, ...]
+    reentry_frames: tuple[int, ...]
+    subjects_per_clip: Counter[int]
+    subjects: Counter[str]
+    categories: Counter[str]
+    scenes: Counter[str]
+    cameras: Counter[str]
+    splits: Counter[str]
+    num_drawn: int
+    num_rendered: int
+
+
+def dataset_stats(folder: Path) -> DatasetStats:
+    """Count what is in a folder, ours or HM-World's. Raises ``DatasetError`` naming what cannot be read."""
+    return count_samples([_sample(entry) for entry in open_dataset(folder).entries])
+
+
+def _sample(entry: SampleEntry) -> _Sample:
+    if not entry.is_ours:
+        clip = entry.read()
+        return _Sample(
+            subjects=clip.subjects, num_context_frames=clip.num_context_frames, num_frames=len(clip.video)
+        )
+    path = entry.folder / "annotation.json"
+    record = read_json(path)
+    check_version(record, str(path))
+    subjects = read_subjects_of(record, str(path))
+    context, target = int(record["num_context_frames"]), int(record["num_target_frames"])
+    return _Sample(
+        subjects=subjects, num_context_frames=context, num_frames=context + target, record=record,
+        split=entry.split or "all",
+    )  # fmt: skip
+
+
+def count_samples(samples: Sequence[_Sample]) -> DatasetStats:
+    """Count over samples."""
+    hidden, returns = [], []
+    for sample in samples:
+        for subject in sample.subjects:
+            for exit_frame, entry_frame in absences(subject):
+                hidden.append(entry_frame - exit_frame)
+                if entry_frame >= sample.num_context_frames:
+                    returns.append(entry_frame - sample.num_context_frames)
+    drawn, rendered = acceptance_of([sample.record for sample in samples])
+    return DatasetStats(
+        num_clips=len(samples),
+        num_frames=sum(sample.num_frames for sample in samples),
+        hidden_frames=tuple(hidden),
+        reentry_frames=tuple(returns),
+        subjects_per_clip=Counter(len(sample.subjects) for sample in samples),
+        subjects=Counter(subject.name for sample in samples for subject in sample.subjects),
+        categories=Counter(subject.category for sample in samples for subject in sample.subjects),
+        scenes=Counter(scene_of(sample.record) for sample in samples),
+        cameras=Counter(camera_of(sample.record) for sample in samples),
+        splits=Counter(sample.split for sample in samples),
+        num_drawn=drawn,
+        num_rendered=rendered,
+    )
+
+
+def absences(subject: SubjectTrack) -> list[tuple[int, int]]:
+    """List (first hidden frame, first frame seen again) of each absence that begins and ends within the clip."""
+    seen = (subject.visibility == Visibility.VISIBLE) | (subject.visibility == Visibility.CUT)
+    changes = (np.flatnonzero(seen[1:] != seen[:-1]) + 1).tolist()
+    return [(a, b) for a, b in pairwise(changes) if not seen[a]]
+
+
+def draw_stats(stats: DatasetStats, path: Path) -> None:
+    """Draw the counts as one picture (PNG). Raises ``OutputError`` if it cannot be written."""
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(13, 10), layout="constrained")
+    axes = figure.subplots(2, 3, height_ratios=(1, 2.4))
+    upper, lower = axes[0], axes[1]
+    upper[0].hist(stats.hidden_frames or [0], bins=24, color="#4477aa")
+    upper[0].set(title="Absences", xlabel="hidden frames", ylabel="absences")
+    upper[1].hist(stats.reentry_frames or [0], bins=24, color="#228833")
+    upper[1].set(title="Returns in the target", xlabel="frames after its start", ylabel="returns")
+    for place, counter, title in (
+        (
+            upper[2],
+            Counter({str(count): times for count, times in stats.subjects_per_clip.items()}),
+            "Subjects a clip",
+        ),
+        (lower[0], stats.scenes, "Scenes"),
+        (lower[1], stats.subjects, "Subjects"),
+        (lower[2], stats.cameras, "Cameras"),
+    ):
+        names = sorted(counter, reverse=True)
+        place.barh(names, [counter[name] for name in names], color="#ccbb44")
+        place.set_title(title)
+        place.tick_params(axis="y", labelsize=7 if len(names) > 20 else 9)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, dpi=110, format="png", metadata={"Software": DRAWN_BY})
+
+
+def is_drawing(path: Path) -> bool:
+    """Tell whether a file is a drawing of ours."""
+    from PIL import Image  # noqa: PLC0415
+
+    try:
+        with Image.open(path) as picture:
+            return picture.info.get("Software") == DRAWN_BY
+    except (OSError, ValueError, SyntaxError):  # Pillow calls a broken PNG one of syntax
+        return False
+
+
+def summary(stats: DatasetStats) -> dict[str, Any]:
+    """Give the counts as plain data, absences as n, median and range in frames."""
+    return {
+        "clips": stats.num_clips,
+        "frames": stats.num_frames,
+        "parts": dict(stats.splits),
+        "absences": _spread(stats.hidden_frames),
+        "returns_in_target": _spread(stats.reentry_frames),
+        "subjects_per_clip": {str(count): times for count, times in sorted(stats.subjects_per_clip.items())},
+        "categories": dict(stats.categories.most_common()),
+        "subjects": dict(stats.subjects.most_common()),
+        "scenes": dict(stats.scenes.most_common()),
+        "cameras": dict(stats.cameras.most_common()),
+        "worlds_drawn": stats.num_drawn,
+        "worlds_rendered": stats.num_rendered,
+    }
+
+
+def _spread(values: tuple[int, ...]) -> dict[str, float]:
+    if not values:
+        return {"n": 0}
+    return {"n": len(values), "min": min(values), "median": float(np.median(values)), "max": max(values)}

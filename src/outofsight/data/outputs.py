@@ -6,8 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from outofsight.data.files import remove_unfinished, write_advice
-from outofsight.data.locks import one_writer
+from outofsight.data.files import one_writer, remove_unfinished, write_advice
 from outofsight.errors import OutputError
 
 LOCK = ".outofsight.lock"

@@ -23,7 +23,7 @@ from outofsight.codec.video_vae import LatentTiling, through_skip
 from outofsight.errors import InputError
 from outofsight.geometry.conditioning import CameraConditioning
 from outofsight.memory.banks.state import Recall
-from outofsight.sampling.denoising import Conditions, Watching, begin, denoise
+from outofsight.sampling.denoising import Conditions, Watching, begin, denoise, ready
 from outofsight.sampling.inputs import (
     Cameras,
     as_pixels,
@@ -32,7 +32,6 @@ from outofsight.sampling.inputs import (
     latent_subject_masks,
 )
 from outofsight.sampling.remembered import RenderedTarget, Seen, recall_target, told_lens
-from outofsight.sampling.schedules import ready
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 

@@ -2,61 +2,38 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from math import atan
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from outofsight.backbone.inputs import known_intrinsics
-from outofsight.codec.latent_tiling import LatentTiling
-from outofsight.codec.stream_decoding import Decoded
 from outofsight.codec.text import clean_prompt
-from outofsight.errors import CameraError, InputError
-from outofsight.memory.banks.state import Banks, bank_tensors, banks_from_tensors
+from outofsight.errors import InputError
+from outofsight.memory.banks.state import Banks
 from outofsight.nn.turns import takes_turns
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.inputs import (
-    as_pixels,
     check_cameras,
-    check_lens,
     check_prompt,
-    latent_subject_masks,
 )
-from outofsight.sampling.remembered import see_pictures, subject_share, to_pictures
-from outofsight.sampling.rollout_files import Saved, check_model, save_rollout, weights_digest
+from outofsight.sampling.rollout_files import Saved, save_rollout, weights_digest
 from outofsight.sampling.rollout_memory import RolloutMemory
 from outofsight.sampling.rollout_state import RolloutLimits, RolloutState, coming_latents
 from outofsight.sampling.rollout_step import (
-    OnProgress,
     Sampler,
     StepRecord,
     Texts,
-    kept_history,
-    observe,
     take_step,
 )
-from outofsight.types import CameraPath, LatentGrid
+from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
 NUM_RECORDS = 1000
 """Records of steps that are kept; older ones are let go, so that an endless rollout stays bounded."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RolloutRequest:
-    """How a rollout is begun; see ``WorldModel.start``."""
-
-    prompt: str
-    settings: SamplingSettings = field(default_factory=SamplingSettings)
-    limits: RolloutLimits = field(default_factory=RolloutLimits)
-    tiling: LatentTiling | None = None
-    record_retrieval: bool = False
-    on_progress: OnProgress | None = None
 
 
 class Rollout:
@@ -139,7 +116,8 @@ class Rollout:
     @property
     def memory(self) -> RolloutMemory:
         """The two banks, to look at and to touch. Raises ``InputError`` where the model has none."""
-        return RolloutMemory(self)
+        self._banks()  # refuses a model without
+        return RolloutMemory(self._banks, self.replace_banks, self.anchor)
 
     @property
     def prompt(self) -> str:
@@ -252,6 +230,15 @@ class Rollout:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _banks(self) -> Banks:
+        banks = self.state.banks
+        if banks is None:
+            name = self.world.transformer.config["memory_strategy"]
+            raise InputError(
+                f"this model ({name}) has no banks to look at; the strategies hybrid and hybrid+hydra have"
+            )
+        return banks
+
     def replace_banks(self, banks: Banks) -> None:
         """Go on with other banks; ``memory`` makes them."""
         self._state = replace(self.state, banks=banks)
@@ -288,166 +275,3 @@ def encode(sampler: Sampler, prompt: str, negative: Tensor | None = None) -> Tex
         return Texts(world.encode_text([prompt]), negative)
     both = world.encode_text([prompt, settings.negative_prompt], allow_empty=True)  # one visit to the GPU
     return Texts(both[:1], both[1:])
-
-
-def start_rollout(
-    world: WorldModelBase,
-    video: NDArray[np.uint8] | Tensor,
-    context_cameras: CameraPath,
-    request: RolloutRequest,
-    subject_masks: NDArray[np.uint8] | None = None,
-) -> Rollout:
-    """Begin a rollout. See ``WorldModel.start``."""
-    sampler = Sampler(
-        world=world,
-        settings=request.settings,
-        tiling=request.tiling,
-        record_retrieval=request.record_retrieval,
-        on_progress=request.on_progress,
-    )
-    check_prompt(request.prompt)
-    check_cameras(context_cameras, "the context's cameras")
-    pixels = as_pixels(video, world)
-    num_context = pixels.shape[1]
-    _check_start(world, num_context, context_cameras)
-    check_lens(context_cameras, pixels)
-    _check_bank(world, (pixels.shape[-2], pixels.shape[-1]))
-    masks = latent_subject_masks(world, subject_masks, num_context, 0)
-    text = encode(sampler, request.prompt)
-    latents = world.encode_video(pixels, request.tiling)
-    shown = to_pictures(pixels[:, :: world.temporal_stride])
-    told = subject_masks if world.transformer.shows_rendered else None
-    share = subject_share(told, pixels, world.temporal_stride)
-    seen = _Begun(latents, masks, context_cameras, shown, share)
-    state = _first_state(sampler, seen, request.prompt)
-    return Rollout(sampler, request.limits, state, texts={request.prompt: text})
-
-
-class _Begun(NamedTuple):
-    """A context: latents, masks where the model asks for them, cameras, the pictures that stand for latent frames, and
-    the share to which each of their pixels shows a subject, where a user says so."""
-
-    latents: Tensor
-    masks: Tensor | None
-    cameras: CameraPath
-    pictures: Tensor
-    subject: Tensor | None
-
-
-def _first_state(sampler: Sampler, begun: _Begun, prompt: str) -> RolloutState:
-    """Stand at the end of the context, all of which the banks have seen."""
-    latents, masks, cameras = begun.latents, begun.masks, begun.cameras
-    world, transformer = sampler.world, sampler.world.transformer
-    poses = torch.from_numpy(cameras.world_from_camera[:: world.temporal_stride].copy())
-    last = torch.from_numpy(cameras.world_from_camera[-1].copy())
-    state = RolloutState(
-        step=0,
-        num_context_frames=len(cameras),
-        num_frames=0,
-        reach=latents.shape[2],
-        prompt=prompt,
-        latents=latents,
-        poses=poses,
-        last_pose=last,
-        anchor=last,
-        intrinsics=_lens(world, cameras, latents),
-        generator=torch.Generator().manual_seed(sampler.settings.seed).get_state(),
-        decoded=Decoded(),
-        masks=masks,
-    )
-    banks = None
-    if transformer.has_banks:
-        times = world.temporal_stride * torch.arange(latents.shape[2], dtype=torch.float32)[None]
-        anchored = state.anchored(poses.numpy())
-        lens = state.intrinsics[None].to(latents)
-        pictures = see_pictures(
-            world, None, begun.pictures, anchored.to(latents), times.to(latents), lens, begun.subject
-        )
-        banks, _ = observe(
-            transformer, latents, anchored.to(latents), times.to(latents), None, state.intrinsics, pictures
-        )
-    kept = kept_history(transformer, state.reach)
-    return replace(
-        state,
-        latents=latents[:, :, -kept:].clone(),
-        poses=poses[-kept:].clone(),
-        masks=None if masks is None else masks[:, :, -kept:].clone(),
-        banks=banks,
-    )
-
-
-def _lens(world: WorldModelBase, cameras: CameraPath, latents: Tensor) -> Tensor:
-    """Return the context's normalised intrinsics [4], on the CPU; the model's default where they are unknown."""
-    told = None if cameras.intrinsics is None else torch.from_numpy(cameras.intrinsics.normalized)[None]
-    return known_intrinsics(world.transformer.config, told, latents.cpu()[:1])[0].clone()
-
-
-def _check_start(world: WorldModelBase, num_context: int, cameras: CameraPath) -> None:
-    if len(cameras) != num_context:
-        raise CameraError(
-            f"the context video has {num_context} frames, its camera path {len(cameras)}; give one each"
-        )
-    if world.transformer.needs_subject_masks == "all":
-        name = world.transformer.config["memory_strategy"]
-        raise InputError(
-            f"this model ({name}) is told where subjects will be; a rollout does not know it, so choose another "
-            "strategy, or continue_video with the masks of the target"
-        )
-
-
-def _check_bank(world: WorldModelBase, size: tuple[int, int]) -> None:
-    """Refuse banks whose slices are larger than a frame."""
-    memory = world.transformer.two_banks
-    if not world.transformer.has_banks or memory is None:
-        return
-    _, rows, columns = world.transformer.config["patch_size"]
-    factor = world.size_step // max(rows, columns)
-    grid = LatentGrid(frames=1, height=size[0] // factor // rows, width=size[1] // factor // columns)
-    kernel = memory.settings.kernel
-    if kernel[1] > grid.height or kernel[2] > grid.width:
-        raise InputError(
-            f"a slice of the bank is made of {kernel[1]}×{kernel[2]} tokens, a frame of {size[0]}×{size[1]} pixels has "
-            f"{grid.height}×{grid.width}; give a larger video, or a smaller kernel of the banks"
-        )
-
-
-def resume_rollout(
-    world: WorldModelBase,
-    folder: Path,
-    saved: Saved,
-    manifest: Mapping[str, Any],
-    *,
-    record_retrieval: bool = False,
-    on_progress: OnProgress | None = None,
-) -> Rollout:
-    """Stand where a saved rollout stood.
-
-    Raises:
-        CheckpointError: the state is another model's.
-    """
-    digest = weights_digest(world)
-    check_model(folder, manifest, world, digest)
-    device = world.work_device
-    sampler = Sampler(
-        world=world,
-        settings=saved.settings,
-        tiling=saved.tiling,
-        record_retrieval=record_retrieval,
-        on_progress=on_progress,
-    )
-    negative = None if saved.negative is None else saved.negative.to(device)
-    texts = {prompt: Texts(text.to(device), negative) for prompt, text in saved.texts.items()}
-    moments = {step: _placed(moment, device) for step, moment in saved.moments.items()}
-    now = moments.pop(max(moments))
-    rollout = Rollout(sampler, saved.limits, now, moments, texts)
-    rollout.notes, rollout._digest = dict(saved.notes), digest
-    return rollout
-
-
-def _placed(state: RolloutState, device: torch.device) -> RolloutState:
-    """Bring what the model works with to its device; poses and the generator stay on the CPU."""
-    banks = state.banks
-    if banks is not None:
-        banks = banks_from_tensors({name: part.to(device) for name, part in bank_tensors(banks).items()})
-    masks = None if state.masks is None else state.masks.to(device)
-    return replace(state, latents=state.latents.to(device), masks=masks, banks=banks)

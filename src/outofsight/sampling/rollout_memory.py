@@ -1,8 +1,7 @@
 """The two banks of a rollout, to look at and to touch, in the world that its cameras are told in."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,9 +13,6 @@ from outofsight.errors import InputError
 from outofsight.geometry.poses import compose
 from outofsight.memory.banks import state as touch
 from outofsight.memory.banks.state import Archive, Banks, Tracks
-
-if TYPE_CHECKING:
-    from outofsight.sampling.rollout import Rollout
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,22 +50,19 @@ class RolloutMemory:
     """What a rollout remembers now. What is changed counts from the next step on, for this rollout alone.
 
     An archive slot is named by its index (``slot=3``), a subject by its number (``subject=1``).
+    ``banks``: tells those that the rollout has now; ``replace_banks``: lets it go on with others; ``anchor``
+    (``world_from_anchor`` [3, 4]): the frame of reference of what they hold.
     """
 
-    def __init__(self, rollout: "Rollout") -> None:
-        if rollout.state.banks is None:
-            name = rollout.world.transformer.config["memory_strategy"]
-            raise InputError(
-                f"this model ({name}) has no banks to look at; the strategies hybrid and hybrid+hydra have"
-            )
-        self._rollout = rollout
+    def __init__(
+        self, banks: Callable[[], Banks], replace_banks: Callable[[Banks], None], anchor: NDArray[np.float64]
+    ) -> None:
+        self._banks, self._replace, self._anchor = banks, replace_banks, anchor
 
     @property
     def banks(self) -> Banks:
         """Both banks, as plain tensors with a batch of one, in the frame of ``rollout.anchor``."""
-        banks = self._rollout.state.banks
-        assert banks is not None
-        return banks
+        return self._banks()
 
     @property
     def archive(self) -> Archive:
@@ -84,7 +77,7 @@ class RolloutMemory:
     @property
     def subjects(self) -> list[RememberedSubject]:
         """The subjects that are followed, by their numbers."""
-        tracks, rotation = self.tracks, self._rollout.anchor[:, :3]
+        tracks, rotation = self.tracks, self._anchor[:, :3]
         num_views = self.archive.filled.shape[1]
         now = float(self.banks.time[0])
         found = []
@@ -93,7 +86,7 @@ class RolloutMemory:
                 RememberedSubject(
                     number=int(tracks.number[0, index]),
                     slot=num_views + index,
-                    position_m=rotation @ _numbers(tracks.position[0, index]) + self._rollout.anchor[:, 3],
+                    position_m=rotation @ _numbers(tracks.position[0, index]) + self._anchor[:, 3],
                     velocity_m=rotation @ _numbers(tracks.velocity[0, index]),
                     spread_m=float(tracks.covariance[0, index, 0].clamp(min=0).sqrt()),
                     visibility=float(tracks.visibility[0, index]),
@@ -113,7 +106,7 @@ class RolloutMemory:
         return [
             RememberedView(
                 slot=slot,
-                world_from_camera=compose(self._rollout.anchor, poses[slot]),
+                world_from_camera=compose(self._anchor, poses[slot]),
                 frame=float(archive.times[0, slot]),
                 use=float(archive.use[0, slot]),
                 pinned=bool(archive.pinned[0, slot]),
@@ -147,7 +140,7 @@ class RolloutMemory:
         Raises:
             InputError: the subject is not there, nothing is changed, or a value does not fit.
         """
-        rotation, origin = self._rollout.anchor[:, :3], self._rollout.anchor[:, 3]
+        rotation, origin = self._anchor[:, :3], self._anchor[:, 3]
         position = None if position_m is None else rotation.T @ (_vector(position_m, "position_m") - origin)
         velocity = None if velocity_m is None else rotation.T @ _vector(velocity_m, "velocity_m")
         edited = touch.edit_subject(
@@ -175,7 +168,7 @@ class RolloutMemory:
         self._set(touch.swap_subjects(self.banks, subject, other))
 
     def _set(self, banks: Banks) -> None:
-        self._rollout.replace_banks(banks)
+        self._replace(banks)
 
 
 def _numbers(values: Tensor) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from outofsight.memory.banks.state import Archive, Banks, Recall, Tracks
 from outofsight.memory.banks.two_banks import Observed
 from outofsight.memory.rivals import extrapolated_masks
 from outofsight.sampling.continuation import SamplingSettings
-from outofsight.sampling.denoising import Conditions, Watching, begin, denoise
+from outofsight.sampling.denoising import Conditions, Watching, begin, denoise, ready
 from outofsight.sampling.inputs import to_uint8
 from outofsight.sampling.remembered import (
     Coming,
@@ -33,7 +33,6 @@ from outofsight.sampling.remembered import (
     to_pictures,
 )
 from outofsight.sampling.rollout_state import RolloutState, flat_poses
-from outofsight.sampling.schedules import ready
 from outofsight.types import CameraPath, LatentGrid
 from outofsight.world_model import WorldModelBase
 

@@ -23,8 +23,9 @@ from outofsight.sampling.continuation import (
 )
 from outofsight.sampling.inputs import Cameras
 from outofsight.sampling.pipeline import Generators, OnProgress, Request, WorldModelOutput, generate
-from outofsight.sampling.rollout import Rollout, RolloutRequest, resume_rollout, start_rollout
+from outofsight.sampling.rollout import Rollout
 from outofsight.sampling.rollout_files import load_rollout
+from outofsight.sampling.rollout_start import RolloutRequest, resume_rollout, start_rollout
 from outofsight.sampling.rollout_state import RolloutLimits
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase

@@ -22,10 +22,9 @@ from outofsight.data.dataset import SampleEntry, may_be_skipped
 from outofsight.data.latent_annotation import subject_shares
 from outofsight.data.latent_cache import LatentCache, LatentSample
 from outofsight.errors import DatasetError, InputError
-from outofsight.training.config import VaeTask, WorldTask
-from outofsight.training.noise_levels import NoiseLevels
-from outofsight.training.randomness import generator_for, normal, sample_index
+from outofsight.training.randomness import NoiseLevels, generator_for, normal, sample_index
 from outofsight.training.subject_truth import subject_truth
+from outofsight.training.tasks import VaeTask, WorldTask
 from outofsight.training.unrolling import chunk_chance
 from outofsight.types import Clip
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
+from outofsight.codec.checkpoint_files import network_digest, weights_digest
 from outofsight.codec.text import encode_prompts, max_text_tokens
 from outofsight.codec.video_vae import (
     LatentTiling,
@@ -27,7 +28,6 @@ from outofsight.errors import DatasetError, InputError
 from outofsight.geometry.conditioning import camera_conditioning
 from outofsight.memory.banks.mask_reader import MaskReader
 from outofsight.memory.rendering import condition_masks
-from outofsight.training.digest import network_digest, weights_digest
 from outofsight.training.randomness import generator_for
 from outofsight.training.rendered_truth import PlaceErrors, clip_memory
 from outofsight.types import Clip

@@ -20,8 +20,8 @@ from outofsight.nn.precision import faster_in_bfloat16
 from outofsight.training.batches import Batch, read_ahead
 from outofsight.training.config import TrainConfig, changed
 from outofsight.training.cpu_attention import MatmulAttention, uses_matmul_attention
-from outofsight.training.ema import RunningMean
 from outofsight.training.optimiser import (
+    RunningMean,
     learning_rate,
     make_optimizers,
     optimizer_tensors,

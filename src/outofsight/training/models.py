@@ -1,10 +1,11 @@
-"""The networks that a run trains: from a folder, or with random weights from sizes."""
+"""The networks that a run trains: from a folder, or with first weights from sizes, random or begun by likeness."""
 
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,8 @@ from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.codec.video_vae import VideoAutoencoder, autoencoder_class
 from outofsight.errors import CheckpointError, InputError
 from outofsight.model_folders import find_model
-from outofsight.training.config import LoraSize, VaeTask, WorldSize, WorldTask
-from outofsight.training.likeness import start_by_likeness
 from outofsight.training.randomness import derived_seed
+from outofsight.training.tasks import LoraSize, VaeTask, WorldSize, WorldTask
 from outofsight.whole_models import check_part, require_finite
 from outofsight.world_model import WorldModelBase
 
@@ -279,3 +279,26 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
                     f"the state holds {name} {list(value.shape)}, which the model does not have"
                 )
             named[name].copy_(value)
+
+
+@torch.no_grad()
+def start_by_likeness(transformer: HydraTransformer3DModel) -> None:
+    """Let keys begin as queries do, memory tokens as the mean of their video tokens, rays count as much as content.
+
+    A query is then most like the keys of tokens that hold the same and look along the same ray, in whatever frame:
+    what a camera that turns back needs to find. Random weights begin with no such preference and must find it by
+    chance. Nothing is frozen; training goes on from there.
+
+    Source: mimetic initialisation (Trockman and Kolter, 2023), here with rays in the place of positions.
+    """
+    for block in transformer.blocks:
+        attention = block.attn1
+        attention.to_k.load_state_dict(attention.to_q.state_dict())
+        tokenizer = attention.tokenizer.conv
+        nn.init.dirac_(tokenizer.weight)
+        tokenizer.weight.copy_(tokenizer.weight.sum(dim=(2, 3, 4), keepdim=True).expand_as(tokenizer.weight))
+        tokenizer.weight.div_(prod(tokenizer.kernel_size))
+        nn.init.zeros_(tokenizer.bias)
+        if attention.ray_encoder is not None:
+            # A ray's numbers have a mean square of about 1/2: this gives an embedding of about unit variance.
+            nn.init.normal_(attention.ray_encoder.weight, std=(2 / attention.ray_encoder.in_features) ** 0.5)

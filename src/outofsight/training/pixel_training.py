@@ -12,8 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from outofsight.codec.decoder_skip import DecoderSkip
-from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
+from outofsight.codec.patch_autoencoder import DecoderSkip, PatchVideoAutoencoder
 from outofsight.codec.video_vae import decode_latents, encode_video
 from outofsight.data.dataset import Dataset
 from outofsight.data.files import replaced_folder
@@ -32,13 +31,11 @@ from outofsight.training.models import (
     load_world,
     with_memory,
 )
-from outofsight.training.pixel_task import PixelTask
-from outofsight.training.problem import Problem, mean_over_processes, own_share, to_device
+from outofsight.training.problem import Problem, mean_over_processes, own_share, to_device, whole_dataset
 from outofsight.training.randomness import derived_seed, generator_for, sample_index
 from outofsight.training.rendered_truth import all_views, clip_memory, context_frames, misplaced
-from outofsight.training.vae_objective import pixel_weights
-from outofsight.training.vae_training import DTYPES, decibels, open_part, wants_validation
-from outofsight.training.whole_samples import whole_dataset
+from outofsight.training.tasks import PixelTask
+from outofsight.training.vae_training import DTYPES, decibels, open_part, pixel_weights, wants_validation
 from outofsight.types import Clip
 
 VALIDATED_FROM = 20

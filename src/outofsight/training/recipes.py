@@ -5,22 +5,25 @@ from collections.abc import Callable
 from outofsight.errors import InputError
 from outofsight.training.config import (
     Batch,
-    LoraSize,
     Optimisation,
-    PatchSize,
     StateFiles,
     TrainConfig,
-    VaeSize,
-    VaeTask,
     Validation,
-    WorldSize,
-    WorldTask,
     changed,
     with_strategy,
 )
-from outofsight.training.memory_config import Chunks, MemoryLosses
-from outofsight.training.pixel_task import PixelTask
-from outofsight.training.recogniser_task import RecogniserTask
+from outofsight.training.tasks import (
+    Chunks,
+    LoraSize,
+    MemoryLosses,
+    PatchSize,
+    PixelTask,
+    RecogniserTask,
+    VaeSize,
+    VaeTask,
+    WorldSize,
+    WorldTask,
+)
 
 PAPER_TRAINABLE = ("transformer.blocks.*.attn1.*",)
 """Camera encoders, projector and self-attention with its tokenizer: all that the paper trains lies on ``attn1``."""

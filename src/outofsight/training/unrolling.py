@@ -19,9 +19,8 @@ from torch import Tensor
 from outofsight.errors import InputError
 from outofsight.flow.matching import add_noise
 from outofsight.nn.cameras import relative_to
-from outofsight.training.memory_config import Chunks
-from outofsight.training.noise_levels import NoiseLevels
-from outofsight.training.randomness import generator_for, normal
+from outofsight.training.randomness import NoiseLevels, generator_for, normal
+from outofsight.training.tasks import Chunks
 
 Batch = dict[str, Tensor]
 PER_FRAME = ("subject_masks",)

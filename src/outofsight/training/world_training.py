@@ -9,6 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from outofsight.codec.checkpoint_files import network_digest, weights_digest
 from outofsight.codec.text import max_text_tokens
 from outofsight.codec.video_vae import VideoAutoencoder, decode_latents
 from outofsight.data.files import replaced_folder
@@ -16,7 +17,7 @@ from outofsight.data.latent_cache import LatentCache, LatentSample, open_latent_
 from outofsight.errors import InputError
 from outofsight.flow.matching import euler_step, sampling_sigmas, timesteps
 from outofsight.model_folders import USE_FILE, ModelUse, read_use, use_as_json
-from outofsight.training.bank_validation import bank_measures
+from outofsight.training.bank_figures import bank_measures
 from outofsight.training.batches import (
     Batch,
     Captions,
@@ -27,8 +28,7 @@ from outofsight.training.batches import (
     subject_masks,
     target_subject_share,
 )
-from outofsight.training.config import TrainConfig, WorldTask
-from outofsight.training.digest import network_digest, weights_digest
+from outofsight.training.config import TrainConfig
 from outofsight.training.models import (
     WorldParts,
     added_parts,
@@ -37,7 +37,6 @@ from outofsight.training.models import (
     load_weights,
     make_world,
 )
-from outofsight.training.noise_levels import NoiseLevels
 from outofsight.training.problem import (
     Picture,
     Problem,
@@ -46,12 +45,12 @@ from outofsight.training.problem import (
     side_by_side,
     to_device,
     to_frames,
+    whole_cache,
 )
-from outofsight.training.randomness import normal
-from outofsight.training.unrolled_objective import UnrolledObjective
+from outofsight.training.randomness import NoiseLevels, normal
+from outofsight.training.tasks import WorldTask
 from outofsight.training.vae_training import DTYPES, wants_validation
-from outofsight.training.whole_samples import whole_cache
-from outofsight.training.world_objective import WorldObjective
+from outofsight.training.world_objective import UnrolledObjective, WorldObjective
 
 
 def world_problem(config: TrainConfig, data: Path) -> Problem:

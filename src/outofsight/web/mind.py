@@ -11,7 +11,7 @@ from outofsight.model_folders import ModelUse
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.rollout import Rollout
 from outofsight.sampling.rollout_files import load_rollout
-from outofsight.sampling.rollout_rival import rival_of
+from outofsight.sampling.rollout_start import rival_of
 from outofsight.sampling.rollout_state import RolloutLimits
 from outofsight.sampling.world import WorldModel
 from outofsight.web.scene import Scene

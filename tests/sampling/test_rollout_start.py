@@ -9,7 +9,7 @@ from outofsight.errors import InputError
 from outofsight.geometry.path_expressions import make_path
 from outofsight.memory.strategies import strategy
 from outofsight.sampling.continuation import SamplingSettings
-from outofsight.sampling.rollout_rival import history_times, rival_of
+from outofsight.sampling.rollout_start import history_times, rival_of
 from outofsight.web.mind import with_shared_weights
 from watchful_world import BANKS
 
