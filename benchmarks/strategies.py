@@ -29,6 +29,7 @@ RIVALS = (
     "concat",
     "window",
     "recurrent",
+    "ssm",
     "identity",
     "segmentation",
     "oracle",

@@ -40,6 +40,7 @@ SMALL = {
         dict(strategy("window").settings),
         dict(strategy("recurrent").settings),
         dict(strategy("identity").settings),
+        {**strategy("ssm").settings, "context_recent": 2, "state_space_every": 1, "camera_ray_octaves": 1},
         dict(strategy("segmentation").settings),
         dict(strategy("fov").settings),
         dict(strategy("dfot").settings),
@@ -70,7 +71,7 @@ def test_equals_the_counter(memory):
             latents, timestep, cameras[:, :4], cameras[:, 4:], told, grid, model.context_settings
         )
         if octaves := model.config["camera_ray_octaves"]:
-            ray_features(cameras, grid, told, octaves)
+            ray_features(cameras, grid, told, octaves)  # of all frames, wherever they are read
         if (form := model.config["subject_mask"]) != "none":
             mask_channel(masks, grid, cameras[:, :4], cameras[:, 4:], form, told)
     assert kept.grid.num_tokens == cost.tokens

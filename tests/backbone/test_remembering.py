@@ -179,6 +179,24 @@ def test_recurrent_reads_all_of_the_context_in_order():
     )
 
 
+def test_ssm_reads_all_of_the_context_in_order_and_no_place_but_its_own():
+    model = stirred(made("ssm", num_layers=5), "state_space.out_proj")
+    given = inputs()
+    assert [block.attn1.state_space is not None for block in model.blocks] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+    assert frames_that_matter(model, given) == [*range(CONTEXT)]
+    swapped = given["hidden_states"].clone()
+    swapped[:, :, [0, 1]] = swapped[:, :, [1, 0]]
+    assert not torch.allclose(
+        target(model, given), target(model, given | {"hidden_states": swapped}), rtol=1e-4
+    )
+
+
 def test_the_state_is_as_many_keys_whatever_the_context():
     seen = []
     model = made("recurrent")
@@ -195,6 +213,7 @@ def test_the_state_is_as_many_keys_whatever_the_context():
     ("name", "base", "part"),
     [
         ("identity", "window", "identity_attention.to_out"),
+        ("ssm", "window", "state_space.out_proj"),
         ("segmentation", "concat", "mask_weight"),
         ("oracle", "concat", "mask_weight"),
     ],
@@ -244,7 +263,7 @@ def test_missing_masks_are_asked_for(name):
 def test_every_strategy_takes_a_step_and_its_own_parts_learn():
     for name in STRATEGIES:
         model = made(name).train()
-        for part in ("state_memory.projection", "identity_attention.to_out"):
+        for part in ("state_memory.projection", "state_space.out_proj", "identity_attention.to_out"):
             if any(part in each for each, _ in model.named_parameters()):
                 stirred(model, part)
         given = inputs(batch=2)
@@ -269,7 +288,7 @@ def test_every_strategy_takes_a_step_and_its_own_parts_learn():
 
 
 def test_folders_carry_their_strategy(tmp_path):
-    for name in ("fov", "recurrent", "identity", "segmentation", "dfot"):
+    for name in ("fov", "recurrent", "ssm", "identity", "segmentation", "dfot"):
         model = made(name, memory_strategy=name)
         model.save_pretrained(tmp_path / name)
         again = HydraTransformer3DModel.from_pretrained(tmp_path / name)
@@ -295,7 +314,16 @@ def test_memory_may_be_changed_where_no_weights_are_for_it():
         model.change_memory(name, strategy(name).settings)
         assert model.config["memory_strategy"] == name
         torch.testing.assert_close(target(model, given), target(made(name), given), rtol=1e-5, atol=1e-6)
-    for name in ("recurrent", "identity", "segmentation", "oracle", "dfot", "hydra-2x2x2", "hydra-1x4x4"):
+    for name in (
+        "recurrent",
+        "ssm",
+        "identity",
+        "segmentation",
+        "oracle",
+        "dfot",
+        "hydra-2x2x2",
+        "hydra-1x4x4",
+    ):
         with pytest.raises(InputError, match=f"strategy '{name}' needs .*--strategy {name}"):
             model.change_memory(name, strategy(name).settings)
 

@@ -100,7 +100,9 @@ def test_the_first_step_is_what_continuing_at_once_shows(world, in_one_go):
     assert np.abs(at_once.video.astype(int) - in_one_go[0]).max() <= 1
 
 
-@pytest.mark.parametrize(("kind", "kept"), [("window", 2), ("hybrid", 3), ("hybrid+hydra", 5), ("concat", 5)])
+@pytest.mark.parametrize(
+    ("kind", "kept"), [("window", 2), ("hybrid", 3), ("hybrid+hydra", 5), ("ssm", 5), ("concat", 5)]
+)
 def test_no_more_history_is_kept_than_is_looked_at(kind, kept):
     """Context of 5 latent frames, window of 2; the reader of ``hybrid`` looks 3 back. The frames are the same."""
     world = tiny_world(memory_strategy=kind, **{**changes(kind), "context_recent": 2})

@@ -38,6 +38,7 @@ RIVALS = (
     "concat",
     "window",
     "recurrent",
+    "ssm",
     "identity",
     "segmentation",
     "oracle",
@@ -72,7 +73,7 @@ def test_shared_weights_are_equal_whatever_the_strategy(world_config):
             if key in first and first[key].shape == value.shape:
                 assert torch.equal(first[key], value), (name, key)
             else:
-                part = ("state_memory", "identity_", "mask_weight", "tokenizer", "two_banks")
+                part = ("state_memory", "state_space", "identity_", "mask_weight", "tokenizer", "two_banks")
                 assert any(each in key for each in part), (name, key)
         for key, value in other.text_encoder.state_dict().items():
             assert torch.equal(plain.text_encoder.state_dict()[key], value)
@@ -112,6 +113,7 @@ def test_a_run_exports_a_model_that_remembers_so(name, world_config, cache, clip
 def test_what_a_strategy_adds_learns_whatever_else_is_frozen(world_config, cache):
     for name, part in (
         ("recurrent", "state_memory."),
+        ("ssm", "state_space."),
         ("identity", "identity_"),
         ("segmentation", "mask_weight"),
     ):

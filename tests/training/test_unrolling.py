@@ -115,7 +115,7 @@ def memory(name: str, **banks):
     return settings
 
 
-@pytest.mark.parametrize("name", ["hydra", "window", "recurrent", "hybrid", "hybrid+hydra"])
+@pytest.mark.parametrize("name", ["hydra", "window", "recurrent", "ssm", "hybrid", "hybrid+hydra"])
 def test_one_chunk_is_the_plain_objective(name):
     model = tiny_transformer(**memory(name))
     batch = world_batch()

@@ -21,6 +21,7 @@ from outofsight.memory.selectors import (
     top_slices,
 )
 from outofsight.memory.settings import MemorySettings
+from outofsight.memory.state_space import StateSpace
 from outofsight.nn.retrieval_attention import (
     Attend,
     MoreKeys,
@@ -63,13 +64,22 @@ class MemoryGuide(NamedTuple):
     camera_scores: Float[Tensor, "b f m"] | None
 
 
+class OlderFrames(NamedTuple):
+    """Context frames that are not in the sequence, oldest first: embedded patches, poses, and what rays say of them."""
+
+    tokens: Float[Tensor, "b p n d"]
+    cameras: Float[Tensor, "b p 12"]
+    rays: Float[Tensor, "b s r"] | None
+
+
 class ExtraTokens(NamedTuple):
     """Memories beside the sequence. ``state``: more keys and values for every query. ``identity``: read by a
-    cross-attention of its own, where ``identity_known``."""
+    cross-attention of its own, where ``identity_known``. ``older``: what blocks with a state space read first."""
 
     state: Float[Tensor, "b e d"] | None
     identity: Float[Tensor, "b n d"] | None
     identity_known: Bool[Tensor, "b n"] | None
+    older: OlderFrames | None = None
 
 
 class BankKeys(NamedTuple):
@@ -168,6 +178,8 @@ class HydraAttnProcessor:
                 attend=self._attend_function(),
             ).flatten(1, 2)
         attended = attn.give_out(attended)
+        if attn.state_space is not None:
+            attended = attended + attn.over_time(states, guide)
         if attn.identity_attention is None or guide.extra.identity is None:
             return attended
         return attended + attn.identity_attention(states, guide.extra.identity, guide.extra.identity_known)
@@ -234,7 +246,7 @@ class HydraAttention(WanAttention):
 
     At the start the camera encoders add nothing and the projector changes nothing, so that training starts from
     Wan. ``ray_octaves``: above 0, tokens also know the ray that they look along; ``reads_identity``: they also look at
-    identity tokens (neither is in the paper).
+    identity tokens; ``has_state_space``: every place carries a state (none of these is in the paper).
 
     Source: HyDRA, section 4.
     """
@@ -251,6 +263,7 @@ class HydraAttention(WanAttention):
         ray_octaves: int = 0,
         *,
         reads_identity: bool = False,
+        has_state_space: bool = False,
     ) -> None:
         super().__init__(dim=dim, heads=heads, dim_head=dim // heads, eps=eps, processor=HydraAttnProcessor())
         self.context_camera_encoder = nn.Linear(CAMERA_DIM, dim)
@@ -264,6 +277,7 @@ class HydraAttention(WanAttention):
                 nn.init.zeros_(encoder.bias)
         self.layer = 0  # set by the transformer: its place among the blocks
         self.identity_attention = IdentityAttention(dim, heads) if reads_identity else None
+        self.state_space = StateSpace(dim) if has_state_space else None
         nn.init.eye_(self.projector.weight)
         nn.init.zeros_(self.projector.bias)
 
@@ -313,6 +327,20 @@ class HydraAttention(WanAttention):
             return None
         key, value = self.norm_k(self.to_k(extra.state)), self.to_v(extra.state)
         return MoreKeys(key.unflatten(-1, (self.heads, -1)), value.unflatten(-1, (self.heads, -1)))
+
+    def over_time(self, states: Float[Tensor, "b s d"], guide: AttentionGuide) -> Float[Tensor, "b s d"]:
+        """Tell every token what its place's state is, after the older frames and those before its own."""
+        assert self.state_space is not None
+        older = guide.extra.older
+        before = None
+        if older is not None:
+            cameras = self.context_camera_encoder(older.cameras)[:, :, None]
+            before = older.tokens + cameras.to(older.tokens.dtype)
+            if older.rays is not None and self.ray_encoder is not None:
+                before = before + self.ray_encoder(older.rays).unflatten(1, before.shape[1:3])
+        frames = states.unflatten(1, (guide.grid.frames, guide.grid.tokens_per_frame))
+        told: Tensor = self.state_space(frames, before)
+        return told.flatten(1, 2)
 
     def give_out(self, attended: Float[Tensor, "b s heads head_dim"]) -> Float[Tensor, "b s d"]:
         """Join the heads, and apply the output layers and the projector."""

@@ -12,6 +12,7 @@ from outofsight.backbone.bank_memory import two_bank_memory
 from outofsight.memory.context_choice import num_kept, read_context_settings
 from outofsight.memory.rivals import identity_flops, recurrence_flops
 from outofsight.memory.selectors import memory_grid
+from outofsight.memory.state_space import has_state_space, state_space_flops
 from outofsight.nn.rope import num_ray_features
 from outofsight.types import LatentGrid
 
@@ -91,9 +92,23 @@ def _beside_flops(config: Mapping[str, Any], whole: LatentGrid, tokens: int, num
     if (grid := config["state_grid"]) is not None:
         flops += recurrence_flops(channels, config["state_width"], grid, width, whole.context_frames)
         flops += layers * 4 * prod(grid) * width * width  # keys and values
+    if config["state_space_every"] is not None:
+        flops += _state_space_flops(config, whole, tokens)
     if (grid := config["identity_grid"]) is not None:
         flops += identity_flops(channels, grid, width, num_subjects, tokens, layers)
     return flops
+
+
+def _state_space_flops(config: Mapping[str, Any], whole: LatentGrid, tokens: int) -> int:
+    """Count the blocks' states: frames left out are embedded once, and read by each such block with their cameras."""
+    width = config["num_attention_heads"] * config["attention_head_dim"]
+    older = whole.num_tokens - tokens
+    per_block = state_space_flops(width, older, tokens)
+    per_block += 2 * older // whole.tokens_per_frame * 12 * width
+    if octaves := config["camera_ray_octaves"]:
+        per_block += 2 * older * num_ray_features(octaves) * width
+    blocks = sum(has_state_space(layer, config["state_space_every"]) for layer in range(config["num_layers"]))
+    return blocks * per_block + 2 * older * width * config["in_channels"] * prod(config["patch_size"])
 
 
 class _BankWork(NamedTuple):

@@ -137,6 +137,7 @@ def to_official(model: HydraTransformer3DModel) -> dict[str, Tensor]:
     shown = model.rendered_memory
     unplaced = {
         "camera_ray_octaves": model.config["camera_ray_octaves"] > 0,
+        "state_space_every": bool(model.config["state_space_every"]),
         "state_grid": model.state_memory is not None,
         "identity_grid": model.identity_encoder is not None,
         "subject_mask": model.config["subject_mask"] != "none",

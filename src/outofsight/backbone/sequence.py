@@ -1,16 +1,19 @@
 """What enters the transformer's sequence: the chosen context frames, the target, their times, and masks beside them."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from outofsight.backbone.attention import OlderFrames
 from outofsight.errors import InputError
 from outofsight.memory.context_choice import ContextSettings, choose_context
 from outofsight.memory.rivals import extrapolated_masks
 from outofsight.memory.selectors import Kernel
-from outofsight.nn.rope import RotaryTable, rotary_table
+from outofsight.nn.rope import RotaryTable, ray_features, rotary_table
 from outofsight.types import LatentGrid
 
 
@@ -126,3 +129,35 @@ def mask_channel(
         later = extrapolated_masks(context.float(), context_cameras, target_cameras, intrinsics)
         masks = torch.cat((context, later.to(context.dtype)), dim=2)
     return masks[:, :, : grid.frames].sum(dim=1, keepdim=True).clamp(max=1)
+
+
+class _Embedding(Protocol):
+    config: Mapping[str, Any]
+    patch_embedding: Callable[[Tensor], Tensor]
+
+
+def older_frames(
+    transformer: _Embedding,
+    latents: Float[Tensor, "b channels f height width"],
+    cameras: Float[Tensor, "b c 12"],
+    intrinsics: Float[Tensor, "b 4"],
+    grid: LatentGrid,
+    chosen: Int[Tensor, "b kept"] | None,
+) -> OlderFrames | None:
+    """Embed the context frames that are not among ``chosen`` (``None``: all are), oldest first; ``None``: none is left
+    out."""
+    if chosen is None or chosen.shape[1] == grid.context_frames:
+        return None
+    left = torch.ones(len(chosen), grid.context_frames, dtype=torch.bool, device=chosen.device)
+    left = left.scatter(1, chosen, False)
+    count = grid.context_frames - chosen.shape[1]
+    # The left-out frames' indices: those marked, moved to the front in order. No nonzero, which meta cannot tell.
+    frames = left.long().argsort(dim=1, descending=True, stable=True)[:, :count]
+    batch = torch.arange(len(chosen), device=chosen.device)[:, None]
+    pictures = latents.movedim(2, 1)[batch, frames].movedim(1, 2)
+    poses = cameras[batch, frames]
+    tokens = transformer.patch_embedding(pictures).flatten(3).permute(0, 2, 3, 1)
+    octaves = transformer.config["camera_ray_octaves"]
+    there = replace(grid, frames=count, context_frames=count)
+    rays = ray_features(poses, there, intrinsics, octaves).to(tokens.dtype) if octaves else None
+    return OlderFrames(tokens, poses.to(tokens.dtype), rays)

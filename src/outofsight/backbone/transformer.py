@@ -30,13 +30,21 @@ from outofsight.backbone.rendered import (
     checked_rendered,
     read_rendering_settings,
 )
-from outofsight.backbone.sequence import Sequence, choose_sequence, kept_frames, mask_channel, whole_again
+from outofsight.backbone.sequence import (
+    Sequence,
+    choose_sequence,
+    kept_frames,
+    mask_channel,
+    older_frames,
+    whole_again,
+)
 from outofsight.errors import CheckpointError, InputError
 from outofsight.flow.matching import NUM_TRAIN_TIMESTEPS, round_to_bf16
 from outofsight.memory.banks.state import Recall
 from outofsight.memory.context_choice import ContextSettings, read_context_settings
 from outofsight.memory.rivals import IdentityEncoder, StateMemory, identity_crops
 from outofsight.memory.settings import MemorySettings, read_bank_settings, read_memory_settings
+from outofsight.memory.state_space import has_state_space
 from outofsight.memory.strategies import MEMORY_FIELDS, Strategy, check_without_training
 from outofsight.types import LatentGrid
 
@@ -116,6 +124,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         context_times: str = "kept",
         state_grid: tuple[int, int] | None = None,
         state_width: int = 64,
+        state_space_every: int | None = None,
         identity_grid: tuple[int, int] | None = None,
         subject_mask: str = "none",
         frame_noise: str = "shared",
@@ -160,6 +169,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
             block.attn1 = HydraAttention(
                 width, num_attention_heads, eps, self.memory_settings.kernel, camera_ray_octaves,
                 reads_identity=identity_grid is not None,
+                has_state_space=has_state_space(layer, state_space_every),
             )  # fmt: skip
             block.attn1.layer = layer
         self.state_memory = StateMemory(in_channels, state_width, state_grid, width) if state_grid else None
@@ -267,6 +277,10 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         )
         log = RetrievalLog() if return_retrieval else None
         extra = self._extra(hidden_states, context_cameras, subject_masks, grid)
+        if self.config["state_space_every"] is not None:
+            extra = extra._replace(
+                older=older_frames(self, hidden_states, context_cameras, intrinsics, grid, sequence.chosen)
+            )
         if self.two_banks is not None or recall is not None:
             bank_keys = self.keys_of_banks(
                 hidden_states[:, :, : grid.context_frames], encoder_hidden_states, context_cameras, target_cameras,
@@ -400,7 +414,8 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
 
 
 MEMORY_PARTS = (
-    "context_camera_encoder", "target_camera_encoder", "ray_encoder", "tokenizer", "projector", "identity_attention"
+    "context_camera_encoder", "target_camera_encoder", "ray_encoder", "tokenizer", "projector", "identity_attention",
+    "state_space",
 )  # fmt: skip
 MEMORY_MODULES = (
     "state_memory.",

@@ -184,6 +184,7 @@ def kept_history(transformer: BankRemembering, reach: int) -> int:
     frames, and what its scene reader needs to read new ones."""
     config, context = transformer.config, transformer.context_settings  # type: ignore[attr-defined]
     whole = config["state_grid"] is not None or config["identity_grid"] is not None
+    whole = whole or config["state_space_every"] is not None
     if whole or config["subject_mask"] != "none" or context.rule != "ends" or context.first > 0:
         return reach
     reader = transformer.two_banks.history if transformer.two_banks is not None else 0

@@ -227,7 +227,8 @@ def _seeded(seed: int, purpose: str) -> Iterator[None]:
 def added_parts(transformer: HydraTransformer3DModel) -> tuple[str, ...]:
     """Give patterns for the parameters that a strategy has added beside the attention layers, to learn in any case."""
     names = [name for name, _ in transformer.named_parameters()]
-    added = [part for part in (*MEMORY_MODULES, "blocks.*.identity_attention.") if any(
+    in_blocks = ("blocks.*.identity_attention.", "blocks.*.state_space.")
+    added = [part for part in (*MEMORY_MODULES, *in_blocks) if any(
         fnmatchcase(name, f"{part}*") for name in names)]  # fmt: skip
     return tuple(f"transformer.{part}*" for part in added)
 
