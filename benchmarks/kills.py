@@ -62,7 +62,7 @@ def commands(inputs: Path) -> dict[str, Callable[[Path], list[str]]]:
         "data encode": lambda out: ["data", "encode", data, model, "--per-shard=1", f"--out={out}"],
         "generate": lambda out: ["generate", model, f"--video={cases}", "--frames=9+9", *quick, f"--out={out}"],
         "roll": lambda out: ["roll", model, f"--video={cases / '1.mp4'}", *WALKING, f"--out={out / 'w.mp4'}"],
-        "evaluate": lambda out: ["evaluate", data, model, *quick, "--measures=psnr", "--detector=none",
+        "evaluate": lambda out: ["evaluate", data, model, *quick, "--metrics=psnr", "--detector=none",
                                  "--features=none", f"--out={out}"],
         "train": lambda out: ["train", "--recipe=mini_recogniser", f"--data={inputs / 'clips'}", f"--out={out}",
                               *(f"--set={setting}" for setting in TRAINING)],

@@ -49,7 +49,7 @@ ABLATIONS = (
 KEPT = ("loss", "validation/loss", "validation/camera_gain", "samples_per_second")
 
 
-class Contender(NamedTuple):
+class Method(NamedTuple):
     """A strategy with changes of its settings, and the name of its row and run."""
 
     name: str
@@ -57,39 +57,37 @@ class Contender(NamedTuple):
     changes: tuple[str, ...]
 
 
-def parse(text: str) -> Contender:
+def parse(text: str) -> Method:
     """Read NAME, NAME:KEY=VALUE,KEY=VALUE or LABEL=NAME:KEY=VALUE,..."""
     head, _, changes = text.partition(":")
     label, _, strategy = head.rpartition("=")
     parts = tuple(filter(None, re.split(r",(?![^\[]*\])", changes)))
-    return Contender(
-        label or "-".join((strategy, *(part.replace("=", "") for part in parts))), strategy, parts
-    )
+    return Method(label or "-".join((strategy, *(part.replace("=", "") for part in parts))), strategy, parts)
 
 
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "outofsight", *map(str, arguments)]
 
 
-def train(contender: Contender, options: argparse.Namespace) -> Path:
-    """Train one contender, or go on; return its run's folder. Its progress goes to a log file beside it."""
-    run = options.work / contender.name
+def train(method: Method, options: argparse.Namespace) -> Path:
+    """Train one method, or go on; return its run's folder. Its progress goes to a log file beside it."""
+    run = options.work / method.name
     if (run / "config.json").exists():
         begun = command("train", "--resume", "--out", run)
     else:
         first = f"task.initial={options.initial}" if options.initial else f"task.vae={options.vae}"
         settings = [first, f"seed={options.seed}", f"num_steps={options.steps}", *options.set]
-        settings += [f"task.memory.{change}" for change in contender.changes]
+        settings += [f"task.memory.{change}" for change in method.changes]
         begun = command(
-            "train", "--recipe", options.recipe, "--strategy", contender.strategy, "--data", options.latents,
+            "train", "--recipe", options.recipe, "--strategy", method.strategy, "--data", options.latents,
             "--out", run, *(part for setting in settings for part in ("--set", setting)),
         )  # fmt: skip
     threads = (
         {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // options.jobs))} if options.jobs > 1 else {}
     )
-    with (options.work / f"{contender.name}.log").open("a", encoding="utf-8") as log:
+    with (options.work / f"{method.name}.log").open("a", encoding="utf-8") as log:
         subprocess.run(begun, check=True, env={**os.environ, **threads}, stdout=log, stderr=subprocess.STDOUT)
-    print(f"{contender.name}: trained")
+    print(f"{method.name}: trained")
     return run
 
 
@@ -109,9 +107,9 @@ def judge(runs: dict[str, Path], options: argparse.Namespace) -> dict[str, Any]:
 
 
 def compact(summary: dict[str, Any]) -> dict[str, Any]:
-    """Keep a measure's n, gate rate, mean and interval, and those of its paired difference, to 5 digits."""
+    """Keep a measure's n, coverage, mean and interval, and those of its paired difference, to 5 digits."""
     kept = {
-        key: summary[key] for key in ("n", "gate_rate", "mean", "low", "high") if summary.get(key) is not None
+        key: summary[key] for key in ("n", "coverage", "mean", "low", "high") if summary.get(key) is not None
     }
     rounded = {
         key: float(f"{value:.5g}") if isinstance(value, float) else value for key, value in kept.items()
@@ -154,15 +152,15 @@ def main() -> None:
     parser.add_argument("--baseline", help="row the others are compared with (default: the first)")
     add_out(parser)
     options = parser.parse_args()
-    contenders = [parse(text) for text in (*options.strategies, *(ABLATIONS if options.ablations else ()))]
+    methods = [parse(text) for text in (*options.strategies, *(ABLATIONS if options.ablations else ()))]
     options.work.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(options.jobs) as pool:
-        trained = pool.map(lambda contender: train(contender, options), contenders)
-        runs = dict(zip((contender.name for contender in contenders), trained, strict=True))
+        trained = pool.map(lambda method: train(method, options), methods)
+        runs = dict(zip((method.name for method in methods), trained, strict=True))
     results = judge(runs, options)
     over_all = {
-        contender: {measure: compact(summary) for measure, summary in measures.items()}
-        for contender, measures in next(iter(results["summaries"].values())).items()
+        method: {metric: compact(summary) for metric, summary in metrics.items()}
+        for method, metrics in next(iter(results["summaries"].values())).items()
     }
     figures = {"training": {name: last_losses(run) for name, run in runs.items()}, "summaries": over_all}
     print((options.work / "verdict" / "table.txt").read_text(encoding="utf-8"))

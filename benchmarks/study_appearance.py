@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from outofsight.evaluation.tracked_positions import HeldPlaces, held_places
+from outofsight.evaluation.tracked_positions import TrackedPositions, tracked_positions
 from outofsight.memory.banks.two_banks import Observed
 from outofsight.nn.cameras import intrinsics_from_fov
 from study_figures import Row, summarised, table
@@ -116,7 +116,7 @@ def changes(
     first_seen = AWAY.stop if hidden else CHANGE
     measured = []
     for index, (walk, reader, (_, both)) in enumerate(zip(walks, readers, drawn, strict=True)):
-        places = held_places(held_of(observed, walk.times, index), truth_of(walk, reader.size))
+        places = tracked_positions(held_of(observed, walk.times, index), truth_of(walk, reader.size))
         held = [identity_of(observed, index, moment, int(number)) for moment, number in
                 enumerate(places.numbers[:, 0])]  # fmt: skip
         moved = [None if one is None else followed(one, both[0], both[1]) for one in held]
@@ -127,7 +127,7 @@ def changes(
 
 
 def change_figures(
-    places: HeldPlaces, moved: Sequence[float | None], first_seen: int
+    places: TrackedPositions, moved: Sequence[float | None], first_seen: int
 ) -> dict[str, float | None]:
     """Measure one scene. ``moved``: how far what is held for A at each moment is from the old looks to the new.
 

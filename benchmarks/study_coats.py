@@ -26,8 +26,8 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from outofsight.errors import InputError
-from outofsight.evaluation.birdseye import TrueSubjects, anchored_cameras, held_subjects, true_subjects
-from outofsight.evaluation.tracked_positions import HeldPlaces, held_places
+from outofsight.evaluation.birdseye import TrueSubjects, anchored_cameras, tracked_subjects, true_subjects
+from outofsight.evaluation.tracked_positions import TrackedPositions, tracked_positions
 from outofsight.memory.banks.state import Tracks
 from outofsight.sampling.world import WorldModel
 from outofsight.types import Clip
@@ -139,7 +139,7 @@ class Watched(NamedTuple):
 
     identity: Tensor
     tokens: Tensor
-    places: HeldPlaces
+    places: TrackedPositions
 
 
 def both_changes(
@@ -180,7 +180,7 @@ def watched(
     banks, context = watched_context(world, latents[:, :, :split], poses[:, :split], lens)
     target = watched_target(world, latents, poses, times, banks, lens)
     tracks = Tracks(*(torch.cat(parts) for parts in zip(context, target, strict=True)))
-    places = held_places(held_subjects(tracks, times), truth)
+    places = tracked_positions(tracked_subjects(tracks, times), truth)
     is_it = tracks.filled & (tracks.number == torch.from_numpy(places.numbers))
     slot, nobody = is_it.int().argmax(dim=1), ~is_it.any(dim=1)
     moments = torch.arange(len(times))
@@ -219,13 +219,13 @@ def change_figures(
     return told
 
 
-def same_number(places: HeldPlaces, before: int, after: int) -> float | None:
+def same_number(places: TrackedPositions, before: int, after: int) -> float | None:
     """Tell whether the subject has its old number; ``None`` where it had none."""
     first = int(places.numbers[before, 0])
     return None if first < 0 else float(first == places.numbers[after, 0])
 
 
-def _only(places: HeldPlaces, moments: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _only(places: TrackedPositions, moments: NDArray[np.int64]) -> NDArray[np.bool_]:
     chosen = np.zeros(places.numbers.shape, dtype=bool)
     chosen[moments] = True
     return chosen

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from outofsight.evaluation.results import COVERAGE, NUM_RESAMPLES, summarise
+from outofsight.evaluation.results import CONFIDENCE, NUM_RESAMPLES, summarise
 
 Row = dict[str, Any]
 
@@ -13,13 +13,13 @@ Row = dict[str, Any]
 def figures_of(values: Sequence[float | None]) -> Row:
     """Give mean, median, their 95% intervals (percentile bootstrap) and n of one measure.
 
-    ``None`` stands for a scene in which it could not be measured; they are counted in ``n_gated``.
+    ``None`` stands for a scene in which it could not be measured; they are counted in ``n_undefined``.
     """
     told = summarise(values)
     low, high = median_interval([value for value in values if value is not None])
     named = (("mean", told.mean), ("low", told.low), ("high", told.high), ("median", told.median),
              ("median_low", low), ("median_high", high))  # fmt: skip
-    return {**{name: rounded(value) for name, value in named}, "n": told.n, "n_gated": told.n_gated}
+    return {**{name: rounded(value) for name, value in named}, "n": told.n, "n_undefined": told.n_undefined}
 
 
 def median_interval(values: Sequence[float], seed: int = 0) -> tuple[float | None, float | None]:
@@ -27,7 +27,7 @@ def median_interval(values: Sequence[float], seed: int = 0) -> tuple[float | Non
     if len(values) < 2:
         return None, None
     drawn = np.random.default_rng(seed).integers(len(values), size=(NUM_RESAMPLES, len(values)))
-    tail = 50 * (1 - COVERAGE)
+    tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(np.median(np.asarray(values)[drawn], axis=1), [tail, 100 - tail])
     return float(low), float(high)
 

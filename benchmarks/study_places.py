@@ -15,16 +15,22 @@ from torch import Tensor
 
 from outofsight.errors import InputError
 from outofsight.evaluation.birdseye import (
-    HeldSubjects,
+    TrackedSubjects,
     TrueSubjects,
     anchored_cameras,
-    held_subjects,
-    joined_held,
+    joined_subjects,
+    tracked_subjects,
     true_subjects,
 )
 from outofsight.evaluation.clips import dataset_clips
 from outofsight.evaluation.rollouts import unseen_subjects
-from outofsight.evaluation.tracked_positions import HIDDEN, SEEN, HeldPlaces, held_places, number_switches
+from outofsight.evaluation.tracked_positions import (
+    HIDDEN,
+    SEEN,
+    TrackedPositions,
+    number_switches,
+    tracked_positions,
+)
 from outofsight.memory.banks.state import Banks, Tracks
 from outofsight.memory.banks.two_banks import latent_times
 from outofsight.sampling.world import WorldModel
@@ -70,11 +76,13 @@ def place_rows(model: str, data: Path, limit: int | None) -> list[Row]:
         banks, context = watched_context(world, latents[:, :, :split], poses[:, :split], lens)
         later = {
             WAYS[0]: foretold_target(world, banks, times[split:]),
-            WAYS[1]: held_subjects(watched_target(world, latents, poses, times, banks, lens), times[split:]),
+            WAYS[1]: tracked_subjects(
+                watched_target(world, latents, poses, times, banks, lens), times[split:]
+            ),
         }
         for way in WAYS:
-            held = joined_held([held_subjects(context, times[:split]), later[way]])
-            measured[way].append(place_figures(held_places(held, truth), truth, poses, clip.fps))
+            held = joined_subjects([tracked_subjects(context, times[:split]), later[way]])
+            measured[way].append(place_figures(tracked_positions(held, truth), truth, poses, clip.fps))
     if not measured[WAYS[0]]:
         raise InputError(
             f"{data}: no clip says where its subjects are; build one by `outofsight world build`"
@@ -137,7 +145,7 @@ def watched_target(
 
 
 @torch.no_grad()
-def foretold_target(world: WorldModel, banks: Banks, times: NDArray[np.float64]) -> HeldSubjects:
+def foretold_target(world: WorldModel, banks: Banks, times: NDArray[np.float64]) -> TrackedSubjects:
     """Say where banks that saw a context alone take subjects to be at later times [n]."""
     memory = world.transformer.two_banks
     assert memory is not None
@@ -146,7 +154,7 @@ def foretold_target(world: WorldModel, banks: Banks, times: NDArray[np.float64])
 
 
 def place_figures(
-    places: HeldPlaces, truth: TrueSubjects, poses: Tensor, fps: float
+    places: TrackedPositions, truth: TrueSubjects, poses: Tensor, fps: float
 ) -> dict[str, float | None]:
     """Measure one clip. ``poses`` [1, f, 12]: its cameras. Velocities are metres a second.
 
@@ -176,7 +184,7 @@ def place_figures(
     }
 
 
-def _velocity_error(places: HeldPlaces, chosen: NDArray[np.bool_], fps: float) -> float | None:
+def _velocity_error(places: TrackedPositions, chosen: NDArray[np.bool_], fps: float) -> float | None:
     known = places.velocity_error_m[chosen & ~np.isnan(places.velocity_error_m)]
     return float(known.mean() * fps) if known.size else None
 

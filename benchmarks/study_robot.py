@@ -4,7 +4,7 @@ import argparse
 
 import numpy as np
 
-from outofsight.evaluation.tracked_positions import HIDDEN, HeldPlaces, held_places
+from outofsight.evaluation.tracked_positions import HIDDEN, TrackedPositions, tracked_positions
 from outofsight.worlds.plan_config import PlanConfig
 from study_figures import Row, summarised, table
 from study_scenes import (
@@ -62,14 +62,14 @@ def one_table(make: MakeMemory, walk: Walk, reader: Reader) -> dict[str, dict[st
     memory = make(subject_slots=walk.num_subjects)
     identity = random_identities(walk, memory.settings.identity_width, seed=reader.seed)
     _, observed = observe(memory, prepared(memory, (walk,), (reader,), (identity,)))
-    places = held_places(held_of(observed, walk.times), truth_of(walk, reader.size))
+    places = tracked_positions(held_of(observed, walk.times), truth_of(walk, reader.size))
     return {
         span: {name: _mean([one[name] for one in found]) for name in found[0]}
         for span, found in errors_by_absence(walk, places).items()
     }
 
 
-def errors_by_absence(walk: Walk, places: HeldPlaces) -> dict[str, list[dict[str, float]]]:
+def errors_by_absence(walk: Walk, places: TrackedPositions) -> dict[str, list[dict[str, float]]]:
     """Sort one scene's errors by how long ago the subject was seen. ``still``: of who takes it to have stayed."""
     spans: dict[str, list[dict[str, float]]] = {}
     position, velocity = (part[0].transpose(0, 1).double().numpy() for part in (walk.position, walk.velocity))

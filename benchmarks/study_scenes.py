@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from outofsight.evaluation.birdseye import HeldSubjects, TrueSubjects, held_subjects
-from outofsight.evaluation.tracked_positions import SEEN, HeldPlaces
+from outofsight.evaluation.birdseye import TrackedSubjects, TrueSubjects, tracked_subjects
+from outofsight.evaluation.tracked_positions import SEEN, TrackedPositions
 from outofsight.geometry.conditioning import latent_frames
 from outofsight.geometry.poses import relative_poses
 from outofsight.memory.banks.scene_reader import reading_from_truth, shares_of_boxes
@@ -189,9 +189,9 @@ def tokens_of(shares: Tensor, width: int, seed: int = 0) -> Tensor:
     return tokens.flatten(2, 3)
 
 
-def held_of(observed: Observed, times: Tensor, scene: int = 0) -> HeldSubjects:
+def held_of(observed: Observed, times: Tensor, scene: int = 0) -> TrackedSubjects:
     """Read what the tracker held after each frame of one scene of a batch."""
-    return held_subjects(Tracks(*(part[scene] for part in observed.tracks)), times[0].double().numpy())
+    return tracked_subjects(Tracks(*(part[scene] for part in observed.tracks)), times[0].double().numpy())
 
 
 def truth_of(walk: Walk, size: tuple[int, int]) -> TrueSubjects:
@@ -203,6 +203,6 @@ def truth_of(walk: Walk, size: tuple[int, int]) -> TrueSubjects:
     )  # fmt: skip
 
 
-def last_seen(places: HeldPlaces, moment: int, subject: int) -> int:
+def last_seen(places: TrackedPositions, moment: int, subject: int) -> int:
     """Give the last moment before this one at which a subject was truly seen."""
     return int(np.flatnonzero(places.phases[:moment, subject] == SEEN)[-1])

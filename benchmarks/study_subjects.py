@@ -11,7 +11,13 @@ from statistics import mean
 
 import numpy as np
 
-from outofsight.evaluation.tracked_positions import HIDDEN, SEEN, HeldPlaces, held_places, number_switches
+from outofsight.evaluation.tracked_positions import (
+    HIDDEN,
+    SEEN,
+    TrackedPositions,
+    number_switches,
+    tracked_positions,
+)
 from outofsight.memory.banks.state import bank_tensors
 from outofsight.worlds.plan_config import PlanConfig
 from study_figures import Row, summarised, table
@@ -86,7 +92,7 @@ def one_scene(make: MakeMemory, walk: Walk, reader: Reader) -> dict[str, float |
         part.numel() * part.element_size() for name, part in bank_tensors(banks).items() if "tracks" in name
     )
     truth = truth_of(walk, reader.size)
-    figures = place_figures(held_places(held_of(observed, walk.times), truth), truth.position_m)
+    figures = place_figures(tracked_positions(held_of(observed, walk.times), truth), truth.position_m)
     times = {
         "bank_kilobytes": round(held_bytes / 1024, 2),
         "ms_a_frame": 1000 * spent_s / walk.times.shape[1],
@@ -94,7 +100,7 @@ def one_scene(make: MakeMemory, walk: Walk, reader: Reader) -> dict[str, float |
     return {**times, **figures}
 
 
-def place_figures(places: HeldPlaces, true_m: np.ndarray) -> dict[str, float | None]:
+def place_figures(places: TrackedPositions, true_m: np.ndarray) -> dict[str, float | None]:
     """Measure one scene. ``same_number_share``: of the returns, how many found the subject under its own number."""
     returned: Sequence[tuple[int, int]] = np.argwhere(places.returns).tolist()
     kept = [float(places.numbers[m + 1, s] == places.numbers[m, s] >= 0) for m, s in returned]

@@ -11,7 +11,7 @@ import typer.main
 
 from outofsight.cli import build_app
 from outofsight.cli.demo import told
-from outofsight.demo.comparison import MEASURES_SHOWN, TableRow
+from outofsight.demo.comparison import METRICS_SHOWN, TableRow
 from outofsight.demo.run import DemoReport
 from outofsight.evaluation.evidence import Measured
 
@@ -79,7 +79,7 @@ def test_the_printed_block_is_in_the_program_s_form():
     rows = []
     for line in lines[head + 1 : -1]:
         values = map(float, line.split()[-3:])
-        measured = {name: Measured(value, None) for name, value in zip(MEASURES_SHOWN, values, strict=True)}
+        measured = {name: Measured(value, None) for name, value in zip(METRICS_SHOWN, values, strict=True)}
         rows.append(TableRow(name=line[:43].rstrip(), measured=measured))
     report = DemoReport(
         caption=" ".join(lines[:head]),

@@ -8,7 +8,7 @@ from study_figures import figures_of, median_interval, rounded, shown, summarise
 
 def test_figures_of_known_numbers_and_of_what_could_not_be_measured():
     told = figures_of([1.0, None, 3.0, 8.0])
-    assert (told["mean"], told["median"], told["n"], told["n_gated"]) == (4.0, 3.0, 3, 1)
+    assert (told["mean"], told["median"], told["n"], told["n_undefined"]) == (4.0, 3.0, 3, 1)
     assert 1.0 <= told["low"] < told["mean"] < told["high"] <= 8.0
     assert (told["median_low"], told["median_high"]) == (1.0, 8.0)
 

@@ -13,7 +13,7 @@ import study_coats
 import study_cost
 from models import tiny_world
 from outofsight.errors import InputError
-from outofsight.evaluation.tracked_positions import HeldPlaces, phases_of_sight
+from outofsight.evaluation.tracked_positions import TrackedPositions, phases_of_sight
 from outofsight.types import CameraPath, Clip, Intrinsics
 from outofsight.worlds.clip import clip_from_spec
 from outofsight.worlds.presets import mini_plan
@@ -24,11 +24,11 @@ from study_coats import Watched, change_figures, change_in_view, coat_plan, shed
 SMALL = replace(mini_plan(), kinds=("king",), shed_share=1.0, height_px=32, width_px=48)
 
 
-def places(seen, numbers) -> HeldPlaces:
+def places(seen, numbers) -> TrackedPositions:
     numbers = np.array(numbers)[:, None]
     seen = np.array(seen)[:, None]
     error = np.where(numbers >= 0, 1.0, np.nan)
-    return HeldPlaces(
+    return TrackedPositions(
         numbers=numbers, error_m=error, velocity_error_m=error, deviations=error, phases=phases_of_sight(seen),
         returns=np.zeros_like(seen),
     )  # fmt: skip

@@ -11,7 +11,7 @@ import study_robot
 import study_subjects
 from models import tiny_world
 from outofsight.errors import InputError
-from outofsight.evaluation.tracked_positions import held_places
+from outofsight.evaluation.tracked_positions import tracked_positions
 from outofsight.memory.banks.dynamics import FASTEST_STOP
 from outofsight.worlds.plan_config import PlanConfig
 from study_appearance import AWAY, CHANGE, NUM_FRAMES, changes, followed, half_way, looks, scene
@@ -62,7 +62,7 @@ def test_who_is_read_without_error_is_held_where_they_are(untrained):
     memory = untrained(subject_slots=1, archive_slots=2)
     reader = Reader(size=(12, 20), **CLEAR)
     _, observed = observe(memory, prepared(memory, [walk], [reader], [random_identities(walk, 32)]))
-    places = held_places(held_of(observed, walk.times), truth_of(walk, reader.size))
+    places = tracked_positions(held_of(observed, walk.times), truth_of(walk, reader.size))
     assert places.held_share(places.phases == 0) > 0.8  # not before it is born
     assert places.mean_m(places.phases == 0) < 0.3
 

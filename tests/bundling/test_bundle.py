@@ -23,25 +23,29 @@ from outofsight.training.models import cast_for_export
 from outofsight.training.recipes import recipe
 from outofsight.world_model import WorldModelBase
 
-MEASURES = {"psnr": {"unit": "dB"}, "ssim": {"unit": ""}, "liveness": {"unit": ""}}
+METRICS = {"psnr": {"unit": "dB"}, "ssim": {"unit": ""}, "relative_motion": {"unit": ""}}
 
 
-def summary(mean, n=4, n_gated=0):
+def summary(mean, n=4, n_undefined=0):
     spread = {"low": None, "high": None} if mean is None else {"low": mean - 1, "high": mean + 1}
-    return {"n": n, "n_gated": n_gated, "mean": mean, "median": mean, **spread}
+    return {"n": n, "n_undefined": n_undefined, "mean": mean, "median": mean, **spread}
 
 
 RESULTS = {
     "clips": [{"name": f"clip_{index}"} for index in range(4)],
-    "measures": MEASURES,
+    "metrics": METRICS,
     "summaries": {
         "all clips": {
-            "mini": {"psnr": summary(21.5), "ssim": summary(0.625, n=3, n_gated=1), "liveness": summary(None, 0, 4)},
-            "frozen": {"psnr": summary(14.0), "ssim": summary(0.5), "liveness": summary(None, 0, 4)},
+            "mini": {
+                "psnr": summary(21.5),
+                "ssim": summary(0.625, n=3, n_undefined=1),
+                "relative_motion": summary(None, 0, 4),
+            },
+            "frozen": {"psnr": summary(14.0), "ssim": summary(0.5), "relative_motion": summary(None, 0, 4)},
         }
     },
     "cost": {"mini": {"median_seconds": {"text": 0.01, "denoise": 2.5}}, "frozen": None},
-}  # fmt: skip
+}
 
 
 def write_run(folder, name, log, vae=None):
@@ -121,8 +125,13 @@ def test_a_bundle_is_the_export_with_its_card(config, export, monkeypatch):
     bundled, exported = (WorldModelBase.from_pretrained(name) for name in ("mini", export))
     assert torch.equal(bundled.transformer.proj_out.weight, exported.transformer.proj_out.weight)
     assert sorted(path.name for path in config.out.iterdir() if path.is_file()) == [
-        "README.md", "curves_vae.svg", "curves_world.svg", "model_index.json", "training.json", "use.json"
-    ]  # fmt: skip
+        "README.md",
+        "curves_vae.svg",
+        "curves_world.svg",
+        "model_index.json",
+        "training.json",
+        "use.json",
+    ]
 
 
 def test_the_card_tells_recipe_data_hardware_curve_and_results(config):
@@ -130,14 +139,26 @@ def test_the_card_tells_recipe_data_hardware_curve_and_results(config):
     card = (config.out / "README.md").read_text()
     assert card.startswith("---\nlicense: apache-2.0\nlibrary_name: diffusers\n")
     for told in (
-        "Hardware: two slow cores.", "`mini_world`, seed 0", "`mini_vae`, seed 0", "2 train, 1 validation",
-        "desert, snow village, harbour, museum", "| steps | 200 of 64 samples |", "| samples | 12,800 |",
-        "| hours of training steps | 0.11 |", "| 200 | 0.4 | 0.6 | 20 |", "| mini | 21.5 [20.5, 22.5] |", "(n = 3)",
-        "| mini | 0.01 | 2.50 | 2.51 |", "| seed of the data set | 1 |", "](curves_world.svg)", "](curves_vae.svg)",
-        "num_steps=16", "commit | abc123",
-    ):  # fmt: skip
+        "Hardware: two slow cores.",
+        "`mini_world`, seed 0",
+        "`mini_vae`, seed 0",
+        "2 train, 1 validation",
+        "desert, snow village, harbour, museum",
+        "| steps | 200 of 64 samples |",
+        "| samples | 12,800 |",
+        "| hours of training steps | 0.11 |",
+        "| 200 | 0.4 | 0.6 | 20 |",
+        "| mini | 21.5 [20.5, 22.5] |",
+        "(n = 3)",
+        "| mini | 0.01 | 2.50 | 2.51 |",
+        "| seed of the data set | 1 |",
+        "](curves_world.svg)",
+        "](curves_vae.svg)",
+        "num_steps=16",
+        "commit | abc123",
+    ):
         assert told in card, told
-    assert "liveness" not in card.split("## Parts")[0]  # nobody could be measured by it
+    assert "relative_motion" not in card.split("## Parts")[0]  # nobody could be measured by it
     for link in re.findall(r"!\[[^]]*]\(([^)]+)\)", card):
         picture = config.out / link
         assert xml.etree.ElementTree.parse(picture).getroot().tag.endswith("svg")

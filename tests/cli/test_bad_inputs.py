@@ -71,7 +71,7 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
          "save-every": "number", "device": "word", "dtype": "word", "offload": "word", "out": "path"},
     ),
     "evaluate": (
-        "--data=data --model=tiny --steps=1 --guidance=1 --measures=psnr --detector=none --features=none --dry-run",
+        "--data=data --model=tiny --steps=1 --guidance=1 --metrics=psnr --detector=none --features=none --dry-run",
         {"data": "path", "split": "word", "limit": "number", "model": "path", "videos": "path", "truth": "path",
          "context-frames": "number", "steps": "number", "strategy": "word", "guidance": "number", "seed": "number",
          "set": "set", "roll": "number", "measures": "word", "detector": "path", "features": "path", "lpips": "word",

@@ -18,7 +18,7 @@ from outofsight.evaluation.clips import dataset_clips
 from small_world import HEIGHT, NUM_TARGET, WIDTH, square_clip, write_small_dataset
 from watchful_world import watchful_world
 
-PLAIN = ("--detector=none", "--features=none", "--measures=psnr,fg_psnr_reentered")
+PLAIN = ("--detector=none", "--features=none", "--metrics=psnr,fg_psnr_reentered")
 FAST = ("--steps=1", "--guidance=1")
 
 
@@ -53,7 +53,7 @@ def results_of(out):
     return json.loads((out / "results.json").read_text())
 
 
-def test_a_model_among_floors_and_ceilings(cli, data, model_folder, tmp_path):
+def test_a_model_among_baselines_and_upper_bounds(cli, data, model_folder, tmp_path):
     out = tmp_path / "out"
     code, shown, error = cli(
         "--data", data, "--model", f"mine={model_folder}", "--out", out, "--sheet", *PLAIN, *FAST
@@ -71,7 +71,7 @@ def test_a_model_among_floors_and_ceilings(cli, data, model_folder, tmp_path):
         "vae_round_trip",
         "truth",
     ]
-    assert [row["name"] for row in content["contenders"]] == names
+    assert [row["name"] for row in content["methods"]] == names
     assert content["summaries"]["all clips"]["mine"]["psnr"]["n"] == 3
     assert set(content["summaries"]) == {"all clips", "held-out scene", "held-out subject", "unseen seed"}
     assert content["settings"]["seed"] == 42
@@ -96,11 +96,11 @@ def test_a_run_again_gives_the_same_and_does_nothing(cli, data, model_folder, tm
 def test_a_row_for_each_number_of_steps(cli, data, model_folder, tmp_path):
     out = tmp_path / "out"
     code, _, error = cli(
-        "--data", data, "--limit=1", "--model", model_folder, "--steps=1,2", "--guidance=1", "--no-floors", *PLAIN,
+        "--data", data, "--limit=1", "--model", model_folder, "--steps=1,2", "--guidance=1", "--no-baselines", *PLAIN,
         "--out", out,
     )  # fmt: skip
     assert code == 0, error
-    rows = results_of(out)["contenders"]
+    rows = results_of(out)["methods"]
     assert [row["name"] for row in rows] == ["tiny-1steps", "tiny-2steps"]
     assert [row["sampling"]["num_steps"] for row in rows] == [1, 2]
     assert (out / "plots" / "steps_psnr.svg").is_file()
@@ -124,30 +124,35 @@ def test_a_row_for_each_strategy(cli, data, model_folder, tmp_path):
     )  # fmt: skip
     assert code == 0, error
     content = results_of(out)
-    rows = {row["name"]: row for row in content["contenders"] if row["kind"] == "model"}
+    rows = {row["name"]: row for row in content["methods"] if row["kind"] == "model"}
     assert {name: row["strategy"] for name, row in rows.items()} == {"m-hydra": "hydra", "m-concat": "concat"}
     values = {content["records"][name]["clip_000000"]["values"]["psnr"] for name in rows}
     assert len(values) == 2
     assert (
-        sum(row["kind"] == "ceiling" for row in content["contenders"]) == 2
+        sum(row["kind"] == "upper bound" for row in content["methods"]) == 2
     )  # one VAE for all, and the truth
 
 
 @pytest.mark.parametrize("way", [(), ("--roll=2",)], ids=["at once", "rolled"])
 def test_a_model_with_a_tracker_tells_its_places(cli, data, tmp_path, way):
     watchful_world().save_pretrained(tmp_path / "watchful")
-    names = ("held_at_return", "held_place_error", "still_place_error", "straight_place_error")
+    names = (
+        "tracked_at_return",
+        "tracked_position_error",
+        "static_position_error",
+        "constant_velocity_position_error",
+    )
     code, shown, error = cli(
         "--data", data, "--limit=2", "--model", tmp_path / "watchful", "--out", tmp_path / "out", *way, *FAST,
-        "--detector=none", "--features=none", f"--measures={','.join(names)}", "--report-clips=0",
+        "--detector=none", "--features=none", f"--metrics={','.join(names)}", "--report-clips=0",
     )  # fmt: skip
     assert code == 0, error
     assert "where trackers take subjects to be at their return" in shown
     summaries = results_of(tmp_path / "out")["summaries"]["all clips"]
     assert [summaries["watchful"][name]["n"] for name in names] == [2, 2, 2, 2]
-    assert summaries["watchful"]["held_place_error"]["low"] > 0
-    assert summaries["frozen"]["held_place_error"]["n"] == 0
-    assert "held_place_error" in (tmp_path / "out" / "report.html").read_text()
+    assert summaries["watchful"]["tracked_position_error"]["low"] > 0
+    assert summaries["frozen"]["tracked_position_error"]["n"] == 0
+    assert "tracked_position_error" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_two_processes_give_what_one_gives(cli, data, model_folder, tmp_path):
@@ -169,7 +174,7 @@ def test_two_processes_give_what_one_gives(cli, data, model_folder, tmp_path):
 
 def test_killed_and_gone_on_with(cli, data, model_folder, tmp_path):
     """kill -9 in the middle, then the same command: what was finished stays, and the results are those of one go."""
-    options = ["--data", data, "--model", model_folder, "--no-floors", "--report-clips=0", *PLAIN]
+    options = ["--data", data, "--model", model_folder, "--no-baselines", "--report-clips=0", *PLAIN]
     options += ["--steps=6", "--guidance=1"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     command = [sys.executable, "-m", "outofsight", "evaluate", *map(str, options), "--out", str(cut)]
@@ -218,7 +223,7 @@ def test_two_folders_without_a_data_set(cli, videos, tmp_path):
     )
     assert code == 0, error
     content = results_of(out)
-    assert [row["name"] for row in content["contenders"]] == ["same", "truth"]
+    assert [row["name"] for row in content["methods"]] == ["same", "truth"]
     assert content["summaries"]["all"]["same"]["psnr"]["mean"] == 100
     assert content["records"]["same"]["clip_000000"]["reasons"]["fg_psnr"] == "no subject masks are annotated"
 
@@ -230,14 +235,14 @@ def test_true_videos_that_begin_with_context(cli, videos, tmp_path):
     )  # fmt: skip
     assert code == 0, error
     content = results_of(tmp_path / "out")
-    assert [row["name"] for row in content["contenders"]] == ["same", "frozen", "truth"]
+    assert [row["name"] for row in content["methods"]] == ["same", "frozen", "truth"]
     assert content["summaries"]["all"]["same"]["psnr"]["mean"] == 100
 
 
 def test_nothing_is_done_in_a_dry_run(cli, data, tmp_path):
     code, _, told = cli("--data", data, "--out", tmp_path / "out", "--dry-run", *PLAIN)
     assert code == 0
-    assert "frozen (floor): 3 of 3 clips to do" in told
+    assert "frozen (baseline): 3 of 3 clips to do" in told
     assert not (tmp_path / "out").exists()
 
 
@@ -248,7 +253,7 @@ def test_a_model_that_changed_is_not_mixed_with_the_old_one(cli, data, model_fol
         "--limit=1",
         "--model",
         model_folder,
-        "--no-floors",
+        "--no-baselines",
         "--out",
         tmp_path / "out",
         *PLAIN,
@@ -272,10 +277,10 @@ def test_a_model_that_changed_is_not_mixed_with_the_old_one(cli, data, model_fol
         (("--data=DATA", "--context-frames=3"), "--context-frames: goes with --truth"),
         (("--data=DATA", "--model=nowhere/at/all"), "nowhere/at/all"),
         (("--data=DATA", "--model=DATA"), "holds no model_index.json"),
-        (("--data=DATA", "--model=MODEL", "--model=MODEL"), "two contenders are called 'tiny'"),
+        (("--data=DATA", "--model=MODEL", "--model=MODEL"), "two methods are called 'tiny'"),
         (("--data=DATA", "--model==MODEL"), "--model: expected [NAME=]VALUE"),
         (("--data=DATA", "--videos=a=nowhere"), "--videos: expected NAME=FOLDER"),
-        (("--data=DATA", "--no-floors"), "nobody to judge"),
+        (("--data=DATA", "--no-baselines"), "nobody to judge"),
         (("--data=DATA", "--model=MODEL", "--steps=4,x"), "--steps: expected numbers"),
         (("--data=DATA", "--model=MODEL", "--steps=4,4"), "--steps: expected different numbers"),
         (
@@ -283,7 +288,7 @@ def test_a_model_that_changed_is_not_mixed_with_the_old_one(cli, data, model_fol
             "--set seed: this setting has an option of its own",
         ),
         (("--data=DATA", "--model=MODEL", "--set=shoft=3"), "shoft"),
-        (("--data=DATA", "--measures=beauty"), "unknown measures beauty"),
+        (("--data=DATA", "--metrics=beauty"), "unknown metrics beauty"),
         (("--data=DATA", "--baseline=nobody"), "--baseline: expected one of frozen"),
         (("--data=DATA", "--device=abacus"), "--device abacus"),
         (("--data=DATA", "--detector=no/such/network"), "no/such/network"),

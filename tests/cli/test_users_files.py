@@ -210,7 +210,7 @@ def test_a_broken_clip_is_named_or_left_out(cli, tmp_path, model_folder):
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
     code, error = cli(*encode, "--skip-broken")
     assert (code, "left out: " in error, "1 left out" in error) == (0, True, True), error
-    judge = ("evaluate", f"--data={data}", f"--out={tmp_path / 'report'}", "--measures=psnr", "--detector=none",
+    judge = ("evaluate", f"--data={data}", f"--out={tmp_path / 'report'}", "--metrics=psnr", "--detector=none",
              "--features=none")  # fmt: skip
     code, error = cli(*judge)
     assert (code, "--skip-broken" in error) == (2, True), error

@@ -12,11 +12,11 @@ from outofsight.errors import InputError
 from outofsight.evaluation.birdseye import (
     BirdsEye,
     FiledViews,
-    HeldSubjects,
+    TrackedSubjects,
     TrueSubjects,
     anchored_cameras,
     filed_views,
-    held_subjects,
+    tracked_subjects,
     true_subjects,
 )
 from outofsight.evaluation.birdseye_picture import (
@@ -35,7 +35,7 @@ SETTINGS = BankSettings(archive_slots=3, subject_slots=2, identity_width=4)
 HOME = np.hstack([np.eye(3), np.zeros((3, 1))])
 
 
-def walk(*, seen: tuple[bool, ...], deviation_m: float = 0.3) -> HeldSubjects:
+def walk(*, seen: tuple[bool, ...], deviation_m: float = 0.3) -> TrackedSubjects:
     """One subject, number 1, that walks 1 m to the right at every moment, 4 m ahead; a second slot that is empty."""
     n = len(seen)
     position = np.zeros((n, 2, 3))
@@ -43,7 +43,7 @@ def walk(*, seen: tuple[bool, ...], deviation_m: float = 0.3) -> HeldSubjects:
     velocity = np.zeros((n, 2, 3))
     velocity[:, 0, 0] = 0.25  # moments are 4 video frames apart
     held = np.stack([np.ones(n, bool), np.zeros(n, bool)], axis=1)
-    return HeldSubjects(
+    return TrackedSubjects(
         position_m=position, velocity_m=velocity, deviation_m=np.full((n, 2), deviation_m), held=held,
         seen=held & np.array(seen)[:, None], numbers=np.ones((n, 2), np.int64),
     )  # fmt: skip
@@ -161,7 +161,7 @@ def tracks_at(moments: int) -> Tracks:
 
 
 def test_reading_a_tracker():
-    held = held_subjects(tracks_at(3), np.array([0.0, 4.0, 8.0]))
+    held = tracked_subjects(tracks_at(3), np.array([0.0, 4.0, 8.0]))
     np.testing.assert_array_equal(held.held, [[True, False]] * 3)
     np.testing.assert_array_equal(held.seen[:, 0], [True, False, False])
     np.testing.assert_allclose(held.deviation_m[:, 0], [0, 1, 2])

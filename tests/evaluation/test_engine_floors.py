@@ -1,4 +1,4 @@
-"""Floors that the engine renders: the same world without its subject, and with another in its place."""
+"""Baselines that the engine renders: the same world without its subject, and with another in its place."""
 
 from dataclasses import replace
 

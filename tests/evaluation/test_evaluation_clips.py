@@ -43,10 +43,10 @@ def test_donors_are_of_another_kind_and_do_not_depend_on_the_limit(data):
 
 
 def test_a_clip_is_read_with_all_that_is_known(data):
-    material = dataset_clips(data, None)[1].read()
-    assert material.caption == "A blue cube slides by."
-    assert material.case.subject_names == ("blue cube",)
-    assert material.case.num_context_frames == 9
+    sample = dataset_clips(data, None)[1].read()
+    assert sample.caption == "A blue cube slides by."
+    assert sample.case.subject_names == ("blue cube",)
+    assert sample.case.num_context_frames == 9
 
 
 def test_without_a_test_part_one_must_be_named(tmp_path):

@@ -1,4 +1,4 @@
-"""Running an evaluation: floors, ceilings, a real (tiny) model; stopped, gone on with, and refused."""
+"""Running an evaluation: baselines, upper bounds, a real (tiny) model; stopped, gone on with, and refused."""
 
 import json
 import shutil
@@ -12,28 +12,28 @@ from outofsight.data.video import read_video, write_video
 from outofsight.errors import InputError, OutputError
 from outofsight.evaluation.clips import dataset_clips
 from outofsight.evaluation.methods import (
-    FLOORS,
-    FloorContender,
-    ModelContender,
+    BASELINES,
+    BaselineMethod,
+    ModelMethod,
     ModelSource,
-    RoundTripContender,
-    TruthContender,
-    VideosContender,
+    RoundTripMethod,
+    TruthMethod,
+    VideosMethod,
     check_names,
     files_digest,
     sampling_of,
-    usable_floors,
+    usable_baselines,
 )
 from outofsight.evaluation.results import gather
-from outofsight.evaluation.run import Evaluation, Judging, evaluate, pending_tasks
+from outofsight.evaluation.run import EvalConfig, Evaluation, evaluate, pending_tasks
 from outofsight.evaluation.views import view_of
 from outofsight.sampling.continuation import SamplingSettings
 from small_world import HEIGHT, NUM_CONTEXT, NUM_TARGET, WIDTH, write_small_dataset
 
 SOURCE = ModelSource(path="tiny")
 SAMPLING = SamplingSettings(num_steps=2, guidance_scale=1.0, seed=3)
-MODEL = ModelContender(name="tiny", source=SOURCE, sampling=SAMPLING, digest="0")
-ROUND_TRIP = RoundTripContender(name="vae", source=SOURCE, digest="0")
+MODEL = ModelMethod(name="tiny", source=SOURCE, sampling=SAMPLING, digest="0")
+ROUND_TRIP = RoundTripMethod(name="vae", source=SOURCE, digest="0")
 LOADED = []
 
 
@@ -47,19 +47,19 @@ def data(tmp_path_factory):
     return write_small_dataset(tmp_path_factory.mktemp("data"))
 
 
-def evaluation(data, out, *contenders, **changes):
+def evaluation(data, out, *methods, **changes):
     return Evaluation(
-        judging=Judging(out=out, load_world=load_tiny),
+        config=EvalConfig(out=out, load_world=load_tiny),
         clips=dataset_clips(data, None),
-        contenders=contenders or (*(FloorContender(name=name) for name in FLOORS), TruthContender()),
+        methods=methods or (*(BaselineMethod(name=name) for name in BASELINES), TruthMethod()),
         **changes,
     )
 
 
 @pytest.fixture(scope="module")
 def finished(data, tmp_path_factory):
-    """Floors, a model and its ceiling, judged."""
-    rows = (MODEL, *(FloorContender(name=name) for name in FLOORS), ROUND_TRIP, TruthContender())
+    """Baselines, a model and its upper bound, judged."""
+    rows = (MODEL, *(BaselineMethod(name=name) for name in BASELINES), ROUND_TRIP, TruthMethod())
     whole = evaluation(data, tmp_path_factory.mktemp("out"), *rows)
     seen = []
     evaluate(whole, lambda done, total, name: seen.append((done, total)))
@@ -67,7 +67,7 @@ def finished(data, tmp_path_factory):
     return whole
 
 
-def test_ceilings_and_floors_stand_where_they_must(finished):
+def test_upper_bounds_and_baselines_stand_where_they_must(finished):
     results = gather(finished)
     for clip in ("clip_000000", "clip_000001", "clip_000002"):
         rows = {name: records[clip] for name, records in results.records.items()}
@@ -78,8 +78,8 @@ def test_ceilings_and_floors_stand_where_they_must(finished):
         assert rows["vanished"].value("fg_psnr_reentered") < 25
         assert rows["swapped"].value("fg_psnr_reentered") < 25
         assert len(rows["tiny"].psnr_by_frame) == NUM_TARGET
-        assert rows["frozen"].reason("liveness") == "no detector looked at the generated video"
-        assert rows["frozen"].value("liveness") is None
+        assert rows["frozen"].reason("relative_motion") == "no detector looked at the generated video"
+        assert rows["frozen"].value("relative_motion") is None
 
 
 def test_a_model_is_timed_by_stage_without_loading(finished):
@@ -88,14 +88,14 @@ def test_a_model_is_timed_by_stage_without_loading(finished):
     assert all(seconds >= 0 for seconds in record.seconds.values())
     assert record.peak_bytes["process"] > 10**7
     assert record.video_seconds == pytest.approx(NUM_TARGET / 8)
-    ceiling = gather(finished).records["vae"]["clip_000000"]
-    assert set(ceiling.seconds) == {"encode", "decode"}
+    upper_bound = gather(finished).records["vae"]["clip_000000"]
+    assert set(upper_bound.seconds) == {"encode", "decode"}
 
 
 def test_answers_are_kept_without_loss_and_shown_again(finished):
-    store = finished.judging.store
+    store = finished.config.store
     view = view_of(finished, finished.clips[0])
-    assert list(view.answers) == ["tiny", *FLOORS, "vae"]
+    assert list(view.answers) == ["tiny", *BASELINES, "vae"]
     np.testing.assert_array_equal(view.answers["tiny"], read_video(store.video("tiny", "clip_000000")).frames)
     np.testing.assert_array_equal(
         view.answers["frozen"], np.repeat(view.case.context[-1:], NUM_TARGET, axis=0)
@@ -105,18 +105,18 @@ def test_answers_are_kept_without_loss_and_shown_again(finished):
 
 def test_a_second_run_does_nothing(finished):
     LOADED.clear()
-    before = {path: path.stat().st_mtime_ns for path in finished.judging.out.rglob("*.json")}
+    before = {path: path.stat().st_mtime_ns for path in finished.config.out.rglob("*.json")}
     assert pending_tasks(finished) == []
     evaluate(finished)
     assert LOADED == []
-    assert {path: path.stat().st_mtime_ns for path in finished.judging.out.rglob("*.json")} == before
+    assert {path: path.stat().st_mtime_ns for path in finished.config.out.rglob("*.json")} == before
 
 
 def test_what_a_kill_left_undone_is_made_to_the_same_bits(finished, data, tmp_path):
     """Records are the last thing written: a video without one, a missing video and a damaged record are made again."""
-    out = shutil.copytree(finished.judging.out, tmp_path / "out")
-    again = replace(finished, judging=replace(finished.judging, out=out))
-    store = again.judging.store
+    out = shutil.copytree(finished.config.out, tmp_path / "out")
+    again = replace(finished, config=replace(finished.config, out=out))
+    store = again.config.store
     (store.folder("tiny") / "clip_000000.json").unlink()
     store.video("tiny", "clip_000001").unlink()
     (store.folder("tiny") / "clip_000002.json").write_text('{"format": 1, "val')
@@ -126,35 +126,35 @@ def test_what_a_kill_left_undone_is_made_to_the_same_bits(finished, data, tmp_pa
     assert pending_tasks(again) == []
     assert not list(store.folder("tiny").glob(".unfinished*"))
     for clip in ("clip_000000", "clip_000001", "clip_000002"):
-        one, other = (e.judging.store.video("tiny", clip).read_bytes() for e in (finished, again))
+        one, other = (e.config.store.video("tiny", clip).read_bytes() for e in (finished, again))
         assert one == other
-        one, other = (e.judging.store.read("tiny", clip) for e in (finished, again))
+        one, other = (e.config.store.read("tiny", clip) for e in (finished, again))
         assert one.measured == other.measured
 
 
 def test_more_measures_judge_the_same_videos_without_a_new_answer(finished, tmp_path):
-    out = shutil.copytree(finished.judging.out, tmp_path / "out")
-    few = replace(finished, judging=replace(finished.judging, out=out, measures=("psnr",)))
+    out = shutil.copytree(finished.config.out, tmp_path / "out")
+    few = replace(finished, config=replace(finished.config, out=out, metrics=("psnr",)))
     LOADED.clear()
-    few = replace(few, contenders=(MODEL,))
-    videos = {clip.name: few.judging.store.video("tiny", clip.name).stat().st_mtime_ns for clip in few.clips}
+    few = replace(few, methods=(MODEL,))
+    videos = {clip.name: few.config.store.video("tiny", clip.name).stat().st_mtime_ns for clip in few.clips}
     evaluate(few)
     assert set(gather(few).records["tiny"]["clip_000000"].measured) == {"psnr"}
-    assert {name: few.judging.store.video("tiny", name).stat().st_mtime_ns for name in videos} == videos
-    record, before = (e.judging.store.read("tiny", "clip_000000") for e in (few, finished))
+    assert {name: few.config.store.video("tiny", name).stat().st_mtime_ns for name in videos} == videos
+    record, before = (e.config.store.read("tiny", "clip_000000") for e in (few, finished))
     assert record.measured["psnr"] == before.measured["psnr"]
     assert record.seconds == before.seconds
 
 
 def test_another_model_of_the_same_name_is_refused(finished, tmp_path):
-    out = shutil.copytree(finished.judging.out, tmp_path / "out")
+    out = shutil.copytree(finished.config.out, tmp_path / "out")
     other = replace(MODEL, sampling=SamplingSettings(num_steps=1, guidance_scale=1.0, seed=3))
-    changed = replace(finished, judging=replace(finished.judging, out=out), contenders=(other,))
+    changed = replace(finished, config=replace(finished.config, out=out), methods=(other,))
     with pytest.raises(OutputError, match="'tiny' made with another sampling"):
         evaluate(changed)
     evaluate(replace(changed, overwrite=True))
     record = gather(changed).records["tiny"]["clip_000000"]
-    assert record.made_by != finished.judging.store.read("tiny", "clip_000000").made_by
+    assert record.made_by != finished.config.store.read("tiny", "clip_000000").made_by
 
 
 def test_a_clips_noise_depends_on_its_name_and_the_seed_alone():
@@ -169,7 +169,7 @@ def test_other_clips_beside_it_change_nothing(finished, data, tmp_path):
     alone = evaluation(data, tmp_path, MODEL)
     alone = replace(alone, clips=alone.clips[2:])
     evaluate(alone)
-    one, other = (e.judging.store.video("tiny", "clip_000002").read_bytes() for e in (alone, finished))
+    one, other = (e.config.store.video("tiny", "clip_000002").read_bytes() for e in (alone, finished))
     assert one == other
 
 
@@ -186,7 +186,7 @@ def others(data, tmp_path):
 
 
 def test_videos_of_another_system(others, data, tmp_path):
-    run = evaluation(data, tmp_path / "out", VideosContender(name="others", folder=others))
+    run = evaluation(data, tmp_path / "out", VideosMethod(name="others", folder=others))
     evaluate(run)
     results = gather(run)
     good, long, missing = (results.records["others"][clip.name] for clip in run.clips)
@@ -195,13 +195,13 @@ def test_videos_of_another_system(others, data, tmp_path):
     assert f"expected a generated video of {NUM_TARGET} frames" in long.refused
     assert long.value("psnr") is None
     assert "no video of clip clip_000002" in missing.refused
-    assert results.standings["all clips"]["others"]["psnr"].summary.n == 1
-    assert results.standings["all clips"]["others"]["psnr"].summary.n_gated == 2
+    assert results.summaries["all clips"]["others"]["psnr"].n == 1
+    assert results.summaries["all clips"]["others"]["psnr"].n_undefined == 2
     assert list(results.refusals("others")) == ["clip_000001", "clip_000002"]
 
 
 def test_a_video_that_was_missing_is_judged_when_it_comes(others, data, tmp_path):
-    run = evaluation(data, tmp_path / "out", VideosContender(name="others", folder=others))
+    run = evaluation(data, tmp_path / "out", VideosMethod(name="others", folder=others))
     evaluate(run)
     write_video(others / "clip_000002.mp4", run.clips[2].read().case.truth, 8)
     evaluate(run)
@@ -209,7 +209,7 @@ def test_a_video_that_was_missing_is_judged_when_it_comes(others, data, tmp_path
 
 
 def test_a_video_that_changed_is_not_passed_off_as_the_old_one(others, data, tmp_path):
-    run = evaluation(data, tmp_path / "out", VideosContender(name="others", folder=others))
+    run = evaluation(data, tmp_path / "out", VideosMethod(name="others", folder=others))
     evaluate(run)
     write_video(others / "clip_000000.mp4", np.zeros((NUM_TARGET, HEIGHT, WIDTH, 3), np.uint8), 8)
     with pytest.raises(OutputError, match="made from other files"):
@@ -219,39 +219,39 @@ def test_a_video_that_changed_is_not_passed_off_as_the_old_one(others, data, tmp
 
 
 def test_videos_that_begin_with_the_context(data, tmp_path):
-    material = dataset_clips(data, None)[0].read()
+    sample = dataset_clips(data, None)[0].read()
     folder = tmp_path / "whole"
     folder.mkdir()
-    write_video(folder / "clip_000000.mp4", np.concatenate([material.case.context, material.case.truth]), 8)
+    write_video(folder / "clip_000000.mp4", np.concatenate([sample.case.context, sample.case.truth]), 8)
     clip = dataset_clips(data, None)[0]
-    cut = VideosContender(name="a", folder=folder, with_context=True).answer(clip, material, None)
+    cut = VideosMethod(name="a", folder=folder, with_context=True).answer(clip, sample, None)
     assert len(cut.video) == NUM_TARGET
     with pytest.raises(InputError, match="say --with-context"):
-        VideosContender(name="a", folder=folder).answer(clip, material, None)
-    write_video(folder / "clip_000000.mp4", material.case.truth, 8)
+        VideosMethod(name="a", folder=folder).answer(clip, sample, None)
+    write_video(folder / "clip_000000.mp4", sample.case.truth, 8)
     with pytest.raises(InputError, match=f"expected {NUM_CONTEXT} context and {NUM_TARGET} target frames"):
-        VideosContender(name="a", folder=folder, with_context=True).answer(clip, material, None)
+        VideosMethod(name="a", folder=folder, with_context=True).answer(clip, sample, None)
 
 
 def test_floors_that_a_clip_allows(data):
     case = dataset_clips(data, None)[0].read().case
-    assert usable_floors(case, has_context=True) == list(FLOORS)
+    assert usable_baselines(case, has_context=True) == list(BASELINES)
     bare = replace(case, foreground=None, subject_masks=None, visibility=None, subject_names=(), cameras=None)
-    assert usable_floors(bare, has_context=True) == ["frozen"]
-    assert usable_floors(bare, has_context=False) == []
+    assert usable_baselines(bare, has_context=True) == ["frozen"]
+    assert usable_baselines(bare, has_context=False) == []
 
 
 def test_swapping_needs_another_clip(data, tmp_path):
-    run = evaluation(data, tmp_path, FloorContender(name="swapped"))
+    run = evaluation(data, tmp_path, BaselineMethod(name="swapped"))
     run = replace(run, clips=(replace(run.clips[0], donors=()),))
     evaluate(run)
     assert "no other clip with another kind" in gather(run).records["swapped"]["clip_000000"].refused
 
 
 def test_names_must_be_told_apart_and_name_folders():
-    with pytest.raises(InputError, match="two contenders are called 'truth'"):
-        check_names([TruthContender(), TruthContender()])
-    with pytest.raises(InputError, match="cannot name a contender"):
+    with pytest.raises(InputError, match="two methods are called 'truth'"):
+        check_names([TruthMethod(), TruthMethod()])
+    with pytest.raises(InputError, match="cannot name a method"):
         check_names([replace(MODEL, name="a/b")])
 
 
@@ -272,6 +272,25 @@ def test_an_unfinished_evaluation_has_no_results(data, tmp_path):
 
 
 def test_records_are_plain_json(finished):
-    content = json.loads((finished.judging.store.folder("tiny") / "clip_000000.json").read_text())
+    content = json.loads((finished.config.store.folder("tiny") / "clip_000000.json").read_text())
     assert content["values"]["psnr"] == gather(finished).records["tiny"]["clip_000000"].value("psnr")
     assert not content["values"].keys() & content["reasons"].keys()
+
+
+def test_a_folder_of_an_earlier_version_keeps_its_videos(finished, tmp_path):
+    out = shutil.copytree(finished.config.out, tmp_path / "out")
+    again = replace(
+        finished, config=replace(finished.config, out=out), methods=(MODEL, BaselineMethod(name="frozen"))
+    )
+    for name, earlier in (("tiny", MODEL.settings), ("frozen", {"kind": "floor", "floor": "frozen"})):
+        folder = again.config.store.folder(name)
+        (folder / "method.json").unlink()
+        (folder / "contender.json").write_text(json.dumps(earlier))
+    LOADED.clear()
+    evaluate(again)
+    assert LOADED == []
+    assert json.loads((again.config.store.folder("frozen") / "method.json").read_text())["kind"] == "baseline"
+    (again.config.store.folder("tiny") / "method.json").unlink()
+    other = replace(again, methods=(replace(MODEL, digest="1"),))
+    with pytest.raises(OutputError, match="made with another digest"):
+        evaluate(other)

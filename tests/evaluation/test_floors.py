@@ -1,4 +1,4 @@
-"""Floors: each lacks what it says it lacks, and nothing else."""
+"""Baselines: each lacks what it says it lacks, and nothing else."""
 
 from dataclasses import replace
 
@@ -138,7 +138,7 @@ def test_a_round_trip_must_give_a_video_of_the_same_size():
 
 
 @pytest.mark.parametrize(
-    ("floor", "part"),
+    ("baseline", "part"),
     [
         (camera_warped, "cameras"),
         (nearest_view, "cameras"),
@@ -147,9 +147,9 @@ def test_a_round_trip_must_give_a_video_of_the_same_size():
         (vanished, "foreground"),
     ],
 )
-def test_a_floor_says_what_it_misses(floor, part):
+def test_a_floor_says_what_it_misses(baseline, part):
     with pytest.raises(InputError, match="clip 'squares'"):
-        floor(replace(CASE, **{part: None}))
+        baseline(replace(CASE, **{part: None}))
 
 
 def test_a_lens_for_other_pictures_is_refused():

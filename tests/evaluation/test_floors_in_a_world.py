@@ -1,4 +1,4 @@
-"""The floors on a rendered world, judged by the bundled recogniser: no stand-in for anything."""
+"""The baselines on a rendered world, judged by the bundled recogniser: no stand-in for anything."""
 
 from dataclasses import dataclass
 
@@ -71,7 +71,7 @@ def test_frozen_does_not_move(stage):
     score = stage.judged(frozen(stage.case))
     assert score["camera_error"] == pytest.approx(1, abs=1e-9)
     assert score["return_gate"] == 0
-    assert score["liveness_missing_0"] in (None, pytest.approx(0, abs=1e-9))
+    assert score["relative_motion_missing_0"] in (None, pytest.approx(0, abs=1e-9))
 
 
 def test_vanished_does_not_come_back(stage):

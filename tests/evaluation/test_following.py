@@ -6,9 +6,9 @@ import torch
 
 from models import tiny_world
 from outofsight.errors import CheckpointError, InputError
-from outofsight.evaluation.birdseye import held_subjects
+from outofsight.evaluation.birdseye import tracked_subjects
 from outofsight.evaluation.case import case_from_clip
-from outofsight.evaluation.clips import Material
+from outofsight.evaluation.clips import Sample
 from outofsight.evaluation.memory_pictures import MemoryStep
 from outofsight.evaluation.rollouts import (
     foretold,
@@ -16,7 +16,7 @@ from outofsight.evaluation.rollouts import (
     roll,
     save_tracked,
     seen_context,
-    tracked_walk,
+    tracked_rollout,
 )
 from outofsight.memory.banks.state import Tracks
 from outofsight.sampling.continuation import SamplingSettings
@@ -32,14 +32,14 @@ def world():
 
 
 @pytest.fixture(scope="module")
-def material():
+def sample():
     clip = square_clip("clip")
-    return Material(case=case_from_clip(clip), caption=clip.caption)
+    return Sample(case=case_from_clip(clip), caption=clip.caption)
 
 
-def test_a_context_is_seen_as_a_rollout_sees_it(world, material):
-    case = material.case
-    with world.start(case.context, case.cameras[:9], material.caption, settings=SAMPLING) as rollout:
+def test_a_context_is_seen_as_a_rollout_sees_it(world, sample):
+    case = sample.case
+    with world.start(case.context, case.cameras[:9], sample.caption, settings=SAMPLING) as rollout:
         seen = seen_context(world, case.context, case.cameras[:9], rollout.anchor)
         for ours, theirs in zip(seen.banks.tracks, rollout.state.banks.tracks, strict=True):
             assert torch.equal(ours, theirs)
@@ -47,15 +47,15 @@ def test_a_context_is_seen_as_a_rollout_sees_it(world, material):
     assert seen.held.held[-1, 0]  # an untrained reader sees one subject everywhere
 
 
-def test_at_once_the_target_is_foretold(world, material):
+def test_at_once_the_target_is_foretold(world, sample):
     """The state at the context's end stays what is held; places are those that retrieval asks for."""
-    tracked = foretold(world, material.case)
+    tracked = foretold(world, sample.case)
     assert tracked.times.tolist() == [0, 4, 8, 9, 13, 17]
     assert tracked.num_context == 3
     assert tracked.held.held[2:, 0].all()
     assert not tracked.held.seen[3:].any()
     assert (tracked.held.numbers[2:] == tracked.held.numbers[2]).all()
-    case = material.case
+    case = sample.case
     anchor = case.cameras.world_from_camera[9]
     banks = seen_context(world, case.context, case.cameras[:9], anchor).banks
     with torch.no_grad():
@@ -65,19 +65,17 @@ def test_at_once_the_target_is_foretold(world, material):
     np.testing.assert_allclose(tracked.held.position_m[5], moved.position[0].numpy(), atol=1e-4)
 
 
-def test_a_walk_shows_its_own_frames_to_the_tracker(world, material):
-    rolled = roll(world, material, SAMPLING, 2)
+def test_a_walk_shows_its_own_frames_to_the_tracker(world, sample):
+    rolled = roll(world, sample, SAMPLING, 2)
     assert rolled.tracked.times.tolist() == [0, 4, 8, 9, 13, 17]
     assert rolled.tracked.held.seen[3:].any()
-    np.testing.assert_array_equal(
-        rolled.tracked.world_from_anchor, material.case.cameras.world_from_camera[8]
-    )
-    assert roll(tiny_world(), material, SAMPLING, 2).tracked is None
-    assert foretold(tiny_world(), material.case) is None
+    np.testing.assert_array_equal(rolled.tracked.world_from_anchor, sample.case.cameras.world_from_camera[8])
+    assert roll(tiny_world(), sample, SAMPLING, 2).tracked is None
+    assert foretold(tiny_world(), sample.case) is None
 
 
-def test_what_was_held_is_written_and_read_back(world, material, tmp_path):
-    tracked = foretold(world, material.case)
+def test_what_was_held_is_written_and_read_back(world, sample, tmp_path):
+    tracked = foretold(world, sample.case)
     save_tracked(tmp_path / "a.safetensors", tracked)
     again = load_tracked(tmp_path / "a.safetensors")
     for name in ("position_m", "velocity_m", "deviation_m", "held", "seen", "numbers"):
@@ -93,12 +91,12 @@ def test_what_was_held_is_written_and_read_back(world, material, tmp_path):
         load_tracked(tmp_path / "a.safetensors")
 
 
-def test_steps_without_tracks_cannot_be_joined(world, material):
-    case = material.case
+def test_steps_without_tracks_cannot_be_joined(world, sample):
+    case = sample.case
     seen = seen_context(world, case.context, case.cameras[:9], case.cameras.world_from_camera[8])
     with pytest.raises(InputError, match="step 1: holds no tracks"):
-        tracked_walk(seen, [MemoryStep(cameras=np.zeros((1, 12)), times=np.array([9.0]))])
+        tracked_rollout(seen, [MemoryStep(cameras=np.zeros((1, 12)), times=np.array([9.0]))])
     one = Tracks(*seen.banks.tracks)
     step = MemoryStep(cameras=np.zeros((1, 12)), times=np.array([9.0]), tracks=one)
-    joined = tracked_walk(seen, [step])
-    np.testing.assert_array_equal(joined.held.held[-1], held_subjects(one, np.array([9.0])).held[0])
+    joined = tracked_rollout(seen, [step])
+    np.testing.assert_array_equal(joined.held.held[-1], tracked_subjects(one, np.array([9.0])).held[0])

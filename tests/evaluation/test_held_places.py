@@ -6,27 +6,27 @@ import numpy as np
 import pytest
 
 from outofsight.errors import InputError
-from outofsight.evaluation.birdseye import HeldSubjects, TrueSubjects
+from outofsight.evaluation.birdseye import TrackedSubjects, TrueSubjects
 from outofsight.evaluation.tracked_positions import (
     HIDDEN,
     NEVER_SEEN,
     SEEN,
     Tracked,
-    held_places,
+    errors_at_return,
     number_switches,
     phases_of_sight,
-    places_at_return,
+    tracked_positions,
 )
 from outofsight.types import SubjectTrack, Visibility
 
 
-def held(positions, seen, numbers=None, filled=None) -> HeldSubjects:
+def held(positions, seen, numbers=None, filled=None) -> TrackedSubjects:
     """``positions`` [n, s]: metres to the right; all else 0; deviations of 0.5 m."""
     x = np.asarray(positions, float)
     places = np.zeros((*x.shape, 3))
     places[..., 0] = x
     who = np.broadcast_to(np.arange(x.shape[1]) if numbers is None else numbers, x.shape)
-    return HeldSubjects(
+    return TrackedSubjects(
         position_m=places, velocity_m=np.zeros_like(places), deviation_m=np.full(x.shape, 0.5),
         held=np.ones(x.shape, bool) if filled is None else np.asarray(filled, bool),
         seen=np.asarray(seen, bool), numbers=np.array(who, np.int64),
@@ -48,7 +48,9 @@ def test_phases_of_sight():
 def test_errors_by_hand():
     """Seen at 0 (held at 0.5: 0.5 m off), hidden while it goes to 3 (held goes to 1: 2 m off), seen again."""
     seen = [[1], [0], [0], [1]]
-    places = held_places(held([[0.5], [0.7], [1.0], [3.0]], seen), truth([[0.0], [2.0], [3.0], [3.0]], seen))
+    places = tracked_positions(
+        held([[0.5], [0.7], [1.0], [3.0]], seen), truth([[0.0], [2.0], [3.0], [3.0]], seen)
+    )
     np.testing.assert_allclose(places.error_m[:, 0], [0.5, 1.3, 2.0, 0.0])
     np.testing.assert_allclose(places.deviations[:, 0], [1.0, 2.6, 4.0, 0.0])
     np.testing.assert_allclose(places.velocity_error_m[:, 0], 0.1 * 3**0.5)
@@ -62,10 +64,10 @@ def test_two_that_cross_while_hidden():
     """A tracker that keeps them apart errs by nothing; one that swaps their numbers errs by the whole way, twice."""
     seen = [[1, 1], [0, 0], [1, 1]]
     told = truth([[-1, 1], [0, 0], [1, -1]], seen)
-    right = held_places(held([[-1, 1], [0, 0], [1, -1]], seen), told)
+    right = tracked_positions(held([[-1, 1], [0, 0], [1, -1]], seen), told)
     assert number_switches(right) == 0
     assert right.mean_m(right.phases == SEEN) == 0
-    swapped = held_places(held([[-1, 1], [-1, 1], [-1, 1]], seen), told)
+    swapped = tracked_positions(held([[-1, 1], [-1, 1], [-1, 1]], seen), told)
     assert number_switches(swapped) == 2
     np.testing.assert_allclose(swapped.error_m[1], [1, 1])  # hidden: each is still who it was
 
@@ -73,10 +75,10 @@ def test_two_that_cross_while_hidden():
 def test_somebody_who_is_lost_is_nan_and_counts_as_not_held():
     seen = [[1], [0], [0]]
     gone = held([[0.0], [0.0], [0.0]], seen, filled=[[1], [1], [0]])
-    places = held_places(gone, truth([[0.0], [0.0], [0.0]], seen))
+    places = tracked_positions(gone, truth([[0.0], [0.0], [0.0]], seen))
     assert np.isnan(places.error_m[2, 0])
     assert places.held_share(places.phases == HIDDEN) == 0.5
-    nobody = held_places(held([[0.0]], [[0]], filled=[[0]]), truth([[0.0]], [[1]]))
+    nobody = tracked_positions(held([[0.0]], [[0]], filled=[[0]]), truth([[0.0]], [[1]]))
     assert nobody.mean_m(nobody.phases == SEEN) is None
     assert nobody.numbers[0, 0] == -1
 
@@ -84,7 +86,7 @@ def test_somebody_who_is_lost_is_nan_and_counts_as_not_held():
 def test_matching_takes_the_least_distance_in_sum():
     """Nearest first: 0.9 takes 1.0, and 1.6 takes 0.0, 1.7 m in sum; the other way round it is 1.5 m."""
     told = truth([[0.9, 1.6]], [[1, 1]])
-    places = held_places(held([[1.0, 0.0]], [[1, 1]]), told)
+    places = tracked_positions(held([[1.0, 0.0]], [[1, 1]]), told)
     assert places.numbers[0].tolist() == [1, 0]
     assert places.error_m[0].sum() == pytest.approx(1.5)
 
@@ -113,19 +115,19 @@ def tracked(positions, seen, **changes) -> Tracked:
     )
 
 
-def test_places_at_return_by_hand():
+def test_errors_at_return_by_hand():
     """Seen at 0 to 4 m, a metre a frame; then it slows down, and at frame 9 it is at 8 m. It is back at frame 13."""
     x_m = np.array([0, 1, 2, 3, 4, 5, 6, 7, 7.5, 8, *np.linspace(8.2, 10, 8)])
     known = track(x_m, CAME_BACK, speed=FPS)
     seen = [[1], [1], [0], [0], [0], [0]]
-    found = places_at_return(tracked([[0.1], [4.1], [8], [8.5], [12], [16]], seen), [known], 9, FPS)
-    assert found.held_m.tolist() == pytest.approx([0.5])  # at frame 9, the last moment before frame 13
-    assert found.still_m.tolist() == pytest.approx([4.0])
-    assert found.straight_m.tolist() == pytest.approx([1.0])
+    found = errors_at_return(tracked([[0.1], [4.1], [8], [8.5], [12], [16]], seen), [known], 9, FPS)
+    assert found.tracked_m.tolist() == pytest.approx([0.5])  # at frame 9, the last moment before frame 13
+    assert found.static_m.tolist() == pytest.approx([4.0])
+    assert found.constant_velocity_m.tolist() == pytest.approx([1.0])
     assert found.is_held.tolist() == [True]
 
 
-def test_places_at_return_are_of_the_subjects_that_the_context_shows_and_that_come_back():
+def test_errors_at_return_are_of_the_subjects_that_the_context_shows_and_that_come_back():
     x_m = np.zeros(NUM_FRAMES)
     subjects = [
         track(x_m, CAME_BACK),
@@ -134,13 +136,13 @@ def test_places_at_return_are_of_the_subjects_that_the_context_shows_and_that_co
         track(x_m, [0, 1, 2, 3, 4, 6, 7, 8, *range(9, 18)]),  # away for one frame
     ]
     nobody = tracked(np.zeros((6, 1)), np.zeros((6, 1)), filled=np.zeros((6, 1)))
-    found = places_at_return(nobody, subjects, CONTEXT_FRAMES, FPS)
+    found = errors_at_return(nobody, subjects, CONTEXT_FRAMES, FPS)
     assert found.is_held.tolist() == [False]
-    assert found.still_m.tolist() == [0.0]
-    assert np.isnan(found.straight_m).all()  # no velocity is annotated
+    assert found.static_m.tolist() == [0.0]
+    assert np.isnan(found.constant_velocity_m).all()  # no velocity is annotated
     foreign = replace(subjects[0], world_from_subject=None)
-    assert places_at_return(nobody, [foreign], CONTEXT_FRAMES, FPS) is None
-    assert places_at_return(nobody, [], CONTEXT_FRAMES, FPS) is None
+    assert errors_at_return(nobody, [foreign], CONTEXT_FRAMES, FPS) is None
+    assert errors_at_return(nobody, [], CONTEXT_FRAMES, FPS) is None
 
 
 def test_who_is_who_is_settled_in_the_context():
@@ -148,8 +150,8 @@ def test_who_is_who_is_settled_in_the_context():
     known = track(np.zeros(NUM_FRAMES), [*range(5), 9, *range(15, 18)])
     positions = [[0.0, 9], [0.1, 9], [0.2, 9], [2.0, 0], [2.0, 0], [2.0, 0]]
     seen = [[1, 1], [1, 1], [0, 0], [0, 1], [0, 1], [0, 1]]
-    found = places_at_return(tracked(positions, seen), [known], CONTEXT_FRAMES, FPS)
-    assert found.held_m.tolist() == pytest.approx([2.0])
+    found = errors_at_return(tracked(positions, seen), [known], CONTEXT_FRAMES, FPS)
+    assert found.tracked_m.tolist() == pytest.approx([2.0])
 
 
 def test_errors_do_not_depend_on_the_anchor():
@@ -162,7 +164,7 @@ def test_errors_do_not_depend_on_the_anchor():
     plain = tracked(positions[:, None], seen)
     turned = replace(plain, held=replace(plain.held, position_m=inside), world_from_anchor=turn)
     for one, other in zip(
-        *(vars(places_at_return(t, [known], CONTEXT_FRAMES, FPS)).values() for t in (plain, turned)),
+        *(vars(errors_at_return(t, [known], CONTEXT_FRAMES, FPS)).values() for t in (plain, turned)),
         strict=True,
     ):
         np.testing.assert_allclose(one, other, atol=1e-12)
@@ -172,6 +174,6 @@ def test_what_is_held_must_be_of_this_clip():
     known = track(np.zeros(NUM_FRAMES), CAME_BACK)
     late = replace(tracked(np.zeros((6, 1)), np.ones((6, 1))), times=TIMES + 4)
     with pytest.raises(InputError, match="held at frame 21 cannot be judged by a clip of 18 frames"):
-        places_at_return(late, [known], CONTEXT_FRAMES, FPS)
+        errors_at_return(late, [known], CONTEXT_FRAMES, FPS)
     with pytest.raises(InputError, match="some of them of the context"):
         replace(late, num_context=0)

@@ -1,4 +1,4 @@
-"""An evaluation with a detector and features: what needs them is measured, and each floor is caught by its measure."""
+"""An evaluation with a detector and features: what needs them is measured, each baseline is caught by its metric."""
 
 from dataclasses import dataclass, replace
 
@@ -8,9 +8,9 @@ import pytest
 from outofsight.errors import InputError
 from outofsight.evaluation.clips import dataset_clips
 from outofsight.evaluation.evidence import Networks
-from outofsight.evaluation.methods import FloorContender, TruthContender
+from outofsight.evaluation.methods import BaselineMethod, TruthMethod
 from outofsight.evaluation.metrics import (
-    MEASURES,
+    METRICS,
     InstrumentNames,
     Instruments,
     instrument_names,
@@ -18,7 +18,7 @@ from outofsight.evaluation.metrics import (
     read_gallery,
 )
 from outofsight.evaluation.results import gather
-from outofsight.evaluation.run import Evaluation, Judging, evaluate, pending_tasks
+from outofsight.evaluation.run import EvalConfig, Evaluation, evaluate, pending_tasks
 from small_world import COLOURS, write_small_dataset
 
 
@@ -75,22 +75,22 @@ def load_colours(names):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     data = write_small_dataset(tmp_path_factory.mktemp("data"))
-    judging = Judging(
+    config = EvalConfig(
         out=tmp_path_factory.mktemp("out"),
         load_world=None,
         load_instruments=load_colours,
         instruments=InstrumentNames(detector="colours", features="means"),
     )
-    rows = (*(FloorContender(name=name) for name in ("frozen", "vanished", "swapped")), TruthContender())
-    whole = Evaluation(judging=judging, clips=dataset_clips(data, None), contenders=rows)
+    rows = (*(BaselineMethod(name=name) for name in ("frozen", "vanished", "swapped")), TruthMethod())
+    whole = Evaluation(config=config, clips=dataset_clips(data, None), methods=rows)
     evaluate(whole)
     return whole
 
 
-def means(finished, contender):
-    """Average each measure over the clips that have it."""
-    rows = gather(finished).records[contender].values()
-    values = {name: [row.value(name) for row in rows if row.value(name) is not None] for name in MEASURES}
+def means(finished, method):
+    """Average each metric over the clips that have it."""
+    rows = gather(finished).records[method].values()
+    values = {name: [row.value(name) for row in rows if row.value(name) is not None] for name in METRICS}
     return {name: np.mean(known) for name, known in values.items() if known}
 
 
@@ -107,7 +107,7 @@ def test_each_floor_is_caught_by_its_measure(finished):
 
 
 def test_the_gallery_holds_every_clips_subjects(finished):
-    gallery = read_gallery(finished.judging.gallery)
+    gallery = read_gallery(finished.config.gallery)
     assert gallery.owners == (("clip_000000", 0), ("clip_000001", 0), ("clip_000002", 0))
     np.testing.assert_array_equal(gallery.identities, [[1, 0], [0, 1], [1, 0]])
 
@@ -119,7 +119,7 @@ def test_no_gallery_without_identities(tmp_path):
 def test_other_instruments_measure_anew(finished):
     assert pending_tasks(finished) == []
     without = replace(
-        finished, judging=replace(finished.judging, instruments=InstrumentNames(features="means"))
+        finished, config=replace(finished.config, instruments=InstrumentNames(features="means"))
     )
     assert len(pending_tasks(without)) == len(finished.clips)
 

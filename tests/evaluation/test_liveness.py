@@ -1,4 +1,4 @@
-"""Liveness: scenery shifts that are known, motion with the camera's taken out, and what stands still."""
+"""Relative motion: scenery shifts that are known, motion with the camera's taken out, and what stands still."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ from outofsight.evaluation.baselines import as_pixels, frozen, sampled
 from outofsight.evaluation.evidence import Evidence, annotated, observed_from_masks
 from outofsight.evaluation.motion import (
     SMOOTHED_FRAMES,
-    liveness,
-    liveness_missing_0,
     own_speeds,
+    relative_motion,
+    relative_motion_missing_0,
     scenery_shift,
     smoothed,
 )
@@ -92,35 +92,35 @@ def test_the_speed_is_the_subjects_own():
 
 
 def test_the_truth_is_as_lively_as_itself():
-    assert liveness(evidence_of(WALK, WALK.truth)).value == pytest.approx(1)
-    assert liveness_missing_0(evidence_of(WALK, WALK.truth)).value == pytest.approx(1)
+    assert relative_motion(evidence_of(WALK, WALK.truth)).value == pytest.approx(1)
+    assert relative_motion_missing_0(evidence_of(WALK, WALK.truth)).value == pytest.approx(1)
 
 
 def test_a_frozen_video_is_dead_although_its_camera_should_turn():
     last = np.repeat(WALK.subject_masks[:, 7:8], 8, axis=1)
     evidence = evidence_of(WALK, frozen(WALK), last)
-    assert liveness(evidence).value == pytest.approx(0, abs=1e-9)
-    assert liveness_missing_0(evidence).value == pytest.approx(0, abs=1e-9)
+    assert relative_motion(evidence).value == pytest.approx(0, abs=1e-9)
+    assert relative_motion_missing_0(evidence).value == pytest.approx(0, abs=1e-9)
 
 
 def test_a_subject_fixed_to_the_scenery_is_nearly_dead():
     fixed = square_case(GENTLE, np.full(16, 6.0))
     evidence = evidence_of(WALK, fixed.truth, fixed.subject_masks[:, 8:])
-    assert liveness(evidence).value < 0.35
+    assert relative_motion(evidence).value < 0.35
 
 
 def test_one_that_is_never_found_does_not_move():
     evidence = evidence_of(WALK, WALK.truth, np.zeros_like(WALK.subject_masks[:, 8:]))
-    assert liveness(evidence).value is None
-    assert "found" in liveness(evidence).reason
-    assert liveness_missing_0(evidence).value == 0
+    assert relative_motion(evidence).value is None
+    assert "found" in relative_motion(evidence).reason
+    assert relative_motion_missing_0(evidence).value == 0
 
 
 def test_a_true_subject_that_stands_still_tells_nothing():
     standing = square_case(np.zeros(16), np.zeros(16))
-    assert "stand still" in liveness(evidence_of(standing, standing.truth)).reason
+    assert "stand still" in relative_motion(evidence_of(standing, standing.truth)).reason
     gone = replace(WALK, subject_masks=np.zeros_like(WALK.subject_masks))
-    assert "wholly" in liveness(evidence_of(gone, gone.truth)).reason
+    assert "wholly" in relative_motion(evidence_of(gone, gone.truth)).reason
 
 
 def test_tall_pictures_are_reduced_and_speeds_stay_in_pixels():

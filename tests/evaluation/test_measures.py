@@ -1,4 +1,4 @@
-"""All measures together: each floor is caught by the measure meant for it, and nothing is a silent zero."""
+"""All metrics together: each baseline is caught by the metric meant for it, and nothing is a silent zero."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ import pytest
 from outofsight.errors import InputError
 from outofsight.evaluation.association import gallery_of, observe, observe_truth, references_of
 from outofsight.evaluation.baselines import camera_warped, frozen, nearest_view, swapped, vanished
-from outofsight.evaluation.evidence import Measure, Measured, Networks, observed_from_masks
-from outofsight.evaluation.metrics import MEASURES, RememberedFeatures, measure_clip, remembering
+from outofsight.evaluation.evidence import Measured, Metric, Networks, observed_from_masks
+from outofsight.evaluation.metrics import METRICS, RememberedFeatures, measure_clip, remembering
 from square_world import BLUE, DRIFT, GENTLE, BlockMeans, ColourDetector, square_case
 
 CASE = square_case()
@@ -36,7 +36,7 @@ def judged(case, video) -> dict[str, float | None]:
 TRUE = judged(CASE, CASE.truth)
 
 
-def test_the_truth_is_the_ceiling():
+def test_the_truth_is_the_upper_bound():
     assert (TRUE["psnr"], TRUE["fg_psnr"], TRUE["fg_psnr_reentered"]) == (100, 100, 100)
     assert TRUE["ssim"] == pytest.approx(1)
     for name in (
@@ -52,15 +52,15 @@ def test_the_truth_is_the_ceiling():
     assert TRUE["trajectory_error"] == pytest.approx(0, abs=0.002)
 
 
-def test_frozen_is_caught_by_liveness_and_the_return_gate():
+def test_frozen_is_caught_by_relative_motion_and_the_return_gate():
     score = judged(CASE, frozen(CASE))
     assert score["return_gate"] == 0
     assert score["psnr"] < TRUE["psnr"] / 2
     seen_last = square_case(GENTLE, np.linspace(18, 0, 16))
     still = judged(seen_last, frozen(seen_last))
-    assert still["liveness"] == pytest.approx(0, abs=1e-9)
+    assert still["relative_motion"] == pytest.approx(0, abs=1e-9)
     assert still["detection_rate"] == 1  # it is there, and dead
-    assert judged(seen_last, seen_last.truth)["liveness"] == pytest.approx(1, abs=0.05)
+    assert judged(seen_last, seen_last.truth)["relative_motion"] == pytest.approx(1, abs=0.05)
 
 
 def test_vanished_is_caught_by_the_return_gate_and_the_detection_rate():
@@ -118,21 +118,21 @@ def test_subjects_that_the_annotation_knows_together_are_judged_together():
 def test_measures_are_chosen_by_name_and_keep_the_reports_order():
     measured = measure_clip(CASE, CASE.truth, names=["ssim", "psnr"])
     assert list(measured) == ["psnr", "ssim"]
-    with pytest.raises(InputError, match=r"unknown measures beauty; known are psnr, ssim"):
+    with pytest.raises(InputError, match=r"unknown metrics beauty; known are psnr, ssim"):
         measure_clip(CASE, CASE.truth, names=["beauty"])
 
 
 def test_every_measure_says_what_it_is():
-    for name, measure in MEASURES.items():
-        assert measure.name == name
-        assert measure.tier in (0, 1)
-        assert measure.what
-        assert measure.source
+    for name, metric in METRICS.items():
+        assert metric.name == name
+        assert metric.tier in (0, 1)
+        assert metric.what
+        assert metric.source
 
 
 def test_a_need_must_be_known():
     with pytest.raises(InputError, match="known needs"):
-        replace(MEASURES["psnr"], needs=frozenset({"luck"}))
+        replace(METRICS["psnr"], needs=frozenset({"luck"}))
 
 
 @pytest.mark.parametrize("parts", [(None, None), (1.0, "why"), (float("nan"), None)])
@@ -179,12 +179,12 @@ def test_memory_of_features_is_bounded():
 
 
 def test_a_measure_can_be_added_by_a_user():
-    brightness = Measure(
+    brightness = Metric(
         name="brightness", tier=0, unit="", higher_is_better=None, needs=frozenset(), what="mean value", source="own",
         compute=lambda evidence: Measured(float(evidence.generated.mean())),
     )  # fmt: skip
-    MEASURES["brightness"] = brightness
+    METRICS["brightness"] = brightness
     try:
         assert measure_clip(CASE, CASE.truth, names=["brightness"])["brightness"].value == CASE.truth.mean()
     finally:
-        del MEASURES["brightness"]
+        del METRICS["brightness"]

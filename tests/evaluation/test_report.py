@@ -19,27 +19,27 @@ from outofsight.data.video import read_video, write_video
 from outofsight.errors import InputError
 from outofsight.evaluation.clips import dataset_clips
 from outofsight.evaluation.methods import (
-    FloorContender,
-    ModelContender,
+    BaselineMethod,
+    ModelMethod,
     ModelSource,
-    TruthContender,
-    VideosContender,
+    TruthMethod,
+    VideosMethod,
 )
 from outofsight.evaluation.plots import sweeps, write_plots
 from outofsight.evaluation.report import shown_clips, write_report
 from outofsight.evaluation.results import (
-    figure,
+    format_number,
     gather,
-    leading_contender,
+    leading_method,
     paired_difference,
     print_tables,
     ranked_clips,
-    ranking_measure,
+    ranking_metric,
     results_as_json,
-    shown_measures,
+    shown_metrics,
     summarise,
 )
-from outofsight.evaluation.run import Evaluation, Judging, evaluate
+from outofsight.evaluation.run import EvalConfig, Evaluation, evaluate
 from outofsight.evaluation.sheet import chosen_clips, write_sheet
 from outofsight.evaluation.svg import Scale, ticks
 from outofsight.sampling.continuation import SamplingSettings
@@ -54,14 +54,14 @@ def load_tiny(source):
 
 def model(steps):
     sampling = SamplingSettings(num_steps=steps, guidance_scale=1.0)
-    return ModelContender(
+    return ModelMethod(
         name=f"tiny-{steps}steps", source=ModelSource(path="tiny"), sampling=sampling, digest="0"
     )
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """Two rows of a model, another system's videos with one missing, a floor and a ceiling, on three clips."""
+    """Two rows of a model, another system's videos with one missing, a baseline and an upper bound, on three clips."""
     data = write_small_dataset(tmp_path_factory.mktemp("data"))
     folder = tmp_path_factory.mktemp("videos")
     clips = dataset_clips(data, None)
@@ -69,13 +69,13 @@ def finished(tmp_path_factory):
     for clip in clips[:2]:
         write_video(folder / f"{clip.name}.mp4", clip.read().case.truth // 2, 8)
     rows = (
-        model(1), model(2), VideosContender(name="others", folder=folder), FloorContender(name="frozen"),
-        TruthContender(),
+        model(1), model(2), VideosMethod(name="others", folder=folder), BaselineMethod(name="frozen"),
+        TruthMethod(),
     )  # fmt: skip
-    judging = Judging(
-        out=tmp_path_factory.mktemp("out"), load_world=load_tiny, measures=("psnr", "ssim", "fg_psnr")
+    config = EvalConfig(
+        out=tmp_path_factory.mktemp("out"), load_world=load_tiny, metrics=("psnr", "ssim", "fg_psnr")
     )
-    whole = Evaluation(judging=judging, clips=clips, contenders=rows)
+    whole = Evaluation(config=config, clips=clips, methods=rows)
     evaluate(whole)
     return whole
 
@@ -94,16 +94,15 @@ def test_all_clips_come_before_the_groups(results):
 def test_summaries_are_those_of_the_records(results):
     psnr = [record.value("psnr") for record in results.records["tiny-1steps"].values()]
     frozen = [record.value("psnr") for record in results.records["frozen"].values()]
-    standing = results.standings["all clips"]["tiny-1steps"]["psnr"]
-    assert standing.summary == summarise(psnr)
-    assert standing.difference == paired_difference(psnr, frozen)
-    assert results.standings["all clips"]["frozen"]["psnr"].difference is None
+    summary = results.summaries["all clips"]["tiny-1steps"]["psnr"]
+    assert summary == replace(summarise(psnr), difference=paired_difference(psnr, frozen))
+    assert results.summaries["all clips"]["frozen"]["psnr"].difference is None
 
 
 def test_a_baseline_can_be_chosen(finished):
     assert gather(finished).baseline == "frozen"
     chosen = gather(finished, "others")
-    assert chosen.standings["all clips"]["frozen"]["psnr"].difference.n == 2
+    assert chosen.summaries["all clips"]["frozen"]["psnr"].difference.n == 2
     with pytest.raises(InputError, match="--baseline: expected one of"):
         gather(finished, "nobody")
 
@@ -127,24 +126,24 @@ def test_json_holds_everything_and_is_strict(results, tmp_path):
     )
     content = json.loads((tmp_path / "results.json").read_text())
     assert content["commit"] == "abc"
-    assert [row["name"] for row in content["contenders"]] == [c.name for c in results.contenders]
+    assert [row["name"] for row in content["methods"]] == [c.name for c in results.methods]
     assert content["summaries"]["all clips"]["others"]["psnr"]["n"] == 2
-    assert content["summaries"]["all clips"]["others"]["psnr"]["n_gated"] == 1
-    assert content["summaries"]["all clips"]["others"]["psnr"]["gate_rate"] == pytest.approx(2 / 3)
+    assert content["summaries"]["all clips"]["others"]["psnr"]["n_undefined"] == 1
+    assert content["summaries"]["all clips"]["others"]["psnr"]["coverage"] == pytest.approx(2 / 3)
     assert "no video of clip" in content["records"]["others"]["clip_000002"]["refused"]
-    assert content["measures"]["psnr"]["unit"] == "dB"
+    assert content["metrics"]["psnr"]["unit"] == "dB"
     assert content["cost"]["frozen"] is None
 
 
 def test_the_worst_clips_come_first_and_the_unanswered_last(results):
-    measure = ranking_measure(results)
-    assert measure.name == "psnr"
-    assert leading_contender(results) == "tiny-1steps"
-    ranked = ranked_clips(results, "others", measure)
+    metric = ranking_metric(results)
+    assert metric.name == "psnr"
+    assert leading_method(results) == "tiny-1steps"
+    ranked = ranked_clips(results, "others", metric)
     values = [results.records["others"][name].value("psnr") for name in ranked]
     assert values[0] <= values[1]
     assert values[2] is None
-    downward = ranked_clips(results, "others", replace(measure, higher_is_better=False))
+    downward = ranked_clips(results, "others", replace(metric, higher_is_better=False))
     assert downward[:2] == ranked[1::-1]
 
 
@@ -155,29 +154,33 @@ def test_half_of_the_clips_shown_are_the_worst(number, expected):
     assert shown_clips(list("abcdefgh"), number) == expected
 
 
-def test_tables_are_printed_with_their_gates(results):
+def test_tables_are_printed_with_their_undefined_because(results):
     text = io.StringIO()
     print_tables(results, Console(file=text, width=160))
     for group in ("all clips (n = 3)", "held-out scene (n = 1)"):
         assert group in text.getvalue()
     assert "(1 not answered)" in text.getvalue()
-    assert f"{figure(results.standings['all clips']['others']['psnr'].summary.mean)} (2)" in text.getvalue()
+    assert f"{format_number(results.summaries['all clips']['others']['psnr'].mean)} (2)" in text.getvalue()
 
 
 def test_only_measures_with_numbers_are_shown(results):
-    assert [measure.name for measure in shown_measures(results)] == ["psnr", "ssim", "fg_psnr"]
-    assert [measure.name for measure in shown_measures(results, ["liveness"])] == ["psnr", "ssim", "fg_psnr"]
+    assert [metric.name for metric in shown_metrics(results)] == ["psnr", "ssim", "fg_psnr"]
+    assert [metric.name for metric in shown_metrics(results, ["relative_motion"])] == [
+        "psnr",
+        "ssim",
+        "fg_psnr",
+    ]
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(None, "–"), (0.12345, "0.123"), (12.345, "12.35"), (-123.4, "-123")]
 )
 def test_figures(value, text):
-    assert figure(value) == text
+    assert format_number(value) == text
 
 
 def test_plots_are_whole_files_of_their_own(finished, results, tmp_path):
-    paths = {path.name for path in write_plots(tmp_path / "plots", results, finished.judging.store)}
+    paths = {path.name for path in write_plots(tmp_path / "plots", results, finished.config.store)}
     assert {"psnr.svg", "psnr_by_frame.svg", "steps_psnr.svg", "retrieval_tiny-1steps.svg"} <= paths
     for name in paths:
         assert ElementTree.fromstring((tmp_path / "plots" / name).read_text()).tag.endswith("svg")
@@ -187,7 +190,7 @@ def test_a_sweep_has_a_point_for_each_number_of_steps(results):
     curve = ElementTree.fromstring(sweeps(results)["psnr"])
     circles = curve.findall(".//{http://www.w3.org/2000/svg}circle")
     assert len(circles) == 2
-    assert "psnr" not in sweeps(replace(results, contenders=results.contenders[1:]))
+    assert "psnr" not in sweeps(replace(results, methods=results.methods[1:]))
 
 
 def test_ticks_are_round_and_scales_linear():
@@ -208,10 +211,10 @@ def test_the_sheet_has_a_strip_for_every_row(finished, results, tmp_path):
 
 
 def test_the_sheets_clips_are_best_median_and_worst(results):
-    chosen = chosen_clips(results, "tiny-1steps", ranking_measure(results))
+    chosen = chosen_clips(results, "tiny-1steps", ranking_metric(results))
     values = {word: results.records["tiny-1steps"][name].value("psnr") for word, name in chosen.items()}
     assert values["best"] >= values["median"] >= values["worst"]
-    assert set(chosen_clips(results, "others", ranking_measure(results))) == {"best", "worst"}
+    assert set(chosen_clips(results, "others", ranking_metric(results))) == {"best", "worst"}
 
 
 class Tags(HTMLParser):
@@ -270,7 +273,7 @@ def test_the_pages_videos_play(page, tmp_path, finished):
     assert (context["data-part"], truth["data-part"]) == ("context", "target")
     (tmp_path / "truth.mp4").write_bytes(base64.b64decode(truth["src"].partition(",")[2]))
     frames = read_video(tmp_path / "truth.mp4").frames
-    first = ranked_clips(gather(finished), "tiny-1steps", ranking_measure(gather(finished)))[0]
+    first = ranked_clips(gather(finished), "tiny-1steps", ranking_metric(gather(finished)))[0]
     true = next(clip for clip in finished.clips if clip.name == first).read().case.truth
     assert frames.shape == (9, 128, 192, 3)
     shrunk = frames.reshape(9, 32, 4, 48, 4, 3).mean(axis=(2, 4))
@@ -279,7 +282,7 @@ def test_the_pages_videos_play(page, tmp_path, finished):
 
 def test_every_answer_of_a_clip_is_beside_the_truth_or_says_why_not(page):
     _, tags = page
-    # context, truth, two rows of the model, the others (two of three clips), the floor
+    # context, truth, two rows of the model, the others (two of three clips), the baseline
     assert len(tags.all("video")) == 3 * 5 + 2
     assert "no video of clip clip_000002" in tags.text
 
@@ -287,8 +290,8 @@ def test_every_answer_of_a_clip_is_beside_the_truth_or_says_why_not(page):
 def test_the_table_of_clips_can_be_sorted_by_any_measure(page, results):
     text, tags = page
     assert {"class": "sortable", "id": "clips"} in tags.all("table")
-    bodies = [attributes for attributes in tags.all("tbody") if "data-contender" in attributes]
-    assert [body["data-contender"] for body in bodies] == [c.name for c in results.contenders]
+    bodies = [attributes for attributes in tags.all("tbody") if "data-method" in attributes]
+    assert [body["data-method"] for body in bodies] == [c.name for c in results.methods]
     assert ["hidden" in body for body in bodies] == [False, True, True, True, True]
     value = results.records["tiny-1steps"]["clip_000000"].value("psnr")
     assert f'data-value="{value!r}"' in text

@@ -1,4 +1,4 @@
-"""Contenders that continue a clip by a rollout, a few latent frames at a time."""
+"""Methods that continue a clip by a rollout, a few latent frames at a time."""
 
 from dataclasses import replace
 
@@ -9,15 +9,15 @@ import torch
 from models import tiny_world
 from outofsight.errors import InputError
 from outofsight.evaluation.case import case_from_clip
-from outofsight.evaluation.clips import Material
-from outofsight.evaluation.methods import ModelContender, ModelSource
+from outofsight.evaluation.clips import Sample
+from outofsight.evaluation.methods import ModelMethod, ModelSource
 from outofsight.evaluation.rollouts import memory_step, roll, step_spans
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.rollout_step import StepRecord
 from small_world import NUM_TARGET, square_clip
 
 SAMPLING = SamplingSettings(num_steps=1, guidance_scale=1.0, seed=3)
-MODEL = ModelContender(name="tiny", source=ModelSource(path="tiny"), sampling=SAMPLING, digest="0")
+MODEL = ModelMethod(name="tiny", source=ModelSource(path="tiny"), sampling=SAMPLING, digest="0")
 
 
 def test_a_target_is_cut_as_its_latent_frames_are():
@@ -33,14 +33,14 @@ def test_a_target_is_cut_as_its_latent_frames_are():
 
 
 @pytest.fixture(scope="module")
-def material():
+def sample():
     clip = square_clip("clip")
-    return Material(case=case_from_clip(clip), caption=clip.caption)
+    return Sample(case=case_from_clip(clip), caption=clip.caption)
 
 
-def test_a_rollout_answers_every_target_frame(material):
-    rolled = roll(tiny_world(memory_strategy="window", context_recent=2), material, SAMPLING, 2)
-    assert rolled.video.shape == material.case.truth.shape
+def test_a_rollout_answers_every_target_frame(sample):
+    rolled = roll(tiny_world(memory_strategy="window", context_recent=2), sample, SAMPLING, 2)
+    assert rolled.video.shape == sample.case.truth.shape
     assert rolled.video.dtype == np.uint8
     assert {"start", "denoise", "decode"} <= set(rolled.seconds)
 
@@ -55,12 +55,12 @@ def test_a_latent_frame_is_shown_by_the_last_of_its_video_frames():
     assert pictures.ravel().tolist() == [3, 7]
 
 
-def test_a_contender_that_rolls_is_another_contender(material):
+def test_a_method_that_rolls_is_another_method(sample):
     rolling = replace(MODEL, roll=2)
     assert "roll" not in MODEL.settings  # what was written down before rollouts were there stays valid
     assert rolling.settings["roll"] == 2
     with pytest.raises(InputError, match="needs the clip's cameras and caption"):
-        roll(tiny_world(), replace(material, caption=None), SAMPLING, 2)
+        roll(tiny_world(), replace(sample, caption=None), SAMPLING, 2)
     assert NUM_TARGET == 9
 
 

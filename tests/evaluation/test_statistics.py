@@ -11,8 +11,8 @@ from outofsight.evaluation.results import paired_difference, summarise
 
 def test_counts_and_middle():
     summary = summarise([1.0, None, 2.0, 6.0, None])
-    assert (summary.n, summary.n_gated, summary.mean, summary.median) == (3, 2, 3.0, 2.0)
-    assert summary.gate_rate == pytest.approx(0.6)
+    assert (summary.n, summary.n_undefined, summary.mean, summary.median) == (3, 2, 3.0, 2.0)
+    assert summary.coverage == pytest.approx(0.6)
 
 
 def test_the_interval_of_many_is_that_of_the_normal_distribution():
@@ -31,14 +31,14 @@ def test_the_same_seed_gives_the_same_interval():
 
 def test_nothing_measured_is_no_zero():
     summary = summarise([None, None])
-    assert (summary.n, summary.mean, summary.median, summary.low, summary.gate_rate) == (
+    assert (summary.n, summary.mean, summary.median, summary.low, summary.coverage) == (
         0,
         None,
         None,
         None,
         0.0,
     )
-    assert summarise([]).gate_rate is None
+    assert summarise([]).coverage is None
 
 
 def test_one_clip_has_no_interval():
@@ -68,6 +68,6 @@ def test_a_paired_difference_sees_what_means_alone_do_not():
 
 def test_a_pair_needs_both():
     difference = paired_difference([1.0, None, 3.0], [0.0, 1.0, None])
-    assert (difference.n, difference.n_gated, difference.mean) == (1, 2, 1.0)
+    assert (difference.n, difference.n_undefined, difference.mean) == (1, 2, 1.0)
     with pytest.raises(InputError, match="same clips"):
         paired_difference([1.0], [1.0, 2.0])

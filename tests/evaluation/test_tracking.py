@@ -8,7 +8,7 @@ import pytest
 from outofsight.evaluation.case import ClipCase
 from outofsight.evaluation.evidence import Evidence, observed_from_masks
 from outofsight.evaluation.tracking import (
-    TRACKING_MEASURES,
+    TRACKING_METRICS,
     detection_rate,
     large_enough,
     phantom_rate,
@@ -130,6 +130,6 @@ def test_boxes_are_compared_with_boxes():
 def test_measures_say_what_they_miss():
     blind = replace(LATE, observed=None)
     unknown = replace(LATE, truth_observed=None)
-    for measure in TRACKING_MEASURES:
-        assert measure(blind).reason == "no detector looked at the generated video"
-        assert measure(unknown).reason == "no subject masks are annotated"
+    for metric in TRACKING_METRICS:
+        assert metric(blind).reason == "no detector looked at the generated video"
+        assert metric(unknown).reason == "no subject masks are annotated"

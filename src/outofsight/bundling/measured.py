@@ -8,10 +8,10 @@ from outofsight.data.files import read_json
 from outofsight.errors import InputError
 
 SHOWN = (
-    "psnr", "ssim", "fg_psnr", "fg_psnr_reentered", "bg_psnr", "return_gate", "detection_rate", "liveness",
+    "psnr", "ssim", "fg_psnr", "fg_psnr_reentered", "bg_psnr", "return_gate", "detection_rate", "relative_motion",
     "identity_accuracy", "dsc_gt",
 )  # fmt: skip
-"""Measures that a card shows, where any contender has them; all others are in results.json."""
+"""Metrics that a card shows, where any method has them; all others are in results.json."""
 
 
 def table_of(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -27,7 +27,7 @@ def read_results(path: Path) -> dict[str, Any]:
         InputError: it is not one.
     """
     content = read_json(path)
-    lacking = [key for key in ("clips", "measures", "summaries", "cost") if key not in content]
+    lacking = [key for key in ("clips", "metrics", "summaries", "cost") if key not in content]
     if lacking:
         raise InputError(
             f"{path}: expected the results.json of `outofsight evaluate`, it lacks {', '.join(lacking)}"
@@ -37,14 +37,14 @@ def read_results(path: Path) -> dict[str, Any]:
 
 
 def results_section(results: dict[str, Any]) -> str:
-    """Write one table for each group of clips, and what the contenders' stages took."""
+    """Write one table for each group of clips, and what the methods' stages took."""
     parts = [
         "Mean and, in brackets, its 95% bootstrap interval over clips; n where fewer clips than all could be measured. "
-        "Higher is better. `docs/metrics.md` says what each measure is."
+        "Higher is better. `docs/metrics.md` says what each metric is."
     ]
     sizes = {group: _num_clips(rows) for group, rows in results["summaries"].items()}
     for group, rows in results["summaries"].items():
-        parts += [f"**{group}** (n = {sizes[group]})", _group_table(rows, results["measures"])]
+        parts += [f"**{group}** (n = {sizes[group]})", _group_table(rows, results["metrics"])]
     costs = [(name, cost["median_seconds"]) for name, cost in results["cost"].items() if cost is not None]
     if costs:
         parts += ["Median seconds a clip, by stage:", _cost_table(costs)]
@@ -52,22 +52,22 @@ def results_section(results: dict[str, Any]) -> str:
 
 
 def _num_clips(rows: dict[str, Any]) -> int:
-    return max(summary["n"] + summary["n_gated"] for row in rows.values() for summary in row.values())
+    return max(summary["n"] + summary["n_undefined"] for row in rows.values() for summary in row.values())
 
 
-def _group_table(rows: dict[str, Any], measures: dict[str, Any]) -> str:
+def _group_table(rows: dict[str, Any], metrics: dict[str, Any]) -> str:
     shown = [
         name for name in SHOWN if any(row.get(name, {}).get("mean") is not None for row in rows.values())
     ]
-    heads = ["", *(_head(name, measures[name]) for name in shown)]
+    heads = ["", *(_head(name, metrics[name]) for name in shown)]
     total = _num_clips(rows)
     return table_of(
-        heads, [[name, *(_cell(row[measure], total) for measure in shown)] for name, row in rows.items()]
+        heads, [[name, *(_cell(row[metric], total) for metric in shown)] for name, row in rows.items()]
     )
 
 
-def _head(name: str, measure: dict[str, Any]) -> str:
-    return f"{name}, {measure['unit']}" if measure["unit"] else name
+def _head(name: str, metric: dict[str, Any]) -> str:
+    return f"{name}, {metric['unit']}" if metric["unit"] else name
 
 
 def _cell(summary: dict[str, Any], total: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from outofsight.cli.contenders import ModelChoice, VideoChoice, choose_clips, choose_contenders, named
+from outofsight.cli.methods import ModelChoice, VideoChoice, choose_clips, choose_methods, named
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.values import parse_settings, tell_broken
@@ -46,7 +46,7 @@ ContextFrames = Annotated[
     int, typer.Option(min=0, help="with --truth: how many frames of each true video are context")
 ]
 WithContext = Annotated[bool, typer.Option(help="the videos of --videos begin with the context")]
-Floors = Annotated[bool, typer.Option(help="also judge floors and ceilings")]
+Baselines = Annotated[bool, typer.Option(help="also judge baselines and upper bounds")]
 Steps = Annotated[
     str | None,
     typer.Option(help="denoising steps (default: the model's own); 4,8,16,32 makes a row of each"),
@@ -66,7 +66,7 @@ Roll = Annotated[
         help="models continue by a rollout, so many latent frames a step (default: all at once)",
     ),
 ]
-Measures = Annotated[str | None, typer.Option(help="only these, such as psnr,ssim (default: all)")]
+Metrics = Annotated[str | None, typer.Option(help="only these, such as psnr,ssim (default: all)")]
 Detector = Annotated[
     str | None,
     typer.Option(help="what finds subjects: mini, a name, a folder, or none (default: the bundled one)"),
@@ -104,14 +104,14 @@ def evaluate(
     truth: Truth = None,
     context_frames: ContextFrames = 0,
     with_context: WithContext = False,
-    floors: Floors = True,
+    baselines: Baselines = True,
     steps: Steps = None,
     strategy: Strategy = None,
     guidance: Guidance = None,
     seed: Seed = 42,
     settings: Settings = None,
     roll: Roll = None,
-    measures: Measures = None,
+    metrics: Metrics = None,
     detector: Detector = None,
     features: Features = None,
     lpips: Lpips = "none",
@@ -131,7 +131,7 @@ def evaluate(
 ) -> None:
     """Judge models and videos on clips. Stop it when you like; run it again to go on."""
     from outofsight.evaluation.methods import ModelSource
-    from outofsight.evaluation.run import Evaluation, Judging, whole_clips
+    from outofsight.evaluation.run import EvalConfig, Evaluation, whole_clips
 
     console = Console(stderr=True)
     source = ModelSource(
@@ -144,9 +144,9 @@ def evaluate(
     clips = choose_clips(data, truth, split=split, limit=limit, context_frames=context_frames)
     clips, broken = whole_clips(clips) if skip_broken else (clips, ())
     others = VideoChoice(given=tuple(videos or ()), with_context=with_context)
-    judging = Judging(
+    config = EvalConfig(
         out=out, load_world=load_source, instruments=_instruments(detector, features, lpips, device, console),
-        measures=_measure_names(measures),
+        metrics=_metric_names(metrics),
     )  # fmt: skip
     reads = [
         data,
@@ -155,11 +155,11 @@ def evaluate(
         *(named(given, "--videos")[1] for given in others.given),
     ]
     check_outputs([out / name for name in WRITTEN], reads, ours=(out / "records").is_dir())
-    contenders = choose_contenders(clips, chosen, others, floors=floors)
+    methods = choose_methods(clips, chosen, others, baselines=baselines)
     evaluation = Evaluation(
-        judging=judging, clips=clips, contenders=contenders, workers=workers, cluster=ray, overwrite=overwrite
+        config=config, clips=clips, methods=methods, workers=workers, cluster=ray, overwrite=overwrite
     )  # fmt: skip
-    asked = {"data": str(data or truth), "split": split, "limit": limit, "seed": seed, "measures": measures}
+    asked = {"data": str(data or truth), "split": split, "limit": limit, "seed": seed, "metrics": metrics}
     asked |= {} if roll is None else {"roll": roll}
     wanted = Wanted(baseline=baseline, report_clips=report_clips, sheet=sheet)
     judge(evaluation, wanted, asked, console, dry_run=dry_run)
@@ -191,18 +191,18 @@ def judge(
     from outofsight.evaluation.results import check_baseline
     from outofsight.evaluation.run import check_claims, check_models
 
-    for source in {one.source for one in evaluation.contenders if one.source is not None}:
+    for source in {one.source for one in evaluation.methods if one.source is not None}:
         check_loading(source.device, source.dtype, source.offload)
         empty_model(source.path, source.strategy, whole=dry_run)
-    check_models(evaluation.contenders, evaluation.clips[0])
+    check_models(evaluation.methods, evaluation.clips[0])
     check_baseline(evaluation, wanted.baseline)
     check_claims(evaluation)
     if dry_run:
         _tell(evaluation, console)
         return
-    with claimed(evaluation.judging.out, filled=True):
+    with claimed(evaluation.config.out, filled=True):
         results = _run(evaluation, wanted.baseline, console)
-        made = {"settings": {**asked, **evaluation.judging.instruments.identity}, **provenance()}
+        made = {"settings": {**asked, **evaluation.config.instruments.identity}, **provenance()}
         _write(results, evaluation, made, wanted, console)
 
 
@@ -239,11 +239,11 @@ def _words(text: str | None, option: str) -> tuple[str, ...]:
     return names
 
 
-def _measure_names(text: str | None) -> tuple[str, ...] | None:
-    from outofsight.evaluation.metrics import chosen_measures
+def _metric_names(text: str | None) -> tuple[str, ...] | None:
+    from outofsight.evaluation.metrics import chosen_metrics
 
-    names = _words(text, "--measures") or None
-    chosen_measures(names)
+    names = _words(text, "--metrics") or None
+    chosen_metrics(names)
     return names
 
 
@@ -257,7 +257,7 @@ def _instruments(
     bundled = bundled_instrument()
     if bundled is None and None in (detector, features):
         console.print(
-            "this installation has no bundled recogniser: measures that need a detector or features are left out; "
+            "this installation has no bundled recogniser: metrics that need a detector or features are left out; "
             "name networks by --detector and --features",
             soft_wrap=True,
         )
@@ -273,13 +273,13 @@ def _tell(evaluation: "Evaluation", console: Console) -> None:
     from outofsight.evaluation.run import pending_tasks
 
     waiting = pending_tasks(evaluation)
-    for contender in evaluation.contenders:
-        number = sum(contender in task.contenders for task in waiting)
+    for method in evaluation.methods:
+        number = sum(method in task.methods for task in waiting)
         console.print(
-            f"{contender.name} ({contender.kind}): {number} of {len(evaluation.clips)} clips to do",
+            f"{method.name} ({method.kind}): {number} of {len(evaluation.clips)} clips to do",
             soft_wrap=True,
         )
-    console.print(f"would write results.json and report.html to {evaluation.judging.out}", soft_wrap=True)
+    console.print(f"would write results.json and report.html to {evaluation.config.out}", soft_wrap=True)
 
 
 def _run(evaluation: "Evaluation", baseline: str | None, console: Console) -> "Results":
@@ -305,12 +305,12 @@ def _write(
     from outofsight.evaluation.results import print_tables, results_as_json
     from outofsight.evaluation.sheet import write_sheet
 
-    out = evaluation.judging.out
+    out = evaluation.config.out
     write_json(out / "results.json", results_as_json(results, made), indent=1)
     written = io.StringIO()
     print_tables(results, Console(width=TABLE_COLUMNS, file=written))
     write_text(out / "table.txt", written.getvalue())
-    write_plots(out / "plots", results, evaluation.judging.store)
+    write_plots(out / "plots", results, evaluation.config.store)
     if wanted.sheet:
         write_sheet(out / "sheet.png", results, evaluation)
     write_report(out / "report.html", results, evaluation, made, num_shown=wanted.report_clips)

@@ -186,25 +186,25 @@ def _against_truth(
 
     import numpy as np
 
-    from outofsight.evaluation.rollouts import seen_context, tracked_walk
-    from outofsight.evaluation.tracked_positions import places_of_walk, true_walk
+    from outofsight.evaluation.rollouts import seen_context, tracked_rollout
+    from outofsight.evaluation.tracked_positions import positions_of_rollout, true_rollout
     from outofsight.sampling.rollout_state import flat_poses
 
     assert inputs.context is not None
     stride = rollout.world.temporal_stride
     context = seen_context(rollout.world, inputs.video, inputs.context, rollout.anchor)
-    tracked = tracked_walk(context, steps)
+    tracked = tracked_rollout(context, steps)
     seen_from = flat_poses(inputs.context.world_from_camera[::stride], rollout.anchor)[0].numpy()
     cameras = np.concatenate([seen_from, *(np.asarray(step.cameras) for step in steps)]).reshape(-1, 3, 4)
     fov_x_rad = rollout.fov_x_rad
-    truth = true_walk(clip, len(inputs.video), tracked.times, cameras, rollout.anchor, fov_x_rad)
+    truth = true_rollout(clip, len(inputs.video), tracked.times, cameras, rollout.anchor, fov_x_rad)
     assert truth is not None
     walk = slice(tracked.num_context, None)
     ahead = replace(
         truth, position_m=truth.position_m[walk], seen=truth.seen[walk],
         velocity_m=None if truth.velocity_m is None else truth.velocity_m[walk],
     )  # fmt: skip
-    return ahead, places_of_walk(tracked, truth)
+    return ahead, positions_of_rollout(tracked, truth)
 
 
 def _file(folder: Path, step: int) -> Path:

@@ -12,12 +12,12 @@ from outofsight.evaluation.metrics import measure_clip
 from outofsight.sampling.inputs import to_uint8
 from outofsight.world_model import WorldModelBase
 
-MEASURES_SHOWN = ("psnr", "fg_psnr", "fg_psnr_reentered")
+METRICS_SHOWN = ("psnr", "fg_psnr", "fg_psnr_reentered")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableRow:
-    """One video measured against the truth, by the names of ``MEASURES_SHOWN``."""
+    """One video measured against the truth, by the names of ``METRICS_SHOWN``."""
 
     name: str
     measured: Mapping[str, Measured]
@@ -26,7 +26,7 @@ class TableRow:
 def compare(case: ClipCase, answers: Mapping[str, Callable[[], Video]]) -> tuple[TableRow, ...]:
     """Make and measure every answer to a clip, in the order given."""
     return tuple(
-        TableRow(name=name, measured=measure_clip(case, make(), names=MEASURES_SHOWN))
+        TableRow(name=name, measured=measure_clip(case, make(), names=METRICS_SHOWN))
         for name, make in answers.items()
     )
 
@@ -34,8 +34,8 @@ def compare(case: ClipCase, answers: Mapping[str, Callable[[], Video]]) -> tuple
 def bounds(
     case: ClipCase, world: WorldModelBase, made: Video | None = None
 ) -> dict[str, Callable[[], Video]]:
-    """Give what memory renders (``made``, where it does), what needs no memory (floors), and the truth as the model's
-    VAE can show it (the ceiling)."""
+    """Give what memory renders (``made``, where it does), baselines that need no memory, and the upper bound: the truth
+    as the model's VAE can show it."""
     rendered = {} if made is None else {"what memory renders, as it is": lambda: made}
     return {
         **rendered,

@@ -95,7 +95,7 @@ def run_demo(
     made = _continue(clip, world, config.sampling)
     stages.seconds.update(made.seconds)
     case = case_from_clip(clip)
-    with stages.stage("measure", "measuring, beside floors and ceiling"):
+    with stages.stage("measure", "measuring, beside baselines and an upper bound"):
         rows = compare(case, {config.maker: lambda: made.video, **bounds(case, world, made.rendered)})
     with stages.stage("draw", "drawing"):
         shown = SideBySide(

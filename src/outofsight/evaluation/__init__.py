@@ -1,1 +1,1 @@
-"""Judging what was generated: measures, their floors and ceilings, and reports."""
+"""Judging what was generated: metrics, their baselines and upper bounds, and reports."""

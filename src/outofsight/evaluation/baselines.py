@@ -1,18 +1,20 @@
-"""Rows between which every model must lie: floors that each lack one thing, and ceilings that nothing can pass.
+"""Rows between which every model must lie: baselines that each lack one thing, and upper bounds that nothing can pass.
 
-| floor | lacks | caught by | | --- | --- | --- | | frozen: the last context frame, repeated | all motion | liveness,
-psnr | | camera_warped: the last context frame, turned with the camera | what it did not show, subjects' motion | return
-gate | | nearest_view: for each frame the context frame that looked most nearly there | what changed since | trajectory
-error | | rendered_view: what the context's views show of the static world, turned to each target camera | subjects |
-return gate | | vanished: the truth without its subjects | the subjects | return gate, detection rate | | swapped: the
-truth with another subject in each one's place | identity | identity accuracy, DSC |
+| baseline | lacks | caught by |
+| --- | --- | --- |
+| frozen: the last context frame, repeated | all motion | relative motion, psnr |
+| camera_warped: the last context frame, turned with the camera | what it did not show, subjects' motion | return gate |
+| nearest_view: for each frame the context frame that looked most nearly there | what changed since | trajectory error |
+| rendered_view: the static world as the context shows it, turned to each target camera | subjects | return gate |
+| vanished: the truth without its subjects | the subjects | return gate, detection rate |
+| swapped: the truth with another subject in each one's place | identity | identity accuracy, DSC |
 
-| ceiling | says |
+| upper bound | says |
 | --- | --- |
-| truth: the truth against itself | that a measure is satisfied by what it asks for |
+| truth: the truth against itself | that a metric is satisfied by what it asks for |
 | round trip: the truth through the model's VAE | what no model on these latents can pass |
 
-Where the engine can render a clip's world again, ``engine_floors`` makes *vanished* and *swapped* from the world.
+Where the engine can render a clip's world again, ``engine_baselines`` makes *vanished* and *swapped* from the world.
 """
 
 from collections.abc import Callable, Sequence
@@ -237,7 +239,7 @@ def _cutouts(donor: ClipCase, most: int = 12) -> list[tuple[NDArray[np.uint8], M
 def _paste(
     picture: NDArray[np.uint8], cutout: NDArray[np.uint8], mask: Masks, box: NDArray[np.float32]
 ) -> None:
-    """Scale a cut-out to a box's height and paste it into the picture, in place, standing on the box's lower edge."""
+    """Scale a cut-out to a box's height and paste it into the picture, in place, summary on the box's lower edge."""
     scale = len(cutout) / max(float(box[3] - box[1]), 1.0)
     width = cutout.shape[1] / scale
     x0, y0 = float(box[0] + box[2] - width) / 2, float(box[1])

@@ -23,7 +23,7 @@ SAME_MOMENT_FRAMES = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class HeldSubjects:
+class TrackedSubjects:
     """What a tracker holds at n moments in s slots.
 
     ``position_m``, ``velocity_m`` [n, s, 3]: metres, and metres a video frame; ``deviation_m`` [n, s]: standard
@@ -92,7 +92,7 @@ class BirdsEye:
     times: Floats
     cameras: Floats
     fov_x_rad: float
-    held: HeldSubjects | None = None
+    held: TrackedSubjects | None = None
     truth: TrueSubjects | None = None
     filed: tuple[FiledViews, ...] = ()
 
@@ -118,26 +118,28 @@ class BirdsEye:
         return len(self.times)
 
 
-def held_subjects(tracks: Tracks, times: Floats) -> HeldSubjects:
+def tracked_subjects(tracks: Tracks, times: Floats) -> TrackedSubjects:
     """Read a tracker's slots at n moments; ``tracks``: moments in place of a batch. Nobody is seen in an empty slot."""
     held = _numpy(tracks.filled).astype(bool)
     last_seen = _numpy(tracks.last_seen)
     seen = held & (last_seen >= np.asarray(times)[:, None] - SAME_MOMENT_FRAMES)
-    return HeldSubjects(
+    return TrackedSubjects(
         position_m=_numpy(tracks.position), velocity_m=_numpy(tracks.velocity),
         deviation_m=np.sqrt(np.maximum(_numpy(tracks.covariance)[..., 0], 0)), held=held, seen=seen,
         numbers=_numpy(tracks.number).astype(np.int64),
     )  # fmt: skip
 
 
-def joined_held(parts: Sequence[HeldSubjects]) -> HeldSubjects:
+def joined_subjects(parts: Sequence[TrackedSubjects]) -> TrackedSubjects:
     """Put moments one after another. Raises ``InputError`` unless all have the same number of slots."""
     if len({part.held.shape[1] for part in parts}) != 1:
         raise InputError(
             f"expected moments of one tracker, got {[part.held.shape[1] for part in parts]} slots"
         )
     names = ("position_m", "velocity_m", "deviation_m", "held", "seen", "numbers")
-    return HeldSubjects(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+    return TrackedSubjects(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    )
 
 
 def filed_views(archive: Archive, retrieved: Sequence[int]) -> FiledViews:

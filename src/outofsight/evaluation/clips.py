@@ -19,13 +19,13 @@ from outofsight.evaluation.case import ClipCase, case_from_clip
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 
 MOST_DONORS = 5
-"""Samples tried, one after another, to lend the *swapped* floor a subject that is seen whole and large."""
+"""Samples tried, one after another, to lend the *swapped* baseline a subject that is seen whole and large."""
 
 HELD_OUT_SCENE, HELD_OUT_SUBJECT, UNSEEN_SEED = "held-out scene", "held-out subject", "unseen seed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class Sample:
     """What one clip gives: the case to judge by, its caption, and for models that are told where subjects are, the
     instance ids of its pixels, uint8 [n, h, w]. ``None``: not annotated."""
 
@@ -35,12 +35,12 @@ class Material:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JudgedClip:
+class EvalClip:
     """One clip to judge on, read when it is its turn.
 
     ``group``: why it is a test clip. ``entry``: a data set's sample; or ``truth``: a video that is the truth by
     itself, of which the first ``num_context_frames`` are the context. ``donors``: samples with another kind of subject,
-    one of which lends it to the *swapped* floor; the first that can is taken.
+    one of which lends it to the *swapped* baseline; the first that can is taken.
     """
 
     name: str
@@ -50,14 +50,14 @@ class JudgedClip:
     num_context_frames: int = 0
     donors: tuple[SampleEntry, ...] = ()
 
-    def read(self) -> Material:
+    def read(self) -> Sample:
         """Read the clip. Raises ``DatasetError``, ``VideoError`` or ``CameraError`` naming the damaged file."""
         if self.entry is not None:
             clip = self.entry.read()
             instances = clip.masks if clip.masks_are_instances else None
-            return Material(case=case_from_clip(clip), caption=clip.caption, instances=instances)
+            return Sample(case=case_from_clip(clip), caption=clip.caption, instances=instances)
         assert self.truth is not None
-        return Material(case=_case_of_video(self.truth, self.num_context_frames))
+        return Sample(case=_case_of_video(self.truth, self.num_context_frames))
 
     @property
     def identity(self) -> str:
@@ -70,7 +70,7 @@ class JudgedClip:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def dataset_clips(folder: Path, split: str | None, limit: int | None = None) -> tuple[JudgedClip, ...]:
+def dataset_clips(folder: Path, split: str | None, limit: int | None = None) -> tuple[EvalClip, ...]:
     """Find a data set's clips to judge on: of the part named, else of its test part.
 
     ``folder`` may be one part of a data set, or a folder without parts. ``limit``: only the first so many.
@@ -91,16 +91,14 @@ def dataset_clips(folder: Path, split: str | None, limit: int | None = None) -> 
         split = folder.name
     records = [_annotation(entry) for entry in entries]
     return tuple(
-        JudgedClip(
+        EvalClip(
             name=entry.name, group=_group(records[index], split), entry=entry, donors=_donors(entries, records, index)
         )
         for index, entry in enumerate(entries[:limit])
     )  # fmt: skip
 
 
-def video_clips(
-    folder: Path, num_context_frames: int = 0, limit: int | None = None
-) -> tuple[JudgedClip, ...]:
+def video_clips(folder: Path, num_context_frames: int = 0, limit: int | None = None) -> tuple[EvalClip, ...]:
     """Take the videos of a folder as the truth, each for a clip of its name.
 
     Raises:
@@ -112,7 +110,7 @@ def video_clips(
     if not found:
         raise InputError(f"{folder}: expected videos ({', '.join(VIDEO_SUFFIXES)}) in the folder, found none")
     return tuple(
-        JudgedClip(name=name, group="all", truth=path, num_context_frames=num_context_frames)
+        EvalClip(name=name, group="all", truth=path, num_context_frames=num_context_frames)
         for name, path in list(found.items())[:limit]
     )
 
@@ -137,7 +135,7 @@ def videos_of(folder: Path) -> dict[str, Path]:
     return found
 
 
-def groups_of(clips: Sequence[JudgedClip]) -> dict[str, list[str]]:
+def groups_of(clips: Sequence[EvalClip]) -> dict[str, list[str]]:
     """Give the names of the clips of each group, in the order in which the groups first come."""
     groups: dict[str, list[str]] = {}
     for clip in clips:
@@ -183,7 +181,7 @@ def _first_kind(record: dict[str, Any]) -> str | None:
 
 
 def _case_of_video(path: Path, num_context_frames: int) -> ClipCase:
-    """Make a case of a video alone. Without context its first frame stands for one; no measure looks at it then,
+    """Make a case of a video alone. Without context its first frame stands for one; no metric looks at it then,
     since all that do need an annotation.
 
     Raises:

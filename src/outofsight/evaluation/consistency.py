@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.evaluation.case import Phase, Phases, Video
-from outofsight.evaluation.evidence import Compute, Evidence, FeatureNetwork, Measure, Measured, gated
+from outofsight.evaluation.evidence import Compute, Evidence, FeatureNetwork, Measured, Metric, undefined
 from outofsight.evaluation.image_metrics import context_revisits
 from outofsight.perception.centre_crop import centre_crop_of
 
@@ -110,16 +110,16 @@ def background_consistency(evidence: Evidence) -> Measured:
 
 def _consistency(network: FeatureNetwork, video: Video) -> Measured:
     if len(video) < 2:
-        return gated("consistency over time needs two frames or more")
+        return undefined("consistency over time needs two frames or more")
     return Measured(frame_consistency(network.features(video).pictures))
 
 
 def decay(distance: int) -> Compute:
-    """Make the measure of likeness at one distance in time."""
+    """Make the metric of likeness at one distance in time."""
 
     def compute(evidence: Evidence) -> Measured:
         if len(evidence.generated) <= distance:
-            return gated(f"the video has no frames {distance} frames apart")
+            return undefined(f"the video has no frames {distance} frames apart")
         assert evidence.networks.subjects is not None
         pictures = evidence.networks.subjects.features(evidence.generated).pictures
         return Measured(cosine_at_distance(pictures, distance))
@@ -140,9 +140,11 @@ def _likeness(evidence: Evidence) -> tuple[float, float, float | None] | Measure
     likeness = phase_likeness(_pictures(evidence), evidence.phases.frames)
     visible, hidden = likeness[Phase.VISIBLE], likeness[Phase.HIDDEN]
     if visible is None or hidden is None:
-        return gated("the clip does not show its subjects in one phase and hide them all in another")
+        return undefined("the clip does not show its subjects in one phase and hide them all in another")
     if visible - hidden < LEAST_DROP:
-        return gated(f"hiding the subject changes nothing (likeness {visible:.3f} seen, {hidden:.3f} hidden)")
+        return undefined(
+            f"hiding the subject changes nothing (likeness {visible:.3f} seen, {hidden:.3f} hidden)"
+        )
     return visible, hidden, likeness[Phase.REENTERED]
 
 
@@ -152,7 +154,7 @@ def recovery_of(evidence: Evidence) -> Measured:
         return likeness
     visible, hidden, reentered = likeness
     if reentered is None:
-        return gated("no subject comes back in the target")
+        return undefined("no subject comes back in the target")
     return Measured(recovery(visible, hidden, reentered))
 
 
@@ -165,7 +167,7 @@ def revisit_likeness_of(evidence: Evidence) -> Measured:
     """Compare the last generated frame that sees a view of the context with the context frame of that view."""
     pairs = context_revisits(evidence.case)
     if not pairs:
-        return gated("the camera does not come back to a view of the context")
+        return undefined("the camera does not come back to a view of the context")
     earlier, later = pairs[-1]
     network = evidence.networks.appearance
     assert network is not None
@@ -176,41 +178,41 @@ def revisit_likeness_of(evidence: Evidence) -> Measured:
     return Measured(score)
 
 
-def _measure(
+def _metric(
     name: str, needs: set[str], higher: bool | None, what: str, source: str, compute: Compute
-) -> Measure:
-    return Measure(
+) -> Metric:
+    return Metric(
         name=name, tier=1, unit="", higher_is_better=higher, needs=frozenset(needs), what=what, source=source,
         compute=compute,
     )  # fmt: skip
 
 
-CONSISTENCY_MEASURES = (
-    _measure(
+CONSISTENCY_METRICS = (
+    _metric(
         "subject_consistency", {"subject_features"}, True,
         "likeness of generated frames to the one before and to the first", "VBench, DINO features", subject_consistency,
     ),
-    _measure(
+    _metric(
         "background_consistency", {"background_features"}, True,
         "the same formula over another network", "VBench, CLIP features", background_consistency,
     ),
-    _measure(
+    _metric(
         "recovery", {"subject_features", "visibility"}, True,
         "share of the likeness to frame 0, lost while subjects are hidden, that is back after re-entry",
         "own rule, after MemoBench", recovery_of,
     ),
-    _measure(
+    _metric(
         "occlusion_drop", {"subject_features", "visibility"}, None,
         "share of the likeness to frame 0 that is lost while subjects are hidden",
         "own rule, after MemoBench", occlusion_drop_of,
     ),
-    _measure(
+    _metric(
         "revisit_likeness", {"features", "cameras"}, True,
         "likeness of a context frame to the last generated frame of the same view, whole and in its worse patches",
         "own rule, after WRBench's D2", revisit_likeness_of,
     ),
     *(
-        _measure(
+        _metric(
             f"decay_{distance}", {"subject_features"}, None,
             f"mean cosine of generated frames {distance} frames apart", "decay curve", decay(distance),
         )
@@ -268,14 +270,14 @@ def memobench_drop(seen: float, away: float) -> float:
 
 
 def memobench(*, drop: bool) -> Compute:
-    """Make the measure of the drop, or of the recovery."""
+    """Make the metric of the drop, or of the recovery."""
 
     def compute(evidence: Evidence) -> Measured:
         network = evidence.networks.backgrounds
         assert network is not None
         bounds = phase_bounds(evidence.phases)
         if bounds is None:
-            return gated("no subject comes back in the target")
+            return undefined("no subject comes back in the target")
         crop = centre_crop_of(network)
         halves = (evidence.case.context, evidence.generated)
         pictures = unit_length(
@@ -287,8 +289,8 @@ def memobench(*, drop: bool) -> Compute:
     return compute
 
 
-def _memobench_measure(name: str, higher: bool | None, what: str, *, drop: bool) -> Measure:
-    return Measure(
+def _memobench_metric(name: str, higher: bool | None, what: str, *, drop: bool) -> Metric:
+    return Metric(
         name=name,
         tier=1,
         unit="",
@@ -300,14 +302,14 @@ def _memobench_measure(name: str, higher: bool | None, what: str, *, drop: bool)
     )
 
 
-MEMOBENCH_MEASURES = (
-    _memobench_measure(
+MEMOBENCH_METRICS = (
+    _memobench_metric(
         "memobench_recovery",
         True,
         "share of the likeness to frame 0, lost while the subject is hidden, that is back after its return",
         drop=False,
     ),
-    _memobench_measure(
+    _memobench_metric(
         "memobench_occlusion_drop",
         None,
         "share of the likeness to frame 0 that is lost while the subject is hidden",
@@ -359,13 +361,13 @@ def d2_of(evidence: Evidence) -> Measured:
     video = np.concatenate([evidence.case.context, evidence.generated])
     frames = sampled_frames(len(video), evidence.case.fps)
     if len(frames) < 2:
-        return gated("WRBench's D2 needs two frames or more")
+        return undefined("WRBench's D2 needs two frames or more")
     features = network.features(centre_crop_of(network).frames(video[frames]))
     return Measured(d2(features.pictures, features.patches))
 
 
-WRBENCH_D2_MEASURES = (
-    Measure(
+WRBENCH_D2_METRICS = (
+    Metric(
         name="wrbench_d2",
         tier=1,
         unit="",

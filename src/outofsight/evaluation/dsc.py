@@ -23,10 +23,10 @@ from outofsight.evaluation.evidence import (
     Compute,
     Evidence,
     FeatureNetwork,
-    Measure,
     Measured,
+    Metric,
     Observed,
-    gated,
+    undefined,
 )
 from outofsight.evaluation.tracking import expected
 from outofsight.perception.centre_crop import centre_crop_of
@@ -91,7 +91,7 @@ def mean_cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def dsc(*, to_context: bool, missing_count_0: bool) -> Compute:
-    """Make the measure DSC_ctx or DSC_GT, a subject's mean over its frames, then the mean over subjects.
+    """Make the metric DSC_ctx or DSC_GT, a subject's mean over its frames, then the mean over subjects.
 
     ``missing_count_0``: over the target frames that truly show the subject, those in which it is not found counting 0;
     otherwise over the frames in which it is found, as published.
@@ -111,7 +111,7 @@ def dsc(*, to_context: bool, missing_count_0: bool) -> Compute:
             for subject in range(known.num_subjects)
         ]
         told = [score for score in scores if score is not None]
-        return Measured(float(np.mean(told))) if told else gated(_reason(ours, theirs, to_context))
+        return Measured(float(np.mean(told))) if told else undefined(_reason(ours, theirs, to_context))
 
     return compute
 
@@ -141,8 +141,8 @@ def _reason(ours: list[NDArray[np.float64]], theirs: list[NDArray[np.float64]], 
     return "no subject is both found in the generated video and seen in the true one"
 
 
-def _measure(name: str, what: str, *, to_context: bool, missing_count_0: bool) -> Measure:
-    return Measure(
+def _metric(name: str, what: str, *, to_context: bool, missing_count_0: bool) -> Metric:
+    return Metric(
         name=name,
         tier=1,
         unit="",
@@ -154,26 +154,26 @@ def _measure(name: str, what: str, *, to_context: bool, missing_count_0: bool) -
     )
 
 
-DSC_MEASURES = (
-    _measure(
+DSC_METRICS = (
+    _metric(
         "dsc_gt",
         "likeness of the subject where it is found to the true one",
         to_context=False,
         missing_count_0=False,
     ),
-    _measure(
+    _metric(
         "dsc_ctx",
         "likeness of the subject where it is found to the context's",
         to_context=True,
         missing_count_0=False,
     ),
-    _measure(
+    _metric(
         "dsc_gt_missing_0",
         "the same as dsc_gt over the frames that truly show it, 0 where it is not found",
         to_context=False,
         missing_count_0=True,
     ),
-    _measure(
+    _metric(
         "dsc_ctx_missing_0",
         "the same as dsc_ctx over the frames that truly show it, 0 where it is not found",
         to_context=True,
@@ -232,7 +232,7 @@ def dsc_official(*, to_context: bool, registered: bool) -> Compute:
         ours = frame_vectors(network, video, union_boxes(known), registered=registered)
         if not len(ours):
             where = "context" if to_context else "target"
-            return gated(
+            return undefined(
                 f"no subject is seen in the {where}" + (", within the centre crop" if registered else "")
             )
         theirs = frame_vectors(
@@ -241,14 +241,14 @@ def dsc_official(*, to_context: bool, registered: bool) -> Compute:
         return (
             Measured(mean_cosine(theirs, ours))
             if len(theirs)
-            else gated("no subject is found in the generated video")
+            else undefined("no subject is found in the generated video")
         )
 
     return compute
 
 
-def _official_measure(name: str, what: str, *, to_context: bool, registered: bool) -> Measure:
-    return Measure(
+def _official_metric(name: str, what: str, *, to_context: bool, registered: bool) -> Metric:
+    return Metric(
         name=name,
         tier=1,
         unit="",
@@ -260,26 +260,26 @@ def _official_measure(name: str, what: str, *, to_context: bool, registered: boo
     )
 
 
-DSC_OFFICIAL_MEASURES = (
-    _official_measure(
+DSC_OFFICIAL_METRICS = (
+    _official_metric(
         "dsc_official_gt",
         "DSC_tgt as published: one box around all subjects, read beside its place in the centre crop",
         to_context=False,
         registered=False,
     ),
-    _official_measure(
+    _official_metric(
         "dsc_official_ctx",
         "DSC_con as published: one box around all subjects, read beside its place in the centre crop",
         to_context=True,
         registered=False,
     ),
-    _official_measure(
+    _official_metric(
         "dsc_official_registered_gt",
         "dsc_official_gt with the box mapped through the crop",
         to_context=False,
         registered=True,
     ),
-    _official_measure(
+    _official_metric(
         "dsc_official_registered_ctx",
         "dsc_official_ctx with the box mapped through the crop",
         to_context=True,

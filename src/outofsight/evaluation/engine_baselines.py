@@ -1,4 +1,4 @@
-"""Floors made by the engine from a clip's own world: exact, shadows included. Needs the ``worlds`` extra."""
+"""Baselines made by the engine from a clip's own world: exact, shadows included. Needs the ``worlds`` extra."""
 
 from dataclasses import replace
 

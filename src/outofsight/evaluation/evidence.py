@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from outofsight.errors import InputError
 from outofsight.evaluation.case import ClipCase, Masks, Phases, Video, phases_of
-from outofsight.evaluation.tracked_positions import PlacesAtReturn, Tracked, places_at_return
+from outofsight.evaluation.tracked_positions import PositionErrors, Tracked, errors_at_return
 
 
 class Detection(Protocol):
@@ -173,25 +173,25 @@ class Measured:
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.reason is None):
-            raise InputError(f"a measure gives a value or a reason, got {self.value!r} and {self.reason!r}")
+            raise InputError(f"a metric gives a value or a reason, got {self.value!r} and {self.reason!r}")
         if self.value is not None and not isfinite(self.value):
-            raise InputError(f"a measure must be finite, got {self.value}; give the reason why it is not")
+            raise InputError(f"a metric must be finite, got {self.value}; give the reason why it is not")
 
 
-def gated(reason: str) -> Measured:
-    """Say why a measure could not be computed."""
+def undefined(reason: str) -> Measured:
+    """Say why a metric could not be computed."""
     return Measured(None, reason)
 
 
-def mean_or_gate(values: NDArray[np.floating], reason: str) -> Measured:
+def mean_or_undefined(values: NDArray[np.floating], reason: str) -> Measured:
     """Give the mean of the values that are known (not NaN), or the reason if none is."""
     known = values[~np.isnan(values)]
-    return Measured(float(known.mean())) if known.size else gated(reason)
+    return Measured(float(known.mean())) if known.size else undefined(reason)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Networks:
-    """The feature networks, by what they are for. ``None``: the measures that need it are gated.
+    """The feature networks, by what they are for. ``None``: the metrics that need it are undefined.
 
     ``appearance``: DSC (published: CLIP ViT-B/16); ``subjects``: VBench's subject consistency and the decay curve
     (DINO); ``backgrounds``: VBench's background consistency (CLIP); ``perceptual``: LPIPS.
@@ -240,11 +240,11 @@ class Evidence:
     tracked: Tracked | None = None
 
     @cached_property
-    def places_at_return(self) -> PlacesAtReturn:
+    def errors_at_return(self) -> PositionErrors:
         """Where the tracker takes subjects to be when they come back; it must be there, and the truth annotated."""
         assert self.tracked is not None
         case = self.case
-        places = places_at_return(self.tracked, case.subjects, case.num_context_frames, case.fps)
+        places = errors_at_return(self.tracked, case.subjects, case.num_context_frames, case.fps)
         assert places is not None
         return places
 
@@ -279,8 +279,8 @@ Compute = Callable[[Evidence], Measured]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure:
-    """One measure: what it is, what it needs, and how it is computed.
+class Metric:
+    """One metric: what it is, what it needs, and how it is computed.
 
     ``higher_is_better``: ``None`` where neither direction is. ``needs``: names of ``NEEDS``.
     """
@@ -297,16 +297,14 @@ class Measure:
     def __post_init__(self) -> None:
         unknown = self.needs - NEEDS.keys()
         if unknown:
-            raise InputError(
-                f"measure {self.name!r} needs {sorted(unknown)}; known needs: {', '.join(NEEDS)}"
-            )
+            raise InputError(f"metric {self.name!r} needs {sorted(unknown)}; known needs: {', '.join(NEEDS)}")
 
     def __call__(self, evidence: Evidence) -> Measured:
         """Measure, or say what is missing."""
         for need in sorted(self.needs):
             is_there, reason = NEEDS[need]
             if not is_there(evidence):
-                return gated(reason)
+                return undefined(reason)
         return self.compute(evidence)
 
 
@@ -347,4 +345,4 @@ NEEDS: dict[str, tuple[Callable[[Evidence], bool], str]] = {
     "tracker": (lambda e: e.tracked is not None, "what made this video has no tracker"),
     "gallery": (lambda e: e.gallery is not None, "no gallery of other subjects is given"),
 }
-"""What a measure may need: whether it is there, and what is said where it is not."""
+"""What a metric may need: whether it is there, and what is said where it is not."""

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from outofsight.errors import InputError
 from outofsight.evaluation.case import ClipCase, Masks, Phase, Video
-from outofsight.evaluation.evidence import Compute, Evidence, Measure, Measured, Observed, gated, mean_or_gate
+from outofsight.evaluation.evidence import (
+    Compute,
+    Evidence,
+    Measured,
+    Metric,
+    Observed,
+    mean_or_undefined,
+    undefined,
+)
 from outofsight.geometry.poses import rotation_angle
 from outofsight.types import CameraPath
 
@@ -118,27 +126,27 @@ def psnr(evidence: Evidence) -> Measured:
 def ssim(evidence: Evidence) -> Measured:
     size = min(evidence.case.truth.shape[1:3])
     if size < 2 * WINDOW_RADIUS_PX + 1:
-        return gated(f"pictures of {size} pixels are smaller than SSIM's window")
+        return undefined(f"pictures of {size} pixels are smaller than SSIM's window")
     return Measured(float(frame_ssim(evidence.generated, evidence.case.truth).mean()))
 
 
 def foreground_psnr(evidence: Evidence) -> Measured:
     value = region_psnr(evidence.generated, evidence.case.truth, _widened_foreground(evidence))
-    return gated("no subject is seen in the target") if value is None else Measured(value)
+    return undefined("no subject is seen in the target") if value is None else Measured(value)
 
 
 def background_psnr(evidence: Evidence) -> Measured:
     value = region_psnr(evidence.generated, evidence.case.truth, ~_widened_foreground(evidence))
-    return gated("subjects cover every target frame") if value is None else Measured(value)
+    return undefined("subjects cover every target frame") if value is None else Measured(value)
 
 
 def phase_psnr(phase: Phase) -> Compute:
-    """Make the measure of PSNR over the target frames of one phase."""
+    """Make the metric of PSNR over the target frames of one phase."""
 
     def compute(evidence: Evidence) -> Measured:
         chosen = evidence.phases.target_frames == phase
         values = frame_psnr(evidence.generated[chosen], evidence.case.truth[chosen])
-        return mean_or_gate(values, f"no target frame is {_WORDS[phase]}")
+        return mean_or_undefined(values, f"no target frame is {_WORDS[phase]}")
 
     return compute
 
@@ -157,7 +165,7 @@ def reentry_foreground_psnr(evidence: Evidence) -> Measured:
         assert evidence.case.foreground is not None
         region = evidence.case.foreground[split:] & returned.any(axis=0)[:, None, None]
     value = region_psnr(evidence.generated, evidence.case.truth, _widened(region))
-    return gated("no subject comes back in the target") if value is None else Measured(value)
+    return undefined("no subject comes back in the target") if value is None else Measured(value)
 
 
 def _widened_foreground(evidence: Evidence) -> Masks:
@@ -172,8 +180,8 @@ def _widened(region: Masks) -> Masks:
 _WORDS = {Phase.VISIBLE: "visible", Phase.HIDDEN: "hidden", Phase.REENTERED: "re-entered"}
 
 
-def _decibels(name: str, needs: set[str], what: str, compute: Compute) -> Measure:
-    return Measure(
+def _decibels(name: str, needs: set[str], what: str, compute: Compute) -> Metric:
+    return Metric(
         name=name,
         tier=0,
         unit="dB",
@@ -185,9 +193,9 @@ def _decibels(name: str, needs: set[str], what: str, compute: Compute) -> Measur
     )
 
 
-PICTURE_MEASURES = (
+IMAGE_METRICS = (
     _decibels("psnr", set(), "PSNR of whole target frames, the mean over frames", psnr),
-    Measure(
+    Metric(
         name="ssim",
         tier=0,
         unit="",
@@ -269,7 +277,7 @@ def loop_closure(evidence: Evidence) -> Measured:
     assert evidence.case.cameras is not None
     pairs = revisits(evidence.case.cameras[evidence.case.num_context_frames :])
     if not pairs:
-        return gated("the camera does not come back to an earlier view within the target")
+        return undefined("the camera does not come back to an earlier view within the target")
     earlier, later = np.array(pairs).T
     background = ~_subjects_anywhere(evidence)
     return _background_psnr(evidence.generated, background, earlier, evidence.generated, background, later)
@@ -280,7 +288,7 @@ def context_closure(evidence: Evidence) -> Measured:
     case = evidence.case
     pairs = context_revisits(case)
     if not pairs:
-        return gated("the camera does not come back to a view of the context")
+        return undefined("the camera does not come back to a view of the context")
     earlier, later = np.array(pairs).T
     assert case.foreground is not None
     context = ~_widened(case.foreground[: case.num_context_frames])
@@ -306,7 +314,7 @@ def _background_psnr(
 ) -> Measured:
     common = background_a[frames_a] & background_b[frames_b]
     value = region_psnr(video_a[frames_a], video_b[frames_b], common)
-    return gated("subjects cover all of the views that return") if value is None else Measured(value)
+    return undefined("subjects cover all of the views that return") if value is None else Measured(value)
 
 
 def _subjects_anywhere(evidence: Evidence) -> Masks:
@@ -324,8 +332,8 @@ def _found(observed: Observed | None) -> Masks | None:
 _REVISIT_NEEDS = frozenset({"masks", "cameras"})
 _REVISIT_SOURCE = "own rule: views within 0.5° and 5 cm of each other, 10° or 0.5 m away in between"
 
-REVISIT_MEASURES = (
-    Measure(
+REVISIT_METRICS = (
+    Metric(
         name="loop_closure",
         tier=0,
         unit="dB",
@@ -335,7 +343,7 @@ REVISIT_MEASURES = (
         source=_REVISIT_SOURCE,
         compute=loop_closure,
     ),
-    Measure(
+    Metric(
         name="context_closure",
         tier=0,
         unit="dB",
@@ -384,8 +392,8 @@ def _square_root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
 
 
-PERCEPTUAL_MEASURES = (
-    Measure(
+PERCEPTUAL_METRICS = (
+    Metric(
         name="lpips",
         tier=1,
         unit="",

@@ -24,11 +24,11 @@ from outofsight.evaluation.birdseye import (
     BirdsEye,
     FiledViews,
     Floats,
-    HeldSubjects,
+    TrackedSubjects,
     TrueSubjects,
     filed_views,
-    held_subjects,
-    joined_held,
+    joined_subjects,
+    tracked_subjects,
 )
 from outofsight.evaluation.birdseye_picture import birdseye_sheet, birdseye_video, save_png
 from outofsight.evaluation.case import Video
@@ -99,11 +99,11 @@ def map_of_steps(
     if not steps:
         raise InputError("a rollout's memory is drawn from its steps, and there are none yet")
     times = [_array(step.times) for step in steps]
-    held: list[HeldSubjects] = []
+    held: list[TrackedSubjects] = []
     filed: list[FiledViews] = []
     for step, own in zip(steps, times, strict=True):
         if step.tracks is not None:
-            held.append(held_subjects(step.tracks, own))
+            held.append(tracked_subjects(step.tracks, own))
         if step.archive is not None:
             num_views = step.archive.filled.shape[1]
             filed += [filed_views(step.archive, [s for s in step.slots if s < num_views])] * len(own)
@@ -113,7 +113,7 @@ def map_of_steps(
     scene = BirdsEye(
         times=np.concatenate(times),
         cameras=np.concatenate([_array(step.cameras).reshape(-1, 3, 4) for step in steps]),
-        fov_x_rad=fov_x_rad, held=joined_held(held) if held else None, truth=truth, filed=tuple(filed),
+        fov_x_rad=fov_x_rad, held=joined_subjects(held) if held else None, truth=truth, filed=tuple(filed),
     )  # fmt: skip
     videos = [step.pictures for step in steps if step.pictures is not None]
     return scene, np.concatenate(videos) if len(videos) == len(steps) else None

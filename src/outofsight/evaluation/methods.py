@@ -1,4 +1,4 @@
-"""Who is judged: models, the videos of other systems, and the floors and ceilings that frame them."""
+"""Who is judged: models, the videos of other systems, and the baselines and upper bounds that frame them."""
 
 import hashlib
 import time
@@ -21,7 +21,7 @@ from outofsight.evaluation.baselines import (
     vanished,
 )
 from outofsight.evaluation.case import ClipCase, Video, case_from_clip, check_generated
-from outofsight.evaluation.clips import JudgedClip, Material, videos_of
+from outofsight.evaluation.clips import EvalClip, Sample, videos_of
 from outofsight.evaluation.rollouts import asked_masks, foretold, roll
 from outofsight.evaluation.tracked_positions import Tracked
 from outofsight.sampling.continuation import SamplingSettings, rendered_memory
@@ -52,7 +52,7 @@ LoadWorld = Callable[[ModelSource], WorldModel]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answer:
-    """What a contender shows for a clip: ``video`` uint8 [t, h, w, 3]; ``seconds`` by stage, where it was timed.
+    """What a method shows for a clip: ``video`` uint8 [t, h, w, 3]; ``seconds`` by stage, where it was timed.
 
     ``tracked``: what its tracker held meanwhile; ``None``: it has none.
     """
@@ -63,10 +63,10 @@ class Answer:
     tracked: Tracked | None = None
 
 
-class Contender(Protocol):
+class Method(Protocol):
     """Gives an answer for every clip.
 
-    ``kind``: model, videos, floor or ceiling. ``is_kept``: its videos are written down, since they are dear.
+    ``kind``: model, videos, baseline or upper bound. ``is_kept``: its videos are written down, since they are dear.
     """
 
     @property
@@ -81,16 +81,16 @@ class Contender(Protocol):
     def settings(self) -> dict[str, Any]:
         """All that decides the answers, as JSON can hold it."""
 
-    def reads(self, clip: JudgedClip) -> str:
+    def reads(self, clip: EvalClip) -> str:
         """Digest what the answer is made of beside the clip itself, such as a file; else an empty text."""
 
-    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
+    def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
         """Answer one clip. Raises ``InputError`` with the reason where it cannot; the row is marked with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelContender:
-    """A model that continues the context. ``digest``: of its files, so that other weights are another contender.
+class ModelMethod:
+    """A model that continues the context. ``digest``: of its files, so that other weights are another method.
 
     ``roll``: by a rollout, so many latent frames a step; ``None``: the whole target at once.
     """
@@ -117,26 +117,26 @@ class ModelContender:
             **({} if self.roll is None else {"roll": self.roll}),
         }
 
-    def reads(self, clip: JudgedClip) -> str:
+    def reads(self, clip: EvalClip) -> str:
         return ""
 
-    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
+    def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
         assert world is not None
         tiling = LatentTiling() if self.source.tile_vae else None
         if self.roll is not None:
-            rolled = roll(world, material, sampling_of(self.sampling, clip.name), self.roll, tiling)
+            rolled = roll(world, sample, sampling_of(self.sampling, clip.name), self.roll, tiling)
             return Answer(video=rolled.video, seconds=rolled.seconds, tracked=rolled.tracked)
-        case = material.case
-        if case.cameras is None or material.caption is None:
+        case = sample.case
+        if case.cameras is None or sample.caption is None:
             raise InputError("a model needs the clip's cameras and caption, and there are none")
         split = case.num_context_frames
         made = world.continue_video(
             case.context,
             case.cameras[:split],
             case.cameras[split:],
-            material.caption,
+            sample.caption,
             sampling_of(self.sampling, clip.name),
-            subject_masks=asked_masks(world, material),
+            subject_masks=asked_masks(world, sample),
             tiling=tiling,
             record_retrieval=self.record_retrieval,
             on_progress=lambda stage, done, total: None,
@@ -150,14 +150,14 @@ class ModelContender:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenderedContender:
+class RenderedMethod:
     """What a model's memory renders of the target, without the model's own hand: as its banks make it."""
 
     name: str
     source: ModelSource
     digest: str
     seed: int = 0
-    kind: str = "floor"
+    kind: str = "baseline"
     is_kept: bool = True
 
     @property
@@ -171,12 +171,12 @@ class RenderedContender:
             "seed": self.seed,
         }
 
-    def reads(self, clip: JudgedClip) -> str:
+    def reads(self, clip: EvalClip) -> str:
         return ""
 
-    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
+    def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
         assert world is not None
-        case, tiling = material.case, LatentTiling() if self.source.tile_vae else None
+        case, tiling = sample.case, LatentTiling() if self.source.tile_vae else None
         if case.cameras is None:
             raise InputError("rendering memory needs the clip's cameras, and there are none")
         split, settings = case.num_context_frames, SamplingSettings(seed=self.seed)
@@ -193,13 +193,13 @@ class RenderedContender:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoundTripContender:
+class RoundTripMethod:
     """The truth through a model's VAE and back: what the model could reach if it foresaw every latent."""
 
     name: str
     source: ModelSource
     digest: str
-    kind: str = "ceiling"
+    kind: str = "upper bound"
     is_kept: bool = True
 
     @property
@@ -212,13 +212,13 @@ class RoundTripContender:
             "tile_vae": self.source.tile_vae,
         }
 
-    def reads(self, clip: JudgedClip) -> str:
+    def reads(self, clip: EvalClip) -> str:
         return ""
 
-    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
+    def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
         assert world is not None
         tiling = LatentTiling() if self.source.tile_vae else None
-        truth = torch.from_numpy(material.case.truth).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
+        truth = torch.from_numpy(sample.case.truth).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
         start = time.perf_counter()
         latents = world.encode_video(truth, tiling)
         encoded = time.perf_counter()
@@ -228,11 +228,11 @@ class RoundTripContender:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TruthContender:
-    """The truth against itself: the most that any measure can give."""
+class TruthMethod:
+    """The truth against itself: the most that any metric can give."""
 
     name: str = "truth"
-    kind: str = "ceiling"
+    kind: str = "upper bound"
     source: None = None
     is_kept: bool = False
 
@@ -240,35 +240,35 @@ class TruthContender:
     def settings(self) -> dict[str, Any]:
         return {"kind": self.kind}
 
-    def reads(self, clip: JudgedClip) -> str:
+    def reads(self, clip: EvalClip) -> str:
         return ""
 
-    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
-        return Answer(video=material.case.truth)
+    def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
+        return Answer(video=sample.case.truth)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FloorContender:
-    """An answer that lacks one thing, by its name in ``FLOORS``."""
+class BaselineMethod:
+    """An answer that lacks one thing, by its name in ``BASELINES``."""
 
     name: str
-    kind: str = "floor"
+    kind: str = "baseline"
     source: None = None
     is_kept: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {"kind": self.kind, "floor": self.name}
+        return {"kind": self.kind, "baseline": self.name}
 
-    def reads(self, clip: JudgedClip) -> str:
+    def reads(self, clip: EvalClip) -> str:
         return " ".join(str(entry.folder) for entry in clip.donors) if self.name == "swapped" else ""
 
-    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
-        return Answer(video=FLOORS[self.name](material.case, clip))
+    def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
+        return Answer(video=BASELINES[self.name](sample.case, clip))
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideosContender:
+class VideosMethod:
     """Another system's videos: ``folder`` holds one for each clip, by the clip's name.
 
     ``with_context``: they begin with the context's frames, as the published script writes them.
@@ -285,16 +285,16 @@ class VideosContender:
     def settings(self) -> dict[str, Any]:
         return {"kind": self.kind, "folder": str(self.folder), "with_context": self.with_context}
 
-    def reads(self, clip: JudgedClip) -> str:
+    def reads(self, clip: EvalClip) -> str:
         path = videos_of(self.folder).get(clip.name)
         return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
-    def answer(self, clip: JudgedClip, material: Material, world: WorldModel | None) -> Answer:
+    def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
         path = videos_of(self.folder).get(clip.name)
         if path is None:
             raise VideoError(f"no video of clip {clip.name} in {self.folder}")
         frames = read_video(path).frames
-        case = material.case
+        case = sample.case
         if self.with_context:
             if len(frames) != case.num_frames:
                 raise VideoError(
@@ -311,7 +311,7 @@ class VideosContender:
         return Answer(video=frames)
 
 
-def swapped_by_donor(case: ClipCase, clip: JudgedClip) -> Video:
+def swapped_by_donor(case: ClipCase, clip: EvalClip) -> Video:
     """Put another clip's subject in the place of every subject: that of the first donor who is seen well enough.
 
     Raises:
@@ -326,7 +326,7 @@ def swapped_by_donor(case: ClipCase, clip: JudgedClip) -> Video:
     raise InputError(reason)
 
 
-FLOORS: dict[str, Callable[[ClipCase, JudgedClip], Video]] = {
+BASELINES: dict[str, Callable[[ClipCase, EvalClip], Video]] = {
     "frozen": lambda case, clip: frozen(case),
     "camera_warped": lambda case, clip: camera_warped(case),
     "nearest_view": lambda case, clip: nearest_view(case),
@@ -334,11 +334,11 @@ FLOORS: dict[str, Callable[[ClipCase, JudgedClip], Video]] = {
     "vanished": lambda case, clip: vanished(case),
     "swapped": swapped_by_donor,
 }
-"""The floors, in the order in which reports show them."""
+"""The baselines, in the order in which reports show them."""
 
 
-def usable_floors(case: ClipCase, *, has_context: bool) -> list[str]:
-    """Name the floors that can be made of clips like this one."""
+def usable_baselines(case: ClipCase, *, has_context: bool) -> list[str]:
+    """Name the baselines that can be made of clips like this one."""
     has_lens = case.cameras is not None and case.cameras.intrinsics is not None
     usable = {
         "frozen": has_context,
@@ -348,7 +348,7 @@ def usable_floors(case: ClipCase, *, has_context: bool) -> list[str]:
         "vanished": case.foreground is not None,
         "swapped": case.subject_masks is not None,
     }
-    return [name for name in FLOORS if usable[name]]
+    return [name for name in BASELINES if usable[name]]
 
 
 def sampling_of(settings: SamplingSettings, clip_name: str) -> SamplingSettings:
@@ -369,12 +369,12 @@ def files_digest(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_names(contenders: Sequence[Contender]) -> None:
-    """Raise ``InputError`` unless every contender has a name of its own that can name a folder."""
+def check_names(methods: Sequence[Method]) -> None:
+    """Raise ``InputError`` unless every method has a name of its own that can name a folder."""
     seen: set[str] = set()
-    for contender in contenders:
-        if contender.name in seen:
-            raise InputError(f"two contenders are called {contender.name!r}; name them apart by NAME=...")
-        if not contender.name or contender.name[0] == "." or set(contender.name) & set('/\\:*?"<>|'):
-            raise InputError(f"{contender.name!r} cannot name a contender: it must do as a folder's name")
-        seen.add(contender.name)
+    for method in methods:
+        if method.name in seen:
+            raise InputError(f"two methods are called {method.name!r}; name them apart by NAME=...")
+        if not method.name or method.name[0] == "." or set(method.name) & set('/\\:*?"<>|'):
+            raise InputError(f"{method.name!r} cannot name a method: it must do as a folder's name")
+        seen.add(method.name)

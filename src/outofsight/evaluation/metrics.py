@@ -14,26 +14,26 @@ from outofsight.data.files import explained, written_whole
 from outofsight.errors import InputError
 from outofsight.evaluation.association import gallery_of, observe_truth
 from outofsight.evaluation.case import ClipCase, Video, check_generated
-from outofsight.evaluation.consistency import CONSISTENCY_MEASURES, MEMOBENCH_MEASURES, WRBENCH_D2_MEASURES
-from outofsight.evaluation.dsc import DSC_MEASURES, DSC_OFFICIAL_MEASURES
+from outofsight.evaluation.consistency import CONSISTENCY_METRICS, MEMOBENCH_METRICS, WRBENCH_D2_METRICS
+from outofsight.evaluation.dsc import DSC_METRICS, DSC_OFFICIAL_METRICS
 from outofsight.evaluation.evidence import (
     Detector,
     Evidence,
     FeatureNetwork,
     Features,
     Gallery,
-    Measure,
     Measured,
+    Metric,
     Networks,
     Observed,
     annotated,
 )
-from outofsight.evaluation.image_metrics import PERCEPTUAL_MEASURES, PICTURE_MEASURES, REVISIT_MEASURES
+from outofsight.evaluation.image_metrics import IMAGE_METRICS, PERCEPTUAL_METRICS, REVISIT_METRICS
 from outofsight.evaluation.methods import files_digest
-from outofsight.evaluation.motion import CAMERA_MEASURES, LIVENESS_MEASURES
+from outofsight.evaluation.motion import CAMERA_METRICS, RELATIVE_MOTION_METRICS
 from outofsight.evaluation.records import digest_of
 from outofsight.evaluation.tracked_positions import Tracked
-from outofsight.evaluation.tracking import IDENTITY_MEASURES, PLACE_MEASURES, TRACKING_MEASURES
+from outofsight.evaluation.tracking import IDENTITY_METRICS, TRACKER_METRICS, TRACKING_METRICS
 from outofsight.perception.centre_crop import CentreCrop, centre_crop_of
 from outofsight.perception.named import feature_network, perceptual_network, subject_detector
 from outofsight.perception.recogniser import BUNDLED, WEIGHTS_FILE
@@ -79,25 +79,25 @@ def remembering(networks: Networks) -> Networks:
     )
 
 
-MEASURES: dict[str, Measure] = {
-    measure.name: measure
-    for measure in (
-        *PICTURE_MEASURES,
-        *TRACKING_MEASURES,
-        *LIVENESS_MEASURES,
-        *CAMERA_MEASURES,
-        *REVISIT_MEASURES,
-        *PLACE_MEASURES,
-        *DSC_MEASURES,
-        *DSC_OFFICIAL_MEASURES,
-        *IDENTITY_MEASURES,
-        *CONSISTENCY_MEASURES,
-        *MEMOBENCH_MEASURES,
-        *WRBENCH_D2_MEASURES,
-        *PERCEPTUAL_MEASURES,
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        *IMAGE_METRICS,
+        *TRACKING_METRICS,
+        *RELATIVE_MOTION_METRICS,
+        *CAMERA_METRICS,
+        *REVISIT_METRICS,
+        *TRACKER_METRICS,
+        *DSC_METRICS,
+        *DSC_OFFICIAL_METRICS,
+        *IDENTITY_METRICS,
+        *CONSISTENCY_METRICS,
+        *MEMOBENCH_METRICS,
+        *WRBENCH_D2_METRICS,
+        *PERCEPTUAL_METRICS,
     )
 }
-"""Every measure, in the order in which reports show them."""
+"""Every metric, in the order in which reports show them."""
 
 
 def measure_clip(
@@ -111,13 +111,13 @@ def measure_clip(
     names: Sequence[str] | None = None,
     tracked: Tracked | None = None,
 ) -> dict[str, Measured]:
-    """Judge one generated video [t, h, w, 3] against the truth, by all measures or by those named.
+    """Judge one generated video [t, h, w, 3] against the truth, by all metrics or by those named.
 
     ``observed``: the subjects as a detector sees them in the generated video, t frames; ``truth_observed``: the same
     over context and truth, c + t frames (default: the annotation's masks); ``features``: one network for everything,
-    or one for each use (``remembering`` them outside lets contenders share what was computed); ``gallery``:
+    or one for each use (``remembering`` them outside lets methods share what was computed); ``gallery``:
     individuals of other clips, among whom a subject must be recognised; ``tracked``: what the model's tracker held
-    (``evaluation.rollouts``), for the measures that ask it.
+    (``evaluation.rollouts``), for the metrics that ask it.
 
     Raises:
         InputError: a name is unknown, or the video or what is observed does not fit the clip.
@@ -140,19 +140,19 @@ def measure_clip(
             f"{truth.num_subjects} in the true one; observe both by the same references"
         )
     _check_observed(case, observed, case.num_target_frames, "generated video")
-    return {measure.name: measure(evidence) for measure in chosen_measures(names)}
+    return {metric.name: metric(evidence) for metric in chosen_metrics(names)}
 
 
-def chosen_measures(names: Sequence[str] | None) -> list[Measure]:
-    """Look measures up by name, in the reports' order; ``None``: all.
+def chosen_metrics(names: Sequence[str] | None) -> list[Metric]:
+    """Look metrics up by name, in the reports' order; ``None``: all.
 
     Raises:
         InputError: a name is unknown.
     """
-    unknown = [] if names is None else [name for name in names if name not in MEASURES]
+    unknown = [] if names is None else [name for name in names if name not in METRICS]
     if unknown:
-        raise InputError(f"unknown measures {', '.join(unknown)}; known are {', '.join(MEASURES)}")
-    return [measure for name, measure in MEASURES.items() if names is None or name in names]
+        raise InputError(f"unknown metrics {', '.join(unknown)}; known are {', '.join(METRICS)}")
+    return [metric for name, metric in METRICS.items() if names is None or name in names]
 
 
 def _networks(features: FeatureNetwork | Networks | None) -> Networks:
@@ -174,7 +174,7 @@ def _check_observed(case: ClipCase, observed: Observed | None, num_frames: int, 
 
 @dataclass(frozen=True, kw_only=True)
 class InstrumentNames:
-    """Names or folders of the networks to measure with. ``None``: the measures that need it are gated.
+    """Names or folders of the networks to measure with. ``None``: the metrics that need it are undefined.
 
     ``digests``: what tells the networks of these names from others, such as a digest of their files.
     """
@@ -241,9 +241,9 @@ def _folder_of(name: str) -> Path:
 LoadInstruments = Callable[[InstrumentNames], Instruments]
 
 
-def measuring_identity(names: InstrumentNames, measures: tuple[str, ...] | None, gallery: str | None) -> str:
-    """Digest all that decides the numbers: instruments, and the measures in their own words."""
-    told = [[measure.name, measure.what, measure.source] for measure in chosen_measures(measures)]
+def measuring_identity(names: InstrumentNames, metrics: tuple[str, ...] | None, gallery: str | None) -> str:
+    """Digest all that decides the numbers: instruments, and the metrics in their own words."""
+    told = [[metric.name, metric.what, metric.source] for metric in chosen_metrics(metrics)]
     return digest_of(names.identity, told, gallery)
 
 

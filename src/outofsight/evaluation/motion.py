@@ -10,14 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.evaluation.case import Masks, Video
-from outofsight.evaluation.evidence import Evidence, Measure, Measured, Observed, gated, observed_from_masks
+from outofsight.evaluation.evidence import (
+    Evidence,
+    Measured,
+    Metric,
+    Observed,
+    observed_from_masks,
+    undefined,
+)
 from outofsight.evaluation.image_metrics import dilated, dilation_radius_px
 
 SURROUNDINGS_SHARE = 0.2
 """The scenery around a subject reaches this share of the picture's width and height beyond its box."""
 
 LEAST_SPEED = 0.002
-"""Diagonals a frame: a true subject slower than this stands still, and liveness is not asked of it.
+"""Diagonals a frame: a true subject slower than this stands still, and relative motion is not asked of it.
 
 At 64×96 it is 0.23 px; the scenery's shift, known from geometry, was found to 0.1 px (median of 8 clips' means).
 """
@@ -26,18 +33,18 @@ SMOOTHED_FRAMES = 5
 """Motion is averaged over so many frames before its speed is taken."""
 
 
-def liveness(evidence: Evidence) -> Measured:
+def relative_motion(evidence: Evidence) -> Measured:
     """Mean speed of subjects against their surroundings where they are found, generated over true."""
     truth, generated = _speeds(evidence)
     if isinstance(truth, Measured):
         return truth
     found = generated[~np.isnan(generated)]
     if not found.size:
-        return gated("no subject is found wholly in the generated picture in two frames in a row")
+        return undefined("no subject is found wholly in the generated picture in two frames in a row")
     return Measured(float(found.mean() / np.nanmean(truth)))
 
 
-def liveness_missing_0(evidence: Evidence) -> Measured:
+def relative_motion_missing_0(evidence: Evidence) -> Measured:
     """The same over the frames that truly show the whole subject; where it is not found, it does not move."""
     truth, generated = _speeds(evidence)
     if isinstance(truth, Measured):
@@ -51,10 +58,10 @@ def _speeds(evidence: Evidence) -> tuple[NDArray[np.float64] | Measured, NDArray
     assert evidence.observed is not None
     truth = own_speeds(evidence.case.truth, evidence.target_observed)
     if np.isnan(truth).all():
-        return gated("no true subject is wholly in the picture in two frames in a row"), truth
+        return undefined("no true subject is wholly in the picture in two frames in a row"), truth
     true_speed = float(np.nanmean(truth)) / evidence.diagonal_px
     if true_speed < LEAST_SPEED:
-        return gated(f"the true subjects stand still ({true_speed:.4f} diagonals a frame)"), truth
+        return undefined(f"the true subjects stand still ({true_speed:.4f} diagonals a frame)"), truth
     return truth, own_speeds(evidence.generated, evidence.observed)
 
 
@@ -111,16 +118,17 @@ def _surroundings(box: NDArray[np.float32], size: tuple[int, ...]) -> Masks:
 
 _SOURCE = "own rule; scenery by masked normalised correlation (Padfield 2012)"
 
-LIVENESS_MEASURES = (
-    Measure(
-        name="liveness", tier=0, unit="", higher_is_better=None, needs=frozenset({"subjects", "detector"}),
+RELATIVE_MOTION_METRICS = (
+    Metric(
+        name="relative_motion", tier=0, unit="", higher_is_better=None, needs=frozenset({"subjects", "detector"}),
         what="speed of subjects against the scenery around them where they are found, generated over true; frozen 0",
-        source=_SOURCE, compute=liveness,
+        source=_SOURCE, compute=relative_motion,
     ),
-    Measure(
-        name="liveness_missing_0", tier=0, unit="", higher_is_better=None, needs=frozenset({"subjects", "detector"}),
+    Metric(
+        name="relative_motion_missing_0", tier=0, unit="", higher_is_better=None,
+        needs=frozenset({"subjects", "detector"}),
         what="the same over the frames that truly show the whole subject, 0 where it is not found",
-        source=_SOURCE, compute=liveness_missing_0,
+        source=_SOURCE, compute=relative_motion_missing_0,
     ),
 )  # fmt: skip
 
@@ -132,16 +140,16 @@ LEAST_SHIFT = 0.003
 def camera_error(evidence: Evidence) -> Measured:
     """Mean |generated − true shift of the scenery| over the mean |true shift|: 0 follows exactly, 1 as good as frozen.
 
-    Frames in which the generated video has no scenery that could be recognised count as standing still.
+    Frames in which the generated video has no scenery that could be recognised count as summary still.
     """
     case, hidden = evidence.case, _hidden(evidence)
     truth = scenery_shifts(case.truth, hidden)
     told = ~np.isnan(truth[:, 0])
     if not told.any():
-        return gated("the true scenery cannot be recognised from a frame to the next")
+        return undefined("the true scenery cannot be recognised from a frame to the next")
     size = float(np.linalg.norm(truth[told], axis=-1).mean())
     if size / evidence.diagonal_px < LEAST_SHIFT:
-        return gated(f"the true camera hardly moves ({size:.2f} px a frame)")
+        return undefined(f"the true camera hardly moves ({size:.2f} px a frame)")
     generated = np.nan_to_num(scenery_shifts(evidence.generated, hidden))
     return Measured(float(np.linalg.norm(generated[told] - truth[told], axis=-1).mean()) / size)
 
@@ -171,8 +179,8 @@ def _hidden(evidence: Evidence) -> Masks:
     return hidden if evidence.observed is None else hidden | covered(evidence.observed, height, width)
 
 
-CAMERA_MEASURES = (
-    Measure(
+CAMERA_METRICS = (
+    Metric(
         name="camera_error",
         tier=0,
         unit="",

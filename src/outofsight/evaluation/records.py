@@ -1,14 +1,14 @@
-"""What is written down for each contender and clip, so that a stopped evaluation goes on where it was.
+"""What is written down for each method and clip, so that a stopped evaluation goes on where it was.
 
 ::
 
-    OUT/records/CONTENDER/contender.json          all that decides its answers
-    OUT/records/CONTENDER/CLIP.json               the measures, or the reasons why there are none
-    OUT/records/CONTENDER/CLIP.mp4                the target frames, lossless (models and VAE round trips)
-    OUT/records/CONTENDER/CLIP.retrieval.safetensors
-    OUT/records/CONTENDER/CLIP.tracked.safetensors     what the tracker held, of models that have one
+    OUT/records/METHOD/method.json          all that decides its answers
+    OUT/records/METHOD/CLIP.json               the metrics, or the reasons why there are none
+    OUT/records/METHOD/CLIP.mp4                the target frames, lossless (models and VAE round trips)
+    OUT/records/METHOD/CLIP.retrieval.safetensors
+    OUT/records/METHOD/CLIP.tracked.safetensors     what the tracker held, of models that have one
 
-Videos are kept without loss, so that a measure added later judges the same pixels. The JSON is written last: a clip
+Videos are kept without loss, so that a metric added later judges the same pixels. The JSON is written last: a clip
 is done if it is there, and was made from what would make it now.
 """
 
@@ -24,11 +24,12 @@ from outofsight.errors import OutputError
 from outofsight.evaluation.evidence import Measured
 
 FORMAT = 1
+EARLIER_NAME = "contender.json"  # of method.json, until November 2026
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What is known of one contender's answer to one clip.
+    """What is known of one method's answer to one clip.
 
     ``made_by``, ``measured_by``: digests of what made the video, and of what measured it. ``refused``: why there is no
     answer. ``psnr_by_frame``: dB, one a target frame. ``seconds`` by stage, without loading. ``peak_bytes``: the most
@@ -44,14 +45,14 @@ class Record:
     peak_bytes: Mapping[str, int] = field(default_factory=dict)
     video_seconds: float = 0.0
 
-    def value(self, measure: str) -> float | None:
-        """Give a measure's number; ``None`` where it could not be computed."""
-        return self.measured[measure].value if measure in self.measured else None
+    def value(self, metric: str) -> float | None:
+        """Give a metric's number; ``None`` where it could not be computed."""
+        return self.measured[metric].value if metric in self.measured else None
 
-    def reason(self, measure: str) -> str | None:
-        """Say why a measure has no number; ``None`` where it has one."""
-        if measure in self.measured:
-            return self.measured[measure].reason
+    def reason(self, metric: str) -> str | None:
+        """Say why a metric has no number; ``None`` where it has one."""
+        if metric in self.measured:
+            return self.measured[metric].reason
         return self.refused or "not measured"
 
     def as_json(self) -> dict[str, Any]:
@@ -92,55 +93,64 @@ class Store:
 
     out: Path
 
-    def folder(self, contender: str) -> Path:
-        return self.out / "records" / contender
+    def folder(self, method: str) -> Path:
+        return self.out / "records" / method
 
-    def video(self, contender: str, clip: str) -> Path:
-        return self.folder(contender) / f"{clip}.mp4"
+    def video(self, method: str, clip: str) -> Path:
+        return self.folder(method) / f"{clip}.mp4"
 
-    def retrieval(self, contender: str, clip: str) -> Path:
-        return self.folder(contender) / f"{clip}.retrieval.safetensors"
+    def retrieval(self, method: str, clip: str) -> Path:
+        return self.folder(method) / f"{clip}.retrieval.safetensors"
 
-    def tracked(self, contender: str, clip: str) -> Path:
-        return self.folder(contender) / f"{clip}.tracked.safetensors"
+    def tracked(self, method: str, clip: str) -> Path:
+        return self.folder(method) / f"{clip}.tracked.safetensors"
 
-    def read(self, contender: str, clip: str) -> Record | None:
+    def read(self, method: str, clip: str) -> Record | None:
         """Read a clip's record; ``None`` if there is none that can be read: it is then made again."""
         try:
-            content = json.loads((self.folder(contender) / f"{clip}.json").read_text(encoding="utf-8"))
+            content = json.loads((self.folder(method) / f"{clip}.json").read_text(encoding="utf-8"))
             return record_of(content) if content["format"] == FORMAT else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
-    def write(self, contender: str, clip: str, record: Record) -> None:
+    def write(self, method: str, clip: str, record: Record) -> None:
         """Write a clip's record, all or nothing. Raises ``OutputError``."""
-        write_json(self.folder(contender) / f"{clip}.json", record.as_json())
+        write_json(self.folder(method) / f"{clip}.json", record.as_json())
 
-    def check_claim(self, contender: str, settings: Mapping[str, Any]) -> None:
-        """Refuse a contender of a name that stands for another here. Raises ``OutputError``."""
-        wanted, there = json.loads(json.dumps(settings)), self._claimed(contender)
+    def check_claim(self, method: str, settings: Mapping[str, Any]) -> None:
+        """Refuse a method of a name that stands for another here. Raises ``OutputError``."""
+        wanted, there = json.loads(json.dumps(settings)), self._claimed(method)
         if there is not None and there != wanted:
             keys = sorted(key for key in {*there, *wanted} if there.get(key) != wanted.get(key))
             raise OutputError(
-                f"{self.out}: holds answers of {contender!r} made with another {', '.join(keys)}; choose another "
-                "--out, name this contender otherwise, or --overwrite"
+                f"{self.out}: holds answers of {method!r} made with another {', '.join(keys)}; choose another "
+                "--out, name this method otherwise, or --overwrite"
             )
 
-    def claim(self, contender: str, settings: Mapping[str, Any]) -> None:
-        """Note what a contender is. Raises ``OutputError``."""
-        path = self.folder(contender) / "contender.json"
+    def claim(self, method: str, settings: Mapping[str, Any]) -> None:
+        """Note what a method is. Raises ``OutputError``."""
+        path = self.folder(method) / "method.json"
         wanted = json.loads(json.dumps(settings))
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        if self._claimed(contender) != wanted:
+        if self._claimed(method) != wanted:
             write_json(path, wanted, indent=2)
 
-    def _claimed(self, contender: str) -> dict[str, Any] | None:
+    def _claimed(self, method: str) -> dict[str, Any] | None:
         try:
-            there = json.loads((self.folder(contender) / "contender.json").read_bytes())
+            path = self.folder(method) / "method.json"
+            path = path if path.exists() else path.with_name(EARLIER_NAME)
+            there = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError):
             return None
-        return there if isinstance(there, dict) else None
+        return _in_present_words(there) if isinstance(there, dict) else None
+
+
+def _in_present_words(settings: dict[str, Any]) -> dict[str, Any]:
+    """Read what earlier versions wrote of a method: its videos stay, whatever it was called."""
+    renamed = {"floor": "baseline", "ceiling": "upper bound"}
+    words = {renamed.get(key, key): value for key, value in settings.items()}
+    return {**words, "kind": renamed.get(words.get("kind", ""), words.get("kind"))}
 
 
 def digest_of(*parts: Any) -> str:

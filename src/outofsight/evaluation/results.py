@@ -1,7 +1,7 @@
 """What all records say together: summaries of every method by group, differences, cost; and their tables."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,36 +10,38 @@ from rich.console import Console
 from rich.table import Table
 
 from outofsight.errors import InputError, OutputError
-from outofsight.evaluation.clips import JudgedClip, groups_of
-from outofsight.evaluation.evidence import Measure
-from outofsight.evaluation.methods import Contender
-from outofsight.evaluation.metrics import chosen_measures
+from outofsight.evaluation.clips import EvalClip, groups_of
+from outofsight.evaluation.evidence import Metric
+from outofsight.evaluation.methods import Method
+from outofsight.evaluation.metrics import chosen_metrics
 from outofsight.evaluation.records import FORMAT, Record
 from outofsight.evaluation.run import Evaluation
 
 NUM_RESAMPLES = 2000
-COVERAGE = 0.95
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A measure over clips. ``n``: clips measured; ``n_gated``: clips on which it could not be measured.
+    """A metric over clips. ``n``: clips measured; ``n_undefined``: clips on which it could not be measured.
 
     ``low``, ``high``: percentile bootstrap interval of the mean. ``None``: no clip was measured; for the interval,
-    fewer than two were, from which no spread can be told.
+    fewer than two were, from which no spread can be told. ``difference``: to the baseline on the same clips; ``None``
+    for the baseline itself, or without one.
     """
 
     n: int
-    n_gated: int
+    n_undefined: int
     mean: float | None
     median: float | None
     low: float | None
     high: float | None
+    difference: "Summary | None" = None
 
     @property
-    def gate_rate(self) -> float | None:
-        """Share of the clips on which the measure could be computed; ``None`` where there are no clips."""
-        total = self.n + self.n_gated
+    def coverage(self) -> float | None:
+        """Share of the clips on which the metric could be computed; ``None`` where there are no clips."""
+        total = self.n + self.n_undefined
         return self.n / total if total else None
 
 
@@ -48,9 +50,9 @@ def summarise(
     seed: int = 0,
     *,
     num_resamples: int = NUM_RESAMPLES,
-    coverage: float = COVERAGE,
+    confidence: float = CONFIDENCE,
 ) -> Summary:
-    """Summarise one measure over clips; ``None`` stands for a clip on which it could not be measured.
+    """Summarise one metric over clips; ``None`` stands for a clip on which it could not be measured.
 
     The interval is the percentile bootstrap over clips: the same values in the same order and the same seed give the
     same interval.
@@ -62,17 +64,17 @@ def summarise(
     """
     known = np.array([value for value in values if value is not None], dtype=np.float64)
     if not np.isfinite(known).all():
-        raise InputError("a measure is NaN or infinite; give None for a clip that could not be measured")
+        raise InputError("a metric is NaN or infinite; give None for a clip that could not be measured")
     n = len(known)
     low = high = None
     if n >= 2:
         generator = np.random.default_rng(seed)
         means = known[generator.integers(n, size=(num_resamples, n))].mean(axis=1)
-        tail = 50 * (1 - coverage)
+        tail = 50 * (1 - confidence)
         low, high = (float(edge) for edge in np.percentile(means, [tail, 100 - tail]))
     return Summary(
         n=n,
-        n_gated=len(values) - n,
+        n_undefined=len(values) - n,
         mean=float(known.mean()) if n else None,
         median=float(np.median(known)) if n else None,
         low=low,
@@ -85,7 +87,7 @@ def paired_difference(
 ) -> Summary:
     """Summarise values − baseline over the clips on which both were measured.
 
-    Contenders share clips, and most of the spread between clips is common to both: the difference has a narrower
+    Methods share clips, and most of the spread between clips is common to both: the difference has a narrower
     interval than either mean, and an interval without 0 is a difference.
 
     Raises:
@@ -103,17 +105,6 @@ ALL_CLIPS = "all clips"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """One measure of one contender over a group: ``summary``, and ``difference`` to the baseline on the same clips.
-
-    ``difference``: ``None`` for the baseline itself, or without one.
-    """
-
-    summary: Summary
-    difference: Summary | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Cost:
     """What answers took, loading excluded. ``seconds``: the median over clips, by stage; ``per_video_second``:
     device-seconds for a second of video, all stages; ``peak_bytes``: the most of any clip."""
@@ -123,17 +114,17 @@ class Cost:
     peak_bytes: Mapping[str, int]
 
 
-Standings = Mapping[str, Mapping[str, Standing]]
-"""By contender, then by measure."""
+Summaries = Mapping[str, Mapping[str, Summary]]
+"""By method, then by metric."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """All records of an evaluation. ``records``: by contender, then by clip."""
+    """All records of an evaluation. ``records``: by method, then by clip."""
 
-    clips: tuple[JudgedClip, ...]
-    contenders: tuple[Contender, ...]
-    measures: tuple[Measure, ...]
+    clips: tuple[EvalClip, ...]
+    methods: tuple[Method, ...]
+    metrics: tuple[Metric, ...]
     records: Mapping[str, Mapping[str, Record]]
     baseline: str | None
 
@@ -144,32 +135,32 @@ class Results:
         return {ALL_CLIPS: [clip.name for clip in self.clips], **groups} if len(groups) > 1 else groups
 
     @cached_property
-    def standings(self) -> dict[str, Standings]:
-        """By group, contender and measure."""
-        return {group: self._standings(names) for group, names in self.groups.items()}
+    def summaries(self) -> dict[str, Summaries]:
+        """By group, method and metric."""
+        return {group: self._summaries(names) for group, names in self.groups.items()}
 
-    def _standings(self, clips: Sequence[str]) -> Standings:
+    def _summaries(self, clips: Sequence[str]) -> Summaries:
         return {
-            contender.name: {
-                measure.name: self._standing(contender.name, measure.name, clips) for measure in self.measures
+            method.name: {
+                metric.name: self._summary(method.name, metric.name, clips) for metric in self.metrics
             }
-            for contender in self.contenders
+            for method in self.methods
         }
 
-    def _standing(self, contender: str, measure: str, clips: Sequence[str]) -> Standing:
-        values = self.values(contender, measure, clips)
+    def _summary(self, method: str, metric: str, clips: Sequence[str]) -> Summary:
+        values = self.values(method, metric, clips)
         difference = None
-        if self.baseline is not None and contender != self.baseline:
-            difference = paired_difference(values, self.values(self.baseline, measure, clips))
-        return Standing(summary=summarise(values), difference=difference)
+        if self.baseline is not None and method != self.baseline:
+            difference = paired_difference(values, self.values(self.baseline, metric, clips))
+        return replace(summarise(values), difference=difference)
 
-    def values(self, contender: str, measure: str, clips: Sequence[str]) -> list[float | None]:
-        """Give one measure on each of the clips; ``None`` where it could not be computed."""
-        return [self.records[contender][clip].value(measure) for clip in clips]
+    def values(self, method: str, metric: str, clips: Sequence[str]) -> list[float | None]:
+        """Give one metric on each of the clips; ``None`` where it could not be computed."""
+        return [self.records[method][clip].value(metric) for clip in clips]
 
-    def cost(self, contender: str) -> Cost | None:
-        """Tell what a contender's answers took; ``None`` where nothing was timed."""
-        records = [record for record in self.records[contender].values() if record.seconds]
+    def cost(self, method: str) -> Cost | None:
+        """Tell what a method's answers took; ``None`` where nothing was timed."""
+        records = [record for record in self.records[method].values() if record.seconds]
         if not records:
             return None
         stages = dict.fromkeys(stage for record in records for stage in record.seconds)
@@ -183,15 +174,15 @@ class Results:
             peak_bytes={kind: max(r.peak_bytes.get(kind, 0) for r in records) for kind in peaks},
         )
 
-    def refusals(self, contender: str) -> dict[str, str]:
-        """Give the clips that a contender did not answer, and why."""
-        records = self.records[contender].items()
+    def refusals(self, method: str) -> dict[str, str]:
+        """Give the clips that a method did not answer, and why."""
+        records = self.records[method].items()
         return {clip: record.refused for clip, record in records if record.refused is not None}
 
 
 def check_baseline(evaluation: Evaluation, baseline: str | None) -> None:
-    """Raise ``InputError`` unless some contender has the baseline's name."""
-    names = [contender.name for contender in evaluation.contenders]
+    """Raise ``InputError`` unless some method has the baseline's name."""
+    names = [method.name for method in evaluation.methods]
     if baseline is not None and baseline not in names:
         raise InputError(f"--baseline: expected one of {', '.join(names)}, got {baseline!r}")
 
@@ -199,15 +190,15 @@ def check_baseline(evaluation: Evaluation, baseline: str | None) -> None:
 def gather(evaluation: Evaluation, baseline: str | None = None) -> Results:
     """Read all records of a finished evaluation.
 
-    ``baseline``: the contender that others are compared with; default: the floor *frozen*, where it is there.
+    ``baseline``: the method that others are compared with; default: the baseline *frozen*, where it is there.
 
     Raises:
-        InputError: no contender has the baseline's name.
+        InputError: no method has the baseline's name.
         OutputError: a record is missing, since the evaluation did not come to its end.
     """
     check_baseline(evaluation, baseline)
-    store = evaluation.judging.store
-    names = [contender.name for contender in evaluation.contenders]
+    store = evaluation.config.store
+    names = [method.name for method in evaluation.methods]
     records: dict[str, dict[str, Record]] = {name: {} for name in names}
     for name in names:
         for clip in evaluation.clips:
@@ -219,8 +210,8 @@ def gather(evaluation: Evaluation, baseline: str | None = None) -> Results:
             records[name][clip.name] = record
     return Results(
         clips=evaluation.clips,
-        contenders=evaluation.contenders,
-        measures=tuple(chosen_measures(evaluation.judging.measures)),
+        methods=evaluation.methods,
+        metrics=tuple(chosen_metrics(evaluation.config.metrics)),
         records=records,
         baseline=baseline or ("frozen" if "frozen" in names else None),
     )
@@ -232,18 +223,18 @@ def results_as_json(results: Results, made: Mapping[str, Any]) -> dict[str, Any]
         "format": FORMAT,
         **made,
         "clips": [{"name": clip.name, "group": clip.group} for clip in results.clips],
-        "measures": {
+        "metrics": {
             m.name: {"tier": m.tier, "unit": m.unit, "higher_is_better": m.higher_is_better, "what": m.what,
                      "source": m.source}
-            for m in results.measures
+            for m in results.metrics
         },
-        "contenders": [{"name": c.name, **c.settings} for c in results.contenders],
+        "methods": [{"name": c.name, **c.settings} for c in results.methods],
         "baseline": results.baseline,
         "summaries": {
-            group: {name: {m: _standing_as_json(s) for m, s in row.items()} for name, row in rows.items()}
-            for group, rows in results.standings.items()
+            group: {name: {m: _compared_as_json(s) for m, s in row.items()} for name, row in rows.items()}
+            for group, rows in results.summaries.items()
         },
-        "cost": {c.name: _cost_as_json(results.cost(c.name)) for c in results.contenders},
+        "cost": {c.name: _cost_as_json(results.cost(c.name)) for c in results.methods},
         "records": {
             name: {clip: _record_as_json(record) for clip, record in rows.items()}
             for name, rows in results.records.items()
@@ -251,15 +242,17 @@ def results_as_json(results: Results, made: Mapping[str, Any]) -> dict[str, Any]
     }  # fmt: skip
 
 
-def _standing_as_json(standing: Standing) -> dict[str, Any]:
+def _compared_as_json(summary: Summary) -> dict[str, Any]:
+    difference = summary.difference
     return {
-        **_summary_as_json(standing.summary),
-        "difference": None if standing.difference is None else _summary_as_json(standing.difference),
+        **_summary_as_json(summary),
+        "difference": None if difference is None else _summary_as_json(difference),
     }
 
 
 def _summary_as_json(summary: Summary) -> dict[str, Any]:
-    return {**asdict(summary), "gate_rate": summary.gate_rate}
+    numbers = {name: value for name, value in asdict(summary).items() if name != "difference"}
+    return {**numbers, "coverage": summary.coverage}
 
 
 def _cost_as_json(cost: Cost | None) -> dict[str, Any] | None:
@@ -276,55 +269,60 @@ def _record_as_json(record: Record) -> dict[str, Any]:
     return {key: value for key, value in record.as_json().items() if key != "format"}
 
 
-def ranking_measure(results: Results) -> Measure | None:
-    """Choose the measure that clips are ranked by: subjects' PSNR at re-entry where it can be had, else PSNR."""
-    by_name = {measure.name: measure for measure in results.measures}
+def ranking_metric(results: Results) -> Metric | None:
+    """Choose the metric that clips are ranked by: subjects' PSNR at re-entry where it can be had, else PSNR."""
+    by_name = {metric.name: metric for metric in results.metrics}
     for name in ("fg_psnr_reentered", "psnr"):
         if name in by_name and any(
             record.value(name) is not None for rows in results.records.values() for record in rows.values()
         ):
             return by_name[name]
-    return next((m for m in results.measures if m.higher_is_better is not None), None)
+    return next((m for m in results.metrics if m.higher_is_better is not None), None)
 
 
-def ranked_clips(results: Results, contender: str, measure: Measure | None) -> list[str]:
-    """Order the clips by how well a contender did, the worst first; those without a number come last."""
-    if measure is None:
+def ranked_clips(results: Results, method: str, metric: Metric | None) -> list[str]:
+    """Order the clips by how well a method did, the worst first; those without a number come last."""
+    if metric is None:
         return [clip.name for clip in results.clips]
-    sign = -1.0 if measure.higher_is_better is False else 1.0
+    sign = -1.0 if metric.higher_is_better is False else 1.0
 
-    def key(clip: JudgedClip) -> tuple[bool, float]:
-        value = results.records[contender][clip.name].value(measure.name)
+    def key(clip: EvalClip) -> tuple[bool, float]:
+        value = results.records[method][clip.name].value(metric.name)
         return value is None, 0.0 if value is None else sign * value
 
     return [clip.name for clip in sorted(results.clips, key=key)]
 
 
-def leading_contender(results: Results) -> str:
-    """Name the contender whose worst clips are shown first: the first model, else the first other videos, else any."""
+def leading_method(results: Results) -> str:
+    """Name the method whose worst clips are shown first: the first model, else the first other videos, else any."""
     for kind in ("model", "videos"):
-        for contender in results.contenders:
-            if contender.kind == kind:
-                return contender.name
-    return results.contenders[0].name
+        for method in results.methods:
+            if method.kind == kind:
+                return method.name
+    return results.methods[0].name
 
 
 COLUMNS = (
-    "psnr", "ssim", "lpips", "fg_psnr", "fg_psnr_reentered", "return_gate", "detection_rate", "liveness",
+    "psnr", "ssim", "lpips", "fg_psnr", "fg_psnr_reentered", "return_gate", "detection_rate", "relative_motion",
     "identity_accuracy", "dsc_gt",
 )  # fmt: skip
-"""The measures that are printed, where any clip has them; all others are in the report and in results.json."""
+"""The metrics that are printed, where any clip has them; all others are in the report and in results.json."""
 
 
-PLACE_COLUMNS = ("held_at_return", "held_place_error", "still_place_error", "straight_place_error")
-"""The measures of trackers, in a table of their own."""
+TRACKER_COLUMNS = (
+    "tracked_at_return",
+    "tracked_position_error",
+    "static_position_error",
+    "constant_velocity_position_error",
+)
+"""The metrics of trackers, in a table of their own."""
 
 
 def print_tables(results: Results, console: Console) -> None:
     """Print one table a group: means with their 95% intervals, and on how many clips."""
     for group in results.groups:
         console.print(group_table(results, group))
-        places = place_table(results, group)
+        places = tracker_table(results, group)
         if places is not None:
             console.print(places)
     console.print(
@@ -337,68 +335,68 @@ def group_table(results: Results, group: str) -> Table:
     """Make the table of one group."""
     clips = results.groups[group]
     table = Table(title=f"{group} (n = {len(clips)})", title_justify="left")
-    table.add_column("contender", no_wrap=True)
-    shown = shown_measures(results)
-    for measure in shown:
-        table.add_column(_head(measure), justify="right", overflow="fold")
-    costs = {contender.name: results.cost(contender.name) for contender in results.contenders}
+    table.add_column("method", no_wrap=True)
+    shown = shown_metrics(results)
+    for metric in shown:
+        table.add_column(_head(metric), justify="right", overflow="fold")
+    costs = {method.name: results.cost(method.name) for method in results.methods}
     if any(costs.values()):
         table.add_column("s per s", justify="right")
-    for contender in results.contenders:
-        row = results.standings[group][contender.name]
-        cells = [_cell(row[measure.name], len(clips)) for measure in shown]
-        cost = costs[contender.name]
+    for method in results.methods:
+        row = results.summaries[group][method.name]
+        cells = [_cell(row[metric.name], len(clips)) for metric in shown]
+        cost = costs[method.name]
         if any(costs.values()):
-            cells.append("" if cost is None else figure(cost.per_video_second.mean))
-        refused = sum(clip in results.refusals(contender.name) for clip in clips)
-        name = f"{contender.name}\n({refused} not answered)" if refused else contender.name
+            cells.append("" if cost is None else format_number(cost.per_video_second.mean))
+        refused = sum(clip in results.refusals(method.name) for clip in clips)
+        name = f"{method.name}\n({refused} not answered)" if refused else method.name
         table.add_row(name, *cells)
     return table
 
 
-def place_table(results: Results, group: str) -> Table | None:
+def tracker_table(results: Results, group: str) -> Table | None:
     """Make the table of where trackers take subjects to be at their return; ``None`` where no row has a tracker."""
     clips = results.groups[group]
     table = Table(title=f"{group}: where trackers take subjects to be at their return", title_justify="left")
     for head in (
-        "contender",
-        "held ↑",
+        "method",
+        "tracked ↑",
         "error, m ↓",
-        "standing still, m",
-        "straight on, m",
-        "Δ still",
-        "Δ straight",
+        "static, m",
+        "constant velocity, m",
+        "Δ static",
+        "Δ constant velocity",
     ):
-        table.add_column(
-            head, justify="left" if head == "contender" else "right", no_wrap=head == "contender"
-        )
-    for contender in results.contenders:
-        row = results.standings[group][contender.name]
-        if not all(name in row for name in PLACE_COLUMNS) or row["held_at_return"].summary.n == 0:
+        table.add_column(head, justify="left" if head == "method" else "right", no_wrap=head == "method")
+    for method in results.methods:
+        row = results.summaries[group][method.name]
+        if not all(name in row for name in TRACKER_COLUMNS) or row["tracked_at_return"].n == 0:
             continue
-        values = {name: results.values(contender.name, name, clips) for name in PLACE_COLUMNS}
-        less = [paired_difference(values["held_place_error"], values[name]) for name in PLACE_COLUMNS[2:]]
-        cells = [_cell(row[name], len(clips)) for name in PLACE_COLUMNS]
-        cells += [_cell(Standing(summary=summary, difference=None), len(clips)) for summary in less]
-        table.add_row(contender.name, *cells)
+        values = {name: results.values(method.name, name, clips) for name in TRACKER_COLUMNS}
+        less = [
+            paired_difference(values["tracked_position_error"], values[name]) for name in TRACKER_COLUMNS[2:]
+        ]
+        cells = [_cell(row[name], len(clips)) for name in TRACKER_COLUMNS]
+        cells += [_cell(summary, len(clips)) for summary in less]
+        table.add_row(method.name, *cells)
     return table if table.row_count else None
 
 
-def shown_measures(results: Results, names: Sequence[str] = COLUMNS) -> list[Measure]:
-    """Choose the measures that have a number anywhere; without any of those named, all that have one."""
+def shown_metrics(results: Results, names: Sequence[str] = COLUMNS) -> list[Metric]:
+    """Choose the metrics that have a number anywhere; without any of those named, all that have one."""
     with_numbers = [
-        measure
-        for measure in results.measures
+        metric
+        for metric in results.metrics
         if any(
-            record.value(measure.name) is not None
+            record.value(metric.name) is not None
             for rows in results.records.values()
             for record in rows.values()
         )
     ]
-    return [measure for measure in with_numbers if measure.name in names] or with_numbers
+    return [metric for metric in with_numbers if metric.name in names] or with_numbers
 
 
-def figure(value: float | None) -> str:
+def format_number(value: float | None) -> str:
     """Write a number with as many digits as it deserves; a dash where there is none."""
     if value is None:
         return "–"
@@ -408,18 +406,17 @@ def figure(value: float | None) -> str:
 
 def interval(summary: Summary) -> str:
     """Write an interval, or nothing where there is none."""
-    return "" if summary.low is None else f"{figure(summary.low)}…{figure(summary.high)}"
+    return "" if summary.low is None else f"{format_number(summary.low)}…{format_number(summary.high)}"
 
 
-def _head(measure: Measure) -> str:
-    arrow = {True: " ↑", False: " ↓", None: ""}[measure.higher_is_better]
-    unit = f", {measure.unit}" if measure.unit else ""
-    return f"{measure.name}{unit}{arrow}".replace("_", "\n", 1)
+def _head(metric: Metric) -> str:
+    arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
+    unit = f", {metric.unit}" if metric.unit else ""
+    return f"{metric.name}{unit}{arrow}".replace("_", "\n", 1)
 
 
-def _cell(standing: Standing, num_clips: int) -> str:
-    summary = standing.summary
+def _cell(summary: Summary, num_clips: int) -> str:
     if summary.n == 0:
         return "–"
     some = f" ({summary.n})" if summary.n < num_clips else ""
-    return f"{figure(summary.mean)}{some}\n[dim]{interval(summary)}[/dim]"
+    return f"{format_number(summary.mean)}{some}\n[dim]{interval(summary)}[/dim]"

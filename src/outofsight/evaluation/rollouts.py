@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from outofsight.codec.checkpoint_files import load_state_dict, save_state_dict
 from outofsight.codec.video_vae import LatentTiling
 from outofsight.errors import CheckpointError, InputError
-from outofsight.evaluation.birdseye import Floats, HeldSubjects, held_subjects, joined_held
+from outofsight.evaluation.birdseye import Floats, TrackedSubjects, joined_subjects, tracked_subjects
 from outofsight.evaluation.case import ClipCase, Video
-from outofsight.evaluation.clips import Material
+from outofsight.evaluation.clips import Sample
 from outofsight.evaluation.memory_pictures import MemoryStep
 from outofsight.evaluation.tracked_positions import Tracked
 from outofsight.geometry.conditioning import latent_frames
@@ -48,7 +48,7 @@ class SeenContext:
 
     banks: Banks
     times: Floats
-    held: HeldSubjects
+    held: TrackedSubjects
     world_from_anchor: Floats
 
 
@@ -75,7 +75,7 @@ def seen_context(
     )
     banks, seen = transformer.observe_context(latents, poses.to(device), intrinsics=lens)
     times = latent_times(latents.shape[2], 0)[0].double().numpy()
-    held = held_subjects(Tracks(*(part[0] for part in seen.tracks)), times)
+    held = tracked_subjects(Tracks(*(part[0] for part in seen.tracks)), times)
     return SeenContext(banks=banks, times=times, held=held, world_from_anchor=world_from_anchor)
 
 
@@ -96,12 +96,12 @@ def foretold(world: WorldModelBase, case: ClipCase, tiling: LatentTiling | None 
     tracks = context.banks.tracks
     with torch.no_grad():
         told = memory.tracker.predict(tracks, context.banks.time, later[None].to(context.banks.time))
-    held = joined_held([context.held, unseen_subjects(told, tracks)])
+    held = joined_subjects([context.held, unseen_subjects(told, tracks)])
     times = np.concatenate((context.times, later.double().numpy()))
     return Tracked(times=times, num_context=len(context.times), held=held, world_from_anchor=anchor)
 
 
-def tracked_walk(context: SeenContext, steps: Sequence[MemoryStep]) -> Tracked:
+def tracked_rollout(context: SeenContext, steps: Sequence[MemoryStep]) -> Tracked:
     """Join what the tracker held in the context and in a rollout's steps.
 
     Raises:
@@ -112,9 +112,9 @@ def tracked_walk(context: SeenContext, steps: Sequence[MemoryStep]) -> Tracked:
         if step.tracks is None:
             raise InputError(f"step {number}: holds no tracks; only models with banks have them")
         times.append(np.asarray(step.times, dtype=np.float64))
-        held.append(held_subjects(step.tracks, times[-1]))
+        held.append(tracked_subjects(step.tracks, times[-1]))
     return Tracked(
-        times=np.concatenate(times), num_context=len(context.times), held=joined_held(held),
+        times=np.concatenate(times), num_context=len(context.times), held=joined_subjects(held),
         world_from_anchor=context.world_from_anchor,
     )  # fmt: skip
 
@@ -136,17 +136,17 @@ def load_tracked(path: Path) -> Tracked:
     try:
         return Tracked(
             times=parts["times"], num_context=int(parts["num_context"][0]),
-            held=HeldSubjects(**{name: parts[name] for name in PARTS}), world_from_anchor=parts["world_from_anchor"],
+            held=TrackedSubjects(**{name: parts[name] for name in PARTS}), world_from_anchor=parts["world_from_anchor"],
         )  # fmt: skip
     except KeyError as error:
         raise CheckpointError(f"{path}: expected what a tracker held, {error} is missing") from error
 
 
-def unseen_subjects(told: PredictedSubjects, tracks: Tracks) -> HeldSubjects:
+def unseen_subjects(told: PredictedSubjects, tracks: Tracks) -> TrackedSubjects:
     """Read a prediction (batch of one): whoever was held when it was made is held at every coming moment, unseen."""
     moments = told.position.shape[1]
     held = told.filled[0].cpu().numpy()[None].repeat(moments, axis=0)
-    return HeldSubjects(
+    return TrackedSubjects(
         position_m=told.position[0].double().cpu().numpy(), velocity_m=told.velocity[0].double().cpu().numpy(),
         deviation_m=told.variance[0].clamp(min=0).sqrt().double().cpu().numpy(), held=held,
         seen=np.zeros_like(held), numbers=tracks.number[0].cpu().numpy()[None].repeat(moments, axis=0),
@@ -165,7 +165,7 @@ class Rolled:
 
 def roll(
     world: WorldModel,
-    material: Material,
+    sample: Sample,
     settings: SamplingSettings,
     frames_per_step: int,
     tiling: LatentTiling | None = None,
@@ -175,8 +175,8 @@ def roll(
     Raises:
         InputError: the clip has no cameras or caption, or its target is not 4·k + 1 frames.
     """
-    case = material.case
-    if case.cameras is None or material.caption is None:
+    case = sample.case
+    if case.cameras is None or sample.caption is None:
         raise InputError("a model needs the clip's cameras and caption, and there are none")
     spans = step_spans(case.num_target_frames, frames_per_step, world.temporal_stride)
     split = case.num_context_frames
@@ -184,21 +184,21 @@ def roll(
     # nothing is taken back, and the data set's own cameras are taken as they are
     limits = RolloutLimits(keep_steps=0, max_move_m=np.inf, max_turn_deg=180.0)
     with world.start(
-        case.context, case.cameras[:split], material.caption, settings=settings, limits=limits,
-        subject_masks=asked_masks(world, material), tiling=tiling,
+        case.context, case.cameras[:split], sample.caption, settings=settings, limits=limits,
+        subject_masks=asked_masks(world, sample), tiling=tiling,
     ) as rollout:  # fmt: skip
         seconds = {"start": time.perf_counter() - start}
         videos, records = _all_steps(rollout, case, spans, seconds)
         tracked = None
         if world.transformer.has_banks:
             context = seen_context(world, case.context, case.cameras[:split], rollout.anchor, tiling)
-            tracked = tracked_walk(context, [memory_step(record) for record in records])
+            tracked = tracked_rollout(context, [memory_step(record) for record in records])
         return Rolled(video=np.concatenate(videos), seconds=seconds, tracked=tracked)
 
 
-def asked_masks(world: WorldModel, material: Material) -> NDArray[np.uint8] | None:
+def asked_masks(world: WorldModel, sample: Sample) -> NDArray[np.uint8] | None:
     """Give a model the true masks only where it asks for them; one that reads them itself is not told."""
-    return material.instances if world.transformer.needs_subject_masks != "none" else None
+    return sample.instances if world.transformer.needs_subject_masks != "none" else None
 
 
 def _all_steps(

@@ -1,4 +1,4 @@
-"""Run an evaluation: every contender answers every clip, and every answer is measured and written down at once."""
+"""Run an evaluation: every method answers every clip, and every answer is measured and written down at once."""
 
 import resource
 import sys
@@ -15,10 +15,10 @@ from outofsight.data.video import read_video, write_video
 from outofsight.errors import CheckpointError, InputError, OutputError
 from outofsight.evaluation.association import observe, references_of
 from outofsight.evaluation.case import ClipCase, check_generated
-from outofsight.evaluation.clips import JudgedClip, Material
+from outofsight.evaluation.clips import EvalClip, Sample
 from outofsight.evaluation.evidence import Gallery, Observed
 from outofsight.evaluation.image_metrics import frame_psnr
-from outofsight.evaluation.methods import Answer, Contender, LoadWorld, ModelSource, check_names
+from outofsight.evaluation.methods import Answer, LoadWorld, Method, ModelSource, check_names
 from outofsight.evaluation.metrics import (
     InstrumentNames,
     Instruments,
@@ -43,8 +43,8 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judging:
-    """By what answers are judged, and where that is written. ``measures``: names; ``None``: all.
+class EvalConfig:
+    """By what answers are judged, and where that is written. ``metrics``: names; ``None``: all.
 
     ``load_world``, ``load_instruments``: functions that a worker can import.
     """
@@ -53,7 +53,7 @@ class Judging:
     load_world: LoadWorld
     load_instruments: LoadInstruments = load_instruments
     instruments: InstrumentNames = field(default_factory=InstrumentNames)
-    measures: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = None
 
     @property
     def store(self) -> Store:
@@ -71,9 +71,9 @@ class Evaluation:
     ``overwrite``: answers that were made with other settings are replaced.
     """
 
-    judging: Judging
-    clips: tuple[JudgedClip, ...]
-    contenders: tuple[Contender, ...]
+    config: EvalConfig
+    clips: tuple[EvalClip, ...]
+    methods: tuple[Method, ...]
     workers: int = 1
     cluster: bool = False
     overwrite: bool = False
@@ -81,45 +81,45 @@ class Evaluation:
     @property
     def measured_by(self) -> str:
         """Digest all that decides the numbers; a detector's gallery of individuals comes from all clips."""
-        names = self.judging.instruments
+        names = self.config.instruments
         clips = digest_of([[clip.name, clip.identity] for clip in self.clips])
-        return measuring_identity(names, self.judging.measures, clips if names.detector else None)
+        return measuring_identity(names, self.config.metrics, clips if names.detector else None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One clip and the contenders that answer it with one model."""
+    """One clip and the methods that answer it with one model."""
 
-    judging: Judging
-    clip: JudgedClip
-    contenders: tuple[Contender, ...]
+    config: EvalConfig
+    clip: EvalClip
+    methods: tuple[Method, ...]
     measured_by: str
 
 
 def evaluate(evaluation: Evaluation, progress: Progress | None = None) -> None:
-    """Have every contender answer every clip, but for what is written down already.
+    """Have every method answer every clip, but for what is written down already.
 
     Raises:
-        OutputError: the folder holds answers of other contenders under these names, or cannot be written.
-        InputError: contenders or clips share a name.
+        OutputError: the folder holds answers of other methods under these names, or cannot be written.
+        InputError: methods or clips share a name.
     """
-    check_names(evaluation.contenders)
+    check_names(evaluation.methods)
     check_clip_names(evaluation.clips)
-    store = evaluation.judging.store
+    store = evaluation.config.store
     check_claims(evaluation)
-    for contender in evaluation.contenders:
-        store.claim(contender.name, contender.settings)
-        remove_unfinished(store.folder(contender.name))
+    for method in evaluation.methods:
+        store.claim(method.name, method.settings)
+        remove_unfinished(store.folder(method.name))
     tasks = pending_tasks(evaluation)
-    total = len(evaluation.clips) * len(evaluation.contenders)
-    done = total - sum(len(task.contenders) for task in tasks)
+    total = len(evaluation.clips) * len(evaluation.methods)
+    done = total - sum(len(task.methods) for task in tasks)
     try:
         if tasks:
             _gather_gallery(evaluation)
         for task in run_tasks(judge, tasks, workers=evaluation.workers, cluster=evaluation.cluster):
-            done += len(task.contenders)
+            done += len(task.methods)
             if progress is not None:
-                progress(done, total, f"{task.clip.name}: {', '.join(c.name for c in task.contenders)}")
+                progress(done, total, f"{task.clip.name}: {', '.join(c.name for c in task.methods)}")
     finally:
         _world.cache_clear()
         _instruments.cache_clear()
@@ -127,12 +127,12 @@ def evaluate(evaluation: Evaluation, progress: Progress | None = None) -> None:
 
 
 def check_claims(evaluation: Evaluation) -> None:
-    """See that the folder holds no other contender's answers under these names. Raises ``OutputError``."""
-    for contender in evaluation.contenders if not evaluation.overwrite else ():
-        evaluation.judging.store.check_claim(contender.name, contender.settings)
+    """See that the folder holds no other method's answers under these names. Raises ``OutputError``."""
+    for method in evaluation.methods if not evaluation.overwrite else ():
+        evaluation.config.store.check_claim(method.name, method.settings)
 
 
-def check_clip_names(clips: Sequence[JudgedClip]) -> None:
+def check_clip_names(clips: Sequence[EvalClip]) -> None:
     """Raise ``InputError`` unless there are clips, each with a name of its own."""
     names = [clip.name for clip in clips]
     if not names:
@@ -141,7 +141,7 @@ def check_clip_names(clips: Sequence[JudgedClip]) -> None:
         raise InputError(f"two clips are called {twice[0]!r}; choose one part of the data set")
 
 
-def whole_clips(clips: Sequence[JudgedClip]) -> tuple[tuple[JudgedClip, ...], tuple[str, ...]]:
+def whole_clips(clips: Sequence[EvalClip]) -> tuple[tuple[EvalClip, ...], tuple[str, ...]]:
     """Read every clip once; give those that can be read, and what is wrong with the others.
 
     Raises:
@@ -159,7 +159,7 @@ def whole_clips(clips: Sequence[JudgedClip]) -> tuple[tuple[JudgedClip, ...], tu
     return tuple(whole), tuple(broken)
 
 
-def check_models(contenders: Sequence[Contender], clip: JudgedClip) -> None:
+def check_models(methods: Sequence[Method], clip: EvalClip) -> None:
     """Find what cannot work before anything long begins.
 
     Raises:
@@ -174,7 +174,7 @@ def check_models(contenders: Sequence[Contender], clip: JudgedClip) -> None:
         context_frames=case.num_context_frames,
         target_frames=case.num_target_frames,
     )
-    for source in dict.fromkeys(c.source for c in contenders if c.source is not None):
+    for source in dict.fromkeys(c.source for c in methods if c.source is not None):
         networks = networks_on_meta(str(find_model(source.path)), torch.float32)
         token_grid(networks["transformer"], networks["vae"], size)
         if source.strategy is not None:
@@ -190,80 +190,80 @@ def pending_tasks(evaluation: Evaluation) -> list[Task]:
     """
     measured_by = evaluation.measured_by
     tasks = []
-    for contenders in by_source(evaluation.contenders):
+    for methods in by_source(evaluation.methods):
         for clip in evaluation.clips:
-            waiting = tuple(c for c in contenders if not _is_done(evaluation, c, clip, measured_by))
+            waiting = tuple(c for c in methods if not _is_done(evaluation, c, clip, measured_by))
             if waiting:
                 tasks.append(
-                    Task(judging=evaluation.judging, clip=clip, contenders=waiting, measured_by=measured_by)
+                    Task(config=evaluation.config, clip=clip, methods=waiting, measured_by=measured_by)
                 )
     return tasks
 
 
-def by_source(contenders: Sequence[Contender]) -> list[list[Contender]]:
-    """Put contenders together that run on one model, so that it is loaded once."""
-    groups: dict[ModelSource | None, list[Contender]] = {}
-    for contender in contenders:
-        groups.setdefault(contender.source, []).append(contender)
+def by_source(methods: Sequence[Method]) -> list[list[Method]]:
+    """Put methods together that run on one model, so that it is loaded once."""
+    groups: dict[ModelSource | None, list[Method]] = {}
+    for method in methods:
+        groups.setdefault(method.source, []).append(method)
     return list(groups.values())
 
 
-def made_by(contender: Contender, clip: JudgedClip) -> str:
+def made_by(method: Method, clip: EvalClip) -> str:
     """Digest all that decides an answer."""
-    return digest_of(contender.settings, contender.reads(clip), clip.name, clip.identity)
+    return digest_of(method.settings, method.reads(clip), clip.name, clip.identity)
 
 
-def _is_done(evaluation: Evaluation, contender: Contender, clip: JudgedClip, measured_by: str) -> bool:
-    store = evaluation.judging.store
-    record = store.read(contender.name, clip.name)
+def _is_done(evaluation: Evaluation, method: Method, clip: EvalClip, measured_by: str) -> bool:
+    store = evaluation.config.store
+    record = store.read(method.name, clip.name)
     if record is None or record.refused is not None:
         return False  # what was refused may have been mended
-    if record.made_by != made_by(contender, clip):
+    if record.made_by != made_by(method, clip):
         if evaluation.overwrite:
             return False
         raise OutputError(
-            f"{evaluation.judging.out}: the answer of {contender.name!r} to {clip.name} was made from other files than "
+            f"{evaluation.config.out}: the answer of {method.name!r} to {clip.name} was made from other files than "
             "are there now; choose another --out, or --overwrite"
         )
-    stored = not contender.is_kept or store.video(contender.name, clip.name).is_file()
+    stored = not method.is_kept or store.video(method.name, clip.name).is_file()
     return stored and record.measured_by == measured_by
 
 
 def judge(task: Task) -> Task:
-    """Answer and measure one clip by every contender of a task. Gives the task back."""
-    judging, clip = task.judging, task.clip
-    instruments = _instruments(judging.load_instruments, judging.instruments)
+    """Answer and measure one clip by every method of a task. Gives the task back."""
+    config, clip = task.config, task.clip
+    instruments = _instruments(config.load_instruments, config.instruments)
     with may_be_skipped():
-        material = clip.read()
-    bench = Bench(
+        sample = clip.read()
+    scorer = Scorer(
         instruments=instruments,
-        truth=observed_truth(instruments, material.case),
-        gallery=_gallery(judging.gallery),
-        measures=judging.measures,
+        truth=observed_truth(instruments, sample.case),
+        gallery=_gallery(config.gallery),
+        metrics=config.metrics,
     )
-    for contender in task.contenders:
-        world = None if contender.source is None else _world(judging.load_world, contender.source)
+    for method in task.methods:
+        world = None if method.source is None else _world(config.load_world, method.source)
         try:
-            answer, record = _answered(judging.store, contender, clip, material, world)
-            check_generated(material.case, answer.video)
+            answer, record = _answered(config.store, method, clip, sample, world)
+            check_generated(sample.case, answer.video)
         except InputError as error:
             record = Record(
-                made_by=made_by(contender, clip), measured_by=task.measured_by, refused=_one_line(error)
+                made_by=made_by(method, clip), measured_by=task.measured_by, refused=_one_line(error)
             )
         else:
-            record = bench.measured(record, material.case, answer, task.measured_by)
-        judging.store.write(contender.name, clip.name, record)
+            record = scorer.measured(record, sample.case, answer, task.measured_by)
+        config.store.write(method.name, clip.name, record)
     return task
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class Scorer:
     """All that measures the answers to one clip. ``truth``: subjects as the detector sees them in the true clip."""
 
     instruments: Instruments
     truth: Observed | None
     gallery: Gallery | None
-    measures: tuple[str, ...] | None
+    metrics: tuple[str, ...] | None
 
     def measured(self, record: Record, case: ClipCase, answer: Answer, measured_by: str) -> Record:
         """Measure one answer, and put the numbers into its record."""
@@ -272,7 +272,7 @@ class Bench:
             observed = observe(self.instruments.detector, video, references_of(case, self.truth))
         measured = measure_clip(
             case, video, observed=observed, truth_observed=self.truth, features=self.instruments.networks,
-            gallery=self.gallery, names=self.measures, tracked=answer.tracked,
+            gallery=self.gallery, names=self.metrics, tracked=answer.tracked,
         )  # fmt: skip
         by_frame = tuple(round(float(value), 3) for value in frame_psnr(video, case.truth))
         return replace(
@@ -282,36 +282,36 @@ class Bench:
 
 
 def _answered(
-    store: Store, contender: Contender, clip: JudgedClip, material: Material, world: WorldModel | None
+    store: Store, method: Method, clip: EvalClip, sample: Sample, world: WorldModel | None
 ) -> tuple[Answer, Record]:
     """Take an answer that is written down already, or have it made and write it down."""
-    wanted, path = made_by(contender, clip), store.video(contender.name, clip.name)
-    there = store.read(contender.name, clip.name)
+    wanted, path = made_by(method, clip), store.video(method.name, clip.name)
+    there = store.read(method.name, clip.name)
     if there is not None and there.made_by == wanted and there.refused is None:
-        kept = _kept(store, contender, clip, world)
+        kept = _kept(store, method, clip, world)
         if kept is not None:
             return kept, there
     gpu = world.work_device if world is not None and world.work_device.type == "cuda" else None
     if gpu is not None:
         torch.cuda.reset_peak_memory_stats(gpu)
-    answer = contender.answer(clip, material, world)
-    if contender.is_kept:
-        write_video(path, answer.video, material.case.fps, quality="lossless")
+    answer = method.answer(clip, sample, world)
+    if method.is_kept:
+        write_video(path, answer.video, sample.case.fps, quality="lossless")
     if answer.retrieval is not None:
-        answer.retrieval.save(store.retrieval(contender.name, clip.name))
+        answer.retrieval.save(store.retrieval(method.name, clip.name))
     if answer.tracked is not None:
-        save_tracked(store.tracked(contender.name, clip.name), answer.tracked)
+        save_tracked(store.tracked(method.name, clip.name), answer.tracked)
     seconds = {stage: round(value, 4) for stage, value in answer.seconds.items()}
     peak = {} if world is None else _peak_bytes(gpu)
     return answer, Record(made_by=wanted, measured_by="", seconds=seconds, peak_bytes=peak)
 
 
-def _kept(store: Store, contender: Contender, clip: JudgedClip, world: WorldModel | None) -> Answer | None:
+def _kept(store: Store, method: Method, clip: EvalClip, world: WorldModel | None) -> Answer | None:
     """Read an answer that was written down; ``None`` where a part is missing or damaged: it must be made again."""
-    path, tracked = store.video(contender.name, clip.name), store.tracked(contender.name, clip.name)
-    if not contender.is_kept or not path.is_file():
+    path, tracked = store.video(method.name, clip.name), store.tracked(method.name, clip.name)
+    if not method.is_kept or not path.is_file():
         return None
-    if contender.kind != "model" or world is None or not world.transformer.has_banks:
+    if method.kind != "model" or world is None or not world.transformer.has_banks:
         return Answer(video=read_video(path).frames)
     try:
         return Answer(video=read_video(path).frames, tracked=load_tracked(tracked))
@@ -321,7 +321,7 @@ def _kept(store: Store, contender: Contender, clip: JudgedClip, world: WorldMode
 
 def _gather_gallery(evaluation: Evaluation) -> None:
     """Look at every clip's context once, so that a subject can be told from those of all other clips."""
-    instruments = _instruments(evaluation.judging.load_instruments, evaluation.judging.instruments)
+    instruments = _instruments(evaluation.config.load_instruments, evaluation.config.instruments)
     if instruments.detector is None:
         return
     contexts = {}
@@ -330,9 +330,9 @@ def _gather_gallery(evaluation: Evaluation) -> None:
         observed = observed_truth(instruments, case)
         if observed is not None:
             contexts[clip.name] = observed[: case.num_context_frames]
-    with explained(evaluation.judging.gallery):
-        evaluation.judging.gallery.parent.mkdir(parents=True, exist_ok=True)
-    write_gallery(evaluation.judging.gallery, contexts)
+    with explained(evaluation.config.gallery):
+        evaluation.config.gallery.parent.mkdir(parents=True, exist_ok=True)
+    write_gallery(evaluation.config.gallery, contexts)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""A contact sheet: the best, the median and the worst clips, frame by frame, every contender below the truth."""
+"""A contact sheet: the best, the median and the worst clips, frame by frame, every method below the truth."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from outofsight.data.files import explained, written_whole
 from outofsight.evaluation.case import Phase, Video
-from outofsight.evaluation.evidence import Measure
-from outofsight.evaluation.results import Results, figure, leading_contender, ranked_clips, ranking_measure
+from outofsight.evaluation.evidence import Metric
+from outofsight.evaluation.results import Results, format_number, leading_method, ranked_clips, ranking_metric
 from outofsight.evaluation.retrieval import PHASE_COLOURS, PHASE_WORDS
 from outofsight.evaluation.run import Evaluation
 from outofsight.evaluation.views import View, view_of
@@ -21,36 +21,36 @@ INK, FAINT = (30, 30, 30), (120, 120, 120)
 
 def write_sheet(path: Path, results: Results, evaluation: Evaluation) -> None:
     """Draw the clips that the first model did best, middling and worst. Raises ``OutputError``."""
-    measure, leader = ranking_measure(results), leading_contender(results)
+    metric, leader = ranking_metric(results), leading_method(results)
     blocks = []
-    for word, name in chosen_clips(results, leader, measure).items():
+    for word, name in chosen_clips(results, leader, metric).items():
         clip = next(clip for clip in results.clips if clip.name == name)
-        blocks.append(_block(view_of(evaluation, clip), _heading(results, word, name, leader, measure)))
+        blocks.append(_block(view_of(evaluation, clip), _heading(results, word, name, leader, metric)))
     sheet = _stacked([*blocks, _legend(blocks[0].width)])
     with explained(path), written_whole(path) as temporary:
         sheet.save(temporary, format="PNG", optimize=True)
 
 
-def chosen_clips(results: Results, contender: str, measure: Measure | None) -> dict[str, str]:
+def chosen_clips(results: Results, method: str, metric: Metric | None) -> dict[str, str]:
     """Choose the best, median and worst clip among those that could be measured; fewer where there are fewer."""
-    ranked = ranked_clips(results, contender, measure)
-    if measure is not None:
-        known = [name for name in ranked if results.records[contender][name].value(measure.name) is not None]
+    ranked = ranked_clips(results, method, metric)
+    if metric is not None:
+        known = [name for name in ranked if results.records[method][name].value(metric.name) is not None]
         ranked = known or ranked
     chosen = {"best": ranked[-1], "median": ranked[len(ranked) // 2], "worst": ranked[0]}
     return {word: name for word, name in chosen.items() if len(ranked) >= 3 or word != "median"}
 
 
-def _heading(results: Results, word: str, name: str, leader: str, measure: Measure | None) -> str:
+def _heading(results: Results, word: str, name: str, leader: str, metric: Metric | None) -> str:
     group = next(clip.group for clip in results.clips if clip.name == name)
-    if measure is None:
+    if metric is None:
         return f"{name} ({group})"
-    value = figure(results.records[leader][name].value(measure.name))
-    return f"{word} of {leader}: {name} ({group}), {measure.name} {value} {measure.unit}".rstrip()
+    value = format_number(results.records[leader][name].value(metric.name))
+    return f"{word} of {leader}: {name} ({group}), {metric.name} {value} {metric.unit}".rstrip()
 
 
 def _block(view: View, heading: str) -> Image.Image:
-    """Draw one clip: its heading, then a strip of frames for the context, the truth and each contender."""
+    """Draw one clip: its heading, then a strip of frames for the context, the truth and each method."""
     case = view.case
     rows: list[tuple[str, Video, NDArray[np.int_], int]] = []
     target = _spread(case.num_target_frames)

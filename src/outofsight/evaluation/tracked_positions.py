@@ -27,7 +27,7 @@ from scipy.optimize import linear_sum_assignment
 from outofsight.errors import InputError
 from outofsight.evaluation.birdseye import (
     Floats,
-    HeldSubjects,
+    TrackedSubjects,
     TrueSubjects,
     anchored_subjects,
     true_subjects,
@@ -41,7 +41,7 @@ FAR_M = 1e6
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class HeldPlaces:
+class TrackedPositions:
     """Errors of n moments and q true subjects, NaN where the tracker holds nobody for the subject.
 
     ``numbers`` int [n, q]: who is held for each (−1: nobody). ``error_m`` [n, q]: distance of positions;
@@ -81,7 +81,7 @@ class Tracked:
 
     times: Floats
     num_context: int
-    held: HeldSubjects
+    held: TrackedSubjects
     world_from_anchor: Floats
 
     def __post_init__(self) -> None:
@@ -94,24 +94,24 @@ class Tracked:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PlacesAtReturn:
+class PositionErrors:
     """Errors in metres, [q], at the return of the q subjects that come back in the target.
 
-    ``held_m``: of the place that the tracker holds, NaN where it holds nobody for the subject. ``still_m``: of who
-    takes the subject to be where it was last truly seen; ``straight_m``: of who lets it go on from there as it truly
-    moved then, NaN where velocities are not annotated.
+    ``tracked_m``: of the place that the tracker holds, NaN where it holds nobody for the subject. ``static_m``: of who
+    takes the subject to be where it was last truly seen; ``constant_velocity_m``: of who lets it go on from there as it
+    truly moved then, NaN where velocities are not annotated.
     """
 
-    held_m: Floats
-    still_m: Floats
-    straight_m: Floats
+    tracked_m: Floats
+    static_m: Floats
+    constant_velocity_m: Floats
 
     @property
     def is_held(self) -> NDArray[np.bool_]:
-        return np.asarray(~np.isnan(self.held_m))
+        return np.asarray(~np.isnan(self.tracked_m))
 
 
-def held_places(held: HeldSubjects, truth: TrueSubjects) -> HeldPlaces:
+def tracked_positions(held: TrackedSubjects, truth: TrueSubjects) -> TrackedPositions:
     """Measure a tracker against the truth at the same n moments.
 
     Held subjects are matched to the seen ones at every moment, one to one, with the least distance in sum (Hungarian
@@ -137,25 +137,25 @@ def held_places(held: HeldSubjects, truth: TrueSubjects) -> HeldPlaces:
             )
     returns = np.zeros(shape, dtype=bool)
     returns[:-1] = (phases[:-1] == HIDDEN) & truth.seen[1:]
-    return HeldPlaces(
+    return TrackedPositions(
         numbers=numbers, error_m=error, velocity_error_m=velocity, deviations=deviations, phases=phases,
         returns=returns,
     )  # fmt: skip
 
 
-def context_places(tracked: Tracked, truth: TrueSubjects) -> HeldPlaces:
+def context_positions(tracked: Tracked, truth: TrueSubjects) -> TrackedPositions:
     """Measure a tracker at its moments, who is who being settled in the context.
 
     There the tracker saw what was truly to be seen; later it sees a model's own frames, or nothing. So whoever is held
     for a subject when the context last shows it stands for it from then on. ``truth``: of the same moments.
     """
     shown = truth.seen & (np.arange(len(truth.seen)) < tracked.num_context)[:, None]
-    return held_places(tracked.held, replace(truth, seen=shown))
+    return tracked_positions(tracked.held, replace(truth, seen=shown))
 
 
-def places_at_return(
+def errors_at_return(
     tracked: Tracked, subjects: Sequence[SubjectTrack], num_context_frames: int, fps: float
-) -> PlacesAtReturn | None:
+) -> PositionErrors | None:
     """Measure a tracker at the first re-entry of each subject that the context shows and that comes back in the target.
 
     ::
@@ -179,7 +179,7 @@ def places_at_return(
             f"what is held at frame {frames[-1]} cannot be judged by a clip of {num_frames} frames"
         )
     at_moments = TrueSubjects(position_m=whole.position_m[frames], seen=whole.seen[frames])
-    error_m = context_places(tracked, at_moments).error_m
+    error_m = context_positions(tracked, at_moments).error_m
     errors = []
     for subject, seen in enumerate(whole.seen.T):
         entry = first_return(seen, num_context_frames)
@@ -193,7 +193,7 @@ def places_at_return(
             straight = moved - (frames[moment] - last) * whole.velocity_m[last, subject]
         errors.append((error_m[moment, subject], np.linalg.norm(moved), np.linalg.norm(straight)))
     held, still, on = np.array(errors, dtype=np.float64).reshape(-1, 3).T
-    return PlacesAtReturn(held_m=held, still_m=still, straight_m=on)
+    return PositionErrors(tracked_m=held, static_m=still, constant_velocity_m=on)
 
 
 def phases_of_sight(seen: NDArray[np.bool_]) -> NDArray[np.int8]:
@@ -202,7 +202,7 @@ def phases_of_sight(seen: NDArray[np.bool_]) -> NDArray[np.int8]:
     return np.where(seen, SEEN, np.where(before, HIDDEN, NEVER_SEEN)).astype(np.int8)
 
 
-def number_switches(places: HeldPlaces) -> int:
+def number_switches(places: TrackedPositions) -> int:
     """Count how often a subject is held under another number when seen than at the sighting before it."""
     switches = 0
     for subject in range(places.numbers.shape[1]):
@@ -211,7 +211,7 @@ def number_switches(places: HeldPlaces) -> int:
     return switches
 
 
-def _numbers(held: HeldSubjects, truth: TrueSubjects) -> NDArray[np.int64]:
+def _numbers(held: TrackedSubjects, truth: TrueSubjects) -> NDArray[np.int64]:
     """Say who is held for each true subject at each moment; −1: nobody."""
     moments, subjects = truth.seen.shape
     numbers = np.full((moments, subjects), -1, dtype=np.int64)
@@ -223,14 +223,14 @@ def _numbers(held: HeldSubjects, truth: TrueSubjects) -> NDArray[np.int64]:
         if not len(here):
             continue
         numbers[moment, here] = -1
-        true_m, held_m = truth.position_m[moment][here], held.position_m[moment][slots]
-        gaps = np.linalg.norm(true_m[:, None] - held_m[None], axis=-1)
+        true_m, tracked_m = truth.position_m[moment][here], held.position_m[moment][slots]
+        gaps = np.linalg.norm(true_m[:, None] - tracked_m[None], axis=-1)
         for row, column in zip(*linear_sum_assignment(np.minimum(gaps, FAR_M)), strict=True):
             numbers[moment, here[row]] = held.numbers[moment, slots[column]]
     return numbers
 
 
-def _slot(held: HeldSubjects, moment: int, number: int) -> int | None:
+def _slot(held: TrackedSubjects, moment: int, number: int) -> int | None:
     slots = np.flatnonzero(held.held[moment] & (held.numbers[moment] == number))
     return int(slots[0]) if len(slots) else None
 
@@ -239,7 +239,7 @@ SAME_CAMERA = 1e-3
 """Cameras are the same whose poses differ by less in every entry (metres; directions of length 1)."""
 
 
-def true_walk(
+def true_rollout(
     clip: Clip,
     num_context: int,
     times: Floats,
@@ -279,12 +279,12 @@ def in_view(position_m: Floats, cameras: Floats, fov_x_rad: float) -> NDArray[np
     return np.asarray((ahead > 0) & (across <= ahead * np.tan(fov_x_rad / 2)))
 
 
-def places_of_walk(tracked: Tracked, truth: TrueSubjects) -> dict[str, Any]:
+def positions_of_rollout(tracked: Tracked, truth: TrueSubjects) -> dict[str, Any]:
     """Tell, as JSON can hold it, who was held for each subject at each latent frame of a walk, and how far off.
 
     ``truth``: of all moments of ``tracked``. Metres; ``null`` where the truth is not known, or nobody is held.
     """
-    places = context_places(tracked, truth)
+    places = context_positions(tracked, truth)
     walk = slice(tracked.num_context, None)
     known: NDArray[np.bool_] = np.asarray(np.isfinite(truth.position_m[walk]).all(axis=-1))
     seen = truth.seen[walk]

@@ -22,11 +22,11 @@ from outofsight.evaluation.evidence import (
     Compute,
     Evidence,
     Gallery,
-    Measure,
     Measured,
+    Metric,
     Observed,
-    gated,
-    mean_or_gate,
+    mean_or_undefined,
+    undefined,
 )
 
 
@@ -119,17 +119,17 @@ def return_gate(evidence: Evidence) -> Measured:
     """Share of the subjects that truly come back which do so in the generated video."""
     truth, generated = true_returns(evidence), generated_returns(evidence)
     came = [theirs is not None for ours, theirs in zip(truth, generated, strict=True) if ours is not None]
-    return Measured(float(np.mean(came))) if came else gated(NO_RETURN)
+    return Measured(float(np.mean(came))) if came else undefined(NO_RETURN)
 
 
 def reentry_time_error_s(evidence: Evidence) -> Measured:
     """Mean |t_generated − t_true| / fps of the first re-entry, over subjects that come back in both."""
     pairs = list(zip(true_returns(evidence), generated_returns(evidence), strict=True))
     if all(ours is None for ours, _ in pairs):
-        return gated(NO_RETURN)
+        return undefined(NO_RETURN)
     late = [abs(theirs - ours) for ours, theirs in pairs if ours is not None and theirs is not None]
     if not late:
-        return gated("no subject comes back in the generated video")
+        return undefined("no subject comes back in the generated video")
     return Measured(float(np.mean(late)) / evidence.case.fps)
 
 
@@ -137,20 +137,20 @@ def trajectory_error(evidence: Evidence) -> Measured:
     """Mean distance of generated and true centroid over the diagonal, on re-entry frames that show it in both."""
     shown = expected(evidence, after_return=True)
     if not shown.any():
-        return gated(NO_RETURN)
+        return undefined(NO_RETURN)
     assert evidence.observed is not None
     apart = evidence.observed.centroids_px - evidence.target_observed.centroids_px
     distance = np.linalg.norm(apart, axis=-1) / evidence.diagonal_px
-    return mean_or_gate(distance[shown], "no subject is found on the frames after its true return")
+    return mean_or_undefined(distance[shown], "no subject is found on the frames after its true return")
 
 
 def detection_rate(*, after_return: bool) -> Compute:
-    """Make the measure: the share of (subject, frame) truly seen in the target that is found in the generated video."""
+    """Make the metric: the share of (subject, frame) truly seen in the target that is found in the generated video."""
 
     def compute(evidence: Evidence) -> Measured:
         shown = expected(evidence, after_return=after_return)
         if not shown.any():
-            return gated(NO_RETURN if after_return else "no subject is seen in the target")
+            return undefined(NO_RETURN if after_return else "no subject is seen in the target")
         assert evidence.observed is not None
         return Measured(float(evidence.observed.detected[shown].mean()))
 
@@ -161,7 +161,7 @@ def phantom_rate(evidence: Evidence) -> Measured:
     """Share of (subject, frame) truly hidden in the target in which the generated video shows the subject."""
     hidden = ~evidence.target_observed.detected
     if not hidden.any():
-        return gated("no subject is hidden in the target")
+        return undefined("no subject is hidden in the target")
     _, area = comparable_areas(evidence)
     return Measured(float(large_enough(area, evidence.picture_px)[hidden].mean()))
 
@@ -173,33 +173,33 @@ _RULE_TEXT = (
     f"or more, seen is more for {RULE.min_seen_frames} frames or more"
 )
 
-TRACKING_MEASURES = (
-    Measure(
+TRACKING_METRICS = (
+    Metric(
         name="return_gate", tier=0, unit="", higher_is_better=True, needs=_NEEDS,
         what="share of the subjects that truly come back which come back in the generated video",
         source=_RULE_TEXT, compute=return_gate,
     ),
-    Measure(
+    Metric(
         name="reentry_time_error", tier=0, unit="s", higher_is_better=False, needs=_NEEDS,
         what="|generated − true time| of the first re-entry, of subjects that come back in both",
         source=_RULE_TEXT, compute=reentry_time_error_s,
     ),
-    Measure(
+    Metric(
         name="trajectory_error", tier=0, unit="diagonals", higher_is_better=False, needs=_NEEDS,
         what="distance of generated and true subject centroid on re-entry frames, over the picture's diagonal",
         source=_RULE_TEXT, compute=trajectory_error,
     ),
-    Measure(
+    Metric(
         name="detection_rate", tier=0, unit="", higher_is_better=True, needs=_NEEDS,
         what="share of the sightings in the true target that are found in the generated video",
         source=_RULE_TEXT, compute=detection_rate(after_return=False),
     ),
-    Measure(
+    Metric(
         name="detection_rate_reentered", tier=0, unit="", higher_is_better=True, needs=_NEEDS,
         what="the same on the frames from a subject's true return on",
         source=_RULE_TEXT, compute=detection_rate(after_return=True),
     ),
-    Measure(
+    Metric(
         name="phantom_rate", tier=0, unit="", higher_is_better=False, needs=_NEEDS,
         what="share of the frames that truly hide a subject in which the generated video shows it",
         source=_RULE_TEXT, compute=phantom_rate,
@@ -212,23 +212,23 @@ NOBODY_HELD = "the tracker holds none of the subjects that come back"
 NO_VELOCITY = "it is not annotated how fast subjects move"
 
 
-def held_at_return(evidence: Evidence) -> Measured:
+def tracked_at_return(evidence: Evidence) -> Measured:
     """Share of the subjects that come back which the tracker still holds at that moment."""
-    places = evidence.places_at_return
-    return Measured(float(np.mean(places.is_held))) if len(places.held_m) else gated(NO_KNOWN_RETURN)
+    places = evidence.errors_at_return
+    return Measured(float(np.mean(places.is_held))) if len(places.tracked_m) else undefined(NO_KNOWN_RETURN)
 
 
-def place_error(who: str) -> Compute:
-    """Make the measure: the mean error at the return, over the subjects that the tracker holds, of ``held_m``,
-    ``still_m`` or ``straight_m``: so all three are told of the same subjects."""
+def position_error(who: str) -> Compute:
+    """Make the metric: the mean error at the return, over the subjects that the tracker holds, of ``tracked_m``,
+    ``static_m`` or ``constant_velocity_m``: so all three are told of the same subjects."""
 
     def compute(evidence: Evidence) -> Measured:
-        places = evidence.places_at_return
-        if not len(places.held_m):
-            return gated(NO_KNOWN_RETURN)
+        places = evidence.errors_at_return
+        if not len(places.tracked_m):
+            return undefined(NO_KNOWN_RETURN)
         if not places.is_held.any():
-            return gated(NOBODY_HELD)
-        return mean_or_gate(getattr(places, who)[places.is_held], NO_VELOCITY)
+            return undefined(NOBODY_HELD)
+        return mean_or_undefined(getattr(places, who)[places.is_held], NO_VELOCITY)
 
     return compute
 
@@ -239,26 +239,26 @@ _PLACE_SOURCE = (
     "the least distance in sum"
 )
 
-PLACE_MEASURES = (
-    Measure(
-        name="held_at_return", tier=0, unit="", higher_is_better=True, needs=_PLACE_NEEDS,
+TRACKER_METRICS = (
+    Metric(
+        name="tracked_at_return", tier=0, unit="", higher_is_better=True, needs=_PLACE_NEEDS,
         what="share of the subjects that come back which the tracker holds at that moment",
-        source=_PLACE_SOURCE, compute=held_at_return,
+        source=_PLACE_SOURCE, compute=tracked_at_return,
     ),
-    Measure(
-        name="held_place_error", tier=0, unit="m", higher_is_better=False, needs=_PLACE_NEEDS,
+    Metric(
+        name="tracked_position_error", tier=0, unit="m", higher_is_better=False, needs=_PLACE_NEEDS,
         what="distance of a subject's held and true place at its return, of subjects that are held",
-        source=_PLACE_SOURCE, compute=place_error("held_m"),
+        source=_PLACE_SOURCE, compute=position_error("tracked_m"),
     ),
-    Measure(
-        name="still_place_error", tier=0, unit="m", higher_is_better=None, needs=_PLACE_NEEDS,
+    Metric(
+        name="static_position_error", tier=0, unit="m", higher_is_better=None, needs=_PLACE_NEEDS,
         what="the same of who takes these subjects to be where they were last truly seen",
-        source=_PLACE_SOURCE, compute=place_error("still_m"),
+        source=_PLACE_SOURCE, compute=position_error("static_m"),
     ),
-    Measure(
-        name="straight_place_error", tier=0, unit="m", higher_is_better=None, needs=_PLACE_NEEDS,
+    Metric(
+        name="constant_velocity_position_error", tier=0, unit="m", higher_is_better=None, needs=_PLACE_NEEDS,
         what="the same of who lets them go straight on from there, as they truly moved when last seen",
-        source=_PLACE_SOURCE, compute=place_error("straight_m"),
+        source=_PLACE_SOURCE, compute=position_error("constant_velocity_m"),
     ),
 )  # fmt: skip
 
@@ -282,14 +282,14 @@ def identity_accuracy(evidence: Evidence) -> Measured:
     if isinstance(found, Measured):
         return found
     if own is None:
-        return gated(UNKNOWN_IN_CONTEXT)
+        return undefined(UNKNOWN_IN_CONTEXT)
     hits: list[NDArray[np.bool_]] = []
     for subject, seen in enumerate(found):
         others = _others(gallery, evidence.case.name, subject)
         if seen.any() and len(others) and not np.isnan(own[subject]).any():
             hits.append(recognised(_identities(evidence)[subject][seen], own[subject], others))
     if not hits:
-        return gated(
+        return undefined(
             "the gallery holds nobody else, or the detector does not know the subject from the context"
         )
     return Measured(float(np.concatenate(hits).mean()))
@@ -301,9 +301,9 @@ def identity_likeness(evidence: Evidence) -> Measured:
     if isinstance(found, Measured):
         return found
     if own is None:
-        return gated(UNKNOWN_IN_CONTEXT)
+        return undefined(UNKNOWN_IN_CONTEXT)
     cosines = np.einsum("snd,sd->sn", _identities(evidence), own)
-    return mean_or_gate(cosines[found], UNKNOWN_IN_CONTEXT)
+    return mean_or_undefined(cosines[found], UNKNOWN_IN_CONTEXT)
 
 
 def kind_accuracy(evidence: Evidence) -> Measured:
@@ -321,12 +321,12 @@ def _found_after_return(evidence: Evidence) -> NDArray[np.bool_] | Measured:
     """Tell where [s, t] subjects are found on frames that truly show them again, or why there are none."""
     shown = expected(evidence, after_return=True)
     if not shown.any():
-        return gated(NO_RETURN)
+        return undefined(NO_RETURN)
     assert evidence.observed is not None
     found = shown & evidence.observed.detected
     if evidence.observed.identities is not None:
         found &= ~np.isnan(evidence.observed.identities).any(axis=-1)
-    return found if found.any() else gated(NOT_FOUND)
+    return found if found.any() else undefined(NOT_FOUND)
 
 
 def _identities(evidence: Evidence) -> NDArray[np.float32]:
@@ -349,20 +349,20 @@ def _others(gallery: Gallery, clip: str, subject: int) -> NDArray[np.float32]:
 
 _IDENTITY_SOURCE = "own network; the field's form is person re-identification at rank 1"
 
-IDENTITY_MEASURES = (
-    Measure(
+IDENTITY_METRICS = (
+    Metric(
         name="identity_accuracy", tier=1, unit="", higher_is_better=True,
         needs=frozenset({"detector", "subjects", "identities", "gallery"}),
         what="share of sightings after re-entry that are nearest to the subject itself among all clips' subjects",
         source=_IDENTITY_SOURCE, compute=identity_accuracy,
     ),
-    Measure(
+    Metric(
         name="identity_likeness", tier=1, unit="", higher_is_better=True,
         needs=frozenset({"detector", "subjects", "identities"}),
         what="mean cosine of identities after re-entry to the subject's mean identity in the context",
         source=_IDENTITY_SOURCE, compute=identity_likeness,
     ),
-    Measure(
+    Metric(
         name="kind_accuracy", tier=1, unit="", higher_is_better=True,
         needs=frozenset({"detector", "subjects", "kinds"}),
         what="share of sightings after re-entry that the detector takes for the annotated kind of subject",

@@ -7,19 +7,19 @@ from numpy.typing import NDArray
 
 from outofsight.data.video import read_video
 from outofsight.evaluation.case import ClipCase, Video, phases_of
-from outofsight.evaluation.clips import JudgedClip, Material
-from outofsight.evaluation.methods import Contender
+from outofsight.evaluation.clips import EvalClip, Sample
+from outofsight.evaluation.methods import Method
 from outofsight.evaluation.run import Evaluation
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class View:
-    """One clip. ``answers``: the target frames of every contender that answered, in the contenders' order.
+    """One clip. ``answers``: the target frames of every method that answered, in the methods' order.
 
     ``phases`` int8 [c + t] of ``Phase``, of the whole frames; ``None``: visibility is not annotated.
     """
 
-    clip: JudgedClip
+    clip: EvalClip
     case: ClipCase
     caption: str | None
     answers: dict[str, Video]
@@ -36,27 +36,25 @@ class View:
         return [] if self.phases is None else self.phases[self.case.num_context_frames :].tolist()
 
 
-def view_of(evaluation: Evaluation, clip: JudgedClip) -> View:
+def view_of(evaluation: Evaluation, clip: EvalClip) -> View:
     """Gather a clip and all answers to it."""
-    material = clip.read()
-    case = material.case
+    sample = clip.read()
+    case = sample.case
     answers = {}
-    for contender in evaluation.contenders:
-        video = None if contender.name == "truth" else _answer_again(evaluation, contender, clip, material)
+    for method in evaluation.methods:
+        video = None if method.name == "truth" else _answer_again(evaluation, method, clip, sample)
         if video is not None:
-            answers[contender.name] = video
+            answers[method.name] = video
     phases = None if case.visibility is None else phases_of(case.visibility, case.num_context_frames).frames
-    return View(clip=clip, case=case, caption=material.caption, answers=answers, phases=phases)
+    return View(clip=clip, case=case, caption=sample.caption, answers=answers, phases=phases)
 
 
-def _answer_again(
-    evaluation: Evaluation, contender: Contender, clip: JudgedClip, material: Material
-) -> Video | None:
+def _answer_again(evaluation: Evaluation, method: Method, clip: EvalClip, sample: Sample) -> Video | None:
     """Give the video that was judged: as written down, or made again where that costs nothing; ``None``: refused."""
-    store = evaluation.judging.store
-    record = store.read(contender.name, clip.name)
+    store = evaluation.config.store
+    record = store.read(method.name, clip.name)
     if record is None or record.refused is not None:
         return None
-    if contender.is_kept:
-        return read_video(store.video(contender.name, clip.name)).frames
-    return contender.answer(clip, material, None).video
+    if method.is_kept:
+        return read_video(store.video(method.name, clip.name)).frames
+    return method.answer(clip, sample, None).video

@@ -15,10 +15,10 @@ from outofsight.evaluation.report.first_screen import first_screen
 from outofsight.evaluation.report.page import clip_section, clip_table, group_section, page, settings_section
 from outofsight.evaluation.results import (
     Results,
-    leading_contender,
+    leading_method,
     ranked_clips,
-    ranking_measure,
-    shown_measures,
+    ranking_metric,
+    shown_metrics,
 )
 from outofsight.evaluation.retrieval import bubble_plot, frequencies, load_retrieval, timeline
 from outofsight.evaluation.run import Evaluation
@@ -36,26 +36,24 @@ def write_report(
     Raises:
         OutputError: the file cannot be written.
     """
-    measure, leader = ranking_measure(results), leading_contender(results)
-    ranked = ranked_clips(results, leader, measure)
+    metric, leader = ranking_metric(results), leading_method(results)
+    ranked = ranked_clips(results, leader, metric)
     shown = shown_clips(ranked, num_shown)
     by_name = {clip.name: clip for clip in results.clips}
     sections = [group_section(results, group) for group in results.groups]
     plots = [frame_plot(results), *sweeps(results).values()]
-    plots += [interval_plot(results, measure) for measure in shown_measures(results)]
-    for contender in results.contenders:
-        counts = retrieved_by(results, evaluation.judging.store, contender.name)
+    plots += [interval_plot(results, metric) for metric in shown_metrics(results)]
+    for method in results.methods:
+        counts = retrieved_by(results, evaluation.config.store, method.name)
         if counts is not None:
-            plots.append(
-                bubble_plot(counts, f"{contender.name}: how often target frames retrieved each slice")
-            )
+            plots.append(bubble_plot(counts, f"{method.name}: how often target frames retrieved each slice"))
     first = worst_median_best(ranked) if shown else {}
     clips = {
         name: _clip(results, evaluation, view_of(evaluation, by_name[name]), leader)
         for name in dict.fromkeys((*first.values(), *shown))
     }
     opening = first_screen(results, leader, [(word, clips.pop(name)) for word, name in first.items()])
-    table = clip_table(results, ranked, [*first.values(), *shown], leader, measure)
+    table = clip_table(results, ranked, [*first.values(), *shown], leader, metric)
     text = page(
         title="What was out of sight: an evaluation",
         parts=[opening, *sections, table, *clips.values()],
@@ -89,11 +87,11 @@ def _clip(results: Results, evaluation: Evaluation, view: View, leader: str) -> 
     embedded = {name: video_uri(video, view.case.fps) for name, video in videos.items()}
     context = video_uri(view.case.context, view.case.fps) if view.has_context else None
     pictures = []
-    for contender in results.contenders:
-        stored = evaluation.judging.store.retrieval(contender.name, view.clip.name)
+    for method in results.methods:
+        stored = evaluation.config.store.retrieval(method.name, view.clip.name)
         if stored.is_file():
             counts = frequencies(load_retrieval(stored))
-            title = f"{contender.name}: which slices each target frame used"
+            title = f"{method.name}: which slices each target frame used"
             pictures.append(timeline(counts, view.target_phases, title))
     return clip_section(results, view, context, embedded, pictures)
 

@@ -11,7 +11,7 @@ table { border-collapse: collapse; } th, td { padding: .25rem .6rem; border-bott
 th:first-child { text-align: left; position: sticky; left: 0; background: white; }
 thead th { background: #f5f6f8; cursor: help; } .sortable thead th { cursor: pointer; }
 thead th.up::after { content: " \\25B2"; } thead th.down::after { content: " \\25BC"; }
-tr.floor, tr.ceiling { color: #777; } td.gated { color: #aaa; cursor: help; }
+tr.baseline, tr.upper { color: #777; } td.undefined { color: #aaa; cursor: help; }
 details td, details th { white-space: normal; text-align: left; } pre { white-space: pre-wrap; }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; } figure { margin: 0; }
 .clip { border-top: 1px solid #ccc; padding: 1rem 0; } .clip p { margin: .2rem 0 .5rem; color: #555; }
@@ -29,7 +29,7 @@ details td, details th { white-space: normal; text-align: left; } pre { white-sp
 
 SCRIPT = """
 "use strict";
-// Sorting: numbers by value, gated cells last, names as text.
+// Sorting: numbers by value, undefined cells last, names as text.
 document.querySelectorAll("table.sortable").forEach(function (table) {
   table.querySelectorAll("thead th").forEach(function (head, column) {
     head.addEventListener("click", function () {
@@ -54,11 +54,11 @@ document.querySelectorAll("table.sortable").forEach(function (table) {
     });
   });
 });
-var choice = document.getElementById("contender");
+var choice = document.getElementById("method");
 if (choice) {
   choice.addEventListener("change", function () {
     document.querySelectorAll("#clips tbody").forEach(function (body) {
-      body.hidden = body.dataset.contender !== choice.value;
+      body.hidden = body.dataset.method !== choice.value;
     });
   });
 }

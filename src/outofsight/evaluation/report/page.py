@@ -6,9 +6,9 @@ from html import escape
 from typing import Any
 
 from outofsight.evaluation.case import Phase
-from outofsight.evaluation.evidence import Measure
+from outofsight.evaluation.evidence import Metric
 from outofsight.evaluation.report.looks import SCRIPT, STYLE
-from outofsight.evaluation.results import Results, Standing, figure, interval, shown_measures
+from outofsight.evaluation.results import Results, Summary, format_number, interval, shown_metrics
 from outofsight.evaluation.retrieval import PHASE_COLOURS, PHASE_WORDS
 from outofsight.evaluation.svg import XMLNS
 from outofsight.evaluation.views import View
@@ -33,27 +33,25 @@ def page(*, title: str, parts: Sequence[str], plots: Sequence[str], settings: st
 
 
 def group_section(results: Results, group: str) -> str:
-    """Make the table of one group: a row a contender, a column a measure; what differs from the baseline is marked."""
-    measures = shown_measures(results, [measure.name for measure in results.measures])
-    heads = "".join(f'<th title="{escape(_about(m))}">{_head(m)}</th>' for m in measures)
+    """Make the table of one group: a row a method, a column a metric; what differs from the baseline is marked."""
+    metrics = shown_metrics(results, [metric.name for metric in results.metrics])
+    heads = "".join(f'<th title="{escape(_about(m))}">{_head(m)}</th>' for m in metrics)
     rows = []
-    for contender in results.contenders:
-        standings = results.standings[group][contender.name]
-        cells = "".join(
-            _standing_cell(standings[m.name], m, results, group, contender.name) for m in measures
-        )
-        cost = results.cost(contender.name)
-        seconds = "" if cost is None else figure(cost.per_video_second.mean)
+    for method in results.methods:
+        summaries = results.summaries[group][method.name]
+        cells = "".join(_summary_cell(summaries[m.name], m, results, group, method.name) for m in metrics)
+        cost = results.cost(method.name)
+        seconds = "" if cost is None else format_number(cost.per_video_second.mean)
         note = (
             ""
             if cost is None
             else "; ".join(f"{stage} {value:.2f} s" for stage, value in cost.seconds.items())
         )
-        refused = results.refusals(contender.name)
+        refused = results.refusals(method.name)
         missing = sum(name in refused for name in results.groups[group])
         mark = f'<br><small class="bad">{missing} not answered</small>' if missing else ""
         rows.append(
-            f'<tr class="{contender.kind}"><th>{escape(contender.name)}{mark}</th>{cells}'
+            f'<tr class="{method.kind}"><th>{escape(method.name)}{mark}</th>{cells}'
             f'<td title="{escape(note)}">{seconds}</td></tr>'
         )
     baseline = (
@@ -61,7 +59,7 @@ def group_section(results: Results, group: str) -> str:
     )
     return (
         f"<h2>{escape(group)} <small>n = {len(results.groups[group])}</small></h2>\n"
-        f'<div class="wide"><table class="sortable"><thead><tr><th>contender</th>{heads}'
+        f'<div class="wide"><table class="sortable"><thead><tr><th>method</th>{heads}'
         '<th title="device-seconds for a second of video, all stages, loading excluded">s per s</th>'
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div>\n"
         f"<p><small>Mean, below it the 95% bootstrap interval over clips{baseline} (Δ; bold: its interval is "
@@ -70,27 +68,26 @@ def group_section(results: Results, group: str) -> str:
 
 
 def clip_table(
-    results: Results, ranked: Sequence[str], shown: Sequence[str], leader: str, measure: Measure | None
+    results: Results, ranked: Sequence[str], shown: Sequence[str], leader: str, metric: Metric | None
 ) -> str:
-    """Make the table of all clips, the worst first; a contender can be chosen, and any column sorted by."""
-    measures = shown_measures(results, [m.name for m in results.measures])
+    """Make the table of all clips, the worst first; a method can be chosen, and any column sorted by."""
+    metrics = shown_metrics(results, [m.name for m in results.metrics])
     groups = {clip.name: clip.group for clip in results.clips}
     bodies = []
-    for contender in results.contenders:
+    for method in results.methods:
         rows = "".join(
-            _clip_row(results, contender.name, name, groups[name], measures, name in shown) for name in ranked
+            _clip_row(results, method.name, name, groups[name], metrics, name in shown) for name in ranked
         )
-        hidden = "" if contender.name == leader else " hidden"
-        bodies.append(f'<tbody data-contender="{escape(contender.name)}"{hidden}>{rows}</tbody>')
+        hidden = "" if method.name == leader else " hidden"
+        bodies.append(f'<tbody data-method="{escape(method.name)}"{hidden}>{rows}</tbody>')
     options = "".join(
-        f"<option{' selected' if c.name == leader else ''}>{escape(c.name)}</option>"
-        for c in results.contenders
+        f"<option{' selected' if c.name == leader else ''}>{escape(c.name)}</option>" for c in results.methods
     )
-    heads = "".join(f'<th title="{escape(_about(m))}">{_head(m)}</th>' for m in measures)
-    by = "" if measure is None else f", by {escape(measure.name)} of {escape(leader)}"
+    heads = "".join(f'<th title="{escape(_about(m))}">{_head(m)}</th>' for m in metrics)
+    by = "" if metric is None else f", by {escape(metric.name)} of {escape(leader)}"
     return (
         f"<h2>Clips <small>the worst first{by}; click a head to sort</small></h2>\n"
-        f'<label>contender <select id="contender">{options}</select></label>\n'
+        f'<label>method <select id="method">{options}</select></label>\n'
         '<div class="wide"><table class="sortable" id="clips"><thead><tr><th>clip</th><th>group</th>'
         f"{heads}</tr></thead>{''.join(bodies)}</table></div>"
     )
@@ -102,11 +99,9 @@ def clip_section(
     """Make one clip's section. ``context``, ``videos``: data URIs; ``pictures``: SVG of what was retrieved."""
     case, name = view.case, view.clip.name
     panels = _panel("context", context, "context", "") if context else ""
-    for contender, uri in videos.items():
-        panels += _panel(
-            contender, uri, "target", "" if contender == "truth" else _numbers(results, contender, name)
-        )
-    for row in results.contenders:
+    for method, uri in videos.items():
+        panels += _panel(method, uri, "target", "" if method == "truth" else _numbers(results, method, name))
+    for row in results.methods:
         refused = results.records[row.name][name].refused
         if refused is not None:
             panels += (
@@ -129,15 +124,15 @@ def clip_section(
 
 
 def settings_section(results: Results, made: Mapping[str, Any]) -> str:
-    """Say what all was made with, and what each measure is."""
-    told = {**made, "contenders": {c.name: c.settings for c in results.contenders}}
+    """Say what all was made with, and what each metric is."""
+    told = {**made, "methods": {c.name: c.settings for c in results.methods}}
     rows = "".join(
         f"<tr><th>{escape(m.name)}</th><td>{escape(m.what)}</td><td>{escape(m.unit)}</td><td>{escape(m.source)}</td>"
-        f"<td>{escape(_gates(results, m))}</td></tr>"
-        for m in results.measures
+        f"<td>{escape(_undefined_because(results, m))}</td></tr>"
+        for m in results.metrics
     )
     return (
-        "<details><summary>Measures</summary><table><thead><tr><th>measure</th><th>what</th><th>unit</th>"
+        "<details><summary>Metrics</summary><table><thead><tr><th>metric</th><th>what</th><th>unit</th>"
         f"<th>source</th><th>not measured because</th></tr></thead><tbody>{rows}</tbody></table></details>\n"
         f"<details><summary>Settings</summary><pre>{escape(json.dumps(told, indent=1, ensure_ascii=False))}</pre>"
         "</details>"
@@ -180,64 +175,65 @@ def _panel(name: str, uri: str, part: str, note: str) -> str:
     )
 
 
-def _numbers(results: Results, contender: str, clip: str) -> str:
+def _numbers(results: Results, method: str, clip: str) -> str:
     """Give the two or three numbers that stand below a video."""
-    record = results.records[contender][clip]
+    record = results.records[method][clip]
     named = [(name, record.value(name)) for name in ("psnr", "fg_psnr", "fg_psnr_reentered")]
-    return escape(", ".join(f"{name} {figure(value)}" for name, value in named if value is not None))
+    return escape(", ".join(f"{name} {format_number(value)}" for name, value in named if value is not None))
 
 
-def _standing_cell(standing: Standing, measure: Measure, results: Results, group: str, contender: str) -> str:
-    summary, clips = standing.summary, results.groups[group]
+def _summary_cell(summary: Summary, metric: Metric, results: Results, group: str, method: str) -> str:
+    clips = results.groups[group]
     if summary.mean is None:
-        reasons = {results.records[contender][clip].reason(measure.name) or "" for clip in clips}
-        return f'<td class="gated" title="{escape("; ".join(sorted(reasons)))}">–</td>'
+        reasons = {results.records[method][clip].reason(metric.name) or "" for clip in clips}
+        return f'<td class="undefined" title="{escape("; ".join(sorted(reasons)))}">–</td>'
     some = f" <small>({summary.n})</small>" if summary.n < len(clips) else ""
-    text = f'<td data-value="{summary.mean!r}">{figure(summary.mean)}{some}<br><small>{interval(summary)}</small>'
-    difference = standing.difference
+    text = f'<td data-value="{summary.mean!r}">{format_number(summary.mean)}{some}<br>'
+    text += f"<small>{interval(summary)}</small>"
+    difference = summary.difference
     if difference is not None and difference.mean is not None:
         clear = (
             difference.low is not None
             and difference.high is not None
             and difference.low * difference.high > 0
         )
-        shown = f"{'+' if difference.mean > 0 else ''}{figure(difference.mean)}"
+        shown = f"{'+' if difference.mean > 0 else ''}{format_number(difference.mean)}"
         title = f"difference {shown}, {interval(difference)}, n = {difference.n}"
         text += f'<br><small title="{title}">Δ {f"<b>{shown}</b>" if clear else shown}</small>'
     return text + "</td>"
 
 
 def _clip_row(
-    results: Results, contender: str, clip: str, group: str, measures: Sequence[Measure], is_shown: bool
+    results: Results, method: str, clip: str, group: str, metrics: Sequence[Metric], is_shown: bool
 ) -> str:
-    record = results.records[contender][clip]
+    record = results.records[method][clip]
     name = f'<a href="#clip-{escape(clip)}">{escape(clip)}</a>' if is_shown else escape(clip)
     cells = ""
-    for measure in measures:
-        value = record.value(measure.name)
+    for metric in metrics:
+        value = record.value(metric.name)
         if value is None:
-            cells += f'<td class="gated" title="{escape(record.reason(measure.name) or "")}">–</td>'
+            cells += f'<td class="undefined" title="{escape(record.reason(metric.name) or "")}">–</td>'
         else:
-            cells += f'<td data-value="{value!r}">{figure(value)}</td>'
+            cells += f'<td data-value="{value!r}">{format_number(value)}</td>'
     return f"<tr><th>{name}</th><td>{escape(group)}</td>{cells}</tr>"
 
 
-def _gates(results: Results, measure: Measure) -> str:
-    """Gather the reasons why a measure has no number, with how often."""
+def _undefined_because(results: Results, metric: Metric) -> str:
+    """Gather the reasons why a metric has no number, with how often."""
     counted: dict[str, int] = {}
     for rows in results.records.values():
         for record in rows.values():
-            reason = record.reason(measure.name)
+            reason = record.reason(metric.name)
             if reason is not None:
                 counted[reason] = counted.get(reason, 0) + 1
     return "; ".join(f"{reason} ({number}×)" for reason, number in counted.items())
 
 
-def _head(measure: Measure) -> str:
-    arrow = {True: "↑", False: "↓", None: ""}[measure.higher_is_better]
-    return f"{escape(measure.name.replace('_', ' '))} {arrow}"
+def _head(metric: Metric) -> str:
+    arrow = {True: "↑", False: "↓", None: ""}[metric.higher_is_better]
+    return f"{escape(metric.name.replace('_', ' '))} {arrow}"
 
 
-def _about(measure: Measure) -> str:
-    unit = f" ({measure.unit})" if measure.unit else ""
-    return f"{measure.what}{unit}. {measure.source}"
+def _about(metric: Metric) -> str:
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.what}{unit}. {metric.source}"

@@ -10,8 +10,8 @@ from outofsight.errors import InputError
 from outofsight.model_folders import BUNDLED, find_model, read_use
 
 if TYPE_CHECKING:
-    from outofsight.evaluation.clips import JudgedClip
-    from outofsight.evaluation.methods import Contender, ModelSource
+    from outofsight.evaluation.clips import EvalClip
+    from outofsight.evaluation.methods import Method, ModelSource
 
 EXPORT = "export"
 """The folder of a training run that holds the model: such a model is called by the run's name."""
@@ -47,7 +47,7 @@ class VideoChoice:
 
 def choose_clips(
     data: Path | None, truth: Path | None, *, split: str | None, limit: int | None, context_frames: int
-) -> "tuple[JudgedClip, ...]":
+) -> "tuple[EvalClip, ...]":
     """Find the clips to judge on: a data set's, or true videos by themselves.
 
     Raises:
@@ -67,30 +67,30 @@ def choose_clips(
     return dataset_clips(data, split, limit)
 
 
-def choose_contenders(
-    clips: "tuple[JudgedClip, ...]", models: ModelChoice, videos: VideoChoice, *, floors: bool
-) -> "tuple[Contender, ...]":
-    """Gather the rows: models, others' videos, and the floors and ceilings that these clips allow.
+def choose_methods(
+    clips: "tuple[EvalClip, ...]", models: ModelChoice, videos: VideoChoice, *, baselines: bool
+) -> "tuple[Method, ...]":
+    """Gather the rows: models, others' videos, and the baselines and upper bounds that these clips allow.
 
     Raises:
         InputError: nobody to judge, a name twice, a folder that is not there, a setting that is impossible.
         CheckpointError: a model that is not there, or is none.
     """
     from outofsight.data.dataset import may_be_skipped
-    from outofsight.evaluation.methods import FloorContender, TruthContender, check_names, usable_floors
+    from outofsight.evaluation.methods import BaselineMethod, TruthMethod, check_names, usable_baselines
 
-    chosen: list[Contender] = [*_models(models), *_videos(videos)]
-    if floors:
+    chosen: list[Method] = [*_models(models), *_videos(videos)]
+    if baselines:
         with may_be_skipped():
             first = clips[0].read().case
         case, has_context = (
             first,
             clips[0].entry is not None or clips[0].num_context_frames > 0,
         )
-        chosen += [FloorContender(name=name) for name in usable_floors(case, has_context=has_context)]
-        chosen += [*_rendered(chosen), *_round_trips(chosen), TruthContender()]
+        chosen += [BaselineMethod(name=name) for name in usable_baselines(case, has_context=has_context)]
+        chosen += [*_rendered(chosen), *_round_trips(chosen), TruthMethod()]
     if not chosen:
-        raise InputError("nobody to judge: name a --model or --videos, or let the --floors be judged")
+        raise InputError("nobody to judge: name a --model or --videos, or let the --baselines be judged")
     check_names(chosen)
     return tuple(chosen)
 
@@ -105,13 +105,13 @@ def named(text: str, option: str) -> tuple[str | None, str]:
     return name, value
 
 
-def _models(choice: ModelChoice) -> "list[Contender]":
+def _models(choice: ModelChoice) -> "list[Method]":
     """Make a row for each model, strategy and number of steps."""
-    from outofsight.evaluation.methods import ModelContender, files_digest
+    from outofsight.evaluation.methods import ModelMethod, files_digest
     from outofsight.sampling.continuation import check_settings
     from outofsight.world_model import check_folder
 
-    rows: list[Contender] = []
+    rows: list[Method] = []
     for given in choice.given:
         name, model = named(given, "--model")
         name = name or _name_of(model)
@@ -134,7 +134,7 @@ def _models(choice: ModelChoice) -> "list[Contender]":
             parts = [name, *([own] if own else [])]
             parts += [f"{steps}steps"] if len(choice.steps) > 1 else []
             rows.append(
-                ModelContender(
+                ModelMethod(
                     name="-".join(parts),
                     source=replace(choice.source, path=model, strategy=strategy),
                     sampling=sampling,
@@ -153,11 +153,11 @@ def _name_of(model: str) -> str:
     return path.resolve().parent.name if path.name == EXPORT else path.resolve().name
 
 
-def _videos(choice: VideoChoice) -> "list[Contender]":
+def _videos(choice: VideoChoice) -> "list[Method]":
     from outofsight.evaluation.clips import videos_of
-    from outofsight.evaluation.methods import VideosContender
+    from outofsight.evaluation.methods import VideosMethod
 
-    rows: list[Contender] = []
+    rows: list[Method] = []
     for given in choice.given:
         name, folder = named(given, "--videos")
         path = Path(folder)
@@ -165,28 +165,28 @@ def _videos(choice: VideoChoice) -> "list[Contender]":
             raise InputError(f"--videos: expected NAME=FOLDER with a folder of videos, found none at {path}")
         videos_of(path)
         rows.append(
-            VideosContender(name=name or path.resolve().name, folder=path, with_context=choice.with_context)
+            VideosMethod(name=name or path.resolve().name, folder=path, with_context=choice.with_context)
         )
     return rows
 
 
-def _rendered(rows: "list[Contender]") -> "list[Contender]":
-    """Make a floor for each row of a model that is shown rendered memory: what its banks render, without the model."""
-    from outofsight.evaluation.methods import ModelContender, RenderedContender
+def _rendered(rows: "list[Method]") -> "list[Method]":
+    """Make a baseline for each row of a model that is shown rendered memory: what its banks render by themselves."""
+    from outofsight.evaluation.methods import ModelMethod, RenderedMethod
 
-    floors: list[Contender] = []
+    baselines: list[Method] = []
     for row in rows:
         if (
-            isinstance(row, ModelContender)
+            isinstance(row, ModelMethod)
             and row.roll is None
             and _renders(row.source.path, row.source.strategy)
         ):
-            floors.append(
-                RenderedContender(
+            baselines.append(
+                RenderedMethod(
                     name=f"{row.name}-rendered", source=row.source, digest=row.digest, seed=row.sampling.seed
                 )
             )
-    return floors
+    return baselines
 
 
 def _renders(model: str, strategy_name: str | None) -> bool:
@@ -204,16 +204,16 @@ def _renders(model: str, strategy_name: str | None) -> bool:
     return config["rendering"] is not None and banks is not None and banks.rendered != "none"
 
 
-def _round_trips(rows: "list[Contender]") -> "list[Contender]":
-    """Make one ceiling for each VAE: the models of a comparison often share theirs."""
-    from outofsight.evaluation.methods import RoundTripContender, files_digest
+def _round_trips(rows: "list[Method]") -> "list[Method]":
+    """Make one upper bound for each VAE: the models of a comparison often share theirs."""
+    from outofsight.evaluation.methods import RoundTripMethod, files_digest
 
-    ceilings: dict[str, Contender] = {}
+    upper_bounds: dict[str, Method] = {}
     for row in rows:
         if row.source is None:
             continue
         folder = Path(find_model(row.source.path)) / "vae"
         digest = files_digest(folder) if folder.is_dir() else f"hub {row.source.path}"
-        name = "vae_round_trip" if not ceilings else f"vae_round_trip_{row.name}"
-        ceilings.setdefault(digest, RoundTripContender(name=name, source=row.source, digest=digest))
-    return list(ceilings.values())
+        name = "vae_round_trip" if not upper_bounds else f"vae_round_trip_{row.name}"
+        upper_bounds.setdefault(digest, RoundTripMethod(name=name, source=row.source, digest=digest))
+    return list(upper_bounds.values())
