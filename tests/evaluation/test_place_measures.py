@@ -124,7 +124,7 @@ def test_trackers_have_a_table_of_their_own(finished):
     assert "where trackers take subjects to be at their return" in text
     table = tracker_table(results, "all clips")
     assert list(table.columns[0].cells) == ["banks", "banks-rolled"]
-    error = results.summaries["all clips"]["banks"]["tracked_position_error"].summary
+    error = results.summaries["all clips"]["banks"]["tracked_position_error"]
     assert f"{error.mean:.3f}" in next(iter(table.columns[2].cells))
     plain = replace(results, methods=results.methods[2:])
     assert tracker_table(plain, "all clips") is None

@@ -133,7 +133,7 @@ class Store:
         wanted = json.loads(json.dumps(settings))
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        if self._claimed(method) != wanted:
+        if not path.exists() or self._claimed(method) != wanted:
             write_json(path, wanted, indent=2)
 
     def _claimed(self, method: str) -> dict[str, Any] | None:
