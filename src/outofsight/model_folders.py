@@ -1,8 +1,10 @@
 """Where a model is, by its name, and what it was made for. Read from small files; nothing is loaded."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from outofsight.errors import CheckpointError
 
@@ -17,6 +19,8 @@ class ModelUse:
 
     ``size``: height and width in pixels; ``None`` takes a video as it is. ``fps``: of the videos it makes.
     ``strength``: noise level at which sampling begins from rendered memory; 1: from noise alone.
+    ``walk``: what is otherwise where somebody walks with it and waits (the explorer): a ``strategy``, and sampling
+    settings.
     """
 
     num_context_frames: int = 77
@@ -26,6 +30,7 @@ class ModelUse:
     num_steps: int = 50
     guidance_scale: float = 5.0
     strength: float = 1.0
+    walk: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def frames(self) -> tuple[int, int]:

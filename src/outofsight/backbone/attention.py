@@ -10,6 +10,7 @@ from diffusers.models.transformers.transformer_wan import WanAttention
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from outofsight.backbone.kept_context import KeptContext, LayerContext
 from outofsight.errors import InputError
 from outofsight.memory.banks.state import Recall
 from outofsight.memory.rivals import IdentityAttention
@@ -110,7 +111,8 @@ class AttentionGuide(NamedTuple):
     """All that the attention layers of one forward share. It travels where diffusers passes rotary embeddings.
 
     ``memory``: ``None`` where no slices are made. ``rays``: what ``ray_features`` says of every token, or ``None``.
-    ``banks``: what the two banks have recalled, or ``None``.
+    ``banks``: what the two banks have recalled, or ``None``. ``context``: where the layers keep what the context is to
+    them, or, once it is made, find it: then the sequence is the target alone.
     """
 
     grid: LatentGrid
@@ -125,11 +127,7 @@ class AttentionGuide(NamedTuple):
     banks: BankKeys | None
     frames_per_chunk: int | None
     log: RetrievalLog | None
-
-    @property
-    def is_full(self) -> bool:
-        """Whether every token sees every other at full resolution, and nothing is left to be retrieved."""
-        return self.memory is None and self.windows.shape[1] == self.grid.frames
+    context: KeptContext | None = None
 
 
 class HydraAttnProcessor:
@@ -156,22 +154,26 @@ class HydraAttnProcessor:
             return self._recalled(attn, hidden_states, guide)
         states = hidden_states + attn.camera_embedding(guide).to(hidden_states.dtype)
         query, key, value = (part.unflatten(-1, (attn.heads, -1)) for part in attn.project(states))
-        memory_key, memory_value, slices = self._memory(attn, states, query, guide)
+        kept = _kept(attn.layer, guide)
+        memory, slices = self._memory(attn, states, query, guide, kept)
         if guide.log is not None:
-            guide.log.add(slices)
+            guide.log.add(slices if kept is None else torch.cat((kept.slices, slices), dim=1))
         query, key = rotate(query, guide.rotary), rotate(key, guide.rotary)
+        if kept is not None:
+            key, value = torch.cat((kept.key, key), dim=1), torch.cat((kept.value, value), dim=1)
+        elif guide.context is not None:
+            guide.context.layers[attn.layer] = _context_of(states, key, value, slices, memory, guide)
         recalled = guide.banks.of(attn.layer, key) if guide.banks is not None else None
         more = join_more(attn.state_keys(guide.extra), recalled)
-        if guide.is_full:
+        if guide.memory is None and guide.windows.shape[1] * guide.grid.tokens_per_frame == key.shape[1]:
             attended = full_attention(query, key, value, more, self._attend_function())
         else:
-            by_frame = (guide.grid.frames, guide.grid.tokens_per_frame)
+            by_frame = (-1, guide.grid.tokens_per_frame)
             attended = retrieval_attention(
                 query.unflatten(1, by_frame),
                 key.unflatten(1, by_frame),
                 value.unflatten(1, by_frame),
-                memory_key,
-                memory_value,
+                *memory[1:],
                 Selection(guide.windows[None], slices),
                 more=more,
                 frames_per_chunk=guide.frames_per_chunk,
@@ -195,24 +197,62 @@ class HydraAttnProcessor:
         return attn.give_out(self._attend_function()(query, key, value, guide.seen))
 
     def _memory(
-        self, attn: "HydraAttention", states: Tensor, query: Tensor, guide: AttentionGuide
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Make memory slices: rotated keys, values [b, m, p, heads, d each], and each frame's choice [b, f, k]."""
+        self,
+        attn: "HydraAttention",
+        states: Tensor,
+        query: Tensor,
+        guide: AttentionGuide,
+        kept: LayerContext | None,
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor]:
+        """Make memory slices: keys before [b, m, p, d] and after rotation, values [b, m, p, heads, d each], and each
+        frame's choice [b, f, k]."""
         if guide.memory is None:
             nothing = query.new_zeros(query.shape[0], 0, 1, *query.shape[2:])
             none = torch.zeros(query.shape[0], guide.grid.frames, 0, dtype=torch.long, device=query.device)
-            return nothing, nothing, none
-        memory = attn.tokenizer(states[:, : guide.memory.source.num_tokens], guide.memory.source)
-        key, value = attn.norm_k(attn.to_k(memory)), attn.to_v(memory)
-        slices = _choose_slices(query.flatten(-2), key, guide.memory, guide)
-        key, value = (part.unflatten(-1, (attn.heads, -1)) for part in (key, value))
-        rotated = rotate(key.flatten(1, 2), guide.memory.rotary).unflatten(1, key.shape[1:3])
-        return rotated, value, slices
+            return (nothing, nothing, nothing), none
+        if kept is not None and kept.memory is not None:
+            made = kept.memory
+        else:
+            made = _slices(
+                attn, states if kept is None else torch.cat((kept.states, states), dim=1), guide.memory
+            )
+        return made, _choose_slices(query.flatten(-2), made[0], guide.memory, guide)
 
     def _attend_function(self) -> Attend:
         if self._attention_backend is None:
             return sdpa
         return partial(_dispatched, backend=self._attention_backend)
+
+
+def _slices(attn: "HydraAttention", states: Tensor, memory: MemoryGuide) -> tuple[Tensor, Tensor, Tensor]:
+    """Make slices' keys before and after rotation, and values, of the first frames of ``states``."""
+    tokens = attn.tokenizer(states[:, : memory.source.num_tokens], memory.source)
+    key, value = attn.norm_k(attn.to_k(tokens)), attn.to_v(tokens)
+    by_head, value = (part.unflatten(-1, (attn.heads, -1)) for part in (key, value))
+    rotated = rotate(by_head.flatten(1, 2), memory.rotary).unflatten(1, key.shape[1:3])
+    return key, rotated, value
+
+
+def _kept(layer: int, guide: AttentionGuide) -> LayerContext | None:
+    """Return what the context was to a layer, once that is made."""
+    return guide.context.layers[layer] if guide.context is not None and guide.context.is_made else None
+
+
+def _context_of(
+    states: Tensor,
+    key: Tensor,
+    value: Tensor,
+    slices: Tensor,
+    memory: tuple[Tensor, Tensor, Tensor],
+    guide: AttentionGuide,
+) -> LayerContext:
+    """Say what the context is to a layer in a forward of the whole sequence."""
+    frames = guide.grid.context_frames
+    tokens = frames * guide.grid.tokens_per_frame
+    alone = guide.memory is not None and guide.memory.source.frames <= frames
+    return LayerContext(
+        states[:, :tokens], key[:, :tokens], value[:, :tokens], slices[:, :frames], memory if alone else None
+    )
 
 
 def _dispatched(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, backend: object) -> Tensor:

@@ -11,6 +11,7 @@ from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from diffusers.utils import BaseOutput
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 from outofsight.backbone.attention import (
     BankKeys,
@@ -23,6 +24,7 @@ from outofsight.backbone.bank_memory import BankRemembering, two_bank_memory
 from outofsight.backbone.embeddings import GuideSlot, MaskedPatchEmbedding, WideTimesteps
 from outofsight.backbone.guides import attention_guide
 from outofsight.backbone.inputs import check_inputs, frame_timesteps, known_intrinsics
+from outofsight.backbone.kept_context import KeptContext, target_guide, target_sequence
 from outofsight.backbone.loras import LoraLoading
 from outofsight.backbone.rendered import (
     RenderedMemory,
@@ -246,6 +248,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         rendered: Float[Tensor, "b n t height width"] | None = None,
         recall: Recall | None = None,
         bank_keys: BankKeys | None = None,
+        kept_context: KeptContext | None = None,
         return_retrieval: bool = False,
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,
@@ -260,7 +263,9 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         ``needs_subject_masks`` asks for them, the share (0 to 1) of each latent pixel that each subject covers, in the
         context frames or in all. ``rendered``: rendered memory of the target, its latents and ``condition_masks``;
         ``None``: nothing is shown. ``recall``, ``bank_keys``: what the two banks recall for these target frames, or
-        what it is to the layers; a model with banks makes what is not given, from the whole context.
+        what it is to the layers; a model with banks makes what is not given, from the whole context. ``kept_context``:
+        filled if it is empty; once made, the target alone goes through the layers (``backbone.kept_context``), and the
+        context's velocity is zero.
 
         Raises:
             InputError: shapes that do not fit each other, or a video smaller than a memory token.
@@ -289,14 +294,19 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         guide = attention_guide(
             self.config, self.memory_settings, sequence, target_cameras, intrinsics, extra, bank_keys
         )
-        self.rope.guide = guide._replace(frames_per_chunk=self.attention_frames_per_chunk, log=log)
+        guide = guide._replace(
+            frames_per_chunk=self.attention_frames_per_chunk, log=log, context=kept_context
+        )
+        alone = kept_context is not None and kept_context.is_made
+        if alone:
+            sequence, guide = target_sequence(sequence), target_guide(guide)
+        self.rope.guide = guide
         if isinstance(self.patch_embedding, MaskedPatchEmbedding):
             form = self.config["subject_mask"]
             mask = mask_channel(subject_masks, grid, context_cameras, target_cameras, form, intrinsics)
             chosen = sequence.chosen
-            self.patch_embedding.mask = (
-                mask if chosen is None else kept_frames(mask, chosen, grid.context_frames)
-            )
+            mask = mask if chosen is None else kept_frames(mask, chosen, grid.context_frames)
+            self.patch_embedding.mask = mask[:, :, -sequence.grid.frames :]
         if rendered is not None:
             rendered = self._shown(checked_rendered(rendered, hidden_states, target_cameras.shape[1]))
         try:
@@ -315,7 +325,11 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
                 self.patch_embedding.shown = None
         if rendered is not None:
             sample = self._leaned(sample, sequence, rendered)
-        if sequence.chosen is not None:
+        if kept_context is not None:
+            kept_context.is_made = True
+        if alone:
+            sample = pad(sample, (0, 0, 0, 0, grid.context_frames, 0))
+        elif sequence.chosen is not None:
             sample = whole_again(sample, sequence.chosen, grid.context_frames)
         retrieved = log.stacked() if log is not None else None
         if return_dict:

@@ -14,7 +14,7 @@ from outofsight.bundling.finished_run import FinishedRun, find_vae_run, read_fin
 from outofsight.bundling.measured import read_results
 from outofsight.data.files import read_json, replaced_folder, write_json, write_text
 from outofsight.errors import CheckpointError, InputError, OutputError
-from outofsight.model_folders import USE_FILE, ModelUse, use_as_json
+from outofsight.model_folders import USE_FILE, ModelUse, read_use, use_as_json
 from outofsight.world_model import WorldModelBase, check_folder
 
 NETWORKS = ("transformer", "vae", "text_encoder")
@@ -109,6 +109,7 @@ def use_of(data: DataFacts, config: BundleConfig) -> ModelUse:
         num_steps=config.num_steps,
         guidance_scale=config.guidance_scale,
         strength=config.strength,
+        walk=read_use(config.run / "export").walk,
     )
 
 

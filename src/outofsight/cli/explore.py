@@ -88,10 +88,10 @@ def explore(
             "a world of the engine needs MuJoCo; install: pip install 'outofsight[worlds]', or --video"
         )
     asked = {"seed": SEED if seed is None else seed, "clip": clip, "video": video, "state": state,
-             "prompt": prompt, "fov": fov, "strategy": strategy}  # fmt: skip
+             "prompt": prompt, "fov": fov}  # fmt: skip
     listening = listen(host, port)
     with listening:
-        mind = _mind(model, use, settings or [], device)
+        mind = _mind(model, use, strategy, settings or [], device)
         house, offer = _house(mind, use, plan, folder, latent_frames, threads, {**asked, "begin": begin})
         doors = doors_of(host, listening)
         address = address_of(host, listening, doors)
@@ -131,16 +131,18 @@ def _plan(model: str, use: ModelUse) -> "PlanConfig | None":
     return own_worlds(model, use)
 
 
-def _mind(model: str, use: ModelUse, pairs: list[str], device: str) -> "ModelMind":
+def _mind(model: str, use: ModelUse, strategy: str | None, pairs: list[str], device: str) -> "ModelMind":
     from outofsight.cli.loading import load_world
     from outofsight.sampling.continuation import check_settings
     from outofsight.web.mind import ModelMind
 
     defaults = {"num_steps": use.num_steps, "guidance_scale": use.guidance_scale, "strength": use.strength}
+    defaults |= {name: value for name, value in use.walk.items() if name != "strategy"}
     sampling = check_settings(**{**defaults, **parse_settings(pairs)})
     world = load_world(model, device, None, "none")
     world.set_progress_bar_config(disable=True)
-    return ModelMind("the mini" if model == "mini" else Path(model).name, world, use, sampling)
+    name = "the mini" if model == "mini" else Path(model).name
+    return ModelMind(name, world, use, sampling, strategy=strategy or use.walk.get("strategy"))
 
 
 def _house(
@@ -156,8 +158,6 @@ def _house(
     from outofsight.web.store import Store
     from outofsight.web.studio import Studio
 
-    if asked["strategy"] is not None:
-        mind.world_of(asked["strategy"])  # say now if the model cannot
     count = threads or max(1, (os.cpu_count() or 2) - 1)
     studio = Studio()
     house = House(
@@ -198,7 +198,7 @@ def _first(mind: "ModelMind", studio: Any, plan: "PlanConfig | None", asked: dic
 
     def first(walk: "Walk") -> None:
         if begin != "state":
-            walk.begin(scene(), asked["strategy"])
+            walk.begin(scene())
         elif (asked["state"] / "about.json").is_file():
             walk.resume(asked["state"])
         else:

@@ -33,6 +33,8 @@ class SamplingSettings:
     level for each frame is led away from having no context; 1 is plain conditioning.
     ``negative_prompt``: what guidance leads away from. ``strength``: the noise level at which sampling begins from
     rendered memory, where the model is shown it; 1: from noise alone.
+    ``context_once``: the context goes through the transformer in the first denoising step alone, which is faster and
+    not in the paper (``backbone.kept_context``).
     """
 
     num_steps: int = 50
@@ -42,6 +44,7 @@ class SamplingSettings:
     negative_prompt: str = ""
     history_guidance: float | None = None
     strength: float = 1.0
+    context_once: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> "SamplingSettings":
@@ -105,6 +108,7 @@ def continue_video(
             shift=settings.shift,
             strength=settings.strength,
             history_guidance=settings.history_guidance,
+            context_once=settings.context_once,
             subject_masks=[subject_masks],
             tiling=tiling,
             record_retrieval=record_retrieval,

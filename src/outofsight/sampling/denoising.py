@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from outofsight.backbone.attention import BankKeys
+from outofsight.backbone.kept_context import KeptContext
 from outofsight.backbone.transformer import HydraTransformer3DModel, HydraTransformerOutput
 from outofsight.errors import InputError
 from outofsight.flow.matching import NUM_TRAIN_TIMESTEPS, frame_timesteps, guide, sampling_sigmas, timesteps
@@ -164,12 +165,14 @@ def denoise(
     watching: Watching = Watching(),
     generator: Any = None,
     attention_kwargs: dict[str, Any] | None = None,
+    context_once: bool = False,
 ) -> tuple[Float[Tensor, "b channels t h w"], Int[Tensor, "steps b layers f k"] | None]:
     """Return the target latents, and what each frame retrieved in each step and layer, if asked for.
 
     ``scheduler``: made ready (``sampling.denoising``). Latents stay float32; the transformer computes in its own dtype.
     Clean context latents go in front in every step. With ``guidance_scale`` and ``history_guidance`` 1 the transformer
     runs once a step. Retrieval is recorded with the caption. ``generator``: of schedulers that draw noise.
+    ``context_once``: the context goes through the transformer in the first step alone (``backbone.kept_context``).
 
     Source of history guidance: History-Guided Video Diffusion, arXiv 2502.06764: v(∅) + w · (v(history) − v(∅)), where
     a history of pure noise stands for none.
@@ -184,7 +187,7 @@ def denoise(
         )
     latents, retrieved, steps = noise.float(), [], scheduler.timesteps
     drawing = {"generator": generator} if takes_generator(scheduler) else {}
-    asking = _Asking(transformer, conditions, attention_kwargs)
+    asking = _Asking(transformer, conditions, attention_kwargs, context_once)
     for step, timestep in enumerate(steps):
         if watching.interrupted is not None and watching.interrupted():
             break
@@ -216,14 +219,19 @@ class _Asking:
         transformer: HydraTransformer3DModel,
         conditions: Conditions,
         attention_kwargs: dict[str, Any] | None = None,
+        context_once: bool = False,
     ) -> None:
         self.transformer, self.conditions = transformer, conditions
         self.kept: dict[str, BankKeys] = dict(conditions.bank_keys or {})
+        self.context_once = context_once
+        self.contexts: dict[str, KeptContext] = {}
         self.options = attention_kwargs
 
     def change(self, conditions: Conditions) -> None:
         """Go on with other conditions; what was made of captions that changed is made anew."""
         before, self.conditions = self.conditions, conditions
+        if conditions is not before:
+            self.contexts.clear()
         if conditions.text is not before.text:
             self.kept.pop("captioned", None)
         if conditions.negative_text is not before.negative_text:
@@ -250,11 +258,13 @@ class _Asking:
         self, name: str, latents: Tensor, timestep: Tensor, text: Tensor, record_retrieval: bool = False
     ) -> HydraTransformerOutput:
         inputs = _inputs(self.transformer, latents, timestep, self.conditions)
+        kept = self.contexts.setdefault(name, KeptContext()) if self.context_once else None
         with self.transformer.cache_context(name):  # step caches of diffusers keep the two apart by it
             out: HydraTransformerOutput = self.transformer(
                 **inputs,
                 **self._text(text),
                 bank_keys=self.kept.get(name),
+                kept_context=kept,
                 return_retrieval=record_retrieval,
                 attention_kwargs=self.options,
             )

@@ -103,6 +103,7 @@ class Request:
     shift: float | None = None
     strength: float = 1.0
     history_guidance: float | None = None
+    context_once: bool = False
     tiling: LatentTiling | None = None
     record_retrieval: bool = False
     on_progress: OnProgress | None = None
@@ -177,6 +178,7 @@ def generate(world: WorldModelBase, request: Request) -> WorldModelOutput:
             watching=_watching(world, request, clock),
             generator=request.generator,
             attention_kwargs=request.attention_kwargs,
+            context_once=request.context_once,
         )
     with clock.stage("decode"):
         frames = _frames(world, latents, rendered, request)

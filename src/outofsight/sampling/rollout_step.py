@@ -301,6 +301,7 @@ def _denoised(
         guidance,
         watching=watching,
         generator=generator,
+        context_once=settings.context_once,
     )
 
 

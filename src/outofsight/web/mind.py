@@ -39,7 +39,10 @@ class Mind(Protocol):
 
 
 class ModelMind:
-    """A world model, and the same weights remembering by other strategies, made when they are first asked for."""
+    """A world model, and the same weights remembering by other strategies, made when they are first asked for.
+
+    ``strategy``: by which walks remember; ``None``: the model's own.
+    """
 
     def __init__(
         self,
@@ -48,11 +51,14 @@ class ModelMind:
         use: ModelUse,
         sampling: SamplingSettings,
         keep_steps: int = KEEP_STEPS,
+        strategy: str | None = None,
     ) -> None:
         self.name, self.use, self.sampling, self.keep_steps = name, use, sampling, keep_steps
-        self.strategy: str = world.transformer.config["memory_strategy"]
-        self._worlds = {self.strategy: world}
-        self._strategies = {self.strategy: _what(self.strategy), **usable_strategies(world)}
+        self._own: str = world.transformer.config["memory_strategy"]
+        self._worlds = {self._own: world}
+        self._strategies = {self._own: _what(self._own), **usable_strategies(world)}
+        self.strategy = strategy or self._own
+        self.world_of(self.strategy)  # say now if the model cannot
         self.stride = world.temporal_stride
         self.fov_deg = float(world.transformer.config["camera_fov_x_deg"])
 
@@ -66,7 +72,7 @@ class ModelMind:
         if name not in self.strategies:
             raise InputError(f"strategy {name!r}: this model can remember by {', '.join(self.strategies)}")
         if name not in self._worlds:
-            self._worlds[name] = with_shared_weights(self._worlds[self.strategy], name)
+            self._worlds[name] = with_shared_weights(self._worlds[self._own], name)
         return self._worlds[name]
 
     def start(self, scene: Scene, strategy: str, watch: Watch) -> Rollout:

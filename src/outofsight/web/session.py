@@ -34,6 +34,9 @@ HANDS_OFF_S = 180.0
 """A walk that nobody steers for so long is paused."""
 
 LEAST_LEAD_S = 0.06
+FIRST_STEP_S = 0.5
+"""What a step is taken to need before one was made."""
+
 HURRY_S = 0.6
 """Input is heeded at once, ahead of the pace, no more often than this."""
 
@@ -47,7 +50,8 @@ class Abandoned(Exception):
 @dataclass(frozen=True, kw_only=True)
 class House:
     """What all sessions share. ``plan``: worlds that can be begun; ``None``: the engine is not installed.
-    ``latent_frames``: of a step. ``first``: what a new session begins with."""
+    ``latent_frames``: of a step; one that answers a change of keys is of one. ``first``: what a new session begins
+    with."""
 
     mind: Mind
     engine: Engine
@@ -70,7 +74,7 @@ class Session:
         self.doing = ""
         self.views = protocol.Views(kind="views", truth=False, rendered=False)
         self.left_at = self.touched_at = time.monotonic()
-        self.step_s = 0.5
+        self.step_s: dict[int, float] = {}
         self.frames_a_second = 0.0
         self._drag = np.zeros(2)
         self._commands: deque[Any] = deque()
@@ -244,13 +248,18 @@ class Session:
         """Say how long the next step may wait: it should be done when the last frame has been shown."""
         if self._hurry:
             return 0.0
-        return self._due - time.monotonic() - max(1.15 * self.step_s, LEAST_LEAD_S) - LEAST_LEAD_S
+        step_s = self.step_s.get(self.house.latent_frames, FIRST_STEP_S)
+        return self._due - time.monotonic() - max(1.15 * step_s, LEAST_LEAD_S) - LEAST_LEAD_S
 
     async def _step(self) -> None:
         drag, self._drag = self._drag, np.zeros(2)
         look = self.look.model_copy(update={"yaw_deg": float(drag[0]), "pitch_deg": float(drag[1])})
-        plan = self.walk.plan(look, self.house.latent_frames)
         hurried, self._hurry, self._abandon, self._may_abandon = self._hurry, False, False, True
+        # A short step is soon done. A walk's first latent frame is a single video frame: that step is always whole.
+        count = (
+            1 if hurried and self.walk.panes[self.walk.focus].rollout.num_steps else self.house.latent_frames
+        )
+        plan = self.walk.plan(look, count)
         if self.views.truth:
             self._look_at_truth(plan)
         start = time.perf_counter()
@@ -263,12 +272,12 @@ class Session:
             self.walking = False
             raise
         spent = time.perf_counter() - start
-        self.step_s += (spent - self.step_s) / 3
-        count = len(shown[0].frames)
-        self.frames_a_second = count / spent
+        self.step_s[count] = (2 * self.step_s.get(count, spent) + spent) / 3
+        num_frames = len(shown[0].frames)
+        self.frames_a_second = num_frames / spent
         now = time.monotonic()
         fps = self.walk.scene.fps if self.walk.scene is not None else 10.0
-        self._due = (now if hurried else max(now, self._due)) + count / fps
+        self._due = (now if hurried else max(now, self._due)) + num_frames / fps
         for one in shown:
             self._show(one, plan)
         self.tell(status_of(self))
@@ -306,12 +315,13 @@ class Session:
         self.tell(protocol.Error(line=str(error)[:300]))
 
     def _watch(self, stage: str, done: int, total: int) -> None:
-        """Called in the model's thread: give a step up whose keys have changed, unless most of it is done."""
+        """Called in the model's thread: give a step up whose keys have changed, unless half of it is denoised."""
         if self.closed:
             raise Abandoned
-        if stage == "decode" or self.walk.underway:
+        late = stage in ("decode", "observe") or (stage == "denoise" and 2 * done > total)
+        if late or self.walk.underway:
             self._may_abandon = False
-        if stage == "denoise" and self._abandon and self._may_abandon and 2 * done <= total:
+        if self._abandon and self._may_abandon:
             raise Abandoned
 
     # ---- commands ------------------------------------------------------------------------------------------------
