@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import ImageColor
 
 from outofsight.data.video import read_video
@@ -12,6 +13,7 @@ from outofsight.errors import InputError
 from outofsight.evaluation.birdseye import (
     BirdsEye,
     FiledViews,
+    MemoryStep,
     TrackedSubjects,
     TrueSubjects,
     anchored_cameras,
@@ -26,8 +28,8 @@ from outofsight.evaluation.birdseye_picture import (
     draw_moment,
     map_scale,
 )
-from outofsight.evaluation.memory_pictures import MemoryStep, memory_pictures, retrieval_timeline
-from outofsight.evaluation.svg import colour
+from outofsight.evaluation.drawing import colour
+from outofsight.evaluation.memory_pictures import draw_retrieved, memory_pictures, retrieval_timeline
 from outofsight.memory.banks.state import BankSettings, Tracks, empty_banks
 from outofsight.types import CameraPath, Clip, SubjectTrack, Visibility
 
@@ -229,12 +231,17 @@ def steps(number: int = 2) -> list[MemoryStep]:
 
 def test_the_timeline_tells_slots_frames_and_steps():
     drawn = ElementTree.fromstring(retrieval_timeline(steps()))
-    titles = [element.text for element in drawn.iter("{http://www.w3.org/2000/svg}title")]
-    assert titles == [
-        "step 0, frame 0: 100%", "step 0, frame 1: 100%", "step 1, frame 0: 100%", "step 1, frame 1: 100%",
-    ]  # fmt: skip
     names = {element.text for element in drawn.iter("{http://www.w3.org/2000/svg}text")}
     assert {"view 0", "view 2", "subject 0", "subject 1"} <= names
+    figure = Figure()
+    draw_retrieved(figure, steps(), [step.scores for step in steps()])
+    (axes,) = figure.axes
+    shown = axes.images[0].get_array()
+    assert (
+        np.argwhere(shown == 1).tolist()
+        == np.argwhere(np.concatenate([s.scores for s in steps()]).T == 1).tolist()
+    )
+    assert len(axes.patches) == 4  # two slots in each of two steps
 
 
 def test_a_rollouts_pictures_are_written(tmp_path):

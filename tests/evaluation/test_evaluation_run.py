@@ -24,9 +24,10 @@ from outofsight.evaluation.methods import (
     sampling_of,
     usable_baselines,
 )
+from outofsight.evaluation.records import digest_of
+from outofsight.evaluation.report import view_of
 from outofsight.evaluation.results import gather
-from outofsight.evaluation.run import EvalConfig, Evaluation, evaluate, pending_tasks
-from outofsight.evaluation.views import view_of
+from outofsight.evaluation.run import EvalConfig, Evaluation, evaluate, made_by, pending_tasks
 from outofsight.sampling.continuation import SamplingSettings
 from small_world import HEIGHT, NUM_CONTEXT, NUM_TARGET, WIDTH, write_small_dataset
 
@@ -287,8 +288,13 @@ def test_a_folder_of_an_earlier_version_keeps_its_videos(finished, tmp_path):
         (folder / "method.json").unlink()
         (folder / "contender.json").write_text(json.dumps(earlier))
     LOADED.clear()
+    assert pending_tasks(again) == []
     evaluate(again)
     assert LOADED == []
+    clip = again.clips[0]
+    assert made_by(BaselineMethod(name="frozen"), clip) == digest_of(
+        {"kind": "floor", "floor": "frozen"}, "", clip.name, clip.identity
+    )
     assert json.loads((again.config.store.folder("frozen") / "method.json").read_text())["kind"] == "baseline"
     (again.config.store.folder("tiny") / "method.json").unlink()
     other = replace(again, methods=(replace(MODEL, digest="1"),))

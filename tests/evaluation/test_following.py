@@ -6,10 +6,9 @@ import torch
 
 from models import tiny_world
 from outofsight.errors import CheckpointError, InputError
-from outofsight.evaluation.birdseye import tracked_subjects
+from outofsight.evaluation.birdseye import MemoryStep, tracked_subjects
 from outofsight.evaluation.case import case_from_clip
 from outofsight.evaluation.clips import Sample
-from outofsight.evaluation.memory_pictures import MemoryStep
 from outofsight.evaluation.rollouts import (
     foretold,
     load_tracked,

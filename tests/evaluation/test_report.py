@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from rich.console import Console
 
@@ -25,9 +26,17 @@ from outofsight.evaluation.methods import (
     TruthMethod,
     VideosMethod,
 )
-from outofsight.evaluation.plots import sweeps, write_plots
-from outofsight.evaluation.report import shown_clips, write_report
+from outofsight.evaluation.plots import all_plots, draw_intervals, draw_lines, sweeps, write_plots
+from outofsight.evaluation.report import (
+    first_methods,
+    first_metrics,
+    outcome,
+    shown_clips,
+    verdict,
+    write_report,
+)
 from outofsight.evaluation.results import (
+    Summary,
     format_number,
     gather,
     leading_method,
@@ -41,7 +50,6 @@ from outofsight.evaluation.results import (
 )
 from outofsight.evaluation.run import EvalConfig, Evaluation, evaluate
 from outofsight.evaluation.sheet import chosen_clips, write_sheet
-from outofsight.evaluation.svg import Scale, ticks
 from outofsight.sampling.continuation import SamplingSettings
 from small_world import write_small_dataset
 
@@ -180,25 +188,36 @@ def test_figures(value, text):
 
 
 def test_plots_are_whole_files_of_their_own(finished, results, tmp_path):
-    paths = {path.name for path in write_plots(tmp_path / "plots", results, finished.config.store)}
+    write_plots(tmp_path / "plots", all_plots(results, finished.config.store))
+    paths = {path.name for path in (tmp_path / "plots").iterdir()}
     assert {"psnr.svg", "psnr_by_frame.svg", "steps_psnr.svg", "retrieval_tiny-1steps.svg"} <= paths
     for name in paths:
         assert ElementTree.fromstring((tmp_path / "plots" / name).read_text()).tag.endswith("svg")
+    intervals = (tmp_path / "plots" / "psnr.svg").read_text()
+    assert all(f">{method.name}</text>" in intervals for method in results.methods)  # words stay words
+
+
+def test_an_interval_is_drawn_from_low_to_high_and_the_mean_on_it(results):
+    figure = Figure()
+    draw_intervals(figure, results, next(metric for metric in results.metrics if metric.name == "psnr"))
+    (axes,) = figure.axes
+    summary = results.summaries["all clips"]["tiny-1steps"]["psnr"]
+    interval, mean = axes.lines[:2]
+    np.testing.assert_allclose(interval.get_xdata(), [summary.low, summary.high])
+    np.testing.assert_allclose([*mean.get_xdata(), *mean.get_ydata()], [summary.mean, 1])
+    assert axes.get_yticklabels()[1].get_text() == "tiny-1steps"
+
+
+def test_nothing_measured_is_said():
+    figure = Figure()
+    draw_lines(figure, {}, "title", "frame")
+    assert figure.axes[0].texts[0].get_text() == "nothing could be measured"
 
 
 def test_a_sweep_has_a_point_for_each_number_of_steps(results):
-    curve = ElementTree.fromstring(sweeps(results)["psnr"])
-    circles = curve.findall(".//{http://www.w3.org/2000/svg}circle")
-    assert len(circles) == 2
+    (curve,) = sweeps(results)["psnr"].values()
+    assert [steps for steps, _ in curve] == [1, 2]
     assert "psnr" not in sweeps(replace(results, methods=results.methods[1:]))
-
-
-def test_ticks_are_round_and_scales_linear():
-    assert ticks(0, 10) == [0, 2, 4, 6, 8, 10]
-    assert ticks(-1.2, 1.1) == [-1, -0.5, 0, 0.5, 1]
-    assert ticks(3, 3) == [3]
-    scale = Scale(low=0, high=4, start=10, end=30)
-    assert [scale(value) for value in (-1, 0, 1, 4, 9)] == [10, 10, 15, 30, 30]
 
 
 def test_the_sheet_has_a_strip_for_every_row(finished, results, tmp_path):
@@ -220,7 +239,7 @@ def test_the_sheets_clips_are_best_median_and_worst(results):
 class Tags(HTMLParser):
     """Gathers the tags of a page and checks that they close as they open."""
 
-    VOID = ("meta", "br", "line", "rect", "circle", "polyline")
+    VOID = ("meta", "br", "img")
 
     def __init__(self):
         super().__init__()
@@ -228,9 +247,7 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID or (
-            tag in ("rect", "circle") and not self.get_starttag_text().endswith("/>")
-        ):
+        if tag not in self.VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -249,7 +266,8 @@ class Tags(HTMLParser):
 @pytest.fixture(scope="module")
 def page(finished, results, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(path, results, finished, {"settings": {"note": "</script><b>"}}, num_shown=3)
+    plots = all_plots(results, finished.config.store)
+    write_report(path, results, finished, {"settings": {"note": "</script><b>"}}, plots, num_shown=3)
     parsed = Tags()
     parsed.feed(path.read_text(encoding="utf-8"))
     assert parsed.open == []
@@ -261,15 +279,18 @@ def test_the_page_needs_no_network_and_no_other_file(page):
     assert not re.search(r"https?://", text)
     assert not tags.all("link")
     assert all("src" not in attributes for attributes in tags.all("script"))
-    sources = [attributes["src"] for attributes in (*tags.all("video"), *tags.all("img"))]
-    assert sources
-    assert all(source.startswith("data:video/mp4;base64,") for source in sources)
+    videos = [attributes["src"] for attributes in tags.all("video") if "src" in attributes]
+    assert videos
+    assert all(source.startswith("data:video/mp4;base64,") for source in videos)
+    images = [attributes["src"] for attributes in tags.all("img")]
+    assert images
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in images)
     assert all(attributes["href"].startswith("#clip-") for attributes in tags.all("a"))
 
 
 def test_the_pages_videos_play(page, tmp_path, finished):
     _, tags = page
-    context, truth = tags.all("video")[:2]
+    context, truth = (video for video in tags.all("video")[:8] if "src" in video)
     assert (context["data-part"], truth["data-part"]) == ("context", "target")
     (tmp_path / "truth.mp4").write_bytes(base64.b64decode(truth["src"].partition(",")[2]))
     frames = read_video(tmp_path / "truth.mp4").frames
@@ -283,7 +304,7 @@ def test_the_pages_videos_play(page, tmp_path, finished):
 def test_every_answer_of_a_clip_is_beside_the_truth_or_says_why_not(page):
     _, tags = page
     # context, truth, two rows of the model, the others (two of three clips), the baseline
-    assert len(tags.all("video")) == 3 * 5 + 2
+    assert sum("src" in video for video in tags.all("video")) == 3 * 5 + 2
     assert "no video of clip clip_000002" in tags.text
 
 
@@ -311,3 +332,25 @@ def test_names_and_settings_cannot_become_markup(page):
     assert HOSTILE in tags.text
     assert "</script><b>" in tags.text
     assert len(tags.all("script")) == 1
+
+
+def test_the_first_screen_says_who_is_better_and_plays_three_clips(page, results):
+    text, tags = page
+    first = text.index('id="first"')
+    assert first < text.index("<h2>")
+    assert verdict(results).startswith(f"{first_methods(results)[0].name} is ")
+    assert [method.name for method in first_methods(results)][-1] == "frozen"
+    copies = [video["data-copy"] for video in tags.all("video") if "data-copy" in video]
+    shown = {video["id"] for video in tags.all("video") if "id" in video}
+    assert len(copies) == 6  # the truth and the leading model, of the worst, the median and the best clip
+    assert set(copies) <= shown
+
+
+def test_better_worse_or_not_told_apart(results):
+    psnr, _ = first_metrics(results)[:2]
+    difference = Summary(n=3, n_undefined=0, mean=2.0, median=2.0, low=1.0, high=3.0)
+    summary = replace(difference, difference=difference)
+    assert outcome(summary, psnr) == "better"
+    assert outcome(summary, replace(psnr, higher_is_better=False)) == "worse"
+    assert outcome(replace(summary, difference=replace(difference, low=-1.0)), psnr) == "not told apart"
+    assert outcome(replace(summary, difference=None), psnr) == "not told apart"

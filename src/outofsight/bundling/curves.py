@@ -1,11 +1,14 @@
 """A run's learning curves, as an SVG picture and as lines of a table."""
 
 from collections.abc import Mapping
+from functools import partial
+
+from matplotlib.figure import Figure
 
 from outofsight.bundling.finished_run import VALIDATION, Curve, FinishedRun, thinned
-from outofsight.evaluation.svg import FAINT, Scale, Svg, colour, ticks
+from outofsight.evaluation.drawing import colour, svg
 
-WIDTH, PANEL, EDGE_LEFT, EDGE_RIGHT, HEAD, FOOT = 720, 210, 56, 190, 28, 30
+WIDTH_PX, PANEL_PX = 720, 210
 MOST_POINTS = 150
 TABLE_LINES = 8
 SPIKES = 0.02
@@ -38,32 +41,21 @@ def curve_panels(run: FinishedRun) -> dict[str, dict[str, Curve]]:
 def draw_curves(run: FinishedRun) -> str:
     """Draw all of a run's curves, a panel below the other. Gives SVG."""
     panels = curve_panels(run)
-    svg = Svg(WIDTH, PANEL * len(panels))
-    for place, (title, curves) in enumerate(panels.items()):
-        _draw_panel(svg, place * PANEL, title, curves, run.num_steps)
-    return svg.to_text()
+    return svg(partial(draw_panels, panels=panels, last_step=run.num_steps), WIDTH_PX, PANEL_PX * len(panels))
 
 
-def _draw_panel(svg: Svg, top: float, title: str, curves: Mapping[str, Curve], last: int) -> None:
-    thin = {name: thinned(curve, MOST_POINTS) for name, curve in curves.items()}
-    low, high = _range([curve for curve in thin.values()])
-    across = Scale(low=0, high=last, start=EDGE_LEFT, end=WIDTH - EDGE_RIGHT)
-    up = Scale(low=low, high=high, start=top + PANEL - FOOT, end=top + HEAD)
-    svg.text(EDGE_LEFT, top + 18, title, size=13)
-    for value in ticks(low, high, 5):
-        svg.line(EDGE_LEFT, up(value), WIDTH - EDGE_RIGHT, up(value), stroke=FAINT)
-        svg.text(EDGE_LEFT - 6, up(value) + 4, f"{value:g}", anchor="end")
-    for step in ticks(0, last, 6):
-        svg.text(across(step), top + PANEL - FOOT + 16, f"{step:,.0f}", anchor="middle")
-    svg.text(WIDTH - EDGE_RIGHT + 12, top + PANEL - FOOT + 16, "steps; at the right: the last value")
-    for index, (name, curve) in enumerate(thin.items()):
-        points = [
-            (across(step), min(max(up(value), top + HEAD), top + PANEL - FOOT)) for step, value in curve
-        ]
-        svg.polyline(points, stroke=colour(index))
-        svg.line(WIDTH - EDGE_RIGHT + 12, top + HEAD + 16 * index, WIDTH - EDGE_RIGHT + 30, top + HEAD + 16 * index,
-                 stroke=colour(index), width=2)  # fmt: skip
-        svg.text(WIDTH - EDGE_RIGHT + 36, top + HEAD + 16 * index + 4, f"{name}: {curve[-1][1]:.3g}")
+def draw_panels(figure: Figure, panels: Mapping[str, Mapping[str, Curve]], last_step: int) -> None:
+    every = figure.subplots(len(panels), squeeze=False)[:, 0]
+    for axes, (title, curves) in zip(every, panels.items(), strict=True):
+        thin = {name: thinned(curve, MOST_POINTS) for name, curve in curves.items()}
+        for index, (name, curve) in enumerate(thin.items()):
+            axes.plot(*zip(*curve, strict=True), color=colour(index), label=f"{name}: {curve[-1][1]:.3g}")
+        axes.set_title(title)
+        axes.set_xlim(0, last_step)
+        axes.set_ylim(*_range(list(thin.values())))
+        axes.grid(axis="y")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    every[-1].set_xlabel("steps; at the right: the last value")
 
 
 def _range(curves: list[Curve]) -> tuple[float, float]:

@@ -300,7 +300,7 @@ def _write(
 ) -> None:
     """Write what came out, for programs and for people, and print the tables."""
     from outofsight.data.files import write_json
-    from outofsight.evaluation.plots import write_plots
+    from outofsight.evaluation.plots import all_plots, write_plots
     from outofsight.evaluation.report import write_report
     from outofsight.evaluation.results import print_tables, results_as_json
     from outofsight.evaluation.sheet import write_sheet
@@ -310,10 +310,11 @@ def _write(
     written = io.StringIO()
     print_tables(results, Console(width=TABLE_COLUMNS, file=written))
     write_text(out / "table.txt", written.getvalue())
-    write_plots(out / "plots", results, evaluation.config.store)
+    plots = all_plots(results, evaluation.config.store)
+    write_plots(out / "plots", plots)
     if wanted.sheet:
         write_sheet(out / "sheet.png", results, evaluation)
-    write_report(out / "report.html", results, evaluation, made, num_shown=wanted.report_clips)
+    write_report(out / "report.html", results, evaluation, made, plots, num_shown=wanted.report_clips)
     shown = Console()
     print_tables(results, shown if shown.is_terminal else Console(width=TABLE_COLUMNS))
     console.print(f"wrote {out / 'report.html'} and {out / 'results.json'}", soft_wrap=True)

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from outofsight.backbone.transformer import HydraTransformer3DModel
     from outofsight.cli.cases import CaseInputs
-    from outofsight.evaluation.birdseye import TrueSubjects
-    from outofsight.evaluation.memory_pictures import MemoryStep
+    from outofsight.evaluation.birdseye import MemoryStep, TrueSubjects
     from outofsight.sampling.rollout import Rollout
     from outofsight.sampling.rollout_step import StepRecord
     from outofsight.types import Clip
@@ -85,7 +84,7 @@ def read_steps(folder: Path, num_steps: int) -> "list[MemoryStep]":
         CheckpointError: a step is damaged, or was kept by a version whose banks hold other things.
     """
     from outofsight.codec.checkpoint_files import load_state_dict
-    from outofsight.evaluation.memory_pictures import MemoryStep
+    from outofsight.evaluation.birdseye import MemoryStep
     from outofsight.memory.banks.state import Archive, Tracks
 
     steps = []

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from outofsight.errors import InputError
+from outofsight.evaluation.case import Video
 from outofsight.geometry.poses import relative_poses
 from outofsight.memory.banks.state import Archive, Tracks
 from outofsight.types import Clip, SubjectTrack, Visibility
@@ -116,6 +117,25 @@ class BirdsEye:
     @property
     def num_moments(self) -> int:
         return len(self.times)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MemoryStep:
+    """What memory held and gave in one step of a rollout, for its t latent frames.
+
+    ``cameras`` [t, 12] or [t, 3, 4]: ``anchor_from_camera``; ``times`` [t] in video frames. ``tracks``: the tracker's
+    slots after each frame, frames in place of a batch. ``archive``: what was recalled from, a batch of one.
+    ``scores`` [t, n + s]: of n views, then s subjects; ``slots``: the retrieved ones, by the same numbers.
+    ``pictures`` uint8 [t, h, w, 3]: a video frame for each latent frame. ``None``: there is no such thing.
+    """
+
+    cameras: Tensor | Floats
+    times: Tensor | Floats
+    tracks: Tracks | None = None
+    archive: Archive | None = None
+    scores: Tensor | Floats | None = None
+    slots: tuple[int, ...] = ()
+    pictures: Video | None = None
 
 
 def tracked_subjects(tracks: Tracks, times: Floats) -> TrackedSubjects:

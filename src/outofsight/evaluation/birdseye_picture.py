@@ -14,6 +14,7 @@ from math import ceil, cos, pi, sin
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -21,13 +22,14 @@ from outofsight.data.files import explained, written_whole
 from outofsight.errors import InputError
 from outofsight.evaluation.birdseye import BirdsEye, FiledViews, Floats
 from outofsight.evaluation.case import Video
-from outofsight.evaluation.svg import colour, ticks
+from outofsight.evaluation.drawing import colour
 
 MAP_PX, HEAD_PX, GAP_PX, KEY_PX = 240, 20, 6, 46
 FINER = 3  # drawn so many times as large, and made smaller with smooth edges
 DEVIATIONS = 2.0
 DOT_GAP_PX, LEAST_DOTS = 5, 12  # of a dotted circle
 LEAST_WIDTH_M = 2.0
+MOST_MARKS = 6  # of the grid, each way
 HELD_REACH = 3.0  # held subjects farther out than so many times the rest's extent are drawn at the edge
 INK, FAINT, LINE, WEDGE = "#222222", "#777777", "#dddddd", "#eeeeea"
 VIEW, RETRIEVED = "#c9ccd1", "#31549a"
@@ -150,14 +152,21 @@ def _grid(pen: ImageDraw.ImageDraw, scale: MapScale) -> None:
     half = scale.width_m / 2
     for axis in (0, 1):
         low = scale.middle_m[axis] - half
-        for value in ticks(low, low + scale.width_m):
+        for value in _marks(low, low + scale.width_m):
             place = scale(np.array([value, 0, value]))[axis]
             ends = (place, 0, place, scale.size_px) if axis == 0 else (0, place, scale.size_px, place)
             pen.line(ends, fill=LINE, width=FINER // 2 + 1)
-    marks = ticks(scale.middle_m[0] - half, scale.middle_m[0] + half)
+    marks = _marks(scale.middle_m[0] - half, scale.middle_m[0] + half)
     if len(marks) > 1:
         step = marks[1] - marks[0]
         pen.text((6, scale.size_px - 15 * FINER), f"grid {step:g} m", FAINT, _font(11 * FINER))
+
+
+def _marks(low: float, high: float) -> list[float]:
+    """Choose round values within [low, high]."""
+    return [
+        value for value in MaxNLocator(MOST_MARKS).tick_values(low, high).tolist() if low <= value <= high
+    ]
 
 
 def _camera(pen: ImageDraw.ImageDraw, scene: BirdsEye, index: int, scale: MapScale) -> None:

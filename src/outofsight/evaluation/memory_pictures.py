@@ -9,11 +9,13 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,6 +26,7 @@ from outofsight.evaluation.birdseye import (
     BirdsEye,
     FiledViews,
     Floats,
+    MemoryStep,
     TrackedSubjects,
     TrueSubjects,
     filed_views,
@@ -32,32 +35,13 @@ from outofsight.evaluation.birdseye import (
 )
 from outofsight.evaluation.birdseye_picture import birdseye_sheet, birdseye_video, save_png
 from outofsight.evaluation.case import Video
-from outofsight.evaluation.svg import FAINT, INK, Svg
-from outofsight.memory.banks.state import Archive, Tracks
+from outofsight.evaluation.drawing import FAINT, INK, svg
 
 MOST_SHEET_MOMENTS = 60
 """A sheet of more moments than this shows so many of them, evenly spread; the video shows all."""
 
-CELL_PX, LEAST_CELL_PX, WIDEST_PX, NAME_PX = 20, 3, 1600, 84
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MemoryStep:
-    """What memory held and gave in one step of a rollout, for its t latent frames.
-
-    ``cameras`` [t, 12] or [t, 3, 4]: ``anchor_from_camera``; ``times`` [t] in video frames. ``tracks``: the tracker's
-    slots after each frame, frames in place of a batch. ``archive``: what was recalled from, a batch of one.
-    ``scores`` [t, n + s]: of n views, then s subjects; ``slots``: the retrieved ones, by the same numbers.
-    ``pictures`` uint8 [t, h, w, 3]: a video frame for each latent frame. ``None``: there is no such thing.
-    """
-
-    cameras: Tensor | Floats
-    times: Tensor | Floats
-    tracks: Tracks | None = None
-    archive: Archive | None = None
-    scores: Tensor | Floats | None = None
-    slots: tuple[int, ...] = ()
-    pictures: Video | None = None
+CELL_PX, WIDEST_PX = 20, 1600
+LABELLED_STEPS = 5  # one step of so many has its number
 
 
 def memory_pictures(
@@ -131,52 +115,26 @@ def retrieval_timeline(steps: Sequence[MemoryStep]) -> str:
             f"expected scores over the same slots in every step, got {[s.shape[1:] for s in scores]}"
         )
     num_frames, num_slots = sum(map(len, scores)), scores[0].shape[1]
+    width_px = 90 + min(max(CELL_PX * num_frames, 370), WIDEST_PX)
+    return svg(partial(draw_retrieved, steps=steps, scores=scores), width_px, 80 + CELL_PX * num_slots)
+
+
+def draw_retrieved(figure: Figure, steps: Sequence[MemoryStep], scores: Sequence[Floats]) -> None:
+    axes = figure.subplots()
+    num_slots = scores[0].shape[1]
     num_views = num_slots if steps[0].tracks is None else num_slots - steps[0].tracks.filled.shape[1]
-    cell = max(LEAST_CELL_PX, min(CELL_PX, WIDEST_PX // num_frames))
-    svg = Svg(max(NAME_PX + cell * num_frames + 12, 460), 34 + CELL_PX * num_slots + 44)
-    svg.text(8, 18, "slots that each coming latent frame retrieved, step by step", size=13)
-    for slot in range(num_slots):
-        name = f"view {slot}" if slot < num_views else f"subject {slot - num_views}"
-        svg.text(NAME_PX - 6, _row_y(slot, num_slots) + 14, name, size=10, anchor="end")
-    column = 0
-    for step_index, (step, rows) in enumerate(zip(steps, scores, strict=True)):
-        _put_step(svg, rows, step.slots, (NAME_PX + cell * column, cell), step_index)
-        column += len(rows)
-    border = _row_y(num_views - 1, num_slots)
-    svg.line(NAME_PX, border - 0.5, NAME_PX + cell * num_frames, border - 0.5, INK, 1.5)
-    svg.text(8, 34 + CELL_PX * num_slots + 34, "shade: score; outlined: among the slots retrieved", size=10)
-    return svg.to_text()
-
-
-def _put_step(
-    svg: Svg, rows: Floats, chosen: Sequence[int], place: tuple[float, int], step_index: int
-) -> None:
-    """Draw one step's cells, its retrieved rows outlined, and its number below every fifth."""
-    left, cell = place
-    num_slots = rows.shape[1]
-    for frame, slot in np.argwhere(rows > 0).tolist():
-        words = f"step {step_index}, frame {frame}: {rows[frame, slot]:.0%}"
-        svg.rect(left + cell * frame, _row_y(slot, num_slots) + 1, cell, CELL_PX - 2,
-                 _shade(float(rows[frame, slot])), words)  # fmt: skip
-    right = left + cell * len(rows)
-    for slot in chosen:
-        y = _row_y(slot, num_slots)
-        for edge in (y + 1, y + CELL_PX - 1):
-            svg.line(left, edge, right, edge, INK)
-    bottom = 34 + CELL_PX * num_slots
-    svg.line(left, 34, left, bottom, FAINT)
-    if step_index % 5 == 0:
-        svg.text(left, bottom + 12, str(step_index), size=10)
-
-
-def _row_y(slot: int, num_slots: int) -> float:
-    return 34.0 + CELL_PX * (num_slots - 1 - slot)
-
-
-def _shade(share: float) -> str:
-    white, full = (238, 241, 246), (31, 84, 153)
-    red, green, blue = (round(w + (f - w) * min(share, 1.0)) for w, f in zip(white, full, strict=True))
-    return f"#{red:02x}{green:02x}{blue:02x}"
+    axes.imshow(np.concatenate(scores).T, cmap="Blues", vmin=0, vmax=1, aspect="auto", origin="lower")
+    starts = np.cumsum([0, *(len(rows) for rows in scores[:-1])]) - 0.5
+    for start, rows, step in zip(starts, scores, steps, strict=True):
+        axes.axvline(start, color=FAINT, linewidth=0.8)
+        for slot in step.slots:
+            axes.add_patch(Rectangle((start, slot - 0.5), len(rows), 1, fill=False, edgecolor=INK))
+    axes.axhline(num_views - 0.5, color=INK, linewidth=1.5)
+    axes.set_title("slots that each coming latent frame retrieved, step by step")
+    views, subjects = range(num_views), range(num_slots - num_views)
+    axes.set_yticks(range(num_slots), [f"view {n}" for n in views] + [f"subject {n}" for n in subjects])
+    axes.set_xticks(starts[::LABELLED_STEPS], range(0, len(steps), LABELLED_STEPS))
+    axes.set_xlabel("step; shade: score; outlined: among the slots retrieved")
 
 
 def _scores(step: MemoryStep, index: int) -> Floats:

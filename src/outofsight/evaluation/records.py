@@ -119,7 +119,7 @@ class Store:
 
     def check_claim(self, method: str, settings: Mapping[str, Any]) -> None:
         """Refuse a method of a name that stands for another here. Raises ``OutputError``."""
-        wanted, there = json.loads(json.dumps(settings)), self._claimed(method)
+        wanted, there = in_earlier_words(json.loads(json.dumps(settings))), self._claimed(method)
         if there is not None and there != wanted:
             keys = sorted(key for key in {*there, *wanted} if there.get(key) != wanted.get(key))
             raise OutputError(
@@ -133,7 +133,7 @@ class Store:
         wanted = json.loads(json.dumps(settings))
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists() or self._claimed(method) != wanted:
+        if not path.exists() or self._claimed(method) != in_earlier_words(wanted):
             write_json(path, wanted, indent=2)
 
     def _claimed(self, method: str) -> dict[str, Any] | None:
@@ -143,14 +143,16 @@ class Store:
             there = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError):
             return None
-        return _in_present_words(there) if isinstance(there, dict) else None
+        return in_earlier_words(there) if isinstance(there, dict) else None
 
 
-def _in_present_words(settings: dict[str, Any]) -> dict[str, Any]:
-    """Read what earlier versions wrote of a method: its videos stay, whatever it was called."""
-    renamed = {"floor": "baseline", "ceiling": "upper bound"}
-    words = {renamed.get(key, key): value for key, value in settings.items()}
-    return {**words, "kind": renamed.get(words.get("kind", ""), words.get("kind"))}
+def in_earlier_words(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a method's settings as folders of before November 2026 have them: what was answered then stays answered."""
+    earlier = {"baseline": "floor", "upper bound": "ceiling"}
+    return {
+        earlier.get(key, key): earlier.get(value, value) if key == "kind" else value
+        for key, value in settings.items()
+    }
 
 
 def digest_of(*parts: Any) -> str:

@@ -9,22 +9,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from outofsight.errors import InputError
 from outofsight.evaluation.case import Phase
-from outofsight.evaluation.svg import FAINT, INK, Svg, colour
+from outofsight.evaluation.drawing import DOTS_PER_INCH, INK, PHASE_COLOURS, colour, svg
 from outofsight.sampling.pipeline import Retrieval
 
-PHASE_COLOURS = {Phase.VISIBLE: "#4c8c4a", Phase.HIDDEN: "#9aa0a6", Phase.REENTERED: "#d9822b"}
-PHASE_WORDS = {Phase.VISIBLE: "visible", Phase.HIDDEN: "hidden", Phase.REENTERED: "re-entered"}
-
-CELL_PX, MARGIN_PX = 22, 64
+CELL_PX = 22
+POINTS_PER_PX = 72 / DOTS_PER_INCH
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -93,22 +95,25 @@ def bubble_plot(counts: Frequencies, title: str) -> str:
     Source: HyDRA, the figure of selection frequency, token index × layer.
     """
     num_layers, num_slices = counts.by_layer.shape
-    svg = Svg(_width(num_slices, title), 64 + CELL_PX * num_layers + 24)
-    svg.text(8, 18, title, size=13)
-    top = 48.0
-    for layer in range(num_layers):
-        y = top + CELL_PX * (layer + 0.5)
-        svg.text(MARGIN_PX - 8, y + 4, f"layer {layer}", anchor="end")
-        svg.line(MARGIN_PX, y, MARGIN_PX + CELL_PX * num_slices, y, FAINT)
-        for index in range(num_slices):
-            share = float(counts.by_layer[layer, index])
-            if share > 0:
-                radius = (CELL_PX / 2 - 1) * share**0.5  # the area tells the share
-                fill = colour(0 if index < counts.num_context_slices else 4)
-                words = f"slice {index}, layer {layer}: {share:.0%}"
-                svg.circle(MARGIN_PX + CELL_PX * (index + 0.5), y, radius, fill, words, opacity=0.85)
-    _name_slices(svg, counts, top - 8, top + CELL_PX * num_layers)
-    return svg.to_text()
+    return svg(partial(draw_bubbles, counts=counts, title=title),
+               max(360, 90 + CELL_PX * num_slices, 6 * len(title)), 84 + CELL_PX * num_layers)  # fmt: skip
+
+
+def draw_bubbles(figure: Figure, counts: Frequencies, title: str) -> None:
+    axes = figure.subplots()
+    layers, slices = np.nonzero(counts.by_layer)
+    area = (0.8 * CELL_PX * POINTS_PER_PX) ** 2  # of a slice that is always retrieved, in square points
+    colours = [colour(0 if index < counts.num_context_slices else 4) for index in slices]
+    axes.scatter(slices, layers, s=area * counts.by_layer[layers, slices], c=colours, alpha=0.85)
+    num_layers, num_slices = counts.by_layer.shape
+    axes.set_title(title)
+    axes.set_xlabel("slice; right of the line they begin in the target")
+    axes.set_xlim(-0.5, num_slices - 0.5)
+    axes.set_ylim(num_layers - 0.5, -0.5)
+    axes.set_yticks(range(num_layers), [f"layer {layer}" for layer in range(num_layers)])
+    axes.xaxis.set_major_locator(MaxNLocator(num_slices, integer=True))
+    axes.axvline(counts.num_context_slices - 0.5, color=INK)
+    axes.grid(axis="y")
 
 
 def timeline(counts: Frequencies, phases: Sequence[int], title: str) -> str:
@@ -117,49 +122,24 @@ def timeline(counts: Frequencies, phases: Sequence[int], title: str) -> str:
     ``phases``: of ``Phase``, one for each target video frame; empty where they are not known.
     """
     num_frames, num_slices = counts.by_frame.shape
-    svg = Svg(_width(num_frames, title), 36 + CELL_PX * num_slices + 66)
-    svg.text(8, 18, title, size=13)
-    top = 36.0
-    for index in range(num_slices):
-        y = top + CELL_PX * (num_slices - 1 - index)  # earlier slices lie lower
-        first = index * counts.frames_per_slice
-        svg.text(
-            MARGIN_PX - 6, y + CELL_PX / 2 + 4, f"{first}–{first + counts.frames_per_slice - 1}", anchor="end"
-        )
-        for frame in range(num_frames):
-            share = float(counts.by_frame[frame, index])
-            words = f"target latent frame {frame}, slice {index}: {share:.0%}"
-            svg.rect(MARGIN_PX + CELL_PX * frame, y, CELL_PX - 1, CELL_PX - 1, _shade(share), words)
-    border = top + CELL_PX * (num_slices - counts.num_context_slices)
-    svg.line(MARGIN_PX, border - 0.5, MARGIN_PX + CELL_PX * num_frames, border - 0.5, INK, 1.5)
-    bottom = top + CELL_PX * num_slices
-    svg.text(8, bottom + 18, "phase", fill=INK)
-    for place, phase in enumerate(phases):
-        x = MARGIN_PX + CELL_PX * num_frames * place / len(phases)
-        svg.rect(x, bottom + 8, CELL_PX * num_frames / len(phases) + 0.5, 10, PHASE_COLOURS[Phase(phase)])
-    svg.text(8, bottom + 38, "columns: target latent frames", size=10)
-    svg.text(8, bottom + 52, "rows: a slice's latent frames; below the line: context", size=10)
-    return svg.to_text()
+    return svg(partial(draw_timeline, counts=counts, phases=phases, title=title),
+               max(360, 110 + CELL_PX * num_frames, 6 * len(title)), 100 + CELL_PX * num_slices)  # fmt: skip
 
 
-def _width(num_cells: int, title: str) -> float:
-    """Give the width in px that holds the cells and the title."""
-    return max(MARGIN_PX + CELL_PX * num_cells + 20, 20 + 7 * len(title), 300)
-
-
-def _name_slices(svg: Svg, counts: Frequencies, above: float, below: float) -> None:
-    """Write the slices' numbers, and where context ends and target begins."""
-    num_slices = counts.by_layer.shape[1]
-    for index in range(num_slices):
-        svg.text(MARGIN_PX + CELL_PX * (index + 0.5), above, str(index), size=10, anchor="middle")
-    border = MARGIN_PX + CELL_PX * counts.num_context_slices
-    svg.line(border, above - 12, border, below, INK, 1.5)
-    svg.text(border - 4, below + 18, "context", anchor="end")
-    svg.text(border + 4, below + 18, "target")
-
-
-def _shade(share: float) -> str:
-    """Give a colour between white (never) and blue (always)."""
-    white, full = (247, 248, 250), (31, 84, 153)
-    red, green, blue = (round(w + (f - w) * share) for w, f in zip(white, full, strict=True))
-    return f"#{red:02x}{green:02x}{blue:02x}"
+def draw_timeline(figure: Figure, counts: Frequencies, phases: Sequence[int], title: str) -> None:
+    num_frames, num_slices = counts.by_frame.shape
+    axes, bar = figure.subplots(2, height_ratios=[num_slices, 0.6])
+    # earlier slices lie lower
+    axes.imshow(counts.by_frame.T, cmap="Blues", vmin=0, vmax=1, aspect="auto", origin="lower")
+    axes.set_title(title)
+    firsts = [index * counts.frames_per_slice for index in range(num_slices)]
+    spans = [f"{first}–{first + counts.frames_per_slice - 1}" for first in firsts]
+    axes.set_yticks(range(num_slices), spans)
+    axes.set_ylabel("a slice's latent frames")
+    axes.xaxis.set_major_locator(MaxNLocator(min(num_frames, 20), integer=True))
+    axes.axhline(counts.num_context_slices - 0.5, color=INK)
+    colours = [to_rgb(PHASE_COLOURS[Phase(phase)]) for phase in phases] or [(1.0, 1.0, 1.0)]
+    bar.imshow([colours], aspect="auto")
+    bar.set_xticks([])
+    bar.set_yticks([0], ["phase"])
+    bar.set_xlabel("target latent frames; below the line: slices of the context")

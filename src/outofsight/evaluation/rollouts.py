@@ -21,10 +21,15 @@ from numpy.typing import NDArray
 from outofsight.codec.checkpoint_files import load_state_dict, save_state_dict
 from outofsight.codec.video_vae import LatentTiling
 from outofsight.errors import CheckpointError, InputError
-from outofsight.evaluation.birdseye import Floats, TrackedSubjects, joined_subjects, tracked_subjects
+from outofsight.evaluation.birdseye import (
+    Floats,
+    MemoryStep,
+    TrackedSubjects,
+    joined_subjects,
+    tracked_subjects,
+)
 from outofsight.evaluation.case import ClipCase, Video
 from outofsight.evaluation.clips import Sample
-from outofsight.evaluation.memory_pictures import MemoryStep
 from outofsight.evaluation.tracked_positions import Tracked
 from outofsight.geometry.conditioning import latent_frames
 from outofsight.memory.banks.dynamics import PredictedSubjects

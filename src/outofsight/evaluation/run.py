@@ -30,7 +30,7 @@ from outofsight.evaluation.metrics import (
     read_gallery,
     write_gallery,
 )
-from outofsight.evaluation.records import Record, Store, digest_of
+from outofsight.evaluation.records import Record, Store, digest_of, in_earlier_words
 from outofsight.evaluation.rollouts import load_tracked, save_tracked
 from outofsight.evaluation.workers import run_tasks
 from outofsight.memory.strategies import strategy
@@ -210,7 +210,7 @@ def by_source(methods: Sequence[Method]) -> list[list[Method]]:
 
 def made_by(method: Method, clip: EvalClip) -> str:
     """Digest all that decides an answer."""
-    return digest_of(method.settings, method.reads(clip), clip.name, clip.identity)
+    return digest_of(in_earlier_words(method.settings), method.reads(clip), clip.name, clip.identity)
 
 
 def _is_done(evaluation: Evaluation, method: Method, clip: EvalClip, measured_by: str) -> bool:

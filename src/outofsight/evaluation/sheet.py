@@ -9,11 +9,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from outofsight.data.files import explained, written_whole
 from outofsight.evaluation.case import Phase, Video
+from outofsight.evaluation.drawing import PHASE_COLOURS, PHASE_WORDS
 from outofsight.evaluation.evidence import Metric
+from outofsight.evaluation.report import View, view_of
 from outofsight.evaluation.results import Results, format_number, leading_method, ranked_clips, ranking_metric
-from outofsight.evaluation.retrieval import PHASE_COLOURS, PHASE_WORDS
 from outofsight.evaluation.run import Evaluation
-from outofsight.evaluation.views import View, view_of
 
 NUM_COLUMNS, PICTURE_PX, NAME_PX, GAP_PX, BAR_PX, HEAD_PX = 8, 128, 130, 4, 6, 30
 INK, FAINT = (30, 30, 30), (120, 120, 120)
