@@ -18,8 +18,9 @@ from attention import GRIDS, contenders, inputs
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.placement import synchronize
 from outofsight.geometry.path_expressions import make_path
-from outofsight.memory.strategies import strategy
+from outofsight.memory.strategies import Strategy, strategy
 from outofsight.sampling.continuation import SamplingSettings
+from outofsight.sampling.plan import shape_of
 from outofsight.sampling.world import WorldModel
 from outofsight.training.world_objective import WorldObjective
 
@@ -102,6 +103,19 @@ def world_of(scale: Scale, device: torch.device, name: str = "hydra", *, text: b
     world.set_progress_bar_config(disable=True)
     world.keep_text_encoder_on_device = True
     return world.to(device, dtype)
+
+
+def published_on_meta(dtype: torch.dtype, remembering: Strategy) -> dict[str, Any]:
+    """Make the networks of published size on the meta device, for their shapes."""
+    with torch.device("meta"):
+        networks = {
+            "transformer": HydraTransformer3DModel(
+                **remembering.settings, memory_strategy=remembering.name
+            ).eval(),
+            "vae": AutoencoderKLWan().eval(),
+            "text_encoder": UMT5EncoderModel(UMT5Config(feed_forward_proj="gated-gelu", **FULL.text)).eval(),
+        }
+    return {name: shape_of(network, dtype) for name, network in networks.items()}
 
 
 def clip(scale: Scale) -> dict[str, Any]:

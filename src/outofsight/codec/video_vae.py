@@ -248,7 +248,8 @@ def check_latents(latents: Tensor, vae: VideoAutoencoder) -> None:
     channels = vae.config["z_dim"]
     if latents.ndim != 5 or latents.shape[1] != channels or 0 in latents.shape:
         raise InputError(f"expected latents [b, {channels}, f, h, w] for this VAE, got {list(latents.shape)}")
-    if not latents.is_floating_point() or not bool(latents.isfinite().all()):
+    finite = latents.is_meta or bool(latents.isfinite().all())
+    if not latents.is_floating_point() or not finite:
         raise InputError(
             "expected finite float latents, got NaN, infinity or whole numbers; check what made them"
         )

@@ -20,7 +20,10 @@ from outofsight.sampling.inputs import (
     check_cameras,
     check_prompt,
 )
-from outofsight.sampling.rollout_files import Saved, save_rollout, weights_digest
+from outofsight.sampling.model_digest import weights_digest
+from outofsight.sampling.moments import on_device, put_aside
+from outofsight.sampling.piece_files import Known
+from outofsight.sampling.rollout_files import Saved, save_rollout
 from outofsight.sampling.rollout_memory import RolloutMemory
 from outofsight.sampling.rollout_state import RolloutLimits, RolloutState, coming_latents
 from outofsight.sampling.rollout_step import (
@@ -62,6 +65,7 @@ class Rollout:
         self._past = dict(past or {})
         self._texts = dict(texts or {})
         self._digest: str | None = None
+        self._layouts = Known()
         self._strategy: str = sampler.world.transformer.config["memory_strategy"]
         self.records: deque[StepRecord] = deque(maxlen=NUM_RECORDS)
         self.notes: dict[str, Any] = {}
@@ -151,7 +155,7 @@ class Rollout:
             self._sampler, state, cameras, num_latent, self._encoded(state.prompt)
         )
         if self.limits.keep_steps:
-            self._past[state.step] = state
+            self._past[state.step] = put_aside(state, self.limits.keep_in)
             self._past.pop(after.step - self.limits.keep_steps - 1, None)
         self._state = after
         self.records.append(record)
@@ -175,7 +179,7 @@ class Rollout:
                 f"cannot rewind to step {step}: moments {reach} are kept (limits.keep_steps is "
                 f"{self.limits.keep_steps}); save a state, or keep more steps"
             )
-        self._state = self._past[step]
+        self._state = on_device(self._past[step], self.world.work_device)
         self._past = {number: past for number, past in self._past.items() if number < step}
         while self.records and self.records[-1].step > step:
             self.records.pop()
@@ -189,6 +193,7 @@ class Rollout:
         """Return another rollout that stands at the same moment; the two then go their own ways."""
         other = Rollout(self._sampler, self.limits, self.state, self._past, self._texts)
         other.records.extend(self.records)
+        other._layouts = self._layouts
         other.notes, other._digest, other._strategy = dict(self.notes), self._digest, self._strategy
         return other
 
@@ -217,7 +222,7 @@ class Rollout:
             tiling=self._sampler.tiling,
             notes=self.notes,
         )
-        save_rollout(Path(path), saved, self.world, self._digest)
+        save_rollout(Path(path), saved, self.world, self._digest, self._layouts)
 
     def close(self) -> None:
         """Let go of everything; every later call is refused in one line."""

@@ -1,17 +1,18 @@
-"""A rollout's state on disk: a folder that is whole at every moment.
+"""A rollout's state on disk: a folder that is whole at every moment, to which a save adds what is new.
 
 ::
 
-    walk/rollout.json                       what it is, readable: model, settings, captions, steps, checksum
-    walk/tensors-00000012-1a2b3c4d.safetensors   now/latents, now/banks.archive.tokens, past.10/latents, text.0, ...
+    walk/rollout.json                             what it is, readable: model, settings, captions, steps, pieces
+    walk/tensors-00000011-1a2b3c4d.safetensors    pieces of tensors, by their digests, as step 11 left them
+    walk/tensors-00000012-5e6f7a8b.safetensors    those that step 12 changed
 
-The tensors are written first, under a name of their own; then ``rollout.json``, which names them, takes the place of
-the older one in a single rename; only then the older tensors go.
+The new pieces are written first, into a file of their own; then ``rollout.json``, which says what lies where, takes the
+place of the older one in a single rename; only then files go of which nothing is needed any more. What is left of a
+file that is needed for less than half is written again, so that a folder is at most twice as large as its state.
 """
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -22,7 +23,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 from outofsight.codec.checkpoint_files import first_line
@@ -34,16 +34,19 @@ from outofsight.memory.banks.state import bank_tensors, banks_from_tensors
 from outofsight.memory.strategies import MEMORY_FIELDS
 from outofsight.model_folders import BUNDLED, MODELS
 from outofsight.sampling.continuation import SamplingSettings
+from outofsight.sampling.piece_files import Known, Layout, cut, layout_of, read_tensors, write_pieces
 from outofsight.sampling.rollout_state import RolloutLimits, RolloutState
 from outofsight.world_model import WorldModelBase
 
-VERSION = 3
-"""1 had no tentative subjects, and its digest left out the text encoder; 2 knew no lens and no views."""
+VERSION = 4
+"""1 had no tentative subjects, and its digest left out the text encoder; 2 knew no lens; 3 was one file."""
 
 MANIFEST = "rollout.json"
 TENSORS = "tensors-"
 _NUMBERS = ("step", "num_context_frames", "num_frames", "reach", "prompt")
 _TENSORS = ("latents", "poses", "last_pose", "anchor", "intrinsics", "generator")
+_AXES = {"banks": 1, "latents": 2, "masks": 2}
+"""Along which tensors are cut: a bank's slots, a history's frames. Others stay in one piece."""
 _MADE_WITH: Mapping[str, tuple[type, ...]] = MappingProxyType(
     {
         "model": (str, type(None)),
@@ -69,36 +72,26 @@ class Saved:
     notes: Mapping[str, Any]
 
 
-def weights_digest(world: WorldModelBase) -> str:
-    """Tell by a number which transformer, VAE and text encoder these are: names, shapes and values of their weights.
-
-    Raises:
-        InputError: weights that are not in memory (sequential offloading).
-    """
-    digest = hashlib.sha256()
-    for part in ("transformer", "vae", "text_encoder"):
-        for name, value in sorted(getattr(world, part).state_dict().items()):
-            if value.is_meta:
-                raise InputError(
-                    "the weights are offloaded one by one and cannot be told by their values; save rollouts without "
-                    "sequential offloading"
-                )
-            value = value.detach().to("cpu", torch.float32).contiguous()
-            digest.update(f"{part}.{name}{list(value.shape)}".encode())
-            digest.update(value.numpy().tobytes())
-    return digest.hexdigest()
-
-
-def save_rollout(folder: Path, saved: Saved, world: WorldModelBase, digest: str) -> None:
-    """Write a state; see the module's text for how it stays whole.
+def save_rollout(folder: Path, saved: Saved, world: WorldModelBase, digest: str, known: Known) -> None:
+    """Write what is new of a state; see the module's text for how it stays whole. ``known``: kept between saves.
 
     Raises:
         OutputError: the folder holds other things, or cannot be written; what was there is untouched.
     """
     _check_place(folder)
-    step = max(saved.moments)
-    content = save(_named_tensors(saved))
-    name = f"{TENSORS}{step:08d}-{zlib.crc32(content):08x}.safetensors"
+    tensors = _named_tensors(saved)
+    layouts = {name: layout_of(value, _axis(name), known) for name, value in tensors.items()}
+    pieces = {
+        piece: part
+        for name, layout in layouts.items()
+        for piece, part in zip(layout.pieces, cut(tensors[name], layout.axis), strict=True)
+    }
+    files = _kept_files(folder, pieces)
+    there = {piece for inside in files.values() for piece in inside}
+    new = {piece: part for piece, part in pieces.items() if piece not in there}
+    if new:
+        told = hashlib.sha256("".join(sorted(new)).encode()).hexdigest()[:8]
+        files[f"{TENSORS}{max(saved.moments):08d}-{told}.safetensors"] = sorted(new)
     manifest = {
         "version": VERSION,
         "model": _model_name(world),
@@ -111,9 +104,9 @@ def save_rollout(folder: Path, saved: Saved, world: WorldModelBase, digest: str)
         "tiling": None if saved.tiling is None else asdict(saved.tiling),
         "texts": list(saved.texts),
         "moments": [_facts(moment) for _, moment in sorted(saved.moments.items())],
-        "tensors": name,
-        "sha256": hashlib.sha256(content).hexdigest(),
         "notes": dict(saved.notes),
+        "tensors": layouts,
+        "files": files,
     }
     try:
         text = json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -121,7 +114,8 @@ def save_rollout(folder: Path, saved: Saved, world: WorldModelBase, digest: str)
         raise InputError(f"rollout.notes: expected JSON values ({error})") from error
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(folder / name, content)
+        if new:
+            write_pieces(folder / list(files)[-1], {piece: new[piece] for piece in sorted(new)})
         write_bytes(folder / MANIFEST, text.encode())
     except OSError as error:
         with suppress(OSError, ValueError, KeyError, TypeError):  # of a manifest that was damaged before
@@ -133,6 +127,27 @@ def save_rollout(folder: Path, saved: Saved, world: WorldModelBase, digest: str)
         _drop_others(folder)
 
 
+def _axis(name: str) -> int | None:
+    return _AXES.get(name.split("/")[-1].split(".")[0])
+
+
+def _kept_files(folder: Path, needed: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """Give the files of an older state that stay, with their pieces: those that are needed for half or more."""
+    try:
+        before = _read_manifest(folder)["files"]
+    except (CheckpointError, KeyError):
+        return {}
+    kept = {}
+    for name, inside in before.items():
+        path = folder / str(name)
+        if not path.is_file():
+            continue
+        useful = [piece for piece in inside if piece in needed]
+        if useful and 2 * sum(needed[piece].nbytes for piece in useful) >= path.stat().st_size:
+            kept[name] = useful
+    return kept
+
+
 def load_rollout(folder: Path) -> tuple[Saved, Mapping[str, Any]]:
     """Read a state and its manifest. Nothing is written.
 
@@ -140,16 +155,11 @@ def load_rollout(folder: Path) -> tuple[Saved, Mapping[str, Any]]:
         CheckpointError: there is none, it is damaged, or it is something else.
     """
     manifest = _read_manifest(folder)
-    path = folder / str(manifest.get("tensors"))
     try:
         if odd := [name for name, kind in _MADE_WITH.items() if not isinstance(manifest[name], kind)]:
             raise TypeError(f"{odd[0]} is {manifest[odd[0]]!r}")
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != manifest["sha256"]:
-            raise CheckpointError(
-                f"{path}: damaged: its checksum is not the one written down; use another copy"
-            )
-        tensors = {name: value.clone() for name, value in load(content).items()}
+        layouts = {name: Layout(axis, tuple(pieces)) for name, (axis, pieces) in manifest["tensors"].items()}
+        tensors = read_tensors(folder, manifest["files"], layouts)
         texts = {prompt: tensors[f"text.{index}"] for index, prompt in enumerate(manifest["texts"])}
         moments = {facts["step"]: _moment(facts, tensors) for facts in manifest["moments"]}
         if not moments:
@@ -167,7 +177,7 @@ def load_rollout(folder: Path) -> tuple[Saved, Mapping[str, Any]]:
     except OutOfSightError:
         raise
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: missing; the state is not whole, use another copy") from error
+        raise CheckpointError(f"{error}: missing; the state is not whole, use another copy") from error
     except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
         raise CheckpointError(
             f"{folder}: a damaged state of a rollout ({type(error).__name__}: {first_line(error)}); use another copy"
@@ -221,9 +231,9 @@ def _plain(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _finite(value: float) -> float | str:
+def _finite(value: float | str) -> float | str:
     """JSON has no infinity; "inf" is read as one."""
-    return value if isfinite(value) else str(value)
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 def _memory(world: WorldModelBase) -> dict[str, Any]:
@@ -259,7 +269,7 @@ def _named_tensors(saved: Saved) -> dict[str, Tensor]:
             parts |= {f"banks.{name}": value for name, value in bank_tensors(moment.banks).items()}
         parts |= {f"decoded.{name}": value for name, value in moment.decoded.kept.items()}
         named |= {f"{step}/{name}": value for name, value in parts.items()}
-    return {name: value.detach().cpu().contiguous().clone() for name, value in named.items()}
+    return named
 
 
 def _moment(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> RolloutState:
@@ -296,10 +306,10 @@ def _check_place(folder: Path) -> None:
 def _drop_others(folder: Path) -> None:
     """Remove tensors that the manifest does not name, and what a crash left behind."""
     try:
-        named = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["tensors"]
+        named = set(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
     except FileNotFoundError:
-        named = None
+        named = set()
     for entry in folder.iterdir():
-        if entry.name.startswith(TENSORS) and entry.name != named:
+        if entry.name.startswith(TENSORS) and entry.name not in named:
             entry.unlink(missing_ok=True)
     remove_unfinished(folder)

@@ -14,7 +14,7 @@ from outofsight.backbone.inputs import known_intrinsics
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.stream_decoding import Decoded
 from outofsight.errors import CameraError, InputError
-from outofsight.memory.banks.state import Banks, bank_tensors, banks_from_tensors
+from outofsight.memory.banks.state import Banks
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.inputs import (
     as_pixels,
@@ -23,9 +23,11 @@ from outofsight.sampling.inputs import (
     check_prompt,
     latent_subject_masks,
 )
+from outofsight.sampling.model_digest import weights_digest
+from outofsight.sampling.moments import on_device, put_aside
 from outofsight.sampling.remembered import see_pictures, subject_share, to_pictures
 from outofsight.sampling.rollout import Rollout, encode
-from outofsight.sampling.rollout_files import Saved, check_model, weights_digest
+from outofsight.sampling.rollout_files import Saved, check_model
 from outofsight.sampling.rollout_state import RolloutLimits, RolloutState
 from outofsight.sampling.rollout_step import (
     OnProgress,
@@ -197,20 +199,12 @@ def resume_rollout(
     )
     negative = None if saved.negative is None else saved.negative.to(device)
     texts = {prompt: Texts(text.to(device), negative) for prompt, text in saved.texts.items()}
-    moments = {step: _placed(moment, device) for step, moment in saved.moments.items()}
-    now = moments.pop(max(moments))
+    moments = dict(saved.moments)
+    now = on_device(moments.pop(max(moments)), device)
+    moments = {step: put_aside(moment, saved.limits.keep_in) for step, moment in moments.items()}
     rollout = Rollout(sampler, saved.limits, now, moments, texts)
     rollout.notes, rollout._digest = dict(saved.notes), digest
     return rollout
-
-
-def _placed(state: RolloutState, device: torch.device) -> RolloutState:
-    """Bring what the model works with to its device; poses and the generator stay on the CPU."""
-    banks = state.banks
-    if banks is not None:
-        banks = banks_from_tensors({name: part.to(device) for name, part in bank_tensors(banks).items()})
-    masks = None if state.masks is None else state.masks.to(device)
-    return replace(state, latents=state.latents.to(device), masks=masks, banks=banks)
 
 
 def rival_of(rollout: Rollout, world: WorldModelBase) -> Rollout:

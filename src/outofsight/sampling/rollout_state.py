@@ -9,7 +9,7 @@ Time is counted in video frames, frame 0 is the first of the context. The steps 
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,10 +30,12 @@ from outofsight.types import CameraPath
 
 @validated_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class RolloutLimits:
-    """``keep_steps``: how many steps can be taken back; each costs the size of one state. ``max_move_m``,
-    ``max_turn_deg``: how far a camera may jump from one video frame to the next and still go on with its path."""
+    """``keep_steps``: how many steps can be taken back; each costs the size of one state, in main ``memory`` or on
+    ``disk`` (``keep_in``). ``max_move_m``, ``max_turn_deg``: how far a camera may jump from one video frame to the next
+    and still go on with its path."""
 
     keep_steps: int = 4
+    keep_in: Literal["memory", "disk"] = "memory"
     max_move_m: float = 2.0
     max_turn_deg: float = 30.0
 
