@@ -5,7 +5,8 @@ import torch
 from models import tiny_inputs, tiny_transformer, tiny_world
 from outofsight.backbone.cost import forward_cost
 from outofsight.codec.video_vae import LatentTiling
-from outofsight.sampling.plan import VideoSize, networks_on_meta, peak_activation_bytes, plan_run
+from outofsight.nn.live_bytes import peak_bytes
+from outofsight.sampling.plan import VideoSize, networks_on_meta, plan_run
 
 SIZE = VideoSize(height=96, width=160, context_frames=9, target_frames=13)
 
@@ -19,7 +20,7 @@ def test_live_bytes_of_a_hand_worked_run():
         view = third[:10]  # a view holds nothing of its own
         return view.float()  # 10 floats already are float: the same tensor
 
-    assert peak_activation_bytes(run) == 8000
+    assert peak_bytes(run) == 8000
 
 
 def test_plan_is_read_from_the_folder_and_needs_no_weights(tmp_path):
@@ -57,4 +58,4 @@ def test_planned_peak_is_near_the_true_one():
         peak = max(peak, live)
     meta_inputs = {key: value.to("meta") for key, value in inputs.items()}
     meta = tiny_transformer(ffn_dim=400).to("meta")
-    assert peak <= peak_activation_bytes(lambda: meta(**meta_inputs)) <= 1.25 * peak
+    assert peak <= peak_bytes(lambda: meta(**meta_inputs)) <= 1.25 * peak

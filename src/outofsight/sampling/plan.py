@@ -3,18 +3,13 @@
 For one run of a model, or for every memory strategy at one size.
 """
 
-import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch import nn
 
 from outofsight.backbone.attention import CAMERA_DIM
 from outofsight.backbone.cost import ForwardCost, dense_attention_flops, forward_cost
@@ -28,6 +23,7 @@ from outofsight.codec.video_vae import (
 from outofsight.errors import InputError
 from outofsight.memory.strategies import Strategy
 from outofsight.model_folders import find_model
+from outofsight.nn.live_bytes import peak_bytes
 from outofsight.types import LatentGrid
 from outofsight.whole_models import check_folder, check_transformer_config, empty_networks
 
@@ -142,13 +138,6 @@ def token_grid(transformer: HydraTransformer3DModel, vae: VideoAutoencoder, size
     )
 
 
-def peak_activation_bytes(run: Callable[[], Any]) -> int:
-    """Return the most bytes that tensors made by ``run`` hold at once. Attention is taken to be fused."""
-    with torch.no_grad(), _LiveBytes() as live, _FusedKernels():
-        run()
-    return live.peak
-
-
 def _bytes(network: nn.Module) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
 
@@ -179,7 +168,7 @@ def forward_peak_bytes(transformer: HydraTransformer3DModel, grid: LatentGrid, t
         )
         transformer(latents, torch.empty(1, device="meta"), text, context, target, subject_masks=masks)
 
-    return peak_activation_bytes(run)
+    return peak_bytes(run)
 
 
 def _tile_size(vae: VideoAutoencoder, size: VideoSize, tiling: LatentTiling | None) -> tuple[int, int]:
@@ -197,7 +186,7 @@ def _encode_peak(vae: VideoAutoencoder, size: VideoSize, tiling: LatentTiling | 
         shape = (1, 3, size.context_frames, rows * factor, columns * factor)
         vae.encode(torch.empty(shape, dtype=vae.dtype, device="meta"))
 
-    return peak_activation_bytes(run) + 4 * 3 * size.context_frames * size.height * size.width
+    return peak_bytes(run) + 4 * 3 * size.context_frames * size.height * size.width
 
 
 def _decode_peak(vae: VideoAutoencoder, size: VideoSize, tiling: LatentTiling | None) -> int:
@@ -207,46 +196,7 @@ def _decode_peak(vae: VideoAutoencoder, size: VideoSize, tiling: LatentTiling | 
         shape = (1, vae.config["z_dim"], num_latent_frames(size.target_frames, vae), rows, columns)
         vae.decode(torch.empty(shape, dtype=vae.dtype, device="meta"))
 
-    return peak_activation_bytes(run) + 4 * 3 * size.target_frames * size.height * size.width
-
-
-class _LiveBytes(TorchDispatchMode):
-    """Adds up the storages that operations make, until they are freed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0
-        self.peak = 0
-        self._sizes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, Tensor):
-                self._add(leaf.untyped_storage())
-        return out
-
-    def _add(self, storage: Any) -> None:
-        if storage in self._sizes:
-            return
-        size = storage.nbytes()
-        self._sizes[storage] = size
-        self.now += size
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._free, size)
-
-    def _free(self, size: int) -> None:
-        self.now -= size
-
-
-class _FusedKernels(TorchFunctionMode):
-    """Lets attention and RMS norm hold their output alone, as real devices' kernels do; meta takes them apart."""
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        kwargs = kwargs or {}
-        if func in (functional.scaled_dot_product_attention, functional.rms_norm):
-            return torch.empty_like(args[0] if args else next(iter(kwargs.values())))
-        return func(*args, **kwargs)
+    return peak_bytes(run) + 4 * 3 * size.target_frames * size.height * size.width
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from outofsight.codec.stream_decoding import decode_more
 from outofsight.codec.video_vae import LatentTiling, spatial_factor
 from outofsight.memory.banks.pictures import empty_views
 from outofsight.memory.banks.state import bank_tensors
-from outofsight.sampling.plan import VideoSize, peak_activation_bytes, token_grid
+from outofsight.nn.live_bytes import peak_bytes
+from outofsight.sampling.plan import VideoSize, token_grid
 from outofsight.sampling.rollout_step import kept_history
 
 WHOLE_IN_A_STEP = ("tracks.", "cutouts.", "time", "births")
@@ -52,7 +53,7 @@ def rollout_size(
             _, decoded = decode_more(vae, frame.expand(-1, -1, latent_frames, -1, -1), tiling=tiling)
         decoder = sum(value.nbytes for value in decoded.kept.values())
 
-    decoding = peak_activation_bytes(decode)
+    decoding = peak_bytes(decode)
     banks = _banks(transformer, grid, (size.height, size.width))
     slots = banks["archive.filled"].shape[1] if banks else 1
     step = {name: _whole(name, slots) or latent_frames / slots for name in banks}
