@@ -13,7 +13,18 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 @pytest.mark.parametrize(
     "name",
-    ["hydra", "hydra-context", "hydra-fov", "window", "concat", "fov", "hybrid", "hybrid+hydra", "recurrent"],
+    [
+        "hydra",
+        "hydra-context",
+        "hydra-fov",
+        "window",
+        "concat",
+        "fov",
+        "hybrid",
+        "hybrid+hydra",
+        "recurrent",
+        "ssm",
+    ],
 )
 @torch.no_grad()
 def test_the_same_question_has_the_same_answer(name):
@@ -21,6 +32,8 @@ def test_the_same_question_has_the_same_answer(name):
     if chosen.get("banks") is not None:
         chosen["banks"] = SMALL
     model = tiny_transformer(**{**chosen, "memory_kernel": (1, 1, 1), "camera_ray_octaves": 2})
+    if name == "ssm":
+        torch.nn.init.normal_(model.blocks[0].attn1.state_space.out_proj.weight)
     poses = turned_cameras(-40, -30, -20, -10, 0, 10, 20, 30, 0, -20).expand(2, -1, -1)
     given = tiny_inputs(2, 7, 3) | {"context_cameras": poses[:, :7], "target_cameras": poses[:, 7:]}
     plain = model(**given, return_retrieval=True)

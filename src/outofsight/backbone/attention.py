@@ -371,16 +371,24 @@ class HydraAttention(WanAttention):
     def over_time(self, states: Float[Tensor, "b s d"], guide: AttentionGuide) -> Float[Tensor, "b s d"]:
         """Tell every token what its place's state is, after the older frames and those before its own."""
         assert self.state_space is not None
-        older = guide.extra.older
-        before = None
-        if older is not None:
-            cameras = self.context_camera_encoder(older.cameras)[:, :, None]
-            before = older.tokens + cameras.to(older.tokens.dtype)
-            if older.rays is not None and self.ray_encoder is not None:
-                before = before + self.ray_encoder(older.rays).unflatten(1, before.shape[1:3])
+        kept, older = guide.context, guide.extra.older
+        if kept is not None and kept.is_made:
+            state = kept.states.get(self.layer)
+        else:
+            state = None if older is None else self.state_space.read(self._embedded(older))
         frames = states.unflatten(1, (guide.grid.frames, guide.grid.tokens_per_frame))
-        told: Tensor = self.state_space(frames, before)
+        told, after = self.state_space(frames, state)
+        if kept is not None and not kept.is_made and guide.grid.context_frames:
+            kept.states[self.layer] = after[:, guide.grid.context_frames - 1]
         return told.flatten(1, 2)
+
+    def _embedded(self, older: OlderFrames) -> Float[Tensor, "b p n d"]:
+        """Add cameras and rays to the tokens of frames that are not in the sequence."""
+        cameras = self.context_camera_encoder(older.cameras)[:, :, None]
+        tokens = older.tokens + cameras.to(older.tokens.dtype)
+        if older.rays is None or self.ray_encoder is None:
+            return tokens
+        return tokens + self.ray_encoder(older.rays).unflatten(1, tokens.shape[1:3])
 
     def give_out(self, attended: Float[Tensor, "b s heads head_dim"]) -> Float[Tensor, "b s d"]:
         """Join the heads, and apply the output layers and the projector."""

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.bank_keys import recalled_keys
+from outofsight.backbone.history_tokens import history_tokens
+from outofsight.backbone.history_tokens import joined as joined_history
 from outofsight.backbone.inputs import check_latents, known_intrinsics
-from outofsight.backbone.rendered import RenderedMemory
+from outofsight.backbone.rendered import RenderedMemory, checked_rendered
 from outofsight.codec.placement import bring_weights
 from outofsight.errors import InputError
-from outofsight.memory.banks.mask_reader import evidence
+from outofsight.memory.banks.mask_reader import evidence, moved_shares
 from outofsight.memory.banks.pictures import Pictures, joined
 from outofsight.memory.banks.state import Banks, Recall, Views
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory, latent_times
@@ -38,7 +40,9 @@ class BankRemembering:
 
     def resize_banks(self) -> None:
         """Make the banks anew by the configuration, with the weights that they have."""
-        assert self.two_banks is not None
+        if self.two_banks is None:
+            self.two_banks = _fresh_banks(self)
+            return
         weights, mode = self.two_banks.state_dict(), self.two_banks.training
         some = next(self.two_banks.parameters())
         made = two_bank_memory(self.config)
@@ -154,7 +158,7 @@ class BankRemembering:
             InputError: the model reads no masks; then they must be given.
         """
         reader = None if self.rendered_memory is None else self.rendered_memory.masks
-        if reader is None:
+        if reader is None and self.rendered_memory is not None:
             raise InputError(
                 "this model does not read who is a subject (rendering.mask_width is 0); give subject_masks"
             )
@@ -170,7 +174,8 @@ class BankRemembering:
         )
         known = own if views is None else joined((views, own))
         told = evidence(known, frames, cameras, intrinsics, times)
-        return Pictures(frames, reader.shares(told.flatten(0, 1)).unflatten(0, times.shape))
+        shares = moved_shares if reader is None else reader.shares
+        return Pictures(frames, shares(told.flatten(0, 1)).unflatten(0, times.shape))
 
     def render(
         self,
@@ -228,19 +233,42 @@ class BankRemembering:
         intrinsics: Tensor,
         recall: Recall | None,
         given: BankKeys | None,
+        rendered: Tensor | None = None,
     ) -> BankKeys | None:
-        """Return the keys that are given, else make them, of what is recalled, else of the whole context."""
+        """Return the keys that are given, else make them, of what is recalled, else of the whole context.
+
+        ``rendered``: rendered memory that is shown as history, beside what is recalled.
+        """
         if given is None and recall is None and not self.has_banks:
             return None
-        if self._needed_banks().settings.top_k == 0:
+        recalls = self._needed_banks().settings.top_k > 0
+        if not recalls and rendered is None:
             return None
         if given is not None:
             return given
-        if recall is None:
+        if not recalls:
+            recall = None
+        elif recall is None:
             if not context.shape[2]:
                 return None  # nothing has been seen yet
             recall = self.recall_context(context, context_cameras, target_cameras, intrinsics)
+        if rendered is not None:
+            own = checked_rendered(rendered, context, target_cameras.shape[1])
+            recall = joined_history(
+                recall, history_tokens(self, own, target_cameras, intrinsics, context.shape[2])
+            )
+        assert recall is not None
         return self.memory_keys(recall, text)
+
+
+def _fresh_banks(transformer: Any) -> TwoBankMemory:
+    """Make banks for a model that has none, always the same: of them, only the views that they keep are used."""
+    like = transformer.patch_embedding.weight
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        made = two_bank_memory(transformer.config)
+    assert made is not None
+    return made.to(like.device).train(transformer.training)
 
 
 def two_bank_memory(config: Mapping[str, Any]) -> TwoBankMemory | None:

@@ -137,7 +137,10 @@ def _bank_work(config: Mapping[str, Any], whole: LatentGrid) -> _BankWork:
             recalled = memory.recall(banks, coming, coming[..., 0], lens, whole, context)
     embedding = 2 * whole.tokens_per_frame * memory.dim * channels * prod(patch)
     flops = context * (seeing.get_total_flops() + embedding) + recalling.get_total_flops()
-    return _BankWork(recalled.known.shape[1], flops)
+    if memory.settings.shown != "history":
+        return _BankWork(recalled.known.shape[1], flops)
+    own = recalled.known.shape[1] if memory.settings.top_k else 0
+    return _BankWork(own + target * whole.tokens_per_frame, flops + target * embedding)
 
 
 def _bank_keys_flops(config: Mapping[str, Any], tokens: int, text_tokens: int) -> int:

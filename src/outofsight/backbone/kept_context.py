@@ -34,9 +34,11 @@ class LayerContext(NamedTuple):
 
 
 class KeptContext:
-    """What a context was to every layer; empty until a forward has filled it."""
+    """What a context was to every layer; empty until a forward has filled it. ``states``: of places, after it, where
+    layers carry them (``memory.state_space``)."""
 
     def __init__(self) -> None:
+        self.states: dict[int, Tensor] = {}
         self.layers: dict[int, LayerContext] = {}
         self.is_made = False
 

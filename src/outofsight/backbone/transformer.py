@@ -209,7 +209,15 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
     def shows_rendered(self) -> bool:
         """Whether the memory in force is rendered, and the model is shown it."""
         banks = read_bank_settings(self.config)
-        return self.rendered_memory is not None and banks is not None and banks.rendered != "none"
+        if banks is None or banks.rendered == "none":
+            return False
+        return self.rendered_memory is not None or banks.shown == "history"
+
+    @property
+    def shows_history(self) -> bool:
+        """Whether rendered memory is shown as history tokens, not as channels."""
+        banks = read_bank_settings(self.config)
+        return self.shows_rendered and banks is not None and banks.shown == "history"
 
     @property
     def has_frame_noise(self) -> bool:
@@ -232,7 +240,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         read_bank_settings(wanted)
         self.register_to_config(**settings, memory_strategy=name)
         self._memory_settings = self._context_settings = None
-        if self.two_banks is not None and self.has_banks:
+        if self.has_banks:
             self.resize_banks()
 
     def forward(
@@ -286,10 +294,11 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
             extra = extra._replace(
                 older=older_frames(self, hidden_states, context_cameras, intrinsics, grid, sequence.chosen)
             )
+        history = rendered if rendered is not None and self.shows_history else None
         if self.two_banks is not None or recall is not None:
             bank_keys = self.keys_of_banks(
                 hidden_states[:, :, : grid.context_frames], encoder_hidden_states, context_cameras, target_cameras,
-                intrinsics, recall, bank_keys,
+                intrinsics, recall, bank_keys, history,
             )  # fmt: skip
         guide = attention_guide(
             self.config, self.memory_settings, sequence, target_cameras, intrinsics, extra, bank_keys
@@ -307,6 +316,8 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
             chosen = sequence.chosen
             mask = mask if chosen is None else kept_frames(mask, chosen, grid.context_frames)
             self.patch_embedding.mask = mask[:, :, -sequence.grid.frames :]
+        if history is not None:
+            rendered = None
         if rendered is not None:
             rendered = self._shown(checked_rendered(rendered, hidden_states, target_cameras.shape[1]))
         try:

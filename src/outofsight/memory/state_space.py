@@ -35,20 +35,25 @@ class StateSpace(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(
-        self, frames: Float[Tensor, "b f n d"], older: Float[Tensor, "b p n d"] | None = None
-    ) -> Float[Tensor, "b f n d"]:
-        """Return what is added to the frames. ``older``: frames before them, which only leave their mark."""
-        state, keep = frames.new_zeros(()).float(), self.decay_logit.float().sigmoid()
-        if older is not None:
-            for told in self._projected(older)[0].unbind(dim=1):
-                state = keep * state + (1 - keep) * told
+        self, frames: Float[Tensor, "b f n d"], state: Float[Tensor, "b n d"] | None = None
+    ) -> tuple[Float[Tensor, "b f n d"], Float[Tensor, "b f n d"]]:
+        """Return what is added to the frames, and each one's state. ``state``: before the first; ``None``: zeros."""
         told, gates = self._projected(frames)
+        after = self._states(told, state)
+        out: Tensor = self.out_proj((after * gates).to(frames.dtype))
+        return (0.1 + 0.1 * self.residual_logit.sigmoid()) * out, after
+
+    def read(self, older: Float[Tensor, "b p n d"]) -> Float[Tensor, "b n d"]:
+        """Return the state after frames that are told nothing themselves."""
+        return self._states(self._projected(older)[0], None)[:, -1]
+
+    def _states(self, told: Float[Tensor, "b f n d"], state: Tensor | None) -> Float[Tensor, "b f n d"]:
+        keep = self.decay_logit.float().sigmoid()
         states = []
         for each in told.unbind(dim=1):
-            state = keep * state + (1 - keep) * each
-            states.append(state)
-        out: Tensor = self.out_proj((torch.stack(states, dim=1) * gates).to(frames.dtype))
-        return (0.1 + 0.1 * self.residual_logit.sigmoid()) * out
+            before = torch.zeros_like(each) if state is None else state
+            states.append(state := keep * before + (1 - keep) * each)
+        return torch.stack(states, dim=1)
 
     def _projected(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return u and g, in float32: a slow channel takes in a fiftieth of each frame."""

@@ -76,6 +76,7 @@ HYDRA: Mapping[str, Any] = MappingProxyType(
     }
 )
 _RECENT: Mapping[str, Any] = MappingProxyType({**FULL_ATTENTION, "context_rule": "ends", "context_recent": 5})
+_HISTORY = {"rendered": "scenery", "shown": "history", "top_k": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,6 +242,20 @@ STRATEGIES: dict[str, Strategy] = _strategies(
         source="a geometry cache (Gen3C, Mirage, Spatia)",
     ),
     Strategy(
+        name="history",
+        what="window, and the scenery that the context showed, rendered into the coming frames as history tokens",
+        settings={**_RECENT, "banks": _HISTORY},
+        base="window",
+        source="Warp-as-History",
+    ),
+    Strategy(
+        name="hydra+history",
+        what="hydra, and the scenery that the context showed, rendered into the coming frames as history tokens",
+        settings={**HYDRA, "banks": _HISTORY},
+        base="hydra",
+        source="HyDRA and Warp-as-History",
+    ),
+    Strategy(
         name="hybrid",
         what="window, and two banks that saw the whole context: an archivist's views, a tracker's subjects",
         settings={**_RECENT, "banks": {}},
@@ -293,7 +308,7 @@ def check_without_training(chosen: Strategy, trained: Mapping[str, Any]) -> None
             continue
         if name == "memory_kernel" and not _retrieves(wanted):
             continue
-        if name == "banks" and wanted["banks"] is None:
+        if name == "banks" and _needs_no_banks(wanted, trained):
             continue
         if _weights_for(name, wanted[name]) != _weights_for(name, trained[name]):
             raise InputError(
@@ -309,6 +324,12 @@ def check_without_training(chosen: Strategy, trained: Mapping[str, Any]) -> None
 
 def _retrieves(settings: Mapping[str, Any]) -> bool:
     return settings["memory_top_k"] > 0 or settings["memory_affinity"] == "all"
+
+
+def _needs_no_banks(wanted: Mapping[str, Any], trained: Mapping[str, Any]) -> bool:
+    """Tell whether no trained banks are asked for: none are used, or there are none and new ones will do."""
+    banks = read_bank_settings(wanted)
+    return banks is None or (trained["banks"] is None and banks.asks_no_weights)
 
 
 def _weights_for(name: str, value: Any) -> Any:

@@ -129,7 +129,7 @@ def take_step(
         with clock.stage("render"):
             rendered = _rendered(sampler, state, cameras, lens, generator)
     conditions = _conditions(sampler, state, poses, texts, recalled)
-    if recalled is not None and transformer.two_banks.settings.top_k:
+    if recalled is not None and transformer.two_banks.settings.top_k and not transformer.shows_history:
         with clock.stage("keys"):
             conditions = conditions._replace(bank_keys=_keys(transformer, recalled, texts))
     if rendered is not None:

@@ -26,6 +26,10 @@ SURELY_STATIC, SURELY_SUBJECT = 0.2, 0.5
 """Probabilities by which a pixel is taken for the static world, and for a subject."""
 
 
+LEAST_MOVED = 0.1
+"""Without a reader: a difference of this much (of 2) is none yet, twice as much is a subject."""
+
+
 class MaskReader(nn.Module):
     """Tell of every pixel of a frame whether it shows a subject: a U-Net of three resolutions over ``evidence``."""
 
@@ -58,6 +62,13 @@ class MaskReader(nn.Module):
         ``SURELY_SUBJECT`` on, since a half-believed subject leaves a ghost in a view and a veil in a cut-out."""
         chance = self(evidence).sigmoid()
         return ((chance - SURELY_STATIC) / (SURELY_SUBJECT - SURELY_STATIC)).clamp(0, 1)
+
+
+def moved_shares(evidence: Float[Tensor, "n 9 height width"]) -> Float[Tensor, "n height width"]:
+    """Tell without weights who moved: a pixel counts as a subject's, 0 to 1, by how much farther it is from the
+    witnesses' median than they are themselves. Whoever stands still all the while is taken for the static world."""
+    moved, apart = evidence[:, 6], evidence[:, 7]
+    return ((moved - apart - LEAST_MOVED) / LEAST_MOVED).clamp(0, 1)
 
 
 class _Residual(nn.Module):

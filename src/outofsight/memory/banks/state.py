@@ -26,14 +26,16 @@ from outofsight.memory.selectors import Kernel
 class BankSettings:
     """How large the banks are, and how fast they change.
 
-    ``archive_slots``, ``subject_slots``: room for slices and for subjects. ``kernel``: video tokens in one slice token
-    (frames, rows, columns; frames 1). ``archive_rate``, ``subject_rate``: α of the gated merges. ``relevance``: how
-    relevant a slot must be (common view · likeness) to take a new slice in. ``top_k``: slots of both banks together
-    that a chunk retrieves (0: none). ``rendered``: what a model that is shown rendered memory is shown: the archivist's
-    views (``scenery``), also the tracker's cut-outs (``all``), or ``none``. ``place_draw``: how far from the tracker's
-    mean, in its own deviations, subjects are put up, by the seed (0: at the mean; 1: a draw of its own).
-    ``subject_grid``: identity tokens of a subject, rows × columns over its box. ``identity_width``: numbers of a
-    subject's identity vector. ``reader_width``: channels of the scene reader.
+    ``archive_slots``, ``subject_slots``: room for slices and for subjects. ``kernel``: video tokens in one slice
+    token (frames, rows, columns; frames 1). ``archive_rate``, ``subject_rate``: α of the gated merges.
+    ``relevance``: how relevant a slot must be (common view · likeness) to take a new slice in. ``top_k``: slots of
+    both banks together that a chunk retrieves (0: none). ``rendered``: what a model that is shown rendered memory
+    is shown: the archivist's views (``scenery``), also the tracker's cut-outs (``all``), or ``none``. ``shown``: as
+    ``channels`` beside its noisy latents, or as ``history``, clean tokens at the coming frames' times, which need
+    no weights. ``place_draw``: how far from the tracker's mean, in its own deviations, subjects are put up, by the
+    seed (0: at the mean; 1: a draw of its own). ``subject_grid``: identity tokens of a subject, rows × columns over
+    its box. ``identity_width``: numbers of a subject's identity vector. ``reader_width``: channels of the scene
+    reader.
     """
 
     archive_slots: int = 24
@@ -44,6 +46,7 @@ class BankSettings:
     relevance: float = 0.9
     top_k: int = 8
     rendered: Literal["none", "scenery", "all"] = "all"
+    shown: Literal["channels", "history"] = "channels"
     place_draw: float = Field(default=0.0, ge=0)
     subject_grid: tuple[int, int] = (3, 3)
     identity_width: int = 32
@@ -58,6 +61,11 @@ class BankSettings:
         if not (0 < self.archive_rate <= 1 and 0 < self.subject_rate <= 1 and 0 < self.relevance <= 1):
             raise ValueError("banks: archive_rate, subject_rate and relevance must lie in (0, 1]")
         return self
+
+    @property
+    def asks_no_weights(self) -> bool:
+        """Whether all that is used of the banks is which views they keep: cameras decide that, not weights."""
+        return self.rendered == "scenery" and self.shown == "history" and self.top_k == 0
 
 
 class Archive(NamedTuple):
