@@ -239,7 +239,7 @@ def _cutouts(donor: ClipCase, most: int = 12) -> list[tuple[NDArray[np.uint8], M
 def _paste(
     picture: NDArray[np.uint8], cutout: NDArray[np.uint8], mask: Masks, box: NDArray[np.float32]
 ) -> None:
-    """Scale a cut-out to a box's height and paste it into the picture, in place, summary on the box's lower edge."""
+    """Scale a cut-out to a box's height and paste it into the picture, in place, standing on the box's lower edge."""
     scale = len(cutout) / max(float(box[3] - box[1]), 1.0)
     width = cutout.shape[1] / scale
     x0, y0 = float(box[0] + box[2] - width) / 2, float(box[1])

@@ -9,6 +9,8 @@ Loop closure: does a place look the same when the camera returns to it? ::
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter
+from skimage.metrics import structural_similarity
 
 from outofsight.errors import InputError
 from outofsight.evaluation.case import ClipCase, Masks, Phase, Video
@@ -29,9 +31,6 @@ MOST_DB = 100.0
 
 WINDOW_SIGMA_PX, WINDOW_RADIUS_PX = 1.5, 5
 """SSIM's Gaussian window: 11×11."""
-
-STABILITY = (0.01**2, 0.03**2)
-"""SSIM's (K₁ L)² and (K₂ L)² for values in [0, 1]."""
 
 DILATION_PX_PER_HEIGHT = 1 / 48
 """Masks are widened by this share of the picture's height, so that a subject's outline counts as subject."""
@@ -78,40 +77,22 @@ def frame_ssim(generated: Video, truth: Video) -> NDArray[np.float64]:
         raise InputError(
             f"SSIM's window needs pictures of at least {smallest}×{smallest}, got {truth.shape[1]}×{truth.shape[2]}"
         )
-    return np.array([_picture_ssim(a / 255, b / 255) for a, b in zip(generated, truth, strict=True)])
+    return np.array([_image_ssim(a / 255, b / 255) for a, b in zip(generated, truth, strict=True)])
 
 
-def _picture_ssim(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    mean_x, mean_y = _window_mean(x), _window_mean(y)
-    variance_x = _window_mean(x * x) - mean_x**2
-    variance_y = _window_mean(y * y) - mean_y**2
-    covariance = _window_mean(x * y) - mean_x * mean_y
-    c1, c2 = STABILITY
-    likeness = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    return float((likeness / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))).mean())
-
-
-def _window_mean(picture: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Average [h, w, 3] under the Gaussian window, at the places where it lies within the picture."""
-    offsets = np.arange(-WINDOW_RADIUS_PX, WINDOW_RADIUS_PX + 1)
-    weights = np.exp(-(offsets**2) / (2 * WINDOW_SIGMA_PX**2))
-    weights /= weights.sum()
-    height, width = (size - 2 * WINDOW_RADIUS_PX for size in picture.shape[:2])
-    rows = sum(weight * picture[start : start + height] for start, weight in enumerate(weights))
-    return np.asarray(sum(weight * rows[:, start : start + width] for start, weight in enumerate(weights)))
+def _image_ssim(image: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    return float(
+        structural_similarity(
+            image, other, data_range=1, channel_axis=-1, gaussian_weights=True, sigma=WINDOW_SIGMA_PX,
+            use_sample_covariance=False,
+        )
+    )  # fmt: skip
 
 
 def dilated(masks: Masks, radius_px: int) -> Masks:
     """Widen masks [..., h, w] by a square of 2 · radius + 1 pixels."""
-    return _widened_along(_widened_along(masks, radius_px, -2), radius_px, -1)
-
-
-def _widened_along(masks: Masks, radius_px: int, axis: int) -> Masks:
-    """Mark where a window of 2 · radius + 1 places along an axis holds anything: by differences of running counts."""
-    padding = [(0, 0)] * masks.ndim
-    padding[axis] = (radius_px + 1, radius_px)
-    counts = np.moveaxis(np.cumsum(np.pad(masks, padding), axis=axis, dtype=np.int32), axis, 0)
-    return np.moveaxis(counts[2 * radius_px + 1 :] > counts[: -(2 * radius_px + 1)], 0, axis)
+    side = 2 * radius_px + 1
+    return np.asarray(maximum_filter(masks, size=(side, side), axes=(-2, -1), mode="constant"))
 
 
 def dilation_radius_px(height_px: int) -> int:

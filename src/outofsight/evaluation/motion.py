@@ -140,7 +140,7 @@ LEAST_SHIFT = 0.003
 def camera_error(evidence: Evidence) -> Measured:
     """Mean |generated − true shift of the scenery| over the mean |true shift|: 0 follows exactly, 1 as good as frozen.
 
-    Frames in which the generated video has no scenery that could be recognised count as summary still.
+    Frames in which the generated video has no scenery that could be recognised count as standing still.
     """
     case, hidden = evidence.case, _hidden(evidence)
     truth = scenery_shifts(case.truth, hidden)
