@@ -204,7 +204,7 @@ def rollouts(scale: Scale, device: torch.device, out: Path, minutes: float) -> L
     given, frames = clip(scale), 5
     for name in ("hybrid", "window"):
         world = world_of(scale, device, name, text=False)
-        settings = SamplingSettings(num_steps=scale.steps, guidance_scale=1.0)
+        settings = SamplingSettings(num_inference_steps=scale.steps, guidance_scale=1.0)
         figures, walk = measured(
             device,
             lambda world=world, settings=settings: world.start(

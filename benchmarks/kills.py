@@ -51,7 +51,7 @@ TRAINING = ("optimisation.warmup_steps=0", "optimisation.cooldown_steps=0", "bat
             "validation.every_steps=2", "validation.num_samples=2", "validation.videos_every_steps=0", "num_steps=6",
             "state.every_steps=1")  # fmt: skip
 WALKING = ("--camera=pan:left:20", "--context-camera=still", "--prompt=A cat sits.", "--context-frames=9",
-           "--latent-frames=2", "--steps=6", "--set=num_steps=2", "--set=guidance_scale=1")  # fmt: skip
+           "--latent-frames=2", "--steps=6", "--set=num_inference_steps=2", "--set=guidance_scale=1")  # fmt: skip
 
 
 def commands(inputs: Path) -> dict[str, Callable[[Path], list[str]]]:

@@ -24,9 +24,9 @@ from outofsight.data.dataset import Dataset, open_dataset
 from outofsight.perception.network import num_parameters
 from outofsight.perception.recogniser import Recogniser
 from outofsight.training.models import load_vae
-from outofsight.training.problem import to_frames
-from outofsight.training.recogniser_training import ClipFigures, figures_of, look_at, spoiled_video
-from outofsight.training.tasks import RecogniserTask, Spoiling
+from outofsight.training.recogniser_training import ClipFigures, augmented_video, figures_of, look_at
+from outofsight.training.task import to_frames
+from outofsight.training.tasks import Augmentation, RecogniserTask
 from outofsight.training.vae_training import to_signal
 from outofsight.types import Clip
 from record import add_out, finish
@@ -135,10 +135,10 @@ def main() -> None:
     arguments = parser.parse_args()
     recogniser = Recogniser.from_pretrained(arguments.model)
     clips = open_dataset(arguments.clips, arguments.split)[: arguments.limit]
-    spoiling = Spoiling()
+    augmentation = Augmentation()
     forms: dict[str, Spoil] = {
         "rendered": lambda clip: clip.video,
-        "spoiled": lambda clip: spoiled_video(clip.video, clip.name, spoiling),
+        "spoiled": lambda clip: augmented_video(clip.video, clip.name, augmentation),
     }
     if arguments.vae:
         forms["vae"] = through_vae(arguments.vae)

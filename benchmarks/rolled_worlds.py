@@ -45,7 +45,7 @@ def remembering(model: str, name: str, banks: Mapping[str, Any] | None = None) -
 def begun(world: WorldModel, clip: Clip, num_steps: int) -> Rollout:
     """Start a rollout from a clip's context, with so many denoising steps; nothing is kept to go back to."""
     split = clip.num_context_frames
-    settings = SamplingSettings(num_steps=num_steps, guidance_scale=1.0)
+    settings = SamplingSettings(num_inference_steps=num_steps, guidance_scale=1.0)
     return world.start(
         clip.video[:split], clip.cameras[:split], clip.caption, settings=settings,
         subject_masks=clip.masks[:split] if clip.masks is not None else None,

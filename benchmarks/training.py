@@ -20,11 +20,11 @@ from outofsight.data.latent_cache import CacheIdentity, LatentCacheWriter, Laten
 from outofsight.training.batches import Captions, WorldBatches
 from outofsight.training.config import changed
 from outofsight.training.models import choose_trainable, make_vae, new_world
-from outofsight.training.optimiser import RunningMean, make_optimizers, optimizer_tensors
-from outofsight.training.problem import to_device
+from outofsight.training.optimiser import EMA, make_optimizers, optimizer_tensors
 from outofsight.training.randomness import NoiseLevels
 from outofsight.training.recipes import mini_vae, mini_world
 from outofsight.training.state import State, save_state
+from outofsight.training.task import to_device
 from outofsight.training.vae_training import VaeObjective
 from outofsight.training.world_objective import WorldObjective
 from record import add_out, finish, interleaved_seconds, synchronize
@@ -73,7 +73,7 @@ class WorldSteps:
         )
         self.parameters = choose_trainable(self.objective, ("*",))
         self.optimizers = make_optimizers(self.parameters, mini_world().optimisation)
-        self.mean = RunningMean(self.parameters, 0.999)
+        self.mean = EMA(self.parameters, 0.999)
         self.batch = to_device(self.read(), device)
         self.position = 0
 

@@ -33,7 +33,7 @@ def main() -> None:
         clip.cameras[:split],
         clip.cameras[split:],
         clip.caption,
-        SamplingSettings(num_steps=use.num_steps, guidance_scale=use.guidance_scale),
+        SamplingSettings(num_inference_steps=use.num_inference_steps, guidance_scale=use.guidance_scale),
     )
 
     case = case_from_clip(clip)

@@ -55,7 +55,7 @@ def test_it_continues_an_unseen_clip_better_than_a_frozen_picture():
         clip.cameras[:split],
         clip.cameras[split:],
         clip.caption,
-        SamplingSettings(num_steps=use.num_steps, guidance_scale=use.guidance_scale),
+        SamplingSettings(num_inference_steps=use.num_inference_steps, guidance_scale=use.guidance_scale),
         on_progress=lambda stage, done, total: None,
     )
     frozen = np.repeat(case.context[-1:], case.num_target_frames, axis=0)

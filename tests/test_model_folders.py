@@ -11,7 +11,12 @@ from outofsight.sampling.world import WorldModel
 from outofsight.training.models import load_vae
 
 USE = ModelUse(
-    num_context_frames=9, num_target_frames=13, size=(48, 64), fps=10.0, num_steps=2, guidance_scale=1.0
+    num_context_frames=9,
+    num_target_frames=13,
+    size=(48, 64),
+    fps=10.0,
+    num_inference_steps=2,
+    guidance_scale=1.0,
 )
 
 
@@ -52,11 +57,19 @@ def test_use_is_read_as_it_was_written_and_the_published_one_is_the_default(bund
     assert read_use("mini") == USE
     assert read_use(tmp_path) == read_use("someone/model") == ModelUse()
     assert ModelUse().frames == (77, 77)
-    assert ModelUse().num_steps == 50
+    assert ModelUse().num_inference_steps == 50
+
+
+def test_the_use_of_an_earlier_folder_is_read(tmp_path):
+    (tmp_path / "use.json").write_text('{"num_steps": 3, "size": [64, 96], "walk": {"num_steps": 2}}')
+    walk = {"num_inference_steps": 2}
+    assert read_use(tmp_path) == ModelUse(num_inference_steps=3, size=(64, 96), walk=walk)
+    (tmp_path / USE_FILE).write_text(use_as_json(USE))
+    assert read_use(tmp_path) == USE
 
 
 @pytest.mark.parametrize("content", ['{"frames": 3}', "[]", "{", '{"size": 4}'])
 def test_a_damaged_use_file_is_named(tmp_path, content):
     (tmp_path / USE_FILE).write_text(content)
-    with pytest.raises(CheckpointError, match=r"use\.json: expected a model's frames"):
+    with pytest.raises(CheckpointError, match=r"generation_config\.json: expected a model's frames"):
         read_use(tmp_path)

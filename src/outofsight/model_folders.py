@@ -10,7 +10,9 @@ from outofsight.errors import CheckpointError
 
 MODELS = Path(__file__).parent / "models"
 BUNDLED = ("mini",)
-USE_FILE = "use.json"
+USE_FILE, EARLIER_USE_FILE = "generation_config.json", "use.json"
+EARLIER_NAMES = {"num_steps": "num_inference_steps"}
+"""Of sampling settings, as files of earlier versions have them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class ModelUse:
     num_target_frames: int = 77
     size: tuple[int, int] | None = None
     fps: float = 15.0
-    num_steps: int = 50
+    num_inference_steps: int = 50
     guidance_scale: float = 5.0
     strength: float = 1.0
     walk: Mapping[str, Any] = field(default_factory=dict)
@@ -35,6 +37,11 @@ class ModelUse:
     @property
     def frames(self) -> tuple[int, int]:
         return self.num_context_frames, self.num_target_frames
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The sampling settings among these, by name."""
+        return {name: getattr(self, name) for name in ("num_inference_steps", "guidance_scale", "strength")}
 
 
 def find_model(name_or_path: str | Path) -> str | Path:
@@ -60,20 +67,34 @@ def read_use(name_or_path: str | Path) -> ModelUse:
     """Read what a model is used with from its folder; the published model's use where the folder does not say.
 
     Raises:
-        CheckpointError: the folder's use.json is damaged.
+        CheckpointError: the folder's generation_config.json is damaged.
     """
-    path = Path(find_model(name_or_path)) / USE_FILE
+    path = use_file(Path(find_model(name_or_path)))
     if not path.is_file():
         return ModelUse()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.get("size") is not None:
             content["size"] = tuple(content["size"])
-        return ModelUse(**content)
+        return ModelUse(**present_names(content))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path}: expected a model's frames, size, fps, steps and guidance, could not read them ({error})"
         ) from error
+
+
+def use_file(folder: Path) -> Path:
+    """Return where a model folder says what it is used with, also of one that an earlier version wrote."""
+    earlier = folder / EARLIER_USE_FILE
+    return earlier if earlier.is_file() and not (folder / USE_FILE).is_file() else folder / USE_FILE
+
+
+def present_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings that were saved by the names that they have now."""
+    return {
+        EARLIER_NAMES.get(name, name): present_names(value) if isinstance(value, Mapping) else value
+        for name, value in settings.items()
+    }
 
 
 def use_as_json(use: ModelUse) -> str:

@@ -116,13 +116,13 @@ def test_rounds_go_forth_and_back():
 
 
 def test_clips_are_as_a_model_says_it_is_used(tmp_path):
-    (tmp_path / "use.json").write_text(
+    (tmp_path / "generation_config.json").write_text(
         '{"num_context_frames": 21, "num_target_frames": 33, "size": [32, 64], "fps": 8.0}'
     )
     plan = plan_for(str(tmp_path))
     assert (plan.num_context_frames, plan.num_target_frames) == (21, 33)
     assert (plan.height_px, plan.width_px, plan.fps) == (32, 64, 8.0)
-    (tmp_path / "use.json").unlink()
+    (tmp_path / "generation_config.json").unlink()
     assert plan_for(str(tmp_path)) == mini_plan()
 
 

@@ -105,7 +105,7 @@ def config(tmp_path, export):
         data=clips,
         out=tmp_path / "models" / "mini",
         hardware="two slow cores",
-        num_steps=16,
+        num_inference_steps=16,
         guidance_scale=1.0,
         results=tmp_path / "results.json",
     )
@@ -120,7 +120,12 @@ def test_a_bundle_is_the_export_with_its_card(config, export, monkeypatch):
     assert report.weight_bytes == sum(path.stat().st_size for path in export.rglob("*.safetensors"))
     monkeypatch.setattr(model_folders, "MODELS", config.out.parent)
     assert read_use("mini") == ModelUse(
-        num_context_frames=41, num_target_frames=41, size=(64, 96), fps=10.0, num_steps=16, guidance_scale=1.0
+        num_context_frames=41,
+        num_target_frames=41,
+        size=(64, 96),
+        fps=10.0,
+        num_inference_steps=16,
+        guidance_scale=1.0,
     )
     bundled, exported = (WorldModelBase.from_pretrained(name) for name in ("mini", export))
     assert torch.equal(bundled.transformer.proj_out.weight, exported.transformer.proj_out.weight)
@@ -128,9 +133,9 @@ def test_a_bundle_is_the_export_with_its_card(config, export, monkeypatch):
         "README.md",
         "curves_vae.svg",
         "curves_world.svg",
+        "generation_config.json",
         "model_index.json",
         "training.json",
-        "use.json",
     ]
 
 
@@ -154,7 +159,7 @@ def test_the_card_tells_recipe_data_hardware_curve_and_results(config):
         "| seed of the data set | 1 |",
         "](curves_world.svg)",
         "](curves_vae.svg)",
-        "num_steps=16",
+        "num_inference_steps=16",
         "commit | abc123",
     ):
         assert told in card, told

@@ -17,7 +17,12 @@ def cli(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "models" / "mini"
     tiny_world().save_pretrained(folder)
     use = ModelUse(
-        num_context_frames=9, num_target_frames=13, size=(32, 48), fps=10.0, num_steps=2, guidance_scale=1.0
+        num_context_frames=9,
+        num_target_frames=13,
+        size=(32, 48),
+        fps=10.0,
+        num_inference_steps=2,
+        guidance_scale=1.0,
     )
     (folder / USE_FILE).write_text(use_as_json(use))
     monkeypatch.setattr(model_folders, "MODELS", tmp_path / "models")
@@ -43,7 +48,7 @@ def test_generate_takes_the_models_own_use(cli, cases, tmp_path):
     assert (record["model"], record["fps"], record["size"], record["frames"]) == (
         "mini", 10.0, [32, 48], [9, 13]
     )  # fmt: skip
-    assert (record["sampling"]["num_steps"], record["sampling"]["guidance_scale"]) == (2, 1.0)
+    assert (record["sampling"]["num_inference_steps"], record["sampling"]["guidance_scale"]) == (2, 1.0)
     options = ("--frames", "9+5", "--size", "48x64", "--steps", "1")
     code, _, error = cli("generate", "--model", "mini", *one, "--out", tmp_path / "b.mp4", *options)
     assert code == 0, error

@@ -102,7 +102,7 @@ def test_a_row_for_each_number_of_steps(cli, data, model_folder, tmp_path):
     assert code == 0, error
     rows = results_of(out)["methods"]
     assert [row["name"] for row in rows] == ["tiny-1steps", "tiny-2steps"]
-    assert [row["sampling"]["num_steps"] for row in rows] == [1, 2]
+    assert [row["sampling"]["num_inference_steps"] for row in rows] == [1, 2]
     assert (out / "plots" / "steps_psnr.svg").is_file()
 
 

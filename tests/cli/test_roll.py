@@ -22,7 +22,14 @@ from outofsight.memory.strategies import strategy
 from small_world import square_clip
 from watchful_world import watchful_world
 
-FAST = ["--context-frames=9", "--latent-frames=2", "--set", "num_steps=2", "--set", "guidance_scale=1"]
+FAST = [
+    "--context-frames=9",
+    "--latent-frames=2",
+    "--set",
+    "num_inference_steps=2",
+    "--set",
+    "guidance_scale=1",
+]
 
 
 @pytest.fixture

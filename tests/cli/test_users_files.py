@@ -56,7 +56,7 @@ def test_inputs_are_never_written_over(ask, cli, cases, model_folder, tmp_path, 
     assert code == 2, error  # its record would be the camera file
     code, error = ask(f"--video={cases}", f"--out={cases}", *overwrite)
     assert (code, "never written over" in error) == (2, True), error
-    walk = ("--steps=1", "--context-frames=9", "--set=num_steps=1", f"--out={cases / '1.mp4'}")
+    walk = ("--steps=1", "--context-frames=9", "--set=num_inference_steps=1", f"--out={cases / '1.mp4'}")
     code, error = cli(
         "roll", f"--model={model_folder}", f"--video={cases / '1.mp4'}", *STILL, *walk, *overwrite
     )
@@ -188,7 +188,7 @@ def test_steps_of_centimetres_are_doubted(ask, cases, tmp_path):
 
 def test_two_processes_on_one_output(cases, model_folder, tmp_path):
     command = [sys.executable, "-m", "outofsight", "roll", f"--model={model_folder}", f"--video={cases / '1.mp4'}",
-               *STILL, "--context-frames=9", "--steps=3", "--set=num_steps=2", "--set=guidance_scale=1",
+               *STILL, "--context-frames=9", "--steps=3", "--set=num_inference_steps=2", "--set=guidance_scale=1",
                f"--out={tmp_path / 'w.mp4'}"]  # fmt: skip
     both = [
         subprocess.Popen([*command, f"--seed={seed}"], stderr=subprocess.PIPE, text=True) for seed in (1, 2)

@@ -35,7 +35,7 @@ def test_the_whole_demo(tmp_path):
     config = DemoConfig(
         out=tmp_path,
         request=UnseenRequest(seed=1),
-        sampling=SamplingSettings(num_steps=2, guidance_scale=1.0),
+        sampling=SamplingSettings(num_inference_steps=2, guidance_scale=1.0),
         maker="a tiny model",
         plan=SMALL,
     )

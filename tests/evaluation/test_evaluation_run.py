@@ -32,7 +32,7 @@ from outofsight.sampling.continuation import SamplingSettings
 from small_world import HEIGHT, NUM_CONTEXT, NUM_TARGET, WIDTH, write_small_dataset
 
 SOURCE = ModelSource(path="tiny")
-SAMPLING = SamplingSettings(num_steps=2, guidance_scale=1.0, seed=3)
+SAMPLING = SamplingSettings(num_inference_steps=2, guidance_scale=1.0, seed=3)
 MODEL = ModelMethod(name="tiny", source=SOURCE, sampling=SAMPLING, digest="0")
 ROUND_TRIP = RoundTripMethod(name="vae", source=SOURCE, digest="0")
 LOADED = []
@@ -149,7 +149,7 @@ def test_more_measures_judge_the_same_videos_without_a_new_answer(finished, tmp_
 
 def test_another_model_of_the_same_name_is_refused(finished, tmp_path):
     out = shutil.copytree(finished.config.out, tmp_path / "out")
-    other = replace(MODEL, sampling=SamplingSettings(num_steps=1, guidance_scale=1.0, seed=3))
+    other = replace(MODEL, sampling=SamplingSettings(num_inference_steps=1, guidance_scale=1.0, seed=3))
     changed = replace(finished, config=replace(finished.config, out=out), methods=(other,))
     with pytest.raises(OutputError, match="'tiny' made with another sampling"):
         evaluate(changed)
@@ -163,7 +163,7 @@ def test_a_clips_noise_depends_on_its_name_and_the_seed_alone():
     seeds = {sampling_of(SAMPLING, name).seed for name in ("a", "b", "c")}
     seeds.add(sampling_of(replace(SAMPLING, seed=4), "a").seed)
     assert len(seeds) == 4
-    assert sampling_of(SAMPLING, "a").num_steps == 2
+    assert sampling_of(SAMPLING, "a").num_inference_steps == 2
 
 
 def test_other_clips_beside_it_change_nothing(finished, data, tmp_path):

@@ -22,7 +22,7 @@ from outofsight.sampling.continuation import SamplingSettings
 from small_world import square_clip
 from watchful_world import watchful_world
 
-SAMPLING = SamplingSettings(num_steps=1, guidance_scale=1.0, seed=3)
+SAMPLING = SamplingSettings(num_inference_steps=1, guidance_scale=1.0, seed=3)
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def load(source):
 
 
 def method(name, roll=None):
-    sampling = SamplingSettings(num_steps=1, guidance_scale=1.0, seed=3)
+    sampling = SamplingSettings(num_inference_steps=1, guidance_scale=1.0, seed=3)
     return ModelMethod(name=name, source=ModelSource(path=name.split("-")[0]), sampling=sampling, digest="0",
                           roll=roll)  # fmt: skip
 

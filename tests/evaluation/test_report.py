@@ -61,7 +61,7 @@ def load_tiny(source):
 
 
 def model(steps):
-    sampling = SamplingSettings(num_steps=steps, guidance_scale=1.0)
+    sampling = SamplingSettings(num_inference_steps=steps, guidance_scale=1.0)
     return ModelMethod(
         name=f"tiny-{steps}steps", source=ModelSource(path="tiny"), sampling=sampling, digest="0"
     )

@@ -16,7 +16,7 @@ from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.rollout_step import StepRecord
 from small_world import NUM_TARGET, square_clip
 
-SAMPLING = SamplingSettings(num_steps=1, guidance_scale=1.0, seed=3)
+SAMPLING = SamplingSettings(num_inference_steps=1, guidance_scale=1.0, seed=3)
 MODEL = ModelMethod(name="tiny", source=ModelSource(path="tiny"), sampling=SAMPLING, digest="0")
 
 

@@ -14,7 +14,7 @@ from outofsight.sampling.inputs import to_uint8
 from outofsight.sampling.world import WorldModel
 from outofsight.types import CameraPath, Intrinsics
 
-FAST = SamplingSettings(num_steps=2)
+FAST = SamplingSettings(num_inference_steps=2)
 CONTEXT, TARGET = 9, 13
 
 
@@ -61,7 +61,7 @@ def test_result(world, given, tmp_path):
 
 def test_same_seed_same_video(world, given):
     first, second = (world.continue_video(**given, settings=FAST) for _ in range(2))
-    other = world.continue_video(**given, settings=SamplingSettings(num_steps=2, seed=7))
+    other = world.continue_video(**given, settings=SamplingSettings(num_inference_steps=2, seed=7))
     assert np.array_equal(first.video, second.video)
     assert not np.array_equal(first.video, other.video)
 
@@ -73,9 +73,9 @@ def test_everything_it_is_given_matters(world, given):
         {"prompt": "A red bus."},
         {"target_cameras": turned},
         {"video": given["video"][::-1].copy()},
-        {"settings": SamplingSettings(num_steps=2, guidance_scale=1.0)},
-        {"settings": SamplingSettings(num_steps=2, negative_prompt="blurry")},
-        {"settings": SamplingSettings(num_steps=2, shift=1.0)},
+        {"settings": SamplingSettings(num_inference_steps=2, guidance_scale=1.0)},
+        {"settings": SamplingSettings(num_inference_steps=2, negative_prompt="blurry")},
+        {"settings": SamplingSettings(num_inference_steps=2, shift=1.0)},
     ):
         assert not np.array_equal(
             world.continue_video(**{"settings": FAST, **given, **changed}).video, base
@@ -149,7 +149,9 @@ def test_refusals(world, given, changes, error, says):
         world.continue_video(**{**given, **changes}, settings=FAST)
 
 
-@pytest.mark.parametrize("bad", [{"num_steps": 0}, {"guidance_scale": -1}, {"seeds": 3}, {"shift": "much"}])
+@pytest.mark.parametrize(
+    "bad", [{"num_inference_steps": 0}, {"guidance_scale": -1}, {"seeds": 3}, {"shift": "much"}]
+)
 def test_impossible_settings_are_refused_in_one_line(bad):
     with pytest.raises(InputError, match="sampling settings") as caught:
         check_settings(**bad)

@@ -59,10 +59,16 @@ def test_retrieval_is_recorded_for_every_step_and_layer():
     assert torch.equal(recorded, silent)
 
 
-@pytest.mark.parametrize(("num_steps", "shift", "strength"), [(50, 5.0, 1.0), (8, 3.0, 1.0), (7, 3.7, 0.6)])
-def test_the_scheduler_steps_between_the_published_noise_levels_to_the_bit(num_steps, shift, strength):
-    scheduler = ready(FlowMatchEulerDiscreteScheduler(shift=3.0), num_steps, shift=shift, strength=strength)
-    sigmas = sampling_sigmas(num_steps, shift) * strength
+@pytest.mark.parametrize(
+    ("num_inference_steps", "shift", "strength"), [(50, 5.0, 1.0), (8, 3.0, 1.0), (7, 3.7, 0.6)]
+)
+def test_the_scheduler_steps_between_the_published_noise_levels_to_the_bit(
+    num_inference_steps, shift, strength
+):
+    scheduler = ready(
+        FlowMatchEulerDiscreteScheduler(shift=3.0), num_inference_steps, shift=shift, strength=strength
+    )
+    sigmas = sampling_sigmas(num_inference_steps, shift) * strength
     assert torch.equal(scheduler.sigmas, sigmas)
     assert torch.equal(scheduler.timesteps, timesteps(sigmas[:-1]))
     sample, velocity = torch.randn(2, 1, 16, 3, 4, 6, generator=torch.Generator().manual_seed(0))

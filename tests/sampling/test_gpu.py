@@ -45,10 +45,12 @@ def test_continuation_and_who_stays_on_the_gpu(offload):
         world.to("cuda")
     video = np.random.default_rng(0).integers(0, 256, (9, 32, 48, 3), dtype=np.uint8)
     path = make_path("pan:left:20", 9)
-    result = world.continue_video(video, path, path, "A fox crosses a yard.", SamplingSettings(num_steps=2))
+    result = world.continue_video(
+        video, path, path, "A fox crosses a yard.", SamplingSettings(num_inference_steps=2)
+    )
     assert result.video.shape == (9, 32, 48, 3)
     assert next(world.text_encoder.parameters()).device.type != "cuda"
     on_cpu = tiny_world().continue_video(
-        video, path, path, "A fox crosses a yard.", SamplingSettings(num_steps=2)
+        video, path, path, "A fox crosses a yard.", SamplingSettings(num_inference_steps=2)
     )
     assert np.abs(on_cpu.video.astype(int) - result.video).mean() < 2

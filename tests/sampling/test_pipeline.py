@@ -51,7 +51,7 @@ def seeded(*seeds: int):
 
 
 def test_it_is_what_continue_video_shows(world, given):
-    settings = SamplingSettings(num_steps=2, seed=3)
+    settings = SamplingSettings(num_inference_steps=2, seed=3)
     cameras = given["context_cameras"], given["target_cameras"]
     shown = world.continue_video(given["video"], *cameras, "A fox.", settings).video
     frames = world("A fox.", **given, generator=seeded(3)).frames

@@ -18,7 +18,7 @@ from outofsight.types import CameraPath, Intrinsics
 
 CONTEXT, SIZES, HEIGHT, WIDTH = 9, (5, 8, 4), 32, 48
 BANKS = {"archive_slots": 4, "subject_slots": 2, "top_k": 3, "reader_width": 8, "identity_width": 4}
-FAST = SamplingSettings(num_steps=1, guidance_scale=1.0, seed=3)
+FAST = SamplingSettings(num_inference_steps=1, guidance_scale=1.0, seed=3)
 LENS = Intrinsics.from_fov(width_px=WIDTH, height_px=HEIGHT, fov_x_rad=1.3)
 PROMPT = "A fox crosses a yard."
 
@@ -140,8 +140,8 @@ def test_the_strategy_says_what_is_rendered():
 def test_it_may_begin_at_the_render():
     world = world_of("hybrid")
     noise = continued(world).video
-    weak = SamplingSettings(num_steps=2, guidance_scale=1.0, seed=3, strength=0.1)
-    strong = SamplingSettings(num_steps=2, guidance_scale=1.0, seed=3, strength=0.999)
+    weak = SamplingSettings(num_inference_steps=2, guidance_scale=1.0, seed=3, strength=0.1)
+    strong = SamplingSettings(num_inference_steps=2, guidance_scale=1.0, seed=3, strength=0.999)
     assert not np.array_equal(continued(world, weak).video, noise)
     near = np.abs(continued(world, strong).video.astype(int) - noise).mean()
     far = np.abs(continued(world, weak).video.astype(int) - noise).mean()

@@ -17,7 +17,7 @@ CONTEXT = 9
 VIDEO = np.random.default_rng(0).integers(0, 256, (CONTEXT, 32, 48, 3), dtype=np.uint8)
 PATH = make_path("pan:left:40", CONTEXT + 21)
 FIRST, SECOND, THIRD = PATH[9:14], PATH[14:22], PATH[22:30]
-FAST = SamplingSettings(num_steps=2, guidance_scale=1.0)
+FAST = SamplingSettings(num_inference_steps=2, guidance_scale=1.0)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from outofsight.sampling.rollout_state import RolloutLimits
 from outofsight.sampling.world import WorldModel
 from outofsight.types import CameraPath, Intrinsics
 
-FAST = SamplingSettings(num_steps=2, guidance_scale=1.0)
+FAST = SamplingSettings(num_inference_steps=2, guidance_scale=1.0)
 CONTEXT, SIZES = 9, (5, 8, 4, 8)
 KINDS = ("window", "hydra", "hybrid", "hybrid+hydra")
 BANKS = {"archive_slots": 4, "subject_slots": 2, "top_k": 3, "reader_width": 8, "identity_width": 4}
@@ -95,7 +95,7 @@ def test_the_first_step_is_what_continuing_at_once_shows(world, in_one_go):
         PATH[:CONTEXT],
         PARTS[0],
         PROMPT,
-        SamplingSettings(num_steps=2, guidance_scale=1.0, seed=3),
+        SamplingSettings(num_inference_steps=2, guidance_scale=1.0, seed=3),
     )
     assert np.abs(at_once.video.astype(int) - in_one_go[0]).max() <= 1
 
@@ -111,7 +111,7 @@ def test_no_more_history_is_kept_than_is_looked_at(kind, kept):
     path = make_path("pan:left:40", 22)
     rollout = world.start(video, path[:17], PROMPT, seed=3, settings=FAST)
     assert rollout.state.latents.shape[2] == len(rollout.state.poses) == kept
-    settings = SamplingSettings(num_steps=2, guidance_scale=1.0, seed=3)
+    settings = SamplingSettings(num_inference_steps=2, guidance_scale=1.0, seed=3)
     at_once = world.continue_video(video, path[:17], path[17:], PROMPT, settings)
     assert np.abs(at_once.video.astype(int) - rollout.step(path[17:])).max() <= 1
     assert rollout.state.latents.shape[2] == kept
@@ -302,7 +302,7 @@ def hydra():
 
 
 @pytest.mark.parametrize(
-    "changed", [{"prompt": "A red bus."}, {"seed": 4}, {"settings": SamplingSettings(num_steps=3)}]
+    "changed", [{"prompt": "A red bus."}, {"seed": 4}, {"settings": SamplingSettings(num_inference_steps=3)}]
 )
 def test_what_is_given_matters(hydra, changed):
     given = {"prompt": PROMPT, "seed": 3, "settings": FAST, **changed}
@@ -313,7 +313,7 @@ def test_what_is_given_matters(hydra, changed):
 def test_with_guidance_and_in_tiles(hydra, tmp_path):
     from outofsight.codec.latent_tiling import LatentTiling  # noqa: PLC0415
 
-    settings = SamplingSettings(num_steps=2, guidance_scale=3.0, negative_prompt="blurry")
+    settings = SamplingSettings(num_inference_steps=2, guidance_scale=3.0, negative_prompt="blurry")
     tiling = LatentTiling(tile=(4, 4), stride=(2, 3))
     rollout = hydra.start(VIDEO, PATH[:CONTEXT], PROMPT, settings=settings, tiling=tiling)
     rollout.step(PARTS[0])
@@ -529,14 +529,14 @@ def drop_from_manifest(name):
         (drop_tensors, "missing; the state is not whole"),
         (truncate_manifest, "rollout.json: damaged"),
         (edit_manifest(version=9), "version 4, got version 9"),
-        (edit_manifest(version=1), "version 4, got version 1; walk again from the start"),
-        (edit_manifest(version=3), "version 4, got version 3; walk again from the start"),  # it was one file
+        (edit_manifest(version=1), "version 4, got version 1; begin the rollout anew"),
+        (edit_manifest(version=3), "version 4, got version 3; begin the rollout anew"),  # it was one file
         (edit_manifest(moments=[{}]), "a damaged state"),
         (edit_manifest(moments=[]), "it holds no moment"),
         (edit_manifest(memory=None), "memory is None"),
         (edit_manifest(notes=[1]), r"notes is \[1\]"),
         (drop_from_manifest("weights"), "a damaged state .*'weights'"),
-        (edit_manifest(settings={"num_steps": 0}), "a damaged state"),
+        (edit_manifest(settings={"num_inference_steps": 0}), "a damaged state"),
         (edit_manifest(weights="0" * 64), "the state of another model"),
         (edit_manifest(text_dtype="bfloat16"), "text encoder in bfloat16, this model's is in float32"),
         (edit_manifest(dtype="bfloat16"), "made in bfloat16, this model is in float32"),

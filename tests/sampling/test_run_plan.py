@@ -28,7 +28,7 @@ def test_plan_is_read_from_the_folder_and_needs_no_weights(tmp_path):
     for weights in tmp_path.rglob("*.safetensors"):
         weights.unlink()
     networks = networks_on_meta(str(tmp_path), torch.bfloat16)
-    plan = plan_run(networks, SIZE, num_steps=4, guided=True)
+    plan = plan_run(networks, SIZE, num_inference_steps=4, guided=True)
     assert (plan.grid.frames, plan.grid.height, plan.grid.width, plan.grid.context_frames) == (7, 6, 10, 3)
     assert plan.num_forwards == 8
     assert plan.denoise_flops == 8 * forward_cost(networks["transformer"].config, plan.grid).flops
@@ -39,10 +39,10 @@ def test_plan_is_read_from_the_folder_and_needs_no_weights(tmp_path):
 def test_tiles_and_chunks_need_less(tmp_path):
     tiny_world().save_pretrained(tmp_path)
     networks = networks_on_meta(str(tmp_path), torch.float32)
-    whole = plan_run(networks, SIZE, num_steps=1, guided=False).peak_bytes
+    whole = plan_run(networks, SIZE, num_inference_steps=1, guided=False).peak_bytes
     tiles = LatentTiling(tile=(4, 4), stride=(2, 2))
     networks["transformer"].attention_frames_per_chunk = 1
-    spared = plan_run(networks, SIZE, num_steps=1, guided=False, tiling=tiles).peak_bytes
+    spared = plan_run(networks, SIZE, num_inference_steps=1, guided=False, tiling=tiles).peak_bytes
     assert all(spared[stage] < whole[stage] for stage in ("encode", "decode", "denoise"))
 
 

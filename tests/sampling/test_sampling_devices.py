@@ -16,7 +16,7 @@ from pretended_device import assert_there, pretended
 
 BANKS = {"archive_slots": 4, "subject_slots": 2, "top_k": 3, "reader_width": 8, "identity_width": 4}
 CONTEXT, TARGET = 9, 5
-SETTINGS = SamplingSettings(num_steps=2, guidance_scale=2.0, seed=3)
+SETTINGS = SamplingSettings(num_inference_steps=2, guidance_scale=2.0, seed=3)
 RENDERED = ("warp", "hybrid")
 
 
@@ -77,7 +77,7 @@ def test_every_strategy_generates(name):
 def test_rendered_memory_generates(name, told):
     """``told``: masks are given; else the mask reader reads them."""
     given = clip() if told else {**clip(), "subject_masks": None}
-    settings = SamplingSettings(num_steps=2, guidance_scale=1.0, strength=0.7)
+    settings = SamplingSettings(num_inference_steps=2, guidance_scale=1.0, strength=0.7)
 
     def run(world):
         result = world.continue_video(**given, prompt="A fox.", settings=settings)

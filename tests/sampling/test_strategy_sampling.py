@@ -91,7 +91,7 @@ def clip():
 def test_a_models_own_history_guidance_is_the_default(clip):
     def calls(world, **settings):
         seen = counted(world.transformer)
-        world.continue_video(*clip, SamplingSettings(num_steps=2, guidance_scale=1.0, **settings))
+        world.continue_video(*clip, SamplingSettings(num_inference_steps=2, guidance_scale=1.0, **settings))
         return len(seen)
 
     assert calls(tiny_world(**strategy("dfot").settings)) == 4  # two forwards a step, guidance 1.5
@@ -100,7 +100,7 @@ def test_a_models_own_history_guidance_is_the_default(clip):
 
 
 def test_a_trained_model_remembers_by_another_strategy(clip):
-    settings = SamplingSettings(num_steps=2, guidance_scale=1.0)
+    settings = SamplingSettings(num_inference_steps=2, guidance_scale=1.0)
     world = tiny_world()
     world.remember_by("window")
     assert world.transformer.config["memory_strategy"] == "window"
@@ -120,7 +120,7 @@ def test_a_trained_model_remembers_by_another_strategy(clip):
 def test_masks_are_brought_to_latents(clip):
     world = tiny_world(**strategy("segmentation").settings)
     torch.nn.init.normal_(world.transformer.patch_embedding.mask_weight)
-    settings = SamplingSettings(num_steps=1, guidance_scale=1.0)
+    settings = SamplingSettings(num_inference_steps=1, guidance_scale=1.0)
     masks = np.zeros((9, 32, 64), dtype=np.uint8)
     nobody = world.continue_video(*clip, settings, subject_masks=masks).video
     masks[:, 8:24, 16:40] = 255  # foreground without ids is one subject
@@ -148,20 +148,20 @@ def test_banks_are_asked_once_for_all_steps(clip):
     banks = {**SMALL_BANKS, "relevance": 1.0}  # every frame has a slot of its own
     world = tiny_world(**{**strategy("hybrid").settings, "context_recent": 1, "banks": banks})
     seen = counted(world.transformer.blocks[0])
-    result = world.continue_video(*clip, SamplingSettings(num_steps=3, guidance_scale=2.0))
+    result = world.continue_video(*clip, SamplingSettings(num_inference_steps=3, guidance_scale=2.0))
     assert len(seen) == 2 * (3 + 1)
     assert result.recall.known.sum() == 3 * 2 * 4  # three context frames of 2×4 tokens, nobody in them
     assert result.seconds["recall"] > 0
     stages = []
     world.continue_video(
         *clip,
-        SamplingSettings(num_steps=1, guidance_scale=1.0),
+        SamplingSettings(num_inference_steps=1, guidance_scale=1.0),
         on_progress=lambda stage, done, total: stages.append((stage, done, total)),
     )
     assert ("recall", 1, 1) in stages
     world.remember_by("window")
     del seen[:]
-    plain = world.continue_video(*clip, SamplingSettings(num_steps=3, guidance_scale=2.0))
+    plain = world.continue_video(*clip, SamplingSettings(num_inference_steps=3, guidance_scale=2.0))
     assert len(seen) == 2 * 3
     assert plain.recall is None
 
@@ -178,8 +178,8 @@ def test_recall_and_keys_may_be_given():
     recalled, _ = denoise(model, noise, given._replace(recall=recall), euler(sigmas), 3.0)
     assert torch.equal(recalled, itself)
     keys = {
-        "captioned": model.memory_keys(recall, given.text),
-        "uncaptioned": model.memory_keys(recall, given.negative_text),
+        "cond": model.memory_keys(recall, given.text),
+        "uncond": model.memory_keys(recall, given.negative_text),
     }
     ready, _ = denoise(model, noise, given._replace(bank_keys=keys), euler(sigmas), 3.0)
     assert torch.equal(ready, itself)

@@ -17,7 +17,7 @@ from outofsight.training.models import make_world
 from outofsight.training.recipes import recipe
 from outofsight.training.run_folder import read_log
 from outofsight.training.state import load_latest_state
-from outofsight.training.world_training import world_problem
+from outofsight.training.world_training import world_task
 
 SMALL = {"archive_slots": 4, "subject_slots": 2, "top_k": 3, "reader_width": 16, "identity_width": 8}
 LOSSES = {"split": 1.0, "reading": 1.0, "state": 1.0, "identity": 0.2, "background": 0.5}
@@ -46,7 +46,7 @@ def test_banks_alone_learn_and_leave_the_rest_as_it_is(hybrid, cache, tmp_path):
     task = {"flow_weight": 0.0, "trainable": ("transformer.two_banks.*",)}
     config = hybrid(task=task, num_steps=30, log_every_steps=1, optimisation={"learning_rate": 1e-2},
                     validation={"every_steps": 30})  # fmt: skip
-    problem = world_problem(config, cache)
+    problem = world_task(config, cache)
     assert all(name.startswith("transformer.two_banks.") for name in problem.trainable)
     before = {name: value.clone() for name, value in problem.objective.named_parameters()}
     train(config, cache, tmp_path / "run")
@@ -93,7 +93,9 @@ def test_banks_of_one_model_beside_the_rest_of_another(hybrid, world_config, cac
 
 @pytest.mark.parametrize("alone", [True, False])
 def test_a_run_that_stops_and_goes_on_is_the_same_run(alone, hybrid, cache, tmp_path, forget_accelerate):
-    task = {"flow_weight": 0.0} if alone else {"chunks": {"sizes": [[3], [1, 2]], "own_max_sigma": 1.0}}
+    task = (
+        {"flow_weight": 0.0} if alone else {"chunks": {"sizes": [[3], [1, 2]], "self_forcing_max_sigma": 1.0}}
+    )
     config = hybrid(task=task, num_steps=4)
     train(config, cache, tmp_path / "whole")
     forget_accelerate()
@@ -119,7 +121,7 @@ def test_every_strategy_may_be_unrolled(name, hybrid, cache, tmp_path):
 
 def test_the_flow_teaches_the_banks_too(hybrid, cache):
     config = hybrid(task={"memory_losses": {}, "chunks": {"sizes": [[1, 2]]}})
-    problem = world_problem(config, cache)
+    problem = world_task(config, cache)
     with torch.no_grad():  # an untrained camera encoder adds nothing, an untrained output predicts nothing
         problem.objective.transformer.proj_out.weight.normal_(std=0.2)
     problem.objective(problem.batches.make(0, [0, 1]))["loss"].sum().backward()

@@ -96,3 +96,16 @@ def test_epochs_differ_and_noise_belongs_to_its_place():
 def test_world_tasks_do_not_share_defaults():
     assert WorldTask(vae="a").size is not None
     assert WorldTask(vae="a") == WorldTask(vae="a")
+
+
+def test_the_config_of_an_earlier_run_is_read_under_the_present_names():
+    content = to_dict(recipe("laptop_hybrid"))
+    chunks = content["task"]["chunks"]
+    names = {"self_forcing_probability": "own_share", "self_forcing_max_sigma": "own_max_sigma",
+             "noise_augmentation": "history_noise"}  # fmt: skip
+    content["task"]["chunks"] = {"sizes": chunks["sizes"], **{names[key]: 0.25 for key in names}}
+    read = from_dict(content).task.chunks
+    assert [getattr(read, name) for name in names] == [0.25, 0.25, 0.25]
+    content = to_dict(recipe("mini_recogniser"))
+    content["task"]["spoiling"] = content["task"].pop("augmentation") | {"zoom": 0.5}
+    assert from_dict(content).task.augmentation.zoom == 0.5

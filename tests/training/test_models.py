@@ -14,11 +14,11 @@ from outofsight.training.config import Optimisation
 from outofsight.training.loop import train
 from outofsight.training.models import choose_trainable, load_vae, make_world, start_by_likeness
 from outofsight.training.optimiser import (
-    RunningMean,
+    EMA,
+    full_tensor,
     make_optimizers,
     optimizer_tensors,
     restore_optimizers,
-    whole,
 )
 from outofsight.training.recipes import PAPER_TRAINABLE, finetune_lora
 from outofsight.training.state import load_latest_state
@@ -118,16 +118,16 @@ def test_spread_weights_are_averaged_saved_and_restored(one_process_mesh):
     fully_shard(model, mesh=one_process_mesh)
     parameters = dict(model.named_parameters())
     assert isinstance(parameters["weight"], DTensor)
-    optimizers, mean = make_optimizers(parameters, Optimisation()), RunningMean(parameters, 0.5)
-    start = whole(parameters["weight"].detach()).clone()
+    optimizers, mean = make_optimizers(parameters, Optimisation()), EMA(parameters, 0.5)
+    start = full_tensor(parameters["weight"].detach()).clone()
     model(torch.ones(1, 3)).sum().backward()
     optimizers[0].step()
     mean.update(parameters, step=100)
-    moved = whole(parameters["weight"].detach()).clone()
-    torch.testing.assert_close(whole(mean.means["weight"]), (start + moved) / 2)
+    moved = full_tensor(parameters["weight"].detach()).clone()
+    torch.testing.assert_close(full_tensor(mean.means["weight"]), (start + moved) / 2)
     with mean.in_place_of(parameters):
-        torch.testing.assert_close(whole(parameters["weight"].detach()), (start + moved) / 2)
-    assert torch.equal(whole(parameters["weight"].detach()), moved)
+        torch.testing.assert_close(full_tensor(parameters["weight"].detach()), (start + moved) / 2)
+    assert torch.equal(full_tensor(parameters["weight"].detach()), moved)
 
     tensors, steps = optimizer_tensors(optimizers, parameters)
     groups = {
@@ -143,7 +143,7 @@ def test_spread_weights_are_averaged_saved_and_restored(one_process_mesh):
 
 def test_the_running_mean_by_hand():
     weight = torch.nn.Parameter(torch.tensor([0.0]))
-    mean = RunningMean({"w": weight}, decay=0.9)
+    mean = EMA({"w": weight}, decay=0.9)
     with torch.no_grad():
         weight.fill_(11.0)
     mean.update({"w": weight}, step=1)  # follows fast at first: decay (1+1)/(10+1)

@@ -28,10 +28,10 @@ from outofsight.training.recogniser_batches import (
     NO_KIND,
     RecogniserBatches,
     annotation_of,
+    augmented,
     blurred,
     moved,
     pasted,
-    spoiled,
 )
 from outofsight.training.recogniser_training import (
     RecogniserObjective,
@@ -50,11 +50,11 @@ from outofsight.training.recogniser_training import (
 )
 from outofsight.training.run_folder import read_log
 from outofsight.training.state import load_latest_state
-from outofsight.training.tasks import RecogniserTask, Spoiling
+from outofsight.training.tasks import Augmentation, RecogniserTask
 
 TASK = {"kinds": ("ball", "square"), "widths": (8, 8, 16, 16), "num_blocks": 1, "identity_dim": 8, "num_views": 2,
         "subjects_per_clip": 2}  # fmt: skip
-UNSPOILT = {name: 0.0 for name in Spoiling.__dataclass_fields__ if name.endswith("_share")}
+UNSPOILT = {name: 0.0 for name in Augmentation.__dataclass_fields__ if name.endswith("_share")}
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def batches(data, **changes):
 
 
 def test_a_run_leaves_a_recogniser_that_finds_squares(config, data, tmp_path):
-    task = {"widths": (16, 16, 16, 16), "spoiling": Spoiling(**UNSPOILT)}
+    task = {"widths": (16, 16, 16, 16), "augmentation": Augmentation(**UNSPOILT)}
     settings = config(num_steps=80, task=task, log_every_steps=1, state={"export_dtype": "float16"},
                       validation={"every_steps": 80, "videos_every_steps": 80, "num_videos": 1})  # fmt: skip
     train(settings, data, tmp_path / "run")
@@ -128,7 +128,7 @@ def test_views_are_a_function_of_the_position(data):
 
 
 def test_views_unspoilt_are_frames_with_their_masks(data):
-    batch = batches(data, spoiling=Spoiling(**UNSPOILT), num_views=3).make(0, [0])
+    batch = batches(data, augmentation=Augmentation(**UNSPOILT), num_views=3).make(0, [0])
     name = batches(data).names([0])[0]
     clip = next(clip for clip in open_dataset(data, "train") if clip.name == name)
     for frame, ids in zip(batch["frames"][0].numpy(), batch["ids"][0].numpy(), strict=True):
@@ -139,7 +139,7 @@ def test_views_unspoilt_are_frames_with_their_masks(data):
 
 
 def test_a_pasted_view_keeps_who_is_in_front_and_does_not_name_who_is_behind(data):
-    batch = batches(data, spoiling=Spoiling(**{**UNSPOILT, "paste_share": 1.0})).make(0, [0, 1, 2])
+    batch = batches(data, augmentation=Augmentation(**{**UNSPOILT, "paste_share": 1.0})).make(0, [0, 1, 2])
     assert not batch["own_backdrop"].any()
     assert set(batch["ids"].unique().tolist()) == {0, 1, 255}
     bright = (batch["frames"] > 200).all(dim=-1)
@@ -158,7 +158,7 @@ def test_a_clip_that_cannot_teach_is_named(data):
 def test_every_part_of_the_network_learns(config, data):
     task = config().task
     objective = RecogniserObjective(make_network(task, 0), task).train()
-    batch = batches(data, spoiling=Spoiling(**UNSPOILT)).make(0, [0, 1, 2, 3])
+    batch = batches(data, augmentation=Augmentation(**UNSPOILT)).make(0, [0, 1, 2, 3])
     objective(batch)["loss"].sum().backward()
     still = [
         name for name, weight in objective.named_parameters() if weight.grad is None or not weight.grad.any()
@@ -169,7 +169,7 @@ def test_every_part_of_the_network_learns(config, data):
 def test_the_recipe_is_a_configuration_like_any_other():
     config = recipe("mini_recogniser")
     assert from_dict(to_dict(config)) == config
-    assert changed(config, {"task.spoiling.zoom": 0.5}).task.spoiling.zoom == 0.5
+    assert changed(config, {"task.augmentation.zoom": 0.5}).task.augmentation.zoom == 0.5
     with pytest.raises(InputError, match=r"task\.num_views: .*greater than or equal to 2"):
         changed(config, {"task.num_views": 1})
     with pytest.raises(InputError, match="all weights are 0"):
@@ -243,7 +243,7 @@ def test_pasting_by_hand():
 def test_mirrored_frames_keep_their_masks():
     frame = CHANCE(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
     ids = (frame[..., 0] > 128).astype(np.uint8)
-    settings = Spoiling(flip_share=1.0, zoom_share=0.0)
+    settings = Augmentation(flip_share=1.0, zoom_share=0.0)
     picture, own = moved(frame, ids, settings, CHANCE(1))
     np.testing.assert_array_equal(picture, frame[:, ::-1])
     np.testing.assert_array_equal(own, ids[:, ::-1])
@@ -253,17 +253,17 @@ def test_enlarged_frames_keep_their_masks():
     frame = np.zeros((32, 48, 3), dtype=np.uint8)
     frame[8:24, 16:32] = 255
     ids = (frame[..., 0] > 0).astype(np.uint8) * 3
-    picture, own = moved(frame, ids, Spoiling(flip_share=0.0, zoom_share=1.0, zoom=0.7), CHANCE(2))
+    picture, own = moved(frame, ids, Augmentation(flip_share=0.0, zoom_share=1.0, zoom=0.7), CHANCE(2))
     assert picture.shape == frame.shape
     assert set(np.unique(own)) <= {0, 3}
     assert (own > 0).sum() > (ids > 0).sum()
     assert ((picture[..., 0] > 127) == (own > 0)).mean() > 0.97
 
 
-def test_nothing_is_spoiled_if_nothing_is_asked_for():
+def test_nothing_is_augmented_if_nothing_is_asked_for():
     frame = CHANCE(0).integers(0, 256, (16, 24, 3), dtype=np.uint8)
-    none = Spoiling(coarsen_share=0, blur_share=0, blotch_share=0, noise_share=0, light_share=0)
-    np.testing.assert_array_equal(spoiled(frame, none, CHANCE(3)), frame)
+    none = Augmentation(coarsen_share=0, blur_share=0, blotch_share=0, noise_share=0, light_share=0)
+    np.testing.assert_array_equal(augmented(frame, none, CHANCE(3)), frame)
 
 
 @pytest.mark.parametrize("damage", ["coarsen", "blur", "blotch", "noise", "light"])
@@ -272,7 +272,7 @@ def test_every_damage_is_done(damage):
     shares = {
         f"{name}_share": float(name == damage) for name in ("coarsen", "blur", "blotch", "noise", "light")
     }
-    worse = spoiled(frame, Spoiling(**shares), CHANCE(4)).astype(float)
+    worse = augmented(frame, Augmentation(**shares), CHANCE(4)).astype(float)
     assert np.abs(worse - frame).mean() > 0.5
     if damage in ("coarsen", "blur"):
         assert worse.std() < frame.std()

@@ -18,7 +18,7 @@ from outofsight.training.randomness import NoiseLevels
 from outofsight.training.recipes import recipe
 from outofsight.training.rendered_truth import PlaceErrors
 from outofsight.training.tasks import WorldTask
-from outofsight.training.world_training import world_problem
+from outofsight.training.world_training import world_task
 
 SMALL = {"archive_slots": 4, "subject_slots": 2, "top_k": 3, "reader_width": 8, "identity_width": 4}
 DRAWS = Rendering(draws=2, errors=PlaceErrors(near_m=0.5))
@@ -125,7 +125,7 @@ def shown_config(world_config):
     return make
 
 
-CHUNKS = {"chunks": {"sizes": [[1, 2]], "own_max_sigma": 1.0}, "camera_dropout": 0.0}
+CHUNKS = {"chunks": {"sizes": [[1, 2]], "self_forcing_max_sigma": 1.0}, "camera_dropout": 0.0}
 
 
 @pytest.mark.parametrize("task", [{}, CHUNKS], ids=["whole", "chunks"])
@@ -133,7 +133,7 @@ def test_the_objective_shows_each_chunk_its_own_frames_and_teaches_the_new_parts
     task, shown_config, rendered_cache
 ):
     config = shown_config(task={"rendered_dropout": 0.0, "gate_strength": 0.4, **task})
-    problem = world_problem(config, rendered_cache)
+    problem = world_task(config, rendered_cache)
     transformer = problem.objective.transformer
     assert float(transformer.rendered_memory.gate.strength.detach()) == pytest.approx(0.4)
     with torch.no_grad():  # an untrained output predicts nothing
@@ -153,7 +153,7 @@ def test_the_objective_shows_each_chunk_its_own_frames_and_teaches_the_new_parts
 
 
 def test_the_new_parts_learn_whatever_else_is_frozen(shown_config, rendered_cache):
-    problem = world_problem(shown_config(task={"trainable": ("transformer.proj_out.*",)}), rendered_cache)
+    problem = world_task(shown_config(task={"trainable": ("transformer.proj_out.*",)}), rendered_cache)
     assert {"transformer.rendered_memory.embed", "transformer.rendered_memory.gate.strength"} <= set(
         problem.trainable
     )

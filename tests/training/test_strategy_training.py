@@ -25,7 +25,7 @@ from outofsight.training.randomness import NoiseLevels
 from outofsight.training.recipes import recipe
 from outofsight.training.tasks import WorldTask
 from outofsight.training.world_objective import WorldObjective
-from outofsight.training.world_training import open_cache_part, world_problem
+from outofsight.training.world_training import open_cache_part, world_task
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_run_exports_a_model_that_remembers_so(name, world_config, cache, clip
     world = WorldModel.from_pretrained(tmp_path / "run" / "export")
     assert world.transformer.config["memory_strategy"] == name
     assert {**world.transformer.config, **config.task.memory} == dict(world.transformer.config)
-    settings = SamplingSettings(num_steps=2, guidance_scale=2.0, seed=1)
+    settings = SamplingSettings(num_inference_steps=2, guidance_scale=2.0, seed=1)
 
     def continued():
         return world.continue_video(
@@ -118,7 +118,7 @@ def test_what_a_strategy_adds_learns_whatever_else_is_frozen(world_config, cache
         ("segmentation", "mask_weight"),
     ):
         config = with_strategy(world_config(task={"trainable": ("transformer.proj_out.*",)}), name)
-        problem = world_problem(config, cache)
+        problem = world_task(config, cache)
         learns = [key for key in problem.trainable if part in key]
         there = [key for key, _ in problem.objective.named_parameters() if part in key]
         assert learns == there

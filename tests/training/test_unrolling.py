@@ -66,7 +66,7 @@ def test_chance_belongs_to_positions():
         assert torch.equal(value[0], both[name][1]), name
     assert torch.equal(both["chunk_levels"][:, 0], torch.stack([LEVELS.draw(5, place) for place in (7, 8)]))
     assert not torch.equal(both["chunk_levels"][:, 1], both["chunk_levels"][:, 0])
-    assert bool((both["history"][..., 1] <= chunks.history_noise).all())
+    assert bool((both["history"][..., 1] <= chunks.noise_augmentation).all())
 
 
 def test_a_later_chunk_sees_as_many_frames_as_the_context_has():
@@ -133,7 +133,7 @@ def test_one_chunk_is_the_plain_objective(name):
 
 def test_chunks_of_true_history_are_plain_samples_that_begin_later():
     model = tiny_transformer(**memory("hydra"))
-    chunks = Chunks(sizes=((1, 3),), own_share=0.0, history_noise=0.0)
+    chunks = Chunks(sizes=((1, 3),), self_forcing_probability=0.0, noise_augmentation=0.0)
     batch = world_batch(chunks=chunks)
     with torch.no_grad():
         found = UnrolledObjective(model, None, task=WorldTask(chunks=chunks))(batch)
@@ -158,7 +158,7 @@ def test_chunks_of_true_history_are_plain_samples_that_begin_later():
 
 def test_own_estimates_are_what_later_chunks_see_and_carry_no_gradient():
     model = tiny_transformer(**memory("window"))
-    chunks = Chunks(sizes=((2, 2),), own_share=1.0, own_max_sigma=1.0)
+    chunks = Chunks(sizes=((2, 2),), self_forcing_probability=1.0, self_forcing_max_sigma=1.0)
     batch = world_batch(chunks=chunks)
     seen = []
     handle = model.register_forward_pre_hook(lambda _, given: seen.append(given[0]))

@@ -25,7 +25,7 @@ TURN = Look(kind="look", number=1, yaw=1.0)
 
 def mind_of(world):
     world.set_progress_bar_config(disable=True)
-    sampling = SamplingSettings(num_steps=1, guidance_scale=1.0)
+    sampling = SamplingSettings(num_inference_steps=1, guidance_scale=1.0)
     return ModelMind("tiny", world, ModelUse(), sampling, keep_steps=4)
 
 

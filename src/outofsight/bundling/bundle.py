@@ -14,7 +14,7 @@ from outofsight.bundling.finished_run import FinishedRun, find_vae_run, read_fin
 from outofsight.bundling.measured import read_results
 from outofsight.data.files import read_json, replaced_folder, write_json, write_text
 from outofsight.errors import CheckpointError, InputError, OutputError
-from outofsight.model_folders import USE_FILE, ModelUse, read_use, use_as_json
+from outofsight.model_folders import USE_FILE, ModelUse, read_use, use_as_json, use_file
 from outofsight.world_model import WorldModelBase, check_folder
 
 NETWORKS = ("transformer", "vae", "text_encoder")
@@ -34,7 +34,7 @@ class BundleConfig:
     data: Path
     out: Path
     hardware: str
-    num_steps: int
+    num_inference_steps: int
     guidance_scale: float
     strength: float = 1.0
     began_from: Path | None = None
@@ -106,7 +106,7 @@ def use_of(data: DataFacts, config: BundleConfig) -> ModelUse:
         num_target_frames=plan["num_target_frames"],
         size=(plan["height_px"], plan["width_px"]),
         fps=plan["fps"],
-        num_steps=config.num_steps,
+        num_inference_steps=config.num_inference_steps,
         guidance_scale=config.guidance_scale,
         strength=config.strength,
         walk=read_use(config.run / "export").walk,
@@ -140,7 +140,9 @@ def check_weights(folder: Path) -> tuple[int, int]:
 
 def is_bundle(out: Path) -> bool:
     """Tell whether a bundle of ours lies in a folder."""
-    return all((out / name).is_file() for name in (USE_FILE, "model_index.json", "training.json"))
+    return use_file(out).is_file() and all(
+        (out / name).is_file() for name in ("model_index.json", "training.json")
+    )
 
 
 def _check_out(out: Path, overwrite: bool) -> None:

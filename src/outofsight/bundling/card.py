@@ -51,11 +51,11 @@ outofsight generate --model {model} --video clip.mp4 --camera cameras.json --pro
 from outofsight import SamplingSettings, WorldModel
 
 world = WorldModel.from_pretrained("{model}")
-settings = SamplingSettings(num_steps={steps}, guidance_scale={guidance:g}, strength={strength:g})
+settings = SamplingSettings(num_inference_steps={steps}, guidance_scale={guidance:g}, strength={strength:g})
 result = world.continue_video(video, context_cameras, target_cameras, "A cow in a desert.", settings)
 ```
 
-`use.json` holds what the command line takes where nothing else is said: frames, size, {steps} steps,
+`generation_config.json` holds what the command line takes where nothing else is said: frames, size, {steps} steps,
 guidance {guidance:g}, strength {strength:g}."""
 
 
@@ -117,7 +117,9 @@ def write_card(facts: CardFacts) -> str:
             name=facts.name, context=use.num_context_frames, target=use.num_target_frames, height=use.size[0],
             width=use.size[1], fps=use.fps, memory=_memory(facts.world.config["task"]),
         ),
-        USAGE.format(model=facts.name, steps=use.num_steps, guidance=use.guidance_scale, strength=use.strength),
+        USAGE.format(
+            model=facts.name, steps=use.num_inference_steps, guidance=use.guidance_scale, strength=use.strength,
+        ),
         "## Measured results\n\n" + _results(facts),
         "## Parts\n\n" + _parts(facts.parts),
         "## Training data\n\n" + _data(facts.data),

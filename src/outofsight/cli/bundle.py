@@ -56,7 +56,7 @@ def bundle(
             data=data,
             out=out,
             hardware=hardware,
-            num_steps=steps,
+            num_inference_steps=steps,
             guidance_scale=guidance,
             strength=strength,
             began_from=began_from,

@@ -56,7 +56,7 @@ def demo(
         out=out,
         request=UnseenRequest(seed=seed, casting=casting),
         sampling=check_settings(
-            num_steps=use.num_steps if steps is None else steps,
+            num_inference_steps=use.num_inference_steps if steps is None else steps,
             guidance_scale=use.guidance_scale if guidance is None else guidance,
             strength=use.strength,
             seed=noise,

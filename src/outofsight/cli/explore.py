@@ -34,7 +34,7 @@ Fov = Annotated[
 State = Annotated[Path | None, typer.Option(help="go on with a walk that was saved here, or by roll")]
 Model = Annotated[str, typer.Option(help="mini (bundled), model folder or hub id")]
 Strategy = Annotated[str | None, typer.Option(help="remember by another strategy with the same weights")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="sampling settings: num_steps=8")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="sampling settings: num_inference_steps=8")]
 LatentFrames = Annotated[
     int, typer.Option(min=1, max=16, help="latent frames of a step; each is 4 video frames")
 ]
@@ -136,9 +136,8 @@ def _mind(model: str, use: ModelUse, strategy: str | None, pairs: list[str], dev
     from outofsight.sampling.continuation import check_settings
     from outofsight.web.mind import ModelMind
 
-    defaults = {"num_steps": use.num_steps, "guidance_scale": use.guidance_scale, "strength": use.strength}
-    defaults |= {name: value for name, value in use.walk.items() if name != "strategy"}
-    sampling = check_settings(**{**defaults, **parse_settings(pairs)})
+    walk = {name: value for name, value in use.walk.items() if name != "strategy"}
+    sampling = check_settings(**{**use.sampling, **walk, **parse_settings(pairs)})
     world = load_world(model, device, None, "none")
     world.set_progress_bar_config(disable=True)
     name = "the mini" if model == "mini" else Path(model).name

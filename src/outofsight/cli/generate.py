@@ -16,7 +16,7 @@ from outofsight.cli.values import check_fov, parse_frames, parse_settings, parse
 from outofsight.data.files import explained, write_json
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
-from outofsight.model_folders import read_use
+from outofsight.model_folders import present_names, read_use
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,7 +121,7 @@ def generate(
         resample=resample,
     )
     flags = {
-        "num_steps": use.num_steps if steps is None else steps,
+        "num_inference_steps": use.num_inference_steps if steps is None else steps,
         "guidance_scale": use.guidance_scale if guidance is None else guidance,
         "strength": use.strength,
         "seed": seed,
@@ -221,7 +221,9 @@ def _record(case: Case) -> dict[str, Any] | None:
         record = json.loads(_sidecar(case).read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) and record.keys() >= OURS else None
+    if not (isinstance(record, dict) and record.keys() >= OURS):
+        return None
+    return {**record, "sampling": present_names(record["sampling"])}
 
 
 def _check_place(case: Case, reads: list[str | Path | None], save_retrieval: bool) -> None:

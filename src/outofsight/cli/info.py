@@ -46,13 +46,13 @@ def info(
     use = read_use(model)
     height, width = parse_size(size) if size else use.size or PUBLISHED_SIZE
     context, target = parse_frames(frames) if frames else use.frames
-    steps = use.num_steps if steps is None else steps
+    steps = use.num_inference_steps if steps is None else steps
     networks = networks_on_meta(model, parse_dtype(dtype))
     networks["transformer"].attention_frames_per_chunk = attention_chunk
     plan = plan_run(
         networks,
         VideoSize(height=height, width=width, context_frames=context, target_frames=target),
-        num_steps=steps,
+        num_inference_steps=steps,
         guided=(use.guidance_scale if guidance is None else guidance) != 1,
         tiling=LatentTiling() if tile_vae else None,
     )

@@ -120,12 +120,14 @@ def _models(choice: ModelChoice) -> "list[Method]":
             check_folder(folder)
         digest = files_digest(folder) if folder.is_dir() else "hub"
         guidance = use.guidance_scale if choice.guidance is None else choice.guidance
-        twice = sorted({"num_steps", "guidance_scale", "seed"} & choice.others.keys())
+        twice = sorted({"num_inference_steps", "guidance_scale", "seed"} & choice.others.keys())
         if twice:
             raise InputError(f"--set {twice[0]}: this setting has an option of its own; see --help")
-        for strategy, steps in product(choice.strategies or (None,), choice.steps or (use.num_steps,)):
+        for strategy, steps in product(
+            choice.strategies or (None,), choice.steps or (use.num_inference_steps,)
+        ):
             sampling = check_settings(
-                num_steps=steps,
+                num_inference_steps=steps,
                 guidance_scale=guidance,
                 seed=choice.seed,
                 **{"strength": use.strength, **choice.others},

@@ -55,7 +55,7 @@ ContextFrames = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="seed of the noise")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="sampling settings: num_steps=8, guidance_scale=1")
+    list[str] | None, typer.Option("--set", help="sampling settings: num_inference_steps=8, guidance_scale=1")
 ]
 Strategy = Annotated[str | None, typer.Option(help="remember by another strategy with the same weights")]
 WithContext = Annotated[bool, typer.Option(help="put the context in front")]
@@ -144,8 +144,7 @@ def _sampling(use: ModelUse, seed: int, pairs: list[str]) -> dict[str, Any]:
     given = parse_settings(pairs)
     if "seed" in given:
         raise InputError("--set seed: this setting has an option of its own; see --help")
-    defaults = {"num_steps": use.num_steps, "guidance_scale": use.guidance_scale, "strength": use.strength}
-    return asdict(check_settings(**{**defaults, **given, "seed": seed}))
+    return asdict(check_settings(**{**use.sampling, **given, "seed": seed}))
 
 
 def _prompts(pairs: list[str], steps: int) -> dict[int, str]:

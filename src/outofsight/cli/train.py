@@ -130,10 +130,10 @@ def _tell(config: "TrainConfig", data: Path | None) -> None:
     from outofsight.training.config import to_dict
 
     if data is not None:
-        from outofsight.training.loop import PROBLEMS
+        from outofsight.training.loop import TASK_MAKERS
 
         quiet_libraries()
-        PROBLEMS[config.task.kind](config, data)
+        TASK_MAKERS[config.task.kind](config, data)
     print(json.dumps(to_dict(config), indent=2))
 
 

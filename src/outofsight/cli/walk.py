@@ -16,6 +16,7 @@ from outofsight.cli.rolled_memory import check_banks, check_kept, draw_steps, ke
 from outofsight.data.files import explained, write_text
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import CameraError, InputError, OutputError
+from outofsight.model_folders import present_names
 
 if TYPE_CHECKING:
     from outofsight.sampling.rollout import Rollout
@@ -183,9 +184,14 @@ def _request_of(state: Path) -> dict[str, Any]:
     """Read what a walk was begun with; nothing where its state is damaged, which its reader will tell."""
     try:
         notes = json.loads((state / "rollout.json").read_bytes())["notes"]
-        return {**notes["request"], "num_context_frames": notes["num_context_frames"]}
+        return {**_present(notes["request"]), "num_context_frames": notes["num_context_frames"]}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+def _present(request: dict[str, Any]) -> dict[str, Any]:
+    """Return a request that was written down, its sampling settings by the names that they have now."""
+    return {**request, "sampling": present_names(request.get("sampling", {}))}
 
 
 def _other_request(walk: Walk, made: Mapping[str, Any]) -> str | None:
@@ -260,7 +266,10 @@ def _resumed(
     from outofsight.sampling.stream_video import GrowingVideo
 
     rollout = world.resume(walk.state)
-    made = {**rollout.notes.get("request", {}), "num_context_frames": rollout.notes["num_context_frames"]}
+    made = {
+        **_present(rollout.notes.get("request", {})),
+        "num_context_frames": rollout.notes["num_context_frames"],
+    }
     if other := _other_request(walk, made):
         raise InputError(f"--resume: {walk.state} {other}")
     if walk.memory_pictures is not None:

@@ -132,12 +132,16 @@ def sweeps(results: Results) -> dict[str, Curves]:
     for method in results.methods:
         if isinstance(method, ModelMethod):
             by_model.setdefault(f"{method.source.path} {method.digest}", []).append(method)
-    swept = [rows for rows in by_model.values() if len({row.sampling.num_steps for row in rows}) > 1]
+    swept = [
+        rows for rows in by_model.values() if len({row.sampling.num_inference_steps for row in rows}) > 1
+    ]
     first = results.summaries[next(iter(results.groups))]
     found: dict[str, Curves] = {}
     for metric in (metric for metric in results.metrics if metric.name in SWEEP_METRICS):
         for rows in swept:
-            means = [(float(row.sampling.num_steps), first[row.name][metric.name].mean) for row in rows]
+            means = [
+                (float(row.sampling.num_inference_steps), first[row.name][metric.name].mean) for row in rows
+            ]
             points = sorted((steps, mean) for steps, mean in means if mean is not None)
             if points:
                 found.setdefault(metric.name, {})[rows[0].source.path] = points

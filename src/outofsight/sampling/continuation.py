@@ -15,6 +15,7 @@ from torch import Tensor
 from outofsight.codec.video_vae import LatentTiling
 from outofsight.errors import InputError
 from outofsight.memory.banks.state import Recall
+from outofsight.model_folders import EARLIER_NAMES
 from outofsight.sampling.inputs import Cameras, as_pixels, check_prompt, conditioning
 from outofsight.sampling.pipeline import OnProgress, Request, Retrieval, generate
 from outofsight.sampling.remembered import Seen, recall_target
@@ -37,7 +38,7 @@ class SamplingSettings:
     not in the paper (``backbone.kept_context``).
     """
 
-    num_steps: int = 50
+    num_inference_steps: int = 50
     guidance_scale: float = 5.0
     shift: float | None = None
     seed: int = 42
@@ -48,8 +49,8 @@ class SamplingSettings:
 
     @model_validator(mode="after")
     def _check(self) -> "SamplingSettings":
-        if not 1 <= self.num_steps <= MOST_STEPS:
-            raise ValueError(f"num_steps must be 1 to {MOST_STEPS}, got {self.num_steps}")
+        if not 1 <= self.num_inference_steps <= MOST_STEPS:
+            raise ValueError(f"num_inference_steps must be 1 to {MOST_STEPS}, got {self.num_inference_steps}")
         if not 0 <= self.guidance_scale < inf:
             raise ValueError(f"guidance_scale must be ≥ 0, got {self.guidance_scale}")
         if self.history_guidance is not None and not 0 <= self.history_guidance < inf:
@@ -100,7 +101,7 @@ def continue_video(
             context_cameras=[context_cameras],
             target_cameras=[target_cameras],
             negative_prompt=settings.negative_prompt,
-            num_inference_steps=settings.num_steps,
+            num_inference_steps=settings.num_inference_steps,
             guidance_scale=settings.guidance_scale,
             # On the CPU, so that a seed means the same on every device.
             generator=torch.Generator().manual_seed(settings.seed),
@@ -186,4 +187,6 @@ def _fault(fault: Mapping[str, Any]) -> str:
     said = str(fault["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
     said = said.partition(", unable to parse")[0].replace("Unexpected keyword argument", "no such setting")
     name = ".".join(map(str, fault["loc"]))
+    if name in EARLIER_NAMES:
+        return f"{name}: it is called {EARLIER_NAMES[name]} now"
     return f"{name}: {said}, got {fault['input']!r}" if name else said

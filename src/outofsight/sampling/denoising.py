@@ -45,7 +45,7 @@ def check_flow(scheduler: Scheduler) -> None:
 
 def ready(
     scheduler: Scheduler,
-    num_steps: int,
+    num_inference_steps: int,
     *,
     shift: float | None = None,
     strength: float = 1.0,
@@ -67,9 +67,11 @@ def ready(
         scheduler = type(scheduler).from_config(scheduler.config, **{name: shift})
     if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
         # The published levels; diffusers' own end before 0, and are shifted twice.
-        scheduler.set_timesteps(sigmas=sampling_sigmas(num_steps, shift=1)[:-1].numpy(), device=device)
+        scheduler.set_timesteps(
+            sigmas=sampling_sigmas(num_inference_steps, shift=1)[:-1].numpy(), device=device
+        )
     else:
-        scheduler.set_timesteps(num_steps, device=device)
+        scheduler.set_timesteps(num_inference_steps, device=device)
     if strength != 1:
         _scale(scheduler, strength)
     scheduler.set_begin_index(0)
@@ -109,7 +111,7 @@ class Conditions(NamedTuple):
     ``intrinsics``: normalised; ``None``: as the model is configured. ``subject_masks``: where the model asks for them.
     ``history_noise``: what stands for no context, needed for history guidance other than 1. ``recall``: what the two
     banks recall for the target; ``None``: a model that has banks lets them see the context. ``bank_keys``: what that is
-    to the layers, where it is made already: for the caption (``captioned``), and for no caption (``uncaptioned``).
+    to the layers, where it is made already: for the caption (``cond``), and for no caption (``uncond``).
     """
 
     context_latents: Float[Tensor, "b channels c h w"]
@@ -187,30 +189,30 @@ def denoise(
         )
     latents, retrieved, steps = noise.float(), [], scheduler.timesteps
     drawing = {"generator": generator} if takes_generator(scheduler) else {}
-    asking = _Asking(transformer, conditions, attention_kwargs, context_once)
+    denoiser = _Denoiser(transformer, conditions, attention_kwargs, context_once)
     for step, timestep in enumerate(steps):
         if watching.interrupted is not None and watching.interrupted():
             break
-        out = asking.captioned(latents, timestep, watching.record_retrieval)
-        velocity = captioned = _target_velocity(out, conditions)
+        out = denoiser.cond(latents, timestep, watching.record_retrieval)
+        velocity = cond = _target_velocity(out, conditions)
         if out.retrieved_slices is not None:
             retrieved.append(out.retrieved_slices.cpu())
         if guidance_scale != 1:
-            away = _target_velocity(asking.uncaptioned(latents, timestep), conditions)
+            away = _target_velocity(denoiser.uncond(latents, timestep), conditions)
             velocity = guide(velocity, away, guidance_scale)
         if history_guidance != 1:
-            pull = captioned - _target_velocity(asking.forgetful(latents, timestep), conditions)
+            pull = cond - _target_velocity(denoiser.no_history(latents, timestep), conditions)
             velocity = velocity + (history_guidance - 1) * pull
         (latents,) = scheduler.step(velocity, timestep, latents, return_dict=False, **drawing)[:1]
         if watching.after_step is not None:
             latents, conditions = watching.after_step(step, timestep, latents, conditions)
-            asking.change(conditions)
+            denoiser.change(conditions)
         if watching.on_step is not None:
             watching.on_step(step + 1, len(steps), latents)
     return latents, torch.stack(retrieved) if retrieved else None
 
 
-class _Asking:
+class _Denoiser:
     """The transformer, asked with a caption, without, and without the context. What the two banks are to its layers is
     made in the first step, for each caption, and kept."""
 
@@ -233,28 +235,28 @@ class _Asking:
         if conditions is not before:
             self.contexts.clear()
         if conditions.text is not before.text:
-            self.kept.pop("captioned", None)
+            self.kept.pop("cond", None)
         if conditions.negative_text is not before.negative_text:
-            self.kept.pop("uncaptioned", None)
+            self.kept.pop("uncond", None)
 
-    def captioned(self, latents: Tensor, timestep: Tensor, record_retrieval: bool) -> HydraTransformerOutput:
-        return self._ask("captioned", latents, timestep, self.conditions.text, record_retrieval)
+    def cond(self, latents: Tensor, timestep: Tensor, record_retrieval: bool) -> HydraTransformerOutput:
+        return self._velocity_of("cond", latents, timestep, self.conditions.text, record_retrieval)
 
-    def uncaptioned(self, latents: Tensor, timestep: Tensor) -> HydraTransformerOutput:
+    def uncond(self, latents: Tensor, timestep: Tensor) -> HydraTransformerOutput:
         assert self.conditions.negative_text is not None
-        return self._ask("uncaptioned", latents, timestep, self.conditions.negative_text)
+        return self._velocity_of("uncond", latents, timestep, self.conditions.negative_text)
 
-    def forgetful(self, latents: Tensor, timestep: Tensor) -> HydraTransformerOutput:
+    def no_history(self, latents: Tensor, timestep: Tensor) -> HydraTransformerOutput:
         """Ask with noise in the context's place; what the banks know counts as context, and is hidden."""
-        known = self.kept.get("captioned")
+        known = self.kept.get("cond")
         keys = None if known is None else known._replace(known=torch.zeros_like(known.known))
         inputs = _inputs(self.transformer, latents, timestep, self.conditions, forget_history=True)
-        with self.transformer.cache_context("forgetful"):
+        with self.transformer.cache_context("no_history"):
             return self.transformer(
                 **inputs, **self._text(self.conditions.text), bank_keys=keys, attention_kwargs=self.options
             )
 
-    def _ask(
+    def _velocity_of(
         self, name: str, latents: Tensor, timestep: Tensor, text: Tensor, record_retrieval: bool = False
     ) -> HydraTransformerOutput:
         inputs = _inputs(self.transformer, latents, timestep, self.conditions)

@@ -62,7 +62,7 @@ def plan_run(
     networks: dict[str, Any],
     size: VideoSize,
     *,
-    num_steps: int,
+    num_inference_steps: int,
     guided: bool,
     tiling: LatentTiling | None = None,
     text_tokens: int = 512,
@@ -86,7 +86,7 @@ def plan_run(
         grid=grid,
         forward=forward_cost(transformer.config, grid, text_tokens),
         dense_attention_flops=dense_attention_flops(transformer.config, grid),
-        num_forwards=num_steps * forwards_per_step(transformer.config, guided=guided),
+        num_forwards=num_inference_steps * forwards_per_step(transformer.config, guided=guided),
         guided=guided,
         weight_bytes=weights,
         num_parameters={

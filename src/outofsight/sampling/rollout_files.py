@@ -222,7 +222,7 @@ def _read_manifest(folder: Path) -> Mapping[str, Any]:
     if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
         version = manifest.get("version") if isinstance(manifest, dict) else None
         raise CheckpointError(
-            f"{path}: expected a rollout's state of version {VERSION}, got version {version}; walk again from the start"
+            f"{path}: expected a rollout's state of version {VERSION}, got version {version}; begin the rollout anew"
         )
     return manifest
 

@@ -226,9 +226,9 @@ def recall_for(transformer: BankRemembering, state: RolloutState, anchored: Tens
 def _keys(transformer: BankRemembering, recalled: Recall, texts: Texts) -> dict[str, BankKeys]:
     """Make what is recalled into keys and values, for the caption and for what guidance leads away from."""
     dtype = transformer.dtype
-    keys = {"captioned": transformer.memory_keys(recalled, texts.caption.to(dtype))}
+    keys = {"cond": transformer.memory_keys(recalled, texts.caption.to(dtype))}
     if texts.negative is not None:
-        keys["uncaptioned"] = transformer.memory_keys(recalled, texts.negative.to(dtype))
+        keys["uncond"] = transformer.memory_keys(recalled, texts.negative.to(dtype))
     return keys
 
 
@@ -286,7 +286,11 @@ def _denoised(
     report = sampler.on_progress
     strength = settings.strength if conditions.rendered is not None else 1.0
     scheduler = ready(
-        world.scheduler, settings.num_steps, shift=settings.shift, strength=strength, device=history.device
+        world.scheduler,
+        settings.num_inference_steps,
+        shift=settings.shift,
+        strength=strength,
+        device=history.device,
     )
     watching = Watching(
         on_step=lambda done, total, _: report("denoise", done, total) if report is not None else None,

@@ -126,7 +126,7 @@ class WorldModel(WorldModelBase):
                 scheduler that makes no flow.
         """
         check_settings(
-            num_steps=num_inference_steps,
+            num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             shift=shift,
             strength=strength,

@@ -21,8 +21,8 @@ from outofsight.training.bank_objective import (
 )
 from outofsight.training.batches import Batch
 from outofsight.training.memory_losses import background_loss, of_slots, shown
-from outofsight.training.problem import mean_over_processes, own_share, to_device
 from outofsight.training.subject_truth import SubjectTruth, subject_truth
+from outofsight.training.task import mean_over_processes, rank_slice, to_device
 
 
 def bank_figures(
@@ -160,7 +160,7 @@ def bank_measures(
     """
     values: dict[str, list[float]] = {}
     rows: list[Tensor] = []
-    for index, counts in own_share(len(samples), accelerator):
+    for index, counts in rank_slice(len(samples), accelerator):
         batch = watched_batch(make([samples[index]]), [samples[index]])
         figures = model(to_device(batch, accelerator.device), watch=True)
         for name, value in figures.items():

@@ -15,6 +15,13 @@ from outofsight.memory.strategies import MEMORY_FIELDS, strategy
 from outofsight.training.tasks import STRICT, PixelTask, RecogniserTask, VaeTask, WorldTask
 
 StoredDtype = Literal["float32", "bfloat16"]
+EARLIER_NAMES = {
+    "task.chunks.own_share": "self_forcing_probability",
+    "task.chunks.own_max_sigma": "self_forcing_max_sigma",
+    "task.chunks.history_noise": "noise_augmentation",
+    "task.spoiling": "augmentation",
+}
+"""Of settings, as the runs of earlier versions have saved them."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -132,9 +139,19 @@ def to_dict(config: TrainConfig) -> dict[str, Any]:
 def from_dict(content: Mapping[str, Any], source: str = "training config") -> TrainConfig:
     """Make a config of plain JSON values. Raises ``InputError`` naming what is unknown or impossible."""
     try:
-        return TypeAdapter(TrainConfig).validate_python(dict(content))
+        return TypeAdapter(TrainConfig).validate_python(_present_names(content))
     except ValidationError as error:
         raise InputError(f"{source}: {'; '.join(map(_fault, error.errors()))}") from error
+
+
+def _present_names(content: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Return a config that an earlier version saved under the names that its settings have now."""
+    return {
+        EARLIER_NAMES.get(f"{path}{name}", name): (
+            _present_names(value, f"{path}{name}.") if isinstance(value, Mapping) else value
+        )
+        for name, value in content.items()
+    }
 
 
 def _fault(found: Mapping[str, Any]) -> str:

@@ -21,18 +21,17 @@ from outofsight.training.batches import Batch, read_ahead
 from outofsight.training.config import TrainConfig, changed
 from outofsight.training.cpu_attention import MatmulAttention, uses_matmul_attention
 from outofsight.training.optimiser import (
-    RunningMean,
+    EMA,
+    full_tensor,
     learning_rate,
     make_optimizers,
     optimizer_tensors,
+    redistribute,
     restore_optimizers,
-    spread_as,
-    whole,
 )
-from outofsight.training.pixel_training import pixel_problem
-from outofsight.training.problem import Problem, to_device
+from outofsight.training.pixel_training import pixel_task
 from outofsight.training.randomness import derived_seed
-from outofsight.training.recogniser_training import recogniser_problem
+from outofsight.training.recogniser_training import recogniser_task
 from outofsight.training.run_folder import (
     EXPORT,
     STATES,
@@ -45,15 +44,16 @@ from outofsight.training.run_folder import (
     read_run,
 )
 from outofsight.training.state import State, load_latest_state, save_state
-from outofsight.training.vae_training import vae_problem
-from outofsight.training.world_training import world_problem
+from outofsight.training.task import Task, to_device
+from outofsight.training.vae_training import vae_task
+from outofsight.training.world_training import world_task
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-PROBLEMS = {
-    "vae": vae_problem,
-    "world": world_problem,
-    "recogniser": recogniser_problem,
-    "pixels": pixel_problem,
+TASK_MAKERS = {
+    "vae": vae_task,
+    "world": world_task,
+    "recogniser": recogniser_task,
+    "pixels": pixel_task,
 }
 Report = Callable[[int, Mapping[str, float]], None]
 """Called by the main process after every step with the steps done and figures of that step."""
@@ -96,11 +96,11 @@ def train(
     """
     deadline = None if max_minutes is None else time.monotonic() + 60 * max_minutes
     config = with_precision(config)
-    problem = PROBLEMS[config.task.kind](config, data)
-    accelerator = make_accelerator(config, out, problem.leaves_unused)
+    task = TASK_MAKERS[config.task.kind](config, data)
+    accelerator = make_accelerator(config, out, task.leaves_unused)
     state = _prepare_folder(accelerator, config, data, out, resume, provenance or {})
     try:
-        run = Run(accelerator, config, problem, out)
+        run = Run(accelerator, config, task, out)
         if state is not None:
             run.restore(state)
     except BaseException:
@@ -116,14 +116,14 @@ def train(
         # Under autocast the norms get bfloat16 and keep float32 weights, as they should; torch remarks on it.
         warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
         try:
-            finished = run.go(should_stop, may_stop=deadline is not None or stop is not None)
+            finished = run.fit(should_stop, may_stop=deadline is not None or stop is not None)
         except BaseException:
             if not run.step:
                 _take_back(accelerator, out, resume)
             raise
         finally:
             accelerator.end_training()
-    return TrainResult(out=out, step=run.step, finished=finished, loss=run.last_loss, broken=problem.broken)
+    return TrainResult(out=out, step=run.step, finished=finished, loss=run.last_loss, broken=task.broken)
 
 
 def _take_back(accelerator: Accelerator, out: Path, resume: bool) -> None:
@@ -198,36 +198,36 @@ def _prepare_folder(
 class Run:
     """A run under way."""
 
-    def __init__(self, accelerator: Accelerator, config: TrainConfig, problem: Problem, out: Path) -> None:
-        self.accelerator, self.config, self.problem, self.out = accelerator, config, problem, out
+    def __init__(self, accelerator: Accelerator, config: TrainConfig, task: Task, out: Path) -> None:
+        self.accelerator, self.config, self.task, self.out = accelerator, config, task, out
         self.step, self.samples_seen = 0, 0
         self.last_loss: float | None = None
         self.report: Report | None = None
-        made = make_optimizers(problem.trainable, config.optimisation)
-        self.model, *self.optimizers = accelerator.prepare(problem.objective, *made)
+        made = make_optimizers(task.trainable, config.optimisation)
+        self.model, *self.optimizers = accelerator.prepare(task.objective, *made)
         if config.batch.compile:
             # Cut at DDP's buckets, a graph fails where a batch's length is dynamic (torch 2.13: no attribute 'meta').
             torch._dynamo.config.optimize_ddp = False
             self.model.compile()
         named = dict(accelerator.unwrap_model(self.model).named_parameters())
-        self.parameters = {name: named[name] for name in problem.trainable}
+        self.parameters = {name: named[name] for name in task.trainable}
         self.matmul_attention = uses_matmul_attention(accelerator.device, config.batch.precision)
-        self.mean = RunningMean(self.parameters, config.optimisation.ema_decay)
+        self.mean = EMA(self.parameters, config.optimisation.ema_decay)
         if config.tracker:
             accelerator.init_trackers("training")
 
-    def go(self, should_stop: Callable[[], bool], *, may_stop: bool) -> bool:
+    def fit(self, should_stop: Callable[[], bool], *, may_stop: bool) -> bool:
         """Run to the end or until told to stop; save, and export. Returns whether all steps are done."""
         config, begun = self.config, self.step
         self.model.train()
         stopped = False
-        batches = read_ahead(self.problem.batches.make, self._jobs(), config.batch.prefetch)
+        batches = read_ahead(self.task.batches.make, self._jobs(), config.batch.prefetch)
         try:
             while self.step < config.num_steps and not stopped:
                 figures = self._step(batches)
-                self._tell(figures)
-                self._look()
-                stopped = may_stop and self._anyone(should_stop())
+                self._log(figures)
+                self._validate()
+                stopped = may_stop and self._any_rank(should_stop())
                 if self._due(config.state.every_steps) and not stopped and self.step < config.num_steps:
                     self.save()
         finally:
@@ -272,7 +272,7 @@ class Run:
         norm = self.accelerator.clip_grad_norm_(
             self.parameters.values(), config.optimisation.max_gradient_norm
         )
-        self._require_finite(float(whole(torch.as_tensor(norm))), "gradient")
+        self._require_finite(float(full_tensor(torch.as_tensor(norm))), "gradient")
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
@@ -280,7 +280,7 @@ class Run:
         self.samples_seen += config.batch.size
         self.mean.update(self.parameters, self.step)
         seconds = time.perf_counter() - begun
-        return figures | {"gradient_norm": float(whole(torch.as_tensor(norm))), "learning_rate": rate,
+        return figures | {"gradient_norm": float(full_tensor(torch.as_tensor(norm))), "learning_rate": rate,
                           "samples_per_second": config.batch.size / seconds}  # fmt: skip
 
     def _gathered(self, results: list[dict[str, Tensor]]) -> dict[str, float]:
@@ -308,14 +308,14 @@ class Run:
             positions = [
                 place for place, loss in zip(positions, losses.tolist(), strict=True) if loss - loss != 0
             ]
-        names = ", ".join(self.problem.batches.names(positions[:8]))
+        names = ", ".join(self.task.batches.names(positions[:8]))
         raise DivergedError(
             f"step {self.step}: the {what} is not finite, from samples {names}; the weights of the last state are kept "
             f"in {self.out / STATES}: look at these samples, or go on from there with --resume and a smaller "
             "optimisation.learning_rate"
         )
 
-    def _tell(self, figures: dict[str, float]) -> None:
+    def _log(self, figures: dict[str, float]) -> None:
         """Log a step's figures where it is due, and hand them on."""
         self.last_loss = figures["loss"]
         if not self.accelerator.is_main_process:
@@ -326,11 +326,11 @@ class Run:
         if self.report is not None:
             self.report(self.step, figures)
 
-    def _look(self) -> None:
+    def _validate(self) -> None:
         """Validate and show samples where it is due, with the running mean of the weights."""
-        settings, problem = self.config.validation, self.problem
-        measure = problem.measure if self._due(settings.every_steps) else None
-        show = problem.show if self._due(settings.videos_every_steps) else None
+        settings, task = self.config.validation, self.task
+        measure = task.measure if self._due(settings.every_steps) else None
+        show = task.show if self._due(settings.videos_every_steps) else None
         if measure is None and show is None:
             return
         self.model.eval()
@@ -355,7 +355,7 @@ class Run:
     def _due(self, every: int) -> bool:
         return every > 0 and self.step % every == 0
 
-    def _anyone(self, flag: bool) -> bool:
+    def _any_rank(self, flag: bool) -> bool:
         """Tell whether any process wants to stop, so that all of them do."""
         flags = torch.tensor([float(flag)], device=self.accelerator.device)
         return bool(self.accelerator.reduce(flags, "sum").item())
@@ -363,10 +363,10 @@ class Run:
     def save(self) -> None:
         """Save the complete state; all processes gather, the main one writes."""
         files = self.config.state
-        tensors = {f"weights/{name}": whole(value.detach()).to(DTYPES[files.weights])
+        tensors = {f"weights/{name}": full_tensor(value.detach()).to(DTYPES[files.weights])
                    for name, value in self.parameters.items()}  # fmt: skip
         tensors |= {
-            f"ema/{name}": whole(value).to(DTYPES[files.ema]) for name, value in self.mean.means.items()
+            f"ema/{name}": full_tensor(value).to(DTYPES[files.ema]) for name, value in self.mean.means.items()
         }
         steps: dict[str, int] = {}
         if files.optimizer != "omit":
@@ -374,7 +374,7 @@ class Run:
             tensors |= {name: value.to(DTYPES[files.optimizer]) for name, value in moments.items()}
         facts = {
             "step": self.step, "samples_seen": self.samples_seen, "optimizer_steps": steps,
-            "data": self.problem.batches.identity, "sources": self.problem.sources,
+            "data": self.task.batches.identity, "sources": self.task.sources,
         }  # fmt: skip
         if self.accelerator.is_main_process:
             state = State(facts=facts, tensors=tensors)
@@ -383,7 +383,7 @@ class Run:
 
     def restore(self, state: State) -> None:
         """Take up a state. Raises ``CheckpointError`` if it is of other data or another model."""
-        for what, own in (("data", self.problem.batches.identity), ("sources", self.problem.sources)):
+        for what, own in (("data", self.task.batches.identity), ("sources", self.task.sources)):
             if state.facts[what] != own:
                 raise CheckpointError(
                     f"{self.out}: the run was trained on other {'data' if what == 'data' else 'frozen weights'}; give "
@@ -397,7 +397,7 @@ class Run:
                 )
             with torch.no_grad():
                 for name, target in targets.items():
-                    target.copy_(spread_as(stored[name], target))
+                    target.copy_(redistribute(stored[name], target))
         moments = {kind: state.group(kind) for kind in ("first_moment", "second_moment")}
         steps = state.facts["optimizer_steps"]
         restore_optimizers(self._inner_optimizers(), self.parameters, moments, steps)
@@ -409,7 +409,7 @@ class Run:
 
     def export(self) -> None:
         """Write the model folder, with the running mean of the weights."""
-        weights = {name: whole(value).cpu() for name, value in self.mean.means.items()}
+        weights = {name: full_tensor(value).cpu() for name, value in self.mean.means.items()}
         if self.accelerator.is_main_process:
-            self.problem.export(weights, self.out / EXPORT, self.accelerator.device)
+            self.task.export(weights, self.out / EXPORT, self.accelerator.device)
         self.accelerator.wait_for_everyone()

@@ -72,12 +72,12 @@ def learning_rate(settings: Optimisation, step: int, num_steps: int) -> float:
     return settings.learning_rate * max(share, 0.0)
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """Give the whole of a tensor that may be spread over processes; all of them must call."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def spread_as(value: Tensor, like: Tensor) -> Tensor:
+def redistribute(value: Tensor, like: Tensor) -> Tensor:
     """Give a whole tensor in the place, dtype and spread of another."""
     value = value.to(like.device, like.dtype)
     return distribute_tensor(value, like.device_mesh, like.placements) if isinstance(like, DTensor) else value
@@ -94,7 +94,7 @@ def optimizer_tensors(
             continue  # it never had a gradient
         steps[name] = int(own.get("step", 0))  # Muon does not count
         for kind, key in _moments(own).items():
-            tensors[f"{kind}/{name}"] = whole(own[key])
+            tensors[f"{kind}/{name}"] = full_tensor(own[key])
     return tensors, steps
 
 
@@ -125,14 +125,14 @@ def restore_optimizers(
         if {kind for kind in MOMENTS if name in moments.get(kind, {})} != set(kinds):
             continue
         own: dict[str, Any] = {
-            key: spread_as(moments[kind][name].float(), parameter) for kind, key in kinds.items()
+            key: redistribute(moments[kind][name].float(), parameter) for kind, key in kinds.items()
         }
         if kinds is MOMENTS:
             own["step"] = torch.tensor(float(count))
         optimizer.state[parameter] = own
 
 
-class RunningMean:
+class EMA:
     """mean ← d · mean + (1 − d) · weight, with d = min(decay, (1 + step) / (10 + step)); float32.
 
     A decay of 0 is the weights themselves.

@@ -31,9 +31,9 @@ from outofsight.training.models import (
     load_world,
     with_memory,
 )
-from outofsight.training.problem import Problem, mean_over_processes, own_share, to_device, whole_dataset
 from outofsight.training.randomness import derived_seed, generator_for, sample_index
 from outofsight.training.rendered_truth import all_views, clip_memory, context_frames, misplaced
+from outofsight.training.task import Task, mean_over_processes, rank_slice, to_device, whole_dataset
 from outofsight.training.tasks import PixelTask
 from outofsight.training.vae_training import DTYPES, decibels, open_part, pixel_weights, wants_validation
 from outofsight.types import Clip
@@ -42,7 +42,7 @@ VALIDATED_FROM = 20
 """Target frame from which a validation clip is decoded, if it is that long: by then much has gone out of sight."""
 
 
-def pixel_problem(config: TrainConfig, data: Path) -> Problem:
+def pixel_task(config: TrainConfig, data: Path) -> Task:
     """Put the training on pixels together."""
     task = config.task
     assert isinstance(task, PixelTask)
@@ -53,7 +53,7 @@ def pixel_problem(config: TrainConfig, data: Path) -> Problem:
     train, broken = whole_dataset(open_part(data, "train"), skip_broken=config.batch.skip_broken)
     validation = open_part(data, "validation") if wants_validation(config) else None
     look = PixelValidation(config, validation, parts) if validation is not None else None
-    return Problem(
+    return Task(
         objective=objective,
         trainable=choose_trainable(objective, ("masks.*", "skip.*")),
         batches=PixelBatches(ClipStore(train.entries, task.clips_in_memory), task, parts, config.seed),
@@ -227,7 +227,7 @@ class PixelValidation:
         values: dict[str, list[float]] = {
             name: [] for name in ("mask_iou", "psnr", "psnr_subjects", "plain_psnr", "plain_psnr_subjects")
         }
-        for index, counts in own_share(self.count, accelerator):
+        for index, counts in rank_slice(self.count, accelerator):
             clip = self.clips[index]
             generator = generator_for("validation", clip.name)
             with torch.no_grad():

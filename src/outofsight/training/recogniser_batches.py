@@ -1,4 +1,4 @@
-"""The recogniser's samples: some frames of a clip, cut, pasted and spoiled as generated video is, all by the sample's
+"""The recogniser's samples: some frames of a clip, cut, pasted and augmented as generated video is, all by the sample's
 position in the run.
 """
 
@@ -15,7 +15,7 @@ from torch.nn.functional import conv2d, interpolate, pad
 from outofsight.errors import DatasetError, InputError
 from outofsight.training.batches import Batch, ClipStore
 from outofsight.training.randomness import generator_for, sample_index
-from outofsight.training.tasks import RecogniserTask, Spoiling
+from outofsight.training.tasks import Augmentation, RecogniserTask
 from outofsight.types import Clip
 
 Frame = NDArray[np.uint8]
@@ -36,7 +36,7 @@ UNNAMED = 255
 """Id of a subject that belongs to another clip."""
 
 
-def moved(frame: Frame, ids: Ids, settings: Spoiling, chance: np.random.Generator) -> tuple[Frame, Ids]:
+def moved(frame: Frame, ids: Ids, settings: Augmentation, chance: np.random.Generator) -> tuple[Frame, Ids]:
     """Mirror the frame, and enlarge a part of it, or neither."""
     flip, zoom = chance.random() < settings.flip_share, chance.random() < settings.zoom_share
     scale, across, down = chance.uniform(settings.zoom, 1), chance.random(), chance.random()
@@ -55,8 +55,8 @@ def moved(frame: Frame, ids: Ids, settings: Spoiling, chance: np.random.Generato
     return _to_frame(picture), nearest[0, 0].to(torch.uint8).numpy()
 
 
-def spoiled(frame: Frame, settings: Spoiling, chance: np.random.Generator) -> Frame:
-    """Spoil a frame as generated video is spoiled. Every kind of damage draws its numbers whether it is done or not."""
+def augmented(frame: Frame, settings: Augmentation, chance: np.random.Generator) -> Frame:
+    """Augment a frame so that it looks as generated video does. Every kind draws its numbers, done or not."""
     coarsen, blur, blotch, noise, light = chance.random(5) < (
         settings.coarsen_share, settings.blur_share, settings.blotch_share, settings.noise_share, settings.light_share
     )  # fmt: skip
@@ -161,12 +161,19 @@ class RecogniserBatches:
         return self._annotations[index]
 
     def _view(self, index: int, chance: np.random.Generator) -> tuple[Frame, Ids, bool]:
-        clip, annotation, spoiling = self.store.clip(index), self._annotation(index), self.task.spoiling
+        clip, annotation, augmentation = (
+            self.store.clip(index),
+            self._annotation(index),
+            self.task.augmentation,
+        )
         shown = annotation.shown
         among = shown if len(shown) and chance.random() < self.task.seen_share else np.arange(len(clip.video))
         place = int(chance.choice(among))
         frame, ids = clip.video[place], annotation.ids(clip, place)
-        paste, other = chance.random() < spoiling.paste_share, int(chance.integers(len(self.store.entries)))
+        paste, other = (
+            chance.random() < augmentation.paste_share,
+            int(chance.integers(len(self.store.entries))),
+        )
         donor = self.store.clip(other) if paste else clip
         if donor.video.shape[1:] != clip.video.shape[1:]:
             raise InputError(f"clips {clip.name} and {donor.name} differ in size; train on clips of one size")
@@ -174,8 +181,8 @@ class RecogniserBatches:
             behind = int(chance.integers(len(donor.video)))
             donor_ids = self._annotation(other).ids(donor, behind)
             frame, ids = pasted(frame, ids, donor.video[behind], donor_ids)
-        frame, ids = moved(frame, ids, spoiling, chance)
-        return spoiled(frame, spoiling, chance), ids, not paste
+        frame, ids = moved(frame, ids, augmentation, chance)
+        return augmented(frame, augmentation, chance), ids, not paste
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -23,10 +23,10 @@ from outofsight.perception.seeing import Found
 from outofsight.training.batches import ClipStore
 from outofsight.training.config import TrainConfig
 from outofsight.training.models import choose_trainable, load_weights
-from outofsight.training.problem import Picture, Problem, side_by_side, whole_dataset
 from outofsight.training.randomness import derived_seed, generator_for
-from outofsight.training.recogniser_batches import NO_KIND, RecogniserBatches, annotation_of, spoiled
-from outofsight.training.tasks import RecogniserTask, Spoiling
+from outofsight.training.recogniser_batches import NO_KIND, RecogniserBatches, annotation_of, augmented
+from outofsight.training.task import Picture, Task, side_by_side, whole_dataset
+from outofsight.training.tasks import Augmentation, RecogniserTask
 from outofsight.training.vae_training import DTYPES, open_part, wants_validation
 from outofsight.types import Clip, Visibility
 
@@ -164,7 +164,7 @@ class ClipFigures:
 def look_at(
     recogniser: Recogniser, clip: Clip, task: RecogniserTask, video: NDArray[np.uint8] | None = None
 ) -> ClipFigures:
-    """Count on one clip. ``video``: the clip's frames, spoiled in some way; ``None``: as they are.
+    """Count on one clip. ``video``: the clip's frames, augmented in some way; ``None``: as they are.
 
     A subject counts as shown where it has at least ``task.least_px`` pixels.
     """
@@ -293,7 +293,7 @@ def _share(count: int, total: int) -> float:
 TINT = np.array([255, 60, 60], dtype=np.float32)
 
 
-def recogniser_problem(config: TrainConfig, data: Path) -> Problem:
+def recogniser_task(config: TrainConfig, data: Path) -> Task:
     """Put the recogniser's training together."""
     task = config.task
     assert isinstance(task, RecogniserTask)
@@ -305,7 +305,7 @@ def recogniser_problem(config: TrainConfig, data: Path) -> Problem:
     validation = open_part(data, "validation") if wants_validation(config) else None
     objective = RecogniserObjective(make_network(task, config.seed), task)
     look = RecogniserValidation(config, validation) if validation is not None else None
-    return Problem(
+    return Task(
         objective=objective,
         trainable=choose_trainable(objective, ("*",)),
         batches=RecogniserBatches(ClipStore(train.entries, task.clips_in_memory), task, config.seed),
@@ -342,21 +342,26 @@ def make_network(task: RecogniserTask, seed: int) -> RecogniserNetwork:
 
 
 class RecogniserValidation:
-    """Look at the first validation clips, as they are and spoiled; every process looks at all of them."""
+    """Look at the first validation clips, as they are and augmented; every process looks at all of them."""
 
     def __init__(self, config: TrainConfig, clips: Dataset) -> None:
         assert isinstance(config.task, RecogniserTask)
         self.config, self.task, self.clips = config, config.task, clips
 
     def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
-        """Return the figures of ``recogniser_measures``, and ``spoiled_...`` of the same frames, spoiled."""
+        """Return the figures of ``recogniser_measures``, and ``spoiled_...`` of the same frames, augmented."""
         recogniser = recogniser_of(model, accelerator)
         clips = self.clips[: self.config.validation.num_samples]
         plain, worse = [], []
         for clip in clips:
             plain.append(look_at(recogniser, clip, self.task))
             worse.append(
-                look_at(recogniser, clip, self.task, spoiled_video(clip.video, clip.name, self.task.spoiling))
+                look_at(
+                    recogniser,
+                    clip,
+                    self.task,
+                    augmented_video(clip.video, clip.name, self.task.augmentation),
+                )
             )
         return figures_of(plain) | {
             f"spoiled_{name}": value
@@ -377,10 +382,10 @@ def recogniser_of(model: nn.Module, accelerator: Accelerator) -> Recogniser:
     return Recogniser(objective.network)
 
 
-def spoiled_video(video: NDArray[np.uint8], name: str, settings: Spoiling) -> NDArray[np.uint8]:
+def augmented_video(video: NDArray[np.uint8], name: str, settings: Augmentation) -> NDArray[np.uint8]:
     """Spoil every frame of a video by itself, always the same way for a name."""
     return np.stack(
-        [spoiled(frame, settings, generator_for("spoil", name, n)) for n, frame in enumerate(video)]
+        [augmented(frame, settings, generator_for("spoil", name, n)) for n, frame in enumerate(video)]
     )
 
 

@@ -170,15 +170,16 @@ class Chunks:
     """How the target is unrolled: generated a few latent frames at a time, each chunk after what came before it.
 
     ``sizes``: ways to cut it, one of which is drawn for each step; each must sum to the target's latent frames. None:
-    the target is one chunk after the clean context. ``own_share``: of samples and chunks whose later history is the
-    model's own estimate of the chunk, where that chunk's noise level is at most ``own_max_sigma``; all others see
-    the truth at a noise level drawn uniformly from 0 to ``history_noise``.
+    the target is one chunk after the clean context. ``self_forcing_probability``: that the later history of a sample
+    and chunk is the model's own estimate of the chunk, where that chunk's noise level is at most
+    ``self_forcing_max_sigma``; all others see the truth at a noise level drawn uniformly from 0 to
+    ``noise_augmentation``.
     """
 
     sizes: tuple[tuple[int, ...], ...] = ()
-    own_share: float = Field(default=0.5, ge=0, le=1)
-    own_max_sigma: float = Field(default=0.7, ge=0, le=1)
-    history_noise: float = Field(default=0.1, ge=0, lt=1)
+    self_forcing_probability: float = Field(default=0.5, ge=0, le=1)
+    self_forcing_max_sigma: float = Field(default=0.7, ge=0, le=1)
+    noise_augmentation: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _check(self) -> "Chunks":
@@ -257,8 +258,8 @@ class WorldTask:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Spoiling:
-    """How frames are spoiled, so that generated video is seen as well as rendered video. All chances are a frame's.
+class Augmentation:
+    """How frames are augmented, so that generated video is seen as well as rendered video. All chances are a frame's.
 
     ``zoom``: cut out as little as this share of each side and enlarge it. ``paste_share``: put the subjects before
     another clip's frame, so that who they are cannot be told by what is behind them. ``coarsen_share``: shrink up to
@@ -312,7 +313,7 @@ class RecogniserTask:
     temperature: float = Field(default=0.1, gt=0)
     subjects_per_clip: int = Field(default=4, gt=0, lt=255)
     clips_in_memory: int = Field(default=1024, gt=0)
-    spoiling: Spoiling = Spoiling()
+    augmentation: Augmentation = Augmentation()
 
     @model_validator(mode="after")
     def _check(self) -> "RecogniserTask":

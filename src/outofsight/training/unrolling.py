@@ -76,9 +76,9 @@ def chunk_chance(
         each = [levels.draw(seed, place, chunk=k) for k in range(len(sizes))]
         drawn.append(torch.stack(each))
         chance = generator_for(seed, "history", place).random((len(sizes), 2))
-        own = chance[:, 0] < chunks.own_share
-        history.append(torch.stack((torch.from_numpy(own).float(),
-                                    torch.from_numpy(chance[:, 1] * chunks.history_noise).float()), dim=1))  # fmt: skip
+        own = chance[:, 0] < chunks.self_forcing_probability
+        level = chance[:, 1] * chunks.noise_augmentation
+        history.append(torch.stack((torch.from_numpy(own).float(), torch.from_numpy(level).float()), dim=1))
     return {
         "chunk_sizes": torch.tensor(sizes).expand(len(positions), -1).clone(),
         "chunk_levels": torch.stack(drawn),

@@ -21,11 +21,11 @@ from outofsight.errors import DatasetError, InputError
 from outofsight.training.batches import Batch, ClipStore, VaeBatches, subject_mask
 from outofsight.training.config import TrainConfig
 from outofsight.training.models import cast_for_export, choose_trainable, load_weights, make_vae
-from outofsight.training.problem import (
+from outofsight.training.task import (
     Picture,
-    Problem,
+    Task,
     mean_over_processes,
-    own_share,
+    rank_slice,
     side_by_side,
     to_device,
     to_frames,
@@ -112,7 +112,7 @@ def kl_per_number(mean: Tensor, log_variance: Tensor) -> Float[Tensor, " b"]:
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def vae_problem(config: TrainConfig, data: Path) -> Problem:
+def vae_task(config: TrainConfig, data: Path) -> Task:
     """Put a VAE's training together."""
     task = config.task
     assert isinstance(task, VaeTask)
@@ -129,7 +129,7 @@ def vae_problem(config: TrainConfig, data: Path) -> Problem:
         fit_principal(vae, train, task)
     objective = VaeObjective(vae, task)
     look = VaeValidation(config, validation, vae.config["z_dim"]) if validation is not None else None
-    return Problem(
+    return Task(
         objective=objective,
         trainable=choose_trainable(objective, ("*",)),
         batches=VaeBatches(
@@ -174,7 +174,7 @@ class VaeValidation:
     def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         """Return PSNR in dB on pixels 0 to 1, the mean over clips: of clips, of their subjects, of single frames."""
         values: dict[str, list[float]] = {"psnr": [], "psnr_subjects": [], "psnr_single_frame": [], "kl": []}
-        for index, counts in own_share(self.count, accelerator):
+        for index, counts in rank_slice(self.count, accelerator):
             clip = self.clips[index]
             result = model(self._batch(clip, self._length, accelerator))
             still = model(self._batch(clip, 1, accelerator))

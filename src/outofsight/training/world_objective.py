@@ -240,7 +240,7 @@ class UnrolledObjective(WorldObjective):
                 flow = self.flow(part, Given(text, keys))
                 flows.append(flow)
                 own = flow.estimate
-            later = seen_later(batch, index, span, own, _sigma(part), self.task.chunks.own_max_sigma)
+            later = seen_later(batch, index, span, own, _sigma(part), self.task.chunks.self_forcing_max_sigma)
             history = torch.cat((history, later), dim=2)
         return (walk.end(history) if walk is not None and self._looks_on() else None), flows
 

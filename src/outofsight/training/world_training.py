@@ -37,23 +37,23 @@ from outofsight.training.models import (
     load_weights,
     make_world,
 )
-from outofsight.training.problem import (
+from outofsight.training.randomness import NoiseLevels, normal
+from outofsight.training.task import (
     Picture,
-    Problem,
+    Task,
     mean_over_processes,
-    own_share,
+    rank_slice,
     side_by_side,
     to_device,
     to_frames,
     whole_cache,
 )
-from outofsight.training.randomness import NoiseLevels, normal
 from outofsight.training.tasks import WorldTask
 from outofsight.training.vae_training import DTYPES, wants_validation
 from outofsight.training.world_objective import UnrolledObjective, WorldObjective
 
 
-def world_problem(config: TrainConfig, data: Path) -> Problem:
+def world_task(config: TrainConfig, data: Path) -> Task:
     """Put a world model's training together. Raises ``DatasetError`` if another VAE made the cache."""
     task = config.task
     assert isinstance(task, WorldTask)
@@ -71,7 +71,7 @@ def world_problem(config: TrainConfig, data: Path) -> Problem:
     captions = Captions(train, parts.tokenizer)
     look = WorldValidation(config, validation, parts, levels) if validation is not None else None
     frozen = {name: value for name, value in objective.named_parameters() if not value.requires_grad}
-    return Problem(
+    return Task(
         objective=objective,
         trainable=trainable,
         batches=WorldBatches(train, captions, levels, task, config.seed, MemoryNeeds.of(parts.transformer)),
@@ -142,7 +142,7 @@ class WorldValidation:
     def _flow_measures(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         kinds = ("loss", "subject_loss", "wrong_camera_loss")
         values: dict[str, list[float]] = {f"{kind}@{sigma:g}": [] for kind in kinds for sigma in self.sigmas}
-        for index, counts in own_share(self.count, accelerator):
+        for index, counts in rank_slice(self.count, accelerator):
             sample, other = self.cache[index], self.cache[(index + 1) % self.count]
             right = self._batch([sample])
             wrong = right | self._cameras_of(sample, other)

@@ -30,7 +30,7 @@ class Picture:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Problem:
+class Task:
     """One task, ready to be trained.
 
     ``objective``: its forward takes a batch and gives every sample's ``loss``. ``trainable``: the parameters that
@@ -50,7 +50,7 @@ class Problem:
     broken: tuple[str, ...] = ()
 
 
-def own_share(count: int, accelerator: Accelerator) -> list[tuple[int, bool]]:
+def rank_slice(count: int, accelerator: Accelerator) -> list[tuple[int, bool]]:
     """Give this process its share of ``count`` places, as many as every other; false marks repetitions to discount."""
     processes, rank = accelerator.num_processes, accelerator.process_index
     rounds = -(-count // processes)
