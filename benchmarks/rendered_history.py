@@ -82,7 +82,9 @@ def measured(options: argparse.Namespace) -> dict[str, dict[str, dict[str, float
         for name, row in ROWS.items():
             if case.name in found[name]:
                 continue
-            settings = sampling_of(SamplingSettings(num_steps=options.steps, guidance_scale=1.0), case.name)
+            settings = sampling_of(
+                SamplingSettings(num_inference_steps=options.steps, guidance_scale=1.0), case.name
+            )
             told = measure_clip(case, answer(world, clip, row, settings), names=MEASURES)
             numbers = {key: each.value for key, each in told.items() if each.value is not None}
             found[name][case.name] = numbers

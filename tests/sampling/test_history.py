@@ -12,7 +12,7 @@ from outofsight.sampling.continuation import SamplingSettings, rendered_memory
 
 VIDEO = np.random.default_rng(1).integers(0, 256, (9, 32, 48, 3), dtype=np.uint8)
 PATH = make_path("pan:left:20,pan:right:20", 18)
-SETTINGS = SamplingSettings(num_steps=2, guidance_scale=2.0, seed=3)
+SETTINGS = SamplingSettings(num_inference_steps=2, guidance_scale=2.0, seed=3)
 
 
 @pytest.fixture(scope="module")
