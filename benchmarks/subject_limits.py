@@ -1,0 +1,210 @@
+"""What keeps subjects from their places in rendered memory: reading, masks, or that nobody can know where they went?
+
+    python benchmarks/subject_limits.py --model mini --data test --clips 48 --out benchmarks/results/subject_limits.json
+
+``data``: a data set of annotated clips with a part ``test``. Each clip's target is rendered from the two banks, without
+the network, and more and more is given of what is true::
+
+    banks                          the scene reader and the mask reader see the context, the tracker predicts
+    banks, true masks              whose pixels are a subject's is given
+    true reading, read masks       what each token shows of subjects is given, the tracker predicts from that
+    true reading, true masks
+      ... still, straight          the tracker's subjects stand where they were last truly seen, or go straight on
+      ... true place               they are where they truly are: nothing is left to be predicted
+    banks, true place
+
+Metrics, over the target's frames: ``fg_psnr`` on pixels that truly show a subject; ``overlap``: share of the frames
+that show one in which the rendered subject meets it; ``iou`` of both in those frames; ``ghosts``: share of the frames
+that show none in which one is rendered.
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
+
+from outofsight.data.dataset import open_dataset
+from outofsight.evaluation.results import summarise
+from outofsight.geometry.poses import invert_rigid, relative_poses, transform_points
+from outofsight.memory.banks.scene_reader import reading_from_truth
+from outofsight.memory.banks.state import Banks, SceneReading
+from outofsight.memory.banks.two_banks import latent_times
+from outofsight.memory.rendering import Placed, Rendered, placed_subjects, render
+from outofsight.sampling.inputs import as_pixels
+from outofsight.sampling.remembered import see_pictures, subject_share, to_pictures
+from outofsight.sampling.world import WorldModel
+from outofsight.types import Clip
+from record import add_out, finish
+
+LEAST_SHOWN_PX, LEAST_DRAWN_PX = 20, 8
+"""A frame shows a subject from so many pixels on; one is rendered in it from so many on."""
+
+SAME_M = 3.0
+"""A tracked subject is the true one within so many metres when it was last seen."""
+
+
+class Seen:
+    """A clip as the banks meet it: everything in the frame of the target's first camera."""
+
+    def __init__(self, world: WorldModel, clip: Clip) -> None:
+        self.clip, self.split = clip, clip.num_context_frames
+        stride = world.temporal_stride
+        anchor = clip.cameras.world_from_camera[self.split]
+        self.pixels = as_pixels(clip.video[: self.split], world)
+        self.latents = world.encode_video(self.pixels)
+        poses = relative_poses(clip.cameras.world_from_camera, anchor).reshape(1, -1, 12)
+        self.poses = torch.from_numpy(poses).float()
+        self.past, self.coming = self.poses[:, : self.split : stride], self.poses[:, self.split :]
+        self.times = latent_times(self.past.shape[1], 1)[0][None]
+        self.later = torch.arange(self.split, len(clip.video), dtype=torch.float32)[None]
+        self.lens = torch.from_numpy(clip.cameras.intrinsics.normalized)[None]
+        self.masks = subject_share(clip.masks, self.pixels, stride)
+        places = [
+            transform_points(invert_rigid(anchor), each.world_from_subject[:, :, 3]) for each in clip.subjects
+        ]
+        self.places = np.stack(places)  # [s, frames, 3]
+        self.reading = self._true_reading(world, stride)
+
+    def _true_reading(self, world: WorldModel, stride: int) -> SceneReading:
+        ids = np.array([each.subject_id for each in self.clip.subjects])[:, None, None, None]
+        masks = (self.clip.masks[None, : self.split : stride] == ids).astype(np.float32)
+        patch = world.transformer.two_banks.reader.patch
+        tokens = (self.latents.shape[3] // patch[0], self.latents.shape[4] // patch[1])
+        shares = adaptive_avg_pool2d(torch.from_numpy(masks), tokens)[None]
+        where = torch.from_numpy(self.places[:, : self.split : stride]).float()[None]
+        width = world.transformer.two_banks.settings.identity_width
+        identity = torch.eye(width)[: len(self.places)][None, :, None].expand(1, -1, where.shape[2], -1)
+        return reading_from_truth(where, identity, shares, self.past, self.lens)
+
+
+@contextmanager
+def believing(world: WorldModel, reading: SceneReading | None) -> Iterator[None]:
+    """Let the banks believe a reading in place of their reader's."""
+    reader = world.transformer.two_banks.reader
+    if reading is not None:
+        reader.forward = lambda *args, **kwargs: reading
+    try:
+        yield
+    finally:
+        reader.__dict__.pop("forward", None)
+
+
+def observed(world: WorldModel, seen: Seen, reading: SceneReading | None, masks: Tensor | None) -> Banks:
+    """Let empty banks see the context."""
+    with believing(world, reading):
+        frames = to_pictures(seen.pixels[:, :: world.temporal_stride])
+        pictures = see_pictures(world, None, frames, seen.past, seen.times, seen.lens, masks)
+        return world.transformer.observe_context(
+            seen.latents, seen.past, seen.times, None, seen.lens, pictures
+        )[0]
+
+
+def true_places(banks: Banks, seen: Seen, how: str) -> Placed:
+    """Put each tracked subject where the true one is that it was closest to when last seen; nobody: not shown."""
+    tracks, moments = banks.tracks, seen.later[0].numpy()
+    shape = (1, len(moments), tracks.position.shape[1])
+    position, velocity, shown = torch.zeros(*shape, 3), torch.zeros(*shape, 3), torch.zeros(shape)
+    for slot in tracks.filled[0].nonzero()[:, 0].tolist():
+        last = min(int(tracks.last_seen[0, slot].round()), seen.split - 1)
+        away = np.linalg.norm(seen.places[:, last] - tracks.position[0, slot].numpy(), axis=1)
+        path = seen.places[away.argmin()]
+        if away.min() > SAME_M:
+            continue
+        step = (path[last] - path[max(0, last - 2)]) / 2
+        where = {
+            "still": np.repeat(path[last][None], len(moments), axis=0),
+            "straight": path[last] + step * (moments - last)[:, None],
+            "true place": path[seen.split :],
+        }[how]
+        moves = (
+            np.gradient(path, axis=0)[seen.split :]
+            if how == "true place"
+            else np.tile(step, (len(moments), 1))
+        )
+        position[0, :, slot], velocity[0, :, slot] = torch.from_numpy(where), torch.from_numpy(moves)
+        shown[0, :, slot] = 1
+    return Placed(position, velocity, shown)
+
+
+def drawn(world: WorldModel, banks: Banks, seen: Seen, placed: Placed | None) -> Rendered:
+    """Render the target's frames; ``None``: where the tracker predicts its subjects."""
+    assert banks.views is not None
+    views = banks.views._replace(filled=banks.views.filled & banks.archive.filled)
+    if placed is None:
+        predicted = world.transformer.two_banks.tracker.predict(banks.tracks, banks.time, seen.later)
+        placed = placed_subjects(predicted, 0.0, None)
+    height, width = seen.pixels.shape[-2:]
+    return render(views, seen.coming, seen.lens, (height, width), banks.cutouts, placed)
+
+
+def judged(rendered: Rendered, clip: Clip) -> dict[str, float | None]:
+    """Compare a rendered target with the true one."""
+    split = clip.num_context_frames
+    video = ((rendered.pixels[0].movedim(1, -1) + 1) * 127.5).clamp(0, 255).numpy()
+    true, subject = clip.masks[split:] > 0, rendered.subject[0].numpy() > 0.5
+    error = ((video - clip.video[split:].astype(np.float32)) ** 2).mean(axis=-1)[true].mean()
+    shows, empty = true.sum(axis=(1, 2)) > LEAST_SHOWN_PX, ~true.any(axis=(1, 2))
+    both, either = (subject & true)[shows].sum(axis=(1, 2)), (subject | true)[shows].sum(axis=(1, 2))
+    ghosts = subject[empty].sum(axis=(1, 2)) > LEAST_DRAWN_PX
+    return {
+        "fg_psnr": float(10 * np.log10(255**2 / error)) if true.any() else None,
+        "overlap": float((both > 0).mean()) if shows.any() else None,
+        "iou": float((both / either).mean()) if shows.any() else None,
+        "ghosts": float(ghosts.mean()) if empty.any() else None,
+    }
+
+
+@torch.no_grad()
+def told_more_and_more(world: WorldModel, clip: Clip) -> dict[str, dict[str, float | None]]:
+    """Render one clip's target in every way."""
+    seen = Seen(world, clip)
+    banks = {
+        "banks": observed(world, seen, None, None),
+        "banks, true masks": observed(world, seen, None, seen.masks),
+        "true reading, read masks": observed(world, seen, seen.reading, None),
+        "true reading, true masks": observed(world, seen, seen.reading, seen.masks),
+    }
+    ways = {name: drawn(world, each, seen, None) for name, each in banks.items()}
+    whole = banks["true reading, true masks"]
+    for how in ("still", "straight", "true place"):
+        ways[f"true reading, true masks, {how}"] = drawn(world, whole, seen, true_places(whole, seen, how))
+    own = banks["banks"]
+    ways["banks, true place"] = drawn(world, own, seen, true_places(own, seen, "true place"))
+    return {name: judged(rendered, clip) for name, rendered in ways.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--clips", type=int, default=48)
+    add_out(parser)
+    args = parser.parse_args()
+    world = WorldModel.from_pretrained(args.model, dtype=torch.float32)
+    values: dict[str, dict[str, list[float | None]]] = defaultdict(lambda: defaultdict(list))
+    entries = open_dataset(args.data, "test").entries[: args.clips]
+    for index, entry in enumerate(entries):
+        for name, metrics in told_more_and_more(world, entry.read()).items():
+            for metric, value in metrics.items():
+                values[name][metric].append(value)
+        print(f"clip {index + 1} of {len(entries)}", flush=True)
+    figures: dict[str, Any] = {
+        name: {metric: asdict(summarise(each)) for metric, each in metrics.items()}
+        for name, metrics in values.items()
+    }
+    config = {"model": args.model, "clips": len(entries)}
+    finish("subject_limits", "What keeps subjects from their places?", config, figures, args.out)
+
+
+if __name__ == "__main__":
+    main()
