@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from outofsight.backbone.attention import Selection, retrieval_attention, sdpa
 from outofsight.memory.selectors import local_window, mean_pooled_affinity, slices_inside, top_slices
-from outofsight.nn.retrieval_attention import Selection, retrieval_attention, sdpa
 from record import RESULTS, add_out, finish, interleaved_seconds, ratio
 
 GRIDS = {  # frames, rows, columns, heads, head width

@@ -96,7 +96,7 @@ def world_of(scale: Scale, device: torch.device, name: str = "hydra", *, text: b
     torch.manual_seed(0)
     with torch.device(device):
         encoder = UMT5EncoderModel._from_config(config, dtype=dtype)
-        transformer = HydraTransformer3DModel(**shape).eval()
+        transformer = HydraTransformer3DModel.from_config(shape).eval()
         vae = AutoencoderKLWan(**scale.vae).eval()
     tokenizer = ByT5Tokenizer()
     world = WorldModel(transformer, vae, encoder, tokenizer, FlowMatchEulerDiscreteScheduler(shift=5.0))
@@ -231,7 +231,7 @@ def training(scale: Scale, device: torch.device, out: Path, minutes: float) -> L
     """Take a step of AdamW on all weights, with and without gradient checkpointing."""
     torch.manual_seed(0)
     with torch.device(device):
-        transformer = HydraTransformer3DModel(**scale.transformer)
+        transformer = HydraTransformer3DModel.from_config(scale.transformer)
     objective = WorldObjective(transformer, None).to(device).train()
     optimizer = torch.optim.AdamW(transformer.parameters(), lr=1e-5, fused=device.type == "cuda")
     batch = random_batch(scale, device)

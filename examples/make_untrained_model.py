@@ -52,7 +52,7 @@ def make_world(sizes: dict[str, dict], seed: int) -> WorldModel:
     """Put a world model together; the byte tokenizer needs no vocabulary file."""
     torch.manual_seed(seed)
     return WorldModel(
-        transformer=HydraTransformer3DModel(**sizes["transformer"]),
+        transformer=HydraTransformer3DModel.from_config(sizes["transformer"]),
         vae=AutoencoderKLWan(**sizes["vae"]),
         text_encoder=UMT5EncoderModel(UMT5Config(**sizes["text_encoder"])),
         tokenizer=ByT5Tokenizer(),

@@ -26,7 +26,7 @@ def tiny_transformer(seed: int = 0, **changes) -> HydraTransformer3DModel:
     """Make a transformer of two narrow layers whose every part, memory and cameras included, has an effect."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = HydraTransformer3DModel(**{**TINY_TRANSFORMER, **changes})
+        model = HydraTransformer3DModel.from_config({**TINY_TRANSFORMER, **changes})
         for name, parameter in model.named_parameters():
             if "camera_encoder" in name or "projector" in name or name == "proj_out.weight":
                 torch.nn.init.normal_(parameter, std=0.2)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from models import lens, tiny_inputs, tiny_transformer, turned_cameras
-from outofsight.backbone.attention import BankKeys
-from outofsight.backbone.bank_keys import RECALL_TIMESTEP
+from outofsight.backbone.bank_memory import RECALL_TIMESTEP
+from outofsight.backbone.extra_keys import BankKeys
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.errors import InputError
 from outofsight.memory.banks.state import Recall

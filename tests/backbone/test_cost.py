@@ -50,7 +50,7 @@ SMALL = {
 @torch.no_grad()
 def test_equals_the_counter(memory):
     """All but the cameras' geometry, which the formula leaves out and which is counted here by itself."""
-    model = HydraTransformer3DModel(**{**SMALL, **memory})
+    model = HydraTransformer3DModel.from_config({**SMALL, **memory})
     latents, text = torch.randn(1, 16, 9, 10, 12), torch.randn(1, 7, 20)
     cameras, masks = torch.randn(1, 9, 12), torch.rand(1, 2, 9, 10, 12)
     frame_levels = model.has_frame_noise
@@ -89,7 +89,7 @@ def test_equals_the_counter(memory):
 @torch.no_grad()
 def test_banks_cost_at_most_what_is_said(memory):
     """A forward and the keys to the last product, every slot filled and in view; observing skips what nothing needs."""
-    model = HydraTransformer3DModel(**{**SMALL, **memory})
+    model = HydraTransformer3DModel.from_config({**SMALL, **memory})
     latents, text, cameras = torch.randn(1, 16, 9, 10, 12), torch.randn(1, 7, 20), torch.randn(1, 9, 12)
     grid = LatentGrid(frames=9, height=5, width=6, context_frames=4)
     cost = forward_cost(model.config, grid, text_tokens=7)

@@ -4,32 +4,32 @@ import pytest
 import torch
 
 from models import lens, tiny_inputs, tiny_transformer
-from outofsight.backbone.inputs import known_intrinsics, looks_at_lens
+from outofsight.backbone.sequence import known_intrinsics, looks_at_lens
 from outofsight.errors import InputError
 from outofsight.memory.strategies import strategy
 
 CONFIG = {"camera_fov_x_deg": 90.0}
-LATENTS = torch.zeros(2, 16, 3, 4, 8)
+PICTURES = (2, (4, 8), torch.device("cpu"))
 NAN = torch.nan
 
 
 def test_the_configured_lens_stands_in_where_none_is_told():
     """90° across: f is half the width, which is a whole height of 4 by 8."""
     default = torch.tensor([0.5, 1.0, 0.5, 0.5])
-    assert known_intrinsics(CONFIG, None, LATENTS).tolist() == [default.tolist()] * 2
+    assert known_intrinsics(CONFIG, None, *PICTURES).tolist() == [default.tolist()] * 2
     told = torch.tensor([[0.7, 1.4, 0.4, 0.5], [NAN, NAN, NAN, NAN]])
-    torch.testing.assert_close(known_intrinsics(CONFIG, told, LATENTS), torch.stack((told[0], default)))
+    torch.testing.assert_close(known_intrinsics(CONFIG, told, *PICTURES), torch.stack((told[0], default)))
 
 
 def test_half_a_lens_is_none():
     told = torch.tensor([[0.7, NAN, 0.4, 0.5]] * 2)
-    assert known_intrinsics(CONFIG, told, LATENTS).tolist() == [[0.5, 1.0, 0.5, 0.5]] * 2
+    assert known_intrinsics(CONFIG, told, *PICTURES).tolist() == [[0.5, 1.0, 0.5, 0.5]] * 2
 
 
 @pytest.mark.parametrize("shape", [(4,), (1, 4), (2, 3), (2, 1, 4)])
 def test_four_numbers_a_clip_or_one_line(shape):
     with pytest.raises(InputError, match=r"expected intrinsics \[2, 4\] \(fx, fy, cx, cy .*, got "):
-        known_intrinsics(CONFIG, torch.ones(shape), LATENTS)
+        known_intrinsics(CONFIG, torch.ones(shape), *PICTURES)
 
 
 @pytest.mark.parametrize("fov", [0.0, 180.0, -10.0, NAN])

@@ -1,13 +1,15 @@
 """Each memory strategy is what it says, seen from the outside of the transformer."""
 
-import inspect
+import json
 
 import pytest
 import torch
 
-from models import tiny_inputs, tiny_transformer, turned_cameras
+from models import TINY_TRANSFORMER, tiny_inputs, tiny_transformer, turned_cameras
 from outofsight.backbone.transformer import HydraTransformer3DModel, is_memory_parameter
 from outofsight.errors import InputError
+from outofsight.memory.context_choice import ContextSettings
+from outofsight.memory.settings import FLAT_NAMES, CameraSettings, MemorySettings, RivalSettings, read_group
 from outofsight.memory.strategies import (
     MEMORY_FIELDS,
     STRATEGIES,
@@ -58,8 +60,35 @@ def frames_that_matter(model, given, **more) -> list[int]:
 
 
 def test_defaults_are_the_transformers():
-    arguments = inspect.signature(HydraTransformer3DModel.__init__).parameters
-    assert {name: arguments[name].default for name in MEMORY_FIELDS} == dict(MEMORY_FIELDS)
+    config = tiny_transformer(memory_top_k=10, local_window=5).config
+    assert {name: config[name] for name in MEMORY_FIELDS} == dict(MEMORY_FIELDS)
+
+
+def test_groups_of_settings_are_saved_by_flat_names_and_read_again(tmp_path):
+    memory = MemorySettings(top_k=3, local_window=None, kernel=(1, 2, 2))
+    context, rivals = ContextSettings(rule="ends", recent=2), RivalSettings(state_grid=(2, 3))
+    cameras = CameraSettings(fov_x_deg=70.0, ray_octaves=2)
+    wan = {name: size for name, size in TINY_TRANSFORMER.items() if name not in FLAT_NAMES}
+    made = HydraTransformer3DModel(
+        memory=memory, context=context, rivals=rivals, cameras=cameras, banks={}, **wan
+    )
+    made.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "config.json").read_text())
+    assert saved["memory_top_k"] == 3
+    assert saved["context_rule"] == "ends"
+    assert saved["camera_ray_octaves"] == 2
+    assert saved["state_grid"] == [2, 3]
+    loaded = HydraTransformer3DModel.from_pretrained(tmp_path)
+    assert (loaded.memory_settings, loaded.context_settings) == (memory, context)
+    assert [read_group(name, loaded.config) for name in ("rivals", "cameras")] == [rivals, cameras]
+    assert loaded.state_dict().keys() == made.state_dict().keys()
+
+
+def test_a_flat_name_is_no_argument():
+    with pytest.raises(
+        InputError, match=r"memory_top_k is a name of the saved configuration; .*MemorySettings"
+    ):
+        HydraTransformer3DModel(memory_top_k=3)
 
 
 @pytest.mark.parametrize("name", ["concat", "hydra", "dfot", "segmentation", "oracle"])

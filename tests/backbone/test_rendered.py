@@ -58,7 +58,6 @@ def test_zeros_are_nothing_shown():
     given, model = tiny_inputs(), awake(tiny_transformer(rendering={}))
     assert torch.equal(sample(model, given, rendered=torch.zeros_like(shown())), sample(model, given))
     assert not torch.allclose(sample(model, given, rendered=shown()), sample(model, given), atol=1e-3)
-    assert model.patch_embedding.shown is None
 
 
 @torch.no_grad()
@@ -66,9 +65,7 @@ def test_what_is_shown_belongs_to_its_own_frame_of_the_target():
     """Its tokens are the embedded sums of both, at the target's places alone."""
     model, given = awake(tiny_transformer(rendering={})), tiny_inputs()
     latents, rendered = given["hidden_states"], shown()
-    model.patch_embedding.shown = (rendered, model.rendered_memory.embed)
-    tokens = model.patch_embedding(latents)
-    model.patch_embedding.shown = None
+    tokens = model.patch_embedding(latents, rendered, model.rendered_memory.embed)
     more = tokens - model.patch_embedding(latents)
     assert torch.equal(more[:, :, :CONTEXT], torch.zeros_like(more[:, :, :CONTEXT]))
     expected = torch.einsum(
@@ -226,7 +223,6 @@ def test_shapes_that_do_not_fit_are_refused(wrong):
     with pytest.raises(InputError, match=r"expected rendered memory \[1, 24, 4, 8, 12\]") as caught:
         sample(model, tiny_inputs(), rendered=wrong)
     assert "\n" not in str(caught.value)
-    assert model.patch_embedding.shown is None
 
 
 def test_a_model_that_is_not_shown_anything_says_so():
@@ -287,8 +283,9 @@ def test_a_plain_wan_model_may_be_shown_it():
 def test_the_size_of_wan_1_3b_fits():
     """Shapes alone, on the meta device: one of its 30 layers, pictures of 480×832."""
     with torch.device("meta"):
-        model = HydraTransformer3DModel(num_layers=1, rendering={"mask_width": 0}, memory_strategy="hybrid",
-                                        **{**strategy("hybrid").settings, "banks": {}})  # fmt: skip
+        model = HydraTransformer3DModel.from_config(
+            {"num_layers": 1, "rendering": {"mask_width": 0}, **strategy("hybrid").settings}
+        )
         given = {
             "hidden_states": torch.empty(1, 16, 2, 60, 104),
             "timestep": torch.empty(1),

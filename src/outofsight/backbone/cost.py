@@ -9,9 +9,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from outofsight.backbone.bank_memory import two_bank_memory
-from outofsight.memory.context_choice import num_kept, read_context_settings
+from outofsight.memory.context_choice import num_kept
 from outofsight.memory.rivals import identity_flops, recurrence_flops
 from outofsight.memory.selectors import memory_grid
+from outofsight.memory.settings import read_group
 from outofsight.memory.state_space import has_state_space, state_space_flops
 from outofsight.nn.rope import num_ray_features
 from outofsight.types import LatentGrid
@@ -75,7 +76,7 @@ def forward_cost(
 
 def sequence_grid(config: Mapping[str, Any], grid: LatentGrid) -> LatentGrid:
     """Return the token grid that is left when the strategy has chosen its context frames."""
-    kept = num_kept(grid, read_context_settings(config)) if grid.context_frames else 0
+    kept = num_kept(grid, read_group("context", config)) if grid.context_frames else 0
     return replace(grid, frames=grid.frames - grid.context_frames + kept, context_frames=kept)
 
 

@@ -64,7 +64,7 @@ def history_tokens(
     )
 
 
-def joined(recall: Recall | None, history: Recall) -> Recall:
+def joined_history(recall: Recall | None, history: Recall) -> Recall:
     """Lay rendered memory's tokens beside what the banks recalled."""
     if recall is None:
         return history

@@ -7,30 +7,23 @@ An extension, not in the paper, and not exact: the context is then what it was b
 step, at that step's time. A later step costs as much as the target alone.
 """
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from outofsight.nn.rope import RotaryTable
-from outofsight.types import LatentGrid
-
-if TYPE_CHECKING:
-    from outofsight.backbone.attention import AttentionGuide
-    from outofsight.backbone.sequence import Sequence
-
 
 class LayerContext(NamedTuple):
-    """What a context was to one layer. ``states``: from which memory slices are made, where they are also made of the
-    target; ``slices``: what its frames retrieved; ``memory``: slices of the context alone, as keys before and after
-    rotation, and values."""
+    """What a sequence, or a context, was to one layer. ``states``: from which memory slices are made, where they are
+    also made of the target; ``key``: rotated; ``slices``: what its frames retrieved; ``memory``: slices of the context
+    alone, as keys before rotation and values."""
 
     states: Float[Tensor, "b n d"]
     key: Float[Tensor, "b n heads head_dim"]
     value: Float[Tensor, "b n heads head_dim"]
     slices: Int[Tensor, "b c k"]
-    memory: tuple[Tensor, Tensor, Tensor] | None
+    memory: tuple[Tensor, Tensor] | None
 
 
 class KeptContext:
@@ -42,35 +35,20 @@ class KeptContext:
         self.layers: dict[int, LayerContext] = {}
         self.is_made = False
 
+    def of(self, layer: int) -> LayerContext | None:
+        """Return what the context was to a layer, once that is made."""
+        return self.layers[layer] if self.is_made else None
 
-def target_guide(guide: "AttentionGuide") -> "AttentionGuide":
-    """Return what the layers need where the sequence is the target alone."""
-    begins = guide.grid.context_frames
-    tokens = begins * guide.grid.tokens_per_frame
-    memory = guide.memory
-    if memory is not None:
-        scores = None if memory.camera_scores is None else memory.camera_scores[:, begins:]
-        memory = memory._replace(excluded=memory.excluded[begins:], camera_scores=scores)
-    return guide._replace(
-        grid=target_grid(guide.grid),
-        rotary=RotaryTable(*(part[..., tokens:, :] for part in guide.rotary)),
-        context_cameras=guide.context_cameras[:, :0],
-        windows=guide.windows[begins:],
-        memory=memory,
-        rays=None if guide.rays is None else guide.rays[:, tokens:],
-    )
-
-
-def target_sequence(sequence: "Sequence") -> "Sequence":
-    """Leave the context out of a sequence."""
-    begins, timestep = sequence.grid.context_frames, sequence.timestep
-    return sequence._replace(
-        latents=sequence.latents[:, :, begins:],
-        timestep=timestep[:, begins:] if timestep.ndim == 2 else timestep,
-        context_cameras=sequence.context_cameras[:, :0],
-        grid=target_grid(sequence.grid),
-    )
-
-
-def target_grid(grid: LatentGrid) -> LatentGrid:
-    return replace(grid, frames=grid.frames - grid.context_frames, context_frames=0)
+    def joined_or_kept(
+        self, layer: int, now: LayerContext, num_frames: int, num_tokens: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return a layer's keys and values, those of the context before the target's. ``now``: what the sequence is to
+        the layer; while nothing is kept it is the whole one, and its context (so many frames and tokens) is kept."""
+        before = self.of(layer)
+        if before is not None:
+            return torch.cat((before.key, now.key), dim=1), torch.cat((before.value, now.value), dim=1)
+        self.layers[layer] = LayerContext(
+            now.states[:, :num_tokens], now.key[:, :num_tokens], now.value[:, :num_tokens],
+            now.slices[:, :num_frames], now.memory,
+        )  # fmt: skip
+        return now.key, now.value

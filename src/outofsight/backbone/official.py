@@ -91,7 +91,7 @@ def from_official(
     settings = {**_with_heads(infer_config(state), config), **config}
     # Without storage of its own, the model takes over the checkpoint's tensors, their dtypes included.
     with torch.device("cpu" if untrained_memory else "meta"):
-        model = HydraTransformer3DModel(**settings)
+        model = HydraTransformer3DModel.from_config(settings)
     names = _official_names(model)
     memory = [official for name, official in names.items() if is_memory_parameter(name)]
     if not any(name in state for name in memory):

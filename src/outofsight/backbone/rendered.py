@@ -7,10 +7,11 @@ from jaxtyping import Float
 from pydantic import ConfigDict, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
-from torch.nn.functional import conv3d, pad, silu
+from torch.nn.functional import silu
 
 from outofsight.errors import InputError
 from outofsight.memory.banks.mask_reader import MaskReader
+from outofsight.memory.settings import reasons
 from outofsight.nn.precision import UncastModule, full_precision
 
 NUM_MASKS = 8
@@ -97,27 +98,6 @@ class RenderGate(nn.Module):
         return self.strength * told * coverage
 
 
-class RenderedPatchEmbedding(nn.Conv3d):
-    """Wan's patch embedding, to which further channels may be added for the time of a forward.
-
-    ``shown``: those channels of the target's frames, the last of the sequence, and their weights. As in Wan's
-    image-to-video model, whose noise, mask and picture are channels of one patch embedding.
-    """
-
-    shown: tuple[Float[Tensor, "b n t height width"], Tensor] | None = None
-
-    def __init__(self, channels: int, dim: int, patch: tuple[int, int, int]) -> None:
-        super().__init__(channels, dim, kernel_size=patch, stride=patch)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        tokens = super().forward(latents)
-        if self.shown is None:
-            return tokens
-        rendered, weight = (part.to(tokens.dtype) for part in self.shown)
-        more = conv3d(rendered, weight, stride=self.stride)
-        return tokens + pad(more, (0, 0, 0, 0, tokens.shape[2] - more.shape[2], 0))
-
-
 def read_rendering_settings(config: Any) -> RenderingSettings | None:
     """Take the settings from a transformer's configuration; ``None``: it is not shown rendered memory.
 
@@ -129,8 +109,7 @@ def read_rendering_settings(config: Any) -> RenderingSettings | None:
     try:
         return RenderingSettings(**config["rendering"])
     except (TypeError, ValueError) as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip() and "http" not in line]
-        raise InputError(f"rendering={dict(config['rendering'])}: {'; '.join(lines) or error}") from error
+        raise InputError(f"rendering={dict(config['rendering'])}: {reasons(error)}") from error
 
 
 def checked_rendered(

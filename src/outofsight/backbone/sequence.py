@@ -1,20 +1,138 @@
-"""What enters the transformer's sequence: the chosen context frames, the target, their times, and masks beside them."""
+"""What enters the transformer: inputs checked, context frames chosen, and all that the attention layers share.
 
-from collections.abc import Callable, Mapping
+One forward goes through this file from top to bottom: ``check_inputs``, ``choose_sequence``, ``attention_context``.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from math import radians
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from outofsight.backbone.attention import OlderFrames
+from outofsight.backbone.extra_keys import BankKeys, ExtraTokens, OlderFrames
+from outofsight.backbone.kept_context import KeptContext, LayerContext
 from outofsight.errors import InputError
 from outofsight.memory.context_choice import ContextSettings, choose_context
 from outofsight.memory.rivals import extrapolated_masks
-from outofsight.memory.selectors import Kernel
+from outofsight.memory.selectors import (
+    Kernel,
+    fov_affinity,
+    local_window,
+    memory_grid,
+    memory_rotary_table,
+    slices_inside,
+    video_rotary_table,
+)
+from outofsight.memory.settings import MemorySettings
+from outofsight.nn.cameras import intrinsics_from_fov
 from outofsight.nn.rope import RotaryTable, ray_features, rotary_table
 from outofsight.types import LatentGrid
+
+CAMERA_DIM = 12
+
+
+def check_inputs(
+    config: Mapping[str, Any], latents: Tensor, context_cameras: Tensor | None, target_cameras: Tensor | None
+) -> LatentGrid:
+    """Return the token grid of a sequence.
+
+    Raises:
+        InputError: no cameras, or shapes that do not fit each other or the configuration.
+    """
+    if context_cameras is None or target_cameras is None:
+        raise InputError(
+            "expected context_cameras [b, c, 12] and target_cameras [b, f - c, 12], got none; "
+            "geometry.conditioning.camera_conditioning makes them from camera paths"
+        )
+    check_patches(config, latents)
+    batch, _, frames, height, width = latents.shape
+    for name, cameras in (("context_cameras", context_cameras), ("target_cameras", target_cameras)):
+        if cameras.ndim != 3 or cameras.shape[0] != batch or cameras.shape[2] != CAMERA_DIM:
+            raise InputError(f"expected {name} [{batch}, frames, {CAMERA_DIM}], got {list(cameras.shape)}")
+    if context_cameras.shape[1] + target_cameras.shape[1] != frames:
+        raise InputError(
+            f"{context_cameras.shape[1]} context and {target_cameras.shape[1]} target cameras do not make up the "
+            f"{frames} latent frames; give one for each"
+        )
+    _, patch_rows, patch_columns = config["patch_size"]
+    return LatentGrid(
+        frames=frames,
+        height=height // patch_rows,
+        width=width // patch_columns,
+        context_frames=context_cameras.shape[1],
+    )
+
+
+def check_patches(config: Mapping[str, Any], latents: Tensor) -> None:
+    """Raise ``InputError`` if these are no latents [b, channels, f, height, width] that the patch divides."""
+    if latents.ndim != 5 or latents.shape[1] != config["in_channels"]:
+        raise InputError(
+            f"expected latents [b, {config['in_channels']}, f, height, width], got {list(latents.shape)}"
+        )
+    height, width = latents.shape[-2:]
+    _, patch_rows, patch_columns = config["patch_size"]
+    if height % patch_rows or width % patch_columns:
+        raise InputError(
+            f"a latent picture must be divisible by the patch {patch_rows}×{patch_columns}, got {height}×{width}"
+        )
+
+
+def checked_timestep(timestep: Tensor, grid: LatentGrid, batch: int) -> Tensor:
+    """Return the time step of each batch element [b], or of each of its frames [b, f].
+
+    Raises:
+        InputError: it is neither one for the whole batch, nor one for each video or frame.
+    """
+    if timestep.ndim == 1 and timestep.shape[0] in (1, batch):
+        return timestep.expand(batch)
+    if timestep.ndim == 2 and timestep.shape == (batch, grid.frames):
+        return timestep
+    raise InputError(
+        f"expected a timestep of shape [1], [{batch}] or [{batch}, {grid.frames}], got {list(timestep.shape)}"
+    )
+
+
+def known_intrinsics(
+    config: Mapping[str, Any],
+    intrinsics: Float[Tensor, "b 4"] | None,
+    batch: int,
+    size: Iterable[int],
+    device: torch.device,
+) -> Float[Tensor, "b 4"]:
+    """Return each clip's normalised intrinsics: those given, else (``None``, NaN) the configured field of view's.
+
+    ``size``: height and width of the picture in any unit, since pixels are square.
+
+    Raises:
+        InputError: not four numbers for each clip.
+    """
+    lens = intrinsics_from_fov(radians(config["camera_fov_x_deg"]), *size, device)
+    otherwise = lens.expand(batch, -1)
+    if intrinsics is None:
+        return otherwise
+    if intrinsics.shape != otherwise.shape:
+        raise InputError(
+            f"expected intrinsics {list(otherwise.shape)} (fx, fy, cx, cy in shares of width and height), got "
+            f"{list(intrinsics.shape)}"
+        )
+    return torch.where(intrinsics.isnan().any(dim=-1, keepdim=True), otherwise, intrinsics.float())
+
+
+def looks_at_lens(config: Mapping[str, Any]) -> bool:
+    """Tell whether anything in a model depends on the lens: rays, banks, overlap of views, masks carried on.
+
+    Published models are told poses alone.
+    """
+    return bool(
+        config["camera_ray_octaves"]
+        or config["banks"] is not None
+        or config["memory_affinity"] == "fov_overlap"
+        or config["context_rule"] == "views"
+        or config["subject_mask"] == "extrapolated"
+    )
 
 
 class Sequence(NamedTuple):
@@ -64,9 +182,11 @@ def choose_sequence(
 
 
 def kept_frames(
-    video: Float[Tensor, "b channels f height width"], chosen: Int[Tensor, "b c"], num_context: int
+    video: Float[Tensor, "b channels f height width"], chosen: Int[Tensor, "b c"] | None, num_context: int
 ) -> Float[Tensor, "b channels kept height width"]:
-    """Return the chosen context frames and all frames after the context."""
+    """Return the chosen context frames (``None``: all) and all frames after the context."""
+    if chosen is None:
+        return video
     frames = video.movedim(2, 1)
     batch = torch.arange(chosen.shape[0], device=video.device)[:, None]
     return torch.cat((frames[batch, chosen], frames[:, num_context:]), dim=1).movedim(1, 2)
@@ -161,3 +281,158 @@ def older_frames(
     there = replace(grid, frames=count, context_frames=count)
     rays = ray_features(poses, there, intrinsics, octaves).to(tokens.dtype) if octaves else None
     return OlderFrames(tokens, poses.to(tokens.dtype), rays)
+
+
+class RetrievalLog:
+    """Collects what each layer retrieved, in the order of the layers."""
+
+    def __init__(self) -> None:
+        self._slices: list[Tensor] = []
+
+    def add(self, slices: Int[Tensor, "b f k"]) -> None:
+        self._slices.append(slices.detach())
+
+    def stacked(self) -> Int[Tensor, "b layers f k"]:
+        return torch.stack([slices.to(self._slices[0].device) for slices in self._slices], dim=1)
+
+
+class SliceContext(NamedTuple):
+    """What the layers of one forward share about memory slices.
+
+    ``source``: the part of the sequence that slices are made of, from its first frame on. ``excluded``: slices that a
+    frame must not choose. ``camera_scores``: scores that depend on cameras alone, or ``None`` where each layer
+    scores by itself.
+    """
+
+    source: LatentGrid
+    rotary: RotaryTable
+    excluded: Bool[Tensor, "f m"]
+    camera_scores: Float[Tensor, "b f m"] | None
+
+
+class AttentionContext(NamedTuple):
+    """All that the attention layers of one forward share: a block hands it on where Wan's has rotary embeddings.
+
+    ``memory``: ``None`` where no slices are made. ``rays``: what ``ray_features`` says of every token, or ``None``.
+    ``banks``: what the two banks give, or ``None``. ``kept``: where the layers keep what the context is to them, or,
+    once it is made, find it: then the sequence is the target alone.
+    """
+
+    grid: LatentGrid
+    settings: MemorySettings
+    rotary: RotaryTable
+    context_cameras: Float[Tensor, "b c 12"]
+    target_cameras: Float[Tensor, "b t 12"]
+    windows: Int[Tensor, "f w"]
+    memory: SliceContext | None
+    rays: Float[Tensor, "b s n"] | None
+    extra: ExtraTokens
+    banks: BankKeys | None
+    frames_per_chunk: int | None
+    log: RetrievalLog | None
+    kept: KeptContext | None
+
+    def with_kept(self, layer: int, now: LayerContext) -> tuple[Tensor, Tensor]:
+        """Return a layer's keys and values, those of a kept context before the sequence's own (``now``)."""
+        assert self.kept is not None
+        frames = self.grid.context_frames
+        if self.memory is None or self.memory.source.frames > frames:
+            now = now._replace(memory=None)  # there are none, or they change with the target
+        return self.kept.joined_or_kept(layer, now, frames, frames * self.grid.tokens_per_frame)
+
+
+def attention_context(
+    config: Mapping[str, Any],
+    settings: MemorySettings,
+    sequence: Sequence,
+    target_cameras: Float[Tensor, "b t 12"],
+    intrinsics: Float[Tensor, "b 4"],
+    extra: ExtraTokens,
+    banks: BankKeys | None,
+    *,
+    frames_per_chunk: int | None,
+    log: RetrievalLog | None,
+    kept: KeptContext | None,
+) -> AttentionContext:
+    """Compute, once for a forward, what every layer needs."""
+    grid, latents, times = sequence.grid, sequence.latents, sequence.times
+    windows = local_window(grid.frames, settings.local_window, latents.device)
+    poses = torch.cat((sequence.context_cameras, target_cameras), dim=1)
+    octaves = config["camera_ray_octaves"]
+    rays = ray_features(poses, grid, intrinsics, octaves).to(latents.dtype) if octaves else None
+    head_dim = config["attention_head_dim"]
+    return AttentionContext(
+        grid=grid,
+        settings=settings,
+        rotary=video_rotary_table(grid, head_dim, latents.device)
+        if times is None
+        else rotary_at(times, grid, head_dim),
+        context_cameras=sequence.context_cameras.to(latents.dtype),
+        target_cameras=target_cameras.to(latents.dtype),
+        windows=windows,
+        memory=_slice_context(settings, head_dim, sequence, windows, poses, intrinsics)
+        if settings.retrieves
+        else None,
+        rays=rays,
+        extra=extra,
+        banks=banks,
+        frames_per_chunk=frames_per_chunk,
+        log=log,
+        kept=kept,
+    )
+
+
+def _slice_context(
+    settings: MemorySettings,
+    head_dim: int,
+    sequence: Sequence,
+    windows: Int[Tensor, "f w"],
+    poses: Float[Tensor, "b f 12"],
+    intrinsics: Float[Tensor, "b 4"],
+) -> SliceContext:
+    """Compute what every layer needs to make and choose memory slices."""
+    grid, kernel = sequence.grid, settings.kernel
+    source = grid if settings.source == "all" else replace(grid, frames=grid.context_frames)
+    slices = memory_grid(source, kernel)
+    scores = None
+    if settings.affinity == "fov_overlap":
+        scores = fov_affinity(poses, intrinsics, slices.frames, kernel[0])
+    if sequence.times is None:
+        rotary = memory_rotary_table(source, kernel, head_dim, poses.device)
+    else:
+        times = slice_times(sequence.times, source.frames, kernel)
+        rotary = rotary_at(times, slices, head_dim, kernel[1:])
+    return SliceContext(source, rotary, slices_inside(windows, slices.frames, kernel[0]), scores)
+
+
+def target_context(context: AttentionContext) -> AttentionContext:
+    """Return what the layers need where the sequence is the target alone."""
+    begins = context.grid.context_frames
+    tokens = begins * context.grid.tokens_per_frame
+    memory = context.memory
+    if memory is not None:
+        scores = None if memory.camera_scores is None else memory.camera_scores[:, begins:]
+        memory = memory._replace(excluded=memory.excluded[begins:], camera_scores=scores)
+    return context._replace(
+        grid=target_grid(context.grid),
+        rotary=RotaryTable(*(part[..., tokens:, :] for part in context.rotary)),
+        context_cameras=context.context_cameras[:, :0],
+        windows=context.windows[begins:],
+        memory=memory,
+        rays=None if context.rays is None else context.rays[:, tokens:],
+    )
+
+
+def target_sequence(sequence: Sequence) -> Sequence:
+    """Leave the context out of a sequence."""
+    begins, timestep = sequence.grid.context_frames, sequence.timestep
+    return sequence._replace(
+        latents=sequence.latents[:, :, begins:],
+        timestep=timestep[:, begins:] if timestep.ndim == 2 else timestep,
+        context_cameras=sequence.context_cameras[:, :0],
+        grid=target_grid(sequence.grid),
+    )
+
+
+def target_grid(grid: LatentGrid) -> LatentGrid:
+    return replace(grid, frames=grid.frames - grid.context_frames, context_frames=0)

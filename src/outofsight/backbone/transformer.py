@@ -1,54 +1,64 @@
-"""``HydraTransformer3DModel``: Wan's video transformer whose every block remembers."""
+"""``HydraTransformer3DModel``: Wan's transformer whose every block remembers; its forward is the paper's figure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from diffusers import ModelMixin  # noqa: F401 - by its name here, diffusers knows how to load this component
-from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from diffusers.utils import BaseOutput
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from outofsight.backbone.attention import (
-    BankKeys,
-    ExtraTokens,
-    HydraAttention,
-    HydraAttnProcessor,
-    RetrievalLog,
-)
+from outofsight.backbone.attention import HydraAttention, HydraAttnProcessor
 from outofsight.backbone.bank_memory import BankRemembering, two_bank_memory
-from outofsight.backbone.embeddings import GuideSlot, MaskedPatchEmbedding, WideTimesteps
-from outofsight.backbone.guides import attention_guide
-from outofsight.backbone.inputs import check_inputs, frame_timesteps, known_intrinsics
-from outofsight.backbone.kept_context import KeptContext, target_guide, target_sequence
-from outofsight.backbone.loras import LoraLoading
-from outofsight.backbone.rendered import (
-    RenderedMemory,
-    RenderedPatchEmbedding,
-    checked_rendered,
-    read_rendering_settings,
-)
+from outofsight.backbone.extra_keys import BankKeys, ExtraTokens
+from outofsight.backbone.kept_context import KeptContext
+from outofsight.backbone.loras import LoraLoading, scaled_loras
+from outofsight.backbone.patches import MaskedPatchEmbedding, RenderedPatchEmbedding
+from outofsight.backbone.rendered import RenderedMemory, checked_rendered, read_rendering_settings
 from outofsight.backbone.sequence import (
+    RetrievalLog,
     Sequence,
+    attention_context,
+    check_inputs,
+    checked_timestep,
     choose_sequence,
     kept_frames,
+    known_intrinsics,
     mask_channel,
     older_frames,
+    target_context,
+    target_sequence,
     whole_again,
 )
 from outofsight.errors import CheckpointError, InputError
 from outofsight.flow.matching import NUM_TRAIN_TIMESTEPS, round_to_bf16
 from outofsight.memory.banks.state import Recall
-from outofsight.memory.context_choice import ContextSettings, read_context_settings
+from outofsight.memory.context_choice import ContextSettings
 from outofsight.memory.rivals import IdentityEncoder, StateMemory, identity_crops
-from outofsight.memory.settings import MemorySettings, read_bank_settings, read_memory_settings
+from outofsight.memory.settings import (
+    FLAT_NAMES,
+    GROUPS,
+    CameraSettings,
+    MemorySettings,
+    RivalSettings,
+    flattened,
+    read_bank_settings,
+    read_group,
+)
 from outofsight.memory.state_space import has_state_space
 from outofsight.memory.strategies import MEMORY_FIELDS, Strategy, check_without_training
 from outofsight.types import LatentGrid
+
+WAN_1_3B: Mapping[str, Any] = MappingProxyType(
+    {"num_attention_heads": 12, "num_layers": 30, "ffn_dim": 8960, "text_dim": 4096}
+)
+"""Sizes of Wan2.1-T2V-1.3B where diffusers' own defaults are another model's."""
 
 
 @dataclass
@@ -67,12 +77,14 @@ class HydraTransformerOutput(BaseOutput):
 class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DModel):
     """Predict the flow velocity of a video from its clean context, its noisy target, all cameras and a caption.
 
-    Arguments are those of diffusers' ``WanTransformer3DModel`` and the memory's (see ``MemorySettings``).
-    ``camera_ray_octaves``: above 0, every token also knows the ray it looks along (``nn.rope``; 0, as published: only
-    its frame's pose); ``camera_fov_x_deg``: the field of view of clips whose lens is not told.
-    ``banks``: what ``BankSettings`` are made of ({}: the defaults); then a two-bank memory reads the whole context.
-    ``rendering``: what ``RenderingSettings`` are made of ({}: the defaults); then ``rendered`` memory is taken in.
-    ``round_timestep_to_bf16``: round the time step as the published code does; set for published checkpoints.
+    ``memory``, ``context``, ``cameras``, ``rivals``: groups of settings (``memory.settings``). ``banks``: what
+    ``BankSettings`` are made of ({}: the defaults); then a two-bank memory reads the whole context. ``rendering``: what
+    ``RenderingSettings`` are made of ({}: the defaults); then ``rendered`` memory is taken in. ``memory_strategy``: the
+    name of all that. ``round_timestep_to_bf16``: round the time step as the published code does; set for published
+    checkpoints. ``wan``: arguments of diffusers' ``WanTransformer3DModel``; defaults are those of Wan2.1-T2V-1.3B.
+
+    The configuration that is saved, and that ``from_config`` takes, has the groups' settings by flat names
+    (``memory_top_k``, ``context_rule``, ...), which are also those of a ``Strategy``.
 
     ``attention_frames_per_chunk`` (an attribute, not part of the configuration): query frames that attention
     gathers at a time; ``None`` is fastest, 1 needs least memory; the result is the same.
@@ -89,112 +101,91 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         None  # a frame's keys lie all over the sequence: splitting it among devices would change the result
     )
 
-    @register_to_config
     def __init__(
         self,
-        patch_size: tuple[int, int, int] = (1, 2, 2),
-        num_attention_heads: int = 12,
-        attention_head_dim: int = 128,
-        in_channels: int = 16,
-        out_channels: int = 16,
-        text_dim: int = 4096,
-        freq_dim: int = 256,
-        ffn_dim: int = 8960,
-        num_layers: int = 30,
-        cross_attn_norm: bool = True,
-        qk_norm: str | None = "rms_norm_across_heads",
-        eps: float = 1e-6,
-        image_dim: int | None = None,
-        added_kv_proj_dim: int | None = None,
-        rope_max_seq_len: int = 1024,
-        pos_embed_seq_len: int | None = None,
-        memory_kernel: tuple[int, int, int] = (2, 2, 2),
-        memory_top_k: int = 10,
-        local_window: int | None = 5,
-        memory_affinity: str = "mean_pooled",
-        memory_source: str = "all",
-        camera_fov_x_deg: float = 90.0,
-        camera_ray_octaves: int = 0,
-        round_timestep_to_bf16: bool = False,
+        *,
+        memory: MemorySettings | None = None,
+        context: ContextSettings | None = None,
+        cameras: CameraSettings | None = None,
+        rivals: RivalSettings | None = None,
+        banks: Mapping[str, Any] | None = None,
+        rendering: Mapping[str, Any] | None = None,
         memory_strategy: str = "hydra",
-        context_rule: str = "all",
-        context_first: int = 0,
-        context_recent: int = 5,
-        context_clips: int = 0,
-        context_clip_frames: int = 1,
-        context_duplicate_overlap: float = 0.95,
-        context_times: str = "kept",
-        state_grid: tuple[int, int] | None = None,
-        state_width: int = 64,
-        state_space_every: int | None = None,
-        identity_grid: tuple[int, int] | None = None,
-        subject_mask: str = "none",
-        frame_noise: str = "shared",
-        history_guidance: float = 1.0,
-        banks: dict[str, Any] | None = None,
-        rendering: dict[str, Any] | None = None,
+        round_timestep_to_bf16: bool = False,
+        **wan: Any,
     ) -> None:
-        if patch_size[0] != 1:
-            raise InputError(
-                f"each latent frame has its own camera, so patch_size must begin with 1, got {patch_size}"
-            )
-        if image_dim is not None or added_kv_proj_dim is not None or pos_embed_seq_len is not None:
-            raise InputError(
-                "this is an image-to-video configuration; HyDRA is defined on Wan's text-to-video model"
-            )
-        if not 0 < camera_fov_x_deg < 180:
-            raise InputError(f"camera_fov_x_deg must lie between 0 and 180, got {camera_fov_x_deg}")
-        _check_choice("subject_mask", subject_mask, ("none", "extrapolated", "true"))
-        _check_choice("frame_noise", frame_noise, ("shared", "independent"))
-        super().__init__(
-            patch_size=tuple(patch_size),
-            num_attention_heads=num_attention_heads,
-            attention_head_dim=attention_head_dim,
-            in_channels=in_channels,
-            out_channels=out_channels,
-            text_dim=text_dim,
-            freq_dim=freq_dim,
-            ffn_dim=ffn_dim,
-            num_layers=num_layers,
-            cross_attn_norm=cross_attn_norm,
-            qk_norm=qk_norm,
-            eps=eps,
-            rope_max_seq_len=rope_max_seq_len,
+        memory, context = memory or MemorySettings(), context or ContextSettings()
+        cameras, rivals = cameras or CameraSettings(), rivals or RivalSettings()
+        wan = {**WAN_1_3B, **wan}
+        _check_wan(wan)
+        super().__init__(**wan)
+        self.register_to_config(
+            **flattened(memory=memory, context=context, cameras=cameras, rivals=rivals),
+            banks=banks, rendering=rendering, memory_strategy=memory_strategy,
+            round_timestep_to_bf16=round_timestep_to_bf16,
+        )  # fmt: skip
+        in_channels, heads, eps = (
+            self.config[name] for name in ("in_channels", "num_attention_heads", "eps")
         )
+        width, patch = heads * self.config["attention_head_dim"], (1, *self.config["patch_size"][1:])
         # Read when first asked for; not functools.cached_property, whose lock torch.compile cannot trace.
         self._memory_settings: MemorySettings | None = None
         self._context_settings: ContextSettings | None = None
-        self.rope = GuideSlot()
-        self.condition_embedder.timesteps_proj = WideTimesteps(freq_dim)
-        width = num_attention_heads * attention_head_dim
+        del self.rope  # rotations are part of what the attention layers share
+        self.condition_embedder.timesteps_proj = WideTimesteps(self.config["freq_dim"])
         for layer, block in enumerate(self.blocks):
             block.attn1 = HydraAttention(
-                width, num_attention_heads, eps, self.memory_settings.kernel, camera_ray_octaves,
-                reads_identity=identity_grid is not None,
-                has_state_space=has_state_space(layer, state_space_every),
+                width, heads, eps, memory.kernel, cameras.ray_octaves,
+                reads_identity=rivals.identity_grid is not None,
+                has_state_space=has_state_space(layer, rivals.state_space_every),
             )  # fmt: skip
             block.attn1.layer = layer
-        self.state_memory = StateMemory(in_channels, state_width, state_grid, width) if state_grid else None
-        self.identity_encoder = IdentityEncoder(in_channels, identity_grid, width) if identity_grid else None
-        if subject_mask != "none":
-            self.patch_embedding = MaskedPatchEmbedding(in_channels, width, (1, *patch_size[1:]))
+        self.state_memory, self.identity_encoder = None, None
+        if rivals.state_grid is not None:
+            self.state_memory = StateMemory(in_channels, rivals.state_width, rivals.state_grid, width)
+        if rivals.identity_grid is not None:
+            self.identity_encoder = IdentityEncoder(in_channels, rivals.identity_grid, width)
+        if rivals.subject_mask != "none":
+            self.patch_embedding = MaskedPatchEmbedding(in_channels, width, patch)
         self.two_banks = two_bank_memory(self.config)
-        self.rendered_memory = self._rendered_memory(width)
+        self.rendered_memory = self._rendered_memory(width, patch)
         self.attention_frames_per_chunk: int | None = None
         self._trained_memory = {name: self.config[name] for name in MEMORY_FIELDS}
+
+    @staticmethod
+    def _get_init_keys(input_class: type) -> set[str]:
+        """Tell diffusers which settings a saved configuration has: those by flat names, and Wan's."""
+        keys: set[str] = WanTransformer3DModel._get_init_keys(input_class)
+        if not issubclass(input_class, HydraTransformer3DModel):
+            return keys
+        wan: set[str] = WanTransformer3DModel._get_init_keys(WanTransformer3DModel)
+        return keys - {*GROUPS, "wan"} | FLAT_NAMES | wan
+
+    @classmethod
+    def extract_init_dict(
+        cls, config_dict: Mapping[str, Any], **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Put the settings of a saved configuration into their groups."""
+        given, unused, hidden = super().extract_init_dict(config_dict, **kwargs)
+        groups = {name: read_group(name, given) for name in GROUPS}
+        return (
+            {**{name: value for name, value in given.items() if name not in FLAT_NAMES}, **groups},
+            unused,
+            hidden,
+        )
 
     @property
     def memory_settings(self) -> MemorySettings:
         """The memory part of the configuration, validated."""
         if self._memory_settings is None:
-            self._memory_settings = read_memory_settings(self.config)
+            self._memory_settings = read_group("memory", self.config)
         return self._memory_settings
 
     @property
     def context_settings(self) -> ContextSettings:
         """Which context frames enter the sequence, validated."""
         if self._context_settings is None:
-            self._context_settings = read_context_settings(self.config)
+            self._context_settings = read_group("context", self.config)
         return self._context_settings
 
     @property
@@ -232,11 +223,8 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         """
         check_without_training(Strategy(name=name, what="", settings=settings), self._trained_memory)
         wanted = {**self.config, **settings}
-        read_context_settings(wanted)
-        try:
-            read_memory_settings(wanted)
-        except ValueError as error:
-            raise InputError(f"strategy {name!r}: {error}") from error
+        for group in GROUPS:
+            read_group(group, wanted)
         read_bank_settings(wanted)
         self.register_to_config(**settings, memory_strategy=name)
         self._memory_settings = self._context_settings = None
@@ -281,59 +269,53 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         grid = check_inputs(self.config, hidden_states, context_cameras, target_cameras)
         assert context_cameras is not None
         assert target_cameras is not None
+        batch, num_target = len(hidden_states), target_cameras.shape[1]
         if self.config["round_timestep_to_bf16"]:
             timestep = round_to_bf16(timestep)
-        timestep = frame_timesteps(timestep, grid, hidden_states.shape[0])
-        intrinsics = known_intrinsics(self.config, intrinsics, hidden_states)
+        timestep = checked_timestep(timestep, grid, batch)
+        intrinsics = known_intrinsics(
+            self.config, intrinsics, batch, hidden_states.shape[-2:], hidden_states.device
+        )
+        history = None  # rendered memory that is shown as tokens, not as channels
+        if rendered is not None and self.shows_history:
+            history, rendered = rendered, None
+        elif rendered is not None:
+            self._check_shows_rendered()
+            rendered = checked_rendered(rendered, hidden_states, num_target)
+        # What is remembered: context frames that stay in the sequence, and what other memories give beside it.
         sequence = choose_sequence(
             hidden_states, timestep, context_cameras, target_cameras, intrinsics, grid, self.context_settings
         )
-        log = RetrievalLog() if return_retrieval else None
-        extra = self._extra(hidden_states, context_cameras, subject_masks, grid)
+        extra = self._extra_tokens(hidden_states, context_cameras, subject_masks, grid)
         if self.config["state_space_every"] is not None:
             extra = extra._replace(
                 older=older_frames(self, hidden_states, context_cameras, intrinsics, grid, sequence.chosen)
             )
-        history = rendered if rendered is not None and self.shows_history else None
         if self.two_banks is not None or recall is not None:
             bank_keys = self.keys_of_banks(
                 hidden_states[:, :, : grid.context_frames], encoder_hidden_states, context_cameras, target_cameras,
                 intrinsics, recall, bank_keys, history,
             )  # fmt: skip
-        guide = attention_guide(
-            self.config, self.memory_settings, sequence, target_cameras, intrinsics, extra, bank_keys
-        )
-        guide = guide._replace(
-            frames_per_chunk=self.attention_frames_per_chunk, log=log, context=kept_context
-        )
+        log = RetrievalLog() if return_retrieval else None
+        context = attention_context(
+            self.config, self.memory_settings, sequence, target_cameras, intrinsics, extra, bank_keys,
+            frames_per_chunk=self.attention_frames_per_chunk, log=log, kept=kept_context,
+        )  # fmt: skip
         alone = kept_context is not None and kept_context.is_made
         if alone:
-            sequence, guide = target_sequence(sequence), target_guide(guide)
-        self.rope.guide = guide
-        if isinstance(self.patch_embedding, MaskedPatchEmbedding):
+            sequence, context = target_sequence(sequence), target_context(context)
+        masks = None
+        if self.config["subject_mask"] != "none":
             form = self.config["subject_mask"]
-            mask = mask_channel(subject_masks, grid, context_cameras, target_cameras, form, intrinsics)
-            chosen = sequence.chosen
-            mask = mask if chosen is None else kept_frames(mask, chosen, grid.context_frames)
-            self.patch_embedding.mask = mask[:, :, -sequence.grid.frames :]
-        if history is not None:
-            rendered = None
-        if rendered is not None:
-            rendered = self._shown(checked_rendered(rendered, hidden_states, target_cameras.shape[1]))
-        try:
-            (sample,) = super().forward(
-                sequence.latents,
-                _token_timesteps(sequence.timestep, sequence.grid),
-                encoder_hidden_states,
-                return_dict=False,
-                attention_kwargs=attention_kwargs,
-            )
-        finally:
-            self.rope.guide = None
-            if isinstance(self.patch_embedding, MaskedPatchEmbedding):
-                self.patch_embedding.mask = None
-            if isinstance(self.patch_embedding, RenderedPatchEmbedding):
-                self.patch_embedding.shown = None
+            masks = mask_channel(subject_masks, grid, context_cameras, target_cameras, form, intrinsics)
+            masks = kept_frames(masks, sequence.chosen, grid.context_frames)[:, :, -sequence.grid.frames :]
+        # Wan: patches, blocks (each with HyDRA's attention), velocity.
+        with scaled_loras(self, attention_kwargs) if attention_kwargs else nullcontext():
+            tokens = self._patches(sequence.latents, masks, rendered)
+            time, modulation, text = self._conditions(sequence, encoder_hidden_states)
+            for block in self.blocks:
+                tokens = self.checkpointed(block, tokens, text, modulation, context)
+            sample = self._velocity(tokens, time, sequence.grid)
         if rendered is not None:
             sample = self._leaned(sample, sequence, rendered)
         if kept_context is not None:
@@ -352,23 +334,68 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
             )
         return (sample,) if retrieved is None else (sample, retrieved)
 
-    def _rendered_memory(self, width: int) -> RenderedMemory | None:
+    def _patches(
+        self, latents: Tensor, masks: Tensor | None, rendered: Tensor | None
+    ) -> Float[Tensor, "b s d"]:
+        """Embed patches, with subjects' masks or rendered memory as further channels where there are some."""
+        if masks is not None:
+            patches = self.patch_embedding(latents, masks)
+        elif rendered is not None:
+            assert self.rendered_memory is not None
+            patches = self.patch_embedding(latents, rendered, self.rendered_memory.embed)
+        else:
+            patches = self.patch_embedding(latents)
+        tokens: Tensor = patches.flatten(2).transpose(1, 2).contiguous()
+        return tokens
+
+    def _conditions(self, sequence: Sequence, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Embed time step and caption: for the last layer [b, d], for each block [b, 6, d], and text states.
+
+        A time step for each frame is one for each of its tokens: [b, s, d] and [b, s, 6, d].
+        """
+        timestep, per_token = sequence.timestep, None
+        if timestep.ndim == 2:
+            timestep = timestep.repeat_interleave(sequence.grid.tokens_per_frame, dim=1)
+            timestep, per_token = timestep.flatten(), timestep.shape[1]
+        time, modulation, text, _ = self.condition_embedder(timestep, text, None, timestep_seq_len=per_token)
+        return time, modulation.unflatten(-1, (6, -1)), text
+
+    def _velocity(
+        self, tokens: Float[Tensor, "b s d"], time: Tensor, grid: LatentGrid
+    ) -> Float[Tensor, "b channels f height width"]:
+        """Apply Wan's last norm and projection, and put patches back to their places."""
+        time = time if time.ndim == 3 else time[:, None]
+        table = self.scale_shift_table.to(time.device)
+        shift, scale = ((table[:, index] + time).to(tokens.device) for index in (0, 1))
+        normed = self.norm_out(tokens.float()) * (1 + scale) + shift
+        patches = self.proj_out(normed.type_as(tokens))
+        _, rows, columns = self.config["patch_size"]
+        patches = patches.unflatten(1, (grid.frames, grid.height, grid.width)).unflatten(
+            -1, (rows, columns, -1)
+        )
+        velocity: Tensor = patches.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
+        return velocity
+
+    def checkpointed(self, function: Callable[..., Any], *given: Any) -> Any:
+        """Call a function; where gradients are checkpointed, so that backward calls it again."""
+        if torch.is_grad_enabled() and self.gradient_checkpointing:
+            return self._gradient_checkpointing_func(function, *given)
+        return function(*given)
+
+    def _rendered_memory(self, width: int, patch: tuple[int, int, int]) -> RenderedMemory | None:
         """Make what takes rendered memory in, where the configuration asks for it."""
         settings = read_rendering_settings(self.config)
         if settings is None:
             return None
         if self.config["subject_mask"] != "none" or self.has_frame_noise:
             raise InputError("rendered memory goes with subject_mask='none' and frame_noise='shared' alone")
-        channels, patch = self.config["in_channels"], (1, *self.config["patch_size"][1:])
+        channels = self.config["in_channels"]
         self.patch_embedding = RenderedPatchEmbedding(channels, width, patch)
         return RenderedMemory(settings, channels, width, patch)
 
-    def _shown(self, rendered: Tensor) -> Tensor:
-        """Let the patch embedding see rendered memory for the time of a forward."""
-        if self.rendered_memory is None or not isinstance(self.patch_embedding, RenderedPatchEmbedding):
+    def _check_shows_rendered(self) -> None:
+        if self.rendered_memory is None:
             raise InputError("this model is not shown rendered memory (its configuration has no `rendering`)")
-        self.patch_embedding.shown = (rendered, self.rendered_memory.embed)
-        return rendered
 
     def _leaned(self, sample: Tensor, sequence: Sequence, rendered: Tensor) -> Tensor:
         """Let the target's velocity lean towards the render."""
@@ -380,16 +407,16 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
             (sample[:, :, :begins], self.rendered_memory.lean(velocity, noisy, rendered, sigma)), dim=2
         )
 
-    def _extra(
+    def _extra_tokens(
         self, latents: Tensor, context_cameras: Tensor, subject_masks: Tensor | None, grid: LatentGrid
     ) -> ExtraTokens:
         """Make the tokens of the memories beside the sequence, from the whole context."""
         if self.state_memory is None and self.identity_encoder is None:
-            return ExtraTokens(None, None, None)
+            return ExtraTokens()
         context = latents[:, :, : grid.context_frames]
         state = self.state_memory(context, context_cameras) if self.state_memory is not None else None
         if self.identity_encoder is None:
-            return ExtraTokens(state, None, None)
+            return ExtraTokens(state)
         if subject_masks is None or subject_masks.shape[2] < grid.context_frames:
             raise InputError(
                 "this model is shown each subject's last visible crop: expected subject_masks [b, subjects, "
@@ -456,11 +483,36 @@ def is_memory_parameter(name: str) -> bool:
     return name.startswith(MEMORY_MODULES) or any(f".attn1.{part}." in name for part in MEMORY_PARTS)
 
 
-def _token_timesteps(timestep: Tensor, grid: LatentGrid) -> Tensor:
-    """Repeat a time step for each frame [b, f] for the frame's tokens [b, s]; one for the whole video [b] stays."""
-    return timestep if timestep.ndim == 1 else timestep.repeat_interleave(grid.tokens_per_frame, dim=1)
+class WideTimesteps(nn.Module):
+    """Sinusoids of the time step, computed in float64 as Wan does.
+
+    In float32, diffusers' own are off by up to 6e-5 at a time step of 1000, more than all the rest of the model.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.half_dim = dim // 2
+
+    def forward(self, timestep: Float[Tensor, " n"]) -> Float[Tensor, "n dim"]:
+        wide = torch.float32 if timestep.device.type == "mps" else torch.float64
+        exponents = torch.arange(self.half_dim, device=timestep.device, dtype=wide) / self.half_dim
+        angles = torch.outer(timestep.to(wide), 10000.0**-exponents)
+        return torch.cat((angles.cos(), angles.sin()), dim=-1).float()
 
 
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InputError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+def _check_wan(wan: Mapping[str, Any]) -> None:
+    """Refuse what no model with a memory can be made of."""
+    if flat := sorted(FLAT_NAMES & wan.keys()):
+        raise InputError(
+            f"{flat[0]} is a name of the saved configuration; give it in its group, such as "
+            "memory=MemorySettings(top_k=5), or make the model by from_config"
+        )
+    patch = wan.get("patch_size", (1, 2, 2))
+    if patch[0] != 1:
+        raise InputError(
+            f"each latent frame has its own camera, so patch_size must begin with 1, got {patch}"
+        )
+    if any(wan.get(name) is not None for name in ("image_dim", "added_kv_proj_dim", "pos_embed_seq_len")):
+        raise InputError(
+            "this is an image-to-video configuration; HyDRA is defined on Wan's text-to-video model"
+        )

@@ -6,9 +6,9 @@ What a rule leaves out is nowhere in the model: not as a key, not in a memory sl
     kept           0       [4 5]     9 10 │                 4 5: the clip that sees most of what the target sees
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -55,13 +55,6 @@ class ContextSettings:
                 "expected context_duplicate_overlap in (0, 1] and context_times 'kept' or 'contiguous', got "
                 f"{self.duplicate_overlap} and {self.times!r}"
             )
-
-
-def read_context_settings(config: Mapping[str, Any]) -> ContextSettings:
-    """Take the settings from a transformer's configuration. Raises ``InputError`` if they are impossible."""
-    names = ("rule", "first", "recent", "clips", "clip_frames", "duplicate_overlap", "times")
-    chosen = {name: config[f"context_{name}"] for name in names}
-    return ContextSettings(**chosen)
 
 
 ContextRule = Callable[

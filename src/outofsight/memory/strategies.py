@@ -11,29 +11,12 @@ from types import MappingProxyType
 from typing import Any
 
 from outofsight.errors import InputError
-from outofsight.memory.settings import read_bank_settings
+from outofsight.memory.context_choice import ContextSettings
+from outofsight.memory.settings import MemorySettings, RivalSettings, flattened, read_bank_settings
 
 MEMORY_FIELDS: Mapping[str, Any] = MappingProxyType(
     {
-        "memory_kernel": (2, 2, 2),
-        "memory_top_k": 10,
-        "local_window": 5,
-        "memory_affinity": "mean_pooled",
-        "memory_source": "all",
-        "context_rule": "all",
-        "context_first": 0,
-        "context_recent": 5,
-        "context_clips": 0,
-        "context_clip_frames": 1,
-        "context_duplicate_overlap": 0.95,
-        "context_times": "kept",
-        "state_grid": None,
-        "state_width": 64,
-        "state_space_every": None,
-        "identity_grid": None,
-        "subject_mask": "none",
-        "frame_noise": "shared",
-        "history_guidance": 1.0,
+        **flattened(memory=MemorySettings(), context=ContextSettings(), rivals=RivalSettings()),
         "banks": None,
         "rendering": None,
     }

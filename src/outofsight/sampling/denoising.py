@@ -15,7 +15,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from outofsight.backbone.attention import BankKeys
+from outofsight.backbone.extra_keys import BankKeys
 from outofsight.backbone.kept_context import KeptContext
 from outofsight.backbone.transformer import HydraTransformer3DModel, HydraTransformerOutput
 from outofsight.errors import InputError

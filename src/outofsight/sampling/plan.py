@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from outofsight.backbone.attention import CAMERA_DIM
 from outofsight.backbone.cost import ForwardCost, dense_attention_flops, forward_cost
+from outofsight.backbone.sequence import CAMERA_DIM
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.video_vae import (
     LatentTiling,
@@ -241,7 +241,7 @@ def _cost(
     arguments = {key: value for key, value in config.items() if not key.startswith("_")}
     try:
         with torch.device("meta"):
-            model = HydraTransformer3DModel(**{**arguments, **chosen.settings})
+            model = HydraTransformer3DModel.from_config({**arguments, **chosen.settings})
         cost = forward_cost(model.config, grid, text_tokens)
         shape_of(model, dtype)
         peak = forward_peak_bytes(model, grid, text_tokens)

@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from outofsight.backbone.inputs import known_intrinsics
+from outofsight.backbone.sequence import known_intrinsics
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.video_vae import spatial_factor
 from outofsight.errors import CameraError, InputError
@@ -147,7 +147,7 @@ def recall_target(
     """Let the two banks see the context, and ask them what matters for the target, and what it will look like."""
     transformer, device = world.transformer, context.device
     past, ahead = (torch.from_numpy(poses)[None].to(device) for poses in (cameras.context, cameras.target))
-    lens = known_intrinsics(transformer.config, told_lens(cameras, device), context)
+    lens = known_intrinsics(transformer.config, told_lens(cameras, device), 1, context.shape[-2:], device)
     frames, coming = context.shape[2], ahead.shape[1]
     times, later = (part[None] for part in latent_times(frames, coming, context.device))
     shown = to_pictures(seen.pixels[:, :: world.temporal_stride])

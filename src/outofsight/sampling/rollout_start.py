@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from outofsight.backbone.inputs import known_intrinsics
+from outofsight.backbone.sequence import known_intrinsics
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.stream_decoding import Decoded
 from outofsight.errors import CameraError, InputError
@@ -141,7 +141,9 @@ def _first_state(sampler: Sampler, begun: _Begun, prompt: str) -> RolloutState:
 def _lens(world: WorldModelBase, cameras: CameraPath, latents: Tensor) -> Tensor:
     """Return the context's normalised intrinsics [4], on the CPU; the model's default where they are unknown."""
     told = None if cameras.intrinsics is None else torch.from_numpy(cameras.intrinsics.normalized)[None]
-    return known_intrinsics(world.transformer.config, told, latents.cpu()[:1])[0].clone()
+    return known_intrinsics(world.transformer.config, told, 1, latents.shape[-2:], torch.device("cpu"))[
+        0
+    ].clone()
 
 
 def _check_start(world: WorldModelBase, num_context: int, cameras: CameraPath) -> None:

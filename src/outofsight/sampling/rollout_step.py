@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from outofsight.backbone.attention import BankKeys
 from outofsight.backbone.bank_memory import BankRemembering
+from outofsight.backbone.extra_keys import BankKeys
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.placement import synchronize
 from outofsight.codec.stream_decoding import decode_more

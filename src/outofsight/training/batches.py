@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedTokenizerBase
 
-from outofsight.backbone.inputs import looks_at_lens
+from outofsight.backbone.sequence import looks_at_lens
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.text import CaptionTruncatedWarning, clean_prompt, max_text_tokens
 from outofsight.data.dataset import SampleEntry, may_be_skipped

@@ -139,7 +139,7 @@ def transformer_arguments(size: WorldSize, channels: int) -> dict[str, Any]:
 
 def new_world(size: WorldSize, vae: VideoAutoencoder, seed: int) -> WorldParts:
     with _seeded(seed, "world"):
-        transformer = HydraTransformer3DModel(**transformer_arguments(size, vae.config["z_dim"]))
+        transformer = HydraTransformer3DModel.from_config(transformer_arguments(size, vae.config["z_dim"]))
         if size.start_by_likeness:
             start_by_likeness(transformer)
         text = UMT5Config(
@@ -163,7 +163,6 @@ def with_memory(
     named = {"memory_strategy": name} if name is not None else {}
     with _seeded(seed, "memory"):
         made = HydraTransformer3DModel.from_config({**config, **memory, **named})
-    _ = made.memory_settings, made.context_settings  # impossible settings are found here
     places = made.state_dict()
     shared = transformer.state_dict().items()
     fitting = {key: value for key, value in shared if key in places and places[key].shape == value.shape}

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from transformers import UMT5EncoderModel
 
-from outofsight.backbone.attention import BankKeys
-from outofsight.backbone.inputs import known_intrinsics
+from outofsight.backbone.extra_keys import BankKeys
+from outofsight.backbone.sequence import known_intrinsics
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.text import PUBLISHED_MAX_LENGTH
 from outofsight.errors import InputError
@@ -262,7 +262,9 @@ class BankWalk:
         context, target = batch["context_latents"], batch["target_latents"]
         self.transformer, self.num_context = transformer, context.shape[2]
         self.poses = torch.cat((batch["context_cameras"], batch["target_cameras"]), dim=1)
-        self.intrinsics = known_intrinsics(transformer.config, batch.get("intrinsics"), context)
+        self.intrinsics = known_intrinsics(
+            transformer.config, batch.get("intrinsics"), len(context), context.shape[-2:], context.device
+        )
         times = torch.cat(latent_times(context.shape[2], target.shape[2], context.device))
         self.times = times.expand(len(context), -1)
         _, rows, columns = transformer.config["patch_size"]

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from outofsight.nn.retrieval_attention import (
-    MoreKeys,
+from outofsight.backbone.attention import (
+    ExtraKeys,
     Selection,
     full_attention,
-    join_more,
+    join_extra,
     retrieval_attention,
     sdpa,
 )
@@ -77,10 +77,10 @@ def test_gradients_equal_those_of_the_plain_loop(states):
         torch.testing.assert_close(got, expected)
 
 
-def beside(known: list[int], count: int = 5, seed: int = 4) -> MoreKeys:
+def beside(known: list[int], count: int = 5, seed: int = 4) -> ExtraKeys:
     generator = torch.Generator().manual_seed(seed)
     key, value = (torch.randn(BATCH, count, HEADS, DIM, generator=generator) for _ in range(2))
-    return MoreKeys(key, value, torch.arange(count) < torch.tensor(known)[:, None])
+    return ExtraKeys(key, value, torch.arange(count) < torch.tensor(known)[:, None])
 
 
 @pytest.mark.parametrize("frames_per_chunk", [None, 1, 4])
@@ -90,7 +90,7 @@ def test_every_query_sees_what_is_known_beside_its_own(states, frames_per_chunk)
     slices[:, 1::2, 0] = -1
     more = beside([3, 0])
     got = retrieval_attention(
-        *states, Selection(frames, slices, padded=True), more=more, frames_per_chunk=frames_per_chunk
+        *states, Selection(frames, slices, padded=True), extra=more, frames_per_chunk=frames_per_chunk
     )
     query, key, value, memory_key, memory_value = states
     for video, known in enumerate((3, 0)):
@@ -117,9 +117,9 @@ def test_full_attention_with_more_is_attention_over_both(states):
 
 def test_joined_keys_know_which_of_them_there_are():
     some, all_known = beside([2, 0]), beside([0, 0], count=3, seed=5)._replace(known=None)
-    joined = join_more(None, some, all_known)
+    joined = join_extra(None, some, all_known)
     assert joined.key.shape[1] == joined.value.shape[1] == 8
     assert joined.known.tolist() == [[True] * 2 + [False] * 3 + [True] * 3, [False] * 5 + [True] * 3]
-    assert join_more(all_known, all_known).known is None
-    assert join_more(None, some) is some
-    assert join_more(None, None) is None
+    assert join_extra(all_known, all_known).known is None
+    assert join_extra(None, some) is some
+    assert join_extra(None, None) is None
