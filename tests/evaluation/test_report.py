@@ -340,6 +340,7 @@ def test_the_first_screen_says_who_is_better_and_plays_three_clips(page, results
     assert first < text.index("<h2>")
     assert verdict(results).startswith(f"{first_methods(results)[0].name} is ")
     assert [method.name for method in first_methods(results)][-1] == "frozen"
+    assert "on 3 clips" in verdict(results)
     copies = [video["data-copy"] for video in tags.all("video") if "data-copy" in video]
     shown = {video["id"] for video in tags.all("video") if "id" in video}
     assert len(copies) == 6  # the truth and the leading model, of the worst, the median and the best clip
@@ -353,4 +354,4 @@ def test_better_worse_or_not_told_apart(results):
     assert outcome(summary, psnr) == "better"
     assert outcome(summary, replace(psnr, higher_is_better=False)) == "worse"
     assert outcome(replace(summary, difference=replace(difference, low=-1.0)), psnr) == "not told apart"
-    assert outcome(replace(summary, difference=None), psnr) == "not told apart"
+    assert outcome(replace(summary, difference=None), psnr) == "not comparable"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from transformers import CLIPImageProcessor
 
-from outofsight.perception.centre_crop import CentreCrop, centre_crop_of
+from outofsight.perception.seeing import CentreCrop, centre_crop_of
 
 
 @pytest.mark.parametrize("size", [(48, 83), (83, 48), (40, 40), (20, 31)])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outofsight.perception.components import box_of, components
+from outofsight.perception.recogniser import box_of, components
 
 
 def mask_of(*rows):

@@ -16,13 +16,14 @@ from transformers import (
     ViTModel,
     YolosConfig,
     YolosForObjectDetection,
+    YolosImageProcessor,
 )
+from transformers.models.detr.modeling_detr import DetrObjectDetectionOutput
 
 from outofsight.errors import CheckpointError, InputError
-from outofsight.perception.borrowed import Preparation, Source, preparation_of
 from outofsight.perception.named import feature_network, perceptual_network, subject_detector
 from outofsight.perception.network import RecogniserNetwork, RecogniserSize
-from outofsight.perception.object_detectors import ObjectDetector, box_in_px
+from outofsight.perception.published import ObjectDetector
 from outofsight.perception.recogniser import Recogniser
 
 SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -36,6 +37,8 @@ def frames(number=2, height=24, width=40, seed=0):
 
 def saved(network, folder, preparation=PREPARED):
     network.save_pretrained(folder)
+    if network.config.model_type.startswith("clip"):
+        preparation = {**preparation, "image_processor_type": "CLIPImageProcessor"}
     (folder / "preprocessor_config.json").write_text(json.dumps(preparation))
     return network.eval()
 
@@ -59,11 +62,10 @@ def test_patches_are_the_last_hidden_state_without_the_class_token(name, tmp_pat
     network = saved(tower(name), tmp_path)
     video = frames()
     told = feature_network(tmp_path).features(video)
-    mean, deviation = (torch.tensor(PREPARED[key]).view(1, 3, 1, 1) for key in ("image_mean", "image_std"))
-    planes = torch.from_numpy(video).permute(0, 3, 1, 2).float() / 255
-    planes = torch.nn.functional.interpolate(planes, (32, 32), mode="bicubic", antialias=True).clamp(0, 1)
+    processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
+    whole = {"size": {"height": 32, "width": 32}, "do_center_crop": False}  # patches cover the picture
     with torch.no_grad():
-        expected = network(pixel_values=(planes - mean) / deviation)
+        expected = network(**processor(images=list(video), return_tensors="pt", **whole))
     tokens = expected.last_hidden_state
     np.testing.assert_allclose(told.patches.reshape(2, 16, 16), tokens[:, 1:].numpy(), atol=1e-5)
     picture = expected.image_embeds if name == "clip" else tokens[:, 0]
@@ -75,8 +77,8 @@ def test_a_tower_without_its_preparation_is_refused(tmp_path):
     tower("dinov2").save_pretrained(tmp_path)
     with pytest.raises(InputError, match=r"expected preprocessor_config\.json in the folder"):
         feature_network(tmp_path)
-    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0, 0, 0]}')
-    with pytest.raises(InputError, match="expected image_mean, image_std and size"):
+    (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "Nonsense"}')
+    with pytest.raises(InputError, match="expected an image processor in preprocessor_config"):
         feature_network(tmp_path)
 
 
@@ -145,8 +147,9 @@ def test_a_detector_gives_what_its_network_says(tmp_path):
     detector.least_score = 0.0
     video = frames(2, 64, 96)
     found = detector.detect(video)
+    prepared = detector.processor(images=list(video), return_tensors="pt")["pixel_values"]
     with torch.no_grad():
-        told = network(pixel_values=detector.preparation.prepared(video, torch.device("cpu")))
+        told = network(pixel_values=prepared)
     scores, classes = told.logits.softmax(-1)[..., :3].max(-1)
     for frame in range(2):
         best = sorted(
@@ -162,32 +165,35 @@ def test_a_detector_gives_what_its_network_says(tmp_path):
     assert detector.detect(video) == [[], []]
 
 
+class ByHand(torch.nn.Module):
+    """Says of every frame: a dog, a chair, a dog at the left edge, and nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, pixel_values):
+        logits = torch.tensor([[0.0, 5, 0], [5.0, 0, 0], [0.0, 9, 0], [0.0, 0, 5]])
+        boxes = torch.tensor([[0.5, 0.5, 0.2, 0.4], [0.5] * 4, [0.1, 0.5, 0.4, 1.0], [0.5] * 4])
+        number = len(pixel_values)
+        return DetrObjectDetectionOutput(
+            logits=logits.expand(number, -1, -1), pred_boxes=boxes.expand(number, -1, -1)
+        )
+
+
 def test_detections_by_hand():
-    preparation = Preparation(mean=(0, 0, 0), deviation=(1, 1, 1), shortest_px=32)
-    words = {0: "chair", 1: "dog"}
-    detector = ObjectDetector(torch.nn.Identity(), preparation, words=words, has_nothing=True)
-    logits = torch.tensor([[0.0, 5, 0], [5.0, 0, 0], [0.0, 9, 0], [0.0, 0, 5]])  # dog, chair, dog, nothing
-    boxes = torch.tensor([[0.5, 0.5, 0.2, 0.4], [0.5] * 4, [0.1, 0.5, 0.4, 1.0], [0.5] * 4])
-    surest, other = detector._found(logits, boxes, 100, 200)
-    assert (surest.kind, other.kind) == ("dog", "dog")
-    np.testing.assert_allclose(surest.box_px, [0, 0, 60, 100], atol=1e-4)  # cut at the left edge
-    np.testing.assert_allclose(other.box_px, [80, 30, 120, 70], atol=1e-4)
-    np.testing.assert_array_equal(box_in_px(torch.tensor([0.5, 0.5, 2.0, 2.0]), 10, 20), [0, 0, 20, 10])
-
-
-@pytest.mark.parametrize(
-    ("told", "size"),
-    [
-        ({"shortest_edge": 32, "longest_edge": 48}, (24, 48)),  # 20×40 would be 32×64: too long
-        ({"shortest_edge": 32}, (32, 64)),
-        ({"height": 30, "width": 50}, (30, 50)),
-        (16, (16, 32)),
-    ],
-)
-def test_a_detectors_size_of_picture(told, size, tmp_path):
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps({**PREPARED, "size": told}))
-    source = Source(place=str(tmp_path), what="detector", name="toy")
-    assert preparation_of(source, keeps_aspect=True).size_for(20, 40) == size
+    detector = ObjectDetector(
+        ByHand(),
+        YolosImageProcessor(size={"shortest_edge": 32, "longest_edge": 48}),
+        {0: "chair", 1: "dog"},
+        batch=2,
+    )
+    told = detector.detect(frames(3, 100, 200))
+    assert len(told) == 3
+    for surest, other in told:
+        assert (surest.kind, other.kind) == ("dog", "dog")
+        np.testing.assert_allclose(surest.box_px, [0, 0, 60, 100], atol=1e-4)  # cut at the left edge
+        np.testing.assert_allclose(other.box_px, [80, 30, 120, 70], atol=1e-4)
 
 
 @pytest.mark.skipif(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from outofsight.evaluation.case import Phase, Phases, Video
 from outofsight.evaluation.evidence import Compute, Evidence, FeatureNetwork, Measured, Metric, undefined
 from outofsight.evaluation.image_metrics import context_revisits
-from outofsight.perception.centre_crop import centre_crop_of
+from outofsight.perception.seeing import centre_crop_of
 
 Vectors = NDArray[np.floating]
 

@@ -29,7 +29,7 @@ from outofsight.evaluation.evidence import (
     undefined,
 )
 from outofsight.evaluation.tracking import expected
-from outofsight.perception.centre_crop import centre_crop_of
+from outofsight.perception.seeing import centre_crop_of
 
 CELLS, SAMPLES = 7, 2
 """Cells of ROI-align each way, and our samples each way in a cell."""

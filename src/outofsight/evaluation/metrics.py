@@ -34,9 +34,9 @@ from outofsight.evaluation.motion import CAMERA_METRICS, RELATIVE_MOTION_METRICS
 from outofsight.evaluation.records import digest_of
 from outofsight.evaluation.tracked_positions import Tracked
 from outofsight.evaluation.tracking import IDENTITY_METRICS, TRACKER_METRICS, TRACKING_METRICS
-from outofsight.perception.centre_crop import CentreCrop, centre_crop_of
 from outofsight.perception.named import feature_network, perceptual_network, subject_detector
 from outofsight.perception.recogniser import BUNDLED, WEIGHTS_FILE
+from outofsight.perception.seeing import CentreCrop, centre_crop_of
 
 MOST_VIDEOS = 8
 

@@ -49,8 +49,8 @@ ANSWERS = ("psnr", "fg_psnr", "fg_psnr_reentered", "detection_rate", "identity_a
 """Images as a whole, subjects, subjects after their return; whether they are there, themselves, and consistent."""
 NUM_ANSWERS = 6
 
-FIRST_METHODS = 4
-"""Models and others' videos on the first screen, beside the baseline that they are compared with."""
+FIRST_MODELS, FIRST_METHODS = 4, 6
+"""Models and others' videos on the first screen, and all its rows."""
 
 TOLD = ("psnr", "fg_psnr", "fg_psnr_reentered")
 """What stands below a video."""
@@ -159,7 +159,7 @@ def first_metrics(results: Results) -> list[Metric]:
 
 
 def first_methods(results: Results) -> list[Method]:
-    """Choose the first screen's rows: models and others' videos, best first, and whom they are compared with."""
+    """Choose the first screen's rows: models and others' videos, best first, whom they are compared with, baselines."""
     judged = [method for method in results.methods if method.kind in ("model", "videos")]
     judged = [method for method in judged if method.name != results.baseline]
     metric, group = ranking_metric(results), next(iter(results.groups))
@@ -170,7 +170,10 @@ def first_methods(results: Results) -> list[Method]:
             key=lambda method: -np.inf if (mean := means[method.name]) is None else sign * mean, reverse=True
         )
     reference = [method for method in results.methods if method.name == results.baseline]
-    return [*judged[:FIRST_METHODS], *reference] or list(results.methods[:FIRST_METHODS])
+    others = [m for m in results.methods if m.kind == "baseline" and m.name != results.baseline]
+    return [*judged[:FIRST_MODELS], *reference, *others][:FIRST_METHODS] or list(
+        results.methods[:FIRST_METHODS]
+    )
 
 
 def verdict(results: Results) -> str:
@@ -179,7 +182,7 @@ def verdict(results: Results) -> str:
     clips = f"{len(results.groups[group])} clips"
     if results.baseline is None or best == results.baseline:
         return f"{best}, on {clips}; there is nothing to compare it with."
-    told: dict[str, list[str]] = {"better": [], "worse": [], "not told apart": []}
+    told: dict[str, list[str]] = {"better": [], "worse": [], "not told apart": [], "not comparable": []}
     for metric in first_metrics(results):
         told[outcome(results.summaries[group][best][metric.name], metric)].append(
             metric.name.replace("_", " ")
@@ -193,14 +196,12 @@ def verdict(results: Results) -> str:
 
 
 def outcome(summary: Summary, metric: Metric) -> str:
-    """Say what a paired difference says: better, worse, or not told apart, since its interval holds 0."""
+    """Say what a paired difference says: better, worse, not told apart, since its interval holds 0, or not comparable,
+    since no clip gives both a number."""
     difference = summary.difference
-    if (
-        difference is None
-        or difference.mean is None
-        or metric.higher_is_better is None
-        or not is_clear(difference)
-    ):
+    if difference is None or difference.mean is None:
+        return "not comparable"
+    if metric.higher_is_better is None or not is_clear(difference):
         return "not told apart"
     return "better" if (difference.mean > 0) == metric.higher_is_better else "worse"
 

@@ -4,11 +4,8 @@ from pathlib import Path
 
 import torch
 
-from outofsight.perception.borrowed import Source
-from outofsight.perception.object_detectors import ObjectDetector
-from outofsight.perception.perceptual import Lpips
+from outofsight.perception.published import ImageTower, Lpips, ObjectDetector, Source
 from outofsight.perception.recogniser import BUNDLED, Recogniser, is_recogniser_folder
-from outofsight.perception.towers import ImageTower
 
 FEATURE_NETWORKS = {
     "clip": "openai/clip-vit-base-patch16",

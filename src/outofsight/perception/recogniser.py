@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from scipy import ndimage
 from torch.nn.functional import normalize
 
 from outofsight.errors import CheckpointError, InputError
-from outofsight.perception.components import box_of, components
 from outofsight.perception.network import RecogniserNetwork, RecogniserSize, Seen, pooled, seen_in
 from outofsight.perception.seeing import Found, Frames, PictureFeatures, check_frames
 
@@ -44,7 +44,7 @@ class DetectionRule:
 class Recogniser:
     """Finds the subjects of our worlds in frames, tells their kinds and identities, and describes pictures.
 
-    Implements ``Detector`` and ``FeatureNetwork`` of ``evaluation.observations``. Each frame is seen by itself.
+    Implements ``Detector`` and ``FeatureNetwork`` of ``evaluation.evidence``. Each frame is seen by itself.
     """
 
     def __init__(
@@ -226,3 +226,20 @@ def _folder_of(name_or_folder: str | Path) -> Path:
             "outofsight train --recipe mini_recogniser"
         )
     return folder
+
+
+def components(mask: NDArray[np.bool_], gap_px: int = 0) -> list[NDArray[np.bool_]]:
+    """Split a mask [height, width] into its connected parts, edges and corners counted as touching.
+
+    ``gap_px``: parts with at most this many empty pixels between them, along rows and columns, are one. In the order
+    of their topmost row.
+    """
+    widened = ndimage.maximum_filter(mask, size=gap_px + 1, mode="constant")
+    labels, number = ndimage.label(widened, structure=np.ones((3, 3)))
+    return [(labels == label) & mask for label in range(1, number + 1)]
+
+
+def box_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Give the box [4] x0, y0, x1, y1 in pixels of a mask that is not empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
