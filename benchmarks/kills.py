@@ -3,8 +3,9 @@
 ``python benchmarks/kills.py --kills 100`` (or ``make test-kills KILLS=100``) kills each of: building clips, encoding
 them, training, walking, evaluating, and continuing a folder of videos. A command that came to its end is compared, file
 by file, with one that nobody disturbed (seconds and bytes of memory apart, which no two runs share), and begun anew
-until there were as many kills as were asked for. Each is a process of its own, forked from one that has the libraries
-loaded.
+until there were as many kills as were asked for. Most victims are forked from a process that has the libraries loaded,
+which costs a second; the first few (``--processes``) are processes of their own, as a user starts them. What came of
+each round is a line of ``--rounds``, so that this too goes on where it was killed.
 """
 
 import argparse
@@ -14,14 +15,18 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
+import torch
 
 import outofsight.evaluation.run
 import outofsight.training.loop
@@ -32,24 +37,20 @@ from outofsight.data.sample import write_sample
 from outofsight.data.video import write_video
 from outofsight.geometry.camera_files import write_cameras
 from outofsight.geometry.path_expressions import make_path
+from outofsight.training.encoding import Encoder, encode_dataset
 from record import add_out, finish
 
-MEASURED = {
-    "seconds",
-    "peak_bytes",
-    "peak_gpu_bytes",
-    "samples_per_second",
-    "changes",
-    "seconds_per_video_second",
-}
+MEASURED = {"seconds", "peak_bytes", "peak_gpu_bytes", "samples_per_second", "cost", "changes"}
 """Keys of JSON files whose values are of the run and not of its result."""
 PAGES = {".html", ".txt", ".svg", ".md"}
 """Drawn from the JSON files, seconds among them."""
 
-
-TRAINING = ("optimisation.warmup_steps=0", "optimisation.cooldown_steps=0", "batch.size=2", "batch.precision=no",
-            "validation.every_steps=2", "validation.num_samples=2", "validation.videos_every_steps=0", "num_steps=6",
-            "state.every_steps=1")  # fmt: skip
+TRAINING = ("num_steps=6", "state.every_steps=1", "optimisation.warmup_steps=0", "optimisation.cooldown_steps=0",
+            "batch.size=2", "batch.precision=no", "validation.every_steps=2", "validation.num_samples=2",
+            "validation.videos_every_steps=3", "validation.num_videos=1", "task.size.num_heads=2",
+            "task.size.head_dim=24", "task.size.num_layers=1", "task.size.ffn_dim=32", "task.size.freq_dim=32",
+            "task.size.text_width=32", "task.size.text_layers=1", "task.size.text_heads=2", "task.size.memory_top_k=1",
+            "task.size.local_window=3")  # fmt: skip
 WALKING = ("--camera=pan:left:20", "--context-camera=still", "--prompt=A cat sits.", "--context-frames=9",
            "--latent-frames=2", "--steps=6", "--set=num_inference_steps=2", "--set=guidance_scale=1")  # fmt: skip
 
@@ -64,8 +65,8 @@ def commands(inputs: Path) -> dict[str, Callable[[Path], list[str]]]:
         "roll": lambda out: ["roll", model, f"--video={cases / '1.mp4'}", *WALKING, f"--out={out / 'w.mp4'}"],
         "evaluate": lambda out: ["evaluate", data, model, *quick, "--metrics=psnr", "--detector=none",
                                  "--features=none", f"--out={out}"],
-        "train": lambda out: ["train", "--recipe=mini_recogniser", f"--data={inputs / 'clips'}", f"--out={out}",
-                              *(f"--set={setting}" for setting in TRAINING)],
+        "train": lambda out: ["train", "--recipe=mini_world", f"--data={inputs / 'cache'}", f"--out={out}",
+                              *(f"--set={each}" for each in (*TRAINING, f"task.vae={inputs / 'tiny' / 'vae'}"))],
         "world build": lambda out: ["world", "build", "--preset=mini", "--clips=3", "--seed=3", f"--out={out}"],
     }  # fmt: skip
 
@@ -76,12 +77,14 @@ def make_inputs(folder: Path) -> None:
     from models import tiny_world  # noqa: PLC0415 - what tests have
     from small_world import square_clip, write_small_dataset  # noqa: PLC0415
 
-    tiny_world().save_pretrained(folder / "tiny")
+    world = tiny_world()
+    world.save_pretrained(folder / "tiny")
     write_small_dataset(folder / "data")
     for part, number in (("train", 3), ("validation", 2)):
         for index in range(number):
             name = f"clip_{index:06d}"
             write_sample(folder / "clips" / part / name, square_clip(name))
+    encode_dataset(Encoder(vae=world.vae), folder / "clips", folder / "cache")
     (folder / "cases").mkdir()
     context = make_path("pan:left:30", 9)
     for name in ("1", "2", "3"):
@@ -93,11 +96,16 @@ def make_inputs(folder: Path) -> None:
     (folder / "cases" / "caption.txt").write_text("A cat.\nA dog.\nA bus.\n")
 
 
-def started(arguments: list[str], log: Path) -> int:
-    """Fork a process that runs the command line; gives its number."""
+def started(arguments: list[str], log: Path, *, forked: bool) -> int:
+    """Start a process that runs the command line; gives its number."""
+    if not forked:
+        with log.open("w") as file:
+            command = [sys.executable, "-m", "outofsight", *arguments]
+            return subprocess.Popen(command, stdout=file, stderr=file).pid
     child = os.fork()
     if child:
         return child
+    code = 1
     try:
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(handle, 1)
@@ -105,9 +113,11 @@ def started(arguments: list[str], log: Path) -> int:
         sys.argv = ["outofsight", *arguments]
         command_line()
     except SystemExit as stopped:
-        os._exit(stopped.code if isinstance(stopped.code, int) else 1)
+        code = stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
     finally:
-        os._exit(1)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -132,45 +142,118 @@ def _plain(value: Any) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
-def undisturbed(arguments: list[str], out: Path) -> tuple[dict[str, str], float]:
-    begun = time.monotonic()
-    _, status = os.waitpid(started(arguments, out.with_suffix(".log")), 0)
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """A command that was killed so often, and then came to its end. ``fault``: what is wrong with what came of it."""
+
+    verb: str
+    commit: str
+    forked: bool
+    kills: int
+    end: str
+    fault: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Victim:
+    """A verb's command, and how it is when nobody disturbs it. ``seconds``: of the processor, between which it works;
+    a clock would tell less where other work is done beside it."""
+
+    verb: str
+    arguments: list[str]
+    out: Path
+    forked: bool
+    wanted: dict[str, str]
+    seconds: tuple[float, float]
+
+    @property
+    def log(self) -> Path:
+        return self.out.with_suffix(".log")
+
+
+def undisturbed(arguments: list[str], out: Path, *, forked: bool) -> tuple[dict[str, str], float]:
+    """Run a command to its end; gives digests of what it made, and its seconds of the processor."""
+    shutil.rmtree(out, ignore_errors=True)
+    log = out.with_suffix(".log")
+    _, status, used = os.wait4(started(arguments, log, forked=forked), 0)
     if status:
-        raise SystemExit(f"{arguments[:2]} fails undisturbed:\n{out.with_suffix('.log').read_text()[-2000:]}")
-    return digests(out), time.monotonic() - begun
+        raise SystemExit(f"{arguments[:2]} fails undisturbed:\n{log.read_text()[-2000:]}")
+    return digests(out), used.ru_utime + used.ru_stime
 
 
-def killed(make: Callable[[Path], list[str]], scratch: Path, kills: int, seed: int) -> dict[str, Any]:
-    """Kill one verb's command so often; gives what came of it."""
-    chance = random.Random(seed)
-    (scratch / "whole").parent.mkdir(parents=True, exist_ok=True)
-    wanted, seconds = undisturbed(make(scratch / "out"), scratch / "out")
-    done = different = refused = rounds = 0
-    faults: list[str] = []
-    while done < kills:
-        shutil.rmtree(scratch / "out")
-        rounds += 1
-        while True:
-            child = started(make(scratch / "out"), scratch / "out.log")
-            time.sleep(chance.uniform(0, seconds) if done < kills else seconds)
-            if done < kills:
-                os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-            if os.WIFSIGNALED(status):
-                done += 1
-                continue
-            if status:
-                refused += 1
-                faults.append((scratch / "out.log").read_text().strip()[-200:])
-            break
-        got = digests(scratch / "out")
-        if got != wanted:
-            different += 1
-            faults.append(
-                str(sorted(name for name in {*got, *wanted} if got.get(name) != wanted.get(name))[:4])
-            )
-    return {"kills": done, "ends": rounds, "different": different, "refused": refused,
-            "seconds_undisturbed": round(seconds, 2), "faults": faults[:5]}  # fmt: skip
+def wait_until(child: int, seconds: float) -> None:
+    """Wait until a child has used the processor for so long, or has ended."""
+    process = psutil.Process(child)
+    while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        used = process.cpu_times()
+        if used.user + used.system >= seconds:
+            return
+        time.sleep(0.002)
+
+
+def killed(victim: Victim, chance: random.Random, most: int, commit: str) -> Round:
+    """Begin a command anew and kill it at random moments, until it gets away or was killed so often."""
+    shutil.rmtree(victim.out)
+    kills, status = 0, None
+    while status is None or os.WIFSIGNALED(status):
+        child = started(victim.arguments, victim.log, forked=victim.forked)
+        if kills < most:
+            wait_until(child, chance.uniform(*victim.seconds))
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        kills += os.WIFSIGNALED(status)
+    known = {"verb": victim.verb, "commit": commit, "forked": victim.forked, "kills": kills}
+    if status:
+        return Round(**known, end="refused", fault=victim.log.read_text().strip()[-300:])
+    got = digests(victim.out)
+    other = sorted(name for name in {*got, *victim.wanted} if got.get(name) != victim.wanted.get(name))
+    return Round(**known, end="different" if other else "same", fault=", ".join(other)[:300])
+
+
+def read_rounds(path: Path, commit: str) -> list[Round]:
+    """Read the rounds of this state of the code that are done; a line that was cut short is none."""
+    rounds = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        try:
+            rounds.append(Round(**json.loads(line)))
+        except (ValueError, TypeError):
+            continue
+    return [one for one in rounds if one.commit == commit]
+
+
+def kill_often(verb: str, arguments: list[str], out: Path, options: argparse.Namespace, commit: str) -> None:
+    """Kill one verb's command as often as is asked for, less what the file of rounds holds already."""
+    for forked, wanted_kills in ((False, options.processes), (True, options.kills)):
+        done = [one for one in read_rounds(options.rounds, commit) if one.verb == verb]
+        if sum(one.kills for one in done) >= wanted_kills:
+            continue
+        out.parent.mkdir(parents=True, exist_ok=True)
+        wanted, quick = undisturbed(arguments, out, forked=True)
+        whole = quick
+        if not forked:
+            again, whole = undisturbed(arguments, out, forked=False)
+            if again != wanted:
+                raise SystemExit(f"{verb}: two undisturbed runs differ")
+        victim = Victim(verb=verb, arguments=arguments, out=out, forked=forked, wanted=wanted,
+                        seconds=(whole - quick, whole))  # fmt: skip
+        while (left := wanted_kills - sum(one.kills for one in done)) > 0:
+            chance = random.Random(f"{options.seed} {verb} {len(done)}")
+            done.append(killed(victim, chance, left, commit))
+            with options.rounds.open("a") as file:
+                file.write(json.dumps(asdict(done[-1])) + "\n")
+
+
+def summary(verb: str, rounds: list[Round]) -> dict[str, Any]:
+    own = [one for one in rounds if one.verb == verb]
+    return {
+        "kills": sum(one.kills for one in own),
+        "of_own_processes": sum(one.kills for one in own if not one.forked),
+        "ends": len(own),
+        "same": sum(one.end == "same" for one in own),
+        "different": sum(one.end == "different" for one in own),
+        "refused": sum(one.end == "refused" for one in own),
+        "faults": sorted({one.fault for one in own if one.fault})[:5],
+    }
 
 
 def main() -> None:
@@ -178,24 +261,38 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=100, help="of each verb")
+    parser.add_argument("--processes", type=int, default=5, help="kills of processes of their own among them")
     parser.add_argument("--verbs", help="only these, parted by commas")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounds", type=Path, default=Path("out/kills.jsonl"), help="what is done so far")
     add_out(parser)
     options = parser.parse_args()
     quiet_libraries()
-    results = {}
+    torch.set_num_threads(1)  # a process with threads cannot be forked safely
+    options.rounds.parent.mkdir(parents=True, exist_ok=True)
+    commit, results = source_digest(), {}
     with tempfile.TemporaryDirectory() as place:
         make_inputs(Path(place) / "inputs")
         for verb, make in commands(Path(place) / "inputs").items():
             if options.verbs is None or verb in options.verbs.split(","):
-                results[verb] = killed(
-                    make, Path(place) / verb.replace(" ", "_"), options.kills, options.seed
-                )
+                out = Path(place) / verb.replace(" ", "_") / "out"
+                kill_often(verb, make(out), out, options, commit)
+                results[verb] = summary(verb, read_rounds(options.rounds, commit))
                 print(f"{verb}: {results[verb]}", flush=True)
     question = "are the bytes of a run that was killed and gone on with those of an undisturbed one?"
     finish("kills", question, {"kills": options.kills, "seed": options.seed}, results, options.out)
     if any(result["different"] or result["refused"] for result in results.values()):
         raise SystemExit(1)
+
+
+def source_digest() -> str:
+    """Digest the package's source: rounds of other code tell nothing of this."""
+    import outofsight  # noqa: PLC0415 - its place is asked for, nothing in it
+
+    digest = hashlib.sha256()
+    for path in sorted(Path(outofsight.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 if __name__ == "__main__":

@@ -73,6 +73,17 @@ def test_metadata_is_kept_beside_the_format_that_other_libraries_ask_for(tmp_pat
         assert file.metadata() == {"made_by": "a test", "format": "pt"}
 
 
+def test_the_same_content_makes_the_same_file(tmp_path):
+    path, told = tmp_path / "w.safetensors", {name: name for name in ("zä", "b", "a", "\n", "c")}
+    written = set()
+    for _ in range(6):
+        save_state_dict(path, {"w": torch.ones(3)}, told)
+        written.add(path.read_bytes())
+    assert len(written) == 1
+    with safe_open(path, framework="pt") as file:
+        assert file.metadata() == {**told, "format": "pt"}
+
+
 def test_tied_sliced_and_transposed_tensors_keep_their_values(tmp_path):
     base = torch.arange(12.0).reshape(3, 4)
     weights = {"tied": base, "again": base, "transposed": base.T, "slice": base[1], "empty": torch.zeros(0)}

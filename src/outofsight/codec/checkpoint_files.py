@@ -98,6 +98,18 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in entries.items()}
 
 
+def _sort_metadata(path: Path) -> None:
+    """Put a safetensors file's metadata in order, which the library leaves to chance: the same bytes each time."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        content = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(content) <= length:  # what is left of it is blanks, as the format has it
+            file.seek(8)
+            file.write(content.ljust(length))
+
+
 def save_state_dict(
     path: str | Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
@@ -120,6 +132,7 @@ def save_state_dict(
             if path.suffix == ".safetensors":
                 content = {**(metadata or {}), "format": "pt"}
                 save_file(_with_own_storage(state_dict), temporary, metadata=content)
+                _sort_metadata(temporary)
             else:
                 with temporary.open("wb") as file:  # torch would write a path's name into the archive
                     torch.save(_with_own_storage(state_dict), file)
