@@ -4,7 +4,7 @@
 them, training, walking, evaluating, and continuing a folder of videos. A command that came to its end is compared, file
 by file, with one that nobody disturbed (seconds and bytes of memory apart, which no two runs share), and begun anew
 until there were as many kills as were asked for. Most victims are forked from a process that has the libraries loaded,
-which costs a second; the first few (``--processes``) are processes of their own, as a user starts them. What came of
+which costs a second; the last few (``--processes``) are processes of their own, as a user starts them. What came of
 each round is a line of ``--rounds``, so that this too goes on where it was killed.
 """
 
@@ -28,9 +28,9 @@ import numpy as np
 import psutil
 import torch
 
-import outofsight.evaluation.run
-import outofsight.training.loop
-import outofsight.worlds.clip  # noqa: F401 - loaded once, for all the processes that are forked
+import outofsight.evaluation.report  # loaded once, for all the processes that are forked
+import outofsight.training.loop  # noqa: F401
+from outofsight.cli import build_app
 from outofsight.cli import main as command_line
 from outofsight.cli.loading import quiet_libraries
 from outofsight.data.sample import write_sample
@@ -38,6 +38,7 @@ from outofsight.data.video import write_video
 from outofsight.geometry.camera_files import write_cameras
 from outofsight.geometry.path_expressions import make_path
 from outofsight.training.encoding import Encoder, encode_dataset
+from outofsight.worlds.render import RenderSettings, check_rendering
 from record import add_out, finish
 
 MEASURED = {"seconds", "peak_bytes", "peak_gpu_bytes", "samples_per_second", "cost", "changes"}
@@ -67,7 +68,8 @@ def commands(inputs: Path) -> dict[str, Callable[[Path], list[str]]]:
                                  "--features=none", f"--out={out}"],
         "train": lambda out: ["train", "--recipe=mini_world", f"--data={inputs / 'cache'}", f"--out={out}",
                               *(f"--set={each}" for each in (*TRAINING, f"task.vae={inputs / 'tiny' / 'vae'}"))],
-        "world build": lambda out: ["world", "build", "--preset=mini", "--clips=3", "--seed=3", f"--out={out}"],
+        "world build": lambda out: ["world", "build", "--clips=3", "--seed=1", "--size=32x48", "--frames=21+21",
+                                    "--set=render.supersampling=1", f"--out={out}"],
     }  # fmt: skip
 
 
@@ -223,7 +225,7 @@ def read_rounds(path: Path, commit: str) -> list[Round]:
 
 def kill_often(verb: str, arguments: list[str], out: Path, options: argparse.Namespace, commit: str) -> None:
     """Kill one verb's command as often as is asked for, less what the file of rounds holds already."""
-    for forked, wanted_kills in ((False, options.processes), (True, options.kills)):
+    for forked, wanted_kills in ((True, options.kills - options.processes), (False, options.kills)):
         done = [one for one in read_rounds(options.rounds, commit) if one.verb == verb]
         if sum(one.kills for one in done) >= wanted_kills:
             continue
@@ -268,6 +270,8 @@ def main() -> None:
     add_out(parser)
     options = parser.parse_args()
     quiet_libraries()
+    build_app()
+    check_rendering(RenderSettings())
     torch.set_num_threads(1)  # a process with threads cannot be forked safely
     options.rounds.parent.mkdir(parents=True, exist_ok=True)
     commit, results = source_digest(), {}

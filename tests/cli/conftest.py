@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from models import tiny_world
+from outofsight.cli import main
 from outofsight.data.video import write_video
 from outofsight.geometry.camera_files import write_cameras
 from outofsight.geometry.path_expressions import make_path
@@ -59,3 +60,16 @@ def outofsight(tmp_path):
 @pytest.fixture
 def read_json():
     return lambda path: json.loads(path.read_text())
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Run the command line in this process: its exit code and standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code or 0, " ".join(capsys.readouterr().err.split())
+
+    return run

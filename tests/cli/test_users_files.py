@@ -10,25 +10,11 @@ import sys
 import numpy as np
 import pytest
 
-from outofsight.cli import main
 from outofsight.data.video import read_video, video_facts, write_video
 from small_world import write_small_dataset
 
 FAST = ("--frames=9+9", "--steps=1", "--guidance=1")
 STILL = ("--context-camera=still", "--camera=still", "--prompt=A dog runs.")
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Run the command line in this process: its exit code and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, " ".join(capsys.readouterr().err.split())
-
-    return run
 
 
 @pytest.fixture
@@ -216,3 +202,40 @@ def test_a_broken_clip_is_named_or_left_out(cli, tmp_path, model_folder):
     assert (code, "--skip-broken" in error) == (2, True), error
     code, error = cli(*judge, "--skip-broken")
     assert (code, "1 left out" in error) == (0, True), error
+
+
+def test_a_dry_run_of_encoding_refuses_what_a_run_would(cli, tmp_path, model_folder):
+    data, cache = write_small_dataset(tmp_path / "data"), tmp_path / "cache"
+    encode = ("data", "encode", f"--data={data}", f"--out={cache}", "--dry-run")
+    model = f"--model={model_folder}"
+    before = digests(data)
+    for wrong, told in (
+        ((model, "--device=cuda:99"), "cuda:99"), ((model, "--dtype=fp16"), "float16 or float32"),
+        ((model, "--rendered=-1"), "expected ≥ 0 draws"), (("--model=nope",), "nope"),
+        ((model, "--text=words"), "captions or states"),
+    ):  # fmt: skip
+        code, error = cli(*encode, *wrong)
+        assert (code, told in error) == (2, True), error
+    assert cli(*encode, model)[0] == 0
+    assert not cache.exists()
+    film = data / "test" / "clip_000001" / "cond.mp4"
+    whole = film.read_bytes()
+    film.write_bytes(b"broken")
+    code, error = cli(*encode, model)
+    assert (code, "--skip-broken leaves such clips out" in error) == (2, True), error
+    code, error = cli(*encode, model, "--skip-broken")
+    assert (code, "1 left out" in error) == (0, True), error
+    film.write_bytes(whole)
+    assert digests(data) == before
+    assert cli(*encode[:-1], model)[0] == 0
+    code, error = cli(*encode, model, "--per-shard=1")
+    assert (code, "made with another samples_per_shard" in error) == (2, True), error
+
+
+def test_a_home_without_a_place_for_kernels(outofsight, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/proc/nowhere")
+    for variable in ("XDG_CACHE_HOME", "WARP_CACHE_PATH"):
+        monkeypatch.delenv(variable, raising=False)
+    code, _, error = outofsight("world", "build", "--preset=mini", "--clips=1", "--out=w")
+    assert (code, "WARP_CACHE_PATH=FOLDER" in error) == (2, True), error
+    assert not (tmp_path / "w").exists()

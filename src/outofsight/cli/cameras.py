@@ -8,8 +8,11 @@ import typer
 
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
+from outofsight.geometry.camera_files import cameras_of_many, read_one_of_many
+from outofsight.geometry.json_files import read_json
 from outofsight.geometry.pose_files import write_poses
 from outofsight.geometry.reconstructions import read_reconstruction
+from outofsight.types import CameraPath
 
 
 def build() -> typer.Typer:
@@ -24,10 +27,13 @@ def import_cameras(
     source: Annotated[
         Path,
         typer.Argument(
-            help="COLMAP or nerfstudio folder, transforms.json, or .npz of ViPE, VGGT, MapAnything"
+            help="COLMAP or nerfstudio folder, transforms.json, .npz of ViPE, VGGT, MapAnything, JSON of ReCamMaster"
         ),
     ],
     out: Annotated[Path, typer.Option(help="the pose file to write (.json)")],
+    camera: Annotated[
+        str | None, typer.Option(help="which of several cameras, such as cam01 (ReCamMaster's files)")
+    ] = None,
     metres_per_unit: Annotated[
         float | None, typer.Option(help="scale of the source's unit (default: 1, so distances are arbitrary)")
     ] = None,
@@ -38,7 +44,7 @@ def import_cameras(
     if out.exists():
         raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
     check_outputs([out], [source])
-    cameras = read_reconstruction(source)
+    cameras = _read(source, camera)
     if metres_per_unit is not None:
         poses = cameras.world_from_camera.copy()
         poses[:, :, 3] *= metres_per_unit
@@ -48,3 +54,12 @@ def import_cameras(
     lens = "its lens" if cameras.intrinsics else "no lens (say --fov where it is used)"
     scale = "" if metres_per_unit is not None else "; distances are in the source's own unit"
     typer.echo(f"wrote {out}: {len(cameras)} frames, {lens}{scale}")
+
+
+def _read(source: Path, camera: str | None) -> CameraPath:
+    """Read a reconstruction, or one camera of a file that holds several."""
+    if source.suffix.lower() == ".json" and source.is_file() and cameras_of_many(read_json(source)):
+        return read_one_of_many(source, camera)
+    if camera is not None:
+        raise InputError(f"--camera: {source} holds one camera alone; leave it out")
+    return read_reconstruction(source)

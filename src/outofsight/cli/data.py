@@ -13,7 +13,9 @@ from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 
 if TYPE_CHECKING:
-    from outofsight.training.encoding import EncodeReport
+    import torch
+
+    from outofsight.training.encoding import Encoder, EncodeReport
 
 
 def build() -> typer.Typer:
@@ -53,37 +55,38 @@ def encode(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="leave out clips that cannot be read, and list them")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="read and check everything, and say what would be done")
+    ] = False,
 ) -> None:
     """Encode every clip once. Stop it when you like; run it again to go on."""
     from outofsight.cli.loading import choose_device, quiet_libraries
-    from outofsight.codec.video_vae import LatentTiling
-    from outofsight.training.encoding import Encoder, dataset_parts, encode_dataset
-    from outofsight.training.models import load_vae
+    from outofsight.training.encoding import check_encoding, dataset_parts, encode_dataset
 
     if text not in ("captions", "states"):
         raise InputError(f"--text: expected captions or states, got {text!r}")
-    _check_cache(out, [data, model], dtype)
-    parts = dataset_parts(data)
-    quiet_libraries()
-    place, tiling = choose_device(device), LatentTiling() if tile else None
     if rendered < 0:
         raise InputError(f"--rendered: expected ≥ 0 draws, got {rendered}")
-    if text == "captions" and not rendered:
-        encoder = Encoder(vae=load_vae(model).to(place), tiling=tiling)
-    else:
-        from outofsight.training.encoding import Rendering
-        from outofsight.world_model import WorldModelBase
-
-        world = WorldModelBase.from_pretrained(model)
-        memory = world.transformer.rendered_memory
-        reader = None if memory is None or memory.masks is None else memory.masks.float().eval()
-        encoder = Encoder(
-            vae=world.vae.to(place),
-            text_encoder=None if text == "captions" else world.text_encoder.to(place).eval(),
-            tokenizer=None if text == "captions" else world.tokenizer,
-            tiling=tiling,
-            rendering=Rendering(draws=rendered, reader=reader) if rendered else None,
+    _check_cache(out, [data, model], dtype)
+    parts, place = dataset_parts(data), choose_device(device)
+    quiet_libraries()
+    encoder = _encoder(model, place, states=text == "states", draws=rendered, tile=tile)
+    if dry_run:
+        checked = check_encoding(
+            encoder,
+            parts,
+            out,
+            dtype=dtype,
+            samples_per_shard=per_shard,
+            mirror=mirror,
+            skip_broken=skip_broken,
         )
+        for report in checked:
+            print(
+                f"would write {report.folder}: {report.num_samples} samples, {report.num_found} of them are there"
+            )
+        tell_broken([broken for report in checked for broken in report.broken])
+        return
     with claimed(out, filled=True), shown_progress(Console(stderr=True), "clips") as show:
         reports = encode_dataset(
             encoder, parts, out, dtype=dtype, samples_per_shard=per_shard, mirror=mirror, progress=show,
@@ -91,6 +94,28 @@ def encode(
         )  # fmt: skip
     _tell(reports)
     tell_broken([broken for report in reports for broken in report.broken])
+
+
+def _encoder(model: str, place: "torch.device", *, states: bool, draws: int, tile: bool) -> "Encoder":
+    """Load what encodes: a VAE alone, or also a world model's text encoder and its reader of masks."""
+    from outofsight.codec.video_vae import LatentTiling
+    from outofsight.training.encoding import Encoder, Rendering
+    from outofsight.training.models import load_vae
+    from outofsight.world_model import WorldModelBase
+
+    tiling = LatentTiling() if tile else None
+    if not states and not draws:
+        return Encoder(vae=load_vae(model).to(place), tiling=tiling)
+    world = WorldModelBase.from_pretrained(model)
+    memory = world.transformer.rendered_memory
+    reader = None if memory is None or memory.masks is None else memory.masks.float().eval()
+    return Encoder(
+        vae=world.vae.to(place),
+        text_encoder=world.text_encoder.to(place).eval() if states else None,
+        tokenizer=world.tokenizer if states else None,
+        tiling=tiling,
+        rendering=Rendering(draws=draws, reader=reader) if draws else None,
+    )
 
 
 def to_samples(

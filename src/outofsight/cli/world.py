@@ -162,6 +162,7 @@ def build_clips(
     _choose_gl(settings)
     from outofsight.data.build import BuildConfig, build_dataset, check_dataset_place
     from outofsight.worlds.clip import ClipMaker
+    from outofsight.worlds.render import check_rendering
 
     plan, render = _configs(size, frames, settings, preset)
     recipe = {"plan": dataclasses.asdict(plan), "render": dataclasses.asdict(render)}
@@ -170,6 +171,7 @@ def build_clips(
         cluster=ray,
     )  # fmt: skip
     check_dataset_place(out, config)
+    check_rendering(render)
     if dry_run:
         print(json.dumps(config.identity, indent=2))
         return

@@ -217,6 +217,19 @@ def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
     return tick
 
 
+def check_video_size(num_frames: int, height: int, width: int, vae: VideoAutoencoder) -> None:
+    """Raise ``InputError`` if this VAE takes no video of so many frames and pixels; it names the nearest legal."""
+    num_latent_frames(num_frames, vae)
+    factor = spatial_factor(vae)
+    for side, pixels in (("height", height), ("width", width)):
+        if pixels % factor:
+            below = pixels // factor * factor
+            nearest = f"{below} or {below + factor}" if below else f"{factor}"
+            raise InputError(
+                f"expected a {side} divisible by {factor}, got {pixels}; the nearest legal is {nearest}"
+            )
+
+
 def _check_video(video: Tensor, vae: VideoAutoencoder) -> None:
     if video.ndim != 5 or video.shape[2] != 3 or 0 in video.shape:
         raise InputError(
@@ -226,15 +239,7 @@ def _check_video(video: Tensor, vae: VideoAutoencoder) -> None:
         raise InputError(
             f"expected float video in [-1, 1], got {video.dtype}; turn 0..255 into x / 127.5 - 1"
         )
-    num_latent_frames(video.shape[1], vae)
-    factor = spatial_factor(vae)
-    for side, pixels in (("height", video.shape[3]), ("width", video.shape[4])):
-        if pixels % factor:
-            below = pixels // factor * factor
-            nearest = f"{below} or {below + factor}" if below else f"{factor}"
-            raise InputError(
-                f"expected a {side} divisible by {factor}, got {pixels}; the nearest legal is {nearest}"
-            )
+    check_video_size(video.shape[1], video.shape[3], video.shape[4], vae)
     low, high = (float(limit) for limit in video.detach().aminmax())
     if not -MAX_PIXEL <= low <= high <= MAX_PIXEL:  # false for NaN as well
         raise InputError(

@@ -118,11 +118,8 @@ class CacheIdentity:
         return {"version": CACHE_VERSION, **{item.name: getattr(self, item.name) for item in fields(self)}}
 
 
-class LatentCacheWriter:
-    """Write a cache shard by shard. Shards that are there with the same samples are kept, so a killed run goes on.
-
-    Raises ``DatasetError`` if the folder holds another cache, ``OutputError`` if it cannot be written.
-    """
+class CachePlan:
+    """Which samples lie in which shard of a cache, and which of them are there already. Writes nothing."""
 
     def __init__(self, folder: Path, identity: CacheIdentity, names: Sequence[str]) -> None:
         if len(set(names)) != len(names) or not names:
@@ -130,12 +127,10 @@ class LatentCacheWriter:
         self.folder, self.identity = folder, identity
         size = identity.samples_per_shard
         self.plan = [tuple(names[begin : begin + size]) for begin in range(0, len(names), size)]
-        self._claim()
 
-    def _claim(self) -> None:
+    def check(self) -> None:
+        """Raise ``DatasetError`` if the folder holds another cache, or something else."""
         wanted, index = self.identity.to_dict(), self.folder / INDEX
-        with explained(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
         if index.exists():
             there = read_json(index).get("identity", {})
             different = sorted(key for key in {*there, *wanted} if there.get(key) != wanted.get(key))
@@ -143,10 +138,8 @@ class LatentCacheWriter:
                 raise DatasetError(
                     f"{self.folder}: holds a cache made with another {', '.join(different)}; choose another folder"
                 )
-        elif any(not path.name.startswith(".") for path in self.folder.iterdir()):
+        elif self.folder.is_dir() and any(not path.name.startswith(".") for path in self.folder.iterdir()):
             raise DatasetError(f"{self.folder}: is not empty and holds no {INDEX}; choose an empty folder")
-        remove_unfinished(self.folder)
-        write_json(index, {"identity": wanted, "finished": False}, indent=1)
 
     def missing(self) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Give the shards that are yet to be written, and the samples of each."""
@@ -154,6 +147,21 @@ class LatentCacheWriter:
             path = self.folder / shard_name(number)
             if not path.exists() or _names_of(path) != names:
                 yield number, names
+
+
+class LatentCacheWriter(CachePlan):
+    """Write a cache shard by shard. Shards that are there with the same samples are kept, so a killed run goes on.
+
+    Raises ``DatasetError`` if the folder holds another cache, ``OutputError`` if it cannot be written.
+    """
+
+    def __init__(self, folder: Path, identity: CacheIdentity, names: Sequence[str]) -> None:
+        super().__init__(folder, identity, names)
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.check()
+        remove_unfinished(folder)
+        write_json(folder / INDEX, {"identity": identity.to_dict(), "finished": False}, indent=1)
 
     def write(self, number: int, samples: Sequence[LatentSample]) -> None:
         """Write one shard, whole or not at all."""

@@ -181,10 +181,44 @@ def _form_of(content: Any, path: Path) -> CameraForm:
         is_text = [isinstance(value, str) for value in content.values()]
         if any(is_text) and (all(is_text) or all(key.isdigit() for key in content)):
             return "strings"
+    if names := cameras_of_many(content):
+        raise CameraError(
+            f"{path}: holds the poses of {len(names)} cameras ({', '.join(names[:3])}{', ...' * (len(names) > 3)}), "
+            f"frame by frame; take one of them: outofsight cameras import {path} --camera {names[0]} --out poses.json"
+        )
     raise CameraError(
         f"{path}: expected cond_cam and tgt_cam, context_camera and video_camera, frames with string "
         f"matrices, or a convention with poses; got {_summary(content)}"
     )
+
+
+def cameras_of_many(content: Any) -> list[str]:
+    """Name the cameras of a file that holds several for each frame, as ReCamMaster's do; none for any other file."""
+    frames = list(content.values()) if isinstance(content, dict) else []
+    if not frames or not all(isinstance(frame, dict) and frame for frame in frames):
+        return []
+    first = frames[0]
+    return (
+        sorted(first)
+        if all(isinstance(text, str) and _BRACKET.search(text) for text in first.values())
+        else []
+    )
+
+
+def read_one_of_many(path: Path, name: str | None) -> CameraPath:
+    """Read one camera's path of a file that holds several. ``name``: may be left out where there is one alone.
+
+    Raises:
+        CameraError: it has no such camera in some frame, or a malformed pose.
+    """
+    content = read_json(path)
+    names = cameras_of_many(content)
+    chosen = names[0] if name is None and len(names) == 1 else name
+    if chosen not in names:
+        raise CameraError(f"{path}: has the cameras {', '.join(names)}; name one by --camera")
+    strings = {frame.removeprefix("frame"): poses.get(chosen) for frame, poses in content.items()}
+    entries = {frame: _parse_columns(text) for frame, text in frame_numbers(strings, str(path))}
+    return _camera_path(repair_matrices(entries, str(path), None)[0], str(path))
 
 
 def _summary(content: Any) -> str:

@@ -15,13 +15,14 @@ from outofsight.codec.text import encode_prompts, max_text_tokens
 from outofsight.codec.video_vae import (
     LatentTiling,
     VideoAutoencoder,
+    check_video_size,
     encode_video,
     spatial_factor,
     temporal_factor,
 )
 from outofsight.data.dataset import SPLITS, SampleEntry, may_be_skipped, open_dataset, whole_entries
 from outofsight.data.latent_annotation import clip_spans, latent_masks, latent_visibility
-from outofsight.data.latent_cache import CacheIdentity, LatentCacheWriter, LatentSample
+from outofsight.data.latent_cache import CacheIdentity, CachePlan, LatentCacheWriter, LatentSample
 from outofsight.data.mirroring import SUFFIX, mirrored
 from outofsight.data.published_samples import SUFFIXES, read_published_sample
 from outofsight.errors import DatasetError, InputError
@@ -113,25 +114,62 @@ def encode_dataset(
     reports = []
     for part, entries in (dataset_parts(parts) if isinstance(parts, Path) else parts).items():
         whole, broken = whole_entries(entries) if skip_broken else (entries, ())
-        mirrors = mirror and part == "train"
-        report = _encode_part(encoder, identity, whole, out / part, mirrors, progress)
+        samples = _by_name(whole, out / part, mirror and part == "train")
+        report = _encode_part(encoder, identity, samples, out / part, progress)
         reports.append(replace(report, broken=broken))
     return reports
 
 
-def _encode_part(
+def check_encoding(
     encoder: Encoder,
-    identity: CacheIdentity,
-    entries: tuple[SampleEntry, ...],
-    folder: Path,
+    parts: Mapping[str, tuple[SampleEntry, ...]],
+    out: Path,
+    *,
+    dtype: str,
+    samples_per_shard: int,
     mirror: bool,
-    progress: Progress | None,
-) -> EncodeReport:
+    skip_broken: bool,
+) -> list[EncodeReport]:
+    """Refuse what ``encode_dataset`` would refuse, reading every clip, and write nothing.
+
+    Raises:
+        DatasetError, InputError: as ``encode_dataset`` does.
+    """
+    identity = encoder.identity(dtype, samples_per_shard)
+    reports = []
+    for part, entries in parts.items():
+        whole, broken = whole_entries(entries) if skip_broken else (entries, ())
+        names = list(_by_name(whole, out / part, mirror and part == "train"))
+        cache = CachePlan(out / part, identity, names)
+        cache.check()
+        missing = sum(len(shard) for _, shard in cache.missing())
+        for entry in whole:
+            with may_be_skipped():
+                clip = entry.read()
+            check_clip(encoder, clip, entry.name)
+        reports.append(EncodeReport(out / part, len(names), len(names) - missing, broken))
+    return reports
+
+
+def _by_name(
+    entries: tuple[SampleEntry, ...], folder: Path, mirror: bool
+) -> dict[str, tuple[SampleEntry, bool]]:
+    """Name the samples to make, and which of them are mirrored. Raises ``DatasetError`` if two share a name."""
     by_name = {entry.name: (entry, False) for entry in entries}
     if mirror:
         by_name |= {entry.name + SUFFIX: (entry, True) for entry in entries}
     if len(by_name) < len(entries) * (1 + mirror):
         raise DatasetError(f"{folder}: some samples share a name; give each folder a name of its own")
+    return by_name
+
+
+def _encode_part(
+    encoder: Encoder,
+    identity: CacheIdentity,
+    by_name: Mapping[str, tuple[SampleEntry, bool]],
+    folder: Path,
+    progress: Progress | None,
+) -> EncodeReport:
     writer = LatentCacheWriter(folder, identity, list(by_name))
     missing = list(writer.missing())
     found = len(by_name) - sum(len(names) for _, names in missing)
@@ -184,6 +222,15 @@ def gather_published(
     writer.write_empty_caption(text_states(encoder, ""))
     writer.finish()
     return EncodeReport(folder, len(files), found)
+
+
+def check_clip(encoder: Encoder, clip: Clip, name: str) -> None:
+    """Raise ``InputError`` naming a clip whose length or size does not fit the VAE."""
+    try:
+        for half in (clip.num_context_frames, clip.num_target_frames):
+            check_video_size(half, clip.video.shape[1], clip.video.shape[2], encoder.vae)
+    except InputError as error:
+        raise InputError(f"sample {name!r}: {error}") from error
 
 
 @torch.inference_mode()

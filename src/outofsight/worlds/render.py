@@ -17,7 +17,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.errors import WorldError
+from outofsight.errors import OutputError, WorldError
 from outofsight.worlds.model import CAMERA_NAME, World, WorldPoses, instance_table, pose_world
 
 RENDERERS = ("warp", "opengl")
@@ -121,14 +121,30 @@ def nearest_depth(depth: NDArray[np.float32], factor: int) -> NDArray[np.float32
     return np.minimum.reduce(samples)
 
 
+def check_rendering(settings: RenderSettings) -> None:
+    """Raise ``OutputError`` if the renderer cannot begin, before anything is written."""
+    if settings.renderer == "warp":
+        _warp()
+
+
 @cache
 def _warp() -> tuple[Any, Any]:
-    """Import Warp and MuJoCo Warp, quietly: they greet, and warn of every graphics card that is not there."""
+    """Import Warp and MuJoCo Warp, quietly: they greet, and warn of every graphics card that is not there.
+
+    Raises:
+        OutputError: there is no place for the kernels that are compiled.
+    """
     with contextlib.redirect_stdout(io.StringIO()), _silent_errors():
         import warp  # noqa: PLC0415
 
         warp.config.log_level = logging.ERROR
-        warp.init()
+        try:
+            warp.init()
+        except OSError as error:
+            raise OutputError(
+                f"{error.filename or 'the cache of kernels'}: compiled kernels cannot be kept there "
+                f"({error.strerror or error}); name a folder for them: WARP_CACHE_PATH=FOLDER"
+            ) from error
         import mujoco_warp  # noqa: PLC0415
     return warp, mujoco_warp
 
