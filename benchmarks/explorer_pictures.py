@@ -2,15 +2,16 @@
 
     python benchmarks/explorer_pictures.py --moving docs/images/explorer.webp --shots docs/images
 
-drives the page in Chromium, as a visitor would: away from a subject, a wait, and back. A screenshot is taken whenever
-so many frames of the world have been shown, and played at the world's own pace, however busy the machine is.
+drives the page in Chromium, as a visitor would: away from a subject, a wait, and back. The page's clock stands still
+while the model computes, so that the pictures are the same however busy the machine is; what the page says of speed is
+therefore left out.
 """
 
 import argparse
 import io
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +21,54 @@ from playwright.sync_api import Page, sync_playwright
 from explorer import Started
 
 WIDE, PHONE = {"width": 1280, "height": 720}, {"width": 844, "height": 390}
-START_S = 900.0
-LAST_FRAME_MS = 1200
+PATIENCE_S = 900.0
+TRUTH_S = 60.0
+TICK_MS = 20
+FRAMES_A_STEP = 8
+LAST_FRAME_MS = 1500
+NO_FIGURES = "#figures { visibility: hidden }"
+
+ASK = """async (want) => {
+  const { map, pictures } = await import("./main.js");
+  const waits = (view) => view.waiting.filter((item) => item.bitmap).length;
+  const truth = [...pictures.views.values()].find((view) => view.view === "truth");
+  const newest = truth ? Math.max(truth.frame ?? -1, ...truth.waiting.map((item) => item.header.frame)) : Infinity;
+  return { frame: map.frame, waiting: waits(pictures.master), truth: newest };
+}"""
 
 
-def frame_of(page: Page) -> int:
-    """Tell which frame of the world is on the screen."""
-    frame = page.evaluate('async () => (await import("./main.js")).map.frame')
-    return int(frame)
+def asked(page: Page) -> dict[str, Any]:
+    told: dict[str, Any] = page.evaluate(ASK)
+    return told
+
+
+def waited(what: str, seconds: float, done: Callable[[], bool], page: Page) -> bool:
+    """Wait by the machine's clock, not the page's."""
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def until_frame(page: Page, frame: int) -> None:
-    """Wait until a frame of the world is on the screen."""
-    end = time.monotonic() + START_S
-    while frame_of(page) < frame:
-        if time.monotonic() > end:
-            raise SystemExit(f"frame {frame} was not shown within {START_S:g} s")
-        page.wait_for_timeout(20)
+    """Let the page's time go on until a frame of the world is on the screen."""
+    while asked(page)["frame"] < frame:
+        if not waited("a frame", PATIENCE_S, lambda: asked(page)["waiting"] > 0, page):
+            raise SystemExit(f"frame {frame} was not made within {PATIENCE_S:g} s")
+        page.clock.run_for(TICK_MS)
+    waited("truth", TRUTH_S, lambda: asked(page)["truth"] is None or asked(page)["truth"] >= frame, page)
+    page.clock.run_for(TICK_MS)
 
 
 def walk(page: Page, parts: list[tuple[str, int]], every: int) -> Iterator[Image.Image]:
     """Hold each key in turn for so many frames ("" holds none); a picture of the page every so many frames."""
-    frame = frame_of(page)
+    frame = asked(page)["frame"]
     for key, count in parts:
         if key:
             page.keyboard.down(key)
+        page.clock.run_for(TICK_MS)
         for _ in range(count // every):
             frame += every
             until_frame(page, frame)
@@ -53,26 +77,45 @@ def walk(page: Page, parts: list[tuple[str, int]], every: int) -> Iterator[Image
             page.keyboard.up(key)
 
 
+def walked(page: Page, *parts: tuple[str, int]) -> None:
+    for _ in walk(page, list(parts), FRAMES_A_STEP):
+        pass
+    page.keyboard.press("Space")
+    settle(page)
+
+
+def settle(page: Page) -> None:
+    """Let what was asked for reach the server and come back."""
+    for _ in range(20):
+        time.sleep(0.1)
+        page.clock.run_for(TICK_MS)
+
+
 def shot(page: Page) -> Image.Image:
     return Image.open(io.BytesIO(page.screenshot())).convert("RGB")
 
 
 def enter(context: Any, address: str) -> Page:
     page: Page = context.new_page()
-    page.set_default_timeout(1000 * START_S)
+    page.set_default_timeout(1000 * PATIENCE_S)
+    page.clock.install()
     page.goto(f"http://{address}/")
+    page.add_style_tag(content=NO_FIGURES)
     page.locator("#num-views:not(:empty)").wait_for()
-    page.wait_for_timeout(500)
+    page.clock.pause_at(page.evaluate("Date.now()") + 1000)
+    settle(page)
     return page
 
 
 def moving(page: Page, options: argparse.Namespace) -> None:
     """Record the walk and write it down."""
     page.locator("#show-truth").click()
+    settle(page)
     page.mouse.move(640, 700)
-    parts = [("d", 24), ("", 16), ("a", 32), ("", 16), ("d", 24), ("", 8)]
+    parts = [(options.away, 28), ("", 12), (options.back, 28), ("", 12)]
     pictures = [
-        picture.resize(options.size, Image.Resampling.LANCZOS) for picture in walk(page, parts, options.every)
+        picture.crop(options.crop).resize(options.size, Image.Resampling.LANCZOS)
+        for picture in walk(page, parts, options.every)
     ]
     durations = [round(1000 * options.every / options.fps)] * len(pictures)
     durations[-1] = LAST_FRAME_MS
@@ -81,35 +124,38 @@ def moving(page: Page, options: argparse.Namespace) -> None:
         options.moving, save_all=True, append_images=pictures[1:], duration=durations, loop=0, quality=options.quality,
         method=6,
     )  # fmt: skip
-    print(f"{options.moving}: {len(pictures)} pictures, {options.moving.stat().st_size / 2**20:.2f} MB")
+    print(f"{options.moving}: {len(pictures)} pictures, {options.moving.stat().st_size / 1000:.0f} kB")
 
 
-def states(browser: Any, address: str, folder: Path) -> None:
+def states(browser: Any, address: str, options: argparse.Namespace) -> None:
     """Write a screenshot of the page in each of its states."""
+    folder: Path = options.shots
     folder.mkdir(parents=True, exist_ok=True)
 
     def keep(page: Page, name: str) -> None:
         path = folder / f"explorer_{name}.webp"
-        shot(page).save(path, quality=82, method=6)
-        print(f"{path}: {path.stat().st_size / 1024:.0f} KB")
+        shot(page).save(path, quality=options.quality, method=6)
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
-    context = browser.new_context(viewport=WIDE, color_scheme="dark")
+    context = browser.new_context(viewport=WIDE, color_scheme="light", bypass_csp=True)
     page = enter(context, address)
     keep(page, "begin")
-    page.locator("#show-truth").click()
-    page.locator("#rival").select_option("window")
-    page.wait_for_timeout(2000)
-    for _ in walk(page, [("d", 24), ("", 8), ("a", 32)], 8):
-        pass
-    page.keyboard.press("Space")
-    page.wait_for_timeout(1500)
-    keep(page, "beside")
+    page.locator("#show-rendered").click()
+    settle(page)
+    walked(page, (options.away, 24), ("", 8))
+    keep(page, "memory")
     context.close()
-    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2)
+    context = browser.new_context(viewport=WIDE, color_scheme="dark", bypass_csp=True)
     page = enter(context, address)
-    for _ in walk(page, [("d", 16)], 8):
-        pass
-    page.keyboard.press("Space")
+    page.locator("#show-truth").click()
+    page.locator("#rival").select_option(options.rival)
+    settle(page)
+    walked(page, (options.away, 32), (options.back, 32))
+    keep(page, "rival")
+    context.close()
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, bypass_csp=True)
+    page = enter(context, address)
+    walked(page, (options.away, 16))
     keep(page, "phone")
     context.close()
 
@@ -124,10 +170,16 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="sampling settings, as of explore")
     parser.add_argument("--moving", type=Path, help="the moving picture to write (.webp)")
     parser.add_argument("--shots", type=Path, help="a folder for screenshots")
+    parser.add_argument("--away", default="d", help="key that turns away from the subject")
+    parser.add_argument("--back", default="a", help="key that turns back")
+    parser.add_argument("--rival", default="window", help="the other memory of the screenshots")
     parser.add_argument(
         "--every", type=int, default=2, help="frames of the world from one picture to the next"
     )
     parser.add_argument("--fps", type=float, default=10.0, help="of the world")
+    parser.add_argument(
+        "--crop", type=int, nargs=4, default=(0, 0, 1280, 720), help="part of the page: left top right bottom"
+    )
     parser.add_argument(
         "--size", type=int, nargs=2, default=(960, 540), help="width and height of the moving picture"
     )
@@ -138,12 +190,12 @@ def main() -> None:
         server = Started(options, walks)
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         try:
-            if options.moving is not None:
-                context = browser.new_context(viewport=WIDE, color_scheme=options.scheme)
+            if options.moving:
+                context = browser.new_context(viewport=WIDE, color_scheme=options.scheme, bypass_csp=True)
                 moving(enter(context, server.address), options)
                 context.close()
-            if options.shots is not None:
-                states(browser, server.address, options.shots)
+            if options.shots:
+                states(browser, server.address, options)
         finally:
             browser.close()
             server.stop()

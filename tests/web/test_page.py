@@ -77,6 +77,13 @@ class Visitor:
             self.page.wait_for_timeout(60)
         return state
 
+    def soon(self, wanted):
+        """Wait until something is so on the page."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not wanted():
+            assert time.monotonic() < deadline
+            self.page.wait_for_timeout(60)
+
     def hold(self, key, wanted):
         self.page.keyboard.down(key)
         try:
@@ -85,9 +92,18 @@ class Visitor:
             self.page.keyboard.up(key)
 
     def stop(self):
+        """Pause, and wait for the end of the step that runs, and until the page knows of it."""
         if self.state()["status"]["walking"]:
             self.page.keyboard.press("Space")
-        return self.until(lambda told: not told["status"]["walking"])
+        told = self.until(lambda told: not told["status"]["walking"] and not told["stepping"])
+        self.sees(f"status.panes[status.focus].step === {step_of(told, told['status']['focus'])}")
+        return told
+
+    def sees(self, words):
+        """Wait until what the page knows is as wanted."""
+        self.page.wait_for_function(
+            f"async () => {{ const {{ status, map }} = await import('./main.js'); return {words}; }}"
+        )
 
     def pixels(self, name="0-model"):
         return self.page.evaluate(
@@ -139,11 +155,10 @@ def test_keys_move_the_camera_and_frames_change(visitor):
     )
     assert step_of(after) >= 2
     expect(visitor.page.locator("figcaption")).to_contain_text("generated")
-    assert np.abs(np.subtract(visitor.pixels(), picture)).mean() > 3
+    visitor.soon(lambda: np.abs(np.subtract(visitor.pixels(), picture)).mean() > 3)
     visitor.hold("w", lambda told: told["panes"][0]["memory"]["camera"]["y_m"] > before["y_m"] + 0.3)
     expect(visitor.page.locator("#latency")).to_contain_text("s")
-    visitor.stop()
-    still = visitor.state()
+    still = visitor.stop()
     visitor.page.wait_for_timeout(700)
     assert step_of(visitor.state()) == step_of(still)
 
@@ -167,9 +182,7 @@ def test_a_subject_goes_out_of_sight_stays_on_the_map_and_comes_back(visitor):
     expect(card).to_have_class("card unseen")
     subject = visitor.memory()["subjects"][0]
     assert subject["unseen_s"] > 0
-    visitor.page.wait_for_timeout(900)
-    hidden = visitor.memory()["subjects"][0]
-    assert hidden["spread_m"] > subject["spread_m"]
+    visitor.until(lambda told: told["panes"][0]["memory"]["subjects"][0]["spread_m"] > subject["spread_m"])
     visitor.hold("d", seen)
     expect(card).to_contain_text("in sight")
 
@@ -201,6 +214,7 @@ def test_the_map_pins_moves_and_forgets(visitor):
     visitor.page.mouse.up()
     told = visitor.until(lambda told: abs(told["panes"][0]["memory"]["subjects"][0]["x_m"] - 3) < 0.3)
     assert told["panes"][0]["memory"]["subjects"][0]["y_m"] == pytest.approx(-1, abs=0.3)
+    visitor.sees("Math.abs(map.now().subjects[0].x_m - 3) < 0.3")
     visitor.page.mouse.click(*visitor.on_map(3.0, -1.0))
     visitor.page.locator("#menu").get_by_role("button", name="Forget").click()
     visitor.until(lambda told: not told["panes"][0]["memory"]["subjects"])
@@ -228,12 +242,14 @@ def test_rewind_fork_and_focus(visitor):
     visitor.stop()
     visitor.page.get_by_role("button", name="Go back to step 3").click()
     visitor.until(lambda told: step_of(told) == 3)
+    expect(visitor.page.locator("#moments li")).to_have_count(3)
+    visitor.sees("status.panes[0].step === 3")
     visitor.page.get_by_role("button", name="Step back").click()
     visitor.until(lambda told: step_of(told) == 2)
     expect(visitor.page.locator("#moments li")).to_have_count(2)
+    visitor.sees("status.panes[0].step === 2")
     visitor.page.get_by_role("button", name="Fork", exact=True).click()
-    told = visitor.until(lambda told: len(told["panes"]) == 2)
-    assert told["status"]["focus"] == 1
+    visitor.until(lambda told: len(told["panes"]) == 2 and told["status"]["focus"] == 1)
     expect(visitor.page.locator("figure")).to_have_count(2)
     visitor.hold("d", lambda told: step_of(told, 1) >= 4)
     visitor.stop()

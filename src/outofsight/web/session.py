@@ -70,7 +70,7 @@ class Session:
         self.walk = Walk(house.mind, house.store.session(name), self._watch)
         self.outbox: Outbox | None = None
         self.look = Look(kind="look", number=0)
-        self.walking = self.closed = False
+        self.walking = self.stepping = self.closed = False
         self.doing = ""
         self.views = protocol.Views(kind="views", truth=False, rendered=False)
         self.left_at = self.touched_at = time.monotonic()
@@ -263,6 +263,7 @@ class Session:
         if self.views.truth:
             self._look_at_truth(plan)
         start = time.perf_counter()
+        self.stepping = True
         try:
             shown = await self.house.engine.run(partial(self.walk.step, plan))
         except Abandoned:
@@ -271,6 +272,8 @@ class Session:
         except OutOfSightError:
             self.walking = False
             raise
+        finally:
+            self.stepping = False
         spent = time.perf_counter() - start
         self.step_s[count] = (2 * self.step_s.get(count, spent) + spent) / 3
         num_frames = len(shown[0].frames)

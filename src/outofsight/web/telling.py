@@ -78,6 +78,7 @@ def session_state(session: "Session") -> dict[str, Any]:
             for pane in session.walk.panes
         ],
         "looked": session.look.number,
+        "stepping": session.stepping,
     }
 
 

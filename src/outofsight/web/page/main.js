@@ -13,7 +13,7 @@ const $ = (id) => document.getElementById(id);
 const MOST_PICTURES = 700;
 
 let session = "";
-let status = null;
+export let status = null;
 let look = 0;
 export const felt = []; // milliseconds from a change of keys to the first frame on the screen that heeds it
 let pressed = null; // { number, at }: a change of keys whose first frame is yet to be shown
@@ -27,7 +27,7 @@ const link = new Link(take, (line, final) => {
   tell(line, final ? Infinity : 60000);
   document.body.classList.toggle("apart", true);
 });
-const pictures = new Pictures($("panes"), shown);
+export const pictures = new Pictures($("panes"), shown);
 export const map = new WorldMap($("map-canvas"), $("menu"), touch);
 map.onFollow = () => $("follow").setAttribute("aria-pressed", map.following);
 const parts = { subjects: $("subjects"), views: $("views"), numSubjects: $("num-subjects"), numViews: $("num-views"), note: $("note") };
