@@ -9,7 +9,7 @@ With ``--browser`` a page in Chromium walks too, for a minute, and tells when su
 ``model_frames_s``: frames of a step over the seconds that the step took, waiting for the model's thread included.
 ``frames_per_cpu_s``: of the server's process, all its work together, however busy the machine is else.
 ``shown_frames_s``: frames that came in a minute of the clock. ``key_ms``: from a change of keys to the first frame that
-heeds it, here and on the page. ``load``: processes that want a core (1 minute), beside this benchmark's own.
+heeds it, here and on the page. ``slope_mb_min``: of memory, in the second half. ``load``: processes that want a core (1 minute), beside this benchmark's own.
 """
 
 import argparse
@@ -71,6 +71,7 @@ class Walked:
         self.speeds: list[float] = []
         self.stages: dict[str, list[float]] = {}
         self.key_ms: list[float] = []
+        self.moments: list[float] = []
         self.resident: list[float] = []
         self.load: list[float] = []
         self.cpu_s = 0.0
@@ -104,6 +105,7 @@ async def walk(server: Started, seconds: float, *, rival: str | None, truth: boo
                 yaw=dice.choice([-1.0, -0.5, 0.5, 1.0]) * (1 - 0.01 * (number % 2)),
             )
             await asyncio.sleep(dice.uniform(2, 4))
+            told.moments.append(time.monotonic())
             told.resident.append(server.resident_mb())
             told.load.append(os.getloadavg()[0])
         told.cpu_s = server.cpu_s() - before
@@ -156,9 +158,18 @@ def figures_of(told: Walked) -> dict[str, Any]:
             "first_fifth": round(median(told.resident[:fifth]), 1),
             "last_fifth": round(median(told.resident[-fifth:]), 1),
             "most": round(max(told.resident), 1),
+            "slope_mb_min": round(slope(told.moments, told.resident), 2),
         },
         "load": spread(told.load),
     }
+
+
+def slope(seconds: list[float], values: list[float]) -> float:
+    """Fit a line through the second half of what was measured, when all that is kept is filled; per minute."""
+    half = len(values) // 2
+    if len(values) - half < 3:
+        return float("nan")
+    return 60 * float(np.polyfit(seconds[half:], values[half:], 1)[0])
 
 
 def spread(values: list[float]) -> dict[str, float] | None:
