@@ -9,7 +9,8 @@ With ``--browser`` a page in Chromium walks too, for a minute, and tells when su
 ``model_frames_s``: frames of a step over the seconds that the step took, waiting for the model's thread included.
 ``frames_per_cpu_s``: of the server's process, all its work together, however busy the machine is else.
 ``shown_frames_s``: frames that came in a minute of the clock. ``key_ms``: from a change of keys to the first frame that
-heeds it, here and on the page. ``slope_mb_min``: of memory, in the second half. ``load``: processes that want a core (1 minute), beside this benchmark's own.
+heeds it, here and on the page. ``slope_mb_min``: of memory, in the second half.
+``load``: processes that want a core (1 minute), beside this benchmark's own.
 """
 
 import argparse
@@ -158,18 +159,18 @@ def figures_of(told: Walked) -> dict[str, Any]:
             "first_fifth": round(median(told.resident[:fifth]), 1),
             "last_fifth": round(median(told.resident[-fifth:]), 1),
             "most": round(max(told.resident), 1),
-            "slope_mb_min": round(slope(told.moments, told.resident), 2),
+            "slope_mb_min": slope(told.moments, told.resident),
         },
         "load": spread(told.load),
     }
 
 
-def slope(seconds: list[float], values: list[float]) -> float:
+def slope(seconds: list[float], values: list[float]) -> float | None:
     """Fit a line through the second half of what was measured, when all that is kept is filled; per minute."""
     half = len(values) // 2
     if len(values) - half < 3:
-        return float("nan")
-    return 60 * float(np.polyfit(seconds[half:], values[half:], 1)[0])
+        return None
+    return round(60 * float(np.polyfit(seconds[half:], values[half:], 1)[0]), 2)
 
 
 def spread(values: list[float]) -> dict[str, float] | None:
