@@ -2,9 +2,9 @@
 
     python benchmarks/explorer_pictures.py --moving docs/images/explorer.webp --shots docs/images
 
-drives the page in Chromium, as a visitor would: away from a subject, a wait, and back. The page's clock stands still
-while the model computes, so that the pictures are the same however busy the machine is; what the page says of speed is
-therefore left out.
+drives the page in Chromium, as a visitor would: to a subject, away from it, a wait, and back. The page's clock stands
+still while the model computes, so that the pictures are the same however busy the machine is; what the page says of
+speed is therefore left out.
 """
 
 import argparse
@@ -108,15 +108,20 @@ def enter(context: Any, address: str) -> Page:
 
 
 def moving(page: Page, options: argparse.Namespace) -> None:
-    """Record the walk and write it down."""
+    """Record the walk and write it down; with ``--frames`` also each picture, to be looked at."""
     page.locator("#show-truth").click()
     settle(page)
     page.mouse.move(640, 700)
-    parts = [(options.away, 28), ("", 12), (options.back, 28), ("", 12)]
+    for _ in walk(page, [(options.back, options.turn), ("", FRAMES_A_STEP)], FRAMES_A_STEP):
+        pass  # a clip ends with its subject out of sight: find it first
+    parts = [("", 3), (options.away, 33), ("", 9), (options.back, 33), ("", 12)]
     pictures = [
         picture.crop(options.crop).resize(options.size, Image.Resampling.LANCZOS)
         for picture in walk(page, parts, options.every)
     ]
+    for index, picture in enumerate(pictures if options.frames else []):
+        options.frames.mkdir(parents=True, exist_ok=True)
+        picture.save(options.frames / f"{index:03}.png")
     durations = [round(1000 * options.every / options.fps)] * len(pictures)
     durations[-1] = LAST_FRAME_MS
     options.moving.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +147,7 @@ def states(browser: Any, address: str, options: argparse.Namespace) -> None:
     keep(page, "begin")
     page.locator("#show-rendered").click()
     settle(page)
-    walked(page, (options.away, 24), ("", 8))
+    walked(page, (options.back, options.turn))
     keep(page, "memory")
     context.close()
     context = browser.new_context(viewport=WIDE, color_scheme="dark", bypass_csp=True)
@@ -150,12 +155,12 @@ def states(browser: Any, address: str, options: argparse.Namespace) -> None:
     page.locator("#show-truth").click()
     page.locator("#rival").select_option(options.rival)
     settle(page)
-    walked(page, (options.away, 32), (options.back, 32))
+    walked(page, (options.back, options.turn), ("", 8), (options.away, 32), (options.back, 32))
     keep(page, "rival")
     context.close()
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, bypass_csp=True)
     page = enter(context, address)
-    walked(page, (options.away, 16))
+    walked(page, (options.back, options.turn))
     keep(page, "phone")
     context.close()
 
@@ -165,16 +170,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="mini")
-    parser.add_argument("--seed", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--latent-frames", type=int, default=2)
     parser.add_argument("--set", action="append", default=[], help="sampling settings, as of explore")
     parser.add_argument("--moving", type=Path, help="the moving picture to write (.webp)")
+    parser.add_argument("--frames", type=Path, help="a folder for the pictures it is made of")
     parser.add_argument("--shots", type=Path, help="a folder for screenshots")
-    parser.add_argument("--away", default="d", help="key that turns away from the subject")
-    parser.add_argument("--back", default="a", help="key that turns back")
+    parser.add_argument("--away", default="a", help="key that turns away from the subject")
+    parser.add_argument("--back", default="d", help="key that turns back")
+    parser.add_argument(
+        "--turn", type=int, default=40, help="frames of turning until the subject is in sight"
+    )
     parser.add_argument("--rival", default="window", help="the other memory of the screenshots")
     parser.add_argument(
-        "--every", type=int, default=2, help="frames of the world from one picture to the next"
+        "--every", type=int, default=3, help="frames of the world from one picture to the next"
     )
     parser.add_argument("--fps", type=float, default=10.0, help="of the world")
     parser.add_argument(
