@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import UMT5Config, UMT5EncoderModel
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
-from outofsight.codec.checkpoint_files import first_line, load_state_dict, quote_names
+from outofsight.codec.checkpoint_files import first_line, load_state_dict, quote_names, require_finite
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.codec.video_vae import autoencoder_class
 from outofsight.errors import CheckpointError, InputError
@@ -76,19 +76,6 @@ def check_part(folder: Path, network: nn.Module, *, variant: str | None = None, 
     _compare(folder, network, found)
     for path in files if values else ():
         require_finite(_tensors(path), str(folder))
-
-
-def require_finite(tensors: Iterator[tuple[str, Tensor]], source: str) -> None:
-    """Raise ``CheckpointError`` if a weight holds NaN or infinity."""
-    wrong = [
-        name
-        for name, value in tensors
-        if value.is_floating_point() and not value.is_meta and not bool(torch.isfinite(value).all())
-    ]
-    if wrong:
-        raise CheckpointError(
-            f"{source}: {len(wrong)} weights hold numbers that are not finite: {quote_names(wrong)}; get it anew"
-        )
 
 
 def _is_quantised(folder: Path) -> bool:

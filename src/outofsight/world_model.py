@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
+from outofsight.codec.checkpoint_files import require_finite
 from outofsight.codec.placement import work_device
 from outofsight.codec.text import encode_prompts, max_text_tokens
 from outofsight.codec.video_vae import (
@@ -26,7 +27,7 @@ from outofsight.codec.video_vae import (
 from outofsight.errors import CheckpointError
 from outofsight.model_folders import BUNDLED, find_model
 from outofsight.nn.turns import takes_turns
-from outofsight.whole_models import FOREIGN, NETWORKS, check_folder, check_whole, require_finite
+from outofsight.whole_models import FOREIGN, NETWORKS, check_folder, check_whole
 
 HUB_OPTIONS = ("cache_dir", "force_download", "proxies", "local_files_only", "token", "revision", "variant",
                "use_safetensors")  # fmt: skip

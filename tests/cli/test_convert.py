@@ -144,3 +144,14 @@ def test_nothing_is_overwritten(cli, files, tmp_path):
     assert code == 2
     assert "exists already" in error
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["precious"]
+
+
+@pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
+def test_weights_that_are_no_numbers_are_refused(cli, files, states, tmp_path, part):
+    first, value = next((name, value) for name, value in states[part].items() if value.is_floating_point())
+    torch.save({**states[part], first: torch.full_like(value, torch.nan)}, files[part])
+    code, said = cli(*convert(files, tmp_path, tmp_path / "model"))
+    assert code == 2
+    assert f"{files[part].name}: 1 weights hold numbers that are not finite: {first}" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "model").exists()

@@ -53,3 +53,16 @@ def test_what_does_not_fit_writes_nothing(cli, model_folder, tmp_path):
         assert "another width" in said
         assert said.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["style.safetensors"]
+
+
+def test_a_lora_with_nan_is_refused(cli, model_folder, tmp_path):
+    style, out = kohya(tmp_path), tmp_path / "out"
+    spoilt = load_file(style)
+    spoilt[f"{STEM}.lora_up.weight"][0, 0] = torch.nan
+    save_file(spoilt, style)
+    for verb in ("lora", "merge-lora"):
+        code, said = cli("convert", verb, "--lora", style, "--model", model_folder, "--out", out)
+        assert code == 2
+        assert f"{style.name}: 1 weights hold numbers that are not finite: {STEM}.lora_up.weight" in said
+        assert said.count("\n") == 1
+    assert not out.exists()

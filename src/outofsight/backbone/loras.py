@@ -22,7 +22,7 @@ from diffusers.utils.peft_utils import scale_lora_layers, unscale_lora_layers
 from torch import Tensor
 
 from outofsight.backbone.official_names import official_name
-from outofsight.codec.checkpoint_files import load_state_dict, quote_names, save_state_dict
+from outofsight.codec.checkpoint_files import load_state_dict, quote_names, require_finite, save_state_dict
 from outofsight.errors import CheckpointError, InputError
 
 PREFIXES = ("pipe.dit.", "base_model.model.", "diffusion_model.", "transformer.", "dit.", "model.", "module.")
@@ -66,7 +66,9 @@ class Lora:
 def read_lora(path: str | Path, names: Iterable[str]) -> Lora:
     """Read a LoRA file for a transformer whose parameters have these names. Raises ``CheckpointError`` in one line."""
     try:
-        return parse_lora(load_state_dict(path), names)
+        state = load_state_dict(path)
+        require_finite(state.items(), str(path))
+        return parse_lora(state, names)
     except CheckpointError as error:
         raise error if str(error).startswith(str(path)) else CheckpointError(f"{path}: {error}") from error
 

@@ -106,10 +106,11 @@ def _load_transformer(
     path: Path, untrained_memory: bool, config: dict[str, Any]
 ) -> "HydraTransformer3DModel":
     from outofsight.backbone.official import from_official
-    from outofsight.codec.checkpoint_files import identify
+    from outofsight.codec.checkpoint_files import identify, require_finite
     from outofsight.codec.checkpoint_parts import read_weights
 
     state = read_weights(path)
+    require_finite(state.items(), str(path))
     config = {**_heads_told(path), **config}
     # The published HyDRA was trained with rounded time steps; a plain Wan was not.
     fixed = {"round_timestep_to_bf16": identify(state) == "hydra"}
@@ -147,12 +148,13 @@ def _naming(path: Path) -> Iterator[None]:
 def _load_vae(path: Path) -> Any:
     from diffusers import AutoencoderKLWan
 
-    from outofsight.codec.checkpoint_files import load_state_dict
+    from outofsight.codec.checkpoint_files import load_state_dict, require_finite
     from outofsight.codec.official import vae_from_official
 
     if path.is_dir():
         return _from_folder("--vae", path, AutoencoderKLWan)
     state = load_state_dict(path)
+    require_finite(state.items(), str(path))
     with _naming(path):
         return vae_from_official(state)
 
@@ -160,12 +162,13 @@ def _load_vae(path: Path) -> Any:
 def _load_text_encoder(path: Path) -> Any:
     from transformers import UMT5EncoderModel
 
-    from outofsight.codec.checkpoint_files import load_state_dict
+    from outofsight.codec.checkpoint_files import load_state_dict, require_finite
     from outofsight.codec.official import text_encoder_from_official
 
     if path.is_dir():
         return _from_folder("--text-encoder", path, UMT5EncoderModel)
     state = load_state_dict(path)
+    require_finite(state.items(), str(path))
     with _naming(path):
         return text_encoder_from_official(state)
 
@@ -174,8 +177,8 @@ def _from_folder(option: str, folder: Path, kind: Any) -> Any:
     """Load a network from its folder, if it is this kind's and whole."""
     import torch
 
-    from outofsight.codec.checkpoint_files import first_line
-    from outofsight.whole_models import check_part, require_finite
+    from outofsight.codec.checkpoint_files import first_line, require_finite
+    from outofsight.whole_models import check_part
 
     try:
         with torch.device("meta"):

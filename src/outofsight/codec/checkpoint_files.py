@@ -212,6 +212,19 @@ def require_entries(
         )
 
 
+def require_finite(tensors: Iterable[tuple[str, Tensor]], source: str) -> None:
+    """Raise ``CheckpointError`` if a weight holds NaN or infinity."""
+    wrong = [
+        name
+        for name, value in tensors
+        if value.is_floating_point() and not value.is_meta and not bool(torch.isfinite(value).all())
+    ]
+    if wrong:
+        raise CheckpointError(
+            f"{source}: {len(wrong)} weights hold numbers that are not finite: {quote_names(wrong)}; get it anew"
+        )
+
+
 def axis_size(state_dict: Mapping[str, Tensor], name: str, axis: int) -> int:
     """Give the size of one axis of a weight, for reading a model's settings off its weights.
 

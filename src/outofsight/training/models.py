@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, UMT5Config, UMT5EncoderModel
 
 from outofsight.backbone.transformer import MEMORY_MODULES, HydraTransformer3DModel
+from outofsight.codec.checkpoint_files import require_finite
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.codec.video_vae import VideoAutoencoder, autoencoder_class
 from outofsight.errors import CheckpointError, InputError
 from outofsight.model_folders import find_model
 from outofsight.training.randomness import derived_seed
 from outofsight.training.tasks import LoraSize, VaeTask, WorldSize, WorldTask
-from outofsight.whole_models import check_part, require_finite
+from outofsight.whole_models import check_part
 from outofsight.world_model import WorldModelBase
 
 BYTE_VOCABULARY = 384  # ByT5's: 256 bytes, 3 special tokens, 125 that are never used
