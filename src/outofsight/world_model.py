@@ -16,15 +16,17 @@ from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.checkpoint_files import require_finite
 from outofsight.codec.placement import work_device
 from outofsight.codec.text import encode_prompts, max_text_tokens
+from outofsight.codec.tiny_decoder import TinyVideoDecoder
 from outofsight.codec.video_vae import (
     LatentTiling,
     VideoAutoencoder,
+    VideoDecoder,
     decode_latents,
     encode_video,
     spatial_factor,
     temporal_factor,
 )
-from outofsight.errors import CheckpointError
+from outofsight.errors import CheckpointError, InputError
 from outofsight.model_folders import BUNDLED, find_model
 from outofsight.nn.turns import takes_turns
 from outofsight.whole_models import FOREIGN, NETWORKS, check_folder, check_whole
@@ -40,7 +42,8 @@ class WorldModelBase(DiffusionPipeline):
     ``enable_model_cpu_offload``, ``enable_sequential_cpu_offload``, quantisation.
 
     ``keep_text_encoder_on_device`` (an attribute): leave the text encoder, the largest part of the 1.3B model, on
-    the GPU between calls; by default it goes back to the CPU after use.
+    the GPU between calls; by default it goes back to the CPU after use. ``tiny_decoder`` (an attribute, of
+    ``codec.tiny_decoder.load_tiny_decoder``): decodes in the VAE's place; it is no part of the model's folder.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
@@ -64,6 +67,7 @@ class WorldModelBase(DiffusionPipeline):
             scheduler=scheduler,
         )
         self.keep_text_encoder_on_device = False
+        self.tiny_decoder: TinyVideoDecoder | None = None
         self._interrupt, self._num_timesteps = False, 0
 
     @classmethod
@@ -118,6 +122,24 @@ class WorldModelBase(DiffusionPipeline):
             if part is not None:
                 remove_hook_from_module(part, recurse=True)
                 part.to(self.work_device)
+
+    @property
+    def decoder(self) -> VideoDecoder:
+        """What turns latents into pixels: the tiny decoder where there is one, brought to where the VAE works.
+
+        Raises:
+            InputError: it decodes other latents than this model makes.
+        """
+        tiny = self.tiny_decoder
+        if tiny is None:
+            return self.vae
+        made = (self.vae.config["z_dim"], spatial_factor(self.vae))
+        if (tiny.config["z_dim"], spatial_factor(tiny)) != made:
+            raise InputError(
+                f"the tiny decoder takes {tiny.config['z_dim']} latent channels and makes {spatial_factor(tiny)} "
+                f"pixels of one, this model's are {made[0]} and {made[1]}"
+            )
+        return tiny.to(work_device(self.vae), self.vae.dtype)
 
     @property
     def temporal_stride(self) -> int:
@@ -184,4 +206,4 @@ class WorldModelBase(DiffusionPipeline):
         self, latents: Float[Tensor, "b channels f h w"], tiling: LatentTiling | None = None
     ) -> Float[Tensor, "b t 3 height width"]:
         """Decode normalised latents to a video in [−1, 1]."""
-        return decode_latents(self.vae, latents, tiling)
+        return decode_latents(self.decoder, latents, tiling)

@@ -121,13 +121,22 @@ def test_it_is_written_and_read_again(model, tmp_path):
     assert torch.equal(again.parts[LAYER].delta(), lora.parts[LAYER].delta())
 
 
+LORA = dict(zip(LAYOUTS["original"], (DOWN, UP), strict=True))
+
+
 @pytest.mark.parametrize(
     ("state", "said"),
     [
         ({LAYOUTS["kohya"][0]: DOWN}, "only down of blocks.0.attn1.to_q.weight"),
         ({"blocks.0.self_attn.q.weight": DOWN}, "no LoRA that is known here"),
-        ({"lora_unet_x.hada_w1_a": DOWN}, "another kind"),
+        ({"lora_unet_x.hada_w1_a": DOWN}, r"another kind \(hada_w\)"),
         ({name.replace("0", "77", 1): DOWN for name in LAYOUTS["kohya"]}, "belong to no layer"),
+        ({**LORA, "blocks.0.self_attn.q.dora_scale": DOWN}, r"another kind \(dora_scale\)"),
+        (
+            {**LORA, "diffusion_model.patch_embedding.reshape_weight": DOWN},
+            r"another kind \(reshape_weight\)",
+        ),
+        ({"blocks.0.self_attn.q.lokr_w1": DOWN}, r"another kind \(lokr_w\)"),
     ],
 )
 def test_what_is_none_is_said(state, said, model):

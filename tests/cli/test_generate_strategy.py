@@ -4,6 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
+from tests.codec.test_tiny_decoder import weights
 
 from models import tiny_world
 from outofsight.cli import main
@@ -108,3 +111,21 @@ def test_the_dry_run_of_a_training_shows_the_strategy(cli, tmp_path):
     code, _, error = cli("train", "--recipe", "mini_vae", "--out", tmp_path / "run", "--strategy", "fov")
     assert code == 2
     assert "trains no world model" in error
+
+
+def test_a_tiny_decoder_in_the_vaes_place(cli, cases, model_folder, tmp_path, read_json):
+    torch.manual_seed(0)
+    tiny, odd = tmp_path / "taew2_1.safetensors", tmp_path / "odd.safetensors"
+    save_file(weights(), tiny)
+    save_file({"decoder.conv1.weight": torch.zeros(3)}, odd)
+    code, _, error = cli(*generate(cases, model_folder, tmp_path / "odd.mp4", "--vae", odd))
+    assert code == 2
+    assert "odd.safetensors: expected a tiny video decoder" in error
+    assert not (tmp_path / "odd.mp4").exists()
+    for name, more in (("own", ()), ("fast", ("--vae", tiny))):
+        code, _, error = cli(*generate(cases, model_folder, tmp_path / f"{name}.mp4", *more))
+        assert code == 0, error
+    assert read_json(tmp_path / "fast.json")["vae"] == str(tiny)
+    own, fast = (read_video(tmp_path / f"{name}.mp4").frames for name in ("own", "fast"))
+    assert own.shape == fast.shape
+    assert (own != fast).any()

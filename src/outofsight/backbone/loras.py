@@ -30,7 +30,7 @@ KOHYA = re.compile(r"lora_unet__?(.+)")
 LEAF = re.compile(
     r"(?P<stem>.+?)\.(?:lora_(?P<side>A|B|down|up)(?:\.default)?\.weight|(?P<other>alpha|diff|diff_b|diff_m))"
 )
-UNREADABLE = ("hada_w1", "lokr_w", "dora_scale", "set_weight")
+UNREADABLE = ("hada_w", "lokr_w", "dora_scale", "reshape_weight", "set_weight")
 
 
 @dataclass
@@ -215,8 +215,8 @@ def _layers_by_any_name(names: Iterable[str]) -> dict[str, str]:
 def _check_strangers(strangers: list[str], state: Mapping[str, Tensor]) -> None:
     if not strangers:
         return
-    if len(strangers) == len(state) and not any(LEAF.fullmatch(name) for name in state):
-        kind = next((mark for mark in UNREADABLE if any(mark in name for name in state)), None)
+    kind = next((mark for mark in UNREADABLE if any(mark in name for name in strangers)), None)
+    if kind or not any(LEAF.fullmatch(name) for name in state):
         what = f"an adapter of another kind ({kind})" if kind else "no LoRA that is known here"
         raise CheckpointError(f"expected a LoRA of a Wan transformer, got {what}: {quote_names(strangers)}")
     raise CheckpointError(

@@ -90,6 +90,9 @@ def generate(
     resample: Annotated[
         bool, typer.Option("--resample", help="take the video's frames at the model's rate")
     ] = False,
+    vae: Annotated[
+        Path | None, typer.Option(help="decode by this tiny decoder (as taew2_1.pth): faster, softer")
+    ] = None,
     tile_vae: Annotated[bool, typer.Option(help="encode and decode in tiles: less memory, slower")] = False,
     attention_chunk: Annotated[
         int | None, typer.Option(min=1, help="query frames at a time: less memory")
@@ -142,11 +145,15 @@ def generate(
     }
     if resample:
         options["resample"] = True
+    if vae is not None:
+        options["vae"] = str(vae)
     check_loading(device, dtype, offload)
     console = Console(stderr=True)
     for case in cases:
         _check_place(
-            case, [model, mask, prompt, video if len(cases) > 1 or is_clip(video) else None], save_retrieval
+            case,
+            [model, mask, vae, prompt, video if len(cases) > 1 or is_clip(video) else None],
+            save_retrieval,
         )
     remaining = [case for case in cases if not _is_done(case, _request(case, options), overwrite, console)]
     read = _check_all(remaining, shape, model, strategy, mask, dry_run=dry_run)
@@ -158,7 +165,7 @@ def generate(
     from outofsight.cli.lenses import lens_record
 
     with claimed(out, filled=out.suffix.lower() != ".mp4"):
-        world, seconds = _load(model, device, dtype, offload)
+        world, seconds = _load(model, device, dtype, offload, vae)
         world.transformer.attention_frames_per_chunk = attention_chunk
         if strategy is not None:
             world.remember_by(strategy)
@@ -278,11 +285,13 @@ def _check_all(
     return inputs if len(cases) == 1 else None
 
 
-def _load(model: str, device: str, dtype: str | None, offload: str) -> "tuple[WorldModel, float]":
+def _load(
+    model: str, device: str, dtype: str | None, offload: str, vae: Path | None
+) -> "tuple[WorldModel, float]":
     from outofsight.cli.loading import load_world
 
     start = time.perf_counter()
-    world = load_world(model, device, dtype, offload)
+    world = load_world(model, device, dtype, offload, vae)
     return world, time.perf_counter() - start
 
 
@@ -301,7 +310,7 @@ def _masks(
     from outofsight.errors import VideoError
 
     asked = transformer.needs_subject_masks
-    if asked == "none":
+    if asked == "none" and not transformer.shows_rendered:
         name = transformer.config["memory_strategy"]
         raise InputError(f"--mask: this model ({name}) does not look at masks; leave it out")
     count = len(inputs.video) + (shape.frames[1] if asked == "all" else 0)

@@ -97,13 +97,21 @@ def empty_model(model: str, strategy_name: str | None, *, whole: bool) -> "dict[
     return networks
 
 
-def load_world(model: str, device_name: str, dtype_name: str | None, offload: str) -> "WorldModel":
-    """Load a model onto a device, in bfloat16 on a GPU and float32 on a CPU unless told otherwise."""
+def load_world(
+    model: str, device_name: str, dtype_name: str | None, offload: str, decoder: Path | None = None
+) -> "WorldModel":
+    """Load a model onto a device, in bfloat16 on a GPU and float32 on a CPU unless told otherwise.
+
+    ``decoder``: a tiny decoder's file, to decode in the VAE's place.
+    """
+    from outofsight.codec.tiny_decoder import load_tiny_decoder
     from outofsight.sampling.world import WorldModel
 
     device, dtype = check_loading(device_name, dtype_name, offload)
     quiet_libraries()
+    tiny = None if decoder is None else load_tiny_decoder(decoder)
     world = WorldModel.from_pretrained(model, dtype=dtype)
+    world.tiny_decoder = tiny
     if offload == "model":
         world.enable_model_cpu_offload(device=device)
     elif offload == "sequential":

@@ -6,8 +6,8 @@ Decoding is causal, so what is still needed of the past is bounded, and is all t
     call 1         [ 0   1 ]                    gives video frames 0 to 4
     call 2                 [ 2   3   4 ]        gives video frames 5 to 16, with what is kept of 0 and 1
 
-Wan's VAE keeps what each of its causal convolutions saw last, our small one the latents in its field of view. The
-functions follow the caller's gradient mode.
+Wan's VAE keeps what each of its causal convolutions saw last, a tiny decoder what each block did, our small one the
+latents in its field of view. The functions follow the caller's gradient mode.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,8 @@ from outofsight.codec.patch_autoencoder import (
     PatchVideoAutoencoder,
 )
 from outofsight.codec.placement import bring_weights, work_device
-from outofsight.codec.video_vae import VideoAutoencoder, check_latents, latent_statistics, spatial_factor
+from outofsight.codec.tiny_decoder import FIRST_BLOCK, TinyVideoDecoder
+from outofsight.codec.video_vae import VideoDecoder, check_latents, latent_statistics, spatial_factor
 from outofsight.errors import InputError
 
 PAST = "past"
@@ -43,7 +44,7 @@ class Decoded(NamedTuple):
 
 
 def decode_more(
-    vae: VideoAutoencoder,
+    vae: VideoDecoder,
     latents: Float[Tensor, "1 channels f h w"],
     so_far: Decoded = Decoded(),  # noqa: B008 - it cannot be changed
     tiling: LatentTiling | None = None,
@@ -63,8 +64,13 @@ def decode_more(
     plain = latents.float() / inverse_std + mean
     tiles, factor = plan_tiles((latents.shape[-2], latents.shape[-1]), tiling), spatial_factor(vae)
     bring_weights(vae)
-    by_past = isinstance(vae, PatchVideoAutoencoder)
-    part = _PastDecoding(vae, plain, so_far) if by_past else _CacheDecoding(vae, plain, so_far, tiles)
+    part: _PastDecoding | _BlockDecoding | _CacheDecoding
+    if isinstance(vae, PatchVideoAutoencoder):
+        part = _PastDecoding(vae, plain, so_far)
+    elif isinstance(vae, TinyVideoDecoder):
+        part = _BlockDecoding(vae, plain, so_far, tiles)
+    else:
+        part = _CacheDecoding(vae, plain, so_far, tiles)
     video = blend_tiles(tiles, part.decode_tile, factor).clamp(-1, 1).transpose(1, 2)
     return video, Decoded(so_far.num_latent_frames + latents.shape[2], MappingProxyType(part.kept()))
 
@@ -89,6 +95,36 @@ class _PastDecoding:
     def kept(self) -> dict[str, Tensor]:
         needed = max(1, EARLIER_FRAMES * self._vae.config["num_layers"])
         return {PAST: self._latents[:, :, -needed:].clone()}
+
+
+class _BlockDecoding:
+    """Runs a tiny decoder on from what each of its blocks saw last, in every tile."""
+
+    def __init__(self, vae: TinyVideoDecoder, latents: Tensor, so_far: Decoded, tiles: list[Tile]) -> None:
+        self._vae, self._latents, self._tiles, self._past = vae, latents, tiles, so_far
+        self._kept: dict[str, Tensor] = {}
+        if so_far.num_latent_frames and f"tile{len(tiles) - 1}.block{FIRST_BLOCK}" not in so_far.kept:
+            raise InputError(
+                "these latents are tiled otherwise than those before, or another decoder decoded them; keep size, "
+                "tiling and decoder"
+            )
+
+    def decode_tile(self, tile: Tile) -> Tensor:
+        prefix = f"tile{self._tiles.index(tile)}.block"
+        part = tile.cut(self._latents, 1).to(work_device(self._vae), self._vae.dtype)
+        past = {
+            name.removeprefix(prefix): value
+            for name, value in self._past.kept.items()
+            if name.startswith(prefix)
+        }
+        if past:
+            _same_size(past[str(FIRST_BLOCK)], part)
+        video, kept = self._vae.decode(part, past or None)
+        self._kept |= {f"{prefix}{name}": value for name, value in kept.items()}
+        return video.to(self._latents.device, torch.float32)
+
+    def kept(self) -> dict[str, Tensor]:
+        return self._kept
 
 
 class _CacheDecoding:

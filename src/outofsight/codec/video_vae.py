@@ -23,9 +23,11 @@ from torch import Tensor
 from outofsight.codec.latent_tiling import LatentTiling, Tile, blend_tiles, plan_tiles
 from outofsight.codec.patch_autoencoder import PATCH_PX, PatchVideoAutoencoder
 from outofsight.codec.placement import bring_weights, work_device
+from outofsight.codec.tiny_decoder import STAGES, TinyVideoDecoder
 from outofsight.errors import CheckpointError, InputError
 
 VideoAutoencoder: TypeAlias = AutoencoderKLWan | PatchVideoAutoencoder
+VideoDecoder: TypeAlias = VideoAutoencoder | TinyVideoDecoder
 
 MAX_PIXEL = 2.0
 """Pixels are meant to be in [-1, 1]; resizing overshoots a little; what is beyond is 0..255 by mistake."""
@@ -43,7 +45,7 @@ def autoencoder_class(config: Mapping[str, Any]) -> type[AutoencoderKLWan] | typ
     return PatchVideoAutoencoder if named_patch else AutoencoderKLWan
 
 
-def spatial_factor(vae: VideoAutoencoder) -> int:
+def spatial_factor(vae: VideoDecoder) -> int:
     """Tell how many pixels a latent pixel spans, in height as in width.
 
     Raises:
@@ -51,6 +53,8 @@ def spatial_factor(vae: VideoAutoencoder) -> int:
     """
     if isinstance(vae, PatchVideoAutoencoder):
         return int(vae.config["patch_size"])
+    if isinstance(vae, TinyVideoDecoder):
+        return int(2**STAGES * vae.patch)
     made = 2 ** (len(vae.config["dim_mult"]) - 1) * (vae.config["patch_size"] or 1)
     return _agreed_factor(vae, "scale_factor_spatial", made)
 
@@ -121,7 +125,7 @@ def encode_video(
 
 
 def decode_latents(
-    vae: VideoAutoencoder,
+    vae: VideoDecoder,
     latents: Tensor,
     tiling: LatentTiling | None = None,
     progress: Progress | None = None,
@@ -167,11 +171,13 @@ def through_skip(vae: VideoAutoencoder, video: Tensor, given: Tensor | None) -> 
     return mixed.to(video).unflatten(0, video.shape[:2]).clamp(-1, 1)
 
 
-def _decode_unclamped(vae: VideoAutoencoder, latents: Tensor) -> Tensor:
+def _decode_unclamped(vae: VideoDecoder, latents: Tensor) -> Tensor:
     """Decode without the clamp that the borrowed decode ends with: tiles are blended first, then clamped."""
     if isinstance(vae, PatchVideoAutoencoder):
         bring_weights(vae)
         return unpatchify(vae.decoder(latents), PATCH_PX)
+    if isinstance(vae, TinyVideoDecoder):
+        return vae.decode(latents)[0]
     chunks: list[Tensor] = []  # what the decoder gives for each latent frame
     handle = vae.decoder.register_forward_hook(lambda _decoder, _inputs, chunk: chunks.append(chunk))
     try:
@@ -190,7 +196,7 @@ def _agreed_factor(vae: VideoAutoencoder, field: str, made: int) -> int:
     return made
 
 
-def latent_statistics(vae: VideoAutoencoder, device: torch.device) -> tuple[Tensor, Tensor]:
+def latent_statistics(vae: VideoDecoder, device: torch.device) -> tuple[Tensor, Tensor]:
     """Give latents_mean and 1 / latents_std as float32 [1, 16, 1, 1, 1].
 
     The published code multiplies by the one and divides by it again. So do we, as the decoder magnifies what
@@ -248,7 +254,7 @@ def _check_video(video: Tensor, vae: VideoAutoencoder) -> None:
     _check_own_tiling_is_off(vae)
 
 
-def check_latents(latents: Tensor, vae: VideoAutoencoder) -> None:
+def check_latents(latents: Tensor, vae: VideoDecoder) -> None:
     """Raise ``InputError`` if these are no latents of this VAE, or not finite."""
     channels = vae.config["z_dim"]
     if latents.ndim != 5 or latents.shape[1] != channels or 0 in latents.shape:
@@ -261,7 +267,7 @@ def check_latents(latents: Tensor, vae: VideoAutoencoder) -> None:
     _check_own_tiling_is_off(vae)
 
 
-def _check_own_tiling_is_off(vae: VideoAutoencoder) -> None:
+def _check_own_tiling_is_off(vae: VideoDecoder) -> None:
     if vae.use_tiling:
         raise InputError(
             "the VAE's own tiling is on, and blends otherwise; call vae.disable_tiling(), give a LatentTiling"

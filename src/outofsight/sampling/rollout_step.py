@@ -139,7 +139,7 @@ def take_step(
     after = _later(state, latents, poses, conditions)
     seen = None
     with clock.stage("decode"), torch.no_grad():
-        video, decoded = decode_more(world.vae, latents, state.decoded, sampler.tiling)
+        video, decoded = decode_more(world.decoder, latents, state.decoded, sampler.tiling)
         video = through_skip(world.vae, video, None if rendered is None else rendered.given)
         frames = to_uint8(video[0])
     if banks is not None:
