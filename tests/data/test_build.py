@@ -22,7 +22,7 @@ from outofsight.data.card import absences, dataset_stats, draw_stats, summary
 from outofsight.data.check import check_dataset
 from outofsight.data.dataset import SplitShares, clip_job, open_dataset
 from outofsight.data.shards import read_shard, write_shards
-from outofsight.errors import DatasetError, OutputError, WorldError
+from outofsight.errors import DatasetError, InputError, OutputError, WorldError
 
 ROOT = Path(__file__).parents[2]
 
@@ -171,7 +171,7 @@ def test_impossible_builds_are_refused(changes, says):
 
 def test_a_cluster_without_ray_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(DatasetError, match=r"needs Ray; install it: pip install 'outofsight\[cluster\]'"):
+    with pytest.raises(InputError, match=r"needs Ray; install it: pip install 'outofsight\[cluster\]'"):
         build_dataset(tmp_path / "set", HandMaker(), config(cluster=True))
 
 

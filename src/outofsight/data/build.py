@@ -4,14 +4,8 @@ What a clip shows is none of this room's business: a *maker* turns a ``ClipJob``
 with nothing but the job, so the result cannot depend on who makes which clip, or when.
 """
 
-import multiprocessing
-import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +14,11 @@ from outofsight.data.dataset import SPLITS, ClipJob, SplitShares, clip_job
 from outofsight.data.files import explained, read_json, remove_unfinished, write_json, write_text
 from outofsight.data.outputs import check_outputs
 from outofsight.data.sample import write_sample
-from outofsight.errors import DatasetError, OutOfSightError, OutputError
+from outofsight.data.workers import run_tasks
+from outofsight.errors import DatasetError
 from outofsight.types import Clip
 
 DATASET_VERSION = 1
-JOBS_AHEAD = 2  # jobs waiting for each worker
 
 Maker = Callable[[ClipJob], Clip]
 Progress = Callable[[int, int, str], None]
@@ -85,7 +79,8 @@ def build_dataset(
     waiting = [job for job in jobs if not (folder / job.split / job.name).is_dir()]
     num_found = len(jobs) - len(waiting)
     tasks = [(make, job, folder / job.split / job.name) for job in waiting]
-    for done, name in enumerate(_run(tasks, config), start=num_found + 1):
+    results = run_tasks(make_sample, tasks, workers=config.workers, cluster=config.cluster)
+    for done, name in enumerate(results, start=num_found + 1):
         if progress is not None:
             progress(done, len(jobs), name)
     for split in SPLITS:
@@ -145,82 +140,6 @@ def make_sample(task: Task) -> str:
     if not folder.is_dir():  # another build of the same data set may have made it meanwhile
         write_sample(folder, make(job))
     return job.name
-
-
-def _run(tasks: list[Task], config: BuildConfig) -> Iterator[str]:
-    if config.cluster:
-        return _run_on_cluster(tasks)
-    if config.workers == 1 or len(tasks) <= 1:
-        return map(make_sample, tasks)
-    return _run_in_processes(tasks, config.workers)
-
-
-def _die_with_parent() -> None:
-    """In a worker: end when the parent ends, however it ended, so that a killed build leaves nobody working."""
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _run_in_processes(tasks: list[Task], workers: int) -> Iterator[str]:
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=_die_with_parent)
-    try:
-        yield from _as_completed(pool, iter(tasks), JOBS_AHEAD * workers)
-    except BrokenProcessPool as error:
-        raise OutputError(
-            "a worker process ended unexpectedly (out of memory?); run again, finished clips are kept"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _as_completed(pool: ProcessPoolExecutor, tasks: Iterator[Task], most: int) -> Iterator[str]:
-    """Keep at most so many tasks under way; one that fails ends it all once those under way have come to rest."""
-    pending: set[Future[str]] = {pool.submit(make_sample, task) for task in islice(tasks, most)}
-    while pending:
-        done, pending = wait(pending, return_when=FIRST_COMPLETED)
-        for future in done:
-            name = future.result()
-            for task in islice(tasks, 1):
-                pending.add(pool.submit(make_sample, task))
-            yield name
-
-
-def _run_on_cluster(tasks: list[Task]) -> Iterator[str]:
-    """Hand the tasks to Ray; every machine must see the output folder under the same path."""
-    try:
-        import ray  # noqa: PLC0415
-    except ImportError as error:
-        raise DatasetError(
-            "building on a cluster needs Ray; install it: pip install 'outofsight[cluster]'"
-        ) from error
-    if not ray.is_initialized():
-        ray.init(log_to_driver=False)
-    remote = ray.remote(num_cpus=1)(make_sample)
-    pending = [remote.remote(task) for task in tasks]
-    while pending:
-        done, pending = ray.wait(pending, num_returns=1)
-        try:
-            yield str(ray.get(done[0]))
-        except ray.exceptions.RayTaskError as error:
-            _cancel(ray, pending)
-            cause = error.cause
-            raise (
-                cause
-                if isinstance(cause, OutOfSightError)
-                else DatasetError(f"a clip failed on the cluster: {cause}")
-            ) from error
-
-
-def _cancel(ray: Any, pending: Iterable[Any]) -> None:
-    for reference in pending:
-        ray.cancel(reference)
 
 
 def _write_captions(folder: Path, jobs: list[ClipJob]) -> None:

@@ -1,5 +1,6 @@
 """Run an evaluation: every method answers every clip, and every answer is measured and written down at once."""
 
+import os
 import resource
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import torch
 from outofsight.data.dataset import may_be_skipped
 from outofsight.data.files import explained, remove_unfinished
 from outofsight.data.video import read_video, write_video
+from outofsight.data.workers import run_tasks
 from outofsight.errors import CheckpointError, InputError, OutputError
 from outofsight.evaluation.association import observe, references_of
 from outofsight.evaluation.case import ClipCase, check_generated
@@ -32,7 +34,6 @@ from outofsight.evaluation.metrics import (
 )
 from outofsight.evaluation.records import Record, Store, digest_of, in_earlier_words
 from outofsight.evaluation.rollouts import load_tracked, save_tracked
-from outofsight.evaluation.workers import run_tasks
 from outofsight.memory.strategies import strategy
 from outofsight.model_folders import find_model
 from outofsight.sampling.plan import VideoSize, networks_on_meta, token_grid
@@ -87,7 +88,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class ClipTask:
     """One clip and the methods that answer it with one model."""
 
     config: EvalConfig
@@ -116,7 +117,15 @@ def evaluate(evaluation: Evaluation, progress: Progress | None = None) -> None:
     try:
         if tasks:
             _gather_gallery(evaluation)
-        for task in run_tasks(judge, tasks, workers=evaluation.workers, cluster=evaluation.cluster):
+        done_tasks = run_tasks(
+            score_clip,
+            tasks,
+            workers=evaluation.workers,
+            cluster=evaluation.cluster,
+            begin=share_machine,
+            on_gpus=True,
+        )
+        for task in done_tasks:
             done += len(task.methods)
             if progress is not None:
                 progress(done, total, f"{task.clip.name}: {', '.join(c.name for c in task.methods)}")
@@ -182,7 +191,7 @@ def check_models(methods: Sequence[Method], clip: EvalClip) -> None:
             networks["transformer"].change_memory(chosen.name, chosen.settings)
 
 
-def pending_tasks(evaluation: Evaluation) -> list[Task]:
+def pending_tasks(evaluation: Evaluation) -> list[ClipTask]:
     """Find what is still to be done, one model after another.
 
     Raises:
@@ -195,7 +204,7 @@ def pending_tasks(evaluation: Evaluation) -> list[Task]:
             waiting = tuple(c for c in methods if not _is_done(evaluation, c, clip, measured_by))
             if waiting:
                 tasks.append(
-                    Task(config=evaluation.config, clip=clip, methods=waiting, measured_by=measured_by)
+                    ClipTask(config=evaluation.config, clip=clip, methods=waiting, measured_by=measured_by)
                 )
     return tasks
 
@@ -229,7 +238,7 @@ def _is_done(evaluation: Evaluation, method: Method, clip: EvalClip, measured_by
     return stored and record.measured_by == measured_by
 
 
-def judge(task: Task) -> Task:
+def score_clip(task: ClipTask) -> ClipTask:
     """Answer and measure one clip by every method of a task. Gives the task back."""
     config, clip = task.config, task.clip
     instruments = _instruments(config.load_instruments, config.instruments)
@@ -333,6 +342,16 @@ def _gather_gallery(evaluation: Evaluation) -> None:
     with explained(evaluation.config.gallery):
         evaluation.config.gallery.parent.mkdir(parents=True, exist_ok=True)
     write_gallery(evaluation.config.gallery, contexts)
+
+
+def share_machine(worker: int, workers: int) -> None:
+    """In a worker: take a share of the cores, and let ``cuda`` mean another GPU to each worker, in turn.
+
+    One that names its GPU (``cuda:1``) gets that one.
+    """
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    if torch.cuda.device_count() > 1:
+        torch.cuda.set_device(worker % torch.cuda.device_count())
 
 
 @lru_cache(maxsize=1)

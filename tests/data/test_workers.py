@@ -6,8 +6,8 @@ from importlib.util import find_spec
 
 import pytest
 
+from outofsight.data.workers import run_tasks
 from outofsight.errors import InputError, OutputError, VideoError
-from outofsight.evaluation.workers import run_tasks
 
 
 def squared(number):

@@ -9,8 +9,6 @@ from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from typing import Any, TypeVar
 
-import torch
-
 from outofsight.errors import InputError, OutOfSightError, OutputError
 
 TASKS_AHEAD = 2
@@ -18,12 +16,23 @@ TASKS_AHEAD = 2
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+Begin = Callable[[int, int], None]
+"""Called in a worker process before its first task, with (its number, how many there are)."""
 
 
 def run_tasks(
-    work: Callable[[Task], Result], tasks: Sequence[Task], *, workers: int = 1, cluster: bool = False
+    work: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    workers: int = 1,
+    cluster: bool = False,
+    begin: Begin | None = None,
+    on_gpus: bool = False,
 ) -> Iterator[Result]:
     """Give the result of every task as it comes, in any order. One that fails ends it all; what is done stays done.
+
+    ``begin``: called in each worker process before its tasks. ``on_gpus``: each task of a cluster gets a GPU, if it has
+    any.
 
     Raises:
         InputError: fewer than one worker, or a cluster is asked for and Ray is not installed.
@@ -32,33 +41,24 @@ def run_tasks(
     if workers < 1:
         raise InputError(f"expected ≥ 1 worker, got {workers}")
     if cluster:
-        return _on_cluster(_ray(), work, tasks)
+        return _on_cluster(_ray(), work, tasks, on_gpus)
     if workers == 1 or len(tasks) <= 1:
         return map(work, tasks)
-    return _in_processes(work, tasks, min(workers, len(tasks)))
+    return _in_processes(work, tasks, min(workers, len(tasks)), begin)
 
 
-def _in_processes(work: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:
+def _in_processes(
+    work: Callable[[Task], Result], tasks: Sequence[Task], workers: int, begin: Begin | None
+) -> Iterator[Result]:
     context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // workers)
     numbers = context.SimpleQueue()
     for number in range(workers):
         numbers.put(number)
     pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_begin_worker, initargs=(threads, numbers)
+        workers, mp_context=context, initializer=_begin_worker, initargs=(begin, numbers, workers)
     )
     try:
-        waiting = iter(tasks)
-        pending: set[Future[Result]] = {
-            pool.submit(work, task) for task in islice(waiting, TASKS_AHEAD * workers)
-        }
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                result = future.result()
-                for task in islice(waiting, 1):
-                    pending.add(pool.submit(work, task))
-                yield result
+        yield from _as_completed(pool, work, iter(tasks), TASKS_AHEAD * workers)
     except BrokenProcessPool as error:
         raise OutputError(
             "a worker process ended unexpectedly (out of memory?); run again, finished clips are kept"
@@ -67,10 +67,22 @@ def _in_processes(work: Callable[[Task], Result], tasks: Sequence[Task], workers
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin_worker(threads: int, numbers: Any) -> None:
-    """In a worker: share the processor's cores and the GPUs, and end when the parent ends, however it ended."""
-    torch.set_num_threads(threads)
-    take_gpu(numbers.get())
+def _as_completed(
+    pool: ProcessPoolExecutor, work: Callable[[Task], Result], tasks: Iterator[Task], most: int
+) -> Iterator[Result]:
+    """Keep at most so many tasks under way; one that fails ends it all once those under way have come to rest."""
+    pending: set[Future[Result]] = {pool.submit(work, task) for task in islice(tasks, most)}
+    while pending:
+        done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        for future in done:
+            result = future.result()
+            for task in islice(tasks, 1):
+                pending.add(pool.submit(work, task))
+            yield result
+
+
+def _begin_worker(begin: Begin | None, numbers: Any, workers: int) -> None:
+    """In a worker: end when the parent ends, however it ended, so that a kill leaves nobody working."""
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -79,29 +91,25 @@ def _begin_worker(threads: int, numbers: Any) -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def take_gpu(worker: int) -> None:
-    """Let ``cuda`` mean another GPU to each worker, in turn; one that names its GPU (``cuda:1``) gets that one."""
-    if torch.cuda.device_count() > 1:
-        torch.cuda.set_device(worker % torch.cuda.device_count())
+    if begin is not None:
+        begin(numbers.get(), workers)
 
 
 def _ray() -> Any:
     try:
         import ray  # noqa: PLC0415
     except ImportError as error:
-        raise InputError(
-            "evaluating on a cluster needs Ray; install it: pip install 'outofsight[cluster]'"
-        ) from error
+        raise InputError("a cluster needs Ray; install it: pip install 'outofsight[cluster]'") from error
     return ray
 
 
-def _on_cluster(ray: Any, work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
+def _on_cluster(
+    ray: Any, work: Callable[[Task], Result], tasks: Sequence[Task], on_gpus: bool
+) -> Iterator[Result]:
     """Hand the tasks to Ray; every machine must see data and output under the same paths."""
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
-    has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
+    has_gpus = on_gpus and ray.cluster_resources().get("GPU", 0) >= 1
     remote = ray.remote(num_cpus=1, num_gpus=1 if has_gpus else 0)(work)
     pending = [remote.remote(task) for task in tasks]
     while pending:
