@@ -6,7 +6,7 @@ from torch import Tensor
 
 from outofsight.memory.banks.pictures import Picture
 from outofsight.memory.banks.state import Cutouts, Views
-from outofsight.memory.rendering import Placed
+from outofsight.memory.rendering import PlacedSubjects
 
 SIZE = (16, 32)
 LENS = torch.tensor([[0.5, 1.0, 0.5, 0.5]])
@@ -93,11 +93,11 @@ def boards(*colours: tuple[int, int, int], half_m: tuple[float, ...] = (1.0,), s
 
 def placed(
     *positions: tuple[float, ...], velocity: tuple[float, ...] = (0.0, 0.0, 0.0), frames: int = 1
-) -> Placed:
+) -> PlacedSubjects:
     """Subjects that stand at the same places in every frame."""
     where = torch.tensor(positions).expand(1, frames, len(positions), 3).clone()
     moves = torch.tensor(velocity).expand(1, frames, len(positions), 3)
-    return Placed(where, moves, torch.ones(1, frames, len(positions)))
+    return PlacedSubjects(where, moves, torch.ones(1, frames, len(positions)))
 
 
 def picture_of(

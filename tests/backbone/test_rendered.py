@@ -9,6 +9,7 @@ from outofsight.backbone.rendered import LEAST_SIGMA, NUM_MASKS, RenderedMemory,
 from outofsight.backbone.transformer import HydraTransformer3DModel, is_memory_parameter
 from outofsight.errors import InputError
 from outofsight.memory.strategies import strategy
+from outofsight.training.models import with_memory
 
 CONTEXT, TARGET, HEIGHT, WIDTH = 4, 4, 8, 12
 SMALL = {"archive_slots": 4, "subject_slots": 2, "top_k": 3, "reader_width": 8, "identity_width": 4}
@@ -330,6 +331,21 @@ def test_each_strategy_shows_its_own_share_of_memory_with_the_same_weights():
         model.change_memory("odd", {"banks": {**SMALL, "rendered": "subjects"}})
     with pytest.raises(InputError, match="needs rendering="):
         model.change_memory("without", {"rendering": None})
+
+
+def test_a_memory_of_which_the_model_would_see_nothing_is_refused():
+    """Banks that give no tokens, of a model that takes no rendered channels in, would be the window alone."""
+    model = tiny_transformer(memory_strategy="hybrid", **{**strategy("hybrid").settings, "banks": SMALL})
+    warp = {**strategy("warp").settings, "banks": {**SMALL, **strategy("warp").settings["banks"]}}
+    with pytest.raises(
+        InputError, match=r"'warp' shows memory as rendered pictures .* task.memory.rendering={}"
+    ):
+        model.change_memory("warp", warp)
+    with pytest.raises(InputError, match=r"'warp' shows memory as rendered pictures"):
+        with_memory(model, "warp", warp, seed=1)
+    assert model.config["memory_strategy"] == "hybrid"
+    assert model.two_banks.settings.top_k == 3
+    with_memory(model, "warp", {**warp, "rendering": {}}, seed=1)
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ from outofsight.memory.banks.state import (
     empty_banks,
 )
 from outofsight.memory.banks.two_banks import TwoBankMemory
-from outofsight.memory.rendering import Placed, render
+from outofsight.memory.rendering import PlacedSubjects, render
 from outofsight.types import LatentGrid
 from rendered_scenes import (
     BLUE,
@@ -164,7 +164,7 @@ def test_a_cut_out_put_back_at_its_place_gives_back_the_subjects_pixels(camera):
     picture = picture_of(pixels, mask, camera)
     cut = cut_out(picture, mask[None, None], position, torch.zeros(1, 1, 3))
     nobody = views_of(pose(), filled=torch.zeros(1, 1, dtype=torch.bool))
-    there = Placed(position[:, None], torch.zeros(1, 1, 1, 3), torch.ones(1, 1, 1))
+    there = PlacedSubjects(position[:, None], torch.zeros(1, 1, 1, 3), torch.ones(1, 1, 1))
     shown = render(nobody, camera[:, None], LENS, SIZE, cut, there)
     assert torch.equal(shown.subject[0, 0] > 0.5, mask > 0)
     core = torch.zeros(SIZE, dtype=torch.bool)

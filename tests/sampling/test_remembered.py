@@ -176,7 +176,7 @@ def test_a_model_that_reads_no_masks_is_given_them():
         continued(world)
     assert continued(world, subject_masks=MASKS).rendered.shape == (5, HEIGHT, WIDTH, 3)
     with pytest.raises(InputError, match="does not read who is a subject"):
-        start(world, subject_masks=MASKS).step(PARTS[0])
+        start(world, subject_masks=MASKS)
 
 
 def test_the_conditioning_of_latent_frames_is_refused_in_one_line():

@@ -86,3 +86,16 @@ def test_weights_are_shared_and_each_remembers_in_its_own_way(world):
     assert world.transformer.config["memory_strategy"] == "hybrid+hydra"
     assert other.transformer.config["memory_strategy"] == "window"
     assert torch.equal(next(other.transformer.parameters()), next(world.transformer.parameters()))
+
+
+def test_a_walk_that_could_remember_none_of_its_frames_does_not_begin():
+    """A model that shows rendered memory must read masks of what it makes; refused before anything is denoised."""
+    settings = {
+        **strategy("hybrid").settings,
+        "banks": BANKS,
+        "rendering": {"gate_width": 0, "mask_width": 0},
+    }
+    world = tiny_world(memory_strategy="hybrid", **settings)
+    masks = np.zeros((1, *VIDEO.shape[:3]), np.uint8)
+    with pytest.raises(InputError, match="a rollout could remember none of its own frames"):
+        world.start(VIDEO, PATH[:CONTEXT], "A fox.", seed=3, settings=FAST, subject_masks=masks)

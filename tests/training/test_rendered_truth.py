@@ -9,7 +9,7 @@ import torch
 from outofsight.errors import DatasetError
 from outofsight.geometry.poses import level_pose
 from outofsight.memory.banks.mask_reader import MaskReader
-from outofsight.memory.rendering import Placed
+from outofsight.memory.rendering import PlacedSubjects
 from outofsight.training.rendered_truth import PlaceErrors, clip_memory, context_frames, misplaced
 from outofsight.types import CameraPath, Clip, Intrinsics, SubjectTrack, Visibility
 
@@ -98,7 +98,7 @@ def test_a_mask_that_is_read_counts_near_the_subject_alone():
 
 
 def test_errors_of_places():
-    there = Placed(torch.zeros(1, 5, 400, 3), torch.zeros(1, 5, 400, 3), torch.ones(1, 5, 400))
+    there = PlacedSubjects(torch.zeros(1, 5, 400, 3), torch.zeros(1, 5, 400, 3), torch.ones(1, 5, 400))
     errors = PlaceErrors(near_m=0.2, missing_share=0.2, astray_share=0.1, astray_m=3.0)
     off = misplaced(there, errors, np.random.default_rng(0))
     assert (off.position == off.position[:, :1]).all()  # one error for all times

@@ -47,6 +47,7 @@ from outofsight.memory.settings import (
     CameraSettings,
     MemorySettings,
     RivalSettings,
+    check_banks_are_used,
     flattened,
     read_bank_settings,
     read_group,
@@ -225,7 +226,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         wanted = {**self.config, **settings}
         for group in GROUPS:
             read_group(group, wanted)
-        read_bank_settings(wanted)
+        check_banks_are_used(name, wanted)
         self.register_to_config(**settings, memory_strategy=name)
         self._memory_settings = self._context_settings = None
         if self.has_banks:

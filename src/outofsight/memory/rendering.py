@@ -2,10 +2,9 @@
 
 ::
 
-    views     (pixels, what of them is static, pose, lens, depth where known)  ── turned or reprojected, blended ──┐
-    cut-outs  (subjects' pixels from several sides)  ── put up where the tracker says they will be, nearest first ─┴─>
-    picture,
-                                                                             coverage (0: a hole), subjects' share
+    views     (pixels, static share, pose, lens, depth)  ─ turned or reprojected, blended ───────────────┐
+    cut-outs  (subjects' pixels from several sides)  ───── put where the tracker has them, nearest first ─┴─> picture,
+                                                                       coverage (0: a hole), subjects' share
 
 Pure functions of memory and cameras, batched, on any device. Poses are row-flattened 3×4 ``reference_from_camera`` of
 one reference for all (OpenCV axes, metres); intrinsics are normalised (``nn.cameras``). Pixels are uint8 where they
@@ -46,7 +45,7 @@ SLOW_M = 0.02
 """A subject slower than this, metres a video frame, does not tell which way it faces."""
 
 
-class Placed(NamedTuple):
+class PlacedSubjects(NamedTuple):
     """Where subjects will be. ``velocity``: metres a video frame. ``shown``: opacity, 0 to 1."""
 
     position: Float[Tensor, "b t s 3"]
@@ -70,7 +69,7 @@ def render(
     intrinsics: Float[Tensor, "b 4"],
     size: tuple[int, int],
     cutouts: Cutouts | None = None,
-    placed: Placed | None = None,
+    placed: PlacedSubjects | None = None,
 ) -> Rendered:
     """Draw what is remembered as ``cameras`` will see it, pictures of ``size`` (height, width)."""
     frames = []
@@ -82,7 +81,7 @@ def render(
             *(part[:, None] for part in render_scenery(views, cameras[:, index], intrinsics, size))
         )
         if cutouts is not None and placed is not None:
-            here = Placed(*(part[:, frame] for part in placed))
+            here = PlacedSubjects(*(part[:, frame] for part in placed))
             one = with_subjects(one, cutouts, here, cameras[:, frame], intrinsics)
         frames.append(one)
     return Rendered(*(torch.cat(part, dim=1) for part in zip(*frames, strict=True)))
@@ -261,7 +260,7 @@ def _grid_places(
 def with_subjects(
     scenery: Rendered,
     cutouts: Cutouts,
-    placed: Placed,
+    placed: PlacedSubjects,
     cameras: Float[Tensor, "b t 12"],
     intrinsics: Float[Tensor, "b 4"],
 ) -> Rendered:
@@ -285,7 +284,7 @@ def with_subjects(
 
 
 def _drawn(
-    cutouts: Cutouts, placed: Placed, cameras: Tensor, intrinsics: Tensor, size: tuple[int, int]
+    cutouts: Cutouts, placed: PlacedSubjects, cameras: Tensor, intrinsics: Tensor, size: tuple[int, int]
 ) -> Float[Tensor, "b t s 4 height width"]:
     """Draw each subject alone: its best cut-out over the box that it has there."""
     seen = project_points(placed.position, cameras, size, intrinsics[:, None])
@@ -327,7 +326,7 @@ def _sampled_small(
 
 
 def best_cutout(
-    cutouts: Cutouts, placed: Placed, cameras: Float[Tensor, "b t 12"]
+    cutouts: Cutouts, placed: PlacedSubjects, cameras: Float[Tensor, "b t 12"]
 ) -> tuple[Int[Tensor, "b t s"], Bool[Tensor, "b t s"]]:
     """Choose for every frame the cut-out whose side is nearest to the one that will be seen, and whether to mirror it.
 
@@ -367,7 +366,7 @@ def _turn(angle: Tensor) -> Tensor:
 
 def placed_subjects(
     foreseen: PredictedSubjects, draw: float, generator: torch.Generator | None = None
-) -> Placed:
+) -> PlacedSubjects:
     """Put subjects where the tracker foretells them, or ``draw`` of its deviations off, level, one way for all
     times."""
     position = foreseen.position
@@ -376,7 +375,7 @@ def placed_subjects(
         way = torch.randn(batch, 1, subjects, 3, generator=generator) * torch.tensor((1.0, 0.0, 1.0))
         position = position + draw * way.to(position) * foreseen.variance.clamp(min=0).sqrt()[..., None]
     shown = foreseen.filled[:, None].expand(foreseen.variance.shape).float()
-    return Placed(position, foreseen.velocity, shown)
+    return PlacedSubjects(position, foreseen.velocity, shown)
 
 
 def condition_masks(

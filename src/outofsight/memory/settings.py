@@ -152,6 +152,22 @@ def read_bank_settings(config: Mapping[str, Any]) -> BankSettings | None:
         raise InputError(f"banks={dict(config['banks'])}: {reasons(error)}") from error
 
 
+def check_banks_are_used(name: str, config: Mapping[str, Any]) -> None:
+    """Refuse banks of which a model would see nothing: it would remember as if it had none.
+
+    Raises:
+        InputError: their tokens are not retrieved, and what they render is not shown.
+    """
+    banks = read_bank_settings(config)
+    if banks is None or banks.top_k or banks.rendered == "none":
+        return  # they are read; or they are switched off by name
+    if banks.shown == "channels" and config["rendering"] is None:
+        raise InputError(
+            f"strategy {name!r} shows memory as rendered pictures alone, which this model does not take in; train one "
+            f"that does: outofsight train --strategy {name} --set task.memory.rendering={{}}"
+        )
+
+
 def reasons(error: Exception) -> str:
     """Put what is wrong with settings in one line: each setting that pydantic refuses, why, and what it was given."""
     if not isinstance(error, ValidationError):

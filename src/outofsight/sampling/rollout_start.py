@@ -157,6 +157,13 @@ def _check_start(world: WorldModelBase, num_context: int, cameras: CameraPath) -
             f"this model ({name}) is told where subjects will be; a rollout does not know it, so choose another "
             "strategy, or continue_video with the masks of the target"
         )
+    memory = world.transformer.rendered_memory
+    if world.transformer.shows_rendered and memory is not None and memory.masks is None:
+        raise InputError(
+            "this model shows rendered memory and does not read who is a subject (rendering.mask_width is 0), so a "
+            "rollout could remember none of its own frames; choose a strategy that renders nothing, such as window, or "
+            "continue_video"
+        )
 
 
 def _check_bank(world: WorldModelBase, size: tuple[int, int]) -> None:

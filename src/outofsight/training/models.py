@@ -20,6 +20,7 @@ from outofsight.codec.checkpoint_files import require_finite
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.codec.video_vae import VideoAutoencoder, autoencoder_class
 from outofsight.errors import CheckpointError, InputError
+from outofsight.memory.settings import check_banks_are_used
 from outofsight.model_folders import find_model
 from outofsight.training.randomness import derived_seed
 from outofsight.training.tasks import LoraSize, VaeTask, WorldSize, WorldTask
@@ -159,9 +160,13 @@ def with_memory(
 ) -> HydraTransformer3DModel:
     """Give a transformer another memory. All weights that both have are kept; a part that is new, or of another
     shape, begins at random by the seed. So strategies made from one transformer begin with the same weights.
+
+    Raises:
+        InputError: impossible settings, or banks of which the model would see nothing.
     """
     config = {key: value for key, value in transformer.config.items() if not key.startswith("_")}
     named = {"memory_strategy": name} if name is not None else {}
+    check_banks_are_used(name or config["memory_strategy"], {**config, **memory})
     with _seeded(seed, "memory"):
         made = HydraTransformer3DModel.from_config({**config, **memory, **named})
     places = made.state_dict()

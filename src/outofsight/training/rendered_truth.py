@@ -19,7 +19,7 @@ from outofsight.geometry.poses import compose, invert_rigid, relative_poses, tra
 from outofsight.memory.banks.mask_reader import MaskReader, evidence
 from outofsight.memory.banks.pictures import Picture, cut_out, empty_cutouts, joined, kept_best, view_of
 from outofsight.memory.banks.state import Cutouts, Views
-from outofsight.memory.rendering import Placed, Rendered, render
+from outofsight.memory.rendering import PlacedSubjects, Rendered, render
 from outofsight.types import Clip
 
 NEAR_PX = 9
@@ -42,7 +42,7 @@ class ClipMemory(NamedTuple):
 
     views: Views
     cutouts: Cutouts
-    placed: Placed
+    placed: PlacedSubjects
     cameras: Float[Tensor, "1 t 12"]
     intrinsics: Float[Tensor, "1 4"]
     size: tuple[int, int]
@@ -133,7 +133,7 @@ def clip_memory(clip: Clip, reader: MaskReader | None = None) -> ClipMemory:
     return ClipMemory(
         joined(views),
         cutouts,
-        Placed(position[:, target], velocity[:, target], there),
+        PlacedSubjects(position[:, target], velocity[:, target], there),
         torch.from_numpy(cameras).float(),
         seen.intrinsics,
         (height, width),
@@ -161,7 +161,7 @@ def _courses(clip: Clip) -> tuple[Float[Tensor, "1 n s 3"], Float[Tensor, "1 n s
     return tuple(torch.from_numpy(part)[None].float() for part in (position, inside[..., 0]))  # type: ignore[return-value]
 
 
-def misplaced(placed: Placed, errors: PlaceErrors, generator: np.random.Generator) -> Placed:
+def misplaced(placed: PlacedSubjects, errors: PlaceErrors, generator: np.random.Generator) -> PlacedSubjects:
     """Move each subject of a single clip by one level error, or leave it out."""
     subjects = placed.position.shape[2]
     chance = generator.random(subjects)

@@ -104,12 +104,11 @@ class TwoBankMemory(UncastModule):
         ``tokens``: of the new frames, of clean latents. ``latents``: the new frames' at the end, after up to
         ``history`` frames that were seen before. ``poses``: in the anchor frame. ``times``: rising, the first after the
         banks' own. ``intrinsics``: of the camera, normalised. ``reading``: what to believe of the new frames, in place
-        of the reader's word (the engine's truth, in tests and studies).
+        of the reader's word (the engine's truth, in tests and studies). ``pictures``: of the new frames; then the banks
+        keep views and cut-outs too.
 
         Raises:
             InputError: a picture of another size than the banks were made for, or times that do not rise.
-
-        ``pictures``: of the new frames; then the banks keep views and cut-outs too.
         """
         frames = tokens.shape[1]
         if reading is None:
