@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from outofsight import SamplingSettings, WorldModel
-from outofsight.demo.comparison import bounds, compare
 from outofsight.demo.moving_picture import SideBySide, write_moving_picture
+from outofsight.demo.run import bounds, compare
 from outofsight.demo.unseen_clip import UnseenRequest, unseen_clip
 from outofsight.evaluation.case import case_from_clip
 from outofsight.model_folders import read_use

@@ -11,8 +11,7 @@ import typer.main
 
 from outofsight.cli import build_app
 from outofsight.cli.demo import told
-from outofsight.demo.comparison import METRICS_SHOWN, TableRow
-from outofsight.demo.run import DemoReport
+from outofsight.demo.run import METRICS_SHOWN, DemoReport, TableRow
 from outofsight.evaluation.evidence import Measured
 
 ROOT = Path(__file__).parents[1]

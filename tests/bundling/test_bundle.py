@@ -13,9 +13,15 @@ from safetensors.torch import load_file, save_file
 from models import tiny_world
 from outofsight import model_folders
 from outofsight.bundling.bundle import BundleConfig, check_weights, make_bundle
-from outofsight.bundling.curves import curve_panels, validation_lines
-from outofsight.bundling.finished_run import find_vae_run, read_finished_run, thinned, without_places
-from outofsight.bundling.measured import read_results, results_section
+from outofsight.bundling.card import read_results, results_section
+from outofsight.bundling.finished_run import (
+    curve_panels,
+    find_vae_run,
+    read_finished_run,
+    thinned,
+    validation_lines,
+    without_places,
+)
 from outofsight.errors import CheckpointError, InputError, OutputError
 from outofsight.model_folders import ModelUse, read_use
 from outofsight.training.config import to_dict

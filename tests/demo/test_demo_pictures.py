@@ -19,13 +19,14 @@ from outofsight.demo.memory_picture import (
 from outofsight.demo.moving_picture import (
     GAP,
     LAST_FRAME_S,
+    PHASES_ON_DARK,
     TWO_PANELS,
     SideBySide,
     draw_frames,
+    text_lines,
     write_moving_picture,
 )
 from outofsight.demo.moving_picture import TOP as PANEL_TOP
-from outofsight.demo.pens import PHASE_COLOURS, text_lines
 from outofsight.evaluation.case import ClipCase, Phase
 from outofsight.sampling.continuation import Retrieval
 from outofsight.types import Visibility
@@ -62,9 +63,9 @@ def test_both_panels_show_the_context_and_then_truth_and_model(shown):
 def test_panels_are_framed_in_the_phase_of_the_target(shown):
     frames = [np.asarray(frame) for frame in draw_frames(shown)]
     corner = (PANEL_TOP - 2, GAP - 2)
-    assert tuple(frames[13][corner]) == PHASE_COLOURS[Phase.HIDDEN]
-    assert tuple(frames[14][corner]) == PHASE_COLOURS[Phase.REENTERED]
-    assert tuple(frames[2][corner]) not in PHASE_COLOURS.values()
+    assert tuple(frames[13][corner]) == PHASES_ON_DARK[Phase.HIDDEN]
+    assert tuple(frames[14][corner]) == PHASES_ON_DARK[Phase.REENTERED]
+    assert tuple(frames[2][corner]) not in PHASES_ON_DARK.values()
 
 
 def test_the_moving_picture_is_written_in_both_forms(shown, tmp_path):

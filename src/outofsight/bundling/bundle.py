@@ -8,10 +8,14 @@ from typing import Any
 
 from safetensors import safe_open
 
-from outofsight.bundling.card import CardFacts, DataFacts, read_data_facts, write_card
-from outofsight.bundling.curves import draw_curves
-from outofsight.bundling.finished_run import FinishedRun, find_vae_run, read_finished_run, without_places
-from outofsight.bundling.measured import read_results
+from outofsight.bundling.card import CardFacts, DataFacts, read_data_facts, read_results, write_card
+from outofsight.bundling.finished_run import (
+    FinishedRun,
+    draw_curves,
+    find_vae_run,
+    read_finished_run,
+    without_places,
+)
 from outofsight.data.files import read_json, replaced_folder, write_json, write_text
 from outofsight.errors import CheckpointError, InputError, OutputError
 from outofsight.model_folders import USE_FILE, ModelUse, read_use, use_as_json, use_file

@@ -17,8 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from outofsight.demo.moving_picture import SideBySide
-from outofsight.demo.pens import FAINT, INK, LINE, PAPER, Rgb, enlarged, font, in_one_piece, mixed, phase_bar
+from outofsight.demo.moving_picture import (
+    FAINT,
+    INK,
+    LINE,
+    PAPER,
+    Rgb,
+    SideBySide,
+    enlarged,
+    font,
+    in_one_piece,
+    mixed,
+    phase_bar,
+)
 from outofsight.evaluation.case import phases_of
 from outofsight.geometry.conditioning import latent_frames
 from outofsight.sampling.pipeline import Retrieval

@@ -12,28 +12,75 @@ when the subject is hidden and back.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from textwrap import wrap
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
+from outofsight.data.files import explained, written_whole
 from outofsight.data.video import VideoWriter
-from outofsight.demo.pens import (
-    FAINT,
-    INK,
-    LINE,
-    PAPER,
-    PHASE_COLOURS,
-    PHASE_WORDS,
-    enlarged,
-    font,
-    in_one_piece,
-    phase_bar,
-    text_lines,
-)
-from outofsight.evaluation.case import ClipCase, Phase, Video, phases_of
+from outofsight.evaluation.case import PHASE_WORDS, ClipCase, Phase, Video, phases_of
+
+Rgb = tuple[int, int, int]
+Box = tuple[int, int, int, int]
+
+PAPER: Rgb = (20, 23, 28)
+INK: Rgb = (236, 236, 230)
+FAINT: Rgb = (150, 156, 166)
+LINE: Rgb = (58, 63, 72)
+PHASES_ON_DARK: dict[Phase, Rgb] = {
+    Phase.VISIBLE: (72, 176, 112),
+    Phase.HIDDEN: (132, 139, 152),
+    Phase.REENTERED: (240, 150, 44),
+}
+
+
+@cache
+def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Give the font that comes with Pillow. It has no dash longer than a hyphen."""
+    return ImageFont.load_default(size_px)
+
+
+@contextmanager
+def in_one_piece(path: Path) -> Iterator[Path]:
+    """Give a temporary name that becomes ``path`` if all goes well. Raises ``OutputError``."""
+    with explained(path), written_whole(path) as temporary:
+        yield temporary
+
+
+def mixed(colour: Rgb, other: Rgb, share: float) -> Rgb:
+    """Mix two colours; ``share`` of the second."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))
+    return red, green, blue
+
+
+def enlarged(frame: NDArray[np.uint8], width_px: int) -> Image.Image:
+    """Scale a frame [h, w, 3] smoothly to a width, its shape kept."""
+    height = round(frame.shape[0] * width_px / frame.shape[1])
+    return Image.fromarray(frame).resize((width_px, height), Image.Resampling.LANCZOS)
+
+
+def text_lines(text: str, num_letters: int, most_lines: int) -> list[str]:
+    """Break a text into at most so many lines; an ellipsis stands for what does not fit."""
+    lines = wrap(text, num_letters)
+    if len(lines) <= most_lines:
+        return lines
+    return [*lines[: most_lines - 1], lines[most_lines - 1][: num_letters - 4].rstrip(" ,.") + " ..."]
+
+
+def phase_bar(pen: ImageDraw.ImageDraw, box: Box, phases: NDArray[np.int8], dimmed: float = 0.0) -> None:
+    """Fill a box from left to right with the phases of frames; ``dimmed``: share of paper in the colours."""
+    x0, y0, x1, y1 = box
+    edges = np.linspace(x0, x1, len(phases) + 1).round().astype(int)
+    for phase, left, right in zip(phases, edges[:-1], edges[1:], strict=True):
+        colour = mixed(PHASES_ON_DARK[Phase(int(phase))], PAPER, dimmed)
+        pen.rectangle((int(left), y0, int(right) - 1, y1 - 1), fill=colour)
+
 
 TWO_PANELS, THREE_PANELS, GAP = 336, 288, 20
 """Width of a panel where there are two, and three; and between them."""
@@ -147,7 +194,7 @@ def _put_legend(pen: ImageDraw.ImageDraw, right: int, y: int) -> None:
         right -= round(pen.textlength(word, font=font(14)))
         pen.text((right, y), word, fill=FAINT, font=font(14))
         right -= 16
-        pen.rectangle((right, y + 4, right + 10, y + 14), fill=PHASE_COLOURS[phase])
+        pen.rectangle((right, y + 4, right + 10, y + 14), fill=PHASES_ON_DARK[phase])
         right -= 14
 
 
@@ -173,12 +220,12 @@ def _put_panels(picture: Image.Image, shown: SideBySide, frame: int) -> None:
     for place, (pixels, words, remark) in enumerate(panels):
         left = GAP + place * (shown.panel_width + GAP)
         panel = enlarged(pixels, shown.panel_width)
-        colour = PHASE_COLOURS[phase] if in_target else LINE
+        colour = PHASES_ON_DARK[phase] if in_target else LINE
         pen.rectangle((left - 3, TOP - 3, left + shown.panel_width + 2, TOP + panel.height + 2), fill=colour)
         picture.paste(panel, (left, TOP))
         pen.text((left, words_y), words, fill=INK, font=font(16))
         right = left + shown.panel_width - round(pen.textlength(remark, font=font(16)))
-        pen.text((right, words_y), remark, fill=PHASE_COLOURS[phase], font=font(16))
+        pen.text((right, words_y), remark, fill=PHASES_ON_DARK[phase], font=font(16))
 
 
 def _hand_x(shown: SideBySide, frame: int) -> int:

@@ -2,27 +2,71 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from outofsight.data.files import write_json
 from outofsight.data.video import write_video
-from outofsight.demo.comparison import TableRow, bounds, compare
 from outofsight.demo.memory_picture import MemoryUse, memory_use, save_memory_picture, subject_slices
 from outofsight.demo.moving_picture import SideBySide, write_moving_picture
 from outofsight.demo.unseen_clip import UnseenRequest, unseen_clip
-from outofsight.evaluation.case import Phase, case_from_clip, is_seen, phases_of
+from outofsight.evaluation.baselines import camera_warped, frozen, round_trip
+from outofsight.evaluation.case import ClipCase, Phase, Video, case_from_clip, is_seen, phases_of
+from outofsight.evaluation.evidence import Measured
+from outofsight.evaluation.metrics import measure_clip
 from outofsight.geometry.conditioning import latent_frames
 from outofsight.memory.selectors import local_window
 from outofsight.sampling.continuation import Continuation, SamplingSettings
+from outofsight.sampling.inputs import to_uint8
 from outofsight.sampling.world import WorldModel
 from outofsight.types import Clip
+from outofsight.world_model import WorldModelBase
 from outofsight.worlds.plan_config import PlanConfig
+
+METRICS_SHOWN = ("psnr", "fg_psnr", "fg_psnr_reentered")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRow:
+    """One video measured against the truth, by the names of ``METRICS_SHOWN``."""
+
+    name: str
+    measured: Mapping[str, Measured]
+
+
+def compare(case: ClipCase, answers: Mapping[str, Callable[[], Video]]) -> tuple[TableRow, ...]:
+    """Make and measure every answer to a clip, in the order given."""
+    return tuple(
+        TableRow(name=name, measured=measure_clip(case, make(), names=METRICS_SHOWN))
+        for name, make in answers.items()
+    )
+
+
+def bounds(
+    case: ClipCase, world: WorldModelBase, made: Video | None = None
+) -> dict[str, Callable[[], Video]]:
+    """Give what memory renders (``made``, where it does), baselines that need no memory, and the upper bound: the truth
+    as the model's VAE can show it."""
+    rendered = {} if made is None else {"what memory renders, as it is": lambda: made}
+    return {
+        **rendered,
+        "last context frame, repeated": lambda: frozen(case),
+        "last context frame, turned with the camera": lambda: camera_warped(case),
+        "truth through the model's VAE": lambda: round_trip(case, lambda video: through_vae(world, video)),
+    }
+
+
+def through_vae(world: WorldModelBase, video: Video) -> Video:
+    """Encode a video uint8 [n, h, w, 3] to latents and decode it again."""
+    pixels = torch.from_numpy(video).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
+    return to_uint8(world.decode_latents(world.encode_video(pixels))[0])
+
 
 OnStage = Callable[[str], None]
 """Called with what begins now, in words."""

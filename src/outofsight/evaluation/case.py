@@ -173,6 +173,9 @@ class Phase(IntEnum):
     REENTERED = 2
 
 
+PHASE_WORDS = {Phase.VISIBLE: "visible", Phase.HIDDEN: "hidden", Phase.REENTERED: "re-entered"}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Phases:
     """``subjects`` int8 [s, n] and ``frames`` int8 [n] of ``Phase``, over context and target.

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -14,12 +15,11 @@ PALETTE = (
 """Colours of rows and curves, in order, again from the start where there are more."""
 
 PHASE_COLOURS = {Phase.VISIBLE: "#4c8c4a", Phase.HIDDEN: "#9aa0a6", Phase.REENTERED: "#d9822b"}
-PHASE_WORDS = {Phase.VISIBLE: "visible", Phase.HIDDEN: "hidden", Phase.REENTERED: "re-entered"}
 
 INK, FAINT = "#222222", "#d9d9d9"
 DOTS_PER_INCH = 100
 
-STYLE = {
+STYLE: Any = {
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",

@@ -13,7 +13,7 @@ from scipy.ndimage import maximum_filter
 from skimage.metrics import structural_similarity
 
 from outofsight.errors import InputError
-from outofsight.evaluation.case import ClipCase, Masks, Phase, Video
+from outofsight.evaluation.case import PHASE_WORDS, ClipCase, Masks, Phase, Video
 from outofsight.evaluation.evidence import (
     Compute,
     Evidence,
@@ -127,7 +127,7 @@ def phase_psnr(phase: Phase) -> Compute:
     def compute(evidence: Evidence) -> Measured:
         chosen = evidence.phases.target_frames == phase
         values = frame_psnr(evidence.generated[chosen], evidence.case.truth[chosen])
-        return mean_or_undefined(values, f"no target frame is {_WORDS[phase]}")
+        return mean_or_undefined(values, f"no target frame is {PHASE_WORDS[phase]}")
 
     return compute
 
@@ -156,9 +156,6 @@ def _widened_foreground(evidence: Evidence) -> Masks:
 
 def _widened(region: Masks) -> Masks:
     return dilated(region, dilation_radius_px(region.shape[-2]))
-
-
-_WORDS = {Phase.VISIBLE: "visible", Phase.HIDDEN: "hidden", Phase.REENTERED: "re-entered"}
 
 
 def _decibels(name: str, needs: set[str], what: str, compute: Compute) -> Metric:

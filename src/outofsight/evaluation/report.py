@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from outofsight.data.files import write_text
 from outofsight.data.video import read_video, write_video
-from outofsight.evaluation.case import ClipCase, Phase, Video, phases_of
+from outofsight.evaluation.case import PHASE_WORDS, ClipCase, Phase, Video, phases_of
 from outofsight.evaluation.clips import EvalClip, Sample
-from outofsight.evaluation.drawing import PHASE_COLOURS, PHASE_WORDS
+from outofsight.evaluation.drawing import PHASE_COLOURS
 from outofsight.evaluation.evidence import Metric
 from outofsight.evaluation.methods import Method
 from outofsight.evaluation.records import Record, Store

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from outofsight.data.files import explained, written_whole
-from outofsight.evaluation.case import Phase, Video
-from outofsight.evaluation.drawing import PHASE_COLOURS, PHASE_WORDS
+from outofsight.evaluation.case import PHASE_WORDS, Phase, Video
+from outofsight.evaluation.drawing import PHASE_COLOURS
 from outofsight.evaluation.evidence import Metric
 from outofsight.evaluation.report import View, view_of
 from outofsight.evaluation.results import Results, format_number, leading_method, ranked_clips, ranking_metric

@@ -1,10 +1,14 @@
 """All metrics together: each baseline is caught by the metric meant for it, and nothing is a silent zero."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from clips import hand_made_clip
+from outofsight.data.sample import write_sample
 from outofsight.errors import InputError
 from outofsight.evaluation.association import gallery_of, observe, observe_truth, references_of
 from outofsight.evaluation.baselines import camera_warped, frozen, nearest_view, swapped, vanished
@@ -188,3 +192,31 @@ def test_a_measure_can_be_added_by_a_user():
         assert measure_clip(CASE, CASE.truth, names=["brightness"])["brightness"].value == CASE.truth.mean()
     finally:
         del METRICS["brightness"]
+
+
+TEXT = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+
+
+def test_the_examples_run(tmp_path, monkeypatch, capsys):
+    write_sample(tmp_path / "clips" / "test" / "clip_000000", hand_made_clip())
+    monkeypatch.chdir(tmp_path)
+    known = dict(METRICS)
+    names = {"detector": ColourDetector(), "network": BlockMeans()}
+    try:
+        for block in BLOCKS:
+            exec(compile(block, "docs/metrics.md", "exec"), names)
+            names["generated"] = names["case"].truth
+        assert "brightness" in METRICS
+    finally:
+        METRICS.clear()
+        METRICS.update(known)
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed] == list(known)
+    assert "no feature network is given" in "".join(printed)
+
+
+def test_the_documentation_names_every_measure():
+    short = {f"decay_{n}": f"`_{n}`" for n in (5, 10, 20, 50)}
+    missing = [name for name in METRICS if f"`{name}`" not in TEXT and short.get(name, "?") not in TEXT]
+    assert not missing
