@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  { echo "outofsight needs Python 3.11 or newer; say which: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[worlds,lora,explore,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[worlds,lora,explore,cameras,dev]'
 	@touch $@
 
 demo: $(STAMP)

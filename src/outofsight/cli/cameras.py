@@ -1,4 +1,4 @@
-"""``outofsight cameras``: camera paths that other programs have estimated → a pose file."""
+"""``outofsight cameras``: a video's own camera path, or one that another program has estimated → a pose file."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from outofsight.cli.estimating import estimate
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.geometry.camera_files import cameras_of_many, read_one_of_many
@@ -17,8 +18,8 @@ from outofsight.types import CameraPath
 
 def build() -> typer.Typer:
     """Gather the verbs."""
-    app = typer.Typer(help="Camera paths from elsewhere.", no_args_is_help=True)
-    app.callback()(lambda: None)  # one verb alone would lose its name
+    app = typer.Typer(help="Camera paths: of a video itself, or from elsewhere.", no_args_is_help=True)
+    app.command("estimate")(estimate)
     app.command("import")(import_cameras)
     return app
 

@@ -28,6 +28,8 @@ SAYS_SPLIT = {"cond_cam", "tgt_cam", "context_camera", "video_camera", "num_cont
 """Keys of camera files that say themselves where the target begins."""
 MOST_STEP_M = 5.0
 """A camera that moves further from one frame to the next is faster than any that films."""
+ESTIMATE = "estimate"
+"""In place of a context's cameras: they are to be told from the video itself."""
 ASKED = "are asked for (--frames of generate, --context-frames of roll)"
 
 
@@ -203,14 +205,15 @@ def read_case(case: Case, shape: Shape) -> CaseInputs:
 
 def _seen_through_its_lens(inputs: CaseInputs, case: Case, shape: Shape) -> CaseInputs:
     """Give all cameras the lens that the clip, the camera file or the user tells; leave it unknown if nobody does."""
-    from outofsight.cli.lenses import CAMERA_FILE, ToldLens, lens_of_clip, video_lens
+    from outofsight.cli.lenses import CAMERA_FILE, ESTIMATED_LENS, ToldLens, lens_of_clip, video_lens
     from outofsight.types import CameraPath
 
     own = None if case.clip is None else lens_of_clip(case.clip)
     told, context, target = [] if own is None else [own], inputs.context, inputs.target
     if context is not None and context.intrinsics is not None:
         name = case.camera if is_file(case.camera) else str(case.context_camera)
-        told.append(ToldLens(intrinsics=context.intrinsics, source=CAMERA_FILE, name=name))
+        source = ESTIMATED_LENS if name == ESTIMATE else CAMERA_FILE
+        told.append(ToldLens(intrinsics=context.intrinsics, source=source, name=name))
     lens = video_lens(case.video, told, shape.fov_x_deg, shape.size)
     if lens is None:
         return inputs
@@ -295,8 +298,10 @@ def _from_expression(case: Case, shape: Shape) -> CaseInputs:
     if case.context_camera is None:
         raise CameraError(
             f"--camera {case.camera} says how the camera will move; say with --context-camera how it moved in the "
-            "context (a camera file, a path such as pan:left:30, or still)"
+            "context (a camera file, a path such as pan:left:30, still, or estimate)"
         )
+    if case.context_camera == ESTIMATE:
+        return _from_estimate(case, shape)
     if is_file(case.context_camera):
         file = _read_camera_file(Path(case.context_camera), num_context, shape.repairs)
         if file.context is None or len(file.context) < num_context:
@@ -311,6 +316,21 @@ def _from_expression(case: Case, shape: Shape) -> CaseInputs:
     # The target begins one step after the context's last pose, as it does in HM-World.
     target = make_path(case.camera, num_target + 1, start=context.world_from_camera[-1])[1:]
     return CaseInputs(video=video, context=context, target=target, notes=())
+
+
+def _from_estimate(case: Case, shape: Shape) -> CaseInputs:
+    """Estimate the context's cameras from the video itself. Raises ``CameraError`` if they cannot be believed."""
+    from outofsight.cli.estimating import estimated_context
+    from outofsight.geometry.path_expressions import make_path
+
+    num_context, num_target = shape.frames
+    video, _ = _read_video(case, None, num_context, replace(shape, size=None))
+    if len(video) < num_context:
+        raise VideoError(f"{case.video}: has {len(video)} frames, {num_context} of context {ASKED}")
+    context, told = estimated_context(video, case.video, shape.fov_x_deg)
+    fitted, _ = _read_video(case, None, num_context, shape)
+    target = make_path(case.camera, num_target + 1, start=context.world_from_camera[-1])[1:]
+    return CaseInputs(video=fitted, context=context, target=target, notes=told)
 
 
 def _read_video(case: Case, num_frames: int | None, keep_last: int, shape: Shape) -> "Video":

@@ -47,7 +47,9 @@ def generate(
     ] = None,
     context_camera: Annotated[
         str | None,
-        typer.Option(help="how the camera moved in the context, if --camera is a path: file or path"),
+        typer.Option(
+            help="how the camera moved in the context, if --camera is a path: file, path, or estimate"
+        ),
     ] = None,
     prompt: Annotated[str | None, typer.Option(help="caption, or a text file that holds it")] = None,
     size: Annotated[

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from outofsight.sampling.world import WorldModel
 
 CLIP, CAMERA_FILE, FOV, DEFAULT = "clip", "camera file", "--fov", "default"
+ESTIMATED_LENS = "estimate"
 """What can tell a lens, as it is written beside the video."""
 
 FOV_TOLERANCE_DEG = 0.1

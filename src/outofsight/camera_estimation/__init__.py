@@ -1,0 +1,1 @@
+"""A video's own cameras: poses, lens, and whether they may be believed."""

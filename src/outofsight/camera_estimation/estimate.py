@@ -1,0 +1,142 @@
+"""Cameras of a video, estimated and judged: a turning camera's by rotations alone, a moving one's by structure."""
+
+from dataclasses import dataclass, replace
+from math import degrees, radians
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outofsight.camera_estimation.levelling import levelled
+from outofsight.camera_estimation.matches import Masks, Matches, Progress, Video, matched
+from outofsight.camera_estimation.structure import Structure, estimate_structure
+from outofsight.camera_estimation.turning import USUAL_WIDTH_PX, Turning, estimate_turning
+from outofsight.camera_estimation.verdict import Verdict, disagreement
+from outofsight.errors import CameraError
+from outofsight.geometry.poses import Poses
+from outofsight.types import CameraPath, Intrinsics
+
+LEAST_FRAMES, LONG_FRAMES, LEAST_SIDE_PX = 8, 32, 128
+FIRST_FOV_DEG = 65.0
+TURNS_SHARE, TURNS_PX = 0.85, 0.6
+"""A camera turns in place if so many matches agree with rotations alone, with such a median error."""
+CORRELATED = 10.0
+"""Matches err together (movers, lenses, rolling shutters): their spread alone makes the lens look too sure."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Estimate:
+    """``cameras`` in our conventions, with their lens where the video tells it; ``verdict`` on them.
+
+    ``scale_is_known``: lengths are metres; otherwise the scenery's median depth was taken for 5 m, or nothing moves.
+    """
+
+    cameras: CameraPath
+    verdict: Verdict
+    scale_is_known: bool
+
+
+def estimate_cameras(
+    video: Video,
+    *,
+    fov_x_deg: float | None = None,
+    masks: Masks | None = None,
+    height_m: float | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> Estimate:
+    """Estimate every frame's camera of a video [n, height, width, 3]. Whether to believe it is in the verdict.
+
+    ``fov_x_deg``: the lens, if it is known; ``masks``: bool [n, height, width], what moves by itself; ``height_m``: of
+    the first camera above the ground.
+
+    Raises:
+        CameraError: nothing can be matched or placed, or the ground is not found for a height.
+        InputError: pycolmap is not installed.
+    """
+    height, width = video.shape[1:3]
+    if len(video) < LEAST_FRAMES or min(height, width) < LEAST_SIDE_PX:
+        raise CameraError(
+            f"cameras are estimated from {LEAST_FRAMES} frames or more of at least {LEAST_SIDE_PX} pixels a side, got "
+            f"{len(video)} of {height}×{width}"
+        )
+    guess = Intrinsics.from_fov(
+        width_px=width, height_px=height, fov_x_rad=radians(FIRST_FOV_DEG if fov_x_deg is None else fov_x_deg)
+    )
+    known = None if fov_x_deg is None else guess
+    with matched(video, masks, guess, progress) as matches:
+        if not matches.pairs:
+            raise CameraError(
+                "its cameras cannot be told: no two frames show the same points; film a place with more to see, slower"
+            )
+        progress("turning", 0, 1)
+        turning = estimate_turning(matches, known)
+        progress("turning", 1, 1)
+        if turning.fitting_share >= TURNS_SHARE and turning.median_px <= TURNS_PX * min(
+            width / USUAL_WIDTH_PX, 1
+        ):
+            return _of_turning(matches, turning, known, guess, height_m)
+        progress("placing", 0, 2)
+        every = 4 if len(video) >= LONG_FRAMES else 2
+        first = estimate_structure(matches, free_focal=known is None, every=every)
+        progress("placing", 1, 2)
+        if first is None:
+            raise CameraError(
+                f"its cameras cannot be told: the camera moves ({100 * turning.fitting_share:.0f}% of matches agree "
+                "with turning alone), and no two frames are far enough apart to place it; film longer, or move more"
+            )
+        second = estimate_structure(matches, free_focal=known is None, start=every // 2, every=every)
+        progress("placing", 2, 2)
+        return _of_structure(first, second, len(video), known, guess, height_m)
+
+
+def _of_turning(
+    matches: Matches, turning: Turning, known: Intrinsics | None, guess: Intrinsics, height_m: float | None
+) -> Estimate:
+    halves = [estimate_turning(matches, known, part=part) for part in (0, 1)]
+    poses, *others = (_in_place(one.rotations) for one in (turning, *halves))
+    turned = disagreement(others[0], others[1])[0]
+    lens = replace(guess, fx_px=turning.focal_px, fy_px=turning.focal_px)
+    fovs = [degrees(replace(guess, fx_px=one.focal_px).fov_x_rad) for one in halves]
+    unsure = max(abs(fovs[0] - fovs[1]), CORRELATED * turning.fov_deviation_deg)
+    verdict = Verdict(
+        motion="turns", frames=matches.num_frames, placed=turning.joined, error_px=turning.median_px, turn_deg=turned,
+        shift_share=0.0, fov_deg=unsure, fov_x_deg=degrees(lens.fov_x_rad), lens_is_known=known is not None,
+    )  # fmt: skip
+    placed, _ = levelled(poses, np.zeros((0, 3)), height_m)
+    return Estimate(
+        cameras=CameraPath(world_from_camera=placed, intrinsics=lens), verdict=verdict, scale_is_known=True
+    )
+
+
+def _of_structure(
+    first: Structure, second: Structure | None, frames: int, known: Intrinsics | None, guess: Intrinsics,
+    height_m: float | None,
+) -> Estimate:  # fmt: skip
+    lens = replace(guess, fx_px=first.focal_px, fy_px=first.focal_px)
+    turned, shifted, wider = _second_opinion(first, second, guess)
+    verdict = Verdict(
+        motion="moves", frames=frames, placed=len(first.frames), error_px=first.error_px, turn_deg=turned,
+        shift_share=shifted, fov_deg=wider, fov_x_deg=degrees(lens.fov_x_rad), lens_is_known=known is not None,
+    )  # fmt: skip
+    placed, _ = levelled(first.poses, first.points, height_m)
+    return Estimate(
+        cameras=CameraPath(world_from_camera=placed, intrinsics=lens), verdict=verdict,
+        scale_is_known=height_m is not None,
+    )  # fmt: skip
+
+
+def _second_opinion(
+    first: Structure, second: Structure | None, guess: Intrinsics
+) -> tuple[float, float, float]:
+    """Compare with a second estimate on the frames of both; infinitely far off where there is none."""
+    both = np.intersect1d(first.frames, second.frames) if second is not None else np.zeros(0, int)
+    if second is None or len(both) < 2:
+        return float("inf"), float("inf"), float("inf")
+    turned, shifted = disagreement(
+        first.poses[np.isin(first.frames, both)], second.poses[np.isin(second.frames, both)]
+    )
+    fovs = [degrees(replace(guess, fx_px=one.focal_px).fov_x_rad) for one in (first, second)]
+    return turned, shifted, abs(fovs[0] - fovs[1])
+
+
+def _in_place(rotations: NDArray[np.float64]) -> Poses:
+    return np.concatenate([rotations, np.zeros((len(rotations), 3, 1))], axis=2)

@@ -1,0 +1,60 @@
+"""Videos of a room that we film, from pixels to cameras; and what is refused."""
+
+import numpy as np
+import pytest
+
+from outofsight.camera_estimation.estimate import estimate_cameras
+from outofsight.camera_estimation.verdict import disagreement
+from outofsight.data.video import write_video
+from outofsight.errors import CameraError
+from outofsight.geometry.path_expressions import make_path
+from outofsight.geometry.pose_files import read_poses
+from outofsight.types import Intrinsics
+from textured_room import film
+
+pytest.importorskip("pycolmap")
+LENS = Intrinsics.from_fov(width_px=240, height_px=160, fov_x_rad=np.radians(65))
+
+
+def test_a_camera_that_turns():
+    path = make_path("pan:left:24", 9, intrinsics=LENS)
+    found = estimate_cameras(film(path), height_m=1.6)
+    assert found.verdict.problems() == []
+    assert found.verdict.motion == "turns"
+    assert disagreement(path.world_from_camera, found.cameras.world_from_camera)[0] < 0.3
+    assert np.degrees(found.cameras.intrinsics.fov_x_rad) == pytest.approx(65, abs=1.5)
+    assert found.cameras.world_from_camera[:, :, 3] == pytest.approx(np.tile([0, 0, 1.6], (9, 1)))
+
+
+@pytest.mark.slow
+def test_a_camera_that_moves():
+    path = make_path("truck:left:1.2+pan:right:12", 33, intrinsics=LENS)
+    found = estimate_cameras(film(path), fov_x_deg=65, height_m=1.6)
+    assert found.verdict.problems() == []
+    assert found.verdict.motion == "moves"
+    turned, shifted = disagreement(path.world_from_camera, found.cameras.world_from_camera)
+    assert (turned < 0.7, shifted < 0.05) == (True, True)
+    way = np.ptp(found.cameras.world_from_camera[:, :2, 3], axis=0)
+    assert np.linalg.norm(way) == pytest.approx(1.2, rel=0.15)
+
+
+def test_grey_frames_have_no_cameras():
+    with pytest.raises(CameraError, match="no two frames show the same"):
+        estimate_cameras(np.full((8, 128, 128, 3), 90, np.uint8))
+    with pytest.raises(CameraError, match="8 frames or more"):
+        estimate_cameras(np.full((3, 128, 128, 3), 90, np.uint8))
+
+
+def test_the_verb(outofsight, tmp_path):
+    write_video(tmp_path / "pan.mp4", film(make_path("pan:left:20", 8, intrinsics=LENS)), 15)
+    code, said, _ = outofsight("cameras", "estimate", "pan.mp4", "--out", "cameras.json", "--fov", 65)
+    assert code == 0
+    assert "the camera turns: 8 of 8 frames" in said
+    assert len(read_poses(tmp_path / "cameras.json")) == 8
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "pan.mp4", "cameras.json", "cameras.png", "cameras.verdict.json",
+    }  # fmt: skip
+    write_video(tmp_path / "grey.mp4", np.full((9, 128, 128, 3), 90, np.uint8), 15)
+    code, _, said = outofsight("cameras", "estimate", "grey.mp4", "--out", "grey.json")
+    assert (code, said.splitlines()[-1].startswith("outofsight: its cameras cannot be told")) == (2, True)
+    assert not (tmp_path / "grey.json").exists()
