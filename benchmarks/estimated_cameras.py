@@ -13,6 +13,7 @@ import numpy as np
 
 from outofsight.camera_estimation.estimate import Estimate, estimate_cameras
 from outofsight.camera_estimation.verdict import disagreement
+from outofsight.data.files import read_json, write_json
 from outofsight.data.video import read_video
 from outofsight.errors import CameraError
 from outofsight.geometry.camera_files import read_cameras
@@ -33,20 +34,14 @@ def main() -> None:
     asked = parser.parse_args()
     figures = []
     for clip in phone_clips(asked.clips, asked.seed):
-        truth = read_poses(clip.folder / "cameras.json")
-        video = read_video(clip.folder / "video.mp4").frames
-        figures.append(_judged(clip.name, video, truth, float(truth.world_from_camera[0, 2, 3])))
-        print(figures[-1], flush=True)
+        figures.append(_measured(clip.folder / "estimate.json", clip.name, clip.folder / "video.mp4", None))
     for path in sorted(asked.examples.glob("*.mp4")) if asked.examples else []:
         cameras = read_cameras(path.parent / f"cam{path.stem}.json").context
-        assert cameras is not None
-        video = read_video(path, num_frames=len(cameras)).frames
-        figures.append(_judged(f"published {path.stem}", video, cameras, None))
-        print(figures[-1], flush=True)
-    ours = [one for one in figures if "true_fov_deg" in one]
-    totals = {
-        name: _counts(rows) for name, rows in (("engine", ours), ("published", figures[len(ours) :])) if rows
-    }
+        kept = asked.clips / f"published_{path.stem}.json"
+        figures.append(_measured(kept, f"published {path.stem}", path, cameras))
+    published = [one for one in figures if one["video"].startswith("published")]
+    ours = figures[: len(figures) - len(published)]
+    totals = {name: _counts(rows) for name, rows in (("engine", ours), ("published", published)) if rows}
     print(totals)
     config = {
         "clips": len(TRAJECTORIES),
@@ -59,8 +54,19 @@ def main() -> None:
     finish("estimated_cameras", question, config, {"totals": totals, "videos": figures}, asked.out)
 
 
-def _judged(name: str, video: Any, truth: CameraPath, height_m: float | None) -> dict[str, Any]:
-    """Estimate with the lens unknown and movers unmasked; with the camera's true height for the scale."""
+def _measured(kept: Path, name: str, path: Path, truth: CameraPath | None) -> dict[str, Any]:
+    """Measure one video, or read what an earlier run measured; delete ``kept`` to measure it again."""
+    if not kept.is_file():
+        truth = truth or read_poses(path.parent / "cameras.json")
+        video = read_video(path, num_frames=len(truth)).frames
+        write_json(kept, _judged(name, video, truth))
+    told: dict[str, Any] = read_json(kept)
+    print(told, flush=True)
+    return told
+
+
+def _judged(name: str, video: Any, truth: CameraPath) -> dict[str, Any]:
+    """Estimate from pixels alone: the lens unknown, movers unmasked."""
     begin = time.process_time()
     told: dict[str, Any] = {"video": name, "way_m": round(_size_m(truth), 3)}
     try:

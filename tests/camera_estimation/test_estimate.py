@@ -29,13 +29,12 @@ def test_a_camera_that_turns():
 @pytest.mark.slow
 def test_a_camera_that_moves():
     path = make_path("truck:left:1.2+pan:right:12", 33, intrinsics=LENS)
-    found = estimate_cameras(film(path), fov_x_deg=65, height_m=1.6)
+    found = estimate_cameras(film(path), fov_x_deg=65)
     assert found.verdict.problems() == []
     assert found.verdict.motion == "moves"
     turned, shifted = disagreement(path.world_from_camera, found.cameras.world_from_camera)
     assert (turned < 0.7, shifted < 0.05) == (True, True)
-    way = np.ptp(found.cameras.world_from_camera[:, :2, 3], axis=0)
-    assert np.linalg.norm(way) == pytest.approx(1.2, rel=0.15)
+    assert not found.scale_is_known
 
 
 def test_grey_frames_have_no_cameras():
@@ -47,8 +46,8 @@ def test_grey_frames_have_no_cameras():
 
 def test_the_verb(outofsight, tmp_path):
     write_video(tmp_path / "pan.mp4", film(make_path("pan:left:20", 8, intrinsics=LENS)), 15)
-    code, said, _ = outofsight("cameras", "estimate", "pan.mp4", "--out", "cameras.json", "--fov", 65)
-    assert code == 0
+    code, said, error = outofsight("cameras", "estimate", "pan.mp4", "--out", "cameras.json", "--fov", 65)
+    assert code == 0, error
     assert "the camera turns: 8 of 8 frames" in said
     assert len(read_poses(tmp_path / "cameras.json")) == 8
     assert {path.name for path in tmp_path.iterdir()} == {

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from outofsight.camera_estimation.levelling import levelled
 from outofsight.camera_estimation.matches import Masks, Matches, Progress, Video, matched
 from outofsight.camera_estimation.structure import Structure, estimate_structure
-from outofsight.camera_estimation.turning import USUAL_WIDTH_PX, Turning, estimate_turning
+from outofsight.camera_estimation.turning import Turning, estimate_turning, strictness
 from outofsight.camera_estimation.verdict import Verdict, disagreement
 from outofsight.errors import CameraError
 from outofsight.geometry.poses import Poses
@@ -70,9 +70,7 @@ def estimate_cameras(
         progress("turning", 0, 1)
         turning = estimate_turning(matches, known)
         progress("turning", 1, 1)
-        if turning.fitting_share >= TURNS_SHARE and turning.median_px <= TURNS_PX * min(
-            width / USUAL_WIDTH_PX, 1
-        ):
+        if turning.fitting_share >= TURNS_SHARE and turning.median_px <= TURNS_PX * strictness(width):
             return _of_turning(matches, turning, known, guess, height_m)
         progress("placing", 0, 2)
         every = 4 if len(video) >= LONG_FRAMES else 2

@@ -24,6 +24,11 @@ CHAIN_STEPS, ADJUSTING_STEPS, TRYING_STEPS = 8, 15, 4
 DAMPING = 1e-6
 
 
+def strictness(width_px: int) -> float:
+    """Give what a pixel of the usual width counts in a picture this wide; features are placed no better than so."""
+    return min(max(width_px / USUAL_WIDTH_PX, 0.5), 1.0)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Turning:
     """``rotations`` [n, 3, 3], world from camera, the first the identity; pixels are of the video's size.
@@ -76,9 +81,7 @@ def estimate_turning(matches: Matches, known: Intrinsics | None, part: int | Non
         rotations=np.einsum("ji,njk->nik", rotations[0], rotations),
         focal_px=float(focal),
         median_px=float(np.median(errors)) if len(errors) else float("inf"),
-        fitting_share=float((errors < FITS_PX * min(width / USUAL_WIDTH_PX, 1)).mean())
-        if len(errors)
-        else 0.0,
+        fitting_share=float((errors < FITS_PX * strictness(width)).mean()) if len(errors) else 0.0,
         fov_deviation_deg=float(np.degrees(wide)),
         joined=joined,
     )
