@@ -14,7 +14,7 @@ LEVELS = [
     {"geometry", "model_folders"},
     {"nn", "flow"},
     {"worlds", "data"},
-    {"memory", "codec", "perception", "camera_estimation"},
+    {"memory", "codec", "perception", "camera_estimation", "exchange"},
     {"backbone"},
     {"whole_models"},
     {"world_model"},
@@ -26,7 +26,7 @@ LEVELS = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 MODULES = sorted(PACKAGE.rglob("*.py"))
-WITHOUT_TORCH = ("errors", "types", "geometry", "model_folders", "worlds", "data", "camera_estimation", "cli")
+WITHOUT_TORCH = ("errors", "types", "geometry", "model_folders", "worlds", "data", "camera_estimation", "exchange", "cli")
 """Rooms that a newcomer's laptop enters in a moment. ``data`` and ``cli`` import torch where they first need it."""
 
 WORK = {

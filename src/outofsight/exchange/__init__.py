@@ -1,1 +1,1 @@
-"""Other people's benchmarks: their cases read, results written in the layout that their evaluation expects, and read."""
+"""Others' benchmarks: cases read, results written in the layout that their evaluation expects, and read again."""

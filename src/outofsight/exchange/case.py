@@ -53,7 +53,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Ask:
-    """Which cases: ``camera`` paths of benchmarks that leave them open; ``sources``: a folder of what lies apart from the
+    """Which cases: ``camera`` paths of benchmarks that leave them open; ``sources``: where lies what is apart from the
     cases (source videos, prompts); ``limit``: the first so many."""
 
     cameras: tuple[str, ...] = ()

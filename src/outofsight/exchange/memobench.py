@@ -31,7 +31,8 @@ def read_cases(folder: Path, ask: Ask) -> list[Case]:
     """Read both parts. Raises ``DatasetError`` or ``CameraError`` naming what is missing or not as documented."""
     if ask.sources is None:
         raise DatasetError(
-            f"{folder}: MemoBench's prompts lie apart; give a CSV (clip, prompt), or lines of name<tab>caption, as --sources"
+            f"{folder}: MemoBench's prompts lie apart; give a CSV (clip, prompt), or lines of name<tab>caption, "
+            "as --sources"
         )
     prompts = _prompts(ask.sources)
     clips = [*_folders(folder / "Synthetic_processed", deep=True), *_folders(folder / "Real_Raw", deep=False)]
@@ -56,9 +57,7 @@ def _prompts(path: Path) -> dict[str, str]:
         next((heads[one] for one in known if one in heads), None) for known in (NAME_COLUMNS, PROMPT_COLUMNS)
     )
     if name is None or prompt is None:
-        raise DatasetError(
-            f"{path}: expected columns {NAME_COLUMNS[0]} and {PROMPT_COLUMNS[0]}, got {', '.join(heads)}"
-        )
+        raise DatasetError(f"{path}: expected columns clip and prompt, got {', '.join(heads) or 'none'}")
     return {row[name].strip(): (row[prompt] or "").strip() for row in rows}
 
 

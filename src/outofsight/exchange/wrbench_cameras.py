@@ -103,8 +103,8 @@ def camera_scores(target: Poses, estimated: Poses) -> dict[str, float]:
     """Score how a generated camera follows its target: CamPrec and CamAlign, 0 to 1.
 
     CamPrec: exp(−(mean turn off / 45° + way off / way)), the ways' scale free; 0 where it turns the wrong way, or by
-    less than 2° where it should turn. A target that does not move asks nothing of the way. CamAlign: (largest turn − 2°)
-    / 28°, 0 the wrong way; of a still target 1 − the larger of turn / 5° and way / 0.1.
+    less than 2° where it should turn. A target that does not move asks nothing of the way. CamAlign: (largest turn −
+    2°) / 28°, 0 the wrong way; of a still target 1 − the larger of turn / 5° and way / 0.1.
 
     Raises:
         InputError: they have different numbers of frames. CameraError: NaN, or no rotations.
