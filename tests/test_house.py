@@ -26,7 +26,17 @@ LEVELS = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 MODULES = sorted(PACKAGE.rglob("*.py"))
-WITHOUT_TORCH = ("errors", "types", "geometry", "model_folders", "worlds", "data", "camera_estimation", "exchange", "cli")
+WITHOUT_TORCH = (
+    "errors",
+    "types",
+    "geometry",
+    "model_folders",
+    "worlds",
+    "data",
+    "camera_estimation",
+    "exchange",
+    "cli",
+)
 """Rooms that a newcomer's laptop enters in a moment. ``data`` and ``cli`` import torch where they first need it."""
 
 WORK = {
