@@ -19,6 +19,7 @@ def build_app() -> typer.Typer:
     from outofsight.cli.data import build as build_data
     from outofsight.cli.demo import demo
     from outofsight.cli.evaluate import evaluate
+    from outofsight.cli.exchange import build as build_exchange
     from outofsight.cli.explore import explore
     from outofsight.cli.generate import generate
     from outofsight.cli.info import info
@@ -48,6 +49,7 @@ def build_app() -> typer.Typer:
     app.add_typer(build_convert(), name="convert")
     app.add_typer(build_world(), name="world")
     app.add_typer(build_data(), name="data")
+    app.add_typer(build_exchange(), name="exchange")
     return app
 
 

@@ -1,0 +1,341 @@
+"""``outofsight exchange``: run a benchmark's cases, and take results of its layout into ``evaluate``."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from outofsight.cli.progress import shown_progress
+from outofsight.cli.provenance import provenance
+from outofsight.cli.values import check_fov, parse_frames, parse_size
+from outofsight.data.files import write_json
+from outofsight.data.outputs import check_outputs, claimed
+from outofsight.errors import InputError, OutputError
+
+if TYPE_CHECKING:
+    from outofsight.exchange.case import Benchmark, Case, Frames
+    from outofsight.sampling.world import WorldModel
+    from outofsight.types import CameraPath
+
+RECORD = "outofsight.json"
+"""Beside a system's results: the settings that made them, by which the same command goes on."""
+
+Format = Annotated[str, typer.Argument(help="wrbench, mind, memobench or stevo")]
+Cases = Annotated[Path, typer.Option(help="the benchmark's folder of cases")]
+Sources = Annotated[Path | None, typer.Option(help="what lies apart: source clips, first frames, or prompts")]
+Cameras = Annotated[
+    list[str] | None, typer.Option(help="wrbench: preset, yaw:left:60@40,..., or file; may be repeated")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="only the first N cases")]
+
+
+def build() -> typer.Typer:
+    """Gather the verbs."""
+    app = typer.Typer(
+        help="Other benchmarks' cases and results.", no_args_is_help=True, rich_markup_mode=None
+    )
+    app.command("list")(list_cases)
+    app.command("run")(run)
+    app.command("write")(write)
+    app.command("read")(read)
+    app.command("cameras")(score_cameras)
+    return app
+
+
+def _read(
+    name: str, cases: Path, sources: Path | None, camera: list[str] | None, limit: int | None
+) -> "tuple[Benchmark, list[Case]]":
+    from outofsight.exchange.case import Ask
+    from outofsight.exchange.named import benchmark
+
+    found = benchmark(name)
+    if camera and name != "wrbench":
+        raise InputError(f"--camera: {name} says its own cameras; leave it out")
+    if not cases.exists():
+        raise InputError(f"--cases: there is no {cases}; name the benchmark's folder")
+    ask: Ask = Ask(cameras=tuple(camera or ()), sources=sources, limit=limit)
+    return found, found.read_cases(cases, ask)
+
+
+def list_cases(
+    name: Format, cases: Cases, sources: Sources = None, camera: Cameras = None, limit: Limit = None
+) -> None:
+    """Say which cases there are; whatever is missing or not as documented is one line."""
+    _, found = _read(name, cases, sources, camera, limit)
+    for case in found:
+        moves = "still" if case.cameras is None else f"{len(case.cameras)} poses"
+        print(f"{case.name}\t{moves}\t{'with' if case.truth else 'without'} truth\t{case.prompt[:80]}")
+    print(f"{len(found)} cases")
+
+
+def run(
+    name: Format,
+    cases: Cases,
+    model: Annotated[str, typer.Option(help="mini, model folder or hub id")],
+    out: Annotated[Path, typer.Option(help="folder of results, in the benchmark's layout")],
+    system: Annotated[
+        str | None, typer.Option(help="name of the system there (default: the model's)")
+    ] = None,
+    sources: Sources = None,
+    camera: Cameras = None,
+    limit: Limit = None,
+    strategy: Annotated[str | None, typer.Option(help="remember by another strategy")] = None,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH (default: the model's)")] = None,
+    frames: Annotated[
+        str | None, typer.Option(help="CONTEXT+TARGET (default: the model's, or 77+77)")
+    ] = None,
+    fov: Annotated[
+        float | None, typer.Option(help="the lens, in degrees across, where no case says it")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="denoising steps (default: the model's, or 50)")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="guidance scale (default: the model's, or 5)")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="each case's noise is drawn from this and its name")] = 42,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    dtype: Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")] = None,
+) -> None:
+    """Continue every case and write it where the benchmark's evaluation looks. Stopped, the same command goes on."""
+    from outofsight.cli.loading import check_loading, empty_model, load_world
+    from outofsight.model_folders import read_use
+    from outofsight.sampling.continuation import check_settings
+
+    check_fov(fov)
+    found, chosen = _read(name, cases, sources, camera, limit)
+    use = read_use(model)
+    shape = (parse_frames(frames) if frames else use.frames, parse_size(size) if size else use.size)
+    sampling = {
+        "num_steps": use.num_steps if steps is None else steps,
+        "guidance_scale": use.guidance_scale if guidance is None else guidance,
+        "strength": use.strength,
+        "seed": seed,
+    }
+    check_settings(**sampling)
+    check_loading(device, dtype, "none")
+    empty_model(model, strategy, whole=False)
+    label = _system(system or Path(model).name)
+    settings = {
+        "benchmark": name, "model": model, "strategy": strategy, "sampling": sampling, "frames": list(shape[0]),
+        "size": list(shape[1]) if shape[1] else None, "fov": fov,
+    }  # fmt: skip
+    _check_place(out, label, settings, [cases, sources, model])
+    with claimed(out, filled=True):
+        _note(out, label, settings)
+        done = found.results(out, label, chosen) if name != "stevo" else _videos_there(out, label, chosen)
+        todo = [case for case in chosen if case.name not in done]
+        world = load_world(model, device, dtype, "none") if todo else None
+        if world is not None and strategy is not None:
+            world.remember_by(strategy)
+        with shown_progress(Console(stderr=True), "cases") as show:
+            for number, case in enumerate(todo, start=1):
+                assert world is not None
+                video = _continued(world, case, shape, fov, sampling, with_context=found.with_context)
+                found.write(out, label, case, video, use.fps or case.fps)
+                show(number, len(todo), case.name)
+        found.finish(out, label, chosen)
+    print(f"{out / label}: {len(chosen)} cases, {len(done)} of them were there already")
+
+
+def _system(text: str) -> str:
+    if not text or text.startswith(".") or set(text) & set('/\\:*?"<>|'):
+        raise InputError(f"--system: {text!r} cannot name a folder")
+    return text
+
+
+def _check_place(out: Path, label: str, settings: dict[str, Any], reads: Sequence[str | Path | None]) -> None:
+    """Refuse a folder that holds another system's results, or results of other settings."""
+    record = out / label / RECORD
+    if record.is_file():
+        try:
+            told = json.loads(record.read_bytes())
+        except ValueError:
+            told = {}
+        if {key: told.get(key) for key in settings} != settings:
+            raise OutputError(
+                f"{out / label}: holds results of other settings; give another --system or --out"
+            )
+    elif (out / label).exists() and any((out / label).iterdir()):
+        raise OutputError(
+            f"{out / label}: holds results that were not made here; give another --system or --out"
+        )
+    check_outputs([out / label], reads, ours=True)
+
+
+def _note(out: Path, label: str, settings: dict[str, Any]) -> None:
+    """Write the settings first: by them what is there is known to be ours. STEVO-Bench wants one JSON alone."""
+    place = out / label / RECORD if settings["benchmark"] != "stevo" else out / f"{label}.{RECORD}"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_json(place, {**settings, **provenance()}, indent=1)
+
+
+def _videos_there(out: Path, label: str, chosen: "Sequence[Case]") -> dict[str, Path]:
+    paths = {case.name: out / label / f"{case.name}.mp4" for case in chosen}
+    return {name: path for name, path in paths.items() if path.is_file()}
+
+
+def _continued(
+    world: "WorldModel",
+    case: "Case",
+    shape: "tuple[tuple[int, int], tuple[int, int] | None]",
+    fov: float | None,
+    sampling: dict[str, Any],
+    *,
+    with_context: bool,
+) -> "Frames":
+    """Continue one case: its target path in as many frames as are asked for, from where the context ends."""
+    from dataclasses import replace
+    from math import radians
+
+    import numpy as np
+
+    from outofsight.data.video import fit_intrinsics
+    from outofsight.evaluation.contenders import sampling_of
+    from outofsight.exchange.case import context_of
+    from outofsight.sampling.continuation import check_settings
+    from outofsight.types import Intrinsics
+
+    (num_context, num_target), size = shape
+    video, told = context_of(case, num_context, size)
+    context, target = _cameras(case, told, num_context, num_target)
+    if target.intrinsics is not None:
+        target = replace(target, intrinsics=fit_intrinsics(target.intrinsics, *video.shape[1:3]))
+    elif fov is not None:
+        height, width = video.shape[1:3]
+        lens = Intrinsics.from_fov(width_px=width, height_px=height, fov_x_rad=radians(fov))
+        target = replace(target, intrinsics=lens)
+    made = world.continue_video(
+        video, context, target, case.prompt, sampling_of(check_settings(**sampling), case.name),
+        on_progress=lambda stage, done, total: None,
+    )  # fmt: skip
+    return np.concatenate([video, made.video]) if with_context else made.video
+
+
+def _cameras(
+    case: "Case", told: "CameraPath | None", num_context: int, num_target: int
+) -> "tuple[CameraPath, CameraPath]":
+    """Give context and target paths. A case with truth is followed frame for frame, another at the asked length."""
+    import numpy as np
+
+    from outofsight.errors import CameraError
+    from outofsight.exchange.case import resampled
+    from outofsight.types import CameraPath
+
+    target = case.cameras
+    if target is None:
+        still = np.eye(4)[None, :3] if told is None else told.world_from_camera[-1:]
+        target = CameraPath(world_from_camera=np.repeat(still, num_target, axis=0))
+    elif case.truth is not None:
+        if len(target) < num_target:
+            raise CameraError(
+                f"case {case.name}: has {len(target)} frames after the context, {num_target} are asked for; take fewer "
+                "(--frames)"
+            )
+        target = target[:num_target]
+    else:
+        target = resampled(target, num_target)
+    context = told or CameraPath(
+        world_from_camera=np.repeat(target.world_from_camera[:1], num_context, axis=0), intrinsics=None
+    )
+    return context, target
+
+
+def write(
+    name: Format,
+    cases: Cases,
+    videos: Annotated[Path, typer.Option(help="folder of videos, each called as its case")],
+    out: Annotated[Path, typer.Option(help="folder of results, in the benchmark's layout")],
+    system: Annotated[str, typer.Option(help="name of the system there")],
+    sources: Sources = None,
+    camera: Cameras = None,
+    limit: Limit = None,
+) -> None:
+    """Put videos that are there already into a benchmark's layout."""
+    from outofsight.data.video import read_video
+    from outofsight.evaluation.clips import videos_of
+
+    found, chosen = _read(name, cases, sources, camera, limit)
+    if not videos.is_dir():
+        raise InputError(f"--videos: there is no folder {videos}")
+    there = videos_of(videos)
+    answered = [case for case in chosen if case.name in there]
+    if not answered:
+        raise InputError(f"{videos}: holds no video of a case's name, such as {chosen[0].name}.mp4")
+    label = _system(system)
+    settings = {"benchmark": name, "videos": str(videos)}
+    _check_place(out, label, settings, [cases, sources, videos])
+    with claimed(out, filled=True):
+        _note(out, label, settings)
+        for case in answered:
+            frames, fps = read_video(there[case.name])
+            if found.results(out, label, [case]) if name != "stevo" else _videos_there(out, label, [case]):
+                continue
+            found.write(out, label, case, frames, fps)
+        found.finish(out, label, answered)
+    print(f"{out / label}: {len(answered)} of {len(chosen)} cases")
+
+
+def read(
+    name: Format,
+    cases: Cases,
+    results: Annotated[Path, typer.Option(help="folder of results, which holds a folder of each system")],
+    system: Annotated[str, typer.Option(help="the system to read")],
+    out: Annotated[Path, typer.Option(help="folder for truth/ and SYSTEM/, which evaluate reads")],
+    sources: Sources = None,
+    limit: Limit = None,
+) -> None:
+    """Take a system's results, and the truth of their frames, to where `evaluate --truth --videos` reads them."""
+    from outofsight.data.files import folder_in_one_piece
+    from outofsight.data.video import write_video
+    from outofsight.exchange.case import frames_of
+
+    found, chosen = _read(name, cases, sources, None, limit)
+    if not (results / system).is_dir():
+        raise InputError(f"--results: there is no {results / system}; name the folder above the system's")
+    there = found.results(results, system, chosen)
+    pairs = [(case, there[case.name]) for case in chosen if case.name in there and case.truth is not None]
+    if not pairs:
+        raise InputError(
+            f"{results / system}: no result of a case that has a truth; {name} may have none at all"
+        )
+    check_outputs([out], [cases, results, sources])
+    if out.exists() and any(out.iterdir()):
+        raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
+    with folder_in_one_piece(out) as temporary:
+        for case, path in pairs:
+            assert case.truth is not None
+            made = frames_of(path)
+            truth = frames_of(case.truth, size=made.shape[1:3], most=case.truth_from + len(made))[
+                case.truth_from :
+            ]
+            for folder, video in ((temporary / "truth", truth), (temporary / system, made[: len(truth)])):
+                folder.mkdir(exist_ok=True)
+                write_video(folder / f"{case.name}.mp4", video, case.fps)
+    print(
+        f"{out}: {len(pairs)} cases; outofsight evaluate --truth {out}/truth --videos {system}={out}/{system}"
+    )
+
+
+def score_cameras(
+    target: Annotated[
+        Path, typer.Argument(help="the target's poses: .target_c2w.npy, or a pose file (.json)")
+    ],
+    estimated: Annotated[
+        Path, typer.Argument(help="poses estimated of the result: poses.npy, or a pose file")
+    ],
+) -> None:
+    """Score how a camera was followed, by WRBench's CamPrec and CamAlign; of more poses the last count."""
+    from outofsight.exchange.wrbench_cameras import camera_scores
+
+    one, other = (_poses(path) for path in (target, estimated))
+    scores = camera_scores(one, other[-len(one) :])
+    print(json.dumps({key: round(value, 4) for key, value in scores.items()}))
+
+
+def _poses(path: Path) -> Any:
+    from outofsight.exchange.case import matrices_in
+    from outofsight.geometry.pose_files import read_poses
+
+    return read_poses(path).world_from_camera if path.suffix == ".json" else matrices_in(path)
