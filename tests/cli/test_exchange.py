@@ -27,8 +27,8 @@ def natural(tmp_path):
 
 def test_run(outofsight, natural, model_folder, tmp_path):
     command = (
-        "exchange", "run", "wrbench", "--cases", natural, "--model", model_folder, "--system", "tiny", "--frames", "5+5",
-        "--steps", 1, "--guidance", 1, "--camera", "yaw_LR_60", "--out", "results",
+        "exchange", "run", "wrbench", "--cases", natural, "--model", model_folder, "--system", "tiny",
+        "--frames", "5+5", "--steps", 1, "--guidance", 1, "--camera", "yaw_LR_60", "--out", "results",
     )  # fmt: skip
     code, said, error = outofsight(*command)
     assert code == 0, error
@@ -55,11 +55,13 @@ def test_results_of_others_go_to_evaluate(outofsight, tmp_path):
     (tmp_path / "made").mkdir()
     write_video(tmp_path / "made" / "1st_data__mem_test__data-1.mp4", film(12)[7:], 24)
     code, _, error = outofsight(
-        "exchange", "write", "mind", "--cases", "MIND-Data", "--videos", "made", "--system", "theirs", "--out", "results"
+        "exchange", "write", "mind", "--cases", "MIND-Data", "--videos", "made", "--system", "theirs",
+        "--out", "results",
     )  # fmt: skip
     assert code == 0, error
     code, said, error = outofsight(
-        "exchange", "read", "mind", "--cases", "MIND-Data", "--results", "results", "--system", "theirs", "--out", "pairs"
+        "exchange", "read", "mind", "--cases", "MIND-Data", "--results", "results", "--system", "theirs",
+        "--out", "pairs",
     )  # fmt: skip
     assert code == 0, error
     truth, theirs = (
