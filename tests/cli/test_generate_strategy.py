@@ -10,8 +10,9 @@ from tests.codec.test_tiny_decoder import weights
 
 from models import tiny_world
 from outofsight.cli import main
+from outofsight.cli.strategies import COUNTED
 from outofsight.data.video import read_video, write_video
-from outofsight.memory.strategies import strategy
+from outofsight.memory.strategies import STRATEGIES, strategy
 
 FAST = ("--frames", "9+9", "--steps", "1", "--guidance", "1", "--prompt", "A cat sits.")
 
@@ -76,7 +77,11 @@ def test_masks_of_a_video(cli, cases, tmp_path):
 def test_the_table_of_costs(cli):
     code, out, error = cli("strategies", "hydra", "concat", "dfot", "--json")
     assert code == 0, error
-    hydra, concat, dfot = json.loads(out)
+    hydra, concat, dfot = counted = json.loads(out)["costs"]
+    kept = {cost["name"]: cost for cost in json.loads(COUNTED.read_text())["costs"]}
+    assert [kept[cost["name"]] for cost in counted] == counted, (
+        f"make {COUNTED.name} again: its module says how"
+    )
     assert hydra["tokens"] == concat["tokens"] == 22 * 24  # 41 + 41 frames at 64×96
     assert hydra["keys_per_query"] == 5 * 24 + 10 * 6
     assert concat["keys_per_query"] == 22 * 24
@@ -86,12 +91,28 @@ def test_the_table_of_costs(cli):
     assert cli("strategies", "worldplay", "--frames", "9+9", "--size", "32x64")[1].count("worldplay") == 1
     code, out, error = cli("strategies", "hydra-2x8x8", "--frames", "9+9", "--size", "32x64", "--json")
     assert code == 0, error
-    (unfit,) = json.loads(out)  # 2 rows of tokens make no memory token of 4
+    (unfit,) = json.loads(out)["costs"]  # 2 rows of tokens make no memory token of 4
     assert unfit["flops"] is None
     assert "a memory token covers 2 frames × 4 rows × 4 columns" in unfit["problem"]
     code, _, error = cli("strategies", "hydro")
     assert code == 2
     assert "unknown strategy 'hydro'" in error
+
+
+def test_the_costs_that_are_kept_are_of_every_strategy(cli):
+    kept = json.loads(COUNTED.read_text())["costs"]
+    told = [(cost["name"], cost["what"], cost["source"]) for cost in kept]
+    wanted = [(each.name, each.what, each.source) for each in STRATEGIES.values()]
+    assert told == wanted, f"make {COUNTED.name} again: its module says how"
+    code, out, _ = cli("strategies")
+    assert (code, [name for name in STRATEGIES if name not in out]) == (0, [])
+
+
+@pytest.mark.slow
+def test_the_costs_that_are_kept_are_those_that_are_counted(cli):
+    code, out, error = cli("strategies", "--size", "64x96", "--frames", "41+41", "--json")
+    assert code == 0, error
+    assert json.loads(out) == json.loads(COUNTED.read_text())
 
 
 def test_the_dry_run_of_a_training_shows_the_strategy(cli, tmp_path):

@@ -1,7 +1,15 @@
-"""``outofsight strategies``: the ways to remember, and what each costs."""
+"""``outofsight strategies``: the ways to remember, and what each costs.
+
+Counting all of them takes half a minute, so what is shown without options lies beside this file as ``COUNTED``, made by
+the command that counts the same::
+
+    outofsight strategies --size 64x96 --frames 41+41 --json > src/outofsight/cli/strategy_costs.json
+"""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,9 +20,9 @@ from outofsight.cli.values import parse_frames, parse_size
 from outofsight.model_folders import ModelUse, read_use
 
 if TYPE_CHECKING:
-    from outofsight.sampling.plan import StrategyCost
     from outofsight.types import LatentGrid
 
+COUNTED = Path(__file__).with_name("strategy_costs.json")
 MINI_USE = ModelUse(num_context_frames=41, num_target_frames=41, size=(64, 96), fps=10.0)
 LATENT_CHANNELS, VAE_FACTORS = 16, (4, 8)  # frames, pixels a side
 
@@ -29,6 +37,18 @@ def strategies(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Show the memory strategies, and keys, arithmetic and memory of one forward with each."""
+    if not (names or model or size or frames):
+        told = json.loads(COUNTED.read_text(encoding="utf-8"))
+    else:
+        told = _counted(names or [], model, size, frames)
+    if as_json:
+        print(json.dumps(told, indent=1, ensure_ascii=False))
+    else:
+        Console(width=150).print(_table(told["costs"], told["title"]))
+
+
+def _counted(names: list[str], model: str | None, size: str | None, frames: str | None) -> dict[str, Any]:
+    """Count each strategy's cost; none named: of all."""
     from outofsight.cli.loading import quiet_libraries
     from outofsight.memory.strategies import STRATEGIES, strategy
     from outofsight.sampling.plan import strategy_costs
@@ -39,12 +59,9 @@ def strategies(
     height, width = parse_size(size) if size else use.size or (480, 832)
     grid = _grid(config, parse_frames(frames) if frames else use.frames, (height, width))
     costs = strategy_costs(chosen, config, grid, text_tokens=text_tokens)
-    if as_json:
-        print(json.dumps([asdict(cost) for cost in costs], indent=2, ensure_ascii=False))
-        return
     latent = f"{grid.context_frames} + {grid.frames - grid.context_frames} latent frames"
     title = f"one forward, {height}×{width}, {latent} of {grid.height}×{grid.width} tokens"
-    Console(width=150).print(_table(costs, title))
+    return {"title": title, "costs": [asdict(cost) for cost in costs]}
 
 
 def _sizes(model: str | None) -> tuple[dict[str, Any], int, ModelUse]:
@@ -82,7 +99,7 @@ def _grid(config: dict[str, Any], frames: tuple[int, int], size: tuple[int, int]
     )
 
 
-def _table(costs: "tuple[StrategyCost, ...]", title: str) -> Table:
+def _table(costs: Sequence[Mapping[str, Any]], title: str) -> Table:
     table = Table(title=title)
     table.add_column("strategy")
     table.add_column("what it remembers by", max_width=52)
@@ -98,23 +115,19 @@ def _table(costs: "tuple[StrategyCost, ...]", title: str) -> Table:
     ):
         table.add_column(name, justify="right")
     for cost in costs:
-        if cost.problem is not None:
-            table.add_row(cost.name, f"{cost.what}; does not fit: {cost.problem}", *["–"] * 8)
+        if cost["problem"] is not None:
+            table.add_row(cost["name"], f"{cost['what']}; does not fit: {cost['problem']}", *["–"] * 8)
             continue
-        assert cost.flops is not None
-        assert cost.attention_flops is not None
-        assert cost.num_parameters is not None
-        assert cost.activation_bytes is not None
         table.add_row(
-            cost.name,
-            cost.what,
-            f"{cost.tokens:,}",
-            f"{cost.keys_per_query:,}",
-            f"{cost.attention_flops / 1e9:,.2f}",
-            f"{cost.flops / 1e9:,.2f}",
-            f"{cost.once_flops / 1e9:,.2f}" if cost.once_flops else "–",
-            str(cost.forwards_per_step),
-            f"{cost.num_parameters / 1e6:.2f}",
-            f"{cost.activation_bytes / 2**20:,.1f}",
+            cost["name"],
+            cost["what"],
+            f"{cost['tokens']:,}",
+            f"{cost['keys_per_query']:,}",
+            f"{cost['attention_flops'] / 1e9:,.2f}",
+            f"{cost['flops'] / 1e9:,.2f}",
+            f"{cost['once_flops'] / 1e9:,.2f}" if cost["once_flops"] else "–",
+            str(cost["forwards_per_step"]),
+            f"{cost['num_parameters'] / 1e6:.2f}",
+            f"{cost['activation_bytes'] / 2**20:,.1f}",
         )
     return table
