@@ -100,6 +100,13 @@ METRICS: dict[str, Metric] = {
 """Every metric, in the order in which reports show them."""
 
 
+def register_metric(metric: Metric) -> None:
+    """Make a metric of one's own known by name. Raises ``InputError`` if the name is another's."""
+    if METRICS.get(metric.name, metric) != metric:
+        raise InputError(f"metric {metric.name!r} is there already; choose another name")
+    METRICS[metric.name] = metric
+
+
 def measure_clip(
     case: ClipCase,
     generated: Video,

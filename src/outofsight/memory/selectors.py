@@ -54,7 +54,7 @@ def mean_pooled_affinity(
 ) -> Float[Tensor, "b f m"]:
     """Score slices by ⟨mean of the frame's queries, mean of the slice's keys⟩, all heads together, before rotation.
 
-    Source: the published code. No 1/√d: the ranking does not need it.
+    Source: HyDRA, eq. 4, as the published code has it. No 1/√d: the ranking does not need it.
     """
     with full_precision(query.device):  # rounded to bfloat16, an eighth of the choices are others
         pooled_query = query.mean(dim=2, dtype=torch.float32)

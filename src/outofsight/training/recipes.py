@@ -1,6 +1,7 @@
 """Recipes: what to train, as functions. Each says hardware, time, and what was measured."""
 
 from collections.abc import Callable
+from importlib import import_module
 
 from outofsight.errors import InputError
 from outofsight.training.config import (
@@ -378,7 +379,20 @@ RECIPES: dict[str, Callable[[], TrainConfig]] = {
 
 
 def recipe(name: str) -> TrainConfig:
-    """Return a recipe's configuration. Raises ``InputError`` with the names there are."""
+    """Return a recipe's configuration. ``MODULE:NAME`` is a function of one's own, in a module that is imported.
+
+    Raises:
+        InputError: there is no such recipe, with those that there are; or no such module or function.
+    """
+    module, _, own = name.rpartition(":")
+    if module:
+        try:
+            made: TrainConfig = getattr(import_module(module), own)()
+        except (ImportError, AttributeError) as error:
+            raise InputError(
+                f"--recipe {name}: expected a function {own} in a module {module} ({error})"
+            ) from error
+        return made
     if name not in RECIPES:
         raise InputError(f"unknown recipe {name!r}; known are {', '.join(RECIPES)}")
     return RECIPES[name]()

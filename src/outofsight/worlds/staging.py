@@ -21,7 +21,7 @@ from outofsight.worlds.cameras import (
 from outofsight.worlds.footprint import circle_middles_m, gap_m, half_width_m, room_m
 from outofsight.worlds.paths import GOING_SHARE, path_kind, subject_paths, trace_path
 from outofsight.worlds.plan_config import PlanConfig
-from outofsight.worlds.scenes import SceneLayout, lay_out, scene_catalogue
+from outofsight.worlds.scenes import BUILT_IN_SCENES, SceneLayout, lay_out, scene_catalogue
 from outofsight.worlds.spec import CameraSpec, PathSpec, SubjectSpec, WorldSpec
 from outofsight.worlds.subjects import SubjectKind, subject_catalogue
 
@@ -51,7 +51,7 @@ class Cast:
 
 def draw_layout(generator: np.random.Generator, config: PlanConfig) -> SceneLayout:
     """Draw a scene, a layout of it and a light. Raises ``WorldError`` if the scene has none of the lights asked for."""
-    scene = scene_catalogue()[str(generator.choice(config.scenes or list(scene_catalogue())))]
+    scene = scene_catalogue()[str(generator.choice(config.scenes or BUILT_IN_SCENES))]
     lights = [light for light in scene.lights if not config.lights or light in config.lights]
     if not lights:
         raise WorldError(

@@ -1,11 +1,12 @@
 """Seventeen places, laid out from a seed and handed to MuJoCo."""
 
 from outofsight.worlds.scenes.build import add_scene
-from outofsight.worlds.scenes.kinds import SceneKind, scene_catalogue
+from outofsight.worlds.scenes.kinds import BUILT_IN_SCENES, SceneKind, scene_catalogue
 from outofsight.worlds.scenes.layout import Light, Material, Obstacle, Part, SceneLayout
-from outofsight.worlds.scenes.places import lay_out
+from outofsight.worlds.scenes.places import lay_out, register_scene
 
 __all__ = [
+    "BUILT_IN_SCENES",
     "Light",
     "Material",
     "Obstacle",
@@ -14,5 +15,6 @@ __all__ = [
     "SceneLayout",
     "add_scene",
     "lay_out",
+    "register_scene",
     "scene_catalogue",
 ]

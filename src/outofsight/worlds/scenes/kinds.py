@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from outofsight.errors import WorldError
+
 OUTDOOR_LIGHTS = ("noon", "morning", "golden hour", "overcast", "dusk", "night lamps")
 WILD_LIGHTS = ("noon", "morning", "golden hour", "overcast", "dusk")
 WINDOW_LIGHTS = ("daylight", "low sun", "overcast", "evening lamps")
@@ -61,6 +63,19 @@ _KINDS = (
 )
 
 
+BUILT_IN_SCENES = tuple(kind.name for kind in _KINDS)
+"""The places that worlds are drawn from where none are named; so a place of one's own changes no other world."""
+
+_CATALOGUE = {kind.name: kind for kind in _KINDS}
+
+
 def scene_catalogue() -> Mapping[str, SceneKind]:
-    """All places by name, in a fixed order."""
-    return MappingProxyType({kind.name: kind for kind in _KINDS})
+    """All places by name, in a fixed order; those of one's own last."""
+    return MappingProxyType(_CATALOGUE)
+
+
+def add_kind(kind: SceneKind) -> None:
+    """Add a place to the catalogue. Raises ``WorldError`` if the name is another's."""
+    if _CATALOGUE.get(kind.name, kind) != kind:
+        raise WorldError(f"scene {kind.name!r} is there already; choose another name")
+    _CATALOGUE[kind.name] = kind

@@ -1,7 +1,6 @@
 """From a place's name to its layout."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 from outofsight.errors import WorldError
 from outofsight.worlds.scenes import (
@@ -18,32 +17,42 @@ from outofsight.worlds.scenes import (
     warehouse,
 )
 from outofsight.worlds.scenes.draft import Draft
-from outofsight.worlds.scenes.kinds import SceneKind, scene_catalogue
+from outofsight.worlds.scenes.kinds import SceneKind, add_kind, scene_catalogue
 from outofsight.worlds.scenes.layout import SceneLayout
 
 Drawer = Callable[[SceneKind, int, str], Draft]
 
-_DRAWERS: Mapping[str, Drawer] = MappingProxyType(
-    {
-        "street": city.street,
-        "plaza": city.plaza,
-        "car park": city.car_park,
-        "harbour": harbour.harbour,
-        "rooftop": rooftop.rooftop,
-        "snow village": snow_village.snow_village,
-        "warehouse": warehouse.warehouse,
-        "museum": halls.museum,
-        "shop": halls.shop,
-        "office": homes.office,
-        "living room": homes.living_room,
-        "table-top": table.table_top,
-        "farmyard": farmyard.farmyard,
-        "park": green.park,
-        "playground": playground.playground,
-        "forest": green.forest,
-        "desert": green.desert,
-    }
-)
+_DRAWERS: dict[str, Drawer] = {
+    "street": city.street,
+    "plaza": city.plaza,
+    "car park": city.car_park,
+    "harbour": harbour.harbour,
+    "rooftop": rooftop.rooftop,
+    "snow village": snow_village.snow_village,
+    "warehouse": warehouse.warehouse,
+    "museum": halls.museum,
+    "shop": halls.shop,
+    "office": homes.office,
+    "living room": homes.living_room,
+    "table-top": table.table_top,
+    "farmyard": farmyard.farmyard,
+    "park": green.park,
+    "playground": playground.playground,
+    "forest": green.forest,
+    "desert": green.desert,
+}
+
+
+def register_scene(kind: SceneKind, drawer: Drawer) -> None:
+    """Make a place of one's own known by name; worlds have it where they name it (``PlanConfig.scenes``).
+
+    Raises:
+        WorldError: the name is another's.
+    """
+    if _DRAWERS.get(kind.name, drawer) is not drawer:
+        raise WorldError(f"scene {kind.name!r} is there already; choose another name")
+    add_kind(kind)
+    _DRAWERS[kind.name] = drawer
 
 
 def lay_out(scene: str, layout_seed: int, light: str) -> SceneLayout:
