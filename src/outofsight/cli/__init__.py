@@ -23,6 +23,7 @@ def build_app() -> typer.Typer:
     from outofsight.cli.explore import explore
     from outofsight.cli.generate import generate
     from outofsight.cli.info import info
+    from outofsight.cli.push import push
     from outofsight.cli.roll import roll
     from outofsight.cli.strategies import strategies
     from outofsight.cli.train import train
@@ -45,6 +46,7 @@ def build_app() -> typer.Typer:
     app.command("train")(train)
     app.command("strategies")(strategies)
     app.command("bundle")(bundle)
+    app.command("push")(push)
     app.add_typer(build_cameras(), name="cameras")
     app.add_typer(build_convert(), name="convert")
     app.add_typer(build_world(), name="world")
