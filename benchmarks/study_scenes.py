@@ -16,12 +16,11 @@ from torch.nn.functional import normalize
 
 from outofsight.evaluation.birdseye import TrackedSubjects, TrueSubjects, tracked_subjects
 from outofsight.evaluation.tracked_positions import SEEN, TrackedPositions
-from outofsight.geometry.conditioning import latent_frames
 from outofsight.geometry.poses import relative_poses
 from outofsight.memory.banks.scene_reader import reading_from_truth, shares_of_boxes
 from outofsight.memory.banks.state import Banks, SceneReading, Tracks
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory
-from outofsight.types import LatentGrid
+from outofsight.types import WAN_CLOCK, LatentGrid
 from outofsight.worlds.motion import ground_poses, ground_velocities, move_world
 from outofsight.worlds.paths import trace_path
 from outofsight.worlds.plan import Plan, plan_world
@@ -64,7 +63,7 @@ def planned(config: PlanConfig, number: int) -> list[Plan]:
 def walk_of(plan: Plan, others: tuple[Plan, ...] = (), seed: int = 0) -> Walk:
     """Take a plan's camera and subjects, and lay the first subjects of other plans about the same stage."""
     spec, motion, scale = plan.spec, move_world(plan.spec), plan.layout.subject_scale
-    frames = latent_frames((spec.num_frames - 1) // 4 * 4 + 1)
+    frames = WAN_CLOCK.frames(WAN_CLOCK.whole(spec.num_frames))
     generator = np.random.default_rng([seed, spec.seed])
     walks = [
         (path, subject.kind, np.zeros(2)) for path, subject in zip(motion.paths, spec.subjects, strict=True)

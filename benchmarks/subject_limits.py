@@ -37,7 +37,7 @@ from outofsight.geometry.poses import invert_rigid, relative_poses, transform_po
 from outofsight.memory.banks.scene_reader import reading_from_truth
 from outofsight.memory.banks.state import Banks, SceneReading
 from outofsight.memory.banks.two_banks import latent_times
-from outofsight.memory.rendering import Placed, Rendered, placed_subjects, render
+from outofsight.memory.rendering import PlacedSubjects, Rendered, placed_subjects, render
 from outofsight.sampling.inputs import as_pixels
 from outofsight.sampling.remembered import see_pictures, subject_share, to_pictures
 from outofsight.sampling.world import WorldModel
@@ -107,7 +107,7 @@ def observed(world: WorldModel, seen: Seen, reading: SceneReading | None, masks:
         )[0]
 
 
-def true_places(banks: Banks, seen: Seen, how: str) -> Placed:
+def true_places(banks: Banks, seen: Seen, how: str) -> PlacedSubjects:
     """Put each tracked subject where the true one is that it was closest to when last seen; nobody: not shown."""
     tracks, moments = banks.tracks, seen.later[0].numpy()
     shape = (1, len(moments), tracks.position.shape[1])
@@ -131,10 +131,10 @@ def true_places(banks: Banks, seen: Seen, how: str) -> Placed:
         )
         position[0, :, slot], velocity[0, :, slot] = torch.from_numpy(where), torch.from_numpy(moves)
         shown[0, :, slot] = 1
-    return Placed(position, velocity, shown)
+    return PlacedSubjects(position, velocity, shown)
 
 
-def drawn(world: WorldModel, banks: Banks, seen: Seen, placed: Placed | None) -> Rendered:
+def drawn(world: WorldModel, banks: Banks, seen: Seen, placed: PlacedSubjects | None) -> Rendered:
     """Render the target's frames; ``None``: where the tracker predicts its subjects."""
     assert banks.views is not None
     views = banks.views._replace(filled=banks.views.filled & banks.archive.filled)

@@ -12,7 +12,7 @@ import numpy as np
 from outofsight.errors import CheckpointError, InputError
 from outofsight.geometry.path_expressions import make_path
 from outofsight.geometry.poses import level_pose
-from outofsight.types import Intrinsics
+from outofsight.types import WAN_CLOCK, Intrinsics
 from outofsight.web.scene import Scene
 from outofsight.web.steering import heading_of
 from small_world import square_clip
@@ -211,7 +211,7 @@ class StandInRollout:
 
 
 class StandInMind:
-    name, strategy, stride, fov_deg = "a stand-in", "hybrid", 4, FOV_DEG
+    name, strategy, clock, fov_deg = "a stand-in", "hybrid", WAN_CLOCK, FOV_DEG
     strategies = {"hybrid": "it remembers", "window": "it forgets"}  # noqa: RUF012
 
     def __init__(self, step_s=0.02, keep_steps=10, stages=4):

@@ -226,6 +226,64 @@ class Clip:
         return len(self.video) - self.num_context_frames
 
 
+@dataclass(frozen=True)
+class LatentClock:
+    """How video frames and latent frames go together: the first latent frame is one video frame, every later one
+    ``stride``.
+
+    ::
+
+        video frame    0 │ 1 2 3 4 │ 5 6 7 8 │ ...     4·k + 1 in all; what ``goes_on`` after other frames has
+        latent frame   0 │ └──1──┘ │ └──2──┘ │         no frame that stands alone, and 4·k
+
+    A latent frame lies at the last of its video frames: 0, 4, 8, ...; where it goes on, at 3, 7, ...
+    """
+
+    stride: int = 4
+
+    def __post_init__(self) -> None:
+        if self.stride < 1:
+            raise InputError(f"a temporal stride must be ≥ 1, got {self.stride}")
+
+    def num_frames(self, num_latent: int, *, goes_on: bool = False) -> int:
+        """Count the video frames of latent frames."""
+        return self.stride * num_latent - (0 if goes_on else self.stride - 1)
+
+    def num_latent(self, num_frames: int, *, goes_on: bool = False) -> int:
+        """Count the latent frames of video frames.
+
+        Raises:
+            InputError: a number that makes no whole latent frames, with the nearest that do.
+        """
+        alone = 0 if goes_on else 1
+        groups, rest = divmod(num_frames - alone, self.stride)
+        if num_frames < 1 or rest:
+            near = [self.num_frames(max(groups + alone, 1), goes_on=goes_on)]
+            near += [self.num_frames(groups + alone + 1, goes_on=goes_on)] if groups + alone > 0 else []
+            raise InputError(
+                f"expected {self.stride}·k{'' if goes_on else ' + 1'} video frames, got {num_frames}; the nearest such "
+                f"number: {' or '.join(map(str, near))}"
+            )
+        return groups + alone
+
+    def whole(self, num_frames: int) -> int:
+        """Give the most video frames, at most so many, that make whole latent frames."""
+        return (num_frames - 1) // self.stride * self.stride + 1
+
+    def frames(self, num_frames: int, *, goes_on: bool = False) -> NDArray[np.int64]:
+        """Give the video frame that each latent frame lies at. Raises ``InputError`` as ``num_latent``."""
+        self.num_latent(num_frames, goes_on=goes_on)
+        return np.arange(self.stride - 1 if goes_on else 0, num_frames, self.stride)
+
+    def spans(self, num_frames: int) -> list[slice]:
+        """Give the video frames of each latent frame. Raises ``InputError`` as ``num_latent``."""
+        return [slice(max(last - self.stride + 1, 0), last + 1) for last in self.frames(num_frames).tolist()]
+
+
+WAN_CLOCK = LatentClock()
+"""Of Wan's VAE, and of all that train here."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LatentGrid:
     """The token grid of a sequence: latent frames (context first) of ``height`` × ``width`` tokens."""

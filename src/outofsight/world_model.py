@@ -29,6 +29,7 @@ from outofsight.codec.video_vae import (
 from outofsight.errors import CheckpointError, InputError
 from outofsight.model_folders import BUNDLED, find_model
 from outofsight.nn.turns import takes_turns
+from outofsight.types import LatentClock
 from outofsight.whole_models import FOREIGN, NETWORKS, check_folder, check_whole
 
 HUB_OPTIONS = ("cache_dir", "force_download", "proxies", "local_files_only", "token", "revision", "variant",
@@ -145,6 +146,11 @@ class WorldModelBase(DiffusionPipeline):
     def temporal_stride(self) -> int:
         """Video frames in one latent frame, the first excepted (4 in Wan's VAE)."""
         return temporal_factor(self.vae)
+
+    @property
+    def clock(self) -> LatentClock:
+        """How its video frames and latent frames go together."""
+        return LatentClock(self.temporal_stride)
 
     @property
     def size_step(self) -> int:

@@ -16,9 +16,9 @@ from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.official import vae_from_official
 from outofsight.codec.video_vae import (
+    clock_of,
     decode_latents,
     encode_video,
-    num_latent_frames,
     spatial_factor,
     temporal_factor,
 )
@@ -113,7 +113,7 @@ def test_shapes_and_laws_of_every_form(make, num_frames):
     assert factor in (8, 16)
     video = random_video(2, num_frames, 2 * factor, 3 * factor)
     latents = encode_video(vae, video)
-    assert latents.shape == (2, 16, num_latent_frames(num_frames, vae), 2, 3)
+    assert latents.shape == (2, 16, clock_of(vae).num_latent(num_frames), 2, 3)
     decoded = decode_latents(vae, latents)
     assert decoded.shape == video.shape
     assert decoded.abs().max() <= 1
@@ -225,11 +225,11 @@ def test_a_saved_folder_gives_the_same_vae(tmp_path, golden_vae):
 )
 def test_a_number_of_frames_between_the_legal_ones(vae, num_frames, nearest):
     with pytest.raises(InputError, match=rf"expected 4·k \+ 1 video frames, got {num_frames};.* {nearest}$"):
-        num_latent_frames(num_frames, vae)
+        clock_of(vae).num_latent(num_frames)
 
 
 def test_every_legal_number_of_frames(vae):
-    assert [num_latent_frames(4 * k + 1, vae) for k in range(30)] == list(range(1, 31))
+    assert [clock_of(vae).num_latent(4 * k + 1) for k in range(30)] == list(range(1, 31))
     assert temporal_factor(vae) == 4
 
 
@@ -239,7 +239,7 @@ def test_every_legal_number_of_frames(vae):
         (torch.zeros(1, 3, 5, 16, 16), r"\[b, t, 3, h, w\], got \[1, 3, 5, 16, 16\]"),
         (torch.zeros(5, 3, 16, 16), r"\[b, t, 3, h, w\]"),
         (torch.zeros(0, 5, 3, 16, 16), r"\[b, t, 3, h, w\]"),
-        (torch.zeros(1, 4, 3, 16, 16), "nearest legal is 1 or 5"),
+        (torch.zeros(1, 4, 3, 16, 16), "nearest such number: 1 or 5"),
         (torch.zeros(1, 5, 3, 20, 16), "height divisible by 8, got 20; the nearest legal is 16 or 24"),
         (torch.zeros(1, 5, 3, 16, 4), "width divisible by 8, got 4; the nearest legal is 8"),
         (torch.zeros(1, 5, 3, 16, 16, dtype=torch.uint8), "127.5"),

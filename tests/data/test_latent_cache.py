@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from outofsight.data.latent_annotation import clip_spans, half_spans, latent_masks, latent_visibility
+from outofsight.data.latent_annotation import clip_spans, latent_masks, latent_visibility
 from outofsight.data.latent_cache import (
     CacheIdentity,
     LatentCacheWriter,
@@ -20,7 +20,7 @@ from outofsight.data.latent_cache import (
 )
 from outofsight.data.published_samples import read_published_sample, write_published_sample
 from outofsight.errors import DatasetError, InputError, OutputError
-from outofsight.types import Visibility
+from outofsight.types import WAN_CLOCK, Visibility
 
 IDENTITY = CacheIdentity(vae_digest="d" * 64, samples_per_shard=2)
 
@@ -192,16 +192,16 @@ def test_the_published_form_refuses_what_it_cannot_hold(tmp_path):
 
 
 def test_spans_of_both_halves():
-    assert half_spans(5, 4) == [slice(0, 1), slice(1, 5)]
-    assert clip_spans(5, 1, 4) == [slice(0, 1), slice(1, 5), slice(5, 6)]
+    assert WAN_CLOCK.spans(5) == [slice(0, 1), slice(1, 5)]
+    assert clip_spans(5, 1, WAN_CLOCK) == [slice(0, 1), slice(1, 5), slice(5, 6)]
     with pytest.raises(InputError, match="expected 4·k"):
-        half_spans(6, 4)
+        WAN_CLOCK.spans(6)
 
 
 def test_annotation_at_latent_resolution_by_hand():
     visibility = np.full((1, 5), Visibility.OUT_OF_VIEW, np.int8)
     visibility[0, 3] = Visibility.CUT
-    assert latent_visibility(visibility, half_spans(5, 4)).tolist() == [
+    assert latent_visibility(visibility, WAN_CLOCK.spans(5)).tolist() == [
         [Visibility.OUT_OF_VIEW, Visibility.CUT]
     ]
 
@@ -209,7 +209,7 @@ def test_annotation_at_latent_resolution_by_hand():
     masks[0, :, :8] = 7  # the first latent frame: subject 7 fills the left
     masks[1, :4, :8] = 7  # the second, of four frames: 32 pixels of 7 and 16 of 9 among 256
     masks[2, :2, :8] = 9
-    ids, share = latent_masks(masks, half_spans(5, 4), 8)
+    ids, share = latent_masks(masks, WAN_CLOCK.spans(5), 8)
     assert ids.tolist() == [[[7, 0]], [[7, 0]]]
     assert share.tolist() == [[[255, 0]], [[round(48 / 256 * 255), 0]]]
 

@@ -145,7 +145,9 @@ def test_unequal_halves_of_any_length(tmp_path):
 
 def test_a_half_that_has_no_latent_frames_is_named(tmp_path):
     path = written(tmp_path, unreal_content(8, 5))
-    with pytest.raises(CameraError, match=rf"{path}: context camera path: expected 4·k \+ 1 frames, got 8"):
+    with pytest.raises(
+        CameraError, match=rf"{path}: context camera path: expected 4·k \+ 1 video frames, got 8"
+    ):
         read_cameras(path).conditioning()
 
 

@@ -11,29 +11,9 @@ from outofsight.geometry.conditioning import (
     CameraConditioning,
     camera_conditioning,
     flatten_poses,
-    latent_frames,
 )
 from outofsight.geometry.poses import compose, level_pose
 from outofsight.types import CameraPath
-
-
-def test_latent_frames_by_hand():
-    assert latent_frames(9).tolist() == [0, 4, 8]
-    assert latent_frames(1).tolist() == [0]
-    assert latent_frames(7, temporal_stride=3).tolist() == [0, 3, 6]
-    assert len(latent_frames(77)) == 20
-
-
-@pytest.mark.parametrize(
-    ("num_frames", "near"), [(76, "73 or 77"), (78, "77 or 81"), (2, "1 or 5"), (0, "1"), (-3, "1")]
-)
-def test_another_number_of_frames_is_refused_with_the_nearest_that_fit(num_frames, near):
-    with pytest.raises(
-        InputError, match=rf"4·k \+ 1 frames, got {num_frames}; the nearest such number: {near}$"
-    ):
-        latent_frames(num_frames)
-    with pytest.raises(InputError, match="stride"):
-        latent_frames(5, temporal_stride=0)
 
 
 def test_a_camera_that_walks_ahead_by_hand():

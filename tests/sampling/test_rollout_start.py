@@ -10,6 +10,7 @@ from outofsight.geometry.path_expressions import make_path
 from outofsight.memory.strategies import strategy
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.rollout_start import history_times, rival_of
+from outofsight.types import WAN_CLOCK
 from outofsight.web.mind import with_shared_weights
 from watchful_world import BANKS
 
@@ -70,10 +71,10 @@ def test_banks_that_were_not_there_see_the_history(world):
 
 def test_times_of_the_history(world):
     begun = world.start(VIDEO, PATH[:CONTEXT], "A fox.", seed=3, settings=FAST)
-    assert history_times(begun.state, 4).tolist() == [[0, 4, 8]]
+    assert history_times(begun.state, WAN_CLOCK).tolist() == [[0, 4, 8]]
     begun.step(FIRST)
     kept = begun.state.latents.shape[2]
-    assert history_times(begun.state, 4).tolist() == [[0, 4, 8, 9, 13][-kept:]]
+    assert history_times(begun.state, WAN_CLOCK).tolist() == [[0, 4, 8, 9, 13][-kept:]]
 
 
 def test_weights_are_shared_and_each_remembers_in_its_own_way(world):

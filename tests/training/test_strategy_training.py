@@ -26,6 +26,7 @@ from outofsight.training.recipes import recipe
 from outofsight.training.tasks import WorldTask
 from outofsight.training.world_objective import WorldObjective
 from outofsight.training.world_training import open_cache_part, world_task
+from outofsight.types import WAN_CLOCK
 
 
 @pytest.fixture
@@ -230,7 +231,7 @@ def test_masks_reach_the_sampler_and_the_objective_alike(world_config, cache, cl
     """The channel that training shows is the one that the sampler makes of the clip's pixels."""
     inputs = tiny_inputs(1, 3, 3, 4, 8)
     model = make_world(with_strategy(world_config(), "oracle").task, 0).transformer
-    shares = subject_shares(*latent_masks(clip.masks, clip_spans(9, 9, 4), 8))
+    shares = subject_shares(*latent_masks(clip.masks, clip_spans(9, 9, WAN_CLOCK), 8))
     stored = subject_masks([open_cache(cache)[0]])
     torch.testing.assert_close(torch.from_numpy(shares)[None], stored)
     del inputs["encoder_hidden_states"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from outofsight.cli.values import text_or_file
 from outofsight.data.files import read_text
 from outofsight.errors import CameraError, InputError, VideoError
+from outofsight.types import WAN_CLOCK
 
 if TYPE_CHECKING:
     import numpy as np
@@ -265,7 +266,7 @@ def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
     notes = tuple(str(repair) for repair in cameras.repairs)
     if cameras.context is None or cameras.target is None:
         conditioning = cameras.conditioning()
-        given = (4 * len(conditioning.context) - 3, 4 * len(conditioning.target) - 3)
+        given = tuple(WAN_CLOCK.num_frames(len(half)) for half in (conditioning.context, conditioning.target))
         if given != shape.frames:
             raise CameraError(
                 f"{case.camera}: holds relative poses of {given[0]}+{given[1]} frames, which cannot be cut; "

@@ -8,9 +8,10 @@ import typer
 
 from outofsight.cli.cases import Shape, case_of, is_file
 from outofsight.cli.values import check_fov, parse_settings, parse_size, text_or_file
-from outofsight.cli.walk import Walk, Walker, frames_of, walk_on
+from outofsight.cli.walk import Walk, Walker, walk_on
 from outofsight.errors import InputError
 from outofsight.model_folders import ModelUse, read_use
+from outofsight.types import WAN_CLOCK
 
 Model = Annotated[str, typer.Option(help="mini (bundled), model folder or hub id")]
 ContextVideo = Annotated[
@@ -118,7 +119,7 @@ def roll(
     request = {
         "model": model, "strategy": strategy, "video": str(video), "camera": case.camera,
         "context_camera": case.context_camera, "prompt": case.prompt, "latent_frames": latent_frames, "lap": lap,
-        "path_frames": None if lap else _spread_over(case.camera, frames_of(steps, latent_frames)),
+        "path_frames": None if lap else _spread_over(case.camera, WAN_CLOCK.num_frames(steps * latent_frames)),
         "sampling": sampling, "with_context": with_context, "dtype": dtype, "fov": fov,
         **({"resample": True} if resample else {}),
     }  # fmt: skip

@@ -17,6 +17,7 @@ from outofsight.data.files import explained, write_text
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import CameraError, InputError, OutputError
 from outofsight.model_folders import present_names
+from outofsight.types import WAN_CLOCK
 
 if TYPE_CHECKING:
     from outofsight.sampling.rollout import Rollout
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from outofsight.sampling.stream_video import GrowingVideo
     from outofsight.sampling.world import WorldModel
     from outofsight.types import CameraPath
-
-STRIDE = 4
-"""Video frames in a latent frame of every VAE that there is here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +60,7 @@ class Walk:
     @property
     def num_frames(self) -> int:
         """Video frames of all steps."""
-        return frames_of(self.steps, self.latent_frames)
+        return WAN_CLOCK.num_frames(self.steps * self.latent_frames)
 
     @property
     def state(self) -> Path:
@@ -71,11 +69,6 @@ class Walk:
     @property
     def diary(self) -> Path:
         return self.case.out.with_suffix(".steps.jsonl")
-
-
-def frames_of(steps: int, latent_frames: int) -> int:
-    """Count video frames: the first latent frame of all is one, every later one four."""
-    return STRIDE * latent_frames * steps - (STRIDE - 1)
 
 
 def walk_on(walk: Walk, *, resume: bool, overwrite: bool, dry_run: bool) -> None:
@@ -109,7 +102,7 @@ def walk_on(walk: Walk, *, resume: bool, overwrite: bool, dry_run: bool) -> None
         rollout, shown = _resumed(world, walk, inputs, console) if goes_on else _started(world, walk, inputs)
         _go(walk, rollout, shown, path, console)
         if pictures is not None:
-            told = draw_steps(pictures, rollout, walk.fps / STRIDE, inputs, truth)
+            told = draw_steps(pictures, rollout, walk.fps / WAN_CLOCK.stride, inputs, truth)
             if walk.case.clip is not None:
                 told = (
                     told or f"{walk.case.clip} does not say where its subjects are; the map is without truth"
@@ -296,7 +289,7 @@ def _go(
         for step in range(rollout.num_steps + 1, walk.steps + 1):
             if step in walk.prompts:
                 rollout.prompt = walk.prompts[step]
-            count = STRIDE * walk.latent_frames - (STRIDE - 1 if step == 1 else 0)
+            count = WAN_CLOCK.num_frames(walk.latent_frames, goes_on=step > 1)
             frames = rollout.step(path[rollout.num_frames : rollout.num_frames + count])
             shown.append(frames)
             if walk.memory_pictures is not None:

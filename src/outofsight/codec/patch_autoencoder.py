@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad, silu
 
 from outofsight.errors import InputError
+from outofsight.types import LatentClock
 
 GIVEN_CHANNELS = 5
 """What a skip is given of the render: its colours in [−1, 1], coverage and subject."""
@@ -125,8 +126,7 @@ def to_blocks(video: Float[Tensor, "b 3 t height width"]) -> Float[Tensor, "b f 
     Raises:
         InputError: another number of frames.
     """
-    if (video.shape[2] - 1) % FRAMES_PER_BLOCK:
-        raise InputError(f"expected {FRAMES_PER_BLOCK}·k + 1 video frames, got {video.shape[2]}")
+    LatentClock(FRAMES_PER_BLOCK).num_latent(video.shape[2])
     first = video[:, :, :1].expand(-1, -1, FRAMES_PER_BLOCK - 1, -1, -1)
     patches = patchify(torch.cat((first, video), dim=2), PATCH_PX)
     return patches.unflatten(2, (-1, FRAMES_PER_BLOCK)).permute(0, 2, 4, 5, 1, 3).flatten(-2)

@@ -25,6 +25,7 @@ from outofsight.codec.patch_autoencoder import PATCH_PX, PatchVideoAutoencoder
 from outofsight.codec.placement import bring_weights, work_device
 from outofsight.codec.tiny_decoder import STAGES, TinyVideoDecoder
 from outofsight.errors import CheckpointError, InputError
+from outofsight.types import LatentClock
 
 VideoAutoencoder: TypeAlias = AutoencoderKLWan | PatchVideoAutoencoder
 VideoDecoder: TypeAlias = VideoAutoencoder | TinyVideoDecoder
@@ -77,20 +78,9 @@ def temporal_factor(vae: VideoAutoencoder) -> int:
     return factor
 
 
-def num_latent_frames(num_frames: int, vae: VideoAutoencoder) -> int:
-    """Count the latent frames of ``num_frames`` video frames.
-
-    Raises:
-        InputError: The number is not 4·k + 1; the message names the nearest that are.
-    """
-    factor = temporal_factor(vae)
-    groups, rest = divmod(num_frames - 1, factor)
-    if num_frames >= 1 and not rest:
-        return groups + 1
-    nearest = f"{groups * factor + 1} or {(groups + 1) * factor + 1}" if num_frames >= 1 else "1"
-    raise InputError(
-        f"expected {factor}·k + 1 video frames, got {num_frames}; the nearest legal is {nearest}"
-    )
+def clock_of(vae: VideoAutoencoder) -> LatentClock:
+    """Return how a VAE's latent frames and video frames go together. Raises as ``temporal_factor``."""
+    return LatentClock(temporal_factor(vae))
 
 
 def encode_video(
@@ -225,7 +215,7 @@ def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
 
 def check_video_size(num_frames: int, height: int, width: int, vae: VideoAutoencoder) -> None:
     """Raise ``InputError`` if this VAE takes no video of so many frames and pixels; it names the nearest legal."""
-    num_latent_frames(num_frames, vae)
+    clock_of(vae).num_latent(num_frames)
     factor = spatial_factor(vae)
     for side, pixels in (("height", height), ("width", width)):
         if pixels % factor:

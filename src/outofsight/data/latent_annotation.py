@@ -4,32 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.errors import InputError
+from outofsight.types import LatentClock
 
 
-def half_spans(num_frames: int, temporal_stride: int) -> list[slice]:
-    """Give the video frames of each latent frame of one half: the first alone, then ``temporal_stride`` each.
-
-    ::
-
-        video frame   0 1 2 3 4 5 6 7 8
-        latent frame  0 └──1──┘ └──2──┘
-
-    Raises:
-        InputError: ``num_frames`` is not temporal_stride · k + 1.
-    """
-    if num_frames < 1 or (num_frames - 1) % temporal_stride:
-        raise InputError(f"expected {temporal_stride}·k + 1 frames, got {num_frames}")
-    starts = range(1, num_frames, temporal_stride)
-    return [slice(0, 1), *(slice(start, start + temporal_stride) for start in starts)]
-
-
-def clip_spans(num_context: int, num_target: int, temporal_stride: int) -> list[slice]:
+def clip_spans(num_context: int, num_target: int, clock: LatentClock) -> list[slice]:
     """Give the video frames of each latent frame of both halves, each encoded by itself."""
-    later = [
-        slice(span.start + num_context, span.stop + num_context)
-        for span in half_spans(num_target, temporal_stride)
-    ]
-    return half_spans(num_context, temporal_stride) + later
+    later = [slice(num_context + span.start, num_context + span.stop) for span in clock.spans(num_target)]
+    return clock.spans(num_context) + later
 
 
 def latent_visibility(visibility: NDArray[np.int8], spans: list[slice]) -> NDArray[np.int8]:

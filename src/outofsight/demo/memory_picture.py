@@ -31,8 +31,8 @@ from outofsight.demo.moving_picture import (
     phase_bar,
 )
 from outofsight.evaluation.case import phases_of
-from outofsight.geometry.conditioning import latent_frames
 from outofsight.sampling.pipeline import Retrieval
+from outofsight.types import WAN_CLOCK
 
 CELL, ROW = 84, 50  # a column's width and a row's height, pixels
 LEFT, TOP, BOTTOM, EDGE = 196, 186, 64, 20
@@ -84,8 +84,8 @@ def video_frames_of(latent: int, num_context_latent: int, num_context: int, num_
     in_target = latent >= num_context_latent
     start, num_frames = (num_context, num_target) if in_target else (0, num_context)
     place = latent - num_context_latent if in_target else latent
-    last = int(latent_frames(num_frames)[place])
-    return range(start + (0 if last == 0 else last - 3), start + last + 1)
+    span = WAN_CLOCK.spans(num_frames)[place]
+    return range(start + span.start, start + span.stop)
 
 
 def subject_slices(

@@ -20,7 +20,6 @@ from outofsight.evaluation.baselines import camera_warped, frozen, round_trip
 from outofsight.evaluation.case import ClipCase, Phase, Video, case_from_clip, is_seen, phases_of
 from outofsight.evaluation.evidence import Measured
 from outofsight.evaluation.metrics import measure_clip
-from outofsight.geometry.conditioning import latent_frames
 from outofsight.memory.selectors import local_window
 from outofsight.sampling.continuation import Continuation, SamplingSettings
 from outofsight.sampling.inputs import to_uint8
@@ -186,7 +185,7 @@ def _continue(clip: Clip, world: WorldModel, sampling: SamplingSettings) -> Cont
 def _memory_use(world: WorldModel, made: Continuation, clip: Clip) -> MemoryUse | None:
     """Count what was retrieved; ``None`` for a model that retrieves nothing, or only from frames it picked first."""
     halves = (clip.num_context_frames, clip.num_target_frames)
-    expected_latents = sum(len(latent_frames(length, world.temporal_stride)) for length in halves)
+    expected_latents = sum(world.clock.num_latent(length) for length in halves)
     if made.retrieval is None or made.retrieval.slices.shape[-1] == 0:
         return None
     settings = world.transformer.memory_settings

@@ -31,7 +31,6 @@ from outofsight.evaluation.birdseye import (
 from outofsight.evaluation.case import ClipCase, Video
 from outofsight.evaluation.clips import Sample
 from outofsight.evaluation.tracked_positions import Tracked
-from outofsight.geometry.conditioning import latent_frames
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.state import Banks, Tracks
 from outofsight.memory.banks.two_banks import latent_times
@@ -41,7 +40,7 @@ from outofsight.sampling.rollout import Rollout
 from outofsight.sampling.rollout_state import RolloutLimits, flat_poses
 from outofsight.sampling.rollout_step import StepRecord
 from outofsight.sampling.world import WorldModel
-from outofsight.types import CameraPath
+from outofsight.types import WAN_CLOCK, CameraPath, LatentClock
 from outofsight.world_model import WorldModelBase
 
 PARTS = ("position_m", "velocity_m", "deviation_m", "held", "seen", "numbers")
@@ -96,7 +95,7 @@ def foretold(world: WorldModelBase, case: ClipCase, tiling: LatentTiling | None 
     split = case.num_context_frames
     anchor = case.cameras.world_from_camera[split]
     context = seen_context(world, case.context, case.cameras[:split], anchor, tiling)
-    num_target = (case.num_target_frames - 1) // world.temporal_stride + 1
+    num_target = world.clock.num_latent(case.num_target_frames)
     later = latent_times(len(context.times), num_target)[1]
     tracks = context.banks.tracks
     with torch.no_grad():
@@ -183,7 +182,7 @@ def roll(
     case = sample.case
     if case.cameras is None or sample.caption is None:
         raise InputError("a model needs the clip's cameras and caption, and there are none")
-    spans = step_spans(case.num_target_frames, frames_per_step, world.temporal_stride)
+    spans = step_spans(case.num_target_frames, frames_per_step, world.clock)
     split = case.num_context_frames
     start = time.perf_counter()
     # nothing is taken back, and the data set's own cameras are taken as they are
@@ -220,17 +219,17 @@ def _all_steps(
     return videos, records
 
 
-def step_spans(num_frames: int, frames_per_step: int, temporal_stride: int = 4) -> list[slice]:
+def step_spans(num_frames: int, frames_per_step: int, clock: LatentClock = WAN_CLOCK) -> list[slice]:
     """Cut a target of video frames into steps of ``frames_per_step`` latent frames; the last may be shorter.
 
     Raises:
-        InputError: steps of no frame, or a number of video frames that is not temporal_stride · k + 1.
+        InputError: steps of no frame, or a number of video frames that makes no whole latent frames.
     """
     if frames_per_step < 1:
         raise InputError(f"a rollout's step needs ≥ 1 latent frame, got {frames_per_step}")
-    num_latent = len(latent_frames(num_frames, temporal_stride))
+    num_latent = clock.num_latent(num_frames)
     firsts = range(0, num_latent, frames_per_step)
-    ends = [temporal_stride * (min(first + frames_per_step, num_latent) - 1) + 1 for first in firsts]
+    ends = [clock.num_frames(min(first + frames_per_step, num_latent)) for first in firsts]
     return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 

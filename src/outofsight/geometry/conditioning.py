@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from outofsight.errors import CameraError, InputError
 from outofsight.geometry.poses import relative_poses
-from outofsight.types import CameraPath
+from outofsight.types import CameraPath, LatentClock
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,28 +41,6 @@ class CameraConditioning:
             object.__setattr__(self, "intrinsics", checked_lens(self.intrinsics))
 
 
-def latent_frames(num_frames: int, temporal_stride: int = 4) -> NDArray[np.int64]:
-    """Give the video frame that stands for each latent frame: 0, 4, 8, ...
-
-    ::
-
-        video frame   0 1 2 3 4 5 6 7 8 9 ...    the first latent frame is one video frame,
-        latent frame  0 └──1──┘ └──2──┘          every later one the next four
-
-    Raises:
-        InputError: ``num_frames`` is not temporal_stride · k + 1, with the nearest numbers that are.
-    """
-    if temporal_stride < 1:
-        raise InputError(f"a temporal stride must be ≥ 1, got {temporal_stride}")
-    if num_frames < 1 or (num_frames - 1) % temporal_stride:
-        below = max(num_frames - 1, 0) // temporal_stride * temporal_stride + 1
-        near = f"{below} or {below + temporal_stride}" if num_frames > 0 else f"{below}"
-        raise InputError(
-            f"expected {temporal_stride}·k + 1 frames, got {num_frames}; the nearest such number: {near}"
-        )
-    return np.arange(0, num_frames, temporal_stride)
-
-
 def camera_conditioning(
     context: CameraPath, target: CameraPath, temporal_stride: int = 4
 ) -> CameraConditioning:
@@ -76,7 +54,7 @@ def camera_conditioning(
     rows = []
     for name, path in (("context", context), ("target", target)):
         try:
-            frames = latent_frames(len(path), temporal_stride)
+            frames = LatentClock(temporal_stride).frames(len(path))
         except InputError as error:
             raise InputError(f"{name} camera path: {error}") from error
         rows.append(flatten_poses(relative_poses(path.world_from_camera[frames], reference)))

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from outofsight.codec.video_vae import spatial_factor
-from outofsight.data.latent_annotation import clip_spans, half_spans, latent_masks, subject_shares
+from outofsight.data.latent_annotation import clip_spans, latent_masks, subject_shares
 from outofsight.errors import CameraError, InputError, VideoError
-from outofsight.geometry.conditioning import CameraConditioning, camera_conditioning, latent_frames
+from outofsight.geometry.conditioning import CameraConditioning, camera_conditioning
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
@@ -44,7 +44,7 @@ def as_pixels(
         raise VideoError(
             f"this model needs a height and width divisible by {step}, got {height}×{width}; try {near}"
         )
-    latent_frames(pixels.shape[1], world.temporal_stride)
+    world.clock.num_latent(pixels.shape[1])
     return pixels
 
 
@@ -98,7 +98,7 @@ def conditioning(
         check_cameras(context, "the context's cameras")
     if isinstance(target, CameraConditioning):
         cameras = target
-        expected = len(latent_frames(num_context, world.temporal_stride))
+        expected = world.clock.num_latent(num_context)
         if len(cameras.context) != expected:
             raise CameraError(
                 f"{num_context} context frames are {expected} latent frames, but {len(cameras.context)} context "
@@ -137,9 +137,9 @@ def latent_subject_masks(
             f"this model ({world.transformer.config['memory_strategy']}) is told where subjects are: expected "
             f"subject_masks uint8 [{needed}, height, width] of instance ids (0: no subject), got {got}"
         )
-    spans = half_spans(num_context, world.temporal_stride)
+    spans = world.clock.spans(num_context)
     if asked == "all":
-        spans = clip_spans(num_context, num_target, world.temporal_stride)
+        spans = clip_spans(num_context, num_target, world.clock)
     ids, share = latent_masks(masks[:needed], spans, spatial_factor(world.vae))
     return torch.from_numpy(subject_shares(ids, share))[None]
 

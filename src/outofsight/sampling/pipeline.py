@@ -308,7 +308,7 @@ def _clip(
 ) -> _Clip:
     pixels = as_pixels(video, world)
     cameras = conditioning(world, pixels, context, target)
-    num_target = (len(cameras.target) - 1) * world.temporal_stride + 1
+    num_target = world.clock.num_frames(len(cameras.target))
     masks = latent_subject_masks(world, ids, pixels.shape[1], num_target)
     return _Clip(pixels=pixels, context_path=context, target=target, cameras=cameras, ids=ids, masks=masks)
 

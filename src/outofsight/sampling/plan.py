@@ -17,7 +17,7 @@ from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.video_vae import (
     LatentTiling,
     VideoAutoencoder,
-    num_latent_frames,
+    clock_of,
     spatial_factor,
 )
 from outofsight.errors import InputError
@@ -122,7 +122,7 @@ def shape_of(network: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 def token_grid(transformer: HydraTransformer3DModel, vae: VideoAutoencoder, size: VideoSize) -> LatentGrid:
     """Return the transformer's token grid for videos of this size."""
-    context, target = (num_latent_frames(n, vae) for n in (size.context_frames, size.target_frames))
+    context, target = (clock_of(vae).num_latent(n) for n in (size.context_frames, size.target_frames))
     _, patch_rows, patch_columns = transformer.config["patch_size"]
     steps = (spatial_factor(vae) * patch_rows, spatial_factor(vae) * patch_columns)
     if size.height % steps[0] or size.width % steps[1]:
@@ -193,7 +193,7 @@ def _decode_peak(vae: VideoAutoencoder, size: VideoSize, tiling: LatentTiling | 
     rows, columns = _tile_size(vae, size, tiling)
 
     def run() -> None:
-        shape = (1, vae.config["z_dim"], num_latent_frames(size.target_frames, vae), rows, columns)
+        shape = (1, vae.config["z_dim"], clock_of(vae).num_latent(size.target_frames), rows, columns)
         vae.decode(torch.empty(shape, dtype=vae.dtype, device="meta"))
 
     return peak_bytes(run) + 4 * 3 * size.target_frames * size.height * size.width

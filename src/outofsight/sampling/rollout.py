@@ -149,8 +149,7 @@ class Rollout:
         check_cameras(cameras, "the coming cameras")
         state = self.state
         self._check_strategy()
-        stride = self.world.temporal_stride
-        num_latent = coming_latents(state, cameras, self.limits, stride)
+        num_latent = coming_latents(state, cameras, self.limits, self.world.clock)
         after, frames, record = take_step(
             self._sampler, state, cameras, num_latent, self._encoded(state.prompt)
         )

@@ -36,7 +36,7 @@ from outofsight.sampling.rollout_step import (
     kept_history,
     observe,
 )
-from outofsight.types import CameraPath, LatentGrid
+from outofsight.types import CameraPath, LatentClock, LatentGrid
 from outofsight.world_model import WorldModelBase
 
 
@@ -251,15 +251,15 @@ def rival_of(rollout: Rollout, world: WorldModelBase) -> Rollout:
 def _banks_of_history(world: WorldModelBase, state: RolloutState) -> Banks:
     latents = state.latents
     anchored = state.anchored(state.poses.numpy()).to(latents)
-    times = history_times(state, world.temporal_stride).to(latents)
+    times = history_times(state, world.clock).to(latents)
     banks, _ = observe(world.transformer, latents, anchored, times, None, state.intrinsics)
     return banks
 
 
-def history_times(state: RolloutState, stride: int) -> Tensor:
+def history_times(state: RolloutState, clock: LatentClock) -> Tensor:
     """Give the video frame of every latent frame of the history, [1, f]; the context's first is frame 0."""
-    shown = 0 if state.num_frames == 0 else (state.num_frames - 1) // stride + 1
+    shown = clock.num_latent(state.num_frames) if state.num_frames else 0
     back = torch.arange(state.latents.shape[2] - 1, -1, -1, dtype=torch.float32)
-    of_walk = state.num_context_frames + stride * (shown - 1 - back)
-    of_context = state.num_context_frames - 1 - stride * (back - shown)
+    of_walk = state.num_context_frames + clock.stride * (shown - 1 - back)
+    of_context = state.num_context_frames - 1 - clock.stride * (back - shown)
     return torch.where(back < shown, of_walk, of_context)[None]

@@ -20,12 +20,12 @@ from pydantic.dataclasses import dataclass as validated_dataclass
 from torch import Tensor
 
 from outofsight.codec.stream_decoding import Decoded
-from outofsight.errors import CameraError
+from outofsight.errors import CameraError, InputError
 from outofsight.geometry.conditioning import LENS_TOLERANCE
 from outofsight.geometry.poses import rotation_angle
 from outofsight.memory.banks.state import Banks
 from outofsight.nn.cameras import relative_to
-from outofsight.types import CameraPath
+from outofsight.types import CameraPath, LatentClock
 
 
 @validated_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -77,14 +77,14 @@ class RolloutState:
         """Express poses [f, 3, 4] in the banks' frame of reference."""
         return flat_poses(world_from_camera, self.anchor.numpy())
 
-    def latent_poses(self, cameras: CameraPath, stride: int) -> NDArray[np.float64]:
-        """Choose the cameras that stand for the coming latent frames, after ``coming_latents`` has checked them."""
-        return cameras.world_from_camera[0 if self.step == 0 else stride - 1 :: stride]
+    @property
+    def goes_on(self) -> bool:
+        """Whether the coming frames follow others that were shown, so that each latent frame is several (``clock``)."""
+        return self.step > 0
 
-    def latent_times(self, num_latent: int, stride: int) -> Float[Tensor, "1 f"]:
-        """Give the video frame of each coming latent frame."""
-        first = self.num_context_frames + self.num_frames + (0 if self.step == 0 else stride - 1)
-        return (first + stride * torch.arange(num_latent, dtype=torch.float32))[None]
+    def coming_frames(self, cameras: CameraPath, clock: LatentClock) -> NDArray[np.int64]:
+        """Give the coming video frame that each latent frame lies at, after ``coming_latents`` has checked them."""
+        return clock.frames(len(cameras), goes_on=self.goes_on)
 
 
 def flat_poses(world_from_camera: Any, world_from_reference: Any) -> Float[Tensor, "1 f 12"]:
@@ -96,22 +96,18 @@ def flat_poses(world_from_camera: Any, world_from_reference: Any) -> Float[Tenso
     return relative_to(poses, reference[:, 0])
 
 
-def coming_latents(state: RolloutState, cameras: CameraPath, limits: RolloutLimits, stride: int) -> int:
+def coming_latents(
+    state: RolloutState, cameras: CameraPath, limits: RolloutLimits, clock: LatentClock
+) -> int:
     """Check that cameras go on with the path, and return how many latent frames they are.
 
     Raises:
         CameraError: a number of video frames that makes no latent frames, another lens, or a jump.
     """
-    num = len(cameras)
-    whole = (num - 1) % stride == 0 if state.step == 0 else num % stride == 0
-    if not whole:
-        form = f"{stride}·k + 1" if state.step == 0 else f"{stride}·k"
-        near = num // stride * stride + (1 if state.step == 0 else 0)
-        raise CameraError(
-            f"step {state.step + 1}: expected the cameras of {form} video frames "
-            f"({'the first step' if state.step == 0 else 'as in every step but the first'}), got {num}; "
-            f"the next such number is {near if near > num else near + stride}"
-        )
+    try:
+        num_latent = clock.num_latent(len(cameras), goes_on=state.goes_on)
+    except InputError as error:
+        raise CameraError(f"step {state.step + 1}, the coming cameras: {error}") from error
     _check_same_lens(state, cameras)
     path = np.concatenate((state.last_pose.numpy()[None], cameras.world_from_camera))
     for frame, (before, after) in enumerate(pairwise(path)):
@@ -123,7 +119,7 @@ def coming_latents(state: RolloutState, cameras: CameraPath, limits: RolloutLimi
                 f"{moved:.3g} m and {turned:.3g}°, at most {limits.max_move_m:g} m and {limits.max_turn_deg:g}° are "
                 "one video frame apart; begin the path at rollout.last_pose, or widen the limits"
             )
-    return (num - 1) // stride + 1 if state.step == 0 else num // stride
+    return num_latent
 
 
 def _check_same_lens(state: RolloutState, cameras: CameraPath) -> None:

@@ -112,10 +112,13 @@ def take_step(
 ) -> tuple[RolloutState, NDArray[np.uint8], StepRecord]:
     """Show the coming frames. ``state`` is left as it is; if anything fails, nothing has happened."""
     world, transformer = sampler.world, sampler.world.transformer
-    stride, device = world.temporal_stride, world.work_device
-    poses = state.latent_poses(cameras, stride)
+    device = world.work_device
+    coming = state.coming_frames(cameras, world.clock)
+    poses = cameras.world_from_camera[coming]
     anchored = state.anchored(poses).to(device)
-    times = state.latent_times(num_latent, stride).to(device)
+    times = torch.from_numpy(state.num_context_frames + state.num_frames + coming)[None].to(
+        device, torch.float32
+    )
     clock = Clock(sampler.on_progress, device)
     recalled, banks = None, state.banks
     if banks is not None:
@@ -147,7 +150,7 @@ def take_step(
             pictures = see_pictures(
                 world,
                 banks,
-                to_pictures(video[:, (len(frames) - 1) % stride :: stride]),
+                to_pictures(video[:, torch.from_numpy(coming)]),
                 anchored,
                 times,
                 lens,

@@ -26,7 +26,7 @@ from outofsight.training.randomness import NoiseLevels, generator_for, normal, s
 from outofsight.training.subject_truth import subject_truth
 from outofsight.training.tasks import VaeTask, WorldTask
 from outofsight.training.unrolling import chunk_chance
-from outofsight.types import Clip
+from outofsight.types import WAN_CLOCK, Clip
 
 Batch = dict[str, Tensor]
 
@@ -116,7 +116,7 @@ class VaeBatches:
                 f"samples {', '.join(self.names(positions))} differ in size; set task.crop_px to a size that all have"
             )
         _, rows, columns, _ = windows[0][0].shape
-        latent = (self.channels, 1 + (num_frames - 1) // 4, rows // 8, columns // 8)
+        latent = (self.channels, WAN_CLOCK.num_latent(num_frames), rows // 8, columns // 8)
         noise = [normal(latent, self.seed, "posterior", position) for position in positions]
         return {
             "video": torch.from_numpy(np.stack([video for video, _ in windows])),

@@ -31,7 +31,7 @@ from outofsight.memory.banks.mask_reader import MaskReader
 from outofsight.memory.rendering import condition_masks
 from outofsight.training.randomness import generator_for
 from outofsight.training.rendered_truth import PlaceErrors, clip_memory
-from outofsight.types import Clip
+from outofsight.types import Clip, LatentClock
 
 Progress = Callable[[int, int, str], None]
 """Called with (samples done, samples in all, name of the latest)."""
@@ -299,7 +299,7 @@ def text_states(encoder: Encoder, caption: str) -> NDArray[np.float32]:
 
 def _annotation(clip: Clip, stride: int, factor: int) -> dict[str, Any]:
     """What is known of the subjects, in video frames and at latent resolution."""
-    spans = clip_spans(clip.num_context_frames, clip.num_target_frames, stride)
+    spans = clip_spans(clip.num_context_frames, clip.num_target_frames, LatentClock(stride))
     known: dict[str, Any] = {}
     if clip.masks is not None:
         known["subject_ids"], known["subject_share"] = latent_masks(clip.masks, spans, factor)

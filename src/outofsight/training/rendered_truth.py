@@ -20,7 +20,7 @@ from outofsight.memory.banks.mask_reader import MaskReader, evidence
 from outofsight.memory.banks.pictures import Picture, cut_out, empty_cutouts, joined, kept_best, view_of
 from outofsight.memory.banks.state import Cutouts, Views
 from outofsight.memory.rendering import PlacedSubjects, Rendered, render
-from outofsight.types import Clip
+from outofsight.types import WAN_CLOCK, Clip
 
 NEAR_PX = 9
 """A read mask is a subject's own within so many pixels around its true one."""
@@ -82,10 +82,10 @@ def known_clip(clip: Clip) -> Float[Tensor, "1 4"]:
     return torch.from_numpy(clip.cameras.intrinsics.normalized)[None]
 
 
-def context_frames(clip: Clip, stride: int = 4) -> ClipFrames:
+def context_frames(clip: Clip) -> ClipFrames:
     """Take the frames that stand for the context's latent frames."""
     lens = known_clip(clip)
-    index = np.arange(0, clip.num_context_frames, stride)
+    index = np.arange(0, clip.num_context_frames, WAN_CLOCK.stride)
     reference = clip.cameras.world_from_camera[clip.num_context_frames]
     poses = relative_poses(clip.cameras.world_from_camera[index], reference).reshape(1, -1, 12)
     frames = torch.from_numpy(np.ascontiguousarray(clip.video[index])).permute(0, 3, 1, 2)[None]

@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 from outofsight.memory.strategies import MEMORY_FIELDS
 from outofsight.perception.kinds import KINDS
 from outofsight.training.rendered_truth import PlaceErrors
+from outofsight.types import WAN_CLOCK
 
 STRICT = ConfigDict(extra="forbid")
 
@@ -92,7 +93,7 @@ class VaeTask:
 
     @model_validator(mode="after")
     def _check(self) -> "VaeTask":
-        if self.num_frames < 1 or (self.num_frames - 1) % 4:
+        if self.num_frames != WAN_CLOCK.whole(self.num_frames) or self.num_frames < 1:
             raise ValueError(f"num_frames must be 4·k + 1, got {self.num_frames}")
         if self.crop_px is not None and any(side < 8 or side % 8 for side in self.crop_px):
             raise ValueError(f"crop_px must be multiples of 8, got {list(self.crop_px)}")
@@ -348,7 +349,7 @@ class PixelTask:
 
     @model_validator(mode="after")
     def _check(self) -> "PixelTask":
-        if self.window < 1 or (self.window - 1) % 4:
+        if self.window != WAN_CLOCK.whole(self.window) or self.window < 1:
             raise ValueError(f"window must be 4·k + 1, got {self.window}")
         if self.mask_weight == self.skip_weight == 0:
             raise ValueError("mask_weight and skip_weight are both 0; nothing would be learned")

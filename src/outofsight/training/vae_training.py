@@ -32,7 +32,7 @@ from outofsight.training.task import (
     whole_dataset,
 )
 from outofsight.training.tasks import VaeTask
-from outofsight.types import Clip
+from outofsight.types import WAN_CLOCK, Clip
 
 MAX_LOG_VARIANCE = 20.0
 
@@ -285,7 +285,7 @@ def fit_principal(vae: PatchVideoAutoencoder, clips: Dataset, task: VaeTask) -> 
     blocks, weights = [], []
     for index in range(min(task.patch.fit_clips, len(clips))):
         clip = clips[index]
-        end = (clip.num_context_frames - 1) // 4 * 4 + 1  # the context half, as far as it makes blocks
+        end = WAN_CLOCK.whole(clip.num_context_frames)  # the context half, as far as it makes blocks
         video = to_signal(torch.from_numpy(clip.video[:end].copy())[None])
         mask = torch.from_numpy(subject_mask(clip)[:end].copy())[None, None].float().expand(-1, 3, -1, -1, -1)
         blocks.append(to_blocks(video)[:, 1:].flatten(0, 3))
@@ -300,4 +300,4 @@ def _halves(clips: Dataset, count: int) -> Iterator[NDArray[np.uint8]]:
         split = clip.num_context_frames
         for half in (clip.video[:split], clip.video[split:]):
             if len(half):
-                yield half[: (len(half) - 1) // 4 * 4 + 1]
+                yield half[: WAN_CLOCK.whole(len(half))]

@@ -14,6 +14,7 @@ from outofsight.sampling.rollout_files import load_rollout
 from outofsight.sampling.rollout_start import rival_of
 from outofsight.sampling.rollout_state import RolloutLimits
 from outofsight.sampling.world import WorldModel
+from outofsight.types import LatentClock
 from outofsight.web.scene import Scene
 
 Watch = Callable[[str, int, int], None]
@@ -28,7 +29,7 @@ class Mind(Protocol):
     name: str
     strategy: str
     keep_steps: int
-    stride: int
+    clock: LatentClock
     fov_deg: float
 
     @property
@@ -59,7 +60,7 @@ class ModelMind:
         self._strategies = {self._own: _what(self._own), **usable_strategies(world)}
         self.strategy = strategy or self._own
         self.world_of(self.strategy)  # say now if the model cannot
-        self.stride = world.temporal_stride
+        self.clock = world.clock
         self.fov_deg = float(world.transformer.config["camera_fov_x_deg"])
 
     @property

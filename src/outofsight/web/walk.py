@@ -67,8 +67,8 @@ class Walk:
     def plan(self, look: Look, num_latent: int) -> Plan:
         """Say where the camera goes in the coming step. ``look``: keys, and all that a drag has asked for since."""
         pane = self.panes[self.focus]
-        rollout, stride = pane.rollout, self.mind.stride
-        count = stride * num_latent - (stride - 1 if rollout.num_steps == 0 else 0)
+        rollout = pane.rollout
+        count = self.mind.clock.num_frames(num_latent, goes_on=rollout.num_steps > 0)
         assert self.scene is not None
         cameras, motion = go_on(rollout.last_pose, look, self.motion.dragged(look), count, self.scene.fps)
         cameras = CameraPath(world_from_camera=cameras.world_from_camera, intrinsics=self.scene.lens)

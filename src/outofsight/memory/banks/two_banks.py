@@ -29,7 +29,7 @@ from outofsight.memory.banks.state import Banks, BankSettings, Recall, SceneRead
 from outofsight.memory.banks.tracker import FrameSeen, Tracker
 from outofsight.memory.selectors import MemoryTokenizer, memory_grid
 from outofsight.nn.precision import UncastModule
-from outofsight.types import LatentGrid
+from outofsight.types import LatentClock, LatentGrid
 
 
 class Observed(NamedTuple):
@@ -53,10 +53,9 @@ def latent_times(
 
         context of 3, target of 2     0 4 8 │ 9 13      the target's first latent frame is one video frame again
     """
-    stride = retrieval.LATENT_STEP_FRAMES
-    frames = torch.arange(max(context, target), device=device, dtype=torch.float32) * stride
-    num_context_frames = (context - 1) * stride + 1 if context else 0
-    return frames[:context], num_context_frames + frames[:target]
+    clock = LatentClock(retrieval.LATENT_STEP_FRAMES)
+    frames = torch.arange(max(context, target), device=device, dtype=torch.float32) * clock.stride
+    return frames[:context], (clock.num_frames(context) if context else 0) + frames[:target]
 
 
 class TwoBankMemory(UncastModule):
