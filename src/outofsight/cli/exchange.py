@@ -108,7 +108,7 @@ def run(
     use = read_use(model)
     shape = (parse_frames(frames) if frames else use.frames, parse_size(size) if size else use.size)
     sampling = {
-        "num_steps": use.num_steps if steps is None else steps,
+        "num_inference_steps": use.num_inference_steps if steps is None else steps,
         "guidance_scale": use.guidance_scale if guidance is None else guidance,
         "strength": use.strength,
         "seed": seed,
