@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from outofsight.cli.hm_world import import_hm_world, lens
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.values import tell_broken
 from outofsight.data.outputs import check_outputs, claimed
@@ -24,6 +25,8 @@ def build() -> typer.Typer:
     app.command("encode")(encode)
     app.command("to-samples")(to_samples)
     app.command("from-samples")(from_samples)
+    app.command("import-hm-world")(import_hm_world)
+    app.command("lens")(lens)
     return app
 
 

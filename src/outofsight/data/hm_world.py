@@ -1,5 +1,6 @@
 """Reading the released HM-World: its folder form, as published, without an annotation of ours."""
 
+from math import radians
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from outofsight.data.sample import HALVES, WHITE
 from outofsight.data.video import read_video
 from outofsight.errors import CameraError, DatasetError
 from outofsight.geometry.camera_files import read_cameras
-from outofsight.types import CameraPath, Clip, SubjectTrack, Visibility
+from outofsight.types import CameraPath, Clip, Intrinsics, SubjectTrack, Visibility
 
 HM_WORLD_FILES = ("cond.mp4", "tgt.mp4", "camera.json")
 FOREGROUND_LEVEL = 128  # of 255: mask videos are compressed, their black and white are not exact
@@ -40,7 +41,7 @@ def read_hm_world_sample(folder: Path, caption: str) -> Clip:
         video=np.concatenate([half.frames for half in halves]),
         num_context_frames=counts[0],
         fps=halves[0].fps,
-        cameras=_cameras(folder / "camera.json", counts),
+        cameras=_seen_through(_cameras(folder / "camera.json", counts), folder, sizes[0]),
         caption=caption,
         masks=_masks(folder, counts),
         masks_are_instances=False,
@@ -61,6 +62,20 @@ def _cameras(path: Path, counts: list[int]) -> CameraPath:
             raise CameraError(f"{path}: {half}_cam has {len(part)} poses, {half}.mp4 has {count} frames")
         poses.append(part.world_from_camera[:count])
     return CameraPath(world_from_camera=np.concatenate(poses))
+
+
+def _seen_through(cameras: CameraPath, folder: Path, size: tuple[int, ...]) -> CameraPath:
+    """Give cameras the lens that was estimated for the set, lens.json above the sample; without one it is unknown."""
+    for place in (folder.parent, folder.parent.parent):
+        if (place / "lens.json").is_file():
+            told = read_json(place / "lens.json")
+            try:
+                fov = radians(float(told["fov_x_deg"]))
+            except (KeyError, TypeError, ValueError) as error:
+                raise DatasetError(f"{place / 'lens.json'}: expected fov_x_deg, got {error!r}") from error
+            lens = Intrinsics.from_fov(width_px=size[1], height_px=size[0], fov_x_rad=fov)
+            return CameraPath(world_from_camera=cameras.world_from_camera, intrinsics=lens)
+    return cameras
 
 
 def _masks(folder: Path, counts: list[int]) -> NDArray[np.uint8] | None:

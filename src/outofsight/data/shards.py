@@ -7,7 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from outofsight.data.dataset import SampleEntry
-from outofsight.data.files import explained, folder_in_one_piece
+from outofsight.data.files import explained, folder_in_one_piece, read_text
+from outofsight.data.hm_world import is_hm_world_sample, read_hm_world_sample
 from outofsight.data.sample import read_sample
 from outofsight.errors import DatasetError, InputError
 from outofsight.types import Clip
@@ -70,6 +71,9 @@ def read_shard(path: Path) -> Iterator[Clip]:
 
 def _unpacked(shard: Path, folder: Path) -> Clip:
     try:
+        if not (folder / "annotation.json").is_file() and is_hm_world_sample(folder):
+            caption = folder / "caption.txt"
+            return read_hm_world_sample(folder, read_text(caption).strip() if caption.is_file() else "")
         return read_sample(folder)
     except InputError as error:
         reason = str(error).replace(str(folder), folder.name)

@@ -1,0 +1,199 @@
+"""The released HM-World as it is published: one tar in parts, ``HM-World_*``, read as a stream, sample by sample.
+
+::
+
+    HM-World_aa HM-World_ab HM-World_ac     = one .tar.gz (or .tar), cut anywhere
+    <any folders>/<sample>/cond.mp4 tgt.mp4 cond_mask.mp4 tgt_mask.mp4 camera.json character.json check.json
+    one text of captions, beside the parts or in the archive: name<tab or colon>caption lines
+
+The parts' suffixes must follow one another. A sample's files are expected side by side. Source: the data set's card,
+seen in a copy.
+"""
+
+import io
+import re
+import tarfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from outofsight.data.dataset import natural_order
+from outofsight.data.files import explained, folder_in_one_piece, remove_unfinished
+from outofsight.data.hm_world import HM_WORLD_FILES
+from outofsight.errors import DatasetError
+
+PART = re.compile(r"(?P<stem>.+_)(?P<suffix>(part)?([a-z]+|\d+))(\.tar(\.gz)?|\.tgz)?")
+KNOWN_FILES = (
+    *HM_WORLD_FILES, "cond_mask.mp4", "tgt_mask.mp4", "character.json", "check.json", "caption.txt",
+)  # fmt: skip
+MOST_FILE_BYTES, READ_BYTES = 1 << 30, 1 << 20
+CAPTION_FILES = (".txt", ".tsv")
+
+
+class JoinedParts(io.RawIOBase):
+    """Files read one after another, as one."""
+
+    def __init__(self, parts: Sequence[Path]) -> None:
+        self._waiting = list(parts)
+        self._file: BinaryIO | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(cast("bytearray", buffer))
+        while True:
+            if self._file is None:
+                if not self._waiting:
+                    return 0
+                self._file = self._waiting.pop(0).open("rb")
+            count = self._file.readinto(view)  # type: ignore[attr-defined]
+            if count:
+                return int(count)
+            self._file.close()
+            self._file = None
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+
+def find_parts(place: Path) -> list[Path]:
+    """Find the parts of an archive, in order: of a folder, or those of one part's name.
+
+    Raises:
+        DatasetError: there is none, or one is missing between others.
+    """
+    folder = place if place.is_dir() else place.parent
+    matches = (
+        [(path, PART.fullmatch(path.name)) for path in folder.iterdir() if path.is_file()]
+        if folder.is_dir()
+        else []
+    )
+    stems = {match["stem"] for _, match in matches if match} if place.is_dir() else set()
+    stem = "HM-World_" if "HM-World_" in stems else next(iter(stems), None)
+    if not place.is_dir():
+        own = PART.fullmatch(place.name)
+        if own is None or not place.is_file():
+            raise DatasetError(f"{place}: expected a folder of parts such as HM-World_aa, or one of them")
+        stem = own["stem"]
+    found = sorted(
+        ((match["suffix"], path) for path, match in matches if match and match["stem"] == stem),
+        key=lambda one: natural_order(one[0]),
+    )
+    if not found:
+        raise DatasetError(f"{place}: holds no parts of an archive; expected HM-World_aa, HM-World_ab ...")
+    _check_sequence([suffix.removeprefix("part") for suffix, _ in found], stem or "")
+    return [path for _, path in found]
+
+
+def _check_sequence(suffixes: list[str], stem: str) -> None:
+    """Refuse a gap: the first part is aa or a zero or one, and each follows the one before it."""
+    numbers = [int(one) if one.isdecimal() else _counted(one) for one in suffixes]
+    first = numbers[0]
+    for number, suffix in zip(range(first, first + len(numbers)), numbers, strict=True):
+        if number != suffix:
+            place = suffixes[number - first - 1]
+            raise DatasetError(f"{stem}*: a part is missing after {stem}{place}; get it, then run again")
+    if first > 1 or (first == 1 and not suffixes[0].isdecimal()):
+        raise DatasetError(f"{stem}*: the first part is missing: parts begin with {stem}{suffixes[0]}")
+
+
+def _counted(letters: str) -> int:
+    """Count aa, ab, ..., az, ba, ... from 0."""
+    value = 0
+    for letter in letters:
+        value = 26 * value + ord(letter) - ord("a")
+    return value
+
+
+def samples_in(parts: Sequence[Path]) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Give each folder of the archive as its name and its files; captions of all as the name "" and the file's text.
+
+    Raises:
+        DatasetError: the archive is cut short, damaged, or no tar.
+    """
+    current, files = None, {}
+    try:
+        with tarfile.open(
+            fileobj=cast("BinaryIO", io.BufferedReader(JoinedParts(parts), 1 << 20)), mode="r|*"
+        ) as archive:
+            for member in archive:
+                path = PurePosixPath(member.name)
+                if not member.isfile() or member.size > MOST_FILE_BYTES or path.name.startswith("."):
+                    continue
+                if path.name not in KNOWN_FILES or (path.name == "caption.txt" and len(path.parts) < 3):
+                    if path.suffix in CAPTION_FILES:
+                        yield "", {path.name: _content(archive, member)}
+                    continue
+                if path.parent.name in ("", ".."):
+                    raise DatasetError(
+                        f"{parts[0]}: {member.name} lies in no folder; is this HM-World's archive?"
+                    )
+                if path.parent != current:
+                    if files:
+                        yield cast("PurePosixPath", current).name, files
+                    current, files = path.parent, {}
+                files[path.name] = _content(archive, member)
+            if files:
+                yield cast("PurePosixPath", current).name, files
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        last = "" if current is None else f" after {current}"
+        raise DatasetError(
+            f"{parts[0]} and {len(parts) - 1} more: the archive is cut short or damaged{last} ({error}); get the last "
+            "part anew; what was read is kept"
+        ) from error
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    content = b"" if file is None else file.read()
+    if len(content) != member.size:
+        raise EOFError(f"{member.name} has {len(content)} of {member.size} bytes")
+    return content
+
+
+def import_archive(
+    parts: Sequence[Path], out: Path, captions: dict[str, str] | None = None, limit: int | None = None
+) -> Iterator[tuple[str, str]]:
+    """Write every sample as a folder ``out/NAME``, all or nothing; give its name: *new*, *there* or *incomplete*.
+
+    Samples that are there are kept, so the same call goes on. Captions go into the samples: those given, and those that
+    the archive holds, wherever in it. Raises ``DatasetError`` as ``samples_in`` does, ``OutputError``.
+    """
+    known = dict(captions or {})
+    remove_unfinished(out)
+    written = 0
+    for name, files in samples_in(parts):
+        if not name:
+            known |= named_captions(next(iter(files.values())))
+            continue
+        if limit is not None and written >= limit:
+            break
+        if not set(HM_WORLD_FILES) <= files.keys():
+            yield name, "incomplete"
+            continue
+        written += 1
+        folder = out / name
+        new = not folder.is_dir()
+        if new:
+            with folder_in_one_piece(folder) as temporary:
+                for file, content in files.items():
+                    (temporary / file).write_bytes(content)
+        yield name, "new" if new else "there"
+    for folder in (path for path in out.iterdir() if path.is_dir() and path.name in known):
+        if not (folder / "caption.txt").is_file():
+            with explained(folder):
+                (folder / "caption.txt").write_text(known[folder.name] + "\n", encoding="utf-8")
+
+
+def named_captions(content: bytes) -> dict[str, str]:
+    """Read ``name<tab or colon>caption`` lines. Raises ``DatasetError`` for what is no text."""
+    try:
+        lines = content.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DatasetError("captions: expected text in UTF-8, got other bytes") from error
+    pairs = [line.partition("\t" if "\t" in line else ":") for line in lines if line.strip()]
+    return {name.strip(): caption.strip() for name, mark, caption in pairs if mark and caption.strip()}
