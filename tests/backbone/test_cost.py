@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models import lens
 from outofsight.backbone.cost import dense_attention_flops, forward_cost
-from outofsight.backbone.sequence import choose_sequence, mask_channel
+from outofsight.backbone.sequence import Inputs, choose_sequence, mask_channel
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.memory.strategies import strategy
 from outofsight.nn.rope import ray_features
@@ -67,13 +67,22 @@ def test_equals_the_counter(memory):
     with FlopCounterMode(display=False) as geometry:
         grid = LatentGrid(frames=9, height=5, width=6, context_frames=4)
         told = lens(90, 5, 6, len(cameras))
-        kept = choose_sequence(
-            latents, timestep, cameras[:, :4], cameras[:, 4:], told, grid, model.context_settings
+        given = Inputs(
+            latents,
+            timestep,
+            cameras[:, :4],
+            cameras[:, 4:],
+            told,
+            masks,
+            rendered=None,
+            history=None,
+            grid=grid,
         )
+        kept = choose_sequence(given, model.context_settings)
         if octaves := model.config["camera_ray_octaves"]:
             ray_features(cameras, grid, told, octaves)  # of all frames, wherever they are read
         if (form := model.config["subject_mask"]) != "none":
-            mask_channel(masks, grid, cameras[:, :4], cameras[:, 4:], form, told)
+            mask_channel(given, form)
     assert kept.grid.num_tokens == cost.tokens
     assert counter.get_total_flops() - geometry.get_total_flops() == cost.flops
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from outofsight.backbone.extra_keys import BankContext, BankKeys
 from outofsight.backbone.history_tokens import history_tokens, joined_history
 from outofsight.backbone.rendered import RenderedMemory, checked_rendered
-from outofsight.backbone.sequence import check_patches, known_intrinsics
+from outofsight.backbone.sequence import Inputs, check_patches, known_intrinsics
 from outofsight.codec.placement import bring_weights
 from outofsight.errors import InputError
 from outofsight.memory.banks.mask_reader import evidence, moved_shares
@@ -231,38 +231,28 @@ class BankRemembering:
         return LatentGrid(frames=latents.shape[2], height=height, width=width)
 
     def keys_of_banks(
-        self,
-        context: Tensor,
-        text: Tensor,
-        context_cameras: Tensor,
-        target_cameras: Tensor,
-        intrinsics: Tensor,
-        recall: Recall | None,
-        given: BankKeys | None,
-        rendered: Tensor | None = None,
+        self, given: Inputs, text: Tensor, recall: Recall | None, keys: BankKeys | None
     ) -> BankKeys | None:
-        """Return the keys that are given, else make them, of what is recalled, else of the whole context.
-
-        ``rendered``: rendered memory that is shown as history, beside what is recalled.
-        """
-        if given is None and recall is None and not self.has_banks:
+        """Return the keys that are there, else make them, of what is recalled, else of the whole context; and of
+        rendered memory that is shown as history."""
+        if keys is None and recall is None and not self.has_banks:
             return None
         recalls = self._needed_banks().settings.top_k > 0
-        if not recalls and rendered is None:
+        if not recalls and given.history is None:
             return None
-        if given is not None:
-            return given
+        if keys is not None:
+            return keys
+        frames, ahead = given.grid.context_frames, given.target_cameras
+        context = given.latents[:, :, :frames]
         if not recalls:
             recall = None
         elif recall is None:
-            if not context.shape[2]:
+            if not frames:
                 return None  # nothing has been seen yet
-            recall = self.recall_context(context, context_cameras, target_cameras, intrinsics)
-        if rendered is not None:
-            own = checked_rendered(rendered, context, target_cameras.shape[1])
-            recall = joined_history(
-                recall, history_tokens(self, own, target_cameras, intrinsics, context.shape[2])
-            )
+            recall = self.recall_context(context, given.context_cameras, ahead, given.intrinsics)
+        if given.history is not None:
+            own = checked_rendered(given.history, context, ahead.shape[1])
+            recall = joined_history(recall, history_tokens(self, own, ahead, given.intrinsics, frames))
         assert recall is not None
         return self.memory_keys(recall, text)
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 from outofsight.backbone.extra_keys import BankKeys, ExtraTokens, OlderFrames
 from outofsight.backbone.kept_context import KeptContext, LayerContext
@@ -135,6 +136,21 @@ def looks_at_lens(config: Mapping[str, Any]) -> bool:
     )
 
 
+class Inputs(NamedTuple):
+    """What a forward is given, checked. ``timestep``: [b], or one for each frame [b, f]. ``rendered``: rendered memory
+    of the target that is shown as channels; ``history``: that is shown as tokens."""
+
+    latents: Float[Tensor, "b channels f height width"]
+    timestep: Tensor
+    context_cameras: Float[Tensor, "b c 12"]
+    target_cameras: Float[Tensor, "b t 12"]
+    intrinsics: Float[Tensor, "b 4"]
+    subject_masks: Float[Tensor, "b s frames height width"] | None
+    rendered: Float[Tensor, "b n t height width"] | None
+    history: Float[Tensor, "b n t height width"] | None
+    grid: LatentGrid
+
+
 class Sequence(NamedTuple):
     """The frames that the transformer works on.
 
@@ -150,16 +166,10 @@ class Sequence(NamedTuple):
     times: Float[Tensor, "b f"] | None
 
 
-def choose_sequence(
-    latents: Float[Tensor, "b channels f height width"],
-    timestep: Tensor,
-    context_cameras: Float[Tensor, "b c 12"],
-    target_cameras: Float[Tensor, "b t 12"],
-    intrinsics: Float[Tensor, "b 4"],
-    grid: LatentGrid,
-    settings: ContextSettings,
-) -> Sequence:
-    """Leave out the context frames that the rule does not keep. ``timestep``: [b], or one for each frame [b, f]."""
+def choose_sequence(given: Inputs, settings: ContextSettings) -> Sequence:
+    """Leave out the context frames that the rule does not keep."""
+    latents, timestep, context_cameras, target_cameras, intrinsics = given[:5]
+    grid = given.grid
     if settings.rule == "all" or grid.context_frames == 0:
         return Sequence(latents, timestep, context_cameras, grid, None, None)
     poses = torch.cat((context_cameras, target_cameras), dim=1)
@@ -193,17 +203,18 @@ def kept_frames(
 
 
 def whole_again(
-    sample: Float[Tensor, "b channels f height width"],
-    chosen: Int[Tensor, "b c"],
-    num_context: int,
+    sample: Float[Tensor, "b channels f height width"], sequence: Sequence, whole: LatentGrid
 ) -> Float[Tensor, "b channels whole height width"]:
     """Put frames back to their places in the whole video; zeros where a context frame was left out."""
-    frames = sample.movedim(2, 1)
-    num_chosen = chosen.shape[1]
-    context = frames.new_zeros(frames.shape[0], num_context, *frames.shape[2:])
+    if sample.shape[2] == whole.frames:
+        return sample
+    if sequence.grid.context_frames == 0 or sequence.chosen is None:
+        return pad(sample, (0, 0, 0, 0, whole.frames - sample.shape[2], 0))
+    frames, chosen = sample.movedim(2, 1), sequence.chosen
+    context = frames.new_zeros(frames.shape[0], whole.context_frames, *frames.shape[2:])
     places = chosen[:, :, None, None, None].expand(-1, -1, *frames.shape[2:])
-    context = context.scatter(1, places, frames[:, :num_chosen])
-    return torch.cat((context, frames[:, num_chosen:]), dim=1).movedim(1, 2)
+    context = context.scatter(1, places, frames[:, : chosen.shape[1]])
+    return torch.cat((context, frames[:, chosen.shape[1] :]), dim=1).movedim(1, 2)
 
 
 def rotary_at(
@@ -223,20 +234,14 @@ def slice_times(times: Float[Tensor, "b f"], source_frames: int, kernel: Kernel)
     return times[:, : num_slices * kernel[0]].unflatten(1, (num_slices, kernel[0])).mean(dim=2)
 
 
-def mask_channel(
-    masks: Float[Tensor, "b s f height width"] | None,
-    grid: LatentGrid,
-    context_cameras: Tensor,
-    target_cameras: Tensor,
-    form: str,
-    intrinsics: Float[Tensor, "b 4"],
-) -> Float[Tensor, "b 1 f height width"]:
+def mask_channel(given: Inputs, form: str) -> Float[Tensor, "b 1 f height width"]:
     """Return the share of every latent pixel that any subject covers: as seen in the context, and in the target as
     ``form`` says (``extrapolated``, or ``true``: as given).
 
     Raises:
         InputError: no masks, or not those of the frames that the form needs.
     """
+    masks, grid = given.subject_masks, given.grid
     needed = grid.frames if form == "true" else grid.context_frames
     if masks is None or masks.shape[2] < needed:
         got = "none" if masks is None else f"masks of {masks.shape[2]} latent frames"
@@ -246,7 +251,9 @@ def mask_channel(
         )
     if form == "extrapolated":
         context = masks[:, :, : grid.context_frames]
-        later = extrapolated_masks(context.float(), context_cameras, target_cameras, intrinsics)
+        later = extrapolated_masks(
+            context.float(), given.context_cameras, given.target_cameras, given.intrinsics
+        )
         masks = torch.cat((context, later.to(context.dtype)), dim=2)
     return masks[:, :, : grid.frames].sum(dim=1, keepdim=True).clamp(max=1)
 
@@ -257,15 +264,11 @@ class _Embedding(Protocol):
 
 
 def older_frames(
-    transformer: _Embedding,
-    latents: Float[Tensor, "b channels f height width"],
-    cameras: Float[Tensor, "b c 12"],
-    intrinsics: Float[Tensor, "b 4"],
-    grid: LatentGrid,
-    chosen: Int[Tensor, "b kept"] | None,
+    transformer: _Embedding, given: Inputs, chosen: Int[Tensor, "b kept"] | None
 ) -> OlderFrames | None:
     """Embed the context frames that are not among ``chosen`` (``None``: all are), oldest first; ``None``: none is left
     out."""
+    grid = given.grid
     if chosen is None or chosen.shape[1] == grid.context_frames:
         return None
     left = torch.ones(len(chosen), grid.context_frames, dtype=torch.bool, device=chosen.device)
@@ -274,12 +277,12 @@ def older_frames(
     # The left-out frames' indices: those marked, moved to the front in order. No nonzero, which meta cannot tell.
     frames = left.long().argsort(dim=1, descending=True, stable=True)[:, :count]
     batch = torch.arange(len(chosen), device=chosen.device)[:, None]
-    pictures = latents.movedim(2, 1)[batch, frames].movedim(1, 2)
-    poses = cameras[batch, frames]
+    pictures = given.latents.movedim(2, 1)[batch, frames].movedim(1, 2)
+    poses = given.context_cameras[batch, frames]
     tokens = transformer.patch_embedding(pictures).flatten(3).permute(0, 2, 3, 1)
     octaves = transformer.config["camera_ray_octaves"]
     there = replace(grid, frames=count, context_frames=count)
-    rays = ray_features(poses, there, intrinsics, octaves).to(tokens.dtype) if octaves else None
+    rays = ray_features(poses, there, given.intrinsics, octaves).to(tokens.dtype) if octaves else None
     return OlderFrames(tokens, poses.to(tokens.dtype), rays)
 
 
@@ -344,9 +347,8 @@ class AttentionContext(NamedTuple):
 def attention_context(
     config: Mapping[str, Any],
     settings: MemorySettings,
+    given: Inputs,
     sequence: Sequence,
-    target_cameras: Float[Tensor, "b t 12"],
-    intrinsics: Float[Tensor, "b 4"],
     extra: ExtraTokens,
     banks: BankKeys | None,
     *,
@@ -356,6 +358,7 @@ def attention_context(
 ) -> AttentionContext:
     """Compute, once for a forward, what every layer needs."""
     grid, latents, times = sequence.grid, sequence.latents, sequence.times
+    target_cameras, intrinsics = given.target_cameras, given.intrinsics
     windows = local_window(grid.frames, settings.local_window, latents.device)
     poses = torch.cat((sequence.context_cameras, target_cameras), dim=1)
     octaves = config["camera_ray_octaves"]

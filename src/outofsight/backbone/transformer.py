@@ -12,7 +12,6 @@ from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from diffusers.utils import BaseOutput
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
 from outofsight.backbone.attention import HydraAttention, HydraAttnProcessor
 from outofsight.backbone.bank_memory import BankRemembering, two_bank_memory
@@ -22,6 +21,7 @@ from outofsight.backbone.loras import LoraLoading, scaled_loras
 from outofsight.backbone.patches import MaskedPatchEmbedding, RenderedPatchEmbedding
 from outofsight.backbone.rendered import RenderedMemory, checked_rendered, read_rendering_settings
 from outofsight.backbone.sequence import (
+    Inputs,
     RetrievalLog,
     Sequence,
     attention_context,
@@ -267,85 +267,89 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         Raises:
             InputError: shapes that do not fit each other, or a video smaller than a memory token.
         """
-        grid = check_inputs(self.config, hidden_states, context_cameras, target_cameras)
-        assert context_cameras is not None
-        assert target_cameras is not None
-        batch, num_target = len(hidden_states), target_cameras.shape[1]
-        if self.config["round_timestep_to_bf16"]:
-            timestep = round_to_bf16(timestep)
-        timestep = checked_timestep(timestep, grid, batch)
-        intrinsics = known_intrinsics(
-            self.config, intrinsics, batch, hidden_states.shape[-2:], hidden_states.device
+        given = self._checked(
+            hidden_states, timestep, context_cameras, target_cameras, intrinsics, subject_masks, rendered
         )
-        history = None  # rendered memory that is shown as tokens, not as channels
-        if rendered is not None and self.shows_history:
-            history, rendered = rendered, None
-        elif rendered is not None:
-            self._check_shows_rendered()
-            rendered = checked_rendered(rendered, hidden_states, num_target)
-        # What is remembered: context frames that stay in the sequence, and what other memories give beside it.
-        sequence = choose_sequence(
-            hidden_states, timestep, context_cameras, target_cameras, intrinsics, grid, self.context_settings
-        )
-        extra = self._extra_tokens(hidden_states, context_cameras, subject_masks, grid)
-        if self.config["state_space_every"] is not None:
-            extra = extra._replace(
-                older=older_frames(self, hidden_states, context_cameras, intrinsics, grid, sequence.chosen)
-            )
+        sequence = choose_sequence(given, self.context_settings)
         if self.two_banks is not None or recall is not None:
-            bank_keys = self.keys_of_banks(
-                hidden_states[:, :, : grid.context_frames], encoder_hidden_states, context_cameras, target_cameras,
-                intrinsics, recall, bank_keys, history,
-            )  # fmt: skip
+            bank_keys = self.keys_of_banks(given, encoder_hidden_states, recall, bank_keys)
         log = RetrievalLog() if return_retrieval else None
         context = attention_context(
-            self.config, self.memory_settings, sequence, target_cameras, intrinsics, extra, bank_keys,
+            self.config, self.memory_settings, given, sequence, self._extra_tokens(given, sequence), bank_keys,
             frames_per_chunk=self.attention_frames_per_chunk, log=log, kept=kept_context,
         )  # fmt: skip
-        alone = kept_context is not None and kept_context.is_made
-        if alone:
+        if kept_context is not None and kept_context.is_made:
             sequence, context = target_sequence(sequence), target_context(context)
-        masks = None
-        if self.config["subject_mask"] != "none":
-            form = self.config["subject_mask"]
-            masks = mask_channel(subject_masks, grid, context_cameras, target_cameras, form, intrinsics)
-            masks = kept_frames(masks, sequence.chosen, grid.context_frames)[:, :, -sequence.grid.frames :]
-        # Wan: patches, blocks (each with HyDRA's attention), velocity.
         with scaled_loras(self, attention_kwargs) if attention_kwargs else nullcontext():
-            tokens = self._patches(sequence.latents, masks, rendered)
+            tokens = self._patches(given, sequence)
             time, modulation, text = self._conditions(sequence, encoder_hidden_states)
             for block in self.blocks:
                 tokens = self.checkpointed(block, tokens, text, modulation, context)
             sample = self._velocity(tokens, time, sequence.grid)
-        if rendered is not None:
-            sample = self._leaned(sample, sequence, rendered)
+        if given.rendered is not None:
+            sample = self._leaned(sample, sequence, given.rendered)
         if kept_context is not None:
             kept_context.is_made = True
-        if alone:
-            sample = pad(sample, (0, 0, 0, 0, grid.context_frames, 0))
-        elif sequence.chosen is not None:
-            sample = whole_again(sample, sequence.chosen, grid.context_frames)
+        sample = whole_again(sample, sequence, given.grid)
         retrieved = log.stacked() if log is not None else None
         if return_dict:
             return HydraTransformerOutput(
-                sample=sample,
-                retrieved_slices=retrieved,
-                context_frames=sequence.chosen,
-                bank_keys=bank_keys,
+                sample=sample, retrieved_slices=retrieved, context_frames=sequence.chosen, bank_keys=bank_keys
             )
         return (sample,) if retrieved is None else (sample, retrieved)
 
-    def _patches(
-        self, latents: Tensor, masks: Tensor | None, rendered: Tensor | None
-    ) -> Float[Tensor, "b s d"]:
-        """Embed patches, with subjects' masks or rendered memory as further channels where there are some."""
-        if masks is not None:
-            patches = self.patch_embedding(latents, masks)
+    def _checked(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        context_cameras: Tensor | None,
+        target_cameras: Tensor | None,
+        intrinsics: Tensor | None,
+        subject_masks: Tensor | None,
+        rendered: Tensor | None,
+    ) -> Inputs:
+        """Check what forward is given against each other, and fill in what is not."""
+        grid = check_inputs(self.config, latents, context_cameras, target_cameras)
+        assert context_cameras is not None
+        assert target_cameras is not None
+        if self.config["round_timestep_to_bf16"]:
+            timestep = round_to_bf16(timestep)
+        timestep = checked_timestep(timestep, grid, len(latents))
+        intrinsics = known_intrinsics(
+            self.config, intrinsics, len(latents), latents.shape[-2:], latents.device
+        )
+        history = None
+        if rendered is not None and self.shows_history:
+            history, rendered = rendered, None
         elif rendered is not None:
+            if self.rendered_memory is None:
+                raise InputError(
+                    "this model is not shown rendered memory (its configuration has no `rendering`)"
+                )
+            rendered = checked_rendered(rendered, latents, target_cameras.shape[1])
+        return Inputs(
+            latents,
+            timestep,
+            context_cameras,
+            target_cameras,
+            intrinsics,
+            subject_masks,
+            rendered,
+            history,
+            grid,
+        )
+
+    def _patches(self, given: Inputs, sequence: Sequence) -> Float[Tensor, "b s d"]:
+        """Embed patches, with subjects' masks or rendered memory as further channels where there are some."""
+        if self.config["subject_mask"] != "none":
+            masks = mask_channel(given, self.config["subject_mask"])
+            masks = kept_frames(masks, sequence.chosen, given.grid.context_frames)
+            patches = self.patch_embedding(sequence.latents, masks[:, :, -sequence.grid.frames :])
+        elif given.rendered is not None:
             assert self.rendered_memory is not None
-            patches = self.patch_embedding(latents, rendered, self.rendered_memory.embed)
+            patches = self.patch_embedding(sequence.latents, given.rendered, self.rendered_memory.embed)
         else:
-            patches = self.patch_embedding(latents)
+            patches = self.patch_embedding(sequence.latents)
         tokens: Tensor = patches.flatten(2).transpose(1, 2).contiguous()
         return tokens
 
@@ -394,10 +398,6 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         self.patch_embedding = RenderedPatchEmbedding(channels, width, patch)
         return RenderedMemory(settings, channels, width, patch)
 
-    def _check_shows_rendered(self) -> None:
-        if self.rendered_memory is None:
-            raise InputError("this model is not shown rendered memory (its configuration has no `rendering`)")
-
     def _leaned(self, sample: Tensor, sequence: Sequence, rendered: Tensor) -> Tensor:
         """Let the target's velocity lean towards the render."""
         assert self.rendered_memory is not None
@@ -408,24 +408,25 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
             (sample[:, :, :begins], self.rendered_memory.lean(velocity, noisy, rendered, sigma)), dim=2
         )
 
-    def _extra_tokens(
-        self, latents: Tensor, context_cameras: Tensor, subject_masks: Tensor | None, grid: LatentGrid
-    ) -> ExtraTokens:
-        """Make the tokens of the memories beside the sequence, from the whole context."""
-        if self.state_memory is None and self.identity_encoder is None:
-            return ExtraTokens()
-        context = latents[:, :, : grid.context_frames]
-        state = self.state_memory(context, context_cameras) if self.state_memory is not None else None
+    def _extra_tokens(self, given: Inputs, sequence: Sequence) -> ExtraTokens:
+        """Make the tokens of the rivals' memories, from the whole context."""
+        extra, frames = ExtraTokens(), given.grid.context_frames
+        context = given.latents[:, :, :frames]
+        if self.config["state_space_every"] is not None:
+            extra = extra._replace(older=older_frames(self, given, sequence.chosen))
+        if self.state_memory is not None:
+            extra = extra._replace(state=self.state_memory(context, given.context_cameras))
         if self.identity_encoder is None:
-            return ExtraTokens(state)
-        if subject_masks is None or subject_masks.shape[2] < grid.context_frames:
+            return extra
+        masks = given.subject_masks
+        if masks is None or masks.shape[2] < frames:
             raise InputError(
                 "this model is shown each subject's last visible crop: expected subject_masks [b, subjects, "
-                f"{grid.context_frames}, height, width] (share of each latent pixel, 0 to 1)"
+                f"{frames}, height, width] (share of each latent pixel, 0 to 1)"
             )
-        masks = subject_masks[:, :, : grid.context_frames]
-        crops, seen = identity_crops(context, masks, tuple(self.config["identity_grid"]))
-        return ExtraTokens(state, *self.identity_encoder(crops, seen))
+        crops, seen = identity_crops(context, masks[:, :, :frames], tuple(self.config["identity_grid"]))
+        identity, known = self.identity_encoder(crops, seen)
+        return extra._replace(identity=identity, identity_known=known)
 
     def set_attn_processor(self, processor: object) -> None:
         """Set attention processors as diffusers does, but refuse what would drop the memory; nothing is then changed.
