@@ -248,7 +248,7 @@ def test_rendered_memory_stays_float32_beside_bfloat16(tmp_path):
     model, given = awake(tiny_transformer(rendering={})), tiny_inputs()
     expected = sample(model, given, rendered=shown())
     model.save_pretrained(tmp_path)
-    loaded = HydraTransformer3DModel.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    loaded = HydraTransformer3DModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
     for half in (loaded, model.to(torch.bfloat16)):
         assert half.patch_embedding.weight.dtype == torch.bfloat16
         assert {part.dtype for part in half.rendered_memory.parameters()} == {torch.float32}

@@ -90,6 +90,19 @@ def test_other_settings_do_not_overwrite(cli, cases, model_folder, tmp_path):
     assert (tmp_path / "a.mp4").read_bytes() != before
 
 
+def test_what_was_retrieved_is_not_said_to_be_there(cli, cases, model_folder, tmp_path):
+    arguments = [*one(cases, model_folder, tmp_path / "a.mp4"), *FAST]
+    assert cli(*arguments)[0] == 0
+    code, error = cli(*arguments, "--save-retrieval")
+    assert code == 2
+    assert "what it retrieved was not saved; --overwrite makes both anew" in error
+    assert cli(*arguments, "--save-retrieval", "--overwrite")[0] == 0
+    assert (tmp_path / "a.retrieval.safetensors").is_file()
+    code, error = cli(*arguments, "--save-retrieval")
+    assert code == 0
+    assert "is there already" in error
+
+
 def test_a_path_in_words(cli, cases, model_folder, tmp_path):
     words = one(
         cases, model_folder, tmp_path / "a.mp4", camera="pan:left:20,pan:right:20", context_camera="still"

@@ -1,6 +1,8 @@
 """Captions to states: against the published encoder, each caption by itself, zero beyond its end."""
 
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -172,3 +174,22 @@ def test_a_tokenizer_says_how_much_is_read_up_to_the_published_512() -> None:
     assert max_text_tokens(ByT5Tokenizer()) == 512
     assert max_text_tokens(ByT5Tokenizer(model_max_length=256)) == 256
     assert max_text_tokens(ByT5Tokenizer(model_max_length=4096)) == 512
+
+
+def test_threads_that_share_a_tokenizer_take_turns(encoder, tokenizer):
+    """Fast tokenizers refuse a second thread ("Already borrowed")."""
+
+    class Borrowed:
+        busy = False
+
+        def __call__(self, text, **options):
+            assert not self.busy, "Already borrowed"
+            self.busy = True
+            time.sleep(0.005)
+            self.busy = False
+            return tokenizer(text, **options)
+
+    shared = Borrowed()
+    with ThreadPoolExecutor(4) as pool:
+        states = list(pool.map(lambda text: encode_prompts(encoder, shared, [text]), PROMPTS * 2))
+    assert torch.equal(states[0], states[3])

@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -174,6 +176,40 @@ def test_whole_or_not_at_all(tmp_path):
         folder_in_one_piece(tmp_path / "replaced_folder"),
     ):
         pass
+
+
+def test_a_folder_whose_replacement_fails_is_put_back(tmp_path, monkeypatch):
+    place = tmp_path / "export"
+    with replaced_folder(place) as folder:
+        (folder / "a").write_text("a")
+    rename = os.rename
+
+    def fails_for_the_new(source, target):
+        if Path(target) == place and not Path(source).name.startswith(".unfinished-replaced-"):
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("outofsight.data.files.os.rename", fails_for_the_new)
+        with pytest.raises(OutputError, match="Input/output error"), replaced_folder(place) as folder:
+            (folder / "b").write_text("b")
+    assert [path.name for path in place.iterdir()] == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+def test_a_folder_that_a_kill_left_out_of_the_way_is_put_back(tmp_path):
+    for clean_up in (
+        lambda: remove_unfinished(tmp_path),
+        lambda: replaced_folder(tmp_path / "export").__enter__(),
+    ):
+        old = tmp_path / ".unfinished-replaced-export"
+        old.mkdir()
+        (old / "a").write_text("a")
+        clean_up()
+        assert (tmp_path / "export" / "a").read_text() == "a"
+        assert not old.exists()
+        (tmp_path / "export").rename(tmp_path / "kept")
+        shutil.rmtree(tmp_path / "kept")
 
 
 def test_a_lock_is_one_handle_s(tmp_path):

@@ -156,6 +156,41 @@ def test_latents_may_be_given(world, given):
     )
 
 
+def test_a_call_leaves_the_scheduler_as_it_was(given):
+    world = tiny_world()
+    world.set_progress_bar_config(disable=True)
+    before = (dict(world.scheduler.config), world.scheduler.timesteps.clone(), world.scheduler.sigmas.clone())
+    scheduler = world.scheduler
+    world("A fox.", **given, generator=seeded(3), shift=2.0, strength=0.5)
+    assert world.scheduler is scheduler
+    assert dict(scheduler.config) == before[0]
+    assert torch.equal(scheduler.timesteps, before[1])
+    assert torch.equal(scheduler.sigmas, before[2])
+    assert scheduler.step_index is None
+
+
+def test_an_interruption_is_one_calls(world, given):
+    def stop(pipe, step, timestep, tensors):
+        done.append(step)
+        pipe._interrupt = True
+        return {}
+
+    done = []
+    world("A fox.", **given, generator=seeded(3), callback_on_step_end=stop)
+    assert done == [0]
+    assert world.interrupt
+    whole = world("A fox.", **given, generator=seeded(3)).frames
+    assert not world.interrupt
+    assert np.array_equal(whole, world("A fox.", **given, generator=seeded(3)).frames)
+
+
+def test_a_video_may_be_a_list_of_pictures(world, given):
+    pictures = [Image.fromarray(frame) for frame in given["video"]]
+    shown = world("A fox.", **given, generator=seeded(3)).frames
+    for video in (pictures, [pictures], list(given["video"])):
+        assert np.array_equal(world("A fox.", **{**given, "video": video}, generator=seeded(3)).frames, shown)
+
+
 def test_a_callback_changes_tensors_and_stops(world, given):
     world_calls = []
 
@@ -215,6 +250,16 @@ def test_one_precision_for_all_parts(tmp_path):
         ({"prompt": ["A fox.", " "]}, "prompt 1 is empty"),
         ({"prompt": ["a", "b"], "video": [a_video()] * 3}, "one for each of 3 videos, got 2"),
         ({"prompt": None}, "either prompt or prompt_embeds"),
+        ({"prompt": []}, "prompt: expected one, or one for each of 1 videos, got 0"),
+        ({"prompt": [3]}, "expected one caption as text, got a int"),
+        ({"negative_prompt": 3}, "expected one caption as text, got a int"),
+        ({"negative_prompt": ["a", None]}, "expected one caption as text, got a NoneType"),
+        ({"num_inference_steps": 0}, "^sampling settings: num_inference_steps must be 1 to 10000, got 0"),
+        ({"guidance_scale": -1.0}, "guidance_scale must be ≥ 0, got -1"),
+        ({"guidance_scale": float("nan")}, "guidance_scale must be ≥ 0, got nan"),
+        ({"strength": 0.0}, r"strength must lie in \(0, 1\], got 0"),
+        ({"shift": 0.0}, "shift must be > 0, got 0"),
+        ({"history_guidance": -1.0}, "history_guidance must be ≥ 0, got -1"),
         ({"output_type": "mp4"}, "output_type: expected one of np, pt, pil, latent, got 'mp4'"),
         ({"callback_on_step_end_tensor_inputs": ["noise"]}, "expected some of latents"),
         ({"generator": seeded(1, 2)}, "one for each of 1 videos, got 2"),

@@ -157,7 +157,11 @@ def generate(
             [model, mask, vae, prompt, video if len(cases) > 1 or is_clip(video) else None],
             save_retrieval,
         )
-    remaining = [case for case in cases if not _is_done(case, _request(case, options), overwrite, console)]
+    remaining = [
+        case
+        for case in cases
+        if not _is_done(case, _request(case, options), overwrite, save_retrieval, console)
+    ]
     read = _check_all(remaining, shape, model, strategy, mask, dry_run=dry_run)
     for case in remaining if dry_run else ():
         told = json.dumps(_request(case, options), ensure_ascii=False)
@@ -181,6 +185,10 @@ def generate(
             lens = lens_record(world, inputs.lens, *inputs.video.shape[1:3])
             noted = {"notes": list(inputs.notes), "intrinsics": lens}
             record = {**_request(case, options), **noted, **measured}
+            if save_retrieval and result.retrieval is None:
+                record["retrieves_nothing"] = True
+                told = f"{case.name}: this model retrieves no slices, so there is nothing to save of them"
+                console.print(told, soft_wrap=True, markup=False)
             _write(case, inputs, result, with_context, use.fps, record)
             console.print(f"wrote {case.out}", soft_wrap=True, markup=False)
 
@@ -241,16 +249,22 @@ def _check_place(case: Case, reads: list[str | Path | None], save_retrieval: boo
     check_outputs(writes, [*files_of(case), *reads], ours=_record(case) is not None)
 
 
-def _is_done(case: Case, request: dict[str, Any], overwrite: bool, console: Console) -> bool:
+def _is_done(
+    case: Case, request: dict[str, Any], overwrite: bool, save_retrieval: bool, console: Console
+) -> bool:
     """Tell whether a case's outputs are there and were made by the same request.
 
     Raises:
-        OutputError: outputs of another request are in the way, and ``overwrite`` is not set.
+        OutputError: outputs of another request are in the way, or lack what is asked for, and ``overwrite`` is not set.
     """
     if not case.out.exists() or overwrite:
         return False
     record = _record(case) or {}
     if all(record.get(key) == value for key, value in request.items()):
+        if save_retrieval and not record.get("retrieves_nothing") and not _retrieved(case).exists():
+            raise OutputError(
+                f"{case.out} is there already, but what it retrieved was not saved; --overwrite makes both anew"
+            )
         console.print(f"{case.out} is there already, made with these settings", soft_wrap=True, markup=False)
         return True
     raise OutputError(

@@ -26,6 +26,7 @@ from transformers import UMT5EncoderModel
 
 from outofsight.codec.placement import work_device
 from outofsight.errors import CheckpointError, InputError
+from outofsight.nn.turns import in_turn
 
 PUBLISHED_MAX_LENGTH = 512  # tokens
 
@@ -86,7 +87,8 @@ def encode_prompts(
         )
     states = []
     for index, text in enumerate(texts):
-        ids = _tokenize(tokenizer, text, index, max_length)
+        with in_turn(tokenizer):  # a fast tokenizer that two threads use at once refuses one of them
+            ids = _tokenize(tokenizer, text, index, max_length)
         states.append(encode_tokens(text_encoder, ids, max_length, device))
     return torch.stack(states)
 

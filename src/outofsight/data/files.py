@@ -94,6 +94,7 @@ def _holder(handle: int) -> str:
 
 
 TEMPORARY_PREFIX = ".unfinished-"
+REPLACED_PREFIX = f"{TEMPORARY_PREFIX}replaced-"
 LEFTOVER = re.compile(r"\.unfinished-([0-9a-f]{12}$|replaced-|\d+-)")
 """Names of ours alone: digits of chance, or a process's number, as earlier versions had it."""
 
@@ -229,18 +230,30 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be written; what is there is untouched.
     """
-    old = folder.with_name(f"{TEMPORARY_PREFIX}replaced-{folder.name}")
+    old = folder.with_name(f"{REPLACED_PREFIX}{folder.name}")
     with explained(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with _scratch(folder.parent) as scratch:
             temporary = scratch / folder.name
             temporary.mkdir()
+            _put_back(old)
             yield temporary
-            shutil.rmtree(old, ignore_errors=True)
             if folder.exists():
                 os.rename(folder, old)
-            os.rename(temporary, folder)
+            try:
+                os.rename(temporary, folder)
+            except OSError:
+                _put_back(old)
+                raise
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _put_back(old: Path) -> None:
+    """Give a folder that was moved out of the way its name again, or remove it where another has that name by now."""
+    place = old.with_name(old.name.removeprefix(REPLACED_PREFIX))
+    if old.exists() and not place.exists():
+        os.rename(old, place)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def remove_unfinished(folder: Path) -> int:
@@ -261,7 +274,9 @@ def _removed(path: Path) -> bool:
     try:
         if not lock(handle):
             return False
-        if stat.S_ISDIR(os.fstat(handle).st_mode):
+        if path.name.startswith(REPLACED_PREFIX):  # a kill came between two renames
+            _put_back(path)
+        elif stat.S_ISDIR(os.fstat(handle).st_mode):
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

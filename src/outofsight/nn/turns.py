@@ -8,9 +8,7 @@ from threading import Lock, RLock
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
-from torch import nn
-
-_LOCKS: "WeakKeyDictionary[nn.Module, Any]" = WeakKeyDictionary()
+_LOCKS: "WeakKeyDictionary[object, Any]" = WeakKeyDictionary()
 _MAKING = Lock()
 
 P = ParamSpec("P")
@@ -18,8 +16,8 @@ R = TypeVar("R")
 
 
 @contextmanager
-def in_turn(network: nn.Module) -> Iterator[None]:
-    """Use a network alone; other threads wait. A thread that uses it may come in again."""
+def in_turn(network: object) -> Iterator[None]:
+    """Use a network, or a tokenizer, alone; other threads wait. A thread that uses it may come in again."""
     with _MAKING:
         lock = _LOCKS.setdefault(network, RLock())
     with lock:

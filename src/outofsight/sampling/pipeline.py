@@ -217,13 +217,17 @@ def _spread(
     world: WorldModelBase, request: Request
 ) -> tuple[Callable[[], tuple[Tensor, Tensor | None]], list[_Clip]]:
     """Bring what is given once or for each video to one for each video; returns how to encode the texts, and clips."""
-    prompts = None if request.prompt is None else _listed(request.prompt, str)
-    negatives = _listed(request.negative_prompt or "", str)
-    videos = _listed_videos(request.video)
+    prompts = [] if request.prompt is None else _listed(request.prompt, str)
+    negatives = [""] if request.negative_prompt is None else _listed(request.negative_prompt, str)
+    for name, captions in (("prompt", prompts), ("negative_prompt", negatives)):
+        for index, caption in enumerate(captions):
+            check_prompt(caption)
+            if name == "prompt" and not clean_prompt(caption):
+                raise InputError(f"prompt {index} is empty; describe the scene and who is in it")
     parts: dict[str, Sequence[Any]] = {
-        "prompt": prompts or list(request.prompt_embeds),  # type: ignore[arg-type]
+        "prompt": prompts if request.prompt_embeds is None else list(request.prompt_embeds),
         "negative_prompt": negatives,
-        "video": videos,
+        "video": _listed_videos(request.video),
         "context_cameras": _listed(request.context_cameras, CameraPath | None),
         "target_cameras": _listed(request.target_cameras, CameraPath | CameraConditioning),
         "subject_masks": _listed_masks(request.subject_masks),
@@ -251,16 +255,11 @@ def _spread(
 
     def encode() -> tuple[Tensor, Tensor | None]:
         text, negative = request.prompt_embeds, request.negative_prompt_embeds
-        captions = [] if prompts is None else prompts
-        for index, caption in enumerate(captions):
-            check_prompt(caption)
-            if not clean_prompt(caption):
-                raise InputError(f"prompt {index} is empty; describe the scene and who is in it")
         away = negatives if request.guided and negative is None else []
-        if captions or away:  # one visit of the text encoder to the GPU
-            states = world.encode_text([*captions, *away], allow_empty=True)
-            text = states[: len(captions)] if captions else text
-            negative = states[len(captions) :] if away else negative
+        if prompts or away:  # one visit of the text encoder to the GPU
+            states = world.encode_text([*prompts, *away], allow_empty=True)
+            text = states[: len(prompts)] if prompts else text
+            negative = states[len(prompts) :] if away else negative
         assert text is not None
         return _widened(text, count, world), None if negative is None else _widened(negative, count, world)
 
