@@ -109,8 +109,8 @@ def published_on_meta(dtype: torch.dtype, remembering: Strategy) -> dict[str, An
     """Make the networks of published size on the meta device, for their shapes."""
     with torch.device("meta"):
         networks = {
-            "transformer": HydraTransformer3DModel(
-                **remembering.settings, memory_strategy=remembering.name
+            "transformer": HydraTransformer3DModel.from_config(
+                {**remembering.settings, "memory_strategy": remembering.name}
             ).eval(),
             "vae": AutoencoderKLWan().eval(),
             "text_encoder": UMT5EncoderModel(UMT5Config(feed_forward_proj="gated-gelu", **FULL.text)).eval(),

@@ -1,6 +1,7 @@
 """Names of models: the bundled one, folders, hub ids; and what a model says it is used with."""
 
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from models import tiny_world
 from outofsight import model_folders
@@ -73,3 +74,33 @@ def test_a_damaged_use_file_is_named(tmp_path, content):
     (tmp_path / USE_FILE).write_text(content)
     with pytest.raises(CheckpointError, match=r"generation_config\.json: expected a model's frames"):
         read_use(tmp_path)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub that holds one file; tells what it was asked for."""
+    asked = []
+
+    def download(name, file):
+        asked.append((name, file))
+        if name != "someone/walks":
+            raise LocalEntryNotFoundError("no such file")
+        path = tmp_path / file
+        path.write_text('{"num_inference_steps": 4, "guidance_scale": 1.0, "size": [64, 96]}')
+        return str(path)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    return asked
+
+
+def test_a_hub_model_says_what_it_is_used_with(hub):
+    use = read_use("someone/walks")
+    assert (use.num_inference_steps, use.guidance_scale, use.size) == (4, 1.0, (64, 96))
+    assert hub == [("someone/walks", "generation_config.json")]
+
+
+def test_a_hub_model_that_does_not_say_is_used_as_the_published_one(hub, tmp_path):
+    assert read_use("someone/plain") == ModelUse()
+    (tmp_path / "folder").mkdir()
+    assert read_use(tmp_path / "folder") == ModelUse()  # what is here is not sought there
+    assert len(hub) == 2  # by its name of now, and by the earlier one

@@ -1,7 +1,9 @@
 """Where a model is, by its name, and what it was made for. Read from small files; nothing is loaded."""
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ BUNDLED = ("mini",)
 USE_FILE, EARLIER_USE_FILE = "generation_config.json", "use.json"
 EARLIER_NAMES = {"num_steps": "num_inference_steps"}
 """Of sampling settings, as files of earlier versions have them."""
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +67,14 @@ def find_model(name_or_path: str | Path) -> str | Path:
 
 
 def read_use(name_or_path: str | Path) -> ModelUse:
-    """Read what a model is used with from its folder; the published model's use where the folder does not say.
+    """Read what a model is used with from its folder or from the hub; the published model's use where it does not say.
 
     Raises:
-        CheckpointError: the folder's generation_config.json is damaged.
+        CheckpointError: the model's generation_config.json is damaged.
     """
     path = use_file(Path(find_model(name_or_path)))
+    if not path.is_file() and HUB_ID.fullmatch(str(name_or_path)) and not path.parent.exists():
+        path = _of_hub(str(name_or_path)) or path
     if not path.is_file():
         return ModelUse()
     try:
@@ -95,6 +100,20 @@ def present_names(settings: Mapping[str, Any]) -> dict[str, Any]:
         EARLIER_NAMES.get(name, name): present_names(value) if isinstance(value, Mapping) else value
         for name, value in settings.items()
     }
+
+
+def _of_hub(name: str) -> Path | None:
+    """Fetch a hub model's use file, or take it from the hub's cache; ``None`` where there is none to be had.
+
+    A model that cannot be reached at all is told of where it is loaded.
+    """
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415 - it takes a second
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError  # noqa: PLC0415
+
+    for file in (USE_FILE, EARLIER_USE_FILE):
+        with suppress(HfHubHTTPError, HFValidationError, OSError):
+            return Path(hf_hub_download(name, file))
+    return None
 
 
 def use_as_json(use: ModelUse) -> str:

@@ -37,3 +37,24 @@ def test_help_names_the_verbs(outofsight):
     assert code == 0
     for verb in ("generate", "convert", "info"):
         assert verb in out
+
+
+def test_what_fits_a_card(outofsight, model_folder):
+    """Each flag needs less than the way before it; training shared among cards less than on one."""
+    code, out, error = outofsight(
+        "info", model_folder, "--size", "96x160", "--frames", "9+9", "--vram", "1.001", "--gpus", "4"
+    )
+    assert code == 0, error
+    rows = [
+        line.split("│")[1:4]
+        for line in out.splitlines()
+        if line.rstrip().endswith(("yes │", "no  │", "no   │"))
+    ]
+    fits = {command.strip(): fit.strip() for command, _, fit in rows}
+    assert fits["generate"] == "no"
+    assert fits["generate --offload sequential --tile-vae --attention-chunk 1"] == "no"
+    assert {command for command in fits if "on 4 cards" in command} == {
+        f"{command}  on 4 cards"
+        for command in fits
+        if command.startswith("train") and "4 cards" not in command
+    }

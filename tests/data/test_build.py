@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.clips import HandMaker
 
-from outofsight.data.build import BuildConfig, build_dataset
+from outofsight.data.build import BuildConfig, build_dataset, take_gpu
 from outofsight.data.card import absences, dataset_stats, draw_stats, summary
 from outofsight.data.check import check_dataset
 from outofsight.data.dataset import SplitShares, clip_job, open_dataset
@@ -71,7 +71,6 @@ def test_two_workers_make_the_same_bytes(built, tmp_path):
 KILLED = """
 import sys
 from pathlib import Path
-from outofsight.data.build import BuildConfig, build_dataset
 from tests.clips import HandMaker
 if __name__ == "__main__":
     workers = int(sys.argv[2])
@@ -267,3 +266,18 @@ def test_held_out_scenes_and_subjects_are_cast_in_the_test_part_alone():
 def test_shares_must_leave_room():
     with pytest.raises(DatasetError, match="together ≤ 1"):
         SplitShares(validation=0.7, test=0.7)
+
+
+@pytest.mark.parametrize(
+    ("told", "seen"), [("2,3", ["2", "3", "2"]), (None, ["0", "1", "0"]), ("1", ["1"] * 3)]
+)
+def test_each_worker_sees_a_gpu_of_its_own(told, seen, tmp_path, monkeypatch):
+    for name in ("0000:01:00.0", "0000:02:00.0"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr("outofsight.data.build.GPUS", tmp_path)
+    found = []
+    for worker in range(3):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", told or "")
+        take_gpu(worker, 3)
+        found.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert found == seen

@@ -1,6 +1,7 @@
 """Rollouts of a tiny model: in one go, saved and resumed, forked and rewound, they are the same, bit for bit."""
 
 import json
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -9,8 +10,11 @@ import torch
 from models import tiny_text_encoder, tiny_world
 from outofsight.errors import CameraError, CheckpointError, InputError, OutputError
 from outofsight.geometry.path_expressions import make_path
+from outofsight.memory.banks.state import bank_tensors
 from outofsight.memory.strategies import strategy
 from outofsight.sampling.continuation import SamplingSettings
+from outofsight.sampling.plan import VideoSize
+from outofsight.sampling.rollout_size import rollout_size
 from outofsight.sampling.rollout_state import RolloutLimits
 from outofsight.sampling.world import WorldModel
 from outofsight.types import CameraPath, Intrinsics
@@ -175,6 +179,19 @@ def test_nothing_grows(world, tmp_path):
 
 def still(pose, frames):
     return CameraPath(world_from_camera=np.repeat(pose[None], frames, axis=0))
+
+
+def test_the_state_is_as_large_as_counted_on_meta(world):
+    rollout = start(world)
+    walk(rollout, PARTS[:3])
+    state, parts = rollout.state, ("transformer", "vae")
+    networks = {name: deepcopy(getattr(world, name)).to("meta") for name in parts}
+    size = VideoSize(height=32, width=48, context_frames=CONTEXT, target_frames=5)
+    told = rollout_size(networks, size, 1)
+    assert told.history == state.latents.nbytes
+    assert told.decoder == sum(value.nbytes for value in state.decoded.kept.values())
+    banks = {} if state.banks is None else bank_tensors(state.banks)
+    assert told.banks == sum(value.nbytes for value in banks.values())
 
 
 @pytest.mark.parametrize("keep_in", ["memory", "disk"])

@@ -28,16 +28,16 @@ def start(config, data, out, **environment):
     )
 
 
-def start_two(config, data, out, **environment):
+def start_several(count, config, data, out, **environment):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, **environment}
-    return [start(config, data, out, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in range(2)]
+    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, **environment}
+    return [start(config, data, out, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in range(count)]
 
 
-def finish(processes):
-    errors = [process.communicate(timeout=240)[1] for process in processes]
+def finish(processes, seconds=240):
+    errors = [process.communicate(timeout=seconds)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), errors[0]
 
 
@@ -51,7 +51,7 @@ def test_two_processes_train_as_one(task, vae_config, world_config, data, cache,
         task={"single_frame_share": 0.5} if task == "vae" else {},
     )  # fmt: skip
     train(config, source, tmp_path / "one")
-    finish(start_two(config, source, tmp_path / "two"))
+    finish(start_several(2, config, source, tmp_path / "two"))
     one, two = (load_latest_state(tmp_path / name / "states") for name in ("one", "two"))
     assert one.tensors.keys() == two.tensors.keys()
     for name, tensor in one.group("weights").items():
@@ -70,7 +70,7 @@ def test_two_processes_train_and_measure_compiled(world_config, cache, tmp_path)
     train(
         world_config(num_steps=2, batch={"size": 4}, validation={"every_steps": 2}), cache, tmp_path / "one"
     )
-    finish(start_two(config, cache, tmp_path / "two", DDP_BUCKET_MB="0.02"))
+    finish(start_several(2, config, cache, tmp_path / "two", DDP_BUCKET_MB="0.02"))
     first, second = (
         next(line["validation/loss"] for line in read_log(tmp_path / name) if "validation/loss" in line)
         for name in ("one", "two")

@@ -1,6 +1,7 @@
 """Trains in a process of its own: worker.py CONFIG_JSON DATA OUT. Leaves their number in processes.txt.
 
-``DDP_BUCKET_MB`` in the environment: how large DDP's buckets are, so that a tiny model has several.
+``RESUME`` in the environment: go on with the run that is there. ``DDP_BUCKET_MB``: how large DDP's buckets are, so that
+a tiny model has several.
 """
 
 import json
@@ -23,7 +24,7 @@ if __name__ == "__main__":
         # The first bucket may be no larger than the others.
         torch.distributed._DEFAULT_FIRST_BUCKET_BYTES = int(float(bucket) * 2**20)
     out = Path(sys.argv[3])
-    train(from_dict(json.loads(sys.argv[1])), Path(sys.argv[2]), out)
+    train(from_dict(json.loads(sys.argv[1])), Path(sys.argv[2]), out, resume="RESUME" in os.environ)
     state = PartialState()
     if state.is_main_process:
         (out / "processes.txt").write_text(str(state.num_processes))

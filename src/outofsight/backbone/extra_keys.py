@@ -142,17 +142,17 @@ class BankContext(NamedTuple):
 
         ``attn``: the layer, a ``HydraAttention``. ``attend``: its softmax attention.
         """
-        states = hidden_states + self._embedding(attn).to(hidden_states.dtype)
+        states = hidden_states + self._embedding(attn, hidden_states.dtype)
         query, key, value = (part.unflatten(-1, (attn.heads, -1)) for part in attn.project(states))
         query, key = rotate(query, self.rotary), rotate(key, self.rotary)
         self.kept.extend((key, value))
         output: Tensor = attn.project_out(attend(query, key, value, self.seen))
         return output
 
-    def _embedding(self, attn: Any) -> Float[Tensor, "b e d"]:
+    def _embedding(self, attn: Any, dtype: torch.dtype) -> Float[Tensor, "b e d"]:
         """Embed each token's camera and ray: views by the context's encoder; subjects, which are given for a coming
         view, by the target's."""
-        poses = self.recall.poses.to(attn.context_camera_encoder.weight.dtype)
+        poses = self.recall.poses.to(dtype)
         embedding: Tensor = torch.where(
             self.recall.subjects[..., None],
             attn.target_camera_encoder(poses),

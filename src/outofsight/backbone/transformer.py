@@ -98,6 +98,11 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         "two_banks",
         "rendered_memory",
     ]
+    _skip_layerwise_casting_patterns = [  # noqa: RUF012 - asked outside forward, where no hook casts weights back
+        *WanTransformer3DModel._skip_layerwise_casting_patterns,
+        "two_banks",
+        "rendered_memory",
+    ]
     _cp_plan = (
         None  # a frame's keys lie all over the sequence: splitting it among devices would change the result
     )

@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from outofsight.cli.cards import cards_table, ways
 from outofsight.cli.values import parse_frames, parse_size
 from outofsight.model_folders import read_use
 
@@ -36,6 +37,10 @@ def info(
     attention_chunk: Annotated[
         int | None, typer.Option(min=1, help="query frames that attention gathers at a time (default: all)")
     ] = None,
+    vram: Annotated[
+        float | None, typer.Option(min=1, help="GiB of a GPU: which flags fit it, for each use")
+    ] = None,
+    gpus: Annotated[int, typer.Option(min=1, help="with --vram: GPUs that training is sharded over")] = 1,
 ) -> None:
     """Show a model's parts and sizes, and the memory and arithmetic of a run."""
     from outofsight.cli.loading import parse_dtype, quiet_libraries
@@ -49,11 +54,13 @@ def info(
     steps = use.num_inference_steps if steps is None else steps
     networks = networks_on_meta(model, parse_dtype(dtype))
     networks["transformer"].attention_frames_per_chunk = attention_chunk
+    video = VideoSize(height=height, width=width, context_frames=context, target_frames=target)
+    guided = (use.guidance_scale if guidance is None else guidance) != 1
     plan = plan_run(
         networks,
-        VideoSize(height=height, width=width, context_frames=context, target_frames=target),
+        video,
         num_inference_steps=steps,
-        guided=(use.guidance_scale if guidance is None else guidance) != 1,
+        guided=guided,
         tiling=LatentTiling() if tile_vae else None,
     )
     console = Console(width=100)
@@ -61,6 +68,9 @@ def info(
     console.print(f"{model}: {strategy}, {networks['transformer'].memory_settings}", soft_wrap=True)
     console.print(_components(plan))
     console.print(_run(plan, f"{height}×{width}, {context}+{target} frames, {steps} steps, {dtype}"))
+    if vram is not None:
+        found = ways(networks, video, guided=guided, cards=(1,) if gpus == 1 else (1, gpus))
+        console.print(cards_table(found, vram))
 
 
 def _components(plan: "RunPlan") -> Table:

@@ -97,6 +97,31 @@ def empty_model(model: str, strategy_name: str | None, *, whole: bool) -> "dict[
     return networks
 
 
+def check_room(model: str, dtype: "torch.dtype", offload: str, device: "torch.device") -> None:
+    """Refuse a model whose weights alone are more than a GPU has free, before they are read.
+
+    Raises:
+        InputError: it is; the message says what helps.
+    """
+    import torch
+
+    from outofsight.sampling.plan import networks_on_meta
+
+    weights = {
+        name: sum(value.nbytes for value in network.state_dict().values())
+        for name, network in networks_on_meta(model, dtype).items()
+    }
+    needed = {"none": sum(weights.values()), "model": max(weights.values()), "sequential": 0}[offload]
+    free, whole = torch.cuda.mem_get_info(device)
+    if needed > free:
+        other = {"none": "add --offload model", "model": "add --offload sequential instead"}[offload]
+        raise InputError(
+            f"{device}: {model}'s weights need {needed / 2**30:.1f} GiB there at once, {free / 2**30:.1f} of "
+            f"{whole / 2**30:.1f} GiB are free; {other}, free some memory, or see what fits: outofsight info {model} "
+            f"--vram {whole / 2**30:.0f}"
+        )
+
+
 def load_world(
     model: str, device_name: str, dtype_name: str | None, offload: str, decoder: Path | None = None
 ) -> "WorldModel":
@@ -110,6 +135,8 @@ def load_world(
     device, dtype = check_loading(device_name, dtype_name, offload)
     quiet_libraries()
     tiny = None if decoder is None else load_tiny_decoder(decoder)
+    if device.type == "cuda":
+        check_room(model, dtype, offload, device)
     world = WorldModel.from_pretrained(model, dtype=dtype)
     world.tiny_decoder = tiny
     if offload == "model":

@@ -4,6 +4,7 @@ What a clip shows is none of this room's business: a *maker* turns a ``ClipJob``
 with nothing but the job, so the result cannot depend on who makes which clip, or when.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,9 @@ from outofsight.errors import DatasetError
 from outofsight.types import Clip
 
 DATASET_VERSION = 1
+
+GPUS = Path("/proc/driver/nvidia/gpus")
+"""A folder for each GPU; looked at without the libraries that would take hold of one."""
 
 Maker = Callable[[ClipJob], Clip]
 Progress = Callable[[int, int, str], None]
@@ -79,7 +83,9 @@ def build_dataset(
     waiting = [job for job in jobs if not (folder / job.split / job.name).is_dir()]
     num_found = len(jobs) - len(waiting)
     tasks = [(make, job, folder / job.split / job.name) for job in waiting]
-    results = run_tasks(make_sample, tasks, workers=config.workers, cluster=config.cluster)
+    results = run_tasks(
+        make_sample, tasks, workers=config.workers, cluster=config.cluster, begin=take_gpu, on_gpus=True
+    )
     for done, name in enumerate(results, start=num_found + 1):
         if progress is not None:
             progress(done, len(jobs), name)
@@ -129,6 +135,14 @@ def _claim(folder: Path, config: BuildConfig) -> None:
         write_json(folder / "dataset.json", config.identity, indent=2)
     for part in (folder, *(folder / split for split in SPLITS)):
         remove_unfinished(part)
+
+
+def take_gpu(worker: int, workers: int) -> None:
+    """Let a worker see one of several GPUs, in turn: what renders takes the first that it sees."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = told.split(",") if told else [str(number) for number, _ in enumerate(GPUS.glob("*"))]
+    if workers > 1 and len(gpus) > 1:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[worker % len(gpus)]
 
 
 Task = tuple[Maker, ClipJob, Path]

@@ -188,6 +188,8 @@ def denoise(
             "(strategy dfot); leave it at 1"
         )
     latents, retrieved, steps = noise.float(), [], scheduler.timesteps
+    if transformer.is_cache_enabled:  # a step cache of diffusers: what it holds is another video's
+        transformer._reset_stateful_cache()
     drawing = {"generator": generator} if takes_generator(scheduler) else {}
     denoiser = _Denoiser(transformer, conditions, attention_kwargs, context_once)
     for step, timestep in enumerate(steps):
@@ -259,6 +261,11 @@ class _Denoiser:
     def _velocity_of(
         self, name: str, latents: Tensor, timestep: Tensor, text: Tensor, record_retrieval: bool = False
     ) -> HydraTransformerOutput:
+        recall = self.conditions.recall
+        if self.transformer.is_cache_enabled and recall is not None and name not in self.kept:
+            # What is recalled goes through the blocks too, and must not be taken for the video's own first step.
+            with self.transformer.cache_context(f"keys, {name}"):
+                self.kept[name] = self.transformer.memory_keys(recall, text.to(self.transformer.dtype))
         inputs = _inputs(self.transformer, latents, timestep, self.conditions)
         kept = self.contexts.setdefault(name, KeptContext()) if self.context_once else None
         with self.transformer.cache_context(name):  # step caches of diffusers keep the two apart by it

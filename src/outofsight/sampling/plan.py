@@ -78,7 +78,7 @@ def plan_run(
     grid = token_grid(transformer, vae, size)
     weights = {name: _bytes(network) for name, network in networks.items()}
     peaks = {
-        "encode": weights["vae"] + _encode_peak(vae, size, tiling),
+        "encode": weights["vae"] + encode_peak(vae, size, tiling),
         "denoise": weights["transformer"] + forward_peak_bytes(transformer, grid, text_tokens),
         "decode": weights["vae"] + _decode_peak(vae, size, tiling),
     }
@@ -178,7 +178,8 @@ def _tile_size(vae: VideoAutoencoder, size: VideoSize, tiling: LatentTiling | No
     return (rows, columns) if tiling is None else (min(rows, tiling.tile[0]), min(columns, tiling.tile[1]))
 
 
-def _encode_peak(vae: VideoAutoencoder, size: VideoSize, tiling: LatentTiling | None) -> int:
+def encode_peak(vae: VideoAutoencoder, size: VideoSize, tiling: LatentTiling | None) -> int:
+    """Return the most bytes that encoding the context holds at once, without weights."""
     factor = spatial_factor(vae)
     rows, columns = _tile_size(vae, size, tiling)
 

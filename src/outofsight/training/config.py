@@ -53,7 +53,8 @@ class Batch:
     ``accumulation`` parts. ``precision``: ``bf16`` computes under autocast, weights stay float32; ``auto`` measures
     once, when a run begins, which of both this machine is faster in, and keeps to it.
     ``prefetch``: batches that are read ahead, each by its own thread. ``skip_broken``: leave out samples that cannot be
-    read; all are looked through for it before the first step.
+    read; all are looked through for it before the first step. ``shard``: cut weights, gradients and moments among the
+    processes (FSDP2), and let each write its part of a state.
     """
 
     size: int = Field(default=8, gt=0)
@@ -63,6 +64,7 @@ class Batch:
     compile: bool = False
     prefetch: int = Field(default=2, gt=0)
     skip_broken: bool = False
+    shard: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

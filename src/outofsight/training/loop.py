@@ -15,7 +15,7 @@ from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_lis
 from torch import Tensor
 
 from outofsight.data.video import write_video
-from outofsight.errors import CheckpointError, InputError, OutOfSightError
+from outofsight.errors import InputError, OutOfSightError
 from outofsight.nn.precision import faster_in_bfloat16
 from outofsight.training.batches import Batch, read_ahead
 from outofsight.training.config import TrainConfig, changed
@@ -25,9 +25,6 @@ from outofsight.training.optimiser import (
     full_tensor,
     learning_rate,
     make_optimizers,
-    optimizer_tensors,
-    redistribute,
-    restore_optimizers,
 )
 from outofsight.training.pixel_training import pixel_task
 from outofsight.training.randomness import derived_seed
@@ -43,12 +40,13 @@ from outofsight.training.run_folder import (
     go_on_run,
     read_run,
 )
-from outofsight.training.state import State, load_latest_state, save_state
+from outofsight.training.run_state import restore_run, save_run
+from outofsight.training.sharding import shard
+from outofsight.training.state import State, load_latest_state
 from outofsight.training.task import Task, to_device
 from outofsight.training.vae_training import vae_task
 from outofsight.training.world_training import world_task
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 TASK_MAKERS = {
     "vae": vae_task,
     "world": world_task,
@@ -162,6 +160,11 @@ def make_accelerator(config: TrainConfig, out: Path, leaves_unused: bool) -> Acc
         raise InputError(
             f"accelerate keeps one precision for a process; begin a new one ({error})"
         ) from error
+    if config.batch.shard and config.validation.videos_every_steps:
+        raise InputError(
+            "batch.shard: sample videos are made by a whole model; --set validation.videos_every_steps=0, and generate "
+            "from the export"
+        )
     parts = accelerator.num_processes * config.batch.accumulation
     if config.batch.size % parts:
         raise InputError(
@@ -203,8 +206,14 @@ class Run:
         self.step, self.samples_seen = 0, 0
         self.last_loss: float | None = None
         self.report: Report | None = None
-        made = make_optimizers(task.trainable, config.optimisation)
-        self.model, *self.optimizers = accelerator.prepare(task.objective, *made)
+        if config.batch.shard:
+            self.model = shard(task.objective, accelerator)
+            cut = dict(task.objective.named_parameters())
+            made = make_optimizers({name: cut[name] for name in task.trainable}, config.optimisation)
+            self.optimizers = [accelerator.prepare_optimizer(optimizer) for optimizer in made]
+        else:
+            made = make_optimizers(task.trainable, config.optimisation)
+            self.model, *self.optimizers = accelerator.prepare(task.objective, *made)
         if config.batch.compile:
             # Cut at DDP's buckets, a graph fails where a batch's length is dynamic (torch 2.13: no attribute 'meta').
             torch._dynamo.config.optimize_ddp = False
@@ -361,55 +370,24 @@ class Run:
         return bool(self.accelerator.reduce(flags, "sum").item())
 
     def save(self) -> None:
-        """Save the complete state; all processes gather, the main one writes."""
-        files = self.config.state
-        tensors = {f"weights/{name}": full_tensor(value.detach()).to(DTYPES[files.weights])
-                   for name, value in self.parameters.items()}  # fmt: skip
-        tensors |= {
-            f"ema/{name}": full_tensor(value).to(DTYPES[files.ema]) for name, value in self.mean.means.items()
-        }
-        steps: dict[str, int] = {}
-        if files.optimizer != "omit":
-            moments, steps = optimizer_tensors(self._inner_optimizers(), self.parameters)
-            tensors |= {name: value.to(DTYPES[files.optimizer]) for name, value in moments.items()}
-        facts = {
-            "step": self.step, "samples_seen": self.samples_seen, "optimizer_steps": steps,
-            "data": self.task.batches.identity, "sources": self.task.sources,
-        }  # fmt: skip
-        if self.accelerator.is_main_process:
-            state = State(facts=facts, tensors=tensors)
-            save_state(self.out / STATES, state, shard_mb=files.shard_mb, keep=files.keep)
-        self.accelerator.wait_for_everyone()
+        """Save the complete state; all processes take part."""
+        save_run(self)
 
     def restore(self, state: State) -> None:
         """Take up a state. Raises ``CheckpointError`` if it is of other data or another model."""
-        for what, own in (("data", self.task.batches.identity), ("sources", self.task.sources)):
-            if state.facts[what] != own:
-                raise CheckpointError(
-                    f"{self.out}: the run was trained on other {'data' if what == 'data' else 'frozen weights'}; give "
-                    "the same, or begin a new run from its export (task.initial)"
-                )
-        for group, targets in (("weights", self.parameters), ("ema", self.mean.means)):
-            stored = state.group(group)
-            if set(stored) != set(targets):
-                raise CheckpointError(
-                    f"{self.out}: the state's {group} are of another model; they do not fit this one"
-                )
-            with torch.no_grad():
-                for name, target in targets.items():
-                    target.copy_(redistribute(stored[name], target))
-        moments = {kind: state.group(kind) for kind in ("first_moment", "second_moment")}
-        steps = state.facts["optimizer_steps"]
-        restore_optimizers(self._inner_optimizers(), self.parameters, moments, steps)
-        self.step, self.samples_seen = state.step, int(state.facts["samples_seen"])
+        restore_run(self, state)
 
-    def _inner_optimizers(self) -> list[torch.optim.Optimizer]:
+    def inner_optimizers(self) -> list[torch.optim.Optimizer]:
         """Give the optimizers without accelerate's covers."""
         return [cover.optimizer for cover in self.optimizers]
 
     def export(self) -> None:
         """Write the model folder, with the running mean of the weights."""
-        weights = {name: full_tensor(value).cpu() for name, value in self.mean.means.items()}
+        main = self.accelerator.is_main_process
+        weights = {}
+        for name, value in self.mean.means.items():
+            gathered = full_tensor(value)  # all processes take part, one keeps it
+            weights[name] = gathered.cpu() if main else gathered[:0]
         if self.accelerator.is_main_process:
             self.task.export(weights, self.out / EXPORT, self.accelerator.device)
         self.accelerator.wait_for_everyone()

@@ -9,6 +9,7 @@ import torch
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.nn.live_bytes import checkpointed, peak_bytes_with_gradients
 from outofsight.training.models import choose_trainable
+from outofsight.training.recipes import PAPER_TRAINABLE
 from outofsight.training.world_objective import WorldObjective
 from outofsight.types import LatentGrid
 
@@ -18,16 +19,19 @@ WEIGHT, GRADIENT, MOMENTS, MEAN, CAST = 4, 4, 8, 4, 2
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingMemory:
-    """Bytes on each card. ``states``: weights, gradients, moments and means, of which a card has its shard. ``cast``:
-    weights as autocast computes with them. ``activations``: of one sample, kept for the backward or made in it."""
+    """``weights``, ``learned``, ``block``: parameters in all, of those that learn, and of the largest block.
+    ``activations``: bytes of one sample, kept for the backward or made in it."""
 
-    states: int
-    cast: int
+    weights: int
+    learned: int
+    block: int
     activations: int
 
-    @property
-    def bytes(self) -> int:
-        return self.states + self.cast + self.activations
+    def bytes(self, cards: int = 1) -> int:
+        """Bytes on each card: with several, all is sharded (FSDP2), and two blocks' weights are whole at once."""
+        states = WEIGHT * self.weights + (GRADIENT + MOMENTS + MEAN) * self.learned
+        cast = CAST * (self.weights if cards == 1 else 2 * self.block)
+        return states // cards + cast + self.activations
 
 
 def training_memory(
@@ -36,31 +40,43 @@ def training_memory(
     trainable: tuple[str, ...],
     *,
     checkpointing: bool,
-    cards: int = 1,
     text_tokens: int = 512,
 ) -> TrainingMemory:
     """Count a step of one sample a card under bf16 autocast. ``make``: gives the transformer on meta, in bfloat16.
 
-    ``trainable``: patterns of names (``task.trainable``). With several ``cards`` all is sharded (FSDP2), a block's
-    weights are whole while it computes.
+    ``trainable``: patterns of names (``task.trainable``).
     """
     objective = WorldObjective(make(), None).train()
     chosen = choose_trainable(objective, trainable)
     if checkpointing:
         objective.transformer.enable_gradient_checkpointing(checkpointed)
-    weights = sum(value.numel() for value in objective.parameters())
-    learned = sum(value.numel() for value in chosen.values())
-    block = max(sum(p.numel() for p in part.parameters()) for part in objective.transformer.blocks)
-    for value in chosen.values():  # gradients are counted above, whole
+    for value in chosen.values():  # gradients are counted whole, in float32
         value.register_post_accumulate_grad_hook(lambda value: setattr(value, "grad", None))
     batch = _batch(objective.transformer.config, grid, text_tokens)
-    activations = peak_bytes_with_gradients(lambda: objective(batch)["loss"].mean().backward())
-    states = WEIGHT * weights + (GRADIENT + MOMENTS + MEAN) * learned
+    blocks = objective.transformer.blocks
     return TrainingMemory(
-        states=states // cards,
-        cast=CAST * (weights if cards == 1 else 2 * block),
-        activations=activations,
+        weights=sum(value.numel() for value in objective.parameters()),
+        learned=sum(value.numel() for value in chosen.values()),
+        block=max(sum(value.numel() for value in block.parameters()) for block in blocks),
+        activations=peak_bytes_with_gradients(lambda: objective(batch)["loss"].mean().backward()),
     )
+
+
+def training_ways(
+    make: Callable[[], HydraTransformer3DModel], grid: LatentGrid, text_tokens: int = 512
+) -> dict[str, TrainingMemory]:
+    """Count the ways to fine-tune, by the command line's words: all weights, or those of ``finetune_hydra``."""
+    every, paper = ("*",), PAPER_TRAINABLE
+    off, all_learn = "--set batch.gradient_checkpointing=false", "--set 'task.trainable=[\"*\"]'"
+
+    def counted(trainable: tuple[str, ...], checkpointing: bool) -> TrainingMemory:
+        return training_memory(make, grid, trainable, checkpointing=checkpointing, text_tokens=text_tokens)
+
+    return {
+        off: counted(paper, checkpointing=False),
+        all_learn: counted(every, checkpointing=True),
+        "": counted(paper, checkpointing=True),
+    }
 
 
 def _batch(config: Any, grid: LatentGrid, text_tokens: int) -> dict[str, torch.Tensor]:

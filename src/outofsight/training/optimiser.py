@@ -1,6 +1,6 @@
 """AdamW and Muon over named parameters, their state by the parameters' names, and the EMA of the weights."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,15 +78,19 @@ def full_tensor(tensor: Tensor) -> Tensor:
 
 
 def redistribute(value: Tensor, like: Tensor) -> Tensor:
-    """Give a whole tensor in the place, dtype and spread of another."""
+    """Give a whole tensor in the place, dtype and spread of another; what is spread already stays as it is."""
     value = value.to(like.device, like.dtype)
+    if isinstance(value, DTensor):
+        return value
     return distribute_tensor(value, like.device_mesh, like.placements) if isinstance(like, DTensor) else value
 
 
 def optimizer_tensors(
-    optimizers: Sequence[torch.optim.Optimizer], parameters: Mapping[str, nn.Parameter]
+    optimizers: Sequence[torch.optim.Optimizer],
+    parameters: Mapping[str, nn.Parameter],
+    gathered: Callable[[Tensor], Tensor] = full_tensor,
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Give moments by name, whole (Muon has no second one), and the number of steps that each parameter has taken."""
+    """Give moments by name (Muon has no second one), and the number of steps that each parameter has taken."""
     tensors, steps = {}, {}
     for name, parameter in parameters.items():
         own = next((found for optimizer in optimizers if (found := optimizer.state.get(parameter))), None)
@@ -94,7 +98,7 @@ def optimizer_tensors(
             continue  # it never had a gradient
         steps[name] = int(own.get("step", 0))  # Muon does not count
         for kind, key in _moments(own).items():
-            tensors[f"{kind}/{name}"] = full_tensor(own[key])
+            tensors[f"{kind}/{name}"] = gathered(own[key])
     return tensors, steps
 
 

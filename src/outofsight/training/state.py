@@ -38,10 +38,16 @@ HEADER_ENTRY = 128
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """``facts``: JSON values, ``step`` among them. ``tensors``: by the names given above."""
+    """``facts``: JSON values, ``step`` among them. ``tensors``: by the names given above.
+
+    ``parts``: the folder of a state that was written by many processes, each its part; then ``tensors`` are to be
+    read from there (``sharding.read_shards``), by ``names``.
+    """
 
     facts: dict[str, Any]
     tensors: dict[str, Tensor]
+    parts: Path | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def step(self) -> int:
@@ -67,20 +73,25 @@ def save_state(folder: Path, state: State, *, shard_mb: float, keep: int) -> Pat
             for number, shard in enumerate(_shards(state.tensors, int(shard_mb * MEGABYTE))):
                 content = save(shard)
                 name = f"tensors-{number:05d}.safetensors"
-                _write_flushed(temporary / name, content)
+                write_flushed(temporary / name, content)
                 files[name] = zlib.crc32(content)
             shapes = {name: list(value.shape) for name, value in state.tensors.items()}
             manifest = {"version": STATE_VERSION, "facts": state.facts, "files": files, "shapes": shapes}
-            _write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
-            _flush_folder(temporary)
-        _flush_folder(folder)
+            write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
+            flush_folder(temporary)
+        flush_folder(folder)
     except (OSError, OutputError) as error:
         raise OutputError(
             f"the state could not be written, earlier states are untouched; go on with --resume: {error}"
         ) from error
+    drop_old_states(folder, keep)
+    return final
+
+
+def drop_old_states(folder: Path, keep: int) -> None:
+    """Remove all finished states but the newest."""
     for old in finished_states(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
-    return final
 
 
 def finished_states(folder: Path) -> list[Path]:
@@ -107,6 +118,8 @@ def load_state(path: Path) -> State:
             raise CheckpointError(
                 f"{path}: a state of version {manifest['version']}, this program reads {STATE_VERSION}; {advice}"
             )
+        if "parts" in manifest:
+            return _in_parts(path, manifest, advice)
         pieces: dict[str, Tensor] = {}
         for name, checksum in manifest["files"].items():
             content = (path / name).read_bytes()
@@ -117,6 +130,14 @@ def load_state(path: Path) -> State:
         return State(facts=manifest["facts"], tensors=tensors)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{path}: the state cannot be read ({error}); {advice}") from error
+
+
+def _in_parts(path: Path, manifest: Mapping[str, Any], advice: str) -> State:
+    """See that every process's part is whole."""
+    for name, size in manifest["parts"].items():
+        if not (path / name).is_file() or (path / name).stat().st_size != size:
+            raise CheckpointError(f"{path / name}: missing or cut short, so it is damaged; {advice}")
+    return State(facts=manifest["facts"], tensors={}, parts=path, names=tuple(manifest["names"]))
 
 
 def _shards(tensors: Mapping[str, Tensor], limit: int) -> Iterator[dict[str, Tensor]]:
@@ -150,14 +171,14 @@ def _joined(pieces: Mapping[str, Tensor], name: str, shape: list[int]) -> Tensor
     return torch.cat(found).reshape(shape)
 
 
-def _write_flushed(path: Path, content: bytes) -> None:
+def write_flushed(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _flush_folder(path: Path) -> None:
+def flush_folder(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,0 +1,100 @@
+"""What each way of generating and of walking needs on a card, by torch's meta device: the flags, and bytes."""
+
+from typing import Any
+
+import torch
+
+from outofsight.codec.video_vae import LatentTiling
+from outofsight.nn.live_bytes import peak_bytes
+from outofsight.sampling.plan import VideoSize, encode_peak, forward_peak_bytes, plan_run, token_grid
+from outofsight.sampling.rollout_size import rollout_size
+from outofsight.sampling.rollout_step import kept_history
+from outofsight.types import LatentGrid
+
+OFFLOAD, TILES, CHUNK = "--offload model", "--tile-vae", "--attention-chunk 1"
+SEQUENTIAL = "--offload sequential"
+
+
+def generation_ways(
+    networks: dict[str, Any], size: VideoSize, *, guided: bool, text_tokens: int = 512
+) -> dict[str, int]:
+    """Give the bytes that a continuation needs at once, by flags, from the fastest way to the smallest."""
+    weights = {name: _weights(network) for name, network in networks.items()}
+    text = _text_peak(networks["text_encoder"], text_tokens, 1 + guided)
+    whole = _activations(networks, size, None, None)
+    tiled = _activations(networks, size, LatentTiling(), None)
+    least = _activations(networks, size, LatentTiling(), 1)
+
+    def resident(stages: dict[str, int]) -> int:
+        """Transformer and VAE stay; the text encoder comes and goes."""
+        stay = weights["transformer"] + weights["vae"]
+        return stay + max(weights["text_encoder"] + text, *stages.values())
+
+    def offloaded(stages: dict[str, int], held: dict[str, int]) -> int:
+        """One network at a time, or one layer."""
+        own = {"encode": "vae", "denoise": "transformer", "decode": "vae"}
+        return max(held["text_encoder"] + text, *(held[own[name]] + peak for name, peak in stages.items()))
+
+    layers = {name: _largest_layer(network) for name, network in networks.items()}
+    return {
+        "": resident(whole),
+        TILES: resident(tiled),
+        OFFLOAD: offloaded(whole, weights),
+        f"{OFFLOAD} {TILES}": offloaded(tiled, weights),
+        f"{OFFLOAD} {TILES} {CHUNK}": offloaded(least, weights),
+        f"{SEQUENTIAL} {TILES} {CHUNK}": offloaded(least, layers),
+    }
+
+
+def rollout_ways(
+    networks: dict[str, Any], size: VideoSize, latent_frames: int, *, guided: bool, text_tokens: int = 512
+) -> dict[str, int]:
+    """Give the bytes that a step of a rollout needs at once, by flags; moments to go back to are in main memory."""
+    transformer, grid = networks["transformer"], token_grid(networks["transformer"], networks["vae"], size)
+    kept = kept_history(transformer, grid.context_frames)
+    step = LatentGrid(frames=kept + latent_frames, height=grid.height, width=grid.width, context_frames=kept)
+    weights = {name: _weights(network) for name, network in networks.items()}
+    text = _text_peak(networks["text_encoder"], text_tokens, 1 + guided)
+    denoise = forward_peak_bytes(transformer, step, text_tokens)
+    ways = {}
+    for flags, tiling in (("", None), (TILES, LatentTiling())):
+        told = rollout_size(networks, size, latent_frames, tiling)
+        # The state before and the state after are there at once; decoding counts the decoder's new one.
+        state, decode = told.state, told.decoding + told.banks + told.history
+        encode = encode_peak(networks["vae"], size, tiling)
+        stay = weights["transformer"] + weights["vae"]
+        begin = max(weights["text_encoder"] + text, encode)
+        ways[flags] = stay + max(begin, state + max(denoise, decode))
+        key = f"{OFFLOAD} {flags}".strip()
+        ways[key] = max(
+            weights["text_encoder"] + text, weights["vae"] + max(encode, state + decode),
+            weights["transformer"] + state + denoise,
+        )  # fmt: skip
+    return {flags: ways[flags] for flags in ("", TILES, OFFLOAD, f"{OFFLOAD} {TILES}")}
+
+
+def _weights(network: torch.nn.Module) -> int:
+    return sum(value.nbytes for value in network.state_dict().values())
+
+
+def _largest_layer(network: torch.nn.Module) -> int:
+    """Bytes of the largest module's own tensors: what sequential offloading brings at a time."""
+    return max(
+        sum(value.nbytes for value in (*module.parameters(recurse=False), *module.buffers(recurse=False)))
+        for module in network.modules()
+    )
+
+
+def _activations(
+    networks: dict[str, Any], size: VideoSize, tiling: LatentTiling | None, chunk: int | None
+) -> dict[str, int]:
+    networks["transformer"].attention_frames_per_chunk = chunk
+    peaks = plan_run(networks, size, num_inference_steps=1, guided=False, tiling=tiling).peak_bytes
+    networks["transformer"].attention_frames_per_chunk = None
+    own = {"encode": "vae", "denoise": "transformer", "decode": "vae"}
+    return {stage: peak - _weights(networks[own[stage]]) for stage, peak in peaks.items()}
+
+
+def _text_peak(encoder: Any, tokens: int, prompts: int) -> int:
+    ids = torch.zeros(prompts, tokens, dtype=torch.long, device="meta")
+    return peak_bytes(lambda: encoder(input_ids=ids))

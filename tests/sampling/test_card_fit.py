@@ -1,0 +1,34 @@
+"""What fits a card is counted on shapes alone."""
+
+from models import tiny_text_encoder, tiny_transformer, tiny_vae
+from outofsight.sampling.card_fit import CHUNK, OFFLOAD, SEQUENTIAL, TILES, generation_ways, rollout_ways
+from outofsight.sampling.plan import VideoSize
+from outofsight.sampling.rollout_size import rollout_size
+
+SIZE = VideoSize(height=64, width=96, context_frames=5, target_frames=5)
+
+
+def networks(**changes):
+    return {
+        "transformer": tiny_transformer(**changes).to("meta"),
+        "vae": tiny_vae().to("meta"),
+        "text_encoder": tiny_text_encoder().to("meta"),
+    }
+
+
+def test_flags_need_less_from_way_to_way():
+    needs = generation_ways(networks(), SIZE, guided=True)
+    assert needs[f"{OFFLOAD} {TILES}"] < needs[TILES] <= needs[""]
+    assert needs[f"{OFFLOAD} {TILES}"] <= needs[OFFLOAD] < needs[""]
+    assert (
+        needs[f"{SEQUENTIAL} {TILES} {CHUNK}"]
+        < needs[f"{OFFLOAD} {TILES} {CHUNK}"]
+        <= needs[f"{OFFLOAD} {TILES}"]
+    )
+
+
+def test_a_rollout_s_state_is_on_the_card():
+    parts = networks()
+    needs = rollout_ways(parts, SIZE, 2, guided=True)
+    assert needs[OFFLOAD] < needs[""]
+    assert needs[OFFLOAD] > rollout_size(parts, SIZE, 2).state > 0
