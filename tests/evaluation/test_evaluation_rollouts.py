@@ -13,9 +13,9 @@ from outofsight.evaluation.case import case_from_clip
 from outofsight.evaluation.clips import Sample
 from outofsight.evaluation.methods import ModelMethod, ModelSource
 from outofsight.evaluation.rollouts import (
-    foretold,
     load_tracked,
     memory_step,
+    predicted_tracks,
     roll,
     save_tracked,
     seen_context,
@@ -54,7 +54,7 @@ def test_a_context_is_seen_as_a_rollout_sees_it(world, sample):
 
 def test_at_once_the_target_is_foretold(world, sample):
     """The state at the context's end stays what is held; places are those that retrieval asks for."""
-    tracked = foretold(world, sample.case)
+    tracked = predicted_tracks(world, sample.case)
     assert tracked.times.tolist() == [0, 4, 8, 9, 13, 17]
     assert tracked.num_context == 3
     assert tracked.held.held[2:, 0].all()
@@ -76,11 +76,11 @@ def test_a_walk_shows_its_own_frames_to_the_tracker(world, sample):
     assert rolled.tracked.held.seen[3:].any()
     np.testing.assert_array_equal(rolled.tracked.world_from_anchor, sample.case.cameras.world_from_camera[8])
     assert roll(tiny_world(), sample, SAMPLING, 2).tracked is None
-    assert foretold(tiny_world(), sample.case) is None
+    assert predicted_tracks(tiny_world(), sample.case) is None
 
 
 def test_what_was_held_is_written_and_read_back(world, sample, tmp_path):
-    tracked = foretold(world, sample.case)
+    tracked = predicted_tracks(world, sample.case)
     save_tracked(tmp_path / "a.safetensors", tracked)
     again = load_tracked(tmp_path / "a.safetensors")
     for name in ("position_m", "velocity_m", "deviation_m", "held", "seen", "numbers"):

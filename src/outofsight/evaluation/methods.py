@@ -22,7 +22,7 @@ from outofsight.evaluation.baselines import (
 )
 from outofsight.evaluation.case import ClipCase, Video, case_from_clip, check_generated
 from outofsight.evaluation.clips import EvalClip, Sample, videos_of
-from outofsight.evaluation.rollouts import asked_masks, foretold, roll
+from outofsight.evaluation.rollouts import asked_masks, predicted_tracks, roll
 from outofsight.evaluation.tracked_positions import Tracked
 from outofsight.sampling.continuation import SamplingSettings, rendered_memory
 from outofsight.sampling.inputs import to_uint8
@@ -145,7 +145,7 @@ class ModelMethod:
             video=made.video,
             seconds=made.seconds,
             retrieval=made.retrieval,
-            tracked=foretold(world, case, tiling),
+            tracked=predicted_tracks(world, case, tiling),
         )
 
 
@@ -194,7 +194,7 @@ class RenderedMethod:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundTripMethod:
-    """The truth through a model's VAE and back: what the model could reach if it foresaw every latent."""
+    """The truth through a model's VAE and back: what the model could reach if it predicted every latent."""
 
     name: str
     source: ModelSource

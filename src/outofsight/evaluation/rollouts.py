@@ -83,8 +83,10 @@ def seen_context(
     return SeenContext(banks=banks, times=times, held=held, world_from_anchor=world_from_anchor)
 
 
-def foretold(world: WorldModelBase, case: ClipCase, tiling: LatentTiling | None = None) -> Tracked | None:
-    """Say what the tracker holds while a whole target is made at once: what it foretells when the context ends.
+def predicted_tracks(
+    world: WorldModelBase, case: ClipCase, tiling: LatentTiling | None = None
+) -> Tracked | None:
+    """Say what the tracker holds while a whole target is made at once: what it predicts when the context ends.
 
     ``None``: the model has no tracker.
     """

@@ -247,9 +247,9 @@ def true_rollout(
     world_from_anchor: Floats,
     fov_x_rad: float,
 ) -> TrueSubjects | None:
-    """Say where a clip's subjects are at n moments of a walk; ``None``: that is not annotated.
+    """Say where a clip's subjects are at n moments of a rollout; ``None``: that is not annotated.
 
-    ``num_context``: frames of the clip's context, its last ones, that the walk was shown. ``times`` [n]: in video
+    ``num_context``: frames of the clip's context, its last ones, that the rollout was shown. ``times`` [n]: in video
     frames, from the first of those. ``cameras`` [n, 3, 4]: ``anchor_from_camera``. Moments after the clip's end are
     not known.
     """
@@ -280,17 +280,17 @@ def in_view(position_m: Floats, cameras: Floats, fov_x_rad: float) -> NDArray[np
 
 
 def positions_of_rollout(tracked: Tracked, truth: TrueSubjects) -> dict[str, Any]:
-    """Tell, as JSON can hold it, who was held for each subject at each latent frame of a walk, and how far off.
+    """Tell, as JSON can hold it, who was held for each subject at each latent frame of a rollout, and how far off.
 
     ``truth``: of all moments of ``tracked``. Metres; ``null`` where the truth is not known, or nobody is held.
     """
     places = context_positions(tracked, truth)
-    walk = slice(tracked.num_context, None)
-    known: NDArray[np.bool_] = np.asarray(np.isfinite(truth.position_m[walk]).all(axis=-1))
-    seen = truth.seen[walk]
-    held, error_m = (places.numbers[walk] >= 0) & known, places.error_m[walk]
+    rolled = slice(tracked.num_context, None)
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(truth.position_m[rolled]).all(axis=-1))
+    seen = truth.seen[rolled]
+    held, error_m = (places.numbers[rolled] >= 0) & known, places.error_m[rolled]
     return {
-        "frames": tracked.times[walk].round().astype(int).tolist(),
+        "frames": tracked.times[rolled].round().astype(int).tolist(),
         "num_known": int(known.any(axis=1).sum()),
         "held_share": _mean(held[known].astype(float)),
         "seen_error_m": _mean(error_m[held & seen]),
@@ -299,7 +299,7 @@ def positions_of_rollout(tracked: Tracked, truth: TrueSubjects) -> dict[str, Any
             {
                 "name": name,
                 "seen": [bool(s) if k else None for s, k in zip(seen[:, subject], known[:, subject], strict=True)],
-                "number": _where(places.numbers[walk][:, subject].tolist(), held[:, subject]),
+                "number": _where(places.numbers[rolled][:, subject].tolist(), held[:, subject]),
                 "error_m": _where(error_m[:, subject].round(4).tolist(), held[:, subject]),
             }
             for subject, name in enumerate(truth.names)
