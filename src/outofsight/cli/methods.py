@@ -1,6 +1,7 @@
 """Reading who is to be judged, and on what, from the options of ``evaluate``."""
 
 import json
+import os
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -151,8 +152,8 @@ def _models(choice: ModelChoice) -> "list[Method]":
 def _name_of(model: str) -> str:
     if model in BUNDLED:
         return model
-    path = Path(model)
-    return path.resolve().parent.name if path.name == EXPORT else path.resolve().name
+    path = Path(os.path.abspath(model))
+    return path.parent.name if path.name == EXPORT else path.name
 
 
 def _videos(choice: VideoChoice) -> "list[Method]":

@@ -164,9 +164,8 @@ def _grid(pen: ImageDraw.ImageDraw, scale: MapScale) -> None:
 
 def _marks(low: float, high: float) -> list[float]:
     """Choose round values within [low, high]."""
-    return [
-        value for value in MaxNLocator(MOST_MARKS).tick_values(low, high).tolist() if low <= value <= high
-    ]
+    marks = (float(mark) for mark in MaxNLocator(MOST_MARKS).tick_values(low, high))
+    return [mark for mark in marks if low <= mark <= high]
 
 
 def _camera(pen: ImageDraw.ImageDraw, scene: BirdsEye, index: int, scale: MapScale) -> None:

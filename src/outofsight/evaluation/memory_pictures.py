@@ -133,7 +133,9 @@ def draw_retrieved(figure: Figure, steps: Sequence[MemoryStep], scores: Sequence
     axes.set_title("slots that each coming latent frame retrieved, step by step")
     views, subjects = range(num_views), range(num_slots - num_views)
     axes.set_yticks(range(num_slots), [f"view {n}" for n in views] + [f"subject {n}" for n in subjects])
-    axes.set_xticks(starts[::LABELLED_STEPS], range(0, len(steps), LABELLED_STEPS))
+    axes.set_xticks(
+        starts[::LABELLED_STEPS], [str(number) for number in range(0, len(steps), LABELLED_STEPS)]
+    )
     axes.set_xlabel("step; shade: score; outlined: among the slots retrieved")
 
 

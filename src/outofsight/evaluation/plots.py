@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -84,7 +85,7 @@ def draw_intervals(figure: Figure, results: Results, metric: Metric) -> None:
 
 def _draw_summary(axes: Axes, row: int, summary: Summary, shade: str, most: float) -> None:
     """Draw a mean and its interval in a row, and write both beside it; what exceeds ``most`` lies at the edge."""
-    beside = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False}
+    beside: Any = {"xycoords": ("axes fraction", "data"), "va": "center", "annotation_clip": False}
     if summary.mean is None:
         axes.annotate("no clip could be measured", (0.01, row), color="#666666", **beside)
         return
