@@ -12,6 +12,7 @@ import io
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from math import degrees, pi
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,21 @@ TRUTH_S = 60.0
 TICK_MS = 20
 FRAMES_A_STEP = 8
 LAST_FRAME_MS = 1500
+EARLY_DEG = 8
+"""A key is let go so long before the goal: the camera turns on a little."""
+
 NO_FIGURES = "#figures { visibility: hidden }"
 
-ASK = """async (want) => {
+ASK = """async () => {
   const { map, pictures } = await import("./main.js");
-  const waits = (view) => view.waiting.filter((item) => item.bitmap).length;
+  const master = pictures.master;
   const truth = [...pictures.views.values()].find((view) => view.view === "truth");
-  const newest = truth ? Math.max(truth.frame ?? -1, ...truth.waiting.map((item) => item.header.frame)) : Infinity;
-  return { frame: map.frame, waiting: waits(pictures.master), truth: newest };
+  const newest = truth ? Math.max(truth.frame ?? -1, ...truth.waiting.map((item) => item.header.frame)) : null;
+  const pose = master.waiting.at(-1)?.header.pose;
+  return {
+    frame: map.frame, truth: newest, waiting: master.waiting.filter((item) => item.bitmap).length,
+    heading: pose ? Math.atan2(pose[6], pose[2]) : map.camera.heading,
+  };
 }"""
 
 
@@ -42,7 +50,7 @@ def asked(page: Page) -> dict[str, Any]:
     return told
 
 
-def waited(what: str, seconds: float, done: Callable[[], bool], page: Page) -> bool:
+def waited(seconds: float, done: Callable[[], bool]) -> bool:
     """Wait by the machine's clock, not the page's."""
     end = time.monotonic() + seconds
     while not done():
@@ -55,26 +63,35 @@ def waited(what: str, seconds: float, done: Callable[[], bool], page: Page) -> b
 def until_frame(page: Page, frame: int) -> None:
     """Let the page's time go on until a frame of the world is on the screen."""
     while asked(page)["frame"] < frame:
-        if not waited("a frame", PATIENCE_S, lambda: asked(page)["waiting"] > 0, page):
+        if not waited(PATIENCE_S, lambda: asked(page)["waiting"] > 0):
             raise SystemExit(f"frame {frame} was not made within {PATIENCE_S:g} s")
         page.clock.run_for(TICK_MS)
-    waited("truth", TRUTH_S, lambda: asked(page)["truth"] is None or asked(page)["truth"] >= frame, page)
+    waited(TRUTH_S, lambda: asked(page)["truth"] is None or asked(page)["truth"] >= frame)
     page.clock.run_for(TICK_MS)
 
 
 def walk(page: Page, parts: list[tuple[str, int]], every: int) -> Iterator[Image.Image]:
-    """Hold each key in turn for so many frames ("" holds none); a picture of the page every so many frames."""
-    frame = asked(page)["frame"]
-    for key, count in parts:
+    """Hold each key in turn until the camera has turned so many degrees from where it looks now, left positive ("": wait
+    so many frames); a picture of the page every so many frames."""
+    frame, start = asked(page)["frame"], asked(page)["heading"]
+    for key, goal in parts:
+        first = frame
+        way = 0.0 if not key else turned(page, start) - goal
         if key:
             page.keyboard.down(key)
         page.clock.run_for(TICK_MS)
-        for _ in range(count // every):
+        while (turned(page, start) - goal) * way > abs(way) * EARLY_DEG if key else frame - first < goal:
             frame += every
             until_frame(page, frame)
             yield shot(page)
         if key:
             page.keyboard.up(key)
+
+
+def turned(page: Page, start: float) -> float:
+    """Tell by how many degrees the camera of the newest frame has turned, whether that is shown already or not."""
+    angle = asked(page)["heading"] - start
+    return degrees((angle + pi) % (2 * pi) - pi)
 
 
 def walked(page: Page, *parts: tuple[str, int]) -> None:
@@ -112,9 +129,10 @@ def moving(page: Page, options: argparse.Namespace) -> None:
     page.locator("#show-truth").click()
     settle(page)
     page.mouse.move(640, 700)
-    for _ in walk(page, [(options.back, options.turn), ("", FRAMES_A_STEP)], FRAMES_A_STEP):
-        pass  # a clip ends with its subject out of sight: find it first
-    parts = [("", 3), (options.away, 33), ("", 9), (options.back, 33), ("", 12)]
+    # A clip ends with its subject out of sight: it is found first, and the recording begins there.
+    for _ in walk(page, [(options.to, options.turn), ("", 2 * FRAMES_A_STEP)], FRAMES_A_STEP):
+        pass
+    parts = [("", 3), (options.away, -options.turn), ("", 12), (options.to, 0), ("", 24)]
     pictures = [
         picture.crop(options.crop).resize(options.size, Image.Resampling.LANCZOS)
         for picture in walk(page, parts, options.every)
@@ -147,7 +165,7 @@ def states(browser: Any, address: str, options: argparse.Namespace) -> None:
     keep(page, "begin")
     page.locator("#show-rendered").click()
     settle(page)
-    walked(page, (options.back, options.turn))
+    walked(page, (options.to, options.turn), ("", 2 * FRAMES_A_STEP))
     keep(page, "memory")
     context.close()
     context = browser.new_context(viewport=WIDE, color_scheme="dark", bypass_csp=True)
@@ -155,12 +173,12 @@ def states(browser: Any, address: str, options: argparse.Namespace) -> None:
     page.locator("#show-truth").click()
     page.locator("#rival").select_option(options.rival)
     settle(page)
-    walked(page, (options.back, options.turn), ("", 8), (options.away, 32), (options.back, 32))
+    walked(page, (options.to, options.turn), ("", 8), (options.away, 0), (options.to, options.turn), ("", 16))
     keep(page, "rival")
     context.close()
     context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, bypass_csp=True)
     page = enter(context, address)
-    walked(page, (options.back, options.turn))
+    walked(page, (options.to, options.turn), ("", 2 * FRAMES_A_STEP))
     keep(page, "phone")
     context.close()
 
@@ -176,8 +194,8 @@ def main() -> None:
     parser.add_argument("--moving", type=Path, help="the moving picture to write (.webp)")
     parser.add_argument("--frames", type=Path, help="a folder for the pictures it is made of")
     parser.add_argument("--shots", type=Path, help="a folder for screenshots")
-    parser.add_argument("--away", default="a", help="key that turns away from the subject")
-    parser.add_argument("--back", default="d", help="key that turns back")
+    parser.add_argument("--to", default="d", help="key that turns to the subject")
+    parser.add_argument("--away", default="a", help="key that turns away from it")
     parser.add_argument(
         "--turn", type=int, default=40, help="frames of turning until the subject is in sight"
     )
