@@ -71,7 +71,7 @@ def until_frame(page: Page, frame: int) -> None:
 
 
 def walk(page: Page, parts: list[tuple[str, int]], every: int) -> Iterator[Image.Image]:
-    """Hold each key in turn until the camera has turned so many degrees from where it looks now, left positive ("": wait
+    """Hold each key in turn until the camera has turned so many degrees from where it looks, left positive ("": wait
     so many frames); a picture of the page every so many frames."""
     frame, start = asked(page)["frame"], asked(page)["heading"]
     for key, goal in parts:
