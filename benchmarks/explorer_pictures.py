@@ -145,7 +145,7 @@ def moving(page: Page, options: argparse.Namespace) -> None:
     options.moving.parent.mkdir(parents=True, exist_ok=True)
     pictures[0].save(
         options.moving, save_all=True, append_images=pictures[1:], duration=durations, loop=0, quality=options.quality,
-        method=6,
+        method=4,
     )  # fmt: skip
     print(f"{options.moving}: {len(pictures)} pictures, {options.moving.stat().st_size / 1000:.0f} kB")
 
@@ -188,7 +188,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="mini")
-    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=12)
     parser.add_argument("--latent-frames", type=int, default=2)
     parser.add_argument("--set", action="append", default=[], help="sampling settings, as of explore")
     parser.add_argument("--moving", type=Path, help="the moving picture to write (.webp)")
@@ -208,9 +208,9 @@ def main() -> None:
         "--crop", type=int, nargs=4, default=(0, 0, 1280, 720), help="part of the page: left top right bottom"
     )
     parser.add_argument(
-        "--size", type=int, nargs=2, default=(960, 540), help="width and height of the moving picture"
+        "--size", type=int, nargs=2, default=(840, 472), help="width and height of the moving picture"
     )
-    parser.add_argument("--quality", type=int, default=55)
+    parser.add_argument("--quality", type=int, default=45)
     parser.add_argument("--scheme", default="light", choices=("light", "dark"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as walks, sync_playwright() as playwright:

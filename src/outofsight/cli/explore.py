@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from outofsight.web.walk import Walk
     from outofsight.worlds.plan_config import PlanConfig
 
-SEED = 5
+SEED = 12
 NEEDED = ("starlette", "uvicorn", "websockets")
 RENDERING = ("mujoco", "mujoco_warp", "warp")
 Seed = Annotated[int | None, typer.Option(help=f"a world of the engine, by its seed (default: {SEED})")]
