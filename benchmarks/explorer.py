@@ -45,11 +45,13 @@ class Started:
             [sys.executable, "-m", "outofsight", "explore", *arguments], stderr=subprocess.PIPE, text=True
         )
         assert self.process.stderr is not None
-        line = self.process.stderr.readline()
-        found = re.search(r"http://([\d.]+:\d+)/", line)
-        if found is None:
-            raise SystemExit(f"the explorer did not start: {line.strip()}")
-        self.address = found[1]
+        told = []
+        for line in self.process.stderr:  # libraries may have something to say first
+            told.append(line)
+            if found := re.search(r"walk at http://([\d.]+:\d+)/", line):
+                self.address = found[1]
+                return
+        raise SystemExit(f"the explorer did not start: {''.join(told).strip()}")
 
     def resident_mb(self) -> float:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1])
