@@ -23,23 +23,26 @@ from explorer import Started
 
 WIDE, PHONE = {"width": 1280, "height": 720}, {"width": 844, "height": 390}
 PATIENCE_S = 900.0
-TRUTH_S = 60.0
+STEP_S, TRUTH_S = 20.0, 60.0
+BEGIN_S = 0.4
+"""A step is begun within so long."""
+
 TICK_MS = 20
 FRAMES_A_STEP = 8
 LAST_FRAME_MS = 1500
 EARLY_DEG = 8
 """A key is let go so long before the goal: the camera turns on a little."""
 
-NO_FIGURES = "#figures { visibility: hidden }"
+NO_FIGURES = "#figures, #pause { visibility: hidden }"
 
 ASK = """async () => {
-  const { map, pictures } = await import("./main.js");
+  const { map, pictures, status } = await import("./main.js");
   const master = pictures.master;
   const truth = [...pictures.views.values()].find((view) => view.view === "truth");
   const newest = truth ? Math.max(truth.frame ?? -1, ...truth.waiting.map((item) => item.header.frame)) : null;
   const pose = master.waiting.at(-1)?.header.pose;
   return {
-    frame: map.frame, truth: newest, waiting: master.waiting.filter((item) => item.bitmap).length,
+    frame: map.frame, truth: newest, walking: status.walking, waiting: master.waiting.filter((item) => item.bitmap).length,
     heading: pose ? Math.atan2(pose[6], pose[2]) : map.camera.heading,
   };
 }"""
@@ -63,11 +66,24 @@ def waited(seconds: float, done: Callable[[], bool]) -> bool:
 def until_frame(page: Page, frame: int) -> None:
     """Let the page's time go on until a frame of the world is on the screen."""
     while asked(page)["frame"] < frame:
-        if not waited(PATIENCE_S, lambda: asked(page)["waiting"] > 0):
-            raise SystemExit(f"frame {frame} was not made within {PATIENCE_S:g} s")
+        end = time.monotonic() + PATIENCE_S
+        while asked(page)["waiting"] == 0:
+            if time.monotonic() > end:
+                raise SystemExit(f"frame {frame} was not made within {PATIENCE_S:g} s")
+            one_step(page)
         page.clock.run_for(TICK_MS)
     waited(TRUTH_S, lambda: asked(page)["truth"] is None or asked(page)["truth"] >= frame)
     page.clock.run_for(TICK_MS)
+
+
+def one_step(page: Page) -> None:
+    """Let the model begin a step, and no other, so that it is never far ahead of what is shown."""
+    for walking in (True, False):
+        if asked(page)["walking"] != walking:
+            page.keyboard.press("Space")
+        page.clock.run_for(3 * TICK_MS)
+        time.sleep(BEGIN_S)
+    waited(STEP_S, lambda: asked(page)["waiting"] > 0)
 
 
 def walk(page: Page, parts: list[tuple[str, int]], every: int) -> Iterator[Image.Image]:
@@ -79,13 +95,14 @@ def walk(page: Page, parts: list[tuple[str, int]], every: int) -> Iterator[Image
         way = 0.0 if not key else turned(page, start) - goal
         if key:
             page.keyboard.down(key)
-        page.clock.run_for(TICK_MS)
+        page.clock.run_for(3 * TICK_MS)
         while (turned(page, start) - goal) * way > abs(way) * EARLY_DEG if key else frame - first < goal:
             frame += every
             until_frame(page, frame)
             yield shot(page)
         if key:
             page.keyboard.up(key)
+            page.clock.run_for(3 * TICK_MS)
 
 
 def turned(page: Page, start: float) -> float:
@@ -97,7 +114,6 @@ def turned(page: Page, start: float) -> float:
 def walked(page: Page, *parts: tuple[str, int]) -> None:
     for _ in walk(page, list(parts), FRAMES_A_STEP):
         pass
-    page.keyboard.press("Space")
     settle(page)
 
 
