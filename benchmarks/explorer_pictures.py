@@ -42,7 +42,8 @@ ASK = """async () => {
   const newest = truth ? Math.max(truth.frame ?? -1, ...truth.waiting.map((item) => item.header.frame)) : null;
   const pose = master.waiting.at(-1)?.header.pose;
   return {
-    frame: map.frame, truth: newest, walking: status.walking, waiting: master.waiting.filter((item) => item.bitmap).length,
+    frame: map.frame, truth: newest, walking: status.walking,
+    waiting: master.waiting.filter((item) => item.bitmap).length,
     heading: pose ? Math.atan2(pose[6], pose[2]) : map.camera.heading,
   };
 }"""
