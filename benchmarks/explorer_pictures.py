@@ -213,9 +213,7 @@ def main() -> None:
     parser.add_argument("--shots", type=Path, help="a folder for screenshots")
     parser.add_argument("--to", default="d", help="key that turns to the subject")
     parser.add_argument("--away", default="a", help="key that turns away from it")
-    parser.add_argument(
-        "--turn", type=int, default=40, help="frames of turning until the subject is in sight"
-    )
+    parser.add_argument("--turn", type=int, default=-70, help="degrees to the subject, left positive")
     parser.add_argument("--rival", default="window", help="the other memory of the screenshots")
     parser.add_argument(
         "--every", type=int, default=3, help="frames of the world from one picture to the next"
