@@ -24,7 +24,7 @@ from outofsight.memory.banks.archivist import (
     write_slice,
 )
 from outofsight.memory.banks.dynamics import PredictedSubjects
-from outofsight.memory.banks.retrieval import BankRetrieval, Chunk, Rebuild, recall
+from outofsight.memory.banks.retrieval import BankRetrieval, Chunk, Rebuild, gathered
 from outofsight.memory.banks.state import Archive, BankSettings, empty_banks
 from outofsight.nn.cameras import intrinsics_from_fov
 from outofsight.nn.rope import token_rays
@@ -85,7 +85,7 @@ def coverage(path: Sequence[Pose], rule: str, settings: BankSettings) -> list[fl
         nobody = torch.zeros(1, len(part), settings.subject_slots, 3)
         unseen = PredictedSubjects(nobody, nobody, nobody[..., 0], banks.tracks.filled)
         chunk = Chunk(poses, times, GRID, LENS, 11)
-        recalled = recall(banks, retrieval, unseen, chunk, settings)
+        recalled = gathered(banks, retrieval, unseen, chunk, settings)
         grid = LatentGrid(frames=len(part), height=GRID.height, width=GRID.width)
         rays = [ray.unflatten(1, (len(part), -1)) for ray in token_rays(chunk.relative(poses), grid, LENS)]
         found.append(float(rebuild.covered(banks.archive, recalled, *rays).mean()))

@@ -68,7 +68,7 @@ class Scene:
     def _tracked(self, tracker: Tracker, tokens: torch.Tensor | None) -> list[Tracks]:
         tracks, births, before, states = *nobody(tracker.settings), torch.full((1,), -1.0), []
         for index in range(len(self.times)):
-            tracks, births, _ = tracker.observe(tracks, births, self.frame(index, tokens), before)
+            tracks, births, _ = tracker.update(tracks, births, self.frame(index, tokens), before)
             before = self.times[index][None]
             states.append(tracks)
         return states

@@ -8,7 +8,7 @@ from outofsight.backbone.bank_memory import RECALL_TIMESTEP
 from outofsight.backbone.extra_keys import BankKeys
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.errors import InputError
-from outofsight.memory.banks.state import Recall
+from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.memory.strategies import strategy
 from outofsight.nn.rope import token_rays
 from outofsight.types import LatentGrid
@@ -46,14 +46,14 @@ def target(model: HydraTransformer3DModel, given: dict, **more) -> torch.Tensor:
     return model(**given, **more).sample[:, :, -TARGET:]
 
 
-def hand_made(batch: int = 1, known: int = 5, e: int = 7, seed: int = 3) -> Recall:
+def hand_made(batch: int = 1, known: int = 5, e: int = 7, seed: int = 3) -> RetrievedMemory:
     generator = torch.Generator().manual_seed(seed)
 
     def randn(*shape: int) -> torch.Tensor:
         return torch.randn(batch, *shape, generator=generator)
 
     there = (torch.arange(e) < known).expand(batch, e)
-    return Recall(
+    return RetrievedMemory(
         tokens=randn(e, 48), known=there, places=randn(e, 3) * 3, poses=randn(e, 12), directions=randn(e, 3),
         moments=randn(e, 3), subjects=(torch.arange(e) % 2 == 1).expand(batch, e), scores=torch.zeros(batch, 4, 14),
         slots=torch.zeros(batch, e).long(), frames=torch.full((batch, e), -1),
@@ -77,7 +77,7 @@ def test_what_is_unknown_says_nothing():
         name: torch.where(one.known[..., None], getattr(one, name), 9.0)
         for name in ("tokens", "places", "poses", "directions", "moments")
     })  # fmt: skip
-    cut = Recall(**{k: v if k == "scores" else v[:, :5] for k, v in one._asdict().items()})
+    cut = RetrievedMemory(**{k: v if k == "scores" else v[:, :5] for k, v in one._asdict().items()})
     expected = target(model, given, recall=one)
     assert torch.equal(target(model, given, recall=other), expected)
     text = given["encoder_hidden_states"]
@@ -90,7 +90,7 @@ def test_what_is_unknown_says_nothing():
 def test_a_clips_own_recall_in_a_batch():
     model, both = made("hybrid"), inputs(2)
     recalls = [hand_made(known=5), hand_made(known=0, seed=9)]
-    joined = Recall(*(torch.cat(pair) for pair in zip(*recalls, strict=True)))
+    joined = RetrievedMemory(*(torch.cat(pair) for pair in zip(*recalls, strict=True)))
     alone = [target(model, {k: v[[i]] for k, v in both.items()}, recall=recalls[i]) for i in range(2)]
     torch.testing.assert_close(target(model, both, recall=joined), torch.cat(alone), **CLOSE)
 
@@ -155,7 +155,7 @@ def test_gradients_reach_what_is_recalled_with_checkpointing_too():
 def test_everything_selected_is_full_attention_over_the_banks():
     """All slots fit into top_k, so every filled slot's tokens are keys: as many as filled slots × tokens a slice."""
     given, model = inputs(), made("hybrid", banks={**SMALL, "top_k": 14, "relevance": 1.0})
-    recall = model.recall_context(
+    recall = model.retrieve_for_context(
         given["hidden_states"][:, :, :CONTEXT], given["context_cameras"], given["target_cameras"]
     )
     assert (
@@ -176,7 +176,7 @@ def test_old_frames_are_remembered_in_the_banks_alone():
     changed = {**given, "hidden_states": given["hidden_states"].clone()}
     changed["hidden_states"][:, :, 1] += 1
     assert not torch.allclose(target(model, changed), target(model, given))
-    recall = model.recall_context(
+    recall = model.retrieve_for_context(
         given["hidden_states"][:, :, :CONTEXT], given["context_cameras"], given["target_cameras"]
     )
     assert torch.equal(target(model, changed, recall=recall), target(model, given, recall=recall))
@@ -193,7 +193,9 @@ def test_a_short_history_reads_memory_as_a_long_one_does():
     assert observed.tracks.position.shape == (1, CONTEXT, 2, 3)
     assert banks.time.tolist() == [28.0]
     grid = LatentGrid(frames=1, height=4, width=6)
-    recall = model.recall(banks, given["target_cameras"], times, grid, history_frames=3, reach_frames=CONTEXT)
+    recall = model.retrieve_for(
+        banks, given["target_cameras"], times, grid, history_frames=3, reach_frames=CONTEXT
+    )
     short = {
         **given,
         "hidden_states": given["hidden_states"][:, :, 5:],

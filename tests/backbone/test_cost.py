@@ -104,7 +104,7 @@ def test_banks_cost_at_most_what_is_said(memory):
     cost = forward_cost(model.config, grid, text_tokens=7)
     given = (latents, torch.tensor([500.0]), text, cameras[:, :4], cameras[:, 4:])
     with FlopCounterMode(display=False) as observing:
-        recall = model.recall_context(latents[:, :, :4], *given[3:])
+        recall = model.retrieve_for_context(latents[:, :, :4], *given[3:])
     assert 0 < observing.get_total_flops() <= cost.observe_flops
     recall = recall._replace(known=torch.ones_like(recall.known))
     with FlopCounterMode(display=False) as making, sdpa_kernel(SDPBackend.MATH):

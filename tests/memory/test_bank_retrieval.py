@@ -12,10 +12,10 @@ from outofsight.memory.banks.retrieval import (
     Rebuild,
     choose_slots,
     filled_slots,
-    recall,
-    view_surroundings,
+    gathered,
+    view_encoding,
 )
-from outofsight.memory.banks.state import Banks, BankSettings, Recall, empty_banks
+from outofsight.memory.banks.state import Banks, BankSettings, RetrievedMemory, empty_banks
 from outofsight.nn.rope import token_rays
 from outofsight.types import LatentGrid
 
@@ -62,9 +62,11 @@ def followed(banks: Banks, num_frames: int, *positions: tuple[float, float, floa
     )
 
 
-def recalled(banks: Banks, predicted: PredictedSubjects, coming: Chunk, chosen: BankSettings) -> Recall:
+def recalled(
+    banks: Banks, predicted: PredictedSubjects, coming: Chunk, chosen: BankSettings
+) -> RetrievedMemory:
     with torch.no_grad():
-        return recall(banks, BankRetrieval(DIM, chosen), predicted, coming, chosen)
+        return gathered(banks, BankRetrieval(DIM, chosen), predicted, coming, chosen)
 
 
 def scored(banks: Banks, predicted: PredictedSubjects, coming: Chunk, chosen: BankSettings) -> torch.Tensor:
@@ -94,7 +96,7 @@ def test_scores_begin_as_softmax_of_common_surroundings():
     """Equal views: q·m/√d = 8. Others: 8 times the cosine of what is near both."""
     chosen = BankSettings(archive_slots=3, subject_slots=1)
     banks, coming = remembered(chosen, 0.0, 40.0, 180.0), chunk(turned_cameras(0.0))
-    near = view_surroundings(coming.relative(banks.archive.poses), coming)[0]
+    near = view_encoding(coming.relative(banks.archive.poses), coming)[0]
     cosine = torch.nn.functional.cosine_similarity(near, near[:1], dim=-1)
     assert cosine[0] == pytest.approx(1)
     assert cosine[0] > cosine[1] + 0.1 > cosine[2] + 0.5
@@ -309,7 +311,7 @@ def test_the_background_teaches_what_to_fetch_and_what_to_hold():
     banks = remembered(chosen, 0.0, 20.0, 40.0)
     banks.archive.tokens.requires_grad_(True)
     retrieval, rebuild, coming = BankRetrieval(DIM, chosen), Rebuild(), chunk(turned_cameras(15.0, 25.0))
-    found = recall(banks, retrieval, followed(banks, 2), coming, chosen)
+    found = gathered(banks, retrieval, followed(banks, 2), coming, chosen)
     rays = _rays(coming.relative(coming.poses))
     rebuild(banks.archive, found, *rays).square().sum().backward()
     learning = {

@@ -99,7 +99,7 @@ def test_an_untaught_reader_gives_birth_to_nobody():
             frame = FrameSeen(
                 torch.zeros(1, 24, 5), frame_of(reading, index), level, torch.tensor([4.0 * index]), LENS[:1]
             )
-            tracks, births, _ = mover.observe(tracks, births, frame, before)
+            tracks, births, _ = mover.update(tracks, births, frame, before)
             before = frame.time
     assert births.item() == 0
     assert not tracks.filled.any()

@@ -27,7 +27,7 @@ from outofsight.memory.banks.tracker import (
     TENTATIVE_FRAMES,
     TRUST_GROWTH,
     filtered,
-    merged_twins,
+    merged_duplicates,
 )
 
 AHEAD = (0.0, 1.0, 8.0)
@@ -56,7 +56,7 @@ def test_identity_tokens_merge_by_the_stated_numbers():
     (tracks, births), before = nobody(), torch.tensor([-1.0])
     for index, value, held in ((0, 1.0, 1.0), (1, 2.0, 1.15), (2, 2.0, 1.2775)):
         frame = scene.frame(index, torch.full((1, 24, 5), value))
-        tracks, births, _ = mover.observe(tracks, births, frame, before)
+        tracks, births, _ = mover.update(tracks, births, frame, before)
         before = frame.time
         torch.testing.assert_close(tracks.tokens[0, 0], torch.full((9, 5), held))
 
@@ -172,7 +172,7 @@ def test_a_hidden_subject_keeps_identity_to_the_last_bit_and_moves_on():
     torch.testing.assert_close(hidden.position[0, 0], scene.positions[0, 0, -1], atol=0.1, rtol=0)
 
 
-@pytest.mark.parametrize("identities", [(0, 1), (0, 0)], ids=["strangers", "twins"])
+@pytest.mark.parametrize("identities", [(0, 1), (0, 0)], ids=["strangers", "duplicates"])
 def test_two_subjects_that_cross_while_hidden_keep_their_identities(identities):
     """They walk towards each other, pass while the camera looks away, and come back on the other's side."""
     degrees = [0] * 8 + [150] * 8 + [0] * 4
@@ -240,7 +240,7 @@ def test_when_all_slots_are_full_the_least_confident_goes_if_it_is_doubtful():
         ([0.9, 0.7, 0.5, 0.6], [0, 1, 2, 3]),
     ):
         full = standing(position=away, confidence=confidence, last_seen=[-4.0] * 4)
-        seen, births, _ = tracker().observe(full, torch.tensor([9]), scene.frame(0), torch.tensor([-4.0]))
+        seen, births, _ = tracker().update(full, torch.tensor([9]), scene.frame(0), torch.tensor([-4.0]))
         assert seen.number[0].tolist() == expected
         assert births.item() == 9 + (9 in expected)
 
@@ -248,7 +248,7 @@ def test_when_all_slots_are_full_the_least_confident_goes_if_it_is_doubtful():
 def test_pinned_slots_are_never_given_away():
     scene = Scene([resting(1)], [unit(0)], [0])
     full = standing(position=[[0.0, 1.0, -8.0]] * 4, confidence=[0.2] * 4, pinned=[True] * 4)
-    seen, births, _ = tracker().observe(full, torch.tensor([4]), scene.frame(0), torch.tensor([-4.0]))
+    seen, births, _ = tracker().update(full, torch.tensor([4]), scene.frame(0), torch.tensor([-4.0]))
     assert seen.number.tolist() == [[0, 1, 2, 3]]
     assert births.item() == 4
 
@@ -259,7 +259,7 @@ def test_confidence_halves_in_the_stated_time_only_where_one_should_be_seen():
     tracks = standing(position=[[0.0, 0.0, 6.0], [0.0, 0.0, -6.0]], confidence=[0.8, 0.8])
     births, before, halved = torch.tensor([2]), torch.tensor([0.0]), None
     for index in range(1, 7):
-        tracks, births, _ = tracker().observe(tracks, births, scene.frame(index), before)
+        tracks, births, _ = tracker().update(tracks, births, scene.frame(index), before)
         before = scene.times[index][None]
     assert before.item() == HALF_LIFE_FRAMES
     halved = tracks.confidence[0, :2]
@@ -272,7 +272,7 @@ def test_one_that_should_be_seen_and_never_is_dies_unless_it_is_pinned():
     tracks = standing(position=[[-1.0, 0.0, 6.0], [1.0, 0.0, 6.0]], pinned=[False, True])
     births, before, alive = torch.tensor([2]), torch.tensor([0.0]), []
     for index in range(1, 30):
-        tracks, births, _ = tracker().observe(tracks, births, scene.frame(index), before)
+        tracks, births, _ = tracker().update(tracks, births, scene.frame(index), before)
         before = scene.times[index][None]
         assert tracks.filled[0, 1]
         alive += [before.item()] if tracks.filled[0, 0] else []
@@ -299,7 +299,7 @@ def test_doubles_become_one_and_the_elder_number_goes_on():
         number=[3, 7],
         confidence=[0.6, 0.9],
     )
-    tracks, births, assigned = tracker().observe(
+    tracks, births, assigned = tracker().update(
         doubles, torch.tensor([8]), scene.frame(0), torch.tensor([0.0])
     )
     assert tracks.filled.tolist() == [[True, False, False, False]]
@@ -317,7 +317,7 @@ def test_strangers_at_one_place_stay_two():
         covariance=[[0.1, 0.0, 0.0]] * 2,
         identity=torch.stack((unit(0), unit(1))),
     )
-    tracks, _, _ = tracker().observe(strangers, torch.tensor([2]), scene.frame(0), torch.tensor([0.0]))
+    tracks, _, _ = tracker().update(strangers, torch.tensor([2]), scene.frame(0), torch.tensor([0.0]))
     assert tracks.filled.sum() == 2
 
 
@@ -355,7 +355,7 @@ def test_clips_of_a_batch_do_not_touch_each_other():
             pose=torch.cat((first.pose, second.pose)),
             time=torch.cat((first.time, second.time)),
         )
-        tracks, births, assigned = mover.observe(tracks, births, frame, before)
+        tracks, births, assigned = mover.update(tracks, births, frame, before)
         before = frame.time
     assert assigned.shape == (2, SETTINGS.subject_slots, *SIZE)
     for index, state in enumerate(alone):
@@ -415,7 +415,7 @@ def test_one_hidden_for_a_thousand_frames_is_known_again_and_its_doubts_stay_tru
         tracks = tracks._replace(position=scene.positions[:, :, 1].expand_as(tracks.position))
         for _ in range(3):  # it has come back, and stands there
             frame = scene.frame(2)._replace(time=before + 4)
-            tracks, births, _ = mover.observe(tracks, births, frame, before)
+            tracks, births, _ = mover.update(tracks, births, frame, before)
             before = frame.time
             assert (tracks.filled[0].tolist(), births.tolist()) == ([True, False, False, False], [1])
             assert tracks.last_seen[0, 0] == before
@@ -494,7 +494,7 @@ def born_into(tracks, now=400.0):
     """Show one more subject at a time to full slots; return the numbers held."""
     scene = Scene([resting(1)], [unit(0)], [0])
     frame = scene.frame(0)._replace(time=torch.tensor([now]))
-    held, births, _ = tracker().observe(tracks, torch.tensor([9]), frame, torch.tensor([now]))
+    held, births, _ = tracker().update(tracks, torch.tensor([9]), frame, torch.tensor([now]))
     return held.number[0].tolist(), births.item()
 
 
@@ -529,30 +529,30 @@ def doubles(**changes):
 
 
 def test_a_pinned_number_goes_on():
-    held, twins = merged_twins(doubles(pinned=[False, True]), 0.3)
+    held, duplicates = merged_duplicates(doubles(pinned=[False, True]), 0.3)
     assert held.filled.tolist() == [[False, True, False, False]]
     assert (held.number[0, 1], held.born[0, 1]) == (7, 8)
     assert held.pinned[0, 1]
-    assert twins[0, 1, 0]  # slot 0 went into slot 1
+    assert duplicates[0, 1, 0]  # slot 0 went into slot 1
     assert held.position[0, 1].tolist() == list(AHEAD)  # where it is better known to be
 
 
 def test_two_that_are_pinned_stay_two():
     pinned = doubles(pinned=[True, True])
-    held, twins = merged_twins(pinned, 0.3)
-    assert not twins.any()
+    held, duplicates = merged_duplicates(pinned, 0.3)
+    assert not duplicates.any()
     assert all(torch.equal(part, before) for part, before in zip(held, pinned, strict=True))
 
 
 def test_the_number_that_counts_goes_on_before_an_elder_that_does_not_yet():
-    held, _ = merged_twins(doubles(filled=[False, True], tentative=[True, False]), 0.3)
+    held, _ = merged_duplicates(doubles(filled=[False, True], tentative=[True, False]), 0.3)
     assert held.number[0, 1] == 7
     assert held.filled.tolist() == [[False, True, False, False]]
     assert not held.tentative.any()
 
 
 def test_two_that_do_not_count_yet_are_one_that_does_not_count_yet():
-    held, _ = merged_twins(doubles(filled=[False, False], tentative=[True, True]), 0.3)
+    held, _ = merged_duplicates(doubles(filled=[False, False], tentative=[True, True]), 0.3)
     assert held.number[0, 0] == 3
     assert held.tentative.tolist() == [[True, False, False, False]]
     assert not held.filled.any()

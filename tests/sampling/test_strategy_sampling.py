@@ -174,7 +174,7 @@ def test_recall_and_keys_may_be_given():
     sigmas = sampling_sigmas(2)
     cameras = given.context_cameras, given.target_cameras
     itself, _ = denoise(model, noise, given, euler(sigmas), 3.0)
-    recall = model.recall_context(given.context_latents, *cameras)
+    recall = model.retrieve_for_context(given.context_latents, *cameras)
     recalled, _ = denoise(model, noise, given._replace(recall=recall), euler(sigmas), 3.0)
     assert torch.equal(recalled, itself)
     keys = {
@@ -183,7 +183,7 @@ def test_recall_and_keys_may_be_given():
     }
     ready, _ = denoise(model, noise, given._replace(bank_keys=keys), euler(sigmas), 3.0)
     assert torch.equal(ready, itself)
-    other = model.recall_context(given.context_latents.flip(2), *cameras)
+    other = model.retrieve_for_context(given.context_latents.flip(2), *cameras)
     assert not torch.equal(denoise(model, noise, given._replace(recall=other), euler(sigmas), 3.0)[0], itself)
 
 
@@ -193,7 +193,7 @@ def test_to_have_no_history_is_to_have_no_memory():
     settings = {**strategy("dfot").settings, "banks": SMALL_BANKS}
     model, (noise, given) = tiny_transformer(**settings), conditions()
     cameras = given.context_cameras, given.target_cameras
-    recall = model.recall_context(given.context_latents, *cameras)
+    recall = model.retrieve_for_context(given.context_latents, *cameras)
     timesteps = [torch.tensor([[level] * 4 + [1000.0] * 4]) for level in (0.0, 1000.0)]
 
     def velocity(context, timestep, recalled):

@@ -16,7 +16,7 @@ from outofsight.codec.placement import bring_weights
 from outofsight.errors import InputError
 from outofsight.memory.banks.mask_reader import evidence, moved_shares
 from outofsight.memory.banks.pictures import Pictures, joined
-from outofsight.memory.banks.state import Banks, Recall, Views
+from outofsight.memory.banks.state import Banks, RetrievedMemory, Views
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory, latent_times
 from outofsight.memory.rendering import Rendered, placed_subjects, render
 from outofsight.memory.settings import read_bank_settings
@@ -33,9 +33,9 @@ mini's weights, of which nothing was trained for banks, 0 gives a loss of 0.709,
 class BankRemembering:
     """What ``HydraTransformer3DModel`` can do where it has banks (``two_banks`` is ``None`` where it has not).
 
-    A chunk is remembered in three steps: ``observe_context`` shows clean latents to the banks; ``recall`` asks them
-    what matters for the coming cameras; ``memory_keys`` makes that into keys and values, which serve every denoising
-    step. ``forward`` does all three where nothing is given.
+    A chunk is remembered in three steps: ``observe_context`` shows clean latents to the banks; ``retrieve_for`` asks
+    them what matters for the coming cameras; ``memory_keys`` makes that into keys and values, which serve every
+    denoising step. ``forward`` does all three where nothing is given.
     """
 
     config: Any
@@ -107,7 +107,7 @@ class BankRemembering:
             pictures=pictures,
         )
 
-    def recall(
+    def retrieve_for(
         self,
         banks: Banks,
         cameras: Float[Tensor, "b t 12"],
@@ -116,7 +116,7 @@ class BankRemembering:
         history_frames: int,
         reach_frames: int | None = None,
         intrinsics: Float[Tensor, "b 4"] | None = None,
-    ) -> Recall:
+    ) -> RetrievedMemory:
         """Ask the two banks what matters for the coming frames: once a chunk, for all its denoising steps.
 
         ``cameras``, ``times``: of the coming latent frames, in the anchor frame and in video frames. ``grid``: rows
@@ -130,23 +130,23 @@ class BankRemembering:
         reach = history_frames if reach_frames is None else reach_frames
         size = (grid.height, grid.width)
         intrinsics = known_intrinsics(self.config, intrinsics, len(cameras), size, cameras.device)
-        recalled = self._needed_banks().recall(banks, cameras, times, intrinsics, grid, reach)
+        recalled = self._needed_banks().retrieve(banks, cameras, times, intrinsics, grid, reach)
         shift = recalled.places.new_tensor([reach - history_frames, 0, 0])
         return recalled._replace(places=recalled.places - shift)
 
-    def recall_context(
+    def retrieve_for_context(
         self,
         context: Float[Tensor, "b channels c height width"],
         context_cameras: Float[Tensor, "b c 12"],
         target_cameras: Float[Tensor, "b t 12"],
         intrinsics: Float[Tensor, "b 4"] | None = None,
-    ) -> Recall:
+    ) -> RetrievedMemory:
         """Observe a whole clean context, and recall what matters for the target that follows it."""
         banks, _ = self.observe_context(context, context_cameras, intrinsics=intrinsics)
         frames = context.shape[2]
         times = latent_times(frames, target_cameras.shape[1], context.device)[1]
         times = times.expand(len(context), -1)
-        return self.recall(
+        return self.retrieve_for(
             banks, target_cameras, times, self.picture_grid(context), frames, intrinsics=intrinsics
         )
 
@@ -212,7 +212,7 @@ class BankRemembering:
         placed = placed_subjects(foreseen, memory.settings.place_draw, generator)
         return render(views, cameras, intrinsics, size, banks.cutouts, placed)
 
-    def memory_keys(self, recall: Recall, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
+    def memory_keys(self, recall: RetrievedMemory, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
         """Run recalled tokens through the blocks once, at ``RECALL_TIMESTEP``: every layer's keys and values."""
         bring_weights(self)
         return recalled_keys(self, recall, text)
@@ -231,7 +231,7 @@ class BankRemembering:
         return LatentGrid(frames=latents.shape[2], height=height, width=width)
 
     def keys_of_banks(
-        self, given: Inputs, text: Tensor, recall: Recall | None, keys: BankKeys | None
+        self, given: Inputs, text: Tensor, recall: RetrievedMemory | None, keys: BankKeys | None
     ) -> BankKeys | None:
         """Return the keys that are there, else make them, of what is recalled, else of the whole context; and of
         rendered memory that is shown as history."""
@@ -249,7 +249,7 @@ class BankRemembering:
         elif recall is None:
             if not frames:
                 return None  # nothing has been seen yet
-            recall = self.recall_context(context, given.context_cameras, ahead, given.intrinsics)
+            recall = self.retrieve_for_context(context, given.context_cameras, ahead, given.intrinsics)
         if given.history is not None:
             own = checked_rendered(given.history, context, ahead.shape[1])
             recall = joined_history(recall, history_tokens(self, own, ahead, given.intrinsics, frames))
@@ -286,7 +286,7 @@ def two_bank_memory(config: Mapping[str, Any]) -> TwoBankMemory | None:
     )
 
 
-def recalled_keys(transformer: Any, recall: Recall, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
+def recalled_keys(transformer: Any, recall: RetrievedMemory, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
     """Return every layer's keys and values of the recalled tokens. ``text``: the caption's states.
 
     Recalled tokens see each other and the caption, and nothing of the video, at one time step for all; so they are the
@@ -312,7 +312,7 @@ def recalled_keys(transformer: Any, recall: Recall, text: Float[Tensor, "b l tex
     return BankKeys(tuple(keys), tuple(values), recall.known)
 
 
-def known_part(recall: Recall) -> Recall:
+def known_part(recall: RetrievedMemory) -> RetrievedMemory:
     """Leave out tokens that no video of the batch knows; one stays where none is known.
 
     All stay on the meta device, which cannot be asked.
@@ -323,7 +323,7 @@ def known_part(recall: Recall) -> Recall:
     kept[0] |= ~kept.any()
     chosen = kept.nonzero()[:, 0]
     parts = recall._asdict().items()
-    return Recall(**{name: value if name == "scores" else value[:, chosen] for name, value in parts})
+    return RetrievedMemory(**{name: value if name == "scores" else value[:, chosen] for name, value in parts})
 
 
 def _through(
@@ -336,7 +336,7 @@ def _through(
     return states, key, value
 
 
-def _bank_context(transformer: Any, recall: Recall, dtype: torch.dtype) -> BankContext:
+def _bank_context(transformer: Any, recall: RetrievedMemory, dtype: torch.dtype) -> BankContext:
     config = transformer.config
     octaves = config["camera_ray_octaves"]
     rays = describe_rays(recall.directions, recall.moments, octaves).to(dtype) if octaves else None

@@ -135,7 +135,7 @@ def _bank_work(config: Mapping[str, Any], whole: LatentGrid) -> _BankWork:
         with FlopCounterMode(display=False) as seeing:
             banks, _ = memory.observe(memory.empty(1, whole), tokens, latents, past, past[..., 0], lens)
         with FlopCounterMode(display=False) as recalling:
-            recalled = memory.recall(banks, coming, coming[..., 0], lens, whole, context)
+            recalled = memory.retrieve(banks, coming, coming[..., 0], lens, whole, context)
     embedding = 2 * whole.tokens_per_frame * memory.dim * channels * prod(patch)
     flops = context * (seeing.get_total_flops() + embedding) + recalling.get_total_flops()
     if memory.settings.shown != "history":

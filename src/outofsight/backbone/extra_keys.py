@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from outofsight.backbone.kept_context import KeptContext
-from outofsight.memory.banks.state import Recall
+from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.nn.rope import RotaryTable, rotate
 from outofsight.types import LatentGrid
 
@@ -131,7 +131,7 @@ class BankContext(NamedTuple):
     would copy.
     """
 
-    recall: Recall
+    recall: RetrievedMemory
     rotary: RotaryTable
     rays: Float[Tensor, "b e n"] | None
     seen: Bool[Tensor, "b 1 e e"]

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from outofsight.backbone.rendered import NUM_MASKS
-from outofsight.memory.banks.state import Recall
+from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.nn.rope import token_rays
 from outofsight.types import LatentGrid
 
@@ -30,10 +30,10 @@ def history_tokens(
     cameras: Float[Tensor, "b t 12"],
     intrinsics: Float[Tensor, "b 4"],
     first_time: int,
-) -> Recall:
+) -> RetrievedMemory:
     """Make tokens of rendered memory. ``first_time``: the first coming latent frame's place in the sequence.
 
-    They bear the context's camera embedding, since they are clean, at the pose of the frame that they foretell.
+    They bear the context's camera embedding, since they are clean, at the pose of the frame that they predict.
 
     Source: Warp-as-History (LoRA on a long-video model); here without training, and each token passes once.
     """
@@ -50,7 +50,7 @@ def history_tokens(
     places = places.float() + places.new_tensor([first_time, 0, 0])
     batch, count = len(rendered), len(places)
     none = torch.full((batch, count), -1, device=rendered.device)
-    return Recall(
+    return RetrievedMemory(
         tokens=pictures.flatten(2).transpose(1, 2),
         known=avg_pool2d(coverage, patch).flatten(1) >= KNOWN_SHARE,
         places=places.expand(batch, -1, -1),
@@ -64,12 +64,12 @@ def history_tokens(
     )
 
 
-def joined_history(recall: Recall | None, history: Recall) -> Recall:
+def joined_history(recall: RetrievedMemory | None, history: RetrievedMemory) -> RetrievedMemory:
     """Lay rendered memory's tokens beside what the banks recalled."""
     if recall is None:
         return history
     parts = recall._asdict().items()
-    return Recall(
+    return RetrievedMemory(
         **{
             name: value if name == "scores" else torch.cat((value, getattr(history, name).to(value)), dim=1)
             for name, value in parts

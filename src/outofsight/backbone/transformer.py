@@ -38,7 +38,7 @@ from outofsight.backbone.sequence import (
 )
 from outofsight.errors import CheckpointError, InputError
 from outofsight.flow.matching import NUM_TRAIN_TIMESTEPS, round_to_bf16
-from outofsight.memory.banks.state import Recall
+from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.memory.context_choice import ContextSettings
 from outofsight.memory.rivals import IdentityEncoder, StateMemory, identity_crops
 from outofsight.memory.settings import (
@@ -248,7 +248,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         intrinsics: Float[Tensor, "b 4"] | None = None,
         subject_masks: Float[Tensor, "b s frames height width"] | None = None,
         rendered: Float[Tensor, "b n t height width"] | None = None,
-        recall: Recall | None = None,
+        recall: RetrievedMemory | None = None,
         bank_keys: BankKeys | None = None,
         kept_context: KeptContext | None = None,
         return_retrieval: bool = False,

@@ -192,7 +192,7 @@ def _continued(
     import numpy as np
 
     from outofsight.data.video import fit_intrinsics
-    from outofsight.evaluation.contenders import sampling_of
+    from outofsight.evaluation.methods import sampling_of
     from outofsight.exchange.case import context_of
     from outofsight.sampling.continuation import check_settings
     from outofsight.types import Intrinsics

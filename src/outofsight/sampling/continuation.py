@@ -14,7 +14,7 @@ from torch import Tensor
 
 from outofsight.codec.video_vae import LatentTiling
 from outofsight.errors import InputError
-from outofsight.memory.banks.state import Recall
+from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.model_folders import EARLIER_NAMES
 from outofsight.sampling.inputs import Cameras, as_pixels, check_prompt, conditioning
 from outofsight.sampling.pipeline import OnProgress, Request, Retrieval, generate
@@ -74,7 +74,7 @@ class Continuation:
     settings: SamplingSettings
     seconds: dict[str, float] = field(default_factory=dict)
     retrieval: Retrieval | None = None
-    recall: Recall | None = None
+    recall: RetrievedMemory | None = None
     rendered: NDArray[np.uint8] | None = None
 
 

@@ -20,7 +20,7 @@ from outofsight.backbone.kept_context import KeptContext
 from outofsight.backbone.transformer import HydraTransformer3DModel, HydraTransformerOutput
 from outofsight.errors import InputError
 from outofsight.flow.matching import NUM_TRAIN_TIMESTEPS, frame_timesteps, guide, sampling_sigmas, timesteps
-from outofsight.memory.banks.state import Recall
+from outofsight.memory.banks.state import RetrievedMemory
 
 Scheduler: TypeAlias = Any
 """diffusers' schedulers share no type that tells what they do."""
@@ -122,7 +122,7 @@ class Conditions(NamedTuple):
     intrinsics: Float[Tensor, "b 4"] | None = None
     subject_masks: Float[Tensor, "b s frames h w"] | None = None
     history_noise: Float[Tensor, "b channels c h w"] | None = None
-    recall: Recall | None = None
+    recall: RetrievedMemory | None = None
     bank_keys: Mapping[str, BankKeys] | None = None
     rendered: Float[Tensor, "b n t h w"] | None = None
 

@@ -22,7 +22,7 @@ from outofsight.codec.text import clean_prompt
 from outofsight.codec.video_vae import LatentTiling, through_skip
 from outofsight.errors import InputError
 from outofsight.geometry.conditioning import CameraConditioning
-from outofsight.memory.banks.state import Recall
+from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.sampling.denoising import Conditions, Watching, begin, denoise, ready
 from outofsight.sampling.inputs import (
     Cameras,
@@ -58,7 +58,7 @@ class WorldModelOutput(BaseOutput):
 
     frames: Any
     retrieval: tuple["Retrieval", ...] | None = None
-    recall: Recall | None = None
+    recall: RetrievedMemory | None = None
     rendered: NDArray[np.uint8] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -347,7 +347,7 @@ def _recalled(
     context: Tensor,
     placing: list[torch.Generator],
     tiling: LatentTiling | None,
-) -> tuple[Recall, list[RenderedTarget]]:
+) -> tuple[RetrievedMemory, list[RenderedTarget]]:
     """Ask each clip's banks by themselves, so that no result depends on the batch that it came in."""
     recalls, rendered = [], []
     for index, (clip, generator) in enumerate(zip(clips, placing, strict=True)):
@@ -355,7 +355,7 @@ def _recalled(
         recall, shown = recall_target(world, context[index : index + 1], clip.cameras, seen)
         recalls.append(recall)
         rendered += [] if shown is None else [shown]
-    return Recall(*(torch.cat(parts) for parts in zip(*recalls, strict=True))), rendered
+    return RetrievedMemory(*(torch.cat(parts) for parts in zip(*recalls, strict=True))), rendered
 
 
 class _Drawing:

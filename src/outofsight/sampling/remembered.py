@@ -14,7 +14,7 @@ from outofsight.codec.video_vae import spatial_factor
 from outofsight.errors import CameraError, InputError
 from outofsight.geometry.conditioning import CameraConditioning
 from outofsight.memory.banks.pictures import Pictures
-from outofsight.memory.banks.state import Banks, Recall
+from outofsight.memory.banks.state import Banks, RetrievedMemory
 from outofsight.memory.banks.two_banks import latent_times
 from outofsight.memory.rendering import Rendered, condition_masks, given_to_skip
 from outofsight.sampling.rollout_state import flat_poses
@@ -143,7 +143,7 @@ class Seen(NamedTuple):
 @torch.no_grad()
 def recall_target(
     world: WorldModelBase, context: Float[Tensor, "1 c f h w"], cameras: CameraConditioning, seen: Seen
-) -> tuple[Recall, RenderedTarget | None]:
+) -> tuple[RetrievedMemory, RenderedTarget | None]:
     """Let the two banks see the context, and ask them what matters for the target, and what it will look like."""
     transformer, device = world.transformer, context.device
     past, ahead = (torch.from_numpy(poses)[None].to(device) for poses in (cameras.context, cameras.target))
@@ -156,7 +156,7 @@ def recall_target(
     pictures = see_pictures(world, None, shown, past, times, lens, share)
     banks, _ = transformer.observe_context(context, past, times, None, lens, pictures)
     grid = transformer.picture_grid(context)
-    recall = transformer.recall(banks, ahead, later, grid, frames, intrinsics=lens)
+    recall = transformer.retrieve_for(banks, ahead, later, grid, frames, intrinsics=lens)
     if pictures is None:
         return recall, None
     if not isinstance(seen.target, CameraPath):

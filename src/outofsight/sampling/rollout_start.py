@@ -34,7 +34,7 @@ from outofsight.sampling.rollout_step import (
     Sampler,
     Texts,
     kept_history,
-    observe,
+    observe_frames,
 )
 from outofsight.types import CameraPath, LatentClock, LatentGrid
 from outofsight.world_model import WorldModelBase
@@ -125,7 +125,7 @@ def _first_state(sampler: Sampler, begun: _Begun, prompt: str) -> RolloutState:
         pictures = see_pictures(
             world, None, begun.pictures, anchored.to(latents), times.to(latents), lens, begun.subject
         )
-        banks, _ = observe(
+        banks, _ = observe_frames(
             transformer, latents, anchored.to(latents), times.to(latents), None, state.intrinsics, pictures
         )
     kept = kept_history(transformer, state.reach)
@@ -252,7 +252,7 @@ def _banks_of_history(world: WorldModelBase, state: RolloutState) -> Banks:
     latents = state.latents
     anchored = state.anchored(state.poses.numpy()).to(latents)
     times = history_times(state, world.clock).to(latents)
-    banks, _ = observe(world.transformer, latents, anchored, times, None, state.intrinsics)
+    banks, _ = observe_frames(world.transformer, latents, anchored, times, None, state.intrinsics)
     return banks
 
 

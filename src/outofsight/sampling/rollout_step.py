@@ -19,7 +19,7 @@ from outofsight.codec.placement import synchronize
 from outofsight.codec.stream_decoding import decode_more
 from outofsight.codec.video_vae import through_skip
 from outofsight.memory.banks.pictures import Pictures
-from outofsight.memory.banks.state import Archive, Banks, Recall, Tracks
+from outofsight.memory.banks.state import Archive, Banks, RetrievedMemory, Tracks
 from outofsight.memory.banks.two_banks import Observed
 from outofsight.memory.rivals import extrapolated_masks
 from outofsight.sampling.continuation import SamplingSettings
@@ -155,7 +155,7 @@ def take_step(
                 times,
                 lens,
             )
-            banks, seen = observe(
+            banks, seen = observe_frames(
                 transformer, after.latents, anchored, times, banks, state.intrinsics, pictures
             )
     after = replace(
@@ -195,7 +195,7 @@ def kept_history(transformer: BankRemembering, reach: int) -> int:
 
 
 @torch.no_grad()
-def observe(
+def observe_frames(
     transformer: BankRemembering,
     latents: Float[Tensor, "1 channels f h w"],
     anchored: Float[Tensor, "1 new 12"],
@@ -213,20 +213,22 @@ def observe(
 
 
 @torch.no_grad()
-def recall_for(transformer: BankRemembering, state: RolloutState, anchored: Tensor, times: Tensor) -> Recall:
+def recall_for(
+    transformer: BankRemembering, state: RolloutState, anchored: Tensor, times: Tensor
+) -> RetrievedMemory:
     """Ask the banks what matters for the coming cameras."""
     assert state.banks is not None
     _, rows, columns = transformer.config["patch_size"]
     height, width = state.latents.shape[-2] // rows, state.latents.shape[-1] // columns
     grid = LatentGrid(frames=anchored.shape[1], height=height, width=width)
     lens = state.intrinsics.to(anchored.device)[None]
-    return transformer.recall(
+    return transformer.retrieve_for(
         state.banks, anchored, times, grid, state.latents.shape[2], state.reach, intrinsics=lens
     )
 
 
 @torch.no_grad()
-def _keys(transformer: BankRemembering, recalled: Recall, texts: Texts) -> dict[str, BankKeys]:
+def _keys(transformer: BankRemembering, recalled: RetrievedMemory, texts: Texts) -> dict[str, BankKeys]:
     """Make what is recalled into keys and values, for the caption and for what guidance leads away from."""
     dtype = transformer.dtype
     keys = {"cond": transformer.memory_keys(recalled, texts.caption.to(dtype))}
@@ -257,7 +259,7 @@ def _conditions(
     state: RolloutState,
     poses: NDArray[np.float64],
     texts: Texts,
-    recalled: Recall | None,
+    recalled: RetrievedMemory | None,
 ) -> Conditions:
     """Poses are told relative to the first camera of the step, as in training to that of the target."""
     device = sampler.world.work_device
@@ -342,7 +344,9 @@ def _trimmed(transformer: BankRemembering, state: RolloutState) -> RolloutState:
     )
 
 
-def _remembered(state: RolloutState, recalled: Recall | None, seen: Observed | None) -> dict[str, Any]:
+def _remembered(
+    state: RolloutState, recalled: RetrievedMemory | None, seen: Observed | None
+) -> dict[str, Any]:
     """Gather what the banks recalled and saw, on the CPU, without tokens: records must stay small."""
     if recalled is None or seen is None or state.banks is None:
         return {}

@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool3d
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.scene_reader import positions_told
-from outofsight.memory.banks.state import Archive, Recall, SceneReading, Tracks
+from outofsight.memory.banks.state import Archive, RetrievedMemory, SceneReading, Tracks
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory
 from outofsight.nn.cameras import relative_to
 from outofsight.nn.rope import token_rays
@@ -38,7 +38,7 @@ class Asked(NamedTuple):
     """What the banks gave for one chunk, before it was generated. ``archive``: as it was then."""
 
     span: Span
-    recall: Recall
+    recall: RetrievedMemory
     foreseen: PredictedSubjects
     archive: Archive
 

@@ -16,7 +16,7 @@ from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.text import PUBLISHED_MAX_LENGTH
 from outofsight.errors import InputError
 from outofsight.flow.matching import add_noise, clean_estimate, frame_timesteps, target_loss, velocity_target
-from outofsight.memory.banks.state import Banks, Recall
+from outofsight.memory.banks.state import Banks, RetrievedMemory
 from outofsight.memory.banks.two_banks import Observed, latent_times
 from outofsight.training.bank_figures import bank_figures
 from outofsight.training.bank_objective import Asked, Unrolled, bank_losses, observed_together
@@ -244,7 +244,7 @@ class UnrolledObjective(WorldObjective):
             history = torch.cat((history, later), dim=2)
         return (walk.end(history) if walk is not None and self._looks_on() else None), flows
 
-    def _keys(self, recall: Recall | None, text: Tensor) -> BankKeys | None:
+    def _keys(self, recall: RetrievedMemory | None, text: Tensor) -> BankKeys | None:
         memory = self.transformer.two_banks
         if recall is None or memory is None or memory.settings.top_k == 0:
             return None
@@ -273,12 +273,12 @@ class BankWalk:
         self.parts: list[Observed] = []
         self.asked: list[Asked] = []
 
-    def ask(self, history: Float[Tensor, "b channels f h w"], span: Span) -> Recall:
+    def ask(self, history: Float[Tensor, "b channels f h w"], span: Span) -> RetrievedMemory:
         """See all of ``history`` that is new, and recall what matters for a chunk."""
         banks = self._see(history)
         coming = slice(self.num_context + span.begin, self.num_context + span.end)
         poses, times = self.poses[:, coming], self.times[:, coming]
-        recall = self.transformer.recall(
+        recall = self.transformer.retrieve_for(
             banks, poses, times, self.grid, self.num_context, intrinsics=self.intrinsics
         )
         memory = self.transformer.two_banks

@@ -1,8 +1,8 @@
 """Which slots of both banks the coming frames look back to: softmax(q·mᵀ/√d), and the best of them for a chunk.
 
 A query q is made of what a coming frame's camera sees, a memory m of what a slot's camera saw, or of the place where a
-subject is predicted to be; both also of contents. All are compared by **surroundings**: a hundred or so places around
-the chunk's first camera, in all directions and at three distances, and how near what is seen comes to each.
+subject is predicted to be; both also of contents. All are compared by a **spatial encoding**: a hundred or so places
+around the chunk's first camera, in all directions and at three distances, and how near what is seen comes to each.
 """
 
 from math import log, pi
@@ -15,14 +15,14 @@ from torch import Tensor, nn
 from outofsight.memory.banks.archivist import static_mean
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.scene_reader import place_subjects, rays_through, token_places
-from outofsight.memory.banks.state import Archive, Banks, BankSettings, Recall
+from outofsight.memory.banks.state import Archive, Banks, BankSettings, RetrievedMemory
 from outofsight.nn.cameras import relative_to, view_points
 from outofsight.nn.precision import full_precision
 from outofsight.types import LatentGrid
 
 DIRECTIONS = 32
 RADII_M = (2.0, 6.0, 18.0)
-"""The places that surroundings are told by: directions spread evenly over a sphere, times distances."""
+"""The places that a spatial encoding tells nearness to: directions spread evenly over a sphere, times distances."""
 
 DIRECTION_SHARPNESS = 5.0
 LOG_RADIUS_SPREAD = 0.6
@@ -67,7 +67,7 @@ class Chunk(NamedTuple):
 class BankRetrieval(nn.Module):
     """Score both banks' slots for every coming frame, softmax(q·mᵀ/√d). ``dim``: width of the banks' tokens.
 
-    q = P_q·surroundings(coming view) + C_q·content of the slot written last; m = P_m·surroundings(slot's view or
+    q = P_q·encoding(coming view) + C_q·content of the slot written last; m = P_m·encoding(slot's view or
     predicted place) + C_m·content of the slot. Begins with P_q = P_m a multiple of the identity and C = 0: archive
     slots are ranked by common view, subjects by whether they are predicted in view.
     """
@@ -111,19 +111,19 @@ class BankRetrieval(nn.Module):
         newest = archive.times.masked_fill(~archive.filled, -torch.inf).argmax(dim=1)
         row = torch.arange(len(newest), device=newest.device)
         content = static_mean(archive.tokens[row, newest], archive.static[row, newest])
-        seen = _unit(view_surroundings(chunk.relative(chunk.poses), chunk))
+        seen = _unit(view_encoding(chunk.relative(chunk.poses), chunk))
         return self.query_place(seen) + self.query_content(content)[:, None]
 
     def _places_kept(self, banks: Banks, chunk: Chunk) -> Float[Tensor, "b n d"]:
         archive = banks.archive
-        seen = _unit(view_surroundings(chunk.relative(archive.poses), chunk))
+        seen = _unit(view_encoding(chunk.relative(archive.poses), chunk))
         return self.memory_place(seen) + self.memory_content(static_mean(archive.tokens, archive.static))
 
     def _subjects_kept(
         self, banks: Banks, positions: Float[Tensor, "b t s 3"], chunk: Chunk
     ) -> Float[Tensor, "b t s d"]:
         points = positions_from_first(positions, chunk)[..., None, :]
-        near = _unit(surroundings(points)) * self.log_subject_gain.exp()
+        near = _unit(spatial_encoding(points)) * self.log_subject_gain.exp()
         return self.memory_place(near) + self.subject_content(banks.tracks.tokens.mean(dim=2))[:, None]
 
 
@@ -144,9 +144,9 @@ def choose_slots(
     return best.indices, best.values >= 0
 
 
-def recall(
+def gathered(
     banks: Banks, retrieval: BankRetrieval, predicted: PredictedSubjects, chunk: Chunk, settings: BankSettings
-) -> Recall:
+) -> RetrievedMemory:
     """Fetch what a chunk looks back to: the archivist's tokens, then the tracker's once for every coming frame.
 
     How many tokens there are depends on settings and grid alone: ``min(top_k, archive_slots)`` slices, then
@@ -164,11 +164,11 @@ def recall(
     )
     joined = {
         name: torch.cat([getattr(part, name) for part in parts], dim=1)
-        for name in Recall._fields
+        for name in RetrievedMemory._fields
         if name != "scores"
     }
     tokens = torch.where(joined["known"][..., None], joined.pop("tokens"), 0.0)
-    return Recall(tokens=tokens, scores=scores, **joined)
+    return RetrievedMemory(tokens=tokens, scores=scores, **joined)
 
 
 def _chosen_of(
@@ -188,7 +188,7 @@ def _recalled_places(
     chunk: Chunk,
     settings: BankSettings,
     scores: Tensor,
-) -> Recall:
+) -> RetrievedMemory:
     """Lay out the archivist's slots as if they were context frames of their age, seen by their own cameras.
 
     A slot last written so many video frames ago lies ⌈frames / 4⌉ latent frames before the chunk, as a context frame
@@ -232,7 +232,7 @@ def _recalled_subjects(
     chunk: Chunk,
     settings: BankSettings,
     scores: Tensor,
-) -> Recall:
+) -> RetrievedMemory:
     """Lay out the tracker's slots in every coming frame, where the subjects are predicted to be in its view."""
     tracks, row = banks.tracks, torch.arange(len(slots), device=slots.device)[:, None]
     num_frames, cameras = chunk.poses.shape[1], chunk.relative(chunk.poses)
@@ -263,11 +263,11 @@ def _recalled_subjects(
     )
 
 
-def _flat(*, known: Tensor, scores: Tensor, **fields: Tensor) -> Recall:
+def _flat(*, known: Tensor, scores: Tensor, **fields: Tensor) -> RetrievedMemory:
     """Lay out the tokens of several slots, of the shape of ``known``, in one row for each clip."""
     ends = known.ndim - 1
     rows = {name: value.flatten(1, ends) for name, value in fields.items()}
-    return Recall(known=known.flatten(1), scores=scores, **rows)
+    return RetrievedMemory(known=known.flatten(1), scores=scores, **rows)
 
 
 class Rebuild(nn.Module):
@@ -286,13 +286,13 @@ class Rebuild(nn.Module):
     def forward(
         self,
         archive: Archive,
-        recalled: Recall,
+        recalled: RetrievedMemory,
         directions: Float[Tensor, "b t p 3"],
         moments: Float[Tensor, "b t p 3"],
     ) -> Float[Tensor, "b t p d"]:
         """Return slice tokens seen along p rays of each coming frame; zeros where nothing is recalled.
 
-        ``directions``, ``moments``: in the frame of the chunk's first camera, as in ``Recall``.
+        ``directions``, ``moments``: in the frame of the chunk's first camera, as in ``RetrievedMemory``.
         """
         with full_precision(directions.device):
             usable = recalled.known & ~recalled.subjects
@@ -308,7 +308,7 @@ class Rebuild(nn.Module):
     def covered(
         self,
         archive: Archive,
-        recalled: Recall,
+        recalled: RetrievedMemory,
         directions: Float[Tensor, "b t p 3"],
         moments: Float[Tensor, "b t p 3"],
     ) -> Float[Tensor, "b t p"]:
@@ -317,7 +317,9 @@ class Rebuild(nn.Module):
             usable = (recalled.known & ~recalled.subjects) * _static_of(archive, recalled)
             return (self._nearness(recalled, directions, moments).exp() * usable[:, None, None]).amax(dim=-1)
 
-    def _nearness(self, recalled: Recall, directions: Tensor, moments: Tensor) -> Float[Tensor, "b t p e"]:
+    def _nearness(
+        self, recalled: RetrievedMemory, directions: Tensor, moments: Tensor
+    ) -> Float[Tensor, "b t p e"]:
         """Return the logarithm of how alike rays are, at most 0."""
         cosine = torch.einsum("btpi,bei->btpe", directions.float(), recalled.directions.float())
         apart = torch.cdist(moments.float().flatten(1, 2), recalled.moments.float()) ** 2
@@ -325,7 +327,7 @@ class Rebuild(nn.Module):
         return -self.log_ray_sharpness.exp() * (1 - cosine) - self.log_moment_sharpness.exp() * apart
 
 
-def _static_of(archive: Archive, recalled: Recall) -> Float[Tensor, "b e"]:
+def _static_of(archive: Archive, recalled: RetrievedMemory) -> Float[Tensor, "b e"]:
     """Return how static each recalled token of the archivist is, a little above 0; meaningless for subjects'."""
     num_slots, per_slice = archive.static.shape[1:]
     row = torch.arange(len(recalled.slots), device=recalled.slots.device)[:, None]
@@ -339,14 +341,14 @@ def positions_from_first(positions: Float[Tensor, "b t s 3"], chunk: Chunk) -> F
     return (first[..., :3] * (positions.float() - first[..., 3])[..., :, None]).sum(dim=-2)
 
 
-def view_surroundings(poses: Float[Tensor, "b m 12"], chunk: Chunk) -> Float[Tensor, "b m places"]:
-    """Tell the surroundings that cameras see; poses relative to the chunk's first camera."""
+def view_encoding(poses: Float[Tensor, "b m 12"], chunk: Chunk) -> Float[Tensor, "b m places"]:
+    """Encode what cameras see; poses relative to the chunk's first camera."""
     local = view_points(chunk.intrinsics, VIEW_SAMPLES)[:, None]  # [b, 1, q, 3]
     cameras = poses.float().unflatten(-1, (3, 4))[:, :, None]
-    return surroundings((cameras[..., :3] * local[..., None, :]).sum(dim=-1) + cameras[..., 3])
+    return spatial_encoding((cameras[..., :3] * local[..., None, :]).sum(dim=-1) + cameras[..., 3])
 
 
-def surroundings(points: Float[Tensor, "*batch q 3"]) -> Float[Tensor, "*batch places"]:
+def spatial_encoding(points: Float[Tensor, "*batch q 3"]) -> Float[Tensor, "*batch places"]:
     """Tell how near points (metres from the chunk's first camera) come, on average, to each of the places around.
 
     Nearness to the place in direction u_i at distance r_j: ``exp(5·(p̂·u_i − 1)) · exp(−(ln|p| − ln r_j)² / (2·0.6²))``.

@@ -16,10 +16,10 @@ from outofsight.memory.banks.state import SceneReading, Tracks
 ABSENT = -1e4
 """Logit of an empty slot: 0 after any softmax in float32."""
 
-KINSHIP = 8.0
+APPEARANCE_WEIGHT = 8.0
 """Nats between a token whose identity is a slot's own and one that has nothing in common with it, to begin with."""
 
-NOBODY = -1.4
+BACKGROUND = -1.4
 """Log density of "nobody", to begin with: even over a ball whose radius is the distance to the token (−log 4π/3)."""
 
 EVEN = -1.4
@@ -59,8 +59,8 @@ class SlotAttention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.log_kinship = nn.Parameter(torch.tensor(KINSHIP).log())
-        self.nobody = nn.Parameter(torch.tensor(NOBODY))
+        self.log_kinship = nn.Parameter(torch.tensor(APPEARANCE_WEIGHT).log())
+        self.nobody = nn.Parameter(torch.tensor(BACKGROUND))
 
     def logits(
         self,

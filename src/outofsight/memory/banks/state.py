@@ -94,7 +94,7 @@ class Tracks(NamedTuple):
     faces the camera. ``visibility``: 0 to 1, how much of it was seen in the last frame; ``confidence``: 0 to 1, that it
     exists; ``last_seen``, ``born``: times. ``number``: counts subjects in the order of their births. ``filled``: the
     slot holds a subject; ``tentative``: it holds one that was not seen clearly enough yet to count as one, and is
-    neither recalled nor foretold. No slot is both.
+    neither recalled nor predicted. No slot is both.
     """
 
     tokens: Float[Tensor, "b s k d"]
@@ -181,7 +181,7 @@ class SceneReading(NamedTuple):
     noise: Float[Tensor, "b f h w"]
 
 
-class Recall(NamedTuple):
+class RetrievedMemory(NamedTuple):
     """What a chunk retrieves: e tokens, ready to be made into keys and values.
 
     ``places``: time, row and column of each token for rotation (time in latent frames of the coming sequence; rows and

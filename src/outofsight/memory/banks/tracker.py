@@ -55,7 +55,7 @@ class Tracker(nn.Module):
         self.attention = SlotAttention()
         self.log_noise = nn.Parameter(torch.zeros(()))
 
-    def observe(
+    def update(
         self, tracks: Tracks, births: Int[Tensor, " b"], frame: FrameSeen, before: Float[Tensor, " b"]
     ) -> tuple[Tracks, Int[Tensor, " b"], Float[Tensor, "b s h w"]]:
         """Return the subjects at the frame's time, births so far, and which share of each token shows each subject.
@@ -85,8 +85,8 @@ class Tracker(nn.Module):
                 tracks, births, shares, unclaimed = self._born(
                     tracks, births, shares, unclaimed, facts, frame
                 )
-            tracks, twins = merged_twins(tracks, self.settings.subject_rate)
-            shares = _joined(shares, twins)
+            tracks, duplicates = merged_duplicates(tracks, self.settings.subject_rate)
+            shares = _joined(shares, duplicates)
             return without_dead(confirmed(tracks), frame.time), births, shares.unflatten(-1, frame.size)
 
     def predict(
@@ -183,10 +183,10 @@ def filtered(
     )
 
 
-def _joined(shares: Float[Tensor, "b s n"], twins: Tensor) -> Float[Tensor, "b s n"]:
-    """Give the elder of twins the younger's tokens."""
-    moved = (twins[..., None] * shares[:, None]).sum(dim=2)
-    return (shares + moved) * ~twins.any(dim=1)[..., None]
+def _joined(shares: Float[Tensor, "b s n"], duplicates: Tensor) -> Float[Tensor, "b s n"]:
+    """Give the elder of duplicates the younger's tokens."""
+    moved = (duplicates[..., None] * shares[:, None]).sum(dim=2)
+    return (shares + moved) * ~duplicates.any(dim=1)[..., None]
 
 
 BORN_AT = 0.5
@@ -217,7 +217,7 @@ FIRST_SPEED = 0.1
 SAME_WITHIN = 2.0
 """Two slots are one subject only within so many standard deviations of each other's place ..."""
 
-LARGEST_DOUBT_M = 1.0
+LARGEST_STD_M = 1.0
 """... counting at most this much for the uncertainty of each (also when it is asked who should be in view) ..."""
 
 ALIKE = 0.8
@@ -291,13 +291,13 @@ def faded(tracks: Tracks, frame: FrameSeen, elapsed: Float[Tensor, " b"]) -> Flo
 
     It halves in ``HALF_LIFE_FRAMES`` divided by the chance that the subject's middle is in view. Where the predicted
     place is out of view that chance is 0: subjects live on for ever. What stands behind something counts as in view.
-    The chance counts ``LARGEST_DOUBT_M`` of uncertainty at most, lest a subject live on by being lost in view.
+    The chance counts ``LARGEST_STD_M`` of uncertainty at most, so that no subject lives on by being lost in view.
     """
     height, width = frame.size
     seen = project_points(tracks.position, frame.pose, frame.size, frame.intrinsics)
     column = seen.columns + tracks.box[..., 0] * seen.tokens_per_metre
     row = seen.rows + tracks.box[..., 1] * seen.tokens_per_metre
-    doubt = tracks.covariance[..., 0].detach().clamp(0, LARGEST_DOUBT_M**2).sqrt()
+    doubt = tracks.covariance[..., 0].detach().clamp(0, LARGEST_STD_M**2).sqrt()
     doubt = doubt * seen.tokens_per_metre + 0.25
     chance = _within(column, width, doubt) * _within(row, height, doubt) * seen.in_front
     return tracks.confidence * 2 ** (-chance.detach() * elapsed[:, None] / HALF_LIFE_FRAMES)
@@ -313,7 +313,7 @@ def _within(place: Tensor, count: int, doubt: Tensor) -> Tensor:
     return torch.where((low >= 0) & (high >= 0), chance.clamp(min=0), torch.zeros_like(chance))
 
 
-def merged_twins(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor, "b s s"]]:
+def merged_duplicates(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor, "b s s"]]:
     """Make one subject of two slots that hold the same; at most one pair of each clip, the closest.
 
     They are the same within ``SAME_WITHIN`` standard deviations of their places and with identities at least
@@ -324,12 +324,12 @@ def merged_twins(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor, "b s
 
     Also tells which slot (last axis) went into which.
     """
-    twins = _twins(tracks)
-    if surely_none(twins):
-        return tracks, twins
-    senior, junior = twins.any(dim=2), twins.any(dim=1)
+    duplicates = _duplicates(tracks)
+    if surely_none(duplicates):
+        return tracks, duplicates
+    senior, junior = duplicates.any(dim=2), duplicates.any(dim=1)
     partner = torch.where(
-        senior, twins.int().argmax(dim=2), torch.arange(twins.shape[1], device=twins.device)
+        senior, duplicates.int().argmax(dim=2), torch.arange(duplicates.shape[1], device=duplicates.device)
     )
     other = _slot_of(tracks, partner)
     better = where_slot(other.covariance[..., 0] < tracks.covariance[..., 0], other, tracks)
@@ -345,13 +345,13 @@ def merged_twins(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor, "b s
         tentative=tracks.tentative,
         pinned=tracks.pinned,
     )
-    return where_slot(junior, emptied(tracks), where_slot(senior, joined, tracks)), twins
+    return where_slot(junior, emptied(tracks), where_slot(senior, joined, tracks)), duplicates
 
 
-def _twins(tracks: Tracks) -> Bool[Tensor, "b s s"]:
+def _duplicates(tracks: Tracks) -> Bool[Tensor, "b s s"]:
     """Tell the closest pair of each clip that is one subject: [senior, junior]."""
     place, identity = tracks.position.detach(), tracks.identity.detach()
-    doubt = tracks.covariance[..., 0].detach().clamp(max=LARGEST_DOUBT_M**2)
+    doubt = tracks.covariance[..., 0].detach().clamp(max=LARGEST_STD_M**2)
     away2 = ((place[:, :, None] - place[:, None]) ** 2).sum(dim=-1)
     away2 = away2 / (doubt[:, :, None] + doubt[:, None]).clamp(min=1e-6)
     alike = (identity[:, :, None] * identity[:, None]).sum(dim=-1) >= ALIKE

@@ -25,7 +25,14 @@ from outofsight.memory.banks.pictures import (
     renewed,
 )
 from outofsight.memory.banks.scene_reader import SceneReader, frame_of
-from outofsight.memory.banks.state import Banks, BankSettings, Recall, SceneReading, Tracks, empty_banks
+from outofsight.memory.banks.state import (
+    Banks,
+    BankSettings,
+    RetrievedMemory,
+    SceneReading,
+    Tracks,
+    empty_banks,
+)
 from outofsight.memory.banks.tracker import FrameSeen, Tracker
 from outofsight.memory.selectors import MemoryTokenizer, memory_grid
 from outofsight.nn.precision import UncastModule
@@ -137,7 +144,7 @@ class TwoBankMemory(UncastModule):
         )
         return banks, Observed(reading, tracks, torch.stack([assigned for _, assigned in steps], dim=1))
 
-    def recall(
+    def retrieve(
         self,
         banks: Banks,
         poses: Float[Tensor, "b t 12"],
@@ -145,14 +152,14 @@ class TwoBankMemory(UncastModule):
         intrinsics: Float[Tensor, "b 4"],
         grid: LatentGrid,
         first_time_index: int,
-    ) -> Recall:
+    ) -> RetrievedMemory:
         """Return what matters for the coming frames. ``poses``: in the anchor frame. ``grid``: of one frame's tokens.
         ``first_time_index``: the first coming latent frame's place in the sequence, for rotation."""
         predicted = self.tracker.predict(banks.tracks, banks.time, times)
         chunk = retrieval.Chunk(poses, times, grid, intrinsics, first_time_index)
-        return retrieval.recall(banks, self.retrieval, predicted, chunk, self.settings)
+        return retrieval.gathered(banks, self.retrieval, predicted, chunk, self.settings)
 
-    def note_use(self, banks: Banks, recalled: Recall) -> Banks:
+    def note_use(self, banks: Banks, recalled: RetrievedMemory) -> Banks:
         """Remember which slots a chunk asked for, so that the useful ones stay: once a chunk, after its recall."""
         return banks._replace(archive=note_use(banks.archive, recalled.scores))
 
@@ -171,7 +178,7 @@ class TwoBankMemory(UncastModule):
         self, banks: Banks, seen: FrameSeen, new: Slice, picture: Picture | None
     ) -> tuple[Banks, Tensor]:
         """Let both banks see one frame."""
-        tracks, births, assigned = self.tracker.observe(banks.tracks, banks.births, seen, banks.time)
+        tracks, births, assigned = self.tracker.update(banks.tracks, banks.births, seen, banks.time)
         archive = decay_use(banks.archive, new.time - banks.time)
         archive = self.archivist.write(archive, new, seen.intrinsics)
         if picture is None:
