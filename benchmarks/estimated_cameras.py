@@ -30,15 +30,12 @@ def main() -> None:
     parser.add_argument("--clips", type=Path, required=True, help="folder for the rendered clips; kept")
     parser.add_argument("--examples", type=Path, help="folder of the published examples: N.mp4 and camN.json")
     parser.add_argument("--seed", type=int, default=4000)
+    parser.add_argument(
+        "--kept", action="store_true", help="report what earlier runs measured, measure nothing"
+    )
     add_out(parser)
     asked = parser.parse_args()
-    figures = []
-    for clip in phone_clips(asked.clips, asked.seed):
-        figures.append(_measured(clip.folder / "estimate.json", clip.name, clip.folder / "video.mp4", None))
-    for path in sorted(asked.examples.glob("*.mp4")) if asked.examples else []:
-        cameras = read_cameras(path.parent / f"cam{path.stem}.json").context
-        kept = asked.clips / f"published_{path.stem}.json"
-        figures.append(_measured(kept, f"published {path.stem}", path, cameras))
+    figures = _kept(asked.clips) if asked.kept else _all(asked)
     published = [one for one in figures if one["video"].startswith("published")]
     ours = figures[: len(figures) - len(published)]
     totals = {name: _counts(rows) for name, rows in (("engine", ours), ("published", published)) if rows}
@@ -52,6 +49,25 @@ def main() -> None:
     }
     question = "cameras estimated from pixels alone against the true ones; bad ones caught, good ones refused"
     finish("estimated_cameras", question, config, {"totals": totals, "videos": figures}, asked.out)
+
+
+def _all(asked: argparse.Namespace) -> list[dict[str, Any]]:
+    figures = []
+    for clip in phone_clips(asked.clips, asked.seed):
+        figures.append(_measured(clip.folder / "estimate.json", clip.name, clip.folder / "video.mp4", None))
+    for path in sorted(asked.examples.glob("*.mp4")) if asked.examples else []:
+        cameras = read_cameras(path.parent / f"cam{path.stem}.json").context
+        kept = asked.clips / f"published_{path.stem}.json"
+        figures.append(_measured(kept, f"published {path.stem}", path, cameras))
+    return figures
+
+
+def _kept(folder: Path) -> list[dict[str, Any]]:
+    """Read what earlier runs measured, the engine's clips first."""
+    return [
+        read_json(path)
+        for path in (*sorted(folder.glob("*/estimate.json")), *sorted(folder.glob("published_*.json")))
+    ]
 
 
 def _measured(kept: Path, name: str, path: Path, truth: CameraPath | None) -> dict[str, Any]:
