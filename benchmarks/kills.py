@@ -6,6 +6,9 @@ by file, with one that nobody disturbed (seconds and bytes of memory apart, whic
 until there were as many kills as were asked for. Most victims are forked from a process that has the libraries loaded,
 which costs a second; the last few (``--processes``) are processes of their own, as a user starts them. What came of
 each round is a line of ``--rounds``, so that this too goes on where it was killed.
+
+``--at-once 8`` instead starts so many processes at once on one output, of every verb that writes: one must work and the
+others say so in one line, or all share rightly, and what is there afterwards is what one alone makes.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -33,6 +37,8 @@ import outofsight.training.loop  # noqa: F401
 from outofsight.cli import build_app
 from outofsight.cli import main as command_line
 from outofsight.cli.loading import quiet_libraries
+from outofsight.data.latent_cache import open_latent_cache
+from outofsight.data.published_samples import write_published_sample
 from outofsight.data.sample import write_sample
 from outofsight.data.video import write_video
 from outofsight.geometry.camera_files import write_cameras
@@ -45,6 +51,9 @@ MEASURED = {"seconds", "peak_bytes", "peak_gpu_bytes", "samples_per_second", "co
 """Keys of JSON files whose values are of the run and not of its result."""
 PAGES = {".html", ".txt", ".svg", ".md"}
 """Drawn from the JSON files, seconds among them."""
+
+REFUSED = re.compile("writes there|is there already|exists already|is not empty|was begun with")
+"""What a process is told that is not the one who works; the later ones come when the first is ready."""
 
 TRAINING = ("num_steps=6", "state.every_steps=1", "optimisation.warmup_steps=0", "optimisation.cooldown_steps=0",
             "batch.size=2", "batch.precision=no", "validation.every_steps=2", "validation.num_samples=2",
@@ -73,6 +82,23 @@ def commands(inputs: Path) -> dict[str, Callable[[Path], list[str]]]:
     }  # fmt: skip
 
 
+def other_commands(inputs: Path) -> dict[str, Callable[[Path], list[str]]]:
+    """Give the commands of the other verbs that write; they are too short to be gone on with."""
+    tiny, data = f"--model={inputs / 'tiny'}", inputs / "data"
+    return {
+        "data to-samples": lambda out: ["data", "to-samples", f"--cache={inputs / 'states' / 'test'}", f"--out={out}"],
+        "data from-samples": lambda out: ["data", "from-samples", f"--samples={inputs / 'samples'}", tiny,
+                                          f"--out={out}"],
+        "convert to-official": lambda out: ["convert", "to-official", tiny, f"--out={out}"],
+        "convert to-diffusers": lambda out: ["convert", "to-diffusers", f"--transformer={inputs / 'tiny/transformer'}",
+                                             f"--vae={inputs / 'tiny/vae'}", f"--tokenizer={inputs / 'tiny/tokenizer'}",
+                                             f"--text-encoder={inputs / 'tiny/text_encoder'}", f"--out={out}"],
+        "world pack": lambda out: ["world", "pack", str(data), "--split=test", f"--out={out}"],
+        "world stats": lambda out: ["world", "stats", str(data), f"--out={out / 'drawing.png'}"],
+        "world preview": lambda out: ["world", "preview", "--seed=1", "--size=32x48", "--frames=21+21", f"--out={out}"],
+    }  # fmt: skip
+
+
 def make_inputs(folder: Path) -> None:
     """Make a tiny model, clips, and a folder of cases."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -87,6 +113,11 @@ def make_inputs(folder: Path) -> None:
             name = f"clip_{index:06d}"
             write_sample(folder / "clips" / part / name, square_clip(name))
     encode_dataset(Encoder(vae=world.vae), folder / "clips", folder / "cache")
+    speaking = Encoder(vae=world.vae, text_encoder=world.text_encoder, tokenizer=world.tokenizer)
+    encode_dataset(speaking, folder / "data", folder / "states")
+    (folder / "samples").mkdir()
+    for sample in open_latent_cache(folder / "states" / "test"):
+        write_published_sample(folder / "samples" / f"{sample.name}.pth", sample)
     (folder / "cases").mkdir()
     context = make_path("pan:left:30", 9)
     for name in ("1", "2", "3"):
@@ -245,6 +276,21 @@ def kill_often(verb: str, arguments: list[str], out: Path, options: argparse.Nam
                 file.write(json.dumps(asdict(done[-1])) + "\n")
 
 
+def at_once(arguments: list[str], out: Path, number: int) -> dict[str, Any]:
+    """Start so many processes on one output; gives how many worked, how many were refused, and what is wrong."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    wanted, _ = undisturbed(arguments, out, forked=True)
+    shutil.rmtree(out)
+    logs = [out.with_suffix(f".log{index}") for index in range(number)]
+    children = [started(arguments, log, forked=True) for log in logs]
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    told = [log.read_text().strip().splitlines()[-1:] for code, log in zip(codes, logs, strict=True) if code]
+    got = digests(out)
+    faults = [str(line) for line in told if not REFUSED.search(" ".join(line))]
+    faults += sorted(name for name in {*got, *wanted} if got.get(name) != wanted.get(name))
+    return {"worked": codes.count(0), "refused": codes.count(2), "faults": faults[:5]}
+
+
 def summary(verb: str, rounds: list[Round]) -> dict[str, Any]:
     own = [one for one in rounds if one.verb == verb]
     return {
@@ -264,6 +310,7 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, default=100, help="of each verb")
     parser.add_argument("--processes", type=int, default=5, help="kills of processes of their own among them")
+    parser.add_argument("--at-once", type=int, help="kill nobody; start so many processes at once")
     parser.add_argument("--verbs", help="only these, parted by commas")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=Path, default=Path("out/kills.jsonl"), help="what is done so far")
@@ -276,13 +323,23 @@ def main() -> None:
     options.rounds.parent.mkdir(parents=True, exist_ok=True)
     commit, results = source_digest(), {}
     with tempfile.TemporaryDirectory() as place:
-        make_inputs(Path(place) / "inputs")
-        for verb, make in commands(Path(place) / "inputs").items():
-            if options.verbs is None or verb in options.verbs.split(","):
-                out = Path(place) / verb.replace(" ", "_") / "out"
+        inputs = Path(place) / "inputs"
+        make_inputs(inputs)
+        verbs = commands(inputs) | (other_commands(inputs) if options.at_once else {})
+        for verb, make in verbs.items():
+            if options.verbs is not None and verb not in options.verbs.split(","):
+                continue
+            out = Path(place) / verb.replace(" ", "_") / "out"
+            if options.at_once:
+                results[verb] = at_once(make(out), out, options.at_once)
+            else:
                 kill_often(verb, make(out), out, options, commit)
                 results[verb] = summary(verb, read_rounds(options.rounds, commit))
-                print(f"{verb}: {results[verb]}", flush=True)
+            print(f"{verb}: {results[verb]}", flush=True)
+    if options.at_once:
+        question = "of processes started at once on one output, does one work and are the others told?"
+        finish("at_once", question, {"processes": options.at_once}, results, options.out)
+        raise SystemExit(int(any(one["faults"] or not one["worked"] for one in results.values())))
     question = "are the bytes of a run that was killed and gone on with those of an undisturbed one?"
     finish("kills", question, {"kills": options.kills, "seed": options.seed}, results, options.out)
     if any(result["different"] or result["refused"] for result in results.values()):

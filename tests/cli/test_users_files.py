@@ -4,8 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -170,21 +168,6 @@ def test_steps_of_centimetres_are_doubted(ask, cases, tmp_path):
     video = (f"--video={cases / '1.mp4'}", "--prompt=A dog.", "--context-camera=still")
     code, error = ask(*video, "--camera=dolly:in:900", f"--out={tmp_path / 'a.mp4'}")
     assert (code, "are these metres?" in error) == (0, True), error
-
-
-def test_two_processes_on_one_output(cases, model_folder, tmp_path):
-    command = [sys.executable, "-m", "outofsight", "roll", f"--model={model_folder}", f"--video={cases / '1.mp4'}",
-               *STILL, "--context-frames=9", "--steps=3", "--set=num_inference_steps=2", "--set=guidance_scale=1",
-               f"--out={tmp_path / 'w.mp4'}"]  # fmt: skip
-    both = [
-        subprocess.Popen([*command, f"--seed={seed}"], stderr=subprocess.PIPE, text=True) for seed in (1, 2)
-    ]
-    told = [process.communicate()[1] for process in both]
-    codes = [process.returncode for process in both]
-    assert sorted(codes) == [0, 2], told  # refused by the lock, or as another walk's
-    assert ("writes there" in told[codes.index(2)]) or ("was begun with" in told[codes.index(2)])
-    assert len((tmp_path / "w.steps.jsonl").read_text().splitlines()) == 3
-    assert len(read_video(tmp_path / "w.mp4").frames) == 9 + 12 + 12
 
 
 def test_a_broken_clip_is_named_or_left_out(cli, tmp_path, model_folder):

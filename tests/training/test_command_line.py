@@ -111,3 +111,12 @@ def test_the_published_samples_there_and_back(run, data, world_folder, tmp_path)
     for one, other in zip(before, after, strict=True):
         assert (one.target_latents == other.target_latents).all()
         assert (one.text_states == other.text_states).all()
+
+
+@pytest.mark.parametrize("recipe", ["finetune_lora", "finetune_hydra"])
+def test_published_weights_are_tuned_on_a_cpu(run, cache_of_world, world_folder, tmp_path, recipe):
+    few = sets(f"task.initial={world_folder}", "num_steps=2", "optimisation.warmup_steps=0",
+               "optimisation.cooldown_steps=0", "validation.every_steps=0", "validation.videos_every_steps=0",
+               "batch.size=1", "batch.accumulation=1")  # fmt: skip
+    told = run("train", "--recipe", recipe, "--data", cache_of_world, "--out", tmp_path / "run", *few)
+    assert "step 2 of 2, finished" in told

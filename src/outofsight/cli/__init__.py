@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from outofsight.cli.failures import explained
+from outofsight.cli.failures import STOPPED, explained
 
 
 def build_app() -> typer.Typer:
@@ -79,7 +79,10 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # names of files may be no text
     warnings.formatwarning = lambda message, *_, **__: f"outofsight: note: {message}\n"
     try:
-        sys.exit(typer.main.get_command(build_app())(standalone_mode=False) or 0)
+        code = typer.main.get_command(build_app())(standalone_mode=False) or 0
+        if code == STOPPED:  # typer makes a code of Ctrl-C, and says nothing
+            raise KeyboardInterrupt
+        sys.exit(code)
     except BaseException as error:
         if isinstance(error, SystemExit) or os.environ.get("OUTOFSIGHT_DEBUG") == "1":
             raise

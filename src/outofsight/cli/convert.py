@@ -194,7 +194,8 @@ def _from_folder(option: str, folder: Path, kind: Any) -> Any:
         raise
     except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
         raise CheckpointError(
-            f"{option} {folder}: expected a folder of a {kind.__name__}, could not load it ({first_line(error)})"
+            f"{option} {folder}: expected a folder of a {kind.__name__}, could not load it "
+            f"({first_line(error).removeprefix('Error ')})"
         ) from error
     require_finite(network.named_parameters(), str(folder))
     return network

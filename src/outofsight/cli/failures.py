@@ -1,12 +1,15 @@
 """What is said of a failure: one line, in words that a user can act on, and the exit code."""
 
 import errno
+import os
+import re
 
 import typer
 
 from outofsight.data.files import write_advice
 from outofsight.errors import OutOfSightError
 
+OS_ERROR = re.compile(r"\(os error (\d+)\)")
 STOPPED = 130
 """What shells give a command that was stopped by Ctrl-C."""
 
@@ -27,8 +30,9 @@ def explained(error: BaseException) -> tuple[int, str]:
         )
     if isinstance(error, OSError):
         return 2, f"{error.filename or 'a file'}: {_reason(error)}"
-    if "No space left on device" in str(error):
-        return 2, f"could not be written: {write_advice(OSError(errno.ENOSPC, ''))}"
+    if found := OS_ERROR.search(str(error)):  # of libraries that write by themselves
+        number = int(found[1])
+        return 2, f"could not be written: {write_advice(OSError(number, os.strerror(number)))}"
     what = f"{type(error).__name__}: {error}"
     return (
         1,

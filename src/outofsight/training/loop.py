@@ -220,7 +220,9 @@ class Run:
             self.model.compile()
         named = dict(accelerator.unwrap_model(self.model).named_parameters())
         self.parameters = {name: named[name] for name in task.trainable}
-        self.matmul_attention = uses_matmul_attention(accelerator.device, config.batch.precision)
+        # Backward calls checkpointed blocks again without this way to compute attention, and would save other tensors.
+        by_matmul = uses_matmul_attention(accelerator.device, config.batch.precision)
+        self.matmul_attention = by_matmul and not config.batch.gradient_checkpointing
         self.mean = EMA(self.parameters, config.optimisation.ema_decay)
         if config.tracker:
             accelerator.init_trackers("training")

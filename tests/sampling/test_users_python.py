@@ -1,0 +1,72 @@
+"""What users pass in Python works or says what is expected; threads that share a model get their own answers."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models import tiny_world
+from outofsight.errors import InputError
+from outofsight.geometry.path_expressions import make_path
+from outofsight.sampling.continuation import SamplingSettings
+
+FRAMES = 9
+FEW = {"num_inference_steps": 1, "guidance_scale": 1.0}
+
+
+@pytest.fixture(scope="module")
+def world():
+    model = tiny_world()
+    model.set_progress_bar_config(disable=True)
+    return model
+
+
+@pytest.fixture(scope="module")
+def video():
+    return np.random.default_rng(0).integers(0, 256, (FRAMES, 32, 48, 3), dtype=np.uint8)
+
+
+def ask(world, film, path="still", **changes):
+    context = make_path("still", FRAMES)
+    target = make_path(path, FRAMES + 1, start=context.world_from_camera[-1])[1:]
+    given = {"video": film, "context_cameras": context, "target_cameras": target, "prompt": "A dog.",
+             "settings": SamplingSettings(**FEW)}  # fmt: skip
+    return world.continue_video(**{**given, **changes}).video
+
+
+def test_videos_and_settings_as_users_have_them(world, video):
+    plain = ask(world, video)
+    turned = ask(world, np.ascontiguousarray(video[..., ::-1]))
+    assert np.array_equal(ask(world, video[..., ::-1]), turned)
+    pictures = [Image.fromarray(frame) for frame in video]
+    for same in (list(video), pictures, np.asfortranarray(video)):
+        assert np.array_equal(ask(world, same), plain)
+    assert np.array_equal(ask(world, video, settings=dict(FEW)), plain)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"prompt": None}, "expected one caption as text"),
+        ({"prompt": ["A dog."]}, "expected one caption as text, got a list"),
+        ({"target_cameras": np.zeros((FRAMES, 3, 4))}, "expected a CameraPath, got a ndarray"),
+        ({"context_cameras": None}, "camera"),
+        ({"settings": {"steps": 3}}, "steps"),
+        ({"settings": 3}, "[Ss]ettings"),
+        ({"video": None}, "video"),
+        ({"video": "street.mp4"}, "video"),
+    ],
+)
+def test_what_is_none_says_what_is_expected(world, video, changes, says):
+    with pytest.raises(InputError, match=says):
+        ask(world, video, **changes)
+
+
+def test_threads_that_share_a_model_get_their_own_answers(world, video):
+    paths = ["pan:left:40", "pan:right:40", "dolly:in:2"] * 2
+    alone = [ask(world, video, path) for path in paths]
+    with ThreadPoolExecutor(len(paths)) as threads:
+        together = list(threads.map(lambda path: ask(world, video, path), paths))
+    for one, other in zip(alone, together, strict=True):
+        assert np.array_equal(one, other)
