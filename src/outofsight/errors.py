@@ -31,3 +31,8 @@ class WorldError(InputError):
 
 class DatasetError(InputError):
     """A data-set folder or one of its files is damaged or incomplete."""
+
+
+def first_line(error: BaseException) -> str:
+    """Take the first line of an error's text, or its type where it has none: messages here are one line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from transformers import UMT5Config, UMT5EncoderModel
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
-from outofsight.codec.checkpoint_files import first_line, load_state_dict, quote_names, require_finite
+from outofsight.codec.checkpoint_files import load_state_dict, quote_names, require_finite
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.codec.video_vae import autoencoder_class
-from outofsight.errors import CheckpointError, InputError
+from outofsight.errors import CheckpointError, InputError, first_line
 
 NETWORKS = ("transformer", "vae", "text_encoder")
 COMPONENTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")

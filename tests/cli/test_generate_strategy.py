@@ -52,7 +52,7 @@ def test_a_strategy_that_needs_training_is_one_line(cli, cases, model_folder, tm
     assert not (tmp_path / "a.mp4").exists()
     code, _, error = cli(*generate(cases, model_folder, tmp_path / "a.mp4", "--mask", cases / "1.mp4"))
     assert code == 2
-    assert "this model (hydra) does not look at masks" in error
+    assert "this model (hydra) takes no masks of subjects" in error
 
 
 def test_masks_of_a_video(cli, cases, tmp_path):

@@ -388,7 +388,7 @@ def test_tensors_of_banks_with_pictures_come_back():
     assert torch.equal(banks_from_tensors(bank_tensors(deep)).views.depth, deep.views.depth)
     plain = {name: value for name, value in named.items() if not name.startswith(("views", "cutouts"))}
     assert banks_from_tensors(plain).views is None
-    with pytest.raises(InputError, match=r"no state of a two-bank memory: cutouts\.box is missing"):
+    with pytest.raises(InputError, match=r"not the banks of a two-bank memory: cutouts\.box is missing"):
         banks_from_tensors({name: value for name, value in named.items() if name != "cutouts.box"})
     with pytest.raises(InputError, match=r"views\.colour is missing or unknown"):
         banks_from_tensors(named | {"views.colour": torch.zeros(1)})

@@ -177,7 +177,8 @@ def _from_folder(option: str, folder: Path, kind: Any) -> Any:
     """Load a network from its folder, if it is this kind's and whole."""
     import torch
 
-    from outofsight.codec.checkpoint_files import first_line, require_finite
+    from outofsight.codec.checkpoint_files import require_finite
+    from outofsight.errors import first_line
     from outofsight.whole_models import check_part
 
     try:

@@ -328,7 +328,7 @@ def _masks(
     asked = transformer.needs_subject_masks
     if asked == "none" and not transformer.shows_rendered:
         name = transformer.config["memory_strategy"]
-        raise InputError(f"--mask: this model ({name}) does not look at masks; leave it out")
+        raise InputError(f"--mask: this model ({name}) takes no masks of subjects; leave it out")
     count = len(inputs.video) + (shape.frames[1] if asked == "all" else 0)
     frames, _ = read_video(mask, size=shape.size)
     if len(frames) != count:

@@ -106,7 +106,9 @@ def roll(
 ) -> None:
     """Walk on through a video's world: frames, state and a line for each step are written as they come."""
     if offload == "sequential":
-        raise InputError("--offload sequential: a rollout's state cannot be told by its weights; use model")
+        raise InputError(
+            "--offload sequential: the weights that a state is checked against are not in memory then; use model"
+        )
     check_fov(fov)
     use = read_use(model)
     case = case_of(video, camera, context_camera, prompt, out)

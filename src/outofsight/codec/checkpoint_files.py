@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from outofsight.data.files import written_whole
-from outofsight.errors import CheckpointError, InputError, OutputError
+from outofsight.errors import CheckpointError, InputError, OutputError, first_line
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin")
 WRAPPERS = ("state_dict", "model", "module")
@@ -243,11 +243,6 @@ def quote_names(names: Iterable[str]) -> str:
     shown = ", ".join(names[:NUM_NAMES_SHOWN])
     rest = len(names) - NUM_NAMES_SHOWN
     return f"{shown} and {rest} more" if rest > 0 else shown
-
-
-def first_line(error: BaseException) -> str:
-    """Take the first line of an error's text, or its type where it has none: messages here are one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _sniff_form(path: Path) -> Literal["safetensors", "zip", "pickle"]:

@@ -138,7 +138,7 @@ def decode_latents(
 
     def decode_element(element: Tensor) -> Tensor:  # [1, 16, f, h/8, w/8], no longer normalised
         def decode_tile(tile: Tile) -> Tensor:
-            decoded = _decode_unclamped(vae, tile.cut(element, 1).to(work_device(vae), vae.dtype))
+            decoded = decode_unclamped(vae, tile.cut(element, 1).to(work_device(vae), vae.dtype))
             tick()
             return decoded.to(latents.device, torch.float32)
 
@@ -161,8 +161,8 @@ def through_skip(vae: VideoAutoencoder, video: Tensor, given: Tensor | None) -> 
     return mixed.to(video).unflatten(0, video.shape[:2]).clamp(-1, 1)
 
 
-def _decode_unclamped(vae: VideoDecoder, latents: Tensor) -> Tensor:
-    """Decode without the clamp that the borrowed decode ends with: tiles are blended first, then clamped."""
+def decode_unclamped(vae: VideoDecoder, latents: Tensor) -> Tensor:
+    """Decode without the clamp that the borrowed decode ends with, beyond which no gradient would flow."""
     if isinstance(vae, PatchVideoAutoencoder):
         bring_weights(vae)
         return unpatchify(vae.decoder(latents), PATCH_PX)

@@ -128,28 +128,19 @@ def rotation_from_quaternion(quaternion: ArrayLike) -> NDArray[np.float64]:
     if not (np.abs(length - 1) < 1e-3).all():
         worst = float(length.flat[np.argmax(np.nan_to_num(np.abs(length - 1), nan=np.inf))])
         raise CameraError(f"expected quaternions w x y z of length 1, got one of length {worst:.6g}")
-    w, x, y, z = np.moveaxis(quaternion / length, -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    from scipy.spatial.transform import Rotation  # noqa: PLC0415  (slow to import, and seldom needed)
+
+    flat = quaternion.reshape(-1, 4)
+    return Rotation.from_quat(flat, scalar_first=True).as_matrix().reshape(*quaternion.shape[:-1], 3, 3)
 
 
 def quaternion_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:
-    """Turn rotations [..., 3, 3] into unit quaternions [..., 4] in the order w, x, y, z, with w ≥ 0.
+    """Turn rotations [..., 3, 3] into unit quaternions [..., 4] in the order w, x, y, z, with w ≥ 0."""
+    from scipy.spatial.transform import Rotation  # noqa: PLC0415
 
-    Source: the eigenvector form (Bar-Itzhack 2000): no branch, no loss of precision at half turns.
-    """
     r = np.asarray(rotation, dtype=np.float64)
-    trace = np.trace(r, axis1=-2, axis2=-1)
-    matrix = np.empty((*r.shape[:-2], 4, 4))
-    matrix[..., 0, 0] = trace
-    matrix[..., 0, 1:] = matrix[..., 1:, 0] = _skew_part(r)
-    matrix[..., 1:, 1:] = r + r.swapaxes(-1, -2) - trace[..., None, None] * np.eye(3)
-    quaternion = np.linalg.eigh(matrix)[1][..., -1]
-    return np.where(quaternion[..., :1] < 0, -quaternion, quaternion)
+    quaternion = Rotation.from_matrix(r.reshape(-1, 3, 3)).as_quat(canonical=True, scalar_first=True)
+    return quaternion.reshape(*r.shape[:-2], 4)
 
 
 def rotation_angle(rotation: ArrayLike) -> NDArray[np.float64]:

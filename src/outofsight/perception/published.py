@@ -18,7 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from outofsight.errors import CheckpointError, InputError
+from outofsight.errors import CheckpointError, InputError, first_line
 from outofsight.perception.seeing import CentreCrop, Found, Frames, PictureFeatures, check_frames
 
 CONFIG_FILE, PREPROCESSOR_FILE = "config.json", "preprocessor_config.json"
@@ -113,11 +113,6 @@ class Source:
             f"hub ({first_line(error)}); where there is a network run `hf download {self.place} --local-dir FOLDER`, "
             "and give FOLDER"
         )
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
 
 
 class ImageTower:

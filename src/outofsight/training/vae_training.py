@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
 from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder, to_blocks
-from outofsight.codec.video_vae import VideoAutoencoder, spatial_factor
+from outofsight.codec.video_vae import VideoAutoencoder, decode_unclamped, spatial_factor
 from outofsight.data.dataset import SPLITS, Dataset, open_dataset
 from outofsight.data.files import replaced_folder
 from outofsight.errors import DatasetError, InputError
@@ -77,17 +76,6 @@ def squared_errors(rebuilt: Tensor, video: Tensor, subjects: Tensor) -> dict[str
 def to_signal(video: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
     """Turn pixels 0..255 into [−1, 1], in the VAE's order of axes."""
     return video.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-
-
-def decode_unclamped(vae: VideoAutoencoder, latents: Tensor) -> Tensor:
-    """Decode without the clamp that the borrowed decode ends with, beyond which no gradient would flow."""
-    chunks: list[Tensor] = []  # what the decoder gives for each latent frame
-    handle = vae.decoder.register_forward_hook(lambda _decoder, _inputs, chunk: chunks.append(chunk))
-    try:
-        vae.decode(latents, return_dict=False)
-    finally:
-        handle.remove()
-    return unpatchify(torch.cat(chunks, dim=2), vae.config["patch_size"] or 1)
 
 
 def pixel_weights(subjects: Tensor, subject_weight: float) -> Float[Tensor, "b 1 t h w"]:

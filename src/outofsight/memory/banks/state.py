@@ -251,7 +251,9 @@ def banks_from_tensors(tensors: dict[str, Tensor]) -> Banks:
     if pictures & set(tensors):
         wanted |= pictures - ({"views.depth"} - set(tensors))
     if odd := sorted(wanted ^ set(tensors)):
-        raise InputError(f"this is no state of a two-bank memory: {odd[0]} is missing or unknown")
+        raise InputError(
+            f"these tensors are not the banks of a two-bank memory: {odd[0]} is missing or unknown"
+        )
     archive = Archive(**{name: tensors[f"archive.{name}"] for name in Archive._fields})
     tracks = Tracks(**{name: tensors[f"tracks.{name}"] for name in Tracks._fields})
     views = cutouts = None
