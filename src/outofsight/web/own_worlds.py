@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from outofsight.errors import CheckpointError, WorldError
 from outofsight.model_folders import ModelUse, find_model
@@ -37,9 +38,8 @@ def _recorded(path: Path) -> PlanConfig | None:
         told = ((content.get("data") or {}).get("recipe") or {}).get("plan")
         if told is None:
             return None
-        return PlanConfig(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
-        )
+        fields: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+        return PlanConfig(**fields)
     except (OSError, ValueError, TypeError, AttributeError, WorldError) as error:
         raise CheckpointError(
             f"{path}: does not say which worlds the model learned from ({error})"
