@@ -123,7 +123,7 @@ def timeline(counts: Frequencies, phases: Sequence[int], title: str) -> str:
     """
     num_frames, num_slices = counts.by_frame.shape
     return svg(partial(draw_timeline, counts=counts, phases=phases, title=title),
-               max(360, 110 + CELL_PX * num_frames, 6 * len(title)), 100 + CELL_PX * num_slices)  # fmt: skip
+               max(360, 110 + CELL_PX * num_frames, 6 * len(title)), 112 + CELL_PX * num_slices)  # fmt: skip
 
 
 def draw_timeline(figure: Figure, counts: Frequencies, phases: Sequence[int], title: str) -> None:
@@ -132,8 +132,8 @@ def draw_timeline(figure: Figure, counts: Frequencies, phases: Sequence[int], ti
     # earlier slices lie lower
     axes.imshow(counts.by_frame.T, cmap="Blues", vmin=0, vmax=1, aspect="auto", origin="lower")
     axes.set_title(title)
-    firsts = [index * counts.frames_per_slice for index in range(num_slices)]
-    spans = [f"{first}–{first + counts.frames_per_slice - 1}" for first in firsts]
+    length = counts.frames_per_slice
+    spans = [f"{n * length}–{(n + 1) * length - 1}" if length > 1 else str(n) for n in range(num_slices)]
     axes.set_yticks(range(num_slices), spans)
     axes.set_ylabel("a slice's latent frames")
     axes.xaxis.set_major_locator(MaxNLocator(min(num_frames, 20), integer=True))
@@ -142,4 +142,4 @@ def draw_timeline(figure: Figure, counts: Frequencies, phases: Sequence[int], ti
     bar.imshow([colours], aspect="auto")
     bar.set_xticks([])
     bar.set_yticks([0], ["phase"])
-    bar.set_xlabel("target latent frames; below the line: slices of the context")
+    bar.set_xlabel("target latent frames\nbelow the line: slices of the context")
