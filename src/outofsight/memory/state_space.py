@@ -63,7 +63,7 @@ class StateSpace(nn.Module):
 
 def has_state_space(layer: int, every: int | None) -> bool:
     """Tell whether a block carries such a state: every so many, the first among them."""
-    return bool(every) and layer % every == 0
+    return every is not None and layer % every == 0
 
 
 def state_space_flops(dim: int, older_tokens: int, tokens: int) -> int:
