@@ -1,7 +1,7 @@
 """How well are a video's cameras estimated, and are bad estimates caught? 12 clips of our engine, and four published.
 
 A bad estimate turns by more than 3°, misses the path by more than 15% of its size (where it is longer than 0.3 m), or
-takes the lens for more than 5° wider or narrower than it is. The published examples say no lens.
+takes the lens for more than 5° wider or narrower than it is, or leaves frames out. The published examples say no lens.
 """
 
 import argparse

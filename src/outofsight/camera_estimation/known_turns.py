@@ -34,7 +34,8 @@ class SetLens:
 
 def turning_stretch(cameras: CameraPath) -> slice | None:
     """Find the longest stretch in which the camera stays in its place and turns enough; ``None``: there is none."""
-    places, best = cameras.world_from_camera[:, :, 3], None
+    places = cameras.world_from_camera[:, :, 3]
+    best: slice | None = None
     begin = 0
     for end in range(1, len(places) + 1):
         while np.linalg.norm(places[begin:end] - places[begin], axis=1).max() > MOST_WAY_M:

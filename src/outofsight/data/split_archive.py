@@ -115,7 +115,8 @@ def samples_in(parts: Sequence[Path]) -> Iterator[tuple[str, dict[str, bytes]]]:
     Raises:
         DatasetError: the archive is cut short, damaged, or no tar.
     """
-    current, files = None, {}
+    current: PurePosixPath | None = None
+    files: dict[str, bytes] = {}
     try:
         with tarfile.open(
             fileobj=cast("BinaryIO", io.BufferedReader(JoinedParts(parts), 1 << 20)), mode="r|*"
@@ -133,12 +134,12 @@ def samples_in(parts: Sequence[Path]) -> Iterator[tuple[str, dict[str, bytes]]]:
                         f"{parts[0]}: {member.name} lies in no folder; is this HM-World's archive?"
                     )
                 if path.parent != current:
-                    if files:
-                        yield cast("PurePosixPath", current).name, files
+                    if current is not None and files:
+                        yield current.name, files
                     current, files = path.parent, {}
                 files[path.name] = _content(archive, member)
-            if files:
-                yield cast("PurePosixPath", current).name, files
+            if current is not None and files:
+                yield current.name, files
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         last = "" if current is None else f" after {current}"
         raise DatasetError(
