@@ -8,7 +8,6 @@ median over clips, and their spread tells whether it is one.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import radians, tan
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,9 +66,9 @@ def clip_fov(video: Video, cameras: CameraPath) -> float | None:
     if sum(len(one) for _, one, _ in between) < LEAST_MATCHES:
         return None
     coarse = np.arange(*FOVS_DEG, 2.0)
-    start = float(coarse[int(np.argmin([_cost(between, fov, width) for fov in coarse]))])
+    start = float(coarse[int(np.argmin([_cost(between, float(fov), width) for fov in coarse]))])
     fine = np.arange(start - 2, start + 2, 0.05)
-    return float(fine[int(np.argmin([_cost(between, fov, width) for fov in fine]))])
+    return float(fine[int(np.argmin([_cost(between, float(fov), width) for fov in fine]))])
 
 
 Between = list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]
@@ -103,7 +102,7 @@ def set_lens(clips: Iterable[tuple[Video, CameraPath]], enough: int = 20) -> Set
         raise CameraError(
             f"the lens cannot be told: no clip turns by {LEAST_TURN_DEG:g}° within {MOST_WAY_M:g} m; say it with --fov"
         )
-    quarter = cast("NDArray[np.float64]", np.percentile(fovs, [25, 75]))
+    quarter = np.percentile(fovs, [25, 75])
     return SetLens(
         fov_x_deg=float(np.median(fovs)), clips=len(fovs), spread_deg=float(quarter[1] - quarter[0]) / 2
     )
