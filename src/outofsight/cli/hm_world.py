@@ -54,6 +54,7 @@ def lens(
     """Estimate a set's lens once, from clips whose camera only turns, and write it beside them (lens.json)."""
     from outofsight.camera_estimation.known_turns import set_lens
     from outofsight.data.dataset import open_dataset
+    from outofsight.data.hm_world import read_hm_world_sample
     from outofsight.data.import_card import LENS, write_import_card
 
     clips = open_dataset(data)
@@ -61,8 +62,11 @@ def lens(
 
     def read() -> "Iterator[tuple[Video, CameraPath]]":
         with shown_progress(Console(stderr=True), "clips") as show:
-            for number, clip in enumerate(clips, start=1):
-                show(number, len(clips), clip.name)
+            for number, entry in enumerate(clips.entries, start=1):
+                show(number, len(clips), entry.name)
+                clip = (
+                    entry.read() if entry.is_ours else read_hm_world_sample(entry.folder, entry.caption or "")
+                )
                 yield clip.video, clip.cameras
 
     found = set_lens(read(), enough)
