@@ -43,6 +43,11 @@ class _LiveBytes(TorchDispatchMode):
         self._sizes: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        for leaf in tree_leaves((args, kwargs)):
+            if isinstance(
+                leaf, Tensor
+            ):  # what was there before, weights above all: a view of it is nothing new
+                self._sizes.setdefault(leaf.untyped_storage(), 0)
         out = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
