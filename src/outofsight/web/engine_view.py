@@ -9,7 +9,7 @@ from outofsight.types import Intrinsics
 from outofsight.worlds.model import World, build_world
 from outofsight.worlds.motion import WorldMotion
 from outofsight.worlds.paths import trace_path
-from outofsight.worlds.render import RenderSettings, render_world
+from outofsight.worlds.render import Rendering, RenderSettings, render_world
 from outofsight.worlds.spec import WorldSpec
 
 
@@ -26,7 +26,11 @@ class EngineView:
 
     def render(self, frames: NDArray[np.int64], world_from_camera: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Render some frames [n] of the world's time, rising, under cameras [n, 3, 4]: uint8 [n, h, w, 3]."""
-        return render_world(self._at(frames, world_from_camera), settings=self.settings).rgb[: len(frames)]
+        return self.rendering(frames, world_from_camera).rgb[: len(frames)]
+
+    def rendering(self, frames: NDArray[np.int64], world_from_camera: NDArray[np.float64]) -> Rendering:
+        """Render as ``render`` does, with masks; a single frame comes twice."""
+        return render_world(self._at(frames, world_from_camera), settings=self.settings)
 
     def _at(self, frames: NDArray[np.int64], cameras: NDArray[np.float64]) -> World:
         """Give the world as a clip that has these frames alone; one of a single frame is doubled, to be a clip."""
