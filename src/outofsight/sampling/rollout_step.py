@@ -155,6 +155,8 @@ def take_step(
                 times,
                 lens,
             )
+            if pictures is not None:
+                pictures = pictures._replace(generated=True)
             banks, seen = observe_frames(
                 transformer, after.latents, anchored, times, banks, state.intrinsics, pictures
             )

@@ -30,6 +30,10 @@ CUT_QUALITY = 0.35
 RENEWAL = 0.85
 """A later cut-out takes the place of one of its side from so much of its quality on."""
 
+GENERATED_QUALITY = 0.4
+"""Share of its quality that a cut-out from a frame of the model's own has: what was truly seen is not renewed by what
+was made of it, which would fade a little more each time."""
+
 SPECK_SHARE = 0.25
 """Share of a token from which on its pixels are believed to show a tracked subject."""
 
@@ -42,10 +46,11 @@ MARGIN_PX = 2
 
 class Pictures(NamedTuple):
     """The pictures of f latent frames (the video frame that stands for each), and the share, 0 to 1, to which each
-    pixel shows a subject."""
+    pixel shows a subject. ``generated``: they are a model's own."""
 
     frames: UInt8[Tensor, "b f 3 height width"]
     subject: Float[Tensor, "b f height width"]
+    generated: bool = False
 
 
 class Picture(NamedTuple):
@@ -56,6 +61,7 @@ class Picture(NamedTuple):
     pose: Float[Tensor, "b 12"]
     time: Float[Tensor, " b"]
     intrinsics: Float[Tensor, "b 4"]
+    generated: bool = False
 
 
 def empty_views(batch: int, slots: int, size: tuple[int, int], device: torch.device | None = None) -> Views:
@@ -145,7 +151,8 @@ def renewed(
     masks = own_masks(picture.subject, assigned)
     new = cut_out(picture, masks, tracks.position, tracks.velocity)
     seen = tracks.taken & (tracks.visibility > 0)
-    return kept_best(cutouts, new._replace(quality=new.quality * seen[..., None]))
+    share = GENERATED_QUALITY if picture.generated else 1.0
+    return kept_best(cutouts, new._replace(quality=share * new.quality * seen[..., None]))
 
 
 def own_masks(

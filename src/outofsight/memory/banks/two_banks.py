@@ -135,8 +135,9 @@ class TwoBankMemory(UncastModule):
             picture = None
             if pictures is not None:
                 picture = Picture(
-                    pictures.frames[:, index], pictures.subject[:, index], new.pose, new.time, intrinsics
-                )
+                    pictures.frames[:, index], pictures.subject[:, index], new.pose, new.time, intrinsics,
+                    pictures.generated,
+                )  # fmt: skip
             banks, assigned = self._see(banks, seen, new, picture)
             steps.append((banks.tracks, assigned))
         tracks = Tracks(
