@@ -69,7 +69,8 @@ def test_results_of_others_go_to_evaluate(outofsight, tmp_path):
         for name in ("truth", "theirs")
     )
     assert truth.shape == theirs.shape == (5, 48, 64, 3)
-    assert np.abs(truth.astype(int) - theirs.astype(int)).mean() < 4
+    # Encoded twice and three times over; frames of other moments differ by 85.
+    assert np.abs(truth.astype(int) - theirs.astype(int)).mean() < 15
     assert "outofsight evaluate --truth" in said
 
 
