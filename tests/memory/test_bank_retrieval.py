@@ -92,7 +92,7 @@ def test_empty_slots_score_exactly_nothing():
     assert torch.allclose(scores.sum(dim=-1), torch.ones(1, 2))
 
 
-def test_scores_begin_as_softmax_of_common_surroundings():
+def test_scores_begin_as_softmax_of_common_views():
     """Equal views: q·m/√d = 8. Others: 8 times the cosine of what is near both."""
     chosen = BankSettings(archive_slots=3, subject_slots=1)
     banks, coming = remembered(chosen, 0.0, 40.0, 180.0), chunk(turned_cameras(0.0))
