@@ -88,7 +88,8 @@ class HydraAttnProcessor:
             attended = full_attention(query, key, value, extra, attend)
         else:
             attended = retrieval_attention(  # eq. 6
-                *(part.unflatten(1, (-1, frame)) for part in (query, key, value)), memory_key, memory_value,
+                query.unflatten(1, (-1, frame)), key.unflatten(1, (-1, frame)), value.unflatten(1, (-1, frame)),
+                memory_key, memory_value,
                 Selection(context.windows[None], slices),
                 extra=extra, frames_per_chunk=context.frames_per_chunk, attend=attend,
             ).flatten(1, 2)  # fmt: skip

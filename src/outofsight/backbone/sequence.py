@@ -110,7 +110,8 @@ def known_intrinsics(
     Raises:
         InputError: not four numbers for each clip.
     """
-    lens = intrinsics_from_fov(radians(config["camera_fov_x_deg"]), *size, device)
+    height, width = size
+    lens = intrinsics_from_fov(radians(config["camera_fov_x_deg"]), height, width, device)
     otherwise = lens.expand(batch, -1)
     if intrinsics is None:
         return otherwise
