@@ -181,10 +181,10 @@ def _form_of(content: Any, path: Path) -> CameraForm:
         is_text = [isinstance(value, str) for value in content.values()]
         if any(is_text) and (all(is_text) or all(key.isdigit() for key in content)):
             return "strings"
-    if names := cameras_of_many(content):
+    if cameras := cameras_of_many(content):
         raise CameraError(
-            f"{path}: holds the poses of {len(names)} cameras ({', '.join(names[:3])}{', ...' * (len(names) > 3)}), "
-            f"frame by frame; take one of them: outofsight cameras import {path} --camera {names[0]} --out poses.json"
+            f"{path}: holds the poses of {len(cameras)} cameras ({', '.join(cameras[:3])}"
+            f"{', ...' * (len(cameras) > 3)}), frame by frame; take one of them: outofsight cameras import {path} --camera {cameras[0]} --out poses.json"
         )
     raise CameraError(
         f"{path}: expected cond_cam and tgt_cam, context_camera and video_camera, frames with string "

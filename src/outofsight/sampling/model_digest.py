@@ -36,10 +36,11 @@ def weights_digest(world: WorldModelBase) -> str:
                 "sequential offloading"
             )
     key = _key(world)
-    known = _remembered() if key is not None else {}
+    if key is None:
+        return _computed(world)
+    known = _remembered()
     digest = known.pop(key, None) or _computed(world)
-    if key is not None:
-        _remember({**known, key: digest})
+    _remember({**known, key: digest})
     return digest
 
 
@@ -54,7 +55,7 @@ def _computed(world: WorldModelBase) -> str:
     for name, value in _weights(world):
         value = value.detach().to("cpu", torch.float32).contiguous()
         digest.update(f"{name}{list(value.shape)}".encode())
-        digest.update(memoryview(value.flatten().view(torch.uint8).numpy()))
+        digest.update(value.flatten().view(torch.uint8).numpy())  # type: ignore[arg-type]  # numpy's arrays are buffers
     return digest.hexdigest()
 
 

@@ -64,7 +64,7 @@ def _bytes(piece: Tensor) -> memoryview:
     flat = piece.detach().cpu().contiguous().flatten()
     if flat.stride(0) != 1:  # a single number may keep the stride that it had
         flat = flat.clone(memory_format=torch.contiguous_format)
-    return memoryview(flat.view(torch.uint8).numpy())
+    return memoryview(flat.view(torch.uint8).numpy())  # type: ignore[arg-type]  # numpy's arrays are buffers
 
 
 def write_pieces(path: Path, pieces: Mapping[str, Tensor]) -> None:
