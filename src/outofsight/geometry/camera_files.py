@@ -184,7 +184,8 @@ def _form_of(content: Any, path: Path) -> CameraForm:
     if cameras := cameras_of_many(content):
         raise CameraError(
             f"{path}: holds the poses of {len(cameras)} cameras ({', '.join(cameras[:3])}"
-            f"{', ...' * (len(cameras) > 3)}), frame by frame; take one of them: outofsight cameras import {path} --camera {cameras[0]} --out poses.json"
+            f"{', ...' * (len(cameras) > 3)}), frame by frame; take one of them: "
+            f"outofsight cameras import {path} --camera {cameras[0]} --out poses.json"
         )
     raise CameraError(
         f"{path}: expected cond_cam and tgt_cam, context_camera and video_camera, frames with string "
