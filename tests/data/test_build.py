@@ -71,6 +71,7 @@ def test_two_workers_make_the_same_bytes(built, tmp_path):
 KILLED = """
 import sys
 from pathlib import Path
+from outofsight.data.build import BuildConfig, build_dataset
 from tests.clips import HandMaker
 if __name__ == "__main__":
     workers = int(sys.argv[2])

@@ -21,7 +21,7 @@ from torch import Tensor
 from outofsight.backbone.official_names import BLOCK, official_name, under_official_names
 from outofsight.backbone.transformer import HydraTransformer3DModel, is_memory_parameter
 from outofsight.codec.checkpoint_files import describe_checkpoint, require_entries, shared_prefix
-from outofsight.errors import CheckpointError
+from outofsight.errors import CheckpointError, InputError
 
 PUBLISHED_HEAD_DIM = 128
 RENDERED = "rendered_memory.embed"
@@ -89,6 +89,9 @@ def from_official(
         state[RENDERED] = rendered
         config = {"rendering": {"gate_width": 0, "mask_width": 0}, **config}
     settings = {**_with_heads(infer_config(state), config), **config}
+    known = HydraTransformer3DModel._get_init_keys(HydraTransformer3DModel)
+    if unknown := sorted(settings.keys() - known):
+        raise InputError(f"unknown setting {unknown[0]!r}; a transformer has {', '.join(sorted(known))}")
     # Without storage of its own, the model takes over the checkpoint's tensors, their dtypes included.
     with torch.device("cpu" if untrained_memory else "meta"):
         model = HydraTransformer3DModel.from_config(settings)

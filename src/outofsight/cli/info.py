@@ -65,12 +65,16 @@ def info(
     )
     console = Console(width=100)
     strategy = networks["transformer"].config["memory_strategy"]
-    console.print(f"{model}: {strategy}, {networks['transformer'].memory_settings}", soft_wrap=True)
+    settings = vars(networks["transformer"].memory_settings).items()
+    told = ", ".join(f"{name} {value}" for name, value in settings if not name.startswith("_"))
+    console.print(f"{model}: {strategy}, {told}", soft_wrap=True, highlight=False)
     console.print(_components(plan))
     console.print(_run(plan, f"{height}×{width}, {context}+{target} frames, {steps} steps, {dtype}"))
     if vram is not None:
         found = ways(networks, video, guided=guided, cards=(1,) if gpus == 1 else (1, gpus))
-        console.print(cards_table(found, vram))
+        Console(width=120).print(
+            cards_table(found, vram)
+        )  # its commands are to be copied, so they stay whole
 
 
 def _components(plan: "RunPlan") -> Table:

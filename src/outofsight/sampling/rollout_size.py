@@ -45,15 +45,19 @@ def rollout_size(
     factor = spatial_factor(vae)
     kept = kept_history(transformer, grid.context_frames)
     frame = torch.empty(1, vae.config["z_dim"], 1, size.height // factor, size.width // factor, device="meta")
-    decoder = 0
+    coming = frame.expand(-1, -1, latent_frames, -1, -1)
+    with torch.no_grad():
+        _, decoded = decode_more(
+            vae, coming, tiling=tiling
+        )  # a video's first frame leaves less than later ones
 
     def decode() -> None:
-        nonlocal decoder
+        nonlocal decoded
         with torch.no_grad():
-            _, decoded = decode_more(vae, frame.expand(-1, -1, latent_frames, -1, -1), tiling=tiling)
-        decoder = sum(value.nbytes for value in decoded.kept.values())
+            _, decoded = decode_more(vae, coming, decoded, tiling=tiling)
 
     decoding = peak_bytes(decode)
+    decoder = sum(value.nbytes for value in decoded.kept.values())
     banks = _banks(transformer, grid, (size.height, size.width))
     slots = banks["archive.filled"].shape[1] if banks else 1
     step = {name: _whole(name, slots) or latent_frames / slots for name in banks}
