@@ -6,16 +6,19 @@ import random
 import resource
 import socket as sockets
 import string
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
 from explorer_serving import at, greeted, served
 from explorer_stand_in import StandInMind, StandInStudio, scene
 from outofsight.web import protocol
+from outofsight.web.engine import give_back_memory
 from outofsight.web.truth import affordable
 from outofsight.worlds.plan import plan_world
 from outofsight.worlds.presets import mini_plan
@@ -509,6 +512,18 @@ def resident_mb():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_what_is_free_is_given_back():
+    large, between = [], []
+    for _ in range(400):  # large pieces that go between small ones that stay
+        large.append(np.ones(12_000, np.uint8))
+        between.append(np.ones(64, np.uint8))
+    before = resident_mb()
+    large.clear()
+    give_back_memory()
+    assert resident_mb() < before - 2
+
+
 def test_8_pages_at_once_for_a_minute_in_bounded_memory(tmp_path):
     async def visit(address, state, number, end):
         most = 0

@@ -35,8 +35,12 @@ from outofsight.sampling.rollout_step import (
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
-NUM_RECORDS = 1000
-"""Records of steps that are kept; older ones are let go, so that an endless rollout stays bounded."""
+NUM_RECORDS = 64
+"""Records of steps that are kept; older ones are let go, so that an endless rollout stays bounded. Their many small
+tensors keep half a megabyte a step from going back to the system."""
+
+NUM_RENDERED = 8
+"""Of so many steps also what memory rendered, whose frames are nearly all that a record weighs."""
 
 
 class Rollout:
@@ -49,7 +53,8 @@ class Rollout:
             rollout.prompt = "Snow begins to fall."
             rollout.save("walk")
 
-    ``records``: of the last steps (``StepRecord``). ``notes``: JSON values of one's own, saved with the state.
+    ``records``: of the last steps (``StepRecord``; with ``rendered`` the last 8 alone). ``notes``: JSON values of one's
+    own, saved with the state.
     """
 
     def __init__(
@@ -158,6 +163,9 @@ class Rollout:
             self._past.pop(after.step - self.limits.keep_steps - 1, None)
         self._state = after
         self.records.append(record)
+        if len(self.records) > NUM_RENDERED:
+            old = self.records[-1 - NUM_RENDERED]
+            self.records[-1 - NUM_RENDERED] = replace(old, rendered=None)
         return frames
 
     def rewind(self, step: int) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from outofsight.errors import InputError, OutOfSightError
 from outofsight.web import protocol
-from outofsight.web.engine import Engine
+from outofsight.web.engine import Engine, give_back_memory
 from outofsight.web.mind import Mind
 from outofsight.web.outbox import Outbox
 from outofsight.web.pane import Pane, Shown
@@ -348,6 +348,7 @@ class Session:
     async def _write(self) -> None:
         self._written_at = time.monotonic()
         await self.house.engine.run(self.walk.write)
+        await self.house.engine.run(give_back_memory)
 
     async def _prompt(self, command: protocol.Prompt) -> None:
         def change() -> None:
