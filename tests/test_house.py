@@ -211,3 +211,8 @@ def test_a_public_name_of_the_models_rooms_is_defined_once():
         name: several.get(name, "is defined once; drop it from the list")
         for name in several.keys() ^ SEVERAL.keys()
     }
+
+
+def test_test_files_have_names_of_their_own():
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []  # pytest imports them by it
