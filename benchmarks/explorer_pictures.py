@@ -180,6 +180,7 @@ def states(browser: Any, address: str, options: argparse.Namespace) -> None:
     context = browser.new_context(viewport=WIDE, color_scheme="light", bypass_csp=True)
     page = enter(context, address)
     keep(page, "begin")
+    walked(page, ("", FRAMES_A_STEP))  # memory's picture is offered from the first step on
     page.locator("#show-rendered").click()
     settle(page)
     walked(page, (options.to, options.turn), ("", 2 * FRAMES_A_STEP))
