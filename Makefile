@@ -23,8 +23,8 @@ demo: $(STAMP)
 check: lint types test
 
 lint: $(STAMP)
-	$(BIN)/ruff check src tests benchmarks examples
-	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/ruff check src tests benchmarks examples integrations
+	$(BIN)/ruff format --check src tests benchmarks examples integrations
 
 types: $(STAMP)
 	$(BIN)/mypy
@@ -55,8 +55,8 @@ test-browser: browser
 	$(PYTEST) -m browser
 
 format: $(STAMP)
-	$(BIN)/ruff check --fix src tests benchmarks examples
-	$(BIN)/ruff format src tests benchmarks examples
+	$(BIN)/ruff check --fix src tests benchmarks examples integrations
+	$(BIN)/ruff format src tests benchmarks examples integrations
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

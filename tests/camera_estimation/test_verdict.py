@@ -36,7 +36,9 @@ def test_each_sign_is_enough(change, said):
 
 
 def test_a_lens_that_is_given_need_not_be_agreed_on():
-    replace(GOOD, fov_deg=9.0, lens_is_known=True).check("a.mp4")
+    with pytest.raises(CameraError):
+        replace(GOOD, fov_deg=9.0).check("a.mp4")
+    assert replace(GOOD, fov_deg=9.0, lens_is_known=True).check("a.mp4") is None
 
 
 def test_disagreement_knows_no_world_and_no_unit():

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from outofsight.cli.exchange import _check_place, _note
 from outofsight.data.video import read_video, write_video
+from outofsight.errors import OutputError
 from small_films import film
 
 
@@ -43,6 +45,19 @@ def test_run(outofsight, natural, model_folder, tmp_path):
     target = result.with_name("cup__T0__none__yaw_LR_60.target_c2w.npy")
     code, said, _ = outofsight("exchange", "cameras", target, target)
     assert (code, json.loads(said)) == (0, {"cam_prec": 1.0, "cam_align": 1.0})
+
+
+def test_settings_of_results_that_may_hold_one_json_alone_lie_beside_them(tmp_path):
+    settings = {"benchmark": "stevo", "seed": 1}
+    _note(tmp_path, "tiny", settings)
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "cup.mp4").write_bytes(b"a video")
+    _check_place(tmp_path, "tiny", settings, [])  # the same command goes on
+    with pytest.raises(OutputError, match="other settings"):
+        _check_place(tmp_path, "tiny", {**settings, "seed": 2}, [])
+    with pytest.raises(OutputError, match="not made here"):
+        _check_place(tmp_path, "tiny", {**settings, "benchmark": "mind"}, [])
+    assert [path.name for path in (tmp_path / "tiny").iterdir()] == ["cup.mp4"]
 
 
 def test_results_of_others_go_to_evaluate(outofsight, tmp_path):

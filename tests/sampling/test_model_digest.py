@@ -5,7 +5,7 @@ import torch
 
 from models import tiny_world
 from outofsight.sampling import model_digest
-from outofsight.sampling.model_digest import weights_digest
+from outofsight.sampling.model_digest import world_digest
 from outofsight.sampling.world import WorldModel
 
 
@@ -30,25 +30,25 @@ def load(folder):
 
 
 def test_a_folder_is_read_once(folder, computed):
-    assert weights_digest(load(folder)) == weights_digest(load(folder))
+    assert world_digest(load(folder)) == world_digest(load(folder))
     assert len(computed) == 1
 
 
 def test_what_was_changed_since_is_another_model(folder, computed):
     world = load(folder)
-    before = weights_digest(world)
+    before = world_digest(world)
     with torch.no_grad():
         world.vae.decoder.conv_in.bias[3] += 1  # in place
-    after = weights_digest(world)
+    after = world_digest(world)
     world.transformer.proj_out.bias.data.fill_(0.5)  # unknown to torch's count
-    assert len({before, after, weights_digest(world)}) == 3
+    assert len({before, after, world_digest(world)}) == 3
     world.save_pretrained(folder.with_name("changed"))
-    assert weights_digest(load(folder.with_name("changed"))) == weights_digest(world)
-    assert weights_digest(load(folder)) == before
+    assert world_digest(load(folder.with_name("changed"))) == world_digest(world)
+    assert world_digest(load(folder)) == before
 
 
 def test_a_model_without_a_folder_and_a_place_that_cannot_be_written(folder, computed, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert weights_digest(load(folder)) == weights_digest(tiny_world()) == weights_digest(load(folder))
+    assert world_digest(load(folder)) == world_digest(tiny_world()) == world_digest(load(folder))
     assert len(computed) == 3

@@ -16,7 +16,7 @@ from outofsight.training.vae_training import (
     VaeObjective,
     decibels,
     kl_per_number,
-    latent_statistics,
+    measured_statistics,
     pixel_weights,
     rebuild_loss,
     to_signal,
@@ -65,7 +65,7 @@ def test_the_vae_objective_measures_what_the_codec_rebuilds():
 
 def test_statistics_make_a_cache_of_the_same_clips_standard(data):
     vae, clips = tiny_vae(), open_dataset(data, "train")
-    mean, deviation = latent_statistics(vae, clips, VaeTask(statistics_clips=6))
+    mean, deviation = measured_statistics(vae, clips, VaeTask(statistics_clips=6))
     vae.register_to_config(latents_mean=mean, latents_std=deviation)
     samples = [encode_clip(Encoder(vae=vae), clip, clip.name) for clip in clips]
     latents = np.concatenate(

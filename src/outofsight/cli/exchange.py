@@ -147,7 +147,7 @@ def _system(text: str) -> str:
 
 def _check_place(out: Path, label: str, settings: dict[str, Any], reads: Sequence[str | Path | None]) -> None:
     """Refuse a folder that holds another system's results, or results of other settings."""
-    record = out / label / RECORD
+    record = _record(out, label, settings["benchmark"])
     if record.is_file():
         try:
             told = json.loads(record.read_bytes())
@@ -164,9 +164,14 @@ def _check_place(out: Path, label: str, settings: dict[str, Any], reads: Sequenc
     check_outputs([out / label], reads, ours=True)
 
 
+def _record(out: Path, label: str, benchmark: str) -> Path:
+    """Say where the settings of results lie: among them, or beside them where the folder may hold one JSON alone."""
+    return out / f"{label}.{RECORD}" if benchmark == "stevo" else out / label / RECORD
+
+
 def _note(out: Path, label: str, settings: dict[str, Any]) -> None:
-    """Write the settings first: by them what is there is known to be ours. STEVO-Bench wants one JSON alone."""
-    place = out / label / RECORD if settings["benchmark"] != "stevo" else out / f"{label}.{RECORD}"
+    """Write the settings first: by them what is there is known to be ours."""
+    place = _record(out, label, settings["benchmark"])
     place.parent.mkdir(parents=True, exist_ok=True)
     write_json(place, {**settings, **provenance()}, indent=1)
 

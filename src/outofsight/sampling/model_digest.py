@@ -21,7 +21,7 @@ REMEMBERED = 64
 """Models; the longest unused are forgotten."""
 
 
-def weights_digest(world: WorldModelBase) -> str:
+def world_digest(world: WorldModelBase) -> str:
     """Tell by a number which transformer, VAE and text encoder these are: names, shapes and values of their weights.
 
     A model that is as it was loaded from its folder is looked up, if it was told before.

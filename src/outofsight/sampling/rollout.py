@@ -20,7 +20,7 @@ from outofsight.sampling.inputs import (
     check_cameras,
     check_prompt,
 )
-from outofsight.sampling.model_digest import weights_digest
+from outofsight.sampling.model_digest import world_digest
 from outofsight.sampling.moments import on_device, put_aside
 from outofsight.sampling.piece_files import Known
 from outofsight.sampling.rollout_files import Saved, save_rollout
@@ -217,7 +217,7 @@ class Rollout:
         state = self.state
         self._check_strategy()
         if self._digest is None:
-            self._digest = weights_digest(self.world)
+            self._digest = world_digest(self.world)
         moments = {**(self._past if with_past else {}), state.step: state}
         texts = {moment.prompt: self._encoded(moment.prompt) for moment in moments.values()}
         saved = Saved(

@@ -23,7 +23,7 @@ from outofsight.sampling.inputs import (
     check_prompt,
     latent_subject_masks,
 )
-from outofsight.sampling.model_digest import weights_digest
+from outofsight.sampling.model_digest import world_digest
 from outofsight.sampling.moments import on_device, put_aside
 from outofsight.sampling.remembered import see_pictures, subject_share, to_pictures
 from outofsight.sampling.rollout import Rollout, encode
@@ -196,7 +196,7 @@ def resume_rollout(
     Raises:
         CheckpointError: the state is another model's.
     """
-    digest = weights_digest(world)
+    digest = world_digest(world)
     check_model(folder, manifest, world, digest)
     device = world.work_device
     sampler = Sampler(

@@ -224,7 +224,7 @@ def export_vae(
     vae.to(
         device, torch.float32
     ).eval()  # the rounded weights, in full precision: whose digest the cache will hold
-    mean, deviation = latent_statistics(vae, train, task)
+    mean, deviation = measured_statistics(vae, train, task)
     vae.register_to_config(latents_mean=mean, latents_std=divisors(deviation, task.whitening))
     with replaced_folder(folder) as temporary:
         cast_for_export(vae.to("cpu"), dtype)
@@ -232,7 +232,7 @@ def export_vae(
 
 
 @torch.no_grad()
-def latent_statistics(
+def measured_statistics(
     vae: VideoAutoencoder, clips: Dataset, task: VaeTask
 ) -> tuple[list[float], list[float]]:
     """Measure mean and deviation of each latent channel, before normalising, over both halves of the first clips.
