@@ -8,6 +8,7 @@ from transformers import ByT5Tokenizer
 
 from models import tiny_text_encoder, tiny_transformer, tiny_world
 from outofsight.codec.patch_autoencoder import DecoderSkip, PatchVideoAutoencoder
+from outofsight.codec.video_vae import decode_latents, encode_video
 from outofsight.data.sample import write_sample
 from outofsight.errors import CheckpointError, DatasetError, InputError
 from outofsight.memory.banks.mask_reader import MaskReader
@@ -24,6 +25,7 @@ from outofsight.training.pixel_training import (
     skip_sample,
 )
 from outofsight.training.recipes import recipe
+from outofsight.training.rendered_truth import PlaceErrors
 from outofsight.training.run_folder import read_log
 from outofsight.training.tasks import PixelTask
 
@@ -63,7 +65,7 @@ def test_samples_hold_what_is_learned():
     assert told["evidence"].shape == (2, 9, HEIGHT, WIDTH)
     assert np.array_equal(told["mask"].numpy(), clip.masks[[8, 0]])
     with torch.no_grad():
-        found = skip_sample(patch_vae(), clip, slice(4, 9), PixelTask(), generator)
+        found = skip_sample(patch_vae(), clip, slice(4, 9), PixelTask(agreed_share=0), generator)
     assert found["truth"].shape == found["decoded"].shape == (5, 3, HEIGHT, WIDTH)
     assert found["given"].shape == (5, 5, HEIGHT, WIDTH)
     assert np.array_equal(found["subjects"].numpy(), clip.masks[HALF + 4 :])
@@ -73,6 +75,28 @@ def test_samples_hold_what_is_learned():
     again = coded(patch_vae(), clip)
     assert np.array_equal(again.video[HALF:], clip.video[HALF:])
     assert not np.array_equal(again.video[:HALF], clip.video[:HALF])
+
+
+def test_an_agreed_window_shows_subjects_where_the_render_has_them():
+    clip = standing()
+    task = PixelTask(
+        agreed_share=1, latent_noise=0, errors=PlaceErrors(near_m=0.5, missing_share=0, astray_share=0)
+    )
+    with torch.no_grad():
+        found = skip_sample(patch_vae(), clip, slice(4, 9), task, np.random.default_rng(0))
+    true = torch.from_numpy(clip.video[HALF + 4 :].copy()).permute(0, 3, 1, 2) / 127.5 - 1
+    shown, elsewhere = found["given"][:, 4:] == 1, found["given"][:, 4:] == 0
+    assert shown.any()
+    torch.testing.assert_close(
+        found["truth"][shown.expand(-1, 3, -1, -1)], found["given"][:, :3][shown.expand(-1, 3, -1, -1)]
+    )
+    torch.testing.assert_close(
+        found["truth"][elsewhere.expand(-1, 3, -1, -1)], true[elsewhere.expand(-1, 3, -1, -1)]
+    )
+    assert bool((found["subjects"][:, None][shown] == 1).all())
+    with torch.no_grad():
+        rebuilt = decode_latents(patch_vae(), encode_video(patch_vae(), found["truth"][None]))[0]
+    torch.testing.assert_close(found["decoded"], rebuilt)
 
 
 def test_windows_begin_where_latent_frames_do():

@@ -155,21 +155,31 @@ def mask_sample(clip: Clip, chosen: np.ndarray) -> Batch:
 def skip_sample(
     vae: nn.Module, clip: Clip, window: slice, task: PixelTask, generator: np.random.Generator
 ) -> Batch:
-    """Give a window of the target: truth, the same decoded from its latents, and what memory renders there."""
+    """Give a window of the target: truth, the same decoded from its latents, and what memory renders there.
+
+    A model's latents show a subject where memory has it, not where it truly is. So the truth of an agreed window has
+    its subjects where the render has them: there the skip learns to let them through. In the others they are astray.
+    """
+    agreed = generator.random() < task.agreed_share
+    errors = task.errors if agreed else replace(task.errors, astray_share=1 - task.errors.missing_share)
     memory = clip_memory(clip)
-    placed = misplaced(memory.placed, task.errors, generator)
+    placed = misplaced(memory.placed, errors, generator)
     placed = placed._replace(**{name: getattr(placed, name)[:, window] for name in placed._fields})
     drawn = render(
         memory.views, memory.cameras[:, window], memory.intrinsics, memory.size, memory.cutouts, placed
     )
+    given = given_to_skip(drawn)[0]
     frames = slice(clip.num_context_frames + window.start, clip.num_context_frames + window.stop)
     truth = torch.from_numpy(clip.video[frames].copy()).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return {
-        "truth": truth,
-        "decoded": decode_latents(vae, encode_video(vae, truth[None]))[0],
-        "given": given_to_skip(drawn)[0],
-        "subjects": torch.from_numpy(subject_mask(clip)[frames].copy()),
-    }
+    subjects = torch.from_numpy(subject_mask(clip)[frames].copy())
+    if agreed:
+        shown = given[:, 4:]
+        truth = (truth + shown * (given[:, :3] - truth)).clamp(-1, 1)
+        subjects = subjects | (shown[:, 0] > 0.5)
+    latents = encode_video(vae, truth[None])
+    noise = torch.from_numpy(generator.standard_normal(latents.shape)).to(latents)
+    latents = latents + task.latent_noise * generator.random() * noise
+    return {"truth": truth, "decoded": decode_latents(vae, latents)[0], "given": given, "subjects": subjects}
 
 
 def coded(vae: nn.Module, clip: Clip) -> Clip:

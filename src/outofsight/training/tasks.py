@@ -332,6 +332,9 @@ class PixelTask:
     frames of a sample whose masks are read. ``window``: target frames (4·k + 1) that are decoded. ``coded_share``: of
     samples whose context is shown as the autoencoder rebuilds it, as a rollout sees its own pictures.
     ``subject_weight``: as in the autoencoder's training. ``errors``: how renders are misplaced.
+    ``agreed_share``: of windows whose subjects are moved in the truth too to where the render has them, as a model
+    that believes its memory puts them; in the others a render's subjects stand astray, and must not come through.
+    ``latent_noise``: most noise (standard deviations) on the latents of the window, for those of a model are not exact.
     """
 
     kind: Literal["pixels"] = "pixels"
@@ -345,6 +348,8 @@ class PixelTask:
     skip_weight: float = Field(default=4.0, ge=0)
     subject_weight: float = Field(default=4.0, ge=0)
     errors: PlaceErrors = PlaceErrors()
+    agreed_share: float = Field(default=0.7, ge=0, le=1)
+    latent_noise: float = Field(default=0.3, ge=0)
     clips_in_memory: int = Field(default=512, gt=0)
 
     @model_validator(mode="after")
