@@ -1,7 +1,10 @@
 """``outofsight info``, and the front door itself."""
 
+import shutil
+
 from models import tiny_world
 from outofsight.memory.strategies import strategy
+from outofsight.model_folders import USE_FILE, ModelUse, use_as_json
 
 
 def test_sizes_memory_and_arithmetic(outofsight, model_folder):
@@ -12,6 +15,21 @@ def test_sizes_memory_and_arithmetic(outofsight, model_folder):
     assert "420 (7 frames of 6×10)" in out
     assert "8 forwards" in out
     assert "memory, denoise" in out
+
+
+def test_how_a_model_is_sampled_and_walked(outofsight, model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    size = ("--size", "64x96", "--frames", "9+9")
+    for walk, told in (
+        ({"strategy": "hybrid", "context_once": True}, "strategy hybrid, context_once True"),
+        ({}, "as sampling"),
+    ):
+        use = ModelUse(num_inference_steps=3, guidance_scale=1.0, strength=0.4, walk=walk)
+        (folder / USE_FILE).write_text(use_as_json(use), encoding="utf-8")
+        code, out, error = outofsight("info", folder, *size)
+        assert code == 0, error
+        assert "sampling: num_inference_steps 3, guidance_scale 1.0, strength 0.4\n" in out
+        assert f"walk (explore): {told}\n" in out
 
 
 def test_keys_that_the_banks_recall_are_told_apart(outofsight, tmp_path):

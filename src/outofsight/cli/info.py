@@ -68,6 +68,9 @@ def info(
     settings = vars(networks["transformer"].memory_settings).items()
     told = ", ".join(f"{name} {value}" for name, value in settings if not name.startswith("_"))
     console.print(f"{model}: {strategy}, {told}", soft_wrap=True, highlight=False)
+    for what, chosen in (("sampling", use.sampling), ("walk (explore)", use.walk)):
+        told = ", ".join(f"{name} {value}" for name, value in chosen.items())
+        console.print(f"{what}: {told or 'as sampling'}", soft_wrap=True, highlight=False)
     console.print(_components(plan))
     console.print(_run(plan, f"{height}×{width}, {context}+{target} frames, {steps} steps, {dtype}"))
     if vram is not None:
