@@ -16,3 +16,9 @@ def paths(min_size: int = 1, max_size: int = 4) -> st.SearchStrategy[np.ndarray]
     """Poses [n, 3, 4] of cameras anywhere, turned anyhow."""
     rotations = _QUATERNIONS.map(lambda q: rotation_from_quaternion(q / np.linalg.norm(q)))
     return st.lists(st.builds(pose, rotations, _PLACES), min_size=min_size, max_size=max_size).map(np.stack)
+
+
+def as_homogeneous(poses: np.ndarray) -> np.ndarray:
+    """Add the bottom row 0 0 0 1: [..., 3, 4] → [..., 4, 4]."""
+    bottom = np.broadcast_to([0.0, 0.0, 0.0, 1.0], (*np.shape(poses)[:-2], 1, 4))
+    return np.concatenate([poses, bottom], axis=-2)

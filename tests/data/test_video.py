@@ -176,18 +176,11 @@ def test_too_few_frames_are_refused_or_repeated_by_name(video_file):
         VideoError, match=r"clip\.mp4: expected at least 14 frames, got 12; give a longer video"
     ):
         read_video(video_file, num_frames=14)
-    frames = read_video(video_file, num_frames=14, repeat_last=True).frames
-    assert len(frames) == 14
-    assert np.array_equal(frames[:12], read_video(video_file).frames)
-    assert np.array_equal(frames[12], frames[11])
-    assert np.array_equal(frames[13], frames[11])
 
 
 def test_senseless_requests(video_file):
     with pytest.raises(InputError, match="num_frames=0"):
         read_video(video_file, num_frames=0)
-    with pytest.raises(InputError, match="repeat_last needs num_frames"):
-        read_video(video_file, repeat_last=True)
     with pytest.raises(InputError, match="at least 1 pixel, got 0×4"):
         read_video(video_file, size=(0, 4))
 

@@ -8,7 +8,6 @@ import pytest
 from outofsight.errors import InputError
 from outofsight.evaluation.baselines import (
     camera_warped,
-    choose_donor,
     frozen,
     nearest_view,
     rendered_view,
@@ -121,12 +120,8 @@ def test_swapped_puts_the_donors_subject_where_the_subject_was():
     assert (video[:8] == CASE.truth[:8]).all()  # nobody is there
 
 
-def test_a_donor_is_of_another_kind():
-    blue = square_case(GENTLE, DRIFT[:16] + 8, colour=BLUE, name="donor", kind="blue square")
-    assert choose_donor([CASE, square_case(name="same"), blue], 0) == 2
-    assert choose_donor([CASE, square_case(name="same")], 0) is None
+def test_a_donor_must_be_seen_whole():
     never_whole = square_case(np.full(16, 0.0), np.full(16, 200.0), kind="nobody")
-    assert choose_donor([CASE, never_whole], 0) is None
     with pytest.raises(InputError, match="never seen whole"):
         swapped(CASE, never_whole)
 

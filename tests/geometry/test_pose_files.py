@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from numpy.testing import assert_allclose
 
-from geometry_strategies import paths
+from geometry_strategies import as_homogeneous, paths
 from outofsight.errors import CameraError, InputError
 from outofsight.geometry.camera_files import read_cameras
 from outofsight.geometry.conventions import to_colmap, to_opengl, to_unreal
 from outofsight.geometry.pose_files import read_poses, write_poses
-from outofsight.geometry.poses import as_homogeneous, level_pose
+from outofsight.geometry.poses import level_pose
 from outofsight.types import CameraPath, Intrinsics
 
 PATH = np.stack([level_pose([0.5 * frame, 1, 1.6], 0.2 * frame, -0.1 * frame) for frame in range(6)])

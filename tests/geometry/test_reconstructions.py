@@ -6,10 +6,11 @@ import struct
 import numpy as np
 import pytest
 
+from geometry_strategies import as_homogeneous
 from outofsight.errors import CameraError
 from outofsight.geometry.conventions import to_colmap, to_opengl
 from outofsight.geometry.path_expressions import make_path
-from outofsight.geometry.poses import as_homogeneous, invert_rigid
+from outofsight.geometry.poses import invert_rigid
 from outofsight.geometry.reconstructions import read_reconstruction
 from outofsight.types import Intrinsics
 

@@ -8,11 +8,13 @@ import pytest
 
 from outofsight.errors import WorldError
 from outofsight.worlds.scenes import SceneLayout, add_scene, lay_out, scene_catalogue
-from outofsight.worlds.scenes.layout import FLAT_M, HEADROOM_M, NUM_LIGHTS
+from outofsight.worlds.scenes.layout import NUM_LIGHTS
 from outofsight.worlds.scenes.mesh import Mesh
 
 SCENES = tuple(scene_catalogue())
 _TOLERANCE_M = 0.03
+HEADROOM_M, FLAT_M = 2.2, 0.03
+"""Nothing hangs lower than the one over walkable ground; what rises less than the other may be walked over."""
 
 
 @lru_cache(maxsize=17)

@@ -27,7 +27,7 @@ PART = re.compile(r"(?P<stem>.+_)(?P<suffix>(part)?([a-z]+|\d+))(\.tar(\.gz)?|\.
 KNOWN_FILES = (
     *HM_WORLD_FILES, "cond_mask.mp4", "tgt_mask.mp4", "character.json", "check.json", "caption.txt",
 )  # fmt: skip
-MOST_FILE_BYTES, READ_BYTES = 1 << 30, 1 << 20
+MOST_FILE_BYTES = 1 << 30
 CAPTION_FILES = (".txt", ".tsv")
 
 

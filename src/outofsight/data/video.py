@@ -90,16 +90,13 @@ def read_video(
     *,
     num_frames: int | None = None,
     size: tuple[int, int] | None = None,
-    repeat_last: bool = False,
     keep_last: int | None = None,
     fps: float | None = None,
 ) -> Video:
     """Read a video, or its first ``num_frames`` frames; with ``size`` (height, width), fitted as ``fit_video`` does.
 
-    ``repeat_last``: where the video is shorter than ``num_frames``, repeat its last frame, as the published loader
-    does, instead of refusing. ``keep_last``: give only so many, the last of those frames; the others are never held
-    in memory. ``fps``: take the frames that are nearest in time to so many a second. A rotation written in the file
-    (portrait video) is applied.
+    ``keep_last``: give only so many, the last of those frames; the others are never held in memory. ``fps``: take the
+    frames that are nearest in time to so many a second. A rotation written in the file (portrait video) is applied.
 
     Raises:
         VideoError: missing, not a video, damaged or cut short, or fewer frames than asked for.
@@ -108,20 +105,14 @@ def read_video(
     path = Path(path)
     if num_frames is not None and num_frames < 1:
         raise InputError(f"{path}: expected to read ≥ 1 frames, got num_frames={num_frames}")
-    if repeat_last and num_frames is None:
-        raise InputError(f"{path}: repeat_last needs num_frames, the number to repeat up to")
     may_jump = keep_last is not None and num_frames is None and fps is None
     frames, count, rate = _read(path, num_frames, size, keep_last, fps, may_jump)
     if not frames:
         raise VideoError(f"{path}: holds no video frame")
     if num_frames is not None and count < num_frames:
-        if not repeat_last:
-            raise VideoError(
-                f"{path}: expected at least {num_frames} frames, got {count}; give a longer video, or ask for fewer "
-                "frames"
-            )
-        frames += [frames[-1]] * (num_frames - count)
-        frames = frames if keep_last is None else frames[-keep_last:]
+        raise VideoError(
+            f"{path}: expected at least {num_frames} frames, got {count}; give a longer video, or ask for fewer frames"
+        )
     return Video(np.stack(frames), rate)
 
 

@@ -17,7 +17,7 @@
 Where the engine can render a clip's world again, ``engine_baselines`` makes *vanished* and *swapped* from the world.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -202,20 +202,6 @@ def swapped(case: ClipCase, donor: ClipCase) -> Video:
     for subject, frame in np.argwhere(~np.isnan(boxes[..., 0])).tolist():
         _paste(result[frame], *cutouts[frame % len(cutouts)], boxes[subject, frame])
     return result
-
-
-def choose_donor(cases: Sequence[ClipCase], index: int) -> int | None:
-    """Choose for a clip the next one, going round, whose first subject is of another kind; ``None``: there is none.
-
-    Kinds that are not annotated count as different.
-    """
-    own = cases[index].subject_names[:1]
-    for step in range(1, len(cases)):
-        other = (index + step) % len(cases)
-        different = not own or cases[other].subject_names[:1] != own
-        if different and cases[other].subject_masks is not None and _cutouts(cases[other]):
-            return other
-    return None
 
 
 def _cutouts(donor: ClipCase, most: int = 12) -> list[tuple[NDArray[np.uint8], Masks]]:

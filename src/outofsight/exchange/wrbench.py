@@ -141,20 +141,6 @@ def results(root: Path, system: str, cases: Sequence[Case]) -> dict[str, Path]:
     return {name: path for name, path in paths.items() if path.is_file()}
 
 
-def pose_cache(root: Path, system: str, name: str, num_frames: int) -> Poses | None:
-    """Read poses that somebody estimated of a result: ``<out>/<model>/poses/<name>/poses.npy``. ``None``: nobody did.
-
-    With more poses than the target has frames (context and target), the last count.
-    """
-    path = root / system / "poses" / name / "poses.npy"
-    return matrices_in(path)[-num_frames:] if path.is_file() else None
-
-
-def target_of(root: Path, system: str, name: str) -> Poses:
-    """Read the target poses beside a result."""
-    return matrices_in(root / system / "videos" / f"{name}.target_c2w.npy")
-
-
 WRBENCH = Benchmark(
     name="wrbench", read_cases=read_cases, write=write, finish=finish, results=results, with_context=True
 )

@@ -33,11 +33,6 @@ def euler_step(sample: Tensor, velocity: Tensor, sigma: Tensor | float, next_sig
     return sample + velocity * (_like(next_sigma, sample) - _like(sigma, sample))
 
 
-def velocity_between(sample: Tensor, clean: Tensor, sigma: Tensor | float) -> Tensor:
-    """Return the velocity that leads from ``clean`` at σ = 0 to ``sample`` at ``sigma``."""
-    return (sample - clean) / _like(sigma, sample)
-
-
 def clean_estimate(sample: Tensor, velocity: Tensor, sigma: Tensor | float) -> Tensor:
     """Return the clean latent that the predicted velocity points at."""
     return sample - velocity * _like(sigma, sample)

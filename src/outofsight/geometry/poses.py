@@ -16,13 +16,6 @@ MIN_SINE_TO_VERTICAL = 1e-6
 """A line of sight nearer to the vertical than this leaves the camera's roll undefined."""
 
 
-def as_homogeneous(poses: ArrayLike) -> NDArray[np.float64]:
-    """Add the bottom row 0 0 0 1: [..., 3, 4] → [..., 4, 4]."""
-    poses = _checked(poses)
-    bottom = np.broadcast_to([0.0, 0.0, 0.0, 1.0], (*poses.shape[:-2], 1, 4))
-    return np.concatenate([poses, bottom], axis=-2)
-
-
 def pose(rotation: ArrayLike, translation_m: ArrayLike) -> Poses:
     """Join rotations [..., 3, 3] and translations [..., 3]; leading dimensions are broadcast."""
     rotation = np.asarray(rotation, dtype=np.float64)

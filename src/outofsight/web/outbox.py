@@ -17,10 +17,6 @@ class Outbox:
         self._there = asyncio.Event()
         self.late, self.dropped = False, 0
 
-    @property
-    def waiting_frames(self) -> int:
-        return len(self._frames)
-
     def put(self, message: str | bytes) -> None:
         """Add a message that must arrive."""
         if len(self._words) >= self._most_words:

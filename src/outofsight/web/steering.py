@@ -30,10 +30,6 @@ class Motion:
     speed: tuple[float, ...] = (0.0,) * 5
     to_turn_deg: tuple[float, float] = (0.0, 0.0)
 
-    @property
-    def is_still(self) -> bool:
-        return max(map(abs, (*self.speed, *self.to_turn_deg))) < 1e-3
-
     def dragged(self, look: Look) -> "Motion":
         """Add what the mouse asks for, no more than two seconds of turning ahead."""
         asked = np.add(self.to_turn_deg, (look.yaw_deg, look.pitch_deg))

@@ -55,9 +55,6 @@ class Store:
     def has_session(self, session: str) -> bool:
         return (self.session(session) / ABOUT).is_file()
 
-    def drop_session(self, session: str) -> None:
-        shutil.rmtree(self.session(session), ignore_errors=True)
-
     def saves(self) -> list[dict[str, Any]]:
         """Read what is told of every saved walk, newest first; damaged ones are left out."""
         found = []

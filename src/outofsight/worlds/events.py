@@ -187,11 +187,3 @@ def reentries(visibility: NDArray[np.int8], rule: ReentryRule) -> tuple[HiddenSp
         ):
             kept.append(span)
     return tuple(kept)
-
-
-def crossings(visibility: NDArray[np.int8]) -> tuple[tuple[int, bool], ...]:
-    """List (frame, whether it enters) wherever a subject crosses the picture's edge, hidden by things or not."""
-    in_frame = visibility != Visibility.OUT_OF_VIEW
-    return tuple(
-        (int(frame), bool(in_frame[frame])) for frame in np.flatnonzero(in_frame[1:] != in_frame[:-1]) + 1
-    )

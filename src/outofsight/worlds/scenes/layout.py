@@ -14,13 +14,6 @@ from outofsight.worlds.scenes.mesh import Mesh
 Colour = tuple[float, float, float]
 """Red, green, blue in [0, 1]."""
 
-
-HEADROOM_M = 2.2
-"""Nothing hangs lower than this over walkable ground, times the scene's ``subject_scale``."""
-
-FLAT_M = 0.03
-"""What rises less than this above the ground (times ``subject_scale``) may be walked over."""
-
 NUM_LIGHTS = 6
 """Every layout brings as many: renderers that compile for a number of lights compile once."""
 

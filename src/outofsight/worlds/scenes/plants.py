@@ -6,7 +6,7 @@ import numpy as np
 
 from outofsight.worlds.scenes.draft import Draft
 from outofsight.worlds.scenes.layout import Colour
-from outofsight.worlds.scenes.mesh import Mesh, blob, box, cloud, cylinder, from_corners, join, tube
+from outofsight.worlds.scenes.mesh import Mesh, blob, cloud, cylinder, from_corners, join, tube
 
 GREENS: tuple[Colour, ...] = ((0.40, 0.60, 0.25), (0.48, 0.65, 0.28), (0.33, 0.53, 0.25), (0.56, 0.66, 0.27))
 AUTUMN: tuple[Colour, ...] = ((0.72, 0.42, 0.13), (0.66, 0.30, 0.13), (0.75, 0.57, 0.18))
@@ -151,11 +151,6 @@ def bush(draft: Draft, x: float, y: float, radius_m: float = 0.6, leaf: Colour |
     lump = blob(draft.rng, (radius_m, radius_m, 0.8 * radius_m), 0.16, 1).moved(x, y, 0.55 * radius_m)
     draft.clad("bush", lump, "leaves", leaf)
     draft.block_disc("bush", x, y, 1.15 * radius_m, 1.4 * radius_m)
-
-
-def hedge(draft: Draft, x: float, y: float, length_m: float, yaw: float = 0.0, height_m: float = 1.2) -> None:
-    draft.clad("hedge", box(length_m, 0.7, height_m).at(x, y, yaw), "leaves", draft.pick(*GREENS[:3]))
-    draft.block_box("hedge", x, y, (length_m, 0.7), yaw, height_m)
 
 
 def flower_bed(draft: Draft, x: float, y: float, radius_m: float) -> None:

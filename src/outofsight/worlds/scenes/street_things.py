@@ -163,26 +163,6 @@ def fence(
     draft.block_box("fence", x, y, (length + 0.1, 0.2), yaw, height_m)
 
 
-def railing(
-    draft: Draft,
-    start: tuple[float, float],
-    end: tuple[float, float],
-    height_m: float = 1.05,
-    colour: Colour = IRON,
-) -> None:
-    """Thin posts with round rails."""
-    length = hypot(end[0] - start[0], end[1] - start[1])
-    yaw = atan2(end[1] - start[1], end[0] - start[0])
-    bars = [
-        cylinder(0.03, height_m, 5).moved(k, 0, 0)
-        for k in np.linspace(-length / 2, length / 2, max(2, round(length / 1.5) + 1))
-    ]
-    bars += [tube([[-length / 2, 0, h], [length / 2, 0, h]], 0.03, 5) for h in (height_m, 0.5 * height_m)]
-    x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
-    draft.paint("railing", join(*bars).at(x, y, yaw), colour)
-    draft.block_box("railing", x, y, (length + 0.1, 0.2), yaw, height_m)
-
-
 def fountain(draft: Draft, x: float, y: float, radius_m: float = 2.4) -> None:
     """A round basin, a bowl on a column, water."""
     r = radius_m
