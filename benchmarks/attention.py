@@ -94,7 +94,9 @@ def measure(grid: str, query_frames: int, device: str, backward: bool, rounds: i
     for state in states:
         state.requires_grad_(backward)
     with torch.set_grad_enabled(backward):
-        seconds = interleaved_seconds(contenders(states, selection, backward), rounds=rounds)
+        seconds = interleaved_seconds(
+            contenders(states, selection, backward), torch.device(device), rounds=rounds
+        )
     return {
         "grid": grid,
         "query_frames": query_frames,
@@ -145,6 +147,7 @@ def main() -> None:
         {"window": WINDOW, "top_k": TOP_K, "grids": GRIDS, "rounds": args.rounds},
         figures,
         out,
+        torch.device(args.device),
     )
 
 

@@ -147,7 +147,8 @@ def main() -> None:
     done = run_all(options)
     question = "what does one GPU do in half an hour: tests, generation, attention, rollouts, training?"
     config = {"minutes": options.minutes, "device": options.device, "toy": options.toy, "done": done}
-    finish("gpu_day", question, config, read_lines(options.out), options.out / "record.json")
+    device = torch.device(options.device)
+    finish("gpu_day", question, config, read_lines(options.out), options.out / "record.json", device)
 
 
 if __name__ == "__main__":

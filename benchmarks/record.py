@@ -15,20 +15,22 @@ from typing import Any
 
 import torch
 
+from outofsight.codec.placement import synchronize
+
 RESULTS = Path(__file__).parent / "results"
 
 
 def interleaved_seconds(
-    contenders: Mapping[str, Callable[[], Any]], *, rounds: int, warmup: int = 1
+    contenders: Mapping[str, Callable[[], Any]], device: torch.device, *, rounds: int, warmup: int = 1
 ) -> dict[str, list[float]]:
-    """Run the contenders A B C A B C ... and return each one's seconds by round; a GPU is waited for."""
+    """Run the contenders A B C A B C ... and return each one's seconds by round; ``device`` is waited for."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for round_index in range(-warmup, rounds):
         for name, run in contenders.items():
-            synchronize()
+            synchronize(device)
             start = time.perf_counter()
             run()
-            synchronize()
+            synchronize(device)
             if round_index >= 0:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
@@ -39,21 +41,24 @@ def ratio(seconds: Mapping[str, list[float]], name: str, to: str) -> float:
     return median(a / b for a, b in zip(seconds[name], seconds[to], strict=True))
 
 
-def synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def hardware() -> dict[str, Any]:
+def hardware(device: torch.device | None) -> dict[str, Any]:
+    on_gpu = torch.cuda.is_available() if device is None else device.type == "cuda"
     return {
         "cpu": _cpu_name(),
         "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": torch.cuda.get_device_name(device) if on_gpu else None,
     }
 
 
-def finish(name: str, question: str, config: dict[str, Any], figures: Any, out: Path | None) -> None:
-    """Print the last line of JSON, and keep it in ``out``."""
+def finish(
+    name: str,
+    question: str,
+    config: dict[str, Any],
+    figures: Any,
+    out: Path | None,
+    device: torch.device | None = None,
+) -> None:
+    """Print the last line of JSON, and keep it in ``out``; ``device``: what did the work, where it was chosen."""
     record = {
         "benchmark": name,
         "question": question,
@@ -64,7 +69,7 @@ def finish(name: str, question: str, config: dict[str, Any], figures: Any, out: 
             "python": platform.python_version(),
             **{lib: version(lib) for lib in ("torch", "numpy")},
         },
-        "hardware": hardware(),
+        "hardware": hardware(device),
         "config": config,
         "figures": figures,
     }

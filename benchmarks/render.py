@@ -19,6 +19,7 @@ from typing import Any
 
 import mujoco_warp
 import numpy as np
+import torch
 import warp
 from rich.console import Console
 from rich.table import Table
@@ -161,9 +162,10 @@ def main() -> None:
             cells = (f"{row[key]:.1f}" for key in ("bare_fps", "rendered_fps", "end_to_end_fps"))
             table.add_row(size, f"{samples}x{samples}", *cells, f"{row['end_to_end_over_bare']:.2f}")
     Console(width=100).print(table)
-    config = {"clips": arguments.clips, "device": str(arguments.device or warp.get_preferred_device())}
+    device = str(arguments.device or warp.get_preferred_device())
+    config = {"clips": arguments.clips, "device": device}
     versions = {"mujoco_warp": mujoco_warp.__version__, "warp": warp.__version__}
-    finish("render", QUESTION, {**config, **versions}, figures, arguments.out)
+    finish("render", QUESTION, {**config, **versions}, figures, arguments.out, torch.device(device))
 
 
 if __name__ == "__main__":

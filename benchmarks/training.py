@@ -27,7 +27,7 @@ from outofsight.training.state import State, save_state
 from outofsight.training.task import to_device
 from outofsight.training.vae_training import VaeObjective
 from outofsight.training.world_objective import WorldObjective
-from record import add_out, finish, interleaved_seconds, synchronize
+from record import add_out, finish, interleaved_seconds
 
 CAPTION = (
     "A man in a red coat walks along a snowy street, leaves the picture on the left, and comes back later."
@@ -139,13 +139,12 @@ def main() -> None:
             "world: save state": world.save,
             "vae: forward + backward": vae_step(args.batch, args.precision, device),
         }
-        seconds = interleaved_seconds(stages, rounds=args.rounds)
-        synchronize()
+        seconds = interleaved_seconds(stages, device, rounds=args.rounds)
     figures = {name: median(values) for name, values in seconds.items()}
     for name, value in figures.items():
         rate = f"{args.batch / value:8.2f} samples/s" if "batch" in name or "forward" in name else ""
         print(f"{name:28} {1000 * value:9.1f} ms {rate}")
-    peak = torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else None
+    peak = torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else None
     config = {
         "batch": args.batch,
         "precision": args.precision,
@@ -153,7 +152,7 @@ def main() -> None:
         "size": "96x160, 77+77",
     }
     question = __doc__.splitlines()[0]
-    finish("training", question, config, {"median_seconds": figures, "peak_gpu_gb": peak}, args.out)
+    finish("training", question, config, {"median_seconds": figures, "peak_gpu_gb": peak}, args.out, device)
 
 
 if __name__ == "__main__":
