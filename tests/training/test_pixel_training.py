@@ -13,6 +13,7 @@ from outofsight.data.sample import write_sample
 from outofsight.errors import CheckpointError, DatasetError, InputError
 from outofsight.memory.banks.mask_reader import MaskReader
 from outofsight.sampling.world import WorldModel
+from outofsight.training import pixel_training
 from outofsight.training.config import Batch, Optimisation, TrainConfig, Validation
 from outofsight.training.loop import train
 from outofsight.training.pixel_training import (
@@ -160,6 +161,30 @@ def test_a_run_learns_those_two_parts_and_leaves_the_rest_as_it_is(world, clips,
     assert not after.transformer.rendered_memory.embed.any()  # the transformer does not learn here
     assert after.vae.skip.told.weight.abs().sum() > 0
     assert float(after.vae.skip.strength.detach()) != 0
+
+
+@pytest.mark.parametrize("learned", ["mask", "skip"])
+def test_one_part_learns_alone_and_costs_nothing_of_the_other(learned, world, clips, tmp_path, monkeypatch):
+    other = {"mask": "skip", "skip": "mask"}[learned]
+    monkeypatch.setattr(pixel_training, f"{other}_sample", None)  # whoever calls it fails
+    config = TrainConfig(
+        recipe="toy", task=task_of(world, **{f"{other}_weight": 0}), num_steps=2, log_every_steps=1,
+        batch=Batch(size=2), optimisation=Optimisation(learning_rate=1e-2, ema_decay=0.5),
+        validation=Validation(every_steps=2, num_samples=1, videos_every_steps=0),
+    )  # fmt: skip
+    train(config, clips, tmp_path / "run")
+    told = {name for name in read_log(tmp_path / "run")[-1] if name.startswith("validation/")}
+    assert ("validation/mask_iou" in told) == (learned == "mask")
+    assert ("validation/psnr" in told) == (learned == "skip")
+    first = pixel_parts(task_of(world), config.seed)
+    after = WorldModel.from_pretrained(tmp_path / "run" / "export")
+    masks = (
+        after.transformer.rendered_memory.masks.told.weight,
+        first.transformer.rendered_memory.masks.told.weight,
+    )
+    skips = after.vae.skip.told.weight, first.vae.skip.told.weight
+    for part, weights in {"mask": masks, "skip": skips}.items():
+        assert torch.equal(*weights) == (part != learned), part
 
 
 def test_what_cannot_be_trained_is_refused(world, tmp_path):

@@ -125,12 +125,18 @@ class PixelBatches:
         clip = self.store.clip(sample_index(self.seed, position, len(self.store.entries)))
         if generator.random() < self.task.flip_share:
             clip = mirrored(clip)
-        start = int(generator.integers(last_start(clip, self.task.window) // 4 + 1)) * 4
-        sample = skip_sample(self.vae, clip, slice(start, start + self.task.window), self.task, generator)
-        if generator.random() < self.task.coded_share:
-            clip = coded(self.vae, clip)
-        chosen = generator.permutation(context_frames(clip).numbers.size)[: self.task.frames]
-        return sample | mask_sample(clip, chosen)
+        sample: Batch = {}
+        if self.task.skip_weight > 0:
+            start = int(generator.integers(last_start(clip, self.task.window) // 4 + 1)) * 4
+            sample |= skip_sample(
+                self.vae, clip, slice(start, start + self.task.window), self.task, generator
+            )
+        if self.task.mask_weight > 0:
+            if generator.random() < self.task.coded_share:
+                clip = coded(self.vae, clip)
+            chosen = generator.permutation(context_frames(clip).numbers.size)[: self.task.frames]
+            sample |= mask_sample(clip, chosen)
+        return sample
 
 
 def last_start(clip: Clip, window: int) -> int:
@@ -199,19 +205,23 @@ class PixelObjective(nn.Module):
         self.masks, self.skip, self.task = masks, skip, task
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        size = batch["evidence"].shape[:2]
-        logits = self.masks(batch["evidence"].flatten(0, 1)).unflatten(0, size)
-        mask = mask_loss(logits, batch["mask"])
-        mixed = self.skip(batch["decoded"].flatten(0, 1), batch["given"].flatten(0, 1))
-        difference = mixed.unflatten(0, batch["decoded"].shape[:2]) - batch["truth"]
-        weight = pixel_weights(batch["subjects"], self.task.subject_weight).movedim(1, 2)
-        picture = (weight * (difference.abs() + difference**2)).flatten(1).mean(dim=1)
-        loss = self.task.mask_weight * mask + self.task.skip_weight * picture
-        result = {"loss": loss, "loss/mask": mask.detach(), "loss/skip": picture.detach()}
-        if not self.training:
+        losses, result = {}, {}
+        if "evidence" in batch:
+            size = batch["evidence"].shape[:2]
+            logits = self.masks(batch["evidence"].flatten(0, 1)).unflatten(0, size)
+            losses["mask"] = mask_loss(logits, batch["mask"])
             result["shown"] = logits > 0
-            result["mixed"] = mixed.clamp(-1, 1).unflatten(0, batch["decoded"].shape[:2])
-        return result
+        if "given" in batch:
+            mixed = self.skip(batch["decoded"].flatten(0, 1), batch["given"].flatten(0, 1))
+            mixed = mixed.unflatten(0, batch["decoded"].shape[:2])
+            difference = mixed - batch["truth"]
+            weight = pixel_weights(batch["subjects"], self.task.subject_weight).movedim(1, 2)
+            losses["skip"] = (weight * (difference.abs() + difference**2)).flatten(1).mean(dim=1)
+            result["mixed"] = mixed.clamp(-1, 1)
+        weights = {"mask": self.task.mask_weight, "skip": self.task.skip_weight}
+        parts = torch.stack([weights[name] * loss for name, loss in losses.items()])
+        told = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
+        return told | {"loss": parts.sum(dim=0)} | ({} if self.training else result)
 
 
 def mask_loss(logits: Float[Tensor, "b f h w"], mask: Float[Tensor, "b f h w"]) -> Float[Tensor, " b"]:
@@ -234,21 +244,26 @@ class PixelValidation:
     def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         """Return mean IoU of masks over clips, and PSNR in dB of decoded windows: pictures and subjects, with the skip,
         and ``plain`` without."""
-        values: dict[str, list[float]] = {
-            name: [] for name in ("mask_iou", "psnr", "psnr_subjects", "plain_psnr", "plain_psnr_subjects")
-        }
+        names = ["mask_iou"] if self.task.mask_weight > 0 else []
+        if self.task.skip_weight > 0:
+            names += ["psnr", "psnr_subjects", "plain_psnr", "plain_psnr_subjects"]
+        values: dict[str, list[float]] = {name: [] for name in names}
         for index, counts in rank_slice(self.count, accelerator):
             clip = self.clips[index]
             generator = generator_for("validation", clip.name)
+            batch: Batch = {}
             with torch.no_grad():
-                start = min(VALIDATED_FROM, last_start(clip, self.task.window))
-                window = slice(start, start + self.task.window)
-                batch = skip_sample(self.vae, clip, window, self.task, generator)
-                batch |= mask_sample(clip, np.arange(context_frames(clip).numbers.size))
+                if self.task.skip_weight > 0:
+                    start = min(VALIDATED_FROM, last_start(clip, self.task.window))
+                    window = slice(start, start + self.task.window)
+                    batch |= skip_sample(self.vae, clip, window, self.task, generator)
+                if self.task.mask_weight > 0:
+                    batch |= mask_sample(clip, np.arange(context_frames(clip).numbers.size))
             batch = to_device({name: value[None] for name, value in batch.items()}, accelerator.device)
             result = model(batch)
-            if counts:
+            if counts and "shown" in result:
                 values["mask_iou"].append(_iou(result["shown"], batch["mask"] > 0))
+            if counts and "mixed" in result:
                 for name, video in (("", result["mixed"]), ("plain_", batch["decoded"])):
                     squared = ((video - batch["truth"]) ** 2).mean(dim=2)
                     values[f"{name}psnr"].append(decibels(squared.mean()))

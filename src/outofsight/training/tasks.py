@@ -335,6 +335,7 @@ class PixelTask:
     ``agreed_share``: of windows whose subjects are moved in the truth too to where the render has them, as a model
     that believes its memory puts them; in the others a render's subjects stand astray, and must not come through.
     ``latent_noise``: most noise (standard deviations) on the latents of the window, for those of a model are not exact.
+    ``mask_weight``, ``skip_weight``: of both losses; where one is 0, its samples are not made either.
     """
 
     kind: Literal["pixels"] = "pixels"
