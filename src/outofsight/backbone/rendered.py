@@ -1,17 +1,13 @@
 """How a transformer takes rendered memory in: as a picture beside its noisy latents, and as a velocity to lean on."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
-from pydantic import ConfigDict, model_validator
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
 from outofsight.errors import InputError
 from outofsight.memory.banks.mask_reader import MaskReader
-from outofsight.memory.settings import reasons
+from outofsight.memory.settings import RenderingSettings
 from outofsight.nn.precision import UncastModule, full_precision
 
 NUM_MASKS = 8
@@ -19,21 +15,6 @@ NUM_MASKS = 8
 
 LEAST_SIGMA = 0.02
 """Below this noise level (x − render)/σ is no velocity any more, only rounding."""
-
-
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class RenderingSettings:
-    """``gate_width``: channels of the gate towards the render (0: no gate). ``mask_width``: channels of the network
-    that reads who is a subject (0: none; then masks must be given)."""
-
-    gate_width: int = 32
-    mask_width: int = 12
-
-    @model_validator(mode="after")
-    def _check(self) -> "RenderingSettings":
-        if min(self.gate_width, self.mask_width) < 0:
-            raise ValueError(f"widths must be ≥ 0, got {self.gate_width} and {self.mask_width}")
-        return self
 
 
 class RenderedMemory(UncastModule):
@@ -96,20 +77,6 @@ class RenderGate(nn.Module):
         told = self.told(states).unflatten(0, seen.shape[:2]).movedim(1, 2).sigmoid()
         coverage = rendered[:, noisy.shape[1] : noisy.shape[1] + NUM_MASKS // 2].mean(dim=1, keepdim=True)
         return self.strength * told * coverage
-
-
-def read_rendering_settings(config: Any) -> RenderingSettings | None:
-    """Take the settings from a transformer's configuration; ``None``: it is not shown rendered memory.
-
-    Raises:
-        InputError: unknown or impossible settings.
-    """
-    if config["rendering"] is None:
-        return None
-    try:
-        return RenderingSettings(**config["rendering"])
-    except (TypeError, ValueError) as error:
-        raise InputError(f"rendering={dict(config['rendering'])}: {reasons(error)}") from error
 
 
 def checked_rendered(

@@ -19,7 +19,7 @@ from outofsight.backbone.extra_keys import BankKeys, ExtraTokens
 from outofsight.backbone.kept_context import KeptContext
 from outofsight.backbone.loras import LoraLoading, scaled_loras
 from outofsight.backbone.patches import MaskedPatchEmbedding, RenderedPatchEmbedding
-from outofsight.backbone.rendered import RenderedMemory, checked_rendered, read_rendering_settings
+from outofsight.backbone.rendered import RenderedMemory, checked_rendered
 from outofsight.backbone.sequence import (
     Inputs,
     RetrievalLog,
@@ -48,9 +48,11 @@ from outofsight.memory.settings import (
     MemorySettings,
     RivalSettings,
     check_banks_are_used,
+    check_memory,
     flattened,
     read_bank_settings,
     read_group,
+    read_rendering_settings,
 )
 from outofsight.memory.state_space import has_state_space
 from outofsight.memory.strategies import MEMORY_FIELDS, Strategy, check_without_training
@@ -229,8 +231,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         """
         check_without_training(Strategy(name=name, what="", settings=settings), self._trained_memory)
         wanted = {**self.config, **settings}
-        for group in GROUPS:
-            read_group(group, wanted)
+        check_memory(wanted)
         check_banks_are_used(name, wanted)
         self.register_to_config(**settings, memory_strategy=name)
         self._memory_settings = self._context_settings = None

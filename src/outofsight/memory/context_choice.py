@@ -7,22 +7,25 @@ What a rule leaves out is nowhere in the model: not as a key, not in a memory sl
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import ConfigDict, Field, field_validator
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from outofsight.errors import InputError
 from outofsight.memory.selectors import view_overlap
 from outofsight.types import LatentGrid
 
+MOST_LATENT_FRAMES = 1_000_000
+
 ContextTimes = Literal["kept", "contiguous"]
 """Whether chosen frames are rotated by their own times, or by 0, 1, 2, ... as if nothing lay between them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class ContextSettings:
     """Which clean context frames the transformer sees.
 
@@ -32,29 +35,22 @@ class ContextSettings:
     """
 
     rule: str = "all"
-    first: int = 0
-    recent: int = 5
-    clips: int = 0
-    clip_frames: int = 1
-    duplicate_overlap: float = 0.95
+    first: int = Field(default=0, ge=0, le=MOST_LATENT_FRAMES)
+    recent: int = Field(default=5, ge=0, le=MOST_LATENT_FRAMES)
+    clips: int = Field(default=0, ge=0, le=MOST_LATENT_FRAMES)
+    clip_frames: int = Field(default=1, ge=1, le=MOST_LATENT_FRAMES)
+    duplicate_overlap: float = Field(default=0.95, gt=0, le=1)
     times: ContextTimes = "kept"
 
-    def __post_init__(self) -> None:
-        if self.rule not in CONTEXT_RULES:
-            raise InputError(
-                f"context_rule {self.rule!r} is unknown; known are {', '.join(CONTEXT_RULES)}. A rule of your own is "
-                "known once the module that registers it is imported"
+    @field_validator("rule")
+    @classmethod
+    def _known(cls, rule: str) -> str:
+        if rule not in CONTEXT_RULES:
+            raise ValueError(
+                f"known are {', '.join(CONTEXT_RULES)}, and a rule of your own once the module that registers it is "
+                "imported"
             )
-        if min(self.first, self.recent, self.clips) < 0 or self.clip_frames < 1:
-            raise InputError(
-                "expected context_first, context_recent, context_clips ≥ 0 and context_clip_frames ≥ 1, got "
-                f"{self.first}, {self.recent}, {self.clips}, {self.clip_frames}"
-            )
-        if not 0 < self.duplicate_overlap <= 1 or self.times not in ("kept", "contiguous"):
-            raise InputError(
-                "expected context_duplicate_overlap in (0, 1] and context_times 'kept' or 'contiguous', got "
-                f"{self.duplicate_overlap} and {self.times!r}"
-            )
+        return rule
 
 
 ContextRule = Callable[

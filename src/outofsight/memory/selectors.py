@@ -10,10 +10,11 @@ full-resolution frames around the query frame, and the best scored memory slices
                                                      slice 3 = frames 6, 7 lies half inside and may be
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from outofsight.errors import InputError
@@ -128,7 +129,8 @@ def top_slices(
     return masked.topk(min(top_k, scores.shape[-1]), dim=-1).indices
 
 
-Kernel = tuple[int, int, int]
+Side = Annotated[int, Field(ge=1, le=64)]
+Kernel = tuple[Side, Side, Side]
 """Frames, rows and columns of video tokens that become one memory token."""
 
 

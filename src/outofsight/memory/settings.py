@@ -1,18 +1,17 @@
 """How a model remembers, as data: groups of a transformer's settings, and their flat names in its saved folder."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass as plain_dataclass
 from dataclasses import fields
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
 from outofsight.errors import InputError
 from outofsight.memory.banks.state import BankSettings
-from outofsight.memory.context_choice import ContextSettings
-from outofsight.memory.selectors import Affinity, Kernel
+from outofsight.memory.context_choice import MOST_LATENT_FRAMES, ContextSettings
+from outofsight.memory.selectors import Affinity, Kernel, Side
 
 MemorySource = Literal["all", "context"]
 """Slices of all frames, the noisy target included (as the code does), or of the context alone (as the paper says)."""
@@ -28,26 +27,10 @@ class MemorySettings:
     """
 
     kernel: Kernel = (2, 2, 2)
-    top_k: int = 10
-    local_window: int | None = 5
+    top_k: int = Field(default=10, ge=0, le=100_000)
+    local_window: int | None = Field(default=5, ge=1, le=MOST_LATENT_FRAMES)
     affinity: Affinity = "mean_pooled"
     source: MemorySource = "all"
-
-    @field_validator("kernel")
-    @classmethod
-    def _positive_kernel(cls, kernel: Kernel) -> Kernel:
-        if min(kernel) < 1:
-            raise ValueError(f"a kernel needs sizes ≥ 1, got {kernel}")
-        return kernel
-
-    @model_validator(mode="after")
-    def _sizes(self) -> "MemorySettings":
-        if self.top_k < 0 or (self.local_window is not None and self.local_window < 1):
-            raise ValueError(
-                "expected top_k ≥ 0 and local_window ≥ 1 (or none: the whole video), got "
-                f"{self.top_k} and {self.local_window}"
-            )
-        return self
 
     @property
     def retrieves(self) -> bool:
@@ -55,7 +38,7 @@ class MemorySettings:
         return self.top_k > 0 or self.affinity == "all"
 
 
-@plain_dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class CameraSettings:
     """What tokens know of cameras beside their frame's pose.
 
@@ -63,15 +46,11 @@ class CameraSettings:
     the ray it looks along (``nn.rope``; published models: 0).
     """
 
-    fov_x_deg: float = 90.0
-    ray_octaves: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.fov_x_deg < 180:
-            raise InputError(f"camera_fov_x_deg must lie between 0 and 180, got {self.fov_x_deg}")
+    fov_x_deg: float = Field(default=90.0, gt=0, lt=180)
+    ray_octaves: int = Field(default=0, ge=0, le=16)
 
 
-@plain_dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class RivalSettings:
     """What HyDRA's rivals remember by (``memory.rivals``); all of it idle in HyDRA.
 
@@ -82,19 +61,22 @@ class RivalSettings:
     ``history_guidance``: how far sampling moves away from what a model without context predicts (1: not at all).
     """
 
-    state_grid: tuple[int, int] | None = None
-    state_width: int = 64
-    state_space_every: int | None = None
-    identity_grid: tuple[int, int] | None = None
-    subject_mask: str = "none"
-    frame_noise: str = "shared"
-    history_guidance: float = 1.0
+    state_grid: tuple[Side, Side] | None = None
+    state_width: int = Field(default=64, ge=1, le=10_000)
+    state_space_every: int | None = Field(default=None, ge=1, le=1000)
+    identity_grid: tuple[Side, Side] | None = None
+    subject_mask: Literal["none", "extrapolated", "true"] = "none"
+    frame_noise: Literal["shared", "independent"] = "shared"
+    history_guidance: float = Field(default=1.0, ge=0, le=1000)
 
-    def __post_init__(self) -> None:
-        known = {"subject_mask": ("none", "extrapolated", "true"), "frame_noise": ("shared", "independent")}
-        for name, values in known.items():
-            if getattr(self, name) not in values:
-                raise InputError(f"{name}: expected one of {', '.join(values)}, got {getattr(self, name)!r}")
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class RenderingSettings:
+    """``gate_width``: channels of the gate towards the render (0: no gate). ``mask_width``: channels of the network
+    that reads who is a subject (0: none; then masks must be given)."""
+
+    gate_width: int = Field(default=32, ge=0, le=10_000)
+    mask_width: int = Field(default=12, ge=0, le=10_000)
 
 
 def _fields(prefix: str, kind: type, **otherwise: str) -> Mapping[str, str]:
@@ -124,11 +106,9 @@ def read_group(group: str, config: Mapping[str, Any]) -> Any:
     kind, names = GROUPS[group]
     given = {ours: config[flat] for flat, ours in names.items() if flat in config}
     try:
-        return kind(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-        )
+        return kind(**given)
     except ValidationError as error:
-        raise InputError(f"{group} settings: {reasons(error)}") from error
+        raise InputError(reasons(error, {ours: flat for flat, ours in names.items()})) from error
 
 
 def flattened(**groups: Any) -> dict[str, Any]:
@@ -144,12 +124,43 @@ def read_bank_settings(config: Mapping[str, Any]) -> BankSettings | None:
     Raises:
         InputError: unknown or impossible settings.
     """
-    if config["banks"] is None:
+    return _read("banks", BankSettings, config)
+
+
+def read_rendering_settings(config: Mapping[str, Any]) -> RenderingSettings | None:
+    """Take the settings from a transformer's configuration; ``None``: it is not shown rendered memory.
+
+    Raises:
+        InputError: unknown or impossible settings.
+    """
+    return _read("rendering", RenderingSettings, config)
+
+
+_Settings = TypeVar("_Settings")
+
+
+def _read(name: str, kind: type[_Settings], config: Mapping[str, Any]) -> _Settings | None:
+    given = config[name]
+    if given is None:
         return None
+    if not isinstance(given, Mapping):
+        raise InputError(f"{name}: expected settings by their names ({{}}: the defaults), got {given!r}")
     try:
-        return BankSettings(**config["banks"])
-    except (TypeError, ValueError) as error:
-        raise InputError(f"banks={dict(config['banks'])}: {reasons(error)}") from error
+        return kind(**given)
+    except ValidationError as error:
+        raise InputError(f"{name}: {reasons(error)}") from error
+
+
+def check_memory(config: Mapping[str, Any]) -> None:
+    """Check whatever settings of a transformer's memory there are, by their flat names.
+
+    Raises:
+        InputError: an impossible one, with its name, its value and what it may be.
+    """
+    for group in GROUPS:
+        read_group(group, config)
+    read_bank_settings({"banks": None, **config})
+    read_rendering_settings({"rendering": None, **config})
 
 
 def check_banks_are_used(name: str, config: Mapping[str, Any]) -> None:
@@ -168,14 +179,18 @@ def check_banks_are_used(name: str, config: Mapping[str, Any]) -> None:
         )
 
 
-def reasons(error: Exception) -> str:
-    """Put what is wrong with settings in one line: each setting that pydantic refuses, why, and what it was given."""
+def reasons(error: Exception, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Put what is wrong with settings in one line: each that is refused, why, and what it was given.
+
+    ``names``: of settings, where they are known by another.
+    """
     if not isinstance(error, ValidationError):
         return str(error)
     each = []
     for found in error.errors():
-        name = ".".join(map(str, found["loc"]))
-        said = found["msg"].removeprefix("Value error, ")
+        first, *further = map(str, found["loc"]) if found["loc"] else ("",)
+        name = ".".join((names.get(first, first), *further))
+        said = found["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
         each.append(f"{name}: {said}, got {found['input']!r}" if name else said)
     return "; ".join(each)
 

@@ -12,7 +12,13 @@ from typing import Any
 
 from outofsight.errors import InputError
 from outofsight.memory.context_choice import ContextSettings
-from outofsight.memory.settings import MemorySettings, RivalSettings, flattened, read_bank_settings
+from outofsight.memory.settings import (
+    MemorySettings,
+    RivalSettings,
+    check_memory,
+    flattened,
+    read_bank_settings,
+)
 
 MEMORY_FIELDS: Mapping[str, Any] = MappingProxyType(
     {
@@ -83,6 +89,10 @@ class Strategy:
                 f"strategy {self.name!r}: {unknown[0]!r} is no setting of the memory; they are "
                 f"{', '.join(MEMORY_FIELDS)}"
             )
+        try:
+            check_memory(self.settings)
+        except InputError as error:
+            raise InputError(f"strategy {self.name!r}: {error}") from error
 
     def whole(self, otherwise: Mapping[str, Any] = MEMORY_FIELDS) -> dict[str, Any]:
         """Return every memory setting: the strategy's own, else those of ``otherwise``."""

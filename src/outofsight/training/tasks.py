@@ -1,10 +1,13 @@
 """What is trained, as data: a video VAE, a world model, the recogniser, or what a world model makes of pixels."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from outofsight.errors import InputError
+from outofsight.memory.settings import check_memory
 from outofsight.memory.strategies import MEMORY_FIELDS
 from outofsight.perception.kinds import KINDS
 from outofsight.training.rendered_truth import PlaceErrors
@@ -20,10 +23,10 @@ class VaeSize:
     Space shrinks 8 times in both forms: plain by three halvings, residual by patches of 2×2 and two halvings.
     """
 
-    base_dim: int = 16
-    num_res_blocks: int = 1
+    base_dim: int = Field(default=16, gt=0)
+    num_res_blocks: int = Field(default=1, gt=0)
     is_residual: bool = False
-    z_dim: int = 16
+    z_dim: int = Field(default=16, gt=0)
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of diffusers' ``AutoencoderKLWan``, latents not yet normalised (mean 0, std 1)."""
@@ -102,6 +105,13 @@ class VaeTask:
         return self
 
 
+def _check_memory(settings: Mapping[str, Any]) -> None:
+    try:
+        check_memory(settings)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class WorldSize:
     """The sizes of a world model that begins with random weights. Its text encoder reads bytes.
@@ -112,24 +122,29 @@ class WorldSize:
     ``text_tokens``: most bytes of a caption that are read, the end mark included.
     """
 
-    num_heads: int = 6
-    head_dim: int = 32
-    num_layers: int = 8
-    ffn_dim: int = 384
-    freq_dim: int = 256
+    num_heads: int = Field(default=6, gt=0)
+    head_dim: int = Field(default=32, gt=0)
+    num_layers: int = Field(default=8, gt=0)
+    ffn_dim: int = Field(default=384, gt=0)
+    freq_dim: int = Field(default=256, gt=0)
     memory_kernel: tuple[int, int, int] = (2, 2, 2)
     memory_top_k: int = 10
     local_window: int = 5
     memory_affinity: str = "mean_pooled"
     memory_source: str = "all"
-    camera_ray_octaves: int = Field(default=4, ge=0)
+    camera_ray_octaves: int = 4
     camera_fov_x_deg: float = 78.0
     start_by_likeness: bool = False
     shift: float = Field(default=5.0, gt=0)
-    text_width: int = 128
-    text_layers: int = 2
-    text_heads: int = 4
+    text_width: int = Field(default=128, gt=0)
+    text_layers: int = Field(default=2, gt=0)
+    text_heads: int = Field(default=4, gt=0)
     text_tokens: int = Field(default=256, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> "WorldSize":
+        _check_memory(vars(self))
+        return self
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -248,6 +263,7 @@ class WorldTask:
         unknown = sorted(set(self.memory) - set(MEMORY_FIELDS))
         if unknown:
             raise ValueError(f"memory.{unknown[0]}: no such setting; known are {', '.join(MEMORY_FIELDS)}")
+        _check_memory(self.memory)
         if self.camera_dropout and (self.memory_losses.weights() or self.chunks.sizes):
             raise ValueError(
                 "memory_losses and chunks reckon with where cameras are, so every sample must know them; set "

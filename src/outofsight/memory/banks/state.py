@@ -14,12 +14,12 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from outofsight.errors import InputError
-from outofsight.memory.selectors import Kernel
+from outofsight.memory.selectors import Kernel, Side
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -38,29 +38,26 @@ class BankSettings:
     reader.
     """
 
-    archive_slots: int = 24
-    subject_slots: int = 4
+    archive_slots: int = Field(default=24, ge=1, le=10_000)
+    subject_slots: int = Field(default=4, ge=1, le=10_000)
     kernel: Kernel = (1, 1, 1)
-    archive_rate: float = 0.2
-    subject_rate: float = 0.3
-    relevance: float = 0.9
-    top_k: int = 8
+    archive_rate: float = Field(default=0.2, gt=0, le=1)
+    subject_rate: float = Field(default=0.3, gt=0, le=1)
+    relevance: float = Field(default=0.9, gt=0, le=1)
+    top_k: int = Field(default=8, ge=0, le=100_000)
     rendered: Literal["none", "scenery", "all"] = "all"
     shown: Literal["channels", "history"] = "channels"
-    place_draw: float = Field(default=0.0, ge=0)
-    subject_grid: tuple[int, int] = (3, 3)
-    identity_width: int = 32
-    reader_width: int = 64
+    place_draw: float = Field(default=0.0, ge=0, le=100)
+    subject_grid: tuple[Side, Side] = (3, 3)
+    identity_width: int = Field(default=32, ge=1, le=10_000)
+    reader_width: int = Field(default=64, ge=1, le=10_000)
 
-    @model_validator(mode="after")
-    def _sizes(self) -> "BankSettings":
-        whole = (self.archive_slots, self.subject_slots, *self.kernel, *self.subject_grid,
-                 self.identity_width, self.reader_width)  # fmt: skip
-        if min(whole) < 1 or self.top_k < 0 or self.kernel[0] != 1:
-            raise ValueError(f"banks need sizes ≥ 1, and slices of one frame (kernel 1×r×c), got {self}")
-        if not (0 < self.archive_rate <= 1 and 0 < self.subject_rate <= 1 and 0 < self.relevance <= 1):
-            raise ValueError("banks: archive_rate, subject_rate and relevance must lie in (0, 1]")
-        return self
+    @field_validator("kernel")
+    @classmethod
+    def _one_frame(cls, kernel: Kernel) -> Kernel:
+        if kernel[0] != 1:
+            raise ValueError("banks hold slices of one frame (1, rows, columns)")
+        return kernel
 
     @property
     def asks_no_weights(self) -> bool:
