@@ -74,12 +74,11 @@ def tile(scene: str, seed: int, light: str, label: str) -> NDArray[np.uint8]:
 
 
 def save_sheet(tiles: list[NDArray[np.uint8]], path: Path, columns: int = 4) -> None:
-    """Lay tiles side by side and save them with 256 colours."""
+    """Lay tiles side by side and save them."""
     blank = np.full((HEIGHT, WIDTH, 3), 255, dtype=np.uint8)
     tiles = [*tiles, *[blank] * (-len(tiles) % columns)]
     rows = [np.concatenate(tiles[start : start + columns], axis=1) for start in range(0, len(tiles), columns)]
-    sheet = Image.fromarray(np.concatenate(rows))
-    sheet.quantize(palette=sheet.quantize(256), dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
+    Image.fromarray(np.concatenate(rows)).save(path, quality=80, method=6)
     print(path)
 
 
@@ -94,7 +93,7 @@ def main() -> None:
         for name, kind in scenes.items()
     ]
     moods = (("park", 1, "night lamps"), ("snow village", 21, "dusk"), ("street", 5, "golden hour"))
-    save_sheet([*places, *(tile(*mood, f"{mood[0]}, {mood[2]}") for mood in moods)], args.out / "scenes.png")
+    save_sheet([*places, *(tile(*mood, f"{mood[0]}, {mood[2]}") for mood in moods)], args.out / "scenes.webp")
     layouts = [
         tile(name, seed, scenes[name].lights[0], f"{name}, layout {seed}")
         for name in ("plaza", "playground", "living room", "table-top")
@@ -105,7 +104,7 @@ def main() -> None:
         for name, seed in (("street", 5), ("office", 21), ("harbour", 7))
         for light in scenes[name].lights
     ]
-    save_sheet([*layouts, *lights], args.out / "scenes_layouts.png")
+    save_sheet([*layouts, *lights], args.out / "scenes_layouts.webp")
 
 
 if __name__ == "__main__":
