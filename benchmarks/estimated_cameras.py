@@ -13,9 +13,9 @@ import numpy as np
 
 from outofsight.camera_estimation.estimate import Estimate, estimate_cameras
 from outofsight.camera_estimation.verdict import disagreement
-from outofsight.data.files import read_json, write_json
 from outofsight.data.video import read_video
 from outofsight.errors import CameraError
+from outofsight.files import read_json, write_json
 from outofsight.geometry.camera_files import read_cameras
 from outofsight.geometry.pose_files import read_poses
 from outofsight.types import CameraPath

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from outofsight.data.files import write_json
 from outofsight.data.video import write_video
+from outofsight.files import write_json
 from outofsight.geometry.pose_files import write_poses
 from outofsight.types import CameraPath
 from outofsight.worlds.model import build_world, pose_world

@@ -1,6 +1,7 @@
 """The house rules that a reader relies on: who may import whom, and that importing does nothing."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "outofsight"
 LEVELS = [
     {"errors", "types"},
+    {"files"},
     {"geometry", "model_folders"},
     {"nn", "flow"},
     {"worlds", "data"},
@@ -29,6 +31,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 WITHOUT_TORCH = (
     "errors",
     "types",
+    "files",
     "geometry",
     "model_folders",
     "worlds",
@@ -216,3 +219,10 @@ def test_a_public_name_of_the_models_rooms_is_defined_once():
 def test_test_files_have_names_of_their_own():
     names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
     assert sorted({name for name in names if names.count(name) > 1}) == []  # pytest imports them by it
+
+
+def test_files_are_written_whole_in_one_way():
+    """Only ``files`` gives what was written its name, or removes what a kill left behind."""
+    renames = re.compile(r"os\.(replace|rename)\b|\.rename\(|\.replace\([^,()]+\)|shutil\.move")
+    others = [str(path) for path in MODULES if path.name != "files.py" and renames.search(path.read_text())]
+    assert others == []

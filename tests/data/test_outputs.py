@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from outofsight.data.files import (
+from outofsight.data.outputs import check_outputs, claimed
+from outofsight.errors import InputError, OutputError
+from outofsight.files import (
     folder_in_one_piece,
     lock,
     one_writer,
@@ -21,14 +23,12 @@ from outofsight.data.files import (
     write_bytes,
     written_whole,
 )
-from outofsight.data.outputs import check_outputs, claimed
-from outofsight.errors import InputError, OutputError
 
 HOLD = """
 import sys, time
 from pathlib import Path
 from outofsight.data.outputs import claimed
-from outofsight.data.files import written_whole
+from outofsight.files import written_whole
 out = Path(sys.argv[1])
 with claimed(out), written_whole(out) as temporary:
     temporary.write_text("half")
@@ -190,7 +190,7 @@ def test_a_folder_whose_replacement_fails_is_put_back(tmp_path, monkeypatch):
         rename(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr("outofsight.data.files.os.rename", fails_for_the_new)
+        patch.setattr("outofsight.files.os.rename", fails_for_the_new)
         with pytest.raises(OutputError, match="Input/output error"), replaced_folder(place) as folder:
             (folder / "b").write_text("b")
     assert [path.name for path in place.iterdir()] == ["a"]

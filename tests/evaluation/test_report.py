@@ -15,7 +15,6 @@ from PIL import Image
 from rich.console import Console
 
 from models import tiny_world
-from outofsight.data.files import write_json
 from outofsight.data.video import read_video, write_video
 from outofsight.errors import InputError
 from outofsight.evaluation.clips import dataset_clips
@@ -50,6 +49,7 @@ from outofsight.evaluation.results import (
 )
 from outofsight.evaluation.run import EvalConfig, Evaluation, evaluate
 from outofsight.evaluation.sheet import chosen_clips, write_sheet
+from outofsight.files import write_json
 from outofsight.sampling.continuation import SamplingSettings
 from small_world import write_small_dataset
 

@@ -333,10 +333,10 @@ def test_files_that_cannot_be_opened(tmp_path):
 
 def test_a_file_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     half = straight(5)
-    with pytest.raises(OutputError, match="cannot be written: No such file or directory"):
+    with pytest.raises(OutputError, match="could not be written: No such file or directory"):
         write_cameras(tmp_path / "nowhere" / "c.json", half, half)
     (tmp_path / "folder.json").mkdir()
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="could not be written"):
         write_cameras(tmp_path / "folder.json", half, half)
     with pytest.raises(InputError, match="unreal or strings"):
         write_cameras(tmp_path / "c.json", half, half, form="relative")

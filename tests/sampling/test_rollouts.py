@@ -595,7 +595,7 @@ def fails_on_a_full_disk(rollout, folder, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("outofsight.data.files.os.replace", full)
+        patch.setattr("outofsight.files.os.replace", full)
         with pytest.raises(OutputError, match="No space left on device"):
             rollout.save(folder)
 

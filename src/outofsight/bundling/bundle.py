@@ -16,8 +16,8 @@ from outofsight.bundling.finished_run import (
     read_finished_run,
     without_places,
 )
-from outofsight.data.files import read_json, replaced_folder, write_json, write_text
 from outofsight.errors import CheckpointError, InputError, OutputError
+from outofsight.files import read_json, replaced_folder, write_json, write_text
 from outofsight.model_folders import USE_FILE, ModelUse, read_use, use_as_json, use_file
 from outofsight.world_model import WorldModelBase, check_folder
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from outofsight.bundling.finished_run import FinishedRun, validation_lines
-from outofsight.data.files import read_json
 from outofsight.errors import InputError
+from outofsight.files import read_json
 from outofsight.model_folders import ModelUse
 
 FRONT_MATTER = """---

@@ -10,8 +10,8 @@ from huggingface_hub import DatasetCard, DatasetCardData, HfApi, ModelCard, Mode
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from outofsight.data.files import explained
 from outofsight.errors import InputError, OutputError
+from outofsight.files import explained
 
 Kind = Literal["model", "dataset"]
 MARKS: Mapping[Kind, str] = {"model": "model_index.json", "dataset": "dataset.json"}

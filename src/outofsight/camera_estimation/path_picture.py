@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from outofsight.data.files import explained, written_whole
+from outofsight.files import file_in_one_piece
 from outofsight.types import CameraPath
 
 SIDE_PX, MARGIN_PX, WEDGES = 480, 40, 9
@@ -23,7 +23,7 @@ def write_path_picture(path: Path, cameras: CameraPath, title: str) -> None:
     pen.text((12, 12), title, fill=INK)
     _from_above(pen, cameras)
     _over_time(pen, cameras)
-    with explained(path), written_whole(path) as temporary:
+    with file_in_one_piece(path) as temporary:
         picture.save(temporary, format="PNG")
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outofsight.cli.values import text_or_file
-from outofsight.data.files import read_text
 from outofsight.errors import CameraError, InputError, VideoError
+from outofsight.files import read_text
 from outofsight.types import WAN_CLOCK
 
 if TYPE_CHECKING:

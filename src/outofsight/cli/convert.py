@@ -11,9 +11,9 @@ import typer
 from outofsight.cli import loras
 from outofsight.cli.folders import refuse_existing
 from outofsight.cli.values import parse_settings
-from outofsight.data.files import folder_in_one_piece
 from outofsight.data.outputs import claimed
 from outofsight.errors import CheckpointError, InputError
+from outofsight.files import folder_in_one_piece
 
 if TYPE_CHECKING:
     from outofsight.backbone.transformer import HydraTransformer3DModel

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.values import check_fov
-from outofsight.data.files import write_json
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
+from outofsight.files import write_json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,9 +12,9 @@ from outofsight.cli.methods import ModelChoice, VideoChoice, choose_clips, choos
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.values import parse_settings, tell_broken
-from outofsight.data.files import write_text
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
+from outofsight.files import write_text
 
 if TYPE_CHECKING:
     from outofsight.evaluation.methods import ModelSource
@@ -299,11 +299,11 @@ def _write(
     console: Console,
 ) -> None:
     """Write what came out, for programs and for people, and print the tables."""
-    from outofsight.data.files import write_json
     from outofsight.evaluation.plots import all_plots, write_plots
     from outofsight.evaluation.report import write_report
     from outofsight.evaluation.results import print_tables, results_as_json
     from outofsight.evaluation.sheet import write_sheet
+    from outofsight.files import write_json
 
     out = evaluation.config.out
     write_json(out / "results.json", results_as_json(results, made), indent=1)

@@ -11,9 +11,9 @@ from rich.console import Console
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.values import check_fov, parse_frames, parse_size
-from outofsight.data.files import write_json
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
+from outofsight.files import write_json
 
 if TYPE_CHECKING:
     from outofsight.exchange.case import Benchmark, Case, Frames
@@ -292,9 +292,9 @@ def read(
     limit: Limit = None,
 ) -> None:
     """Take a system's results, and the truth of their frames, to where `evaluate --truth --videos` reads them."""
-    from outofsight.data.files import folder_in_one_piece
     from outofsight.data.video import write_video
     from outofsight.exchange.case import frames_of
+    from outofsight.files import folder_in_one_piece
 
     found, chosen = _read(name, cases, sources, None, limit)
     if not (results / system).is_dir():

@@ -6,8 +6,8 @@ import re
 
 import typer
 
-from outofsight.data.files import write_advice
 from outofsight.errors import OutOfSightError
+from outofsight.files import write_advice
 
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
 STOPPED = 130

@@ -13,9 +13,9 @@ from outofsight.cli.cases import Case, CaseInputs, Shape, files_of, find_cases, 
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.values import check_fov, parse_frames, parse_settings, parse_size
-from outofsight.data.files import explained, write_json
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
+from outofsight.files import explained, write_json
 from outofsight.model_folders import present_names, read_use
 
 if TYPE_CHECKING:

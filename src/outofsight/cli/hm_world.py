@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from outofsight.cli.progress import shown_progress
-from outofsight.data.files import read_text, write_json
 from outofsight.data.outputs import check_outputs, claimed
+from outofsight.files import read_text, write_json
 
 if TYPE_CHECKING:
     from outofsight.camera_estimation.matches import Video

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from outofsight.data.annotation import read_cameras_of
-from outofsight.data.files import read_json
 from outofsight.data.video import fit_intrinsics, read_video
 from outofsight.errors import CameraError
+from outofsight.files import read_json
 from outofsight.geometry.conditioning import LENS_TOLERANCE
 from outofsight.types import Intrinsics
 

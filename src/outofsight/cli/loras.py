@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from outofsight.cli.folders import refuse_existing
-from outofsight.data.files import folder_in_one_piece
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
+from outofsight.files import folder_in_one_piece
 
 
 def lora(

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from outofsight.cli.folders import refuse_existing
-from outofsight.data.files import folder_in_one_piece
 from outofsight.data.outputs import claimed
+from outofsight.files import folder_in_one_piece
 
 
 def push(

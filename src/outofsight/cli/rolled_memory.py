@@ -36,8 +36,8 @@ def keep_step(folder: Path, record: "StepRecord", frames: "NDArray[np.uint8]") -
     import torch
 
     from outofsight.codec.checkpoint_files import save_state_dict
-    from outofsight.data.files import explained
     from outofsight.evaluation.rollouts import memory_step
+    from outofsight.files import explained
 
     if record.archive is None or record.tracks is None or record.scores is None:
         raise InputError(
@@ -153,8 +153,8 @@ def draw_steps(
     Raises:
         OutputError: the folder cannot be written.
     """
-    from outofsight.data.files import write_json
     from outofsight.evaluation.memory_pictures import memory_pictures
+    from outofsight.files import write_json
 
     steps = read_steps(folder, rollout.num_steps)
     fov_x_rad = rollout.fov_x_rad

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from outofsight.data.files import read_text
 from outofsight.errors import InputError
+from outofsight.files import read_text
 
 FILE_NAME = re.compile(r".*\.(txt|text|md|json|srt|csv)", re.IGNORECASE)
 """Words that end so are meant as the name of a file: no caption does."""

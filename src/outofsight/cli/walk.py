@@ -13,9 +13,9 @@ from outofsight.cli.cases import Case, CaseInputs, Shape, files_of, read_case
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.rolled_memory import check_banks, check_kept, draw_steps, keep_step, read_truth
-from outofsight.data.files import explained, write_text
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import CameraError, InputError, OutputError
+from outofsight.files import explained, write_text
 from outofsight.model_folders import present_names
 from outofsight.types import WAN_CLOCK
 

@@ -103,8 +103,8 @@ def preview(
 ) -> None:
     """Draw one world: a contact sheet of its frames, and a map with camera views and subjects' ways."""
     _choose_gl(settings)
-    from outofsight.data.files import write_text
     from outofsight.data.video import write_video
+    from outofsight.files import write_text
     from outofsight.worlds.clip import render_clip
     from outofsight.worlds.model import build_world
     from outofsight.worlds.plan import plan_world
@@ -132,7 +132,7 @@ def preview(
 
 
 def _read_spec(path: Path) -> "WorldSpec":
-    from outofsight.data.files import read_text
+    from outofsight.files import read_text
     from outofsight.worlds.spec import spec_from_json
 
     return spec_from_json(read_text(path), str(path))

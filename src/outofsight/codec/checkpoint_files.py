@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from outofsight.data.files import written_whole
 from outofsight.errors import CheckpointError, InputError, OutputError, first_line
+from outofsight.files import written_whole
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin")
 WRAPPERS = ("state_dict", "model", "module")

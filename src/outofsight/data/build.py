@@ -12,11 +12,11 @@ from typing import Any
 
 from outofsight.data.card import write_card
 from outofsight.data.dataset import SPLITS, ClipJob, SplitShares, clip_job
-from outofsight.data.files import explained, read_json, remove_unfinished, write_json, write_text
 from outofsight.data.outputs import check_outputs
 from outofsight.data.sample import write_sample
 from outofsight.data.workers import run_tasks
 from outofsight.errors import DatasetError
+from outofsight.files import explained, read_json, remove_unfinished, write_json, write_text
 from outofsight.types import Clip
 
 DATASET_VERSION = 1

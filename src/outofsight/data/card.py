@@ -14,8 +14,8 @@ import numpy as np
 
 from outofsight.data.annotation import ANNOTATION_VERSION, FIELDS, check_version, read_subjects_of
 from outofsight.data.dataset import SPLITS, SampleEntry, open_dataset
-from outofsight.data.files import explained, read_json, write_text, written_whole
 from outofsight.data.sample import __doc__ as LAYOUT
+from outofsight.files import explained, read_json, write_text, written_whole
 from outofsight.types import SubjectTrack, Visibility
 
 FILE_SHAPES = (

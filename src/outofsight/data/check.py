@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.data.dataset import Dataset, SampleEntry, open_dataset
-from outofsight.data.files import TEMPORARY_PREFIX, read_json
 from outofsight.data.sample import HALVES, REQUIRED_FILES, characters, checks
 from outofsight.data.video import read_video
 from outofsight.errors import OutOfSightError
+from outofsight.files import TEMPORARY_PREFIX, read_json
 from outofsight.geometry.camera_files import read_cameras
 from outofsight.types import Clip, SubjectTrack, Visibility
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, overload
 
-from outofsight.data.files import read_text
 from outofsight.data.hm_world import is_hm_world_sample, read_hm_world_sample
 from outofsight.data.sample import read_sample
 from outofsight.errors import DatasetError, InputError
+from outofsight.files import read_text
 from outofsight.types import Clip
 
 SPLITS = ("train", "validation", "test")

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.data.files import read_json
 from outofsight.data.sample import HALVES, WHITE
 from outofsight.data.video import read_video
 from outofsight.errors import CameraError, DatasetError
+from outofsight.files import read_json
 from outofsight.geometry.camera_files import read_cameras
 from outofsight.types import CameraPath, Clip, Intrinsics, SubjectTrack, Visibility
 

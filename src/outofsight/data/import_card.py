@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from outofsight.data.files import read_json, write_text
+from outofsight.files import read_json, write_text
 
 OPTIONAL = ("cond_mask.mp4", "tgt_mask.mp4", "character.json", "check.json", "caption.txt")
 NEVER = (

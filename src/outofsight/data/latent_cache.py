@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from outofsight.data.files import explained, read_json, remove_unfinished, write_bytes, write_json
 from outofsight.errors import DatasetError, InputError
+from outofsight.files import explained, read_json, remove_unfinished, write_bytes, write_json
 from outofsight.geometry.conditioning import checked_lens
 
 CACHE_VERSION = 1

@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from outofsight.data.files import one_writer, remove_unfinished, write_advice
 from outofsight.errors import OutputError
+from outofsight.files import one_writer, remove_unfinished, write_advice
 
 LOCK = ".outofsight.lock"
 

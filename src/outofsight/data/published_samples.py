@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
-from outofsight.data.files import explained, written_whole
 from outofsight.data.latent_cache import LatentSample
 from outofsight.errors import DatasetError, InputError
+from outofsight.files import file_in_one_piece
 
 FIELDS = ("latents", "context", "context_camera", "video_camera")
 SUFFIXES = (".safetensors", ".pth")
@@ -49,7 +49,7 @@ def write_published_sample(path: Path, sample: LatentSample) -> None:
         "video_camera": sample.target_cameras,
     }
     tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
-    with explained(path), written_whole(path) as temporary:
+    with file_in_one_piece(path) as temporary:
         if path.suffix == ".safetensors":
             save_file(tensors, temporary)
         else:

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.data.annotation import annotate, check_version, read_cameras_of, read_subjects_of
-from outofsight.data.files import explained, folder_in_one_piece, read_json, write_json, write_text
 from outofsight.data.video import read_video, write_video
 from outofsight.errors import DatasetError
+from outofsight.files import explained, folder_in_one_piece, read_json, write_json, write_text
 from outofsight.geometry.camera_files import write_cameras
 from outofsight.geometry.conventions import to_unreal
 from outofsight.types import Clip, SubjectTrack, Visibility

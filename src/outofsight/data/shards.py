@@ -7,10 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from outofsight.data.dataset import SampleEntry
-from outofsight.data.files import explained, folder_in_one_piece, read_text
 from outofsight.data.hm_world import is_hm_world_sample, read_hm_world_sample
 from outofsight.data.sample import read_sample
 from outofsight.errors import DatasetError, InputError
+from outofsight.files import explained, folder_in_one_piece, read_text
 from outofsight.types import Clip
 
 

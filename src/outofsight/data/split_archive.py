@@ -19,9 +19,9 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from outofsight.data.dataset import natural_order
-from outofsight.data.files import explained, folder_in_one_piece, remove_unfinished
 from outofsight.data.hm_world import HM_WORLD_FILES
 from outofsight.errors import DatasetError
+from outofsight.files import explained, folder_in_one_piece, remove_unfinished
 
 PART = re.compile(r"(?P<stem>.+_)(?P<suffix>(part)?([a-z]+|\d+))(\.tar(\.gz)?|\.tgz)?")
 KNOWN_FILES = (

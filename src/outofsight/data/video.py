@@ -22,8 +22,8 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 
-from outofsight.data.files import write_advice, written_whole
 from outofsight.errors import InputError, OutputError, VideoError
+from outofsight.files import write_advice, written_whole
 from outofsight.types import Intrinsics
 
 Frames = NDArray[np.uint8]

@@ -26,11 +26,11 @@ from outofsight.demo.moving_picture import (
     SideBySide,
     enlarged,
     font,
-    in_one_piece,
     mixed,
     phase_bar,
 )
 from outofsight.evaluation.case import phases_of
+from outofsight.files import file_in_one_piece
 from outofsight.sampling.pipeline import Retrieval
 from outofsight.types import WAN_CLOCK
 
@@ -138,7 +138,7 @@ def draw_memory(shown: SideBySide, use: MemoryUse) -> Image.Image:
 
 def save_memory_picture(shown: SideBySide, use: MemoryUse, path: Path) -> None:
     """Draw and write a PNG. Raises ``OutputError`` if it cannot be written."""
-    with in_one_piece(path) as temporary:
+    with file_in_one_piece(path) as temporary:
         draw_memory(shown, use).save(temporary, format="png", optimize=True)
 
 

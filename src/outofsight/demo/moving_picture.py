@@ -12,7 +12,6 @@ when the subject is hidden and back.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from outofsight.data.files import explained, written_whole
 from outofsight.data.video import VideoWriter
 from outofsight.evaluation.case import PHASE_WORDS, ClipCase, Phase, Video, phases_of
+from outofsight.files import file_in_one_piece
 
 Rgb = tuple[int, int, int]
 Box = tuple[int, int, int, int]
@@ -44,13 +43,6 @@ PHASES_ON_DARK: dict[Phase, Rgb] = {
 def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Give the font that comes with Pillow. It has no dash longer than a hyphen."""
     return ImageFont.load_default(size_px)
-
-
-@contextmanager
-def in_one_piece(path: Path) -> Iterator[Path]:
-    """Give a temporary name that becomes ``path`` if all goes well. Raises ``OutputError``."""
-    with explained(path), written_whole(path) as temporary:
-        yield temporary
 
 
 def mixed(colour: Rgb, other: Rgb, share: float) -> Rgb:
@@ -150,7 +142,7 @@ def write_moving_picture(shown: SideBySide, mp4: Path, webp: Path) -> None:
             writer.write(np.asarray(picture))
     durations_ms = [round(1000 / fps)] * len(pictures)
     durations_ms[-1] = round(1000 * LAST_FRAME_S)
-    with in_one_piece(webp) as temporary:
+    with file_in_one_piece(webp) as temporary:
         pictures[0].save(
             temporary,
             format="webp",

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from outofsight.data.files import write_json
 from outofsight.data.video import write_video
 from outofsight.demo.memory_picture import MemoryUse, memory_use, save_memory_picture, subject_slices
 from outofsight.demo.moving_picture import SideBySide, write_moving_picture
@@ -20,6 +19,7 @@ from outofsight.evaluation.baselines import camera_warped, frozen, round_trip
 from outofsight.evaluation.case import ClipCase, Phase, Video, case_from_clip, is_seen, phases_of
 from outofsight.evaluation.evidence import Measured
 from outofsight.evaluation.metrics import measure_clip
+from outofsight.files import write_json
 from outofsight.memory.selectors import local_window
 from outofsight.sampling.continuation import Continuation, SamplingSettings
 from outofsight.sampling.inputs import to_uint8

@@ -18,11 +18,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from outofsight.data.files import explained, written_whole
 from outofsight.errors import InputError
 from outofsight.evaluation.birdseye import BirdsEye, FiledViews, Floats
 from outofsight.evaluation.case import Video
 from outofsight.evaluation.drawing import colour
+from outofsight.files import file_in_one_piece
 
 MAP_PX, HEAD_PX, GAP_PX, KEY_PX = 240, 20, 6, 46
 FINER = 3  # drawn so many times as large, and made smaller with smooth edges
@@ -121,7 +121,7 @@ def birdseye_video(scene: BirdsEye, pictures: Video | None = None) -> Video:
 
 def save_png(picture: Image.Image, path: Path) -> None:
     """Write a PNG in one piece. Raises ``OutputError``."""
-    with explained(path), written_whole(path) as temporary:
+    with file_in_one_piece(path) as temporary:
         picture.save(temporary, format="PNG", optimize=True)
 
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.data.dataset import SPLITS, SampleEntry, natural_order, open_dataset
-from outofsight.data.files import read_json
 from outofsight.data.video import read_video
 from outofsight.errors import DatasetError, InputError
 from outofsight.evaluation.case import ClipCase, case_from_clip
+from outofsight.files import read_json
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 

@@ -19,7 +19,6 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from torch import Tensor
 
-from outofsight.data.files import explained, write_text
 from outofsight.data.video import write_video
 from outofsight.errors import InputError
 from outofsight.evaluation.birdseye import (
@@ -36,6 +35,7 @@ from outofsight.evaluation.birdseye import (
 from outofsight.evaluation.birdseye_picture import birdseye_sheet, birdseye_video, save_png
 from outofsight.evaluation.case import Video
 from outofsight.evaluation.drawing import FAINT, INK, svg
+from outofsight.files import explained, write_text
 
 MOST_SHEET_MOMENTS = 60
 """A sheet of more moments than this shows so many of them, evenly spread; the video shows all."""

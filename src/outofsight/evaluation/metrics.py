@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from outofsight.data.files import explained, written_whole
 from outofsight.errors import InputError
 from outofsight.evaluation.association import gallery_of, observe_truth
 from outofsight.evaluation.case import ClipCase, Video, check_generated
@@ -34,6 +33,7 @@ from outofsight.evaluation.motion import CAMERA_METRICS, RELATIVE_MOTION_METRICS
 from outofsight.evaluation.records import digest_of
 from outofsight.evaluation.tracked_positions import Tracked
 from outofsight.evaluation.tracking import IDENTITY_METRICS, TRACKER_METRICS, TRACKING_METRICS
+from outofsight.files import file_in_one_piece
 from outofsight.perception.named import feature_network, perceptual_network, subject_detector
 from outofsight.perception.recogniser import BUNDLED, WEIGHTS_FILE
 from outofsight.perception.seeing import CentreCrop, centre_crop_of
@@ -267,7 +267,7 @@ def write_gallery(path: Path, contexts: dict[str, Observed]) -> None:
     if gallery is None:
         return
     owners = np.array([f"{subject}\t{clip}" for clip, subject in gallery.owners])
-    with explained(path), written_whole(path) as temporary:
+    with file_in_one_piece(path) as temporary:
         np.savez(temporary, identities=gallery.identities, owners=owners)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from outofsight.data.files import explained, write_text
 from outofsight.evaluation.drawing import colour, svg
 from outofsight.evaluation.evidence import Metric
 from outofsight.evaluation.methods import ModelMethod
@@ -21,6 +20,7 @@ from outofsight.evaluation.retrieval import (
     load_retrieval,
     mean_frequencies,
 )
+from outofsight.files import explained, write_text
 
 MOST_SHOWN_DB = 60.0
 """Decibels beyond this are drawn at the edge: identical pictures would squeeze all else together."""

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from outofsight.data.files import explained, write_json
 from outofsight.errors import OutputError
 from outofsight.evaluation.evidence import Measured
+from outofsight.files import explained, write_json
 
 FORMAT = 1
 EARLIER_NAME = "contender.json"  # of method.json, until November 2026

@@ -19,7 +19,6 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.data.files import write_text
 from outofsight.data.video import read_video, write_video
 from outofsight.evaluation.case import PHASE_WORDS, ClipCase, Phase, Video, phases_of
 from outofsight.evaluation.clips import EvalClip, Sample
@@ -39,6 +38,7 @@ from outofsight.evaluation.results import (
 )
 from outofsight.evaluation.retrieval import frequencies, load_retrieval, timeline
 from outofsight.evaluation.run import Evaluation
+from outofsight.files import write_text
 
 TITLE = "What was out of sight: an evaluation"
 

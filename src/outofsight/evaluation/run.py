@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from outofsight.data.dataset import may_be_skipped
-from outofsight.data.files import explained, remove_unfinished
 from outofsight.data.video import read_video, write_video
 from outofsight.data.workers import run_tasks
 from outofsight.errors import CheckpointError, InputError, OutputError
@@ -34,6 +33,7 @@ from outofsight.evaluation.metrics import (
 )
 from outofsight.evaluation.records import Record, Store, digest_of, in_earlier_words
 from outofsight.evaluation.rollouts import load_tracked, save_tracked
+from outofsight.files import explained, remove_unfinished
 from outofsight.memory.strategies import strategy
 from outofsight.model_folders import find_model
 from outofsight.sampling.plan import VideoSize, networks_on_meta, token_grid

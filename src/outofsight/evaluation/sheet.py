@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from outofsight.data.files import explained, written_whole
 from outofsight.evaluation.case import PHASE_WORDS, Phase, Video
 from outofsight.evaluation.drawing import PHASE_COLOURS
 from outofsight.evaluation.evidence import Metric
 from outofsight.evaluation.report import View, view_of
 from outofsight.evaluation.results import Results, format_number, leading_method, ranked_clips, ranking_metric
 from outofsight.evaluation.run import Evaluation
+from outofsight.files import file_in_one_piece
 
 NUM_COLUMNS, PICTURE_PX, NAME_PX, GAP_PX, BAR_PX, HEAD_PX = 8, 128, 130, 4, 6, 30
 INK, FAINT = (30, 30, 30), (120, 120, 120)
@@ -27,7 +27,7 @@ def write_sheet(path: Path, results: Results, evaluation: Evaluation) -> None:
         clip = next(clip for clip in results.clips if clip.name == name)
         blocks.append(_block(view_of(evaluation, clip), _heading(results, word, name, leader, metric)))
     sheet = _stacked([*blocks, _legend(blocks[0].width)])
-    with explained(path), written_whole(path) as temporary:
+    with file_in_one_piece(path) as temporary:
         sheet.save(temporary, format="PNG", optimize=True)
 
 

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from outofsight.data.dataset import natural_order
-from outofsight.data.files import folder_in_one_piece, read_text
 from outofsight.errors import CameraError, DatasetError
 from outofsight.exchange.case import PICTURES, Ask, Benchmark, Case, Frames, limited, matrices_in
+from outofsight.files import folder_in_one_piece, read_text
 from outofsight.geometry.conventions import z_up_world
 from outofsight.types import CameraPath, Intrinsics
 

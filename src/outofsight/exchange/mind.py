@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.data.dataset import natural_order
-from outofsight.data.files import read_json
 from outofsight.data.video import write_video
 from outofsight.errors import CameraError, DatasetError
 from outofsight.exchange.case import Ask, Benchmark, Case, Frames, limited
+from outofsight.files import read_json
 from outofsight.geometry.conventions import from_unreal
 from outofsight.types import CameraPath
 

@@ -16,10 +16,10 @@ from typing import Any
 import yaml
 
 from outofsight.data.dataset import natural_order
-from outofsight.data.files import read_json, read_text, write_json
 from outofsight.data.video import write_video
 from outofsight.errors import CameraError, DatasetError
 from outofsight.exchange.case import Ask, Benchmark, Case, Frames, limited
+from outofsight.files import read_json, read_text, write_json
 from outofsight.geometry.path_expressions import make_path
 from outofsight.types import CameraPath
 

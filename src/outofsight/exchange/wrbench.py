@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from outofsight.data.files import explained, read_text, write_json, write_text, written_whole
 from outofsight.data.video import write_video
 from outofsight.errors import DatasetError
 from outofsight.exchange.case import Ask, Benchmark, Case, Frames, limited, matrices_in
 from outofsight.exchange.wrbench_cameras import PRESETS, as_camera_path, camera_poses
+from outofsight.files import file_in_one_piece, read_text, write_json, write_text
 from outofsight.geometry.poses import Poses
 
 DEFAULT_CAMERAS = ("yaw_LR_60", "yaw_RL_60")
@@ -110,7 +110,7 @@ def write(root: Path, system: str, case: Case, video: Frames, fps: float) -> Non
     poses = np.tile(np.eye(4), (len(case.facts["target_c2w"]), 1, 1))
     poses[:, :3] = case.facts["target_c2w"]
     beside = folder / f"{case.name}.target_c2w.npy"
-    with explained(beside), written_whole(beside) as temporary, temporary.open("wb") as file:
+    with file_in_one_piece(beside) as temporary, temporary.open("wb") as file:
         np.save(file, poses)
     write_json(
         folder / f"{case.name}.camera.json",

@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.errors import CameraError, InputError
+from outofsight.files import write_json
 from outofsight.geometry.conditioning import CameraConditioning, camera_conditioning
 from outofsight.geometry.conventions import check_homogeneous, from_unreal, to_unreal
-from outofsight.geometry.json_files import frame_numbers, number_array, read_json, write_json
+from outofsight.geometry.json_files import frame_numbers, number_array, read_json
 from outofsight.geometry.matrix_repairs import (
     PUBLISHED_REPAIRS,
     AppliedRepair,
@@ -154,7 +155,7 @@ def write_cameras(
         raise InputError(
             f"expected the form unreal or strings, got {form!r}; write_conditioning writes the relative one"
         )
-    write_json(Path(path), content)
+    write_json(Path(path), content, indent=1)
 
 
 def write_conditioning(path: str | Path, conditioning: CameraConditioning) -> None:
@@ -164,7 +165,7 @@ def write_conditioning(path: str | Path, conditioning: CameraConditioning) -> No
         OutputError: the file cannot be written.
     """
     rows = (conditioning.context.tolist(), conditioning.target.tolist())
-    write_json(Path(path), dict(zip(_HALVES["relative"], rows, strict=True)))
+    write_json(Path(path), dict(zip(_HALVES["relative"], rows, strict=True)), indent=1)
 
 
 def _form_of(content: Any, path: Path) -> CameraForm:

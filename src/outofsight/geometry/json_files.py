@@ -1,8 +1,7 @@
-"""JSON files of numbers, read strictly and written whole: a private helper of the camera files."""
+"""JSON files of numbers, read strictly: a private helper of the camera files."""
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.errors import CameraError, OutputError
+from outofsight.errors import CameraError
 
 MOST_DIGITS = 7
 """Of a frame's number: beyond ten million frames it is taken for a slip."""
@@ -30,24 +29,6 @@ def read_json(path: Path) -> Any:
         raise CameraError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
         raise CameraError(f"{path}: not a readable JSON camera file: {error}") from error
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file under a temporary name and rename it, so that it is there whole or not at all.
-
-    Raises:
-        OutputError: the folder is missing, not writable, or full.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        # Where the folder itself is missing or not a folder there is nothing to remove.
-        if os.path.lexists(partial):
-            partial.unlink()
 
 
 def frame_numbers(entries: Mapping[str, Any], source: str) -> Iterator[tuple[int, Any]]:

@@ -20,6 +20,7 @@ from typing import Any, get_args
 import numpy as np
 
 from outofsight.errors import CameraError, InputError
+from outofsight.files import write_json
 from outofsight.geometry.conventions import (
     CENTIMETRES_PER_METRE,
     Convention,
@@ -30,7 +31,7 @@ from outofsight.geometry.conventions import (
     from_unreal,
     z_up_world,
 )
-from outofsight.geometry.json_files import number_array, read_json, write_json
+from outofsight.geometry.json_files import number_array, read_json
 from outofsight.geometry.poses import Poses
 from outofsight.types import CameraPath, Intrinsics, check_rotations
 
@@ -73,7 +74,7 @@ def write_poses(path: str | Path, cameras: CameraPath, *, num_context_frames: in
     if cameras.intrinsics is not None:
         content["intrinsics"] = asdict(cameras.intrinsics)
     content["world_from_camera"] = cameras.world_from_camera.tolist()
-    write_json(Path(path), content)
+    write_json(Path(path), content, indent=1)
 
 
 def poses_from_json(content: dict[str, Any], path: Path) -> tuple[CameraPath, int | None]:

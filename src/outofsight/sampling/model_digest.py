@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from outofsight.data.files import write_bytes
 from outofsight.errors import InputError
+from outofsight.files import write_bytes
 from outofsight.world_model import WorldModelBase
 
 PARTS = ("transformer", "vae", "text_encoder")

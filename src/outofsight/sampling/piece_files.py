@@ -16,8 +16,8 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from outofsight.data.files import written_whole
 from outofsight.errors import CheckpointError
+from outofsight.files import written_whole
 
 SMALLEST_CUT = 1 << 16
 """Bytes; a smaller tensor stays in one piece."""

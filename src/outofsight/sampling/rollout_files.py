@@ -27,8 +27,8 @@ from torch import Tensor
 
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.stream_decoding import Decoded
-from outofsight.data.files import TEMPORARY_PREFIX, remove_unfinished, write_bytes
 from outofsight.errors import CheckpointError, InputError, OutOfSightError, OutputError, first_line
+from outofsight.files import TEMPORARY_PREFIX, remove_unfinished, write_bytes
 from outofsight.memory.banks.state import bank_tensors, banks_from_tensors
 from outofsight.memory.strategies import MEMORY_FIELDS
 from outofsight.model_folders import BUNDLED, MODELS

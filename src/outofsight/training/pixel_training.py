@@ -15,9 +15,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from outofsight.codec.patch_autoencoder import DecoderSkip, PatchVideoAutoencoder
 from outofsight.codec.video_vae import decode_latents, encode_video
 from outofsight.data.dataset import Dataset
-from outofsight.data.files import replaced_folder
 from outofsight.data.mirroring import mirrored
 from outofsight.errors import CheckpointError, DatasetError, InputError
+from outofsight.files import replaced_folder
 from outofsight.memory.banks.mask_reader import MaskReader, evidence
 from outofsight.memory.rendering import given_to_skip, render
 from outofsight.model_folders import USE_FILE, read_use, use_as_json

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 
 from outofsight.data.dataset import Dataset
-from outofsight.data.files import replaced_folder
 from outofsight.errors import CheckpointError, InputError
+from outofsight.files import replaced_folder
 from outofsight.perception.network import RecogniserNetwork, RecogniserSize, Seen, pooled
 from outofsight.perception.recogniser import Recogniser, load_network, save_network
 from outofsight.perception.seeing import Found

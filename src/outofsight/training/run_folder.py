@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from outofsight.data.files import read_json, write_json, write_text
 from outofsight.errors import CheckpointError, InputError
+from outofsight.files import read_json, write_json, write_text
 from outofsight.training.config import TrainConfig, differences, from_dict, to_dict
 
 CONFIG, LOG, STATES, VIDEOS, EXPORT = "config.json", "log.jsonl", "states", "videos", "export"

@@ -20,8 +20,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from outofsight.data.files import remove_unfinished, replaced_folder
 from outofsight.errors import CheckpointError, InputError, OutputError
+from outofsight.files import remove_unfinished, replaced_folder
 from outofsight.training.state import (
     MANIFEST,
     PREFIX,

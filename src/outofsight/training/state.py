@@ -25,8 +25,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from outofsight.data.files import remove_unfinished, replaced_folder
 from outofsight.errors import CheckpointError, OutputError
+from outofsight.files import remove_unfinished, replaced_folder
 
 STATE_VERSION = 1
 PREFIX = "state-"

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder, to_blocks
 from outofsight.codec.video_vae import VideoAutoencoder, decode_unclamped, spatial_factor
 from outofsight.data.dataset import SPLITS, Dataset, open_dataset
-from outofsight.data.files import replaced_folder
 from outofsight.errors import DatasetError, InputError
+from outofsight.files import replaced_folder
 from outofsight.training.batches import Batch, ClipStore, VaeBatches, subject_mask
 from outofsight.training.config import TrainConfig
 from outofsight.training.models import cast_for_export, choose_trainable, load_weights, make_vae

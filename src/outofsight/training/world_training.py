@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from outofsight.codec.checkpoint_files import network_digest, weights_digest
 from outofsight.codec.text import max_text_tokens
 from outofsight.codec.video_vae import VideoAutoencoder, decode_latents
-from outofsight.data.files import replaced_folder
 from outofsight.data.latent_cache import LatentCache, LatentSample, open_latent_cache
 from outofsight.errors import InputError
+from outofsight.files import replaced_folder
 from outofsight.flow.matching import euler_step, sampling_sigmas, timesteps
 from outofsight.model_folders import USE_FILE, ModelUse, read_use, use_as_json
 from outofsight.training.bank_figures import bank_measures

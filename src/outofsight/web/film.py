@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.data.files import explained
+from outofsight.files import explained
 from outofsight.sampling.stream_video import GrowingVideo
 
 

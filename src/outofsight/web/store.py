@@ -9,7 +9,6 @@
 """
 
 import json
-import os
 import re
 import secrets
 import shutil
@@ -18,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from outofsight.data.files import TEMPORARY_PREFIX, explained, write_json
 from outofsight.errors import CheckpointError, InputError
+from outofsight.files import explained, folder_in_one_piece, remove_unfinished, write_json
 
 ABOUT, STATE = "about.json", "state"
 ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -40,8 +39,7 @@ class Store:
             for part in ("sessions", "saves"):
                 (root / part).mkdir(parents=True, exist_ok=True)
         for part in ("sessions", "saves"):
-            for left in (root / part).glob(f"{TEMPORARY_PREFIX}*"):
-                shutil.rmtree(left, ignore_errors=True)
+            remove_unfinished(root / part)
         self._forget_oldest()
 
     def session(self, session: str) -> Path:
@@ -74,19 +72,12 @@ class Store:
         if len(list((self.root / "saves").iterdir())) >= MOST_SAVES:
             raise InputError(f"{MOST_SAVES} walks are saved already; remove some from {self.root / 'saves'}")
         saved = new_id()
-        temporary = self.root / "saves" / f"{TEMPORARY_PREFIX}{saved}"
-        try:
-            with explained(self.root):
-                temporary.mkdir()
-                for name in ("pane0.mp4", "pane0.jsonl"):
-                    if (session / name).is_file():
-                        shutil.copyfile(session / name, temporary / name)
+        with folder_in_one_piece(self.save(saved)) as temporary:
+            for name in ("pane0.mp4", "pane0.jsonl"):
+                if (session / name).is_file():
+                    shutil.copyfile(session / name, temporary / name)
             write_state(temporary / STATE)
             write_json(temporary / ABOUT, about)
-            with explained(self.root):
-                os.rename(temporary, self.save(saved))
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         return saved
 
     def _folder(self, part: str, name: str) -> Path:

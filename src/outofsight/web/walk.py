@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from outofsight.data.files import explained, write_json
 from outofsight.errors import CheckpointError, InputError
+from outofsight.files import explained, write_json
 from outofsight.types import CameraPath
 from outofsight.web.film import Film, Mark
 from outofsight.web.mind import Mind, Watch

@@ -1,7 +1,5 @@
 """Pictures of a world for people: a contact sheet of its frames, and a bird's-eye map of what happens."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +9,7 @@ from matplotlib.patches import Circle, Polygon, Rectangle
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from outofsight.errors import OutputError
+from outofsight.files import file_in_one_piece
 from outofsight.types import Clip, SubjectTrack
 from outofsight.worlds.events import is_seen
 from outofsight.worlds.model import World
@@ -65,7 +63,7 @@ def draw_map(world: World, subjects: tuple[SubjectTrack, ...], path: Path) -> No
         title=f"{world.spec.scene}, {world.spec.camera.trajectory}",
     )
     _zoom(axes, world)
-    with _in_one_piece(path) as temporary:
+    with file_in_one_piece(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png", metadata={"Software": None})
 
 
@@ -119,20 +117,5 @@ def _zoom(axes: Axes, world: World) -> None:
 
 def save_picture(pixels: NDArray[np.uint8], path: Path) -> None:
     """Write a picture [h, w, 3] as PNG. Raises ``OutputError`` if it cannot be written."""
-    with _in_one_piece(path) as temporary:
+    with file_in_one_piece(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="png", optimize=True)
-
-
-@contextmanager
-def _in_one_piece(path: Path) -> Iterator[Path]:
-    """Give a temporary name that becomes ``path`` if all goes well, and is removed if not."""
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: could not be written ({error.strerror or error}); choose another folder"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

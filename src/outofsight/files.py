@@ -150,6 +150,13 @@ def _scratch(parent: Path) -> Iterator[Path]:
         unlock(handle)
 
 
+@contextmanager
+def file_in_one_piece(path: Path) -> Iterator[Path]:
+    """Do as ``written_whole`` does. Raises ``OutputError`` for what the file system refuses."""
+    with explained(path), written_whole(path) as temporary:
+        yield temporary
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically, flushed to the disk before it has its name. Raises ``OSError`` as it comes."""
     with written_whole(path) as temporary, temporary.open("wb") as file:
@@ -160,7 +167,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically. Raises ``OutputError``."""
-    with explained(path), written_whole(path) as temporary:
+    with file_in_one_piece(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
