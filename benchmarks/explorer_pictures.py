@@ -22,6 +22,7 @@ from playwright.sync_api import Page, sync_playwright
 from explorer import Started
 
 WIDE, PHONE = {"width": 1280, "height": 720}, {"width": 844, "height": 390}
+STATES = ("memory", "rival", "phone")
 PATIENCE_S = 900.0
 STEP_S, TRUTH_S = 20.0, 60.0
 BEGIN_S = 0.4
@@ -135,7 +136,7 @@ def enter(context: Any, address: str) -> Page:
     page.clock.install()
     page.goto(f"http://{address}/")
     page.add_style_tag(content=NO_FIGURES)
-    page.locator("#num-views:not(:empty)").wait_for()
+    page.locator("#num-views:not(:empty)").wait_for(state="attached")  # a phone shows it in another tab
     page.clock.pause_at(page.evaluate("Date.now()") + 1000)
     settle(page)
     return page
@@ -168,7 +169,7 @@ def moving(page: Page, options: argparse.Namespace) -> None:
 
 
 def states(browser: Any, address: str, options: argparse.Namespace) -> None:
-    """Write a screenshot of the page in each of its states."""
+    """Write a screenshot of the page in each of the states that are asked for."""
     folder: Path = options.shots
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -177,28 +178,33 @@ def states(browser: Any, address: str, options: argparse.Namespace) -> None:
         shot(page).save(path, quality=options.quality, method=6)
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
 
-    context = browser.new_context(viewport=WIDE, color_scheme="light", bypass_csp=True)
-    page = enter(context, address)
-    keep(page, "begin")
-    walked(page, ("", FRAMES_A_STEP))  # memory's picture is offered from the first step on
-    page.locator("#show-rendered").click()
-    settle(page)
-    walked(page, (options.to, options.turn), ("", 2 * FRAMES_A_STEP))
-    keep(page, "memory")
-    context.close()
-    context = browser.new_context(viewport=WIDE, color_scheme="dark", bypass_csp=True)
-    page = enter(context, address)
-    page.locator("#show-truth").click()
-    page.locator("#rival").select_option(options.rival)
-    settle(page)
-    walked(page, (options.to, options.turn), ("", 8), (options.away, 0), (options.to, options.turn), ("", 16))
-    keep(page, "rival")
-    context.close()
-    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, bypass_csp=True)
-    page = enter(context, address)
-    walked(page, (options.to, options.turn), ("", 2 * FRAMES_A_STEP))
-    keep(page, "phone")
-    context.close()
+    def memory(page: Page) -> None:
+        walked(page, ("", FRAMES_A_STEP))  # memory's picture is offered from the first step on
+        page.locator("#show-rendered").click()
+        settle(page)
+        walked(page, (options.to, options.turn), ("", 2 * FRAMES_A_STEP))
+
+    def rival(page: Page) -> None:
+        page.locator("#show-truth").click()
+        page.locator("#rival").select_option(options.rival)
+        settle(page)
+        walked(
+            page, (options.to, options.turn), ("", 8), (options.away, 0), (options.to, options.turn), ("", 16)
+        )
+
+    def phone(page: Page) -> None:
+        walked(page, (options.to, options.turn), ("", 2 * FRAMES_A_STEP))
+
+    light, dark = {"viewport": WIDE, "color_scheme": "light"}, {"viewport": WIDE, "color_scheme": "dark"}
+    finger = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+    each = {"memory": (memory, light), "rival": (rival, dark), "phone": (phone, finger)}
+    for name in options.states:
+        do, seen = each[name]
+        context = browser.new_context(bypass_csp=True, **seen)
+        page = enter(context, address)
+        do(page)
+        keep(page, name)
+        context.close()
 
 
 def main() -> None:
@@ -212,6 +218,7 @@ def main() -> None:
     parser.add_argument("--moving", type=Path, help="the moving picture to write (.webp)")
     parser.add_argument("--frames", type=Path, help="a folder for the pictures it is made of")
     parser.add_argument("--shots", type=Path, help="a folder for screenshots")
+    parser.add_argument("--states", nargs="+", default=STATES, choices=STATES, help="which of them")
     parser.add_argument("--to", default="d", help="key that turns to the subject")
     parser.add_argument("--away", default="a", help="key that turns away from it")
     parser.add_argument("--turn", type=int, default=-70, help="degrees to the subject, left positive")

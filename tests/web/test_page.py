@@ -397,28 +397,82 @@ def test_contrast_and_labels_pass_axe(browser, server, scheme):
     context.close()
 
 
-def test_on_a_phone_the_stick_walks_and_tabs_switch(browser, server):
-    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2)
-    visitor = Visitor(context, server[0])
-    page = visitor.page
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    expect(page.locator("#map")).to_be_visible()
-    page.locator("#tab-shelf").tap()
-    expect(page.locator("#shelf")).to_be_visible()
-    expect(page.locator("#map")).to_be_hidden()
+OUT_OF_REACH = """([sign, least]) => {
+  const root = document.querySelector(sign);
+  return [...root.querySelectorAll("button, select, input, a[href]")].filter((each) => each.checkVisibility()).map((each) => {
+    const target = each.closest("label.check") ?? each;
+    target.scrollIntoView({ block: "nearest" });
+    const { left, top, right, bottom, width, height } = target.getBoundingClientRect();
+    const hit = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+    const within = left >= 0 && top >= 0 && right <= innerWidth && bottom <= innerHeight;
+    const reached = target.contains(hit) && within && width >= least && height >= least;
+    return reached ? "" : `${target.id || target.textContent} ${Math.round(width)}×${Math.round(height)} at ${Math.round(left)}, ${Math.round(top)}`;
+  }).filter(Boolean);
+}"""  # noqa: E501
+"""What a finger cannot press: off the screen, behind something, or smaller than so many pixels."""
+
+FINGER_PX = 40
+
+
+@pytest.fixture
+def phone(browser, server):
+    context = browser.new_context(
+        viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2, bypass_csp=True
+    )
+    made = Visitor(context, server[0])
+    yield made
+    context.close()
+    assert made.troubles == []
+
+
+def test_on_a_phone_everything_can_be_reached_by_a_finger(phone):
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - of the extra "browser" alone
+
+    page = phone.page
+    push(phone, 20, lambda told: step_of(told) >= 3)
+    phone.stop()
+    page.locator("#show-truth").tap()
+    page.locator("#rival").select_option("window")
+    phone.until(lambda told: len(told["panes"]) == 2)
+    tools = {
+        "map": ["#closer", "#farther", "#follow", "#key"],
+        "shelf": ["#subjects .card", "#views .thumb"],
+        "timeline": ["#back", "#fork", "#moments li", "#prompt-text", "#save", "#film", "#diary"],
+    }
+    for tab, signs in tools.items():
+        page.locator(f"#tab-{tab}").tap()
+        for sign in (*signs, "#pause", "#show-truth", "#show-rendered", "#stick", "#speed", "#latency"):
+            expect(page.locator(sign).first).to_be_visible()
+        assert page.evaluate(OUT_OF_REACH, ["body", FINGER_PX]) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for name in ("scenes", "walks", "help"):
+        page.locator(f"#open-{name}").tap()
+        assert page.locator(f"#{name}").evaluate("dialog => dialog.scrollTop") == 0
+        assert page.evaluate(OUT_OF_REACH, [f"#{name}", FINGER_PX]) == []
+        found = Axe().run(page).response["violations"]
+        assert not found, [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+        page.locator(f"#{name} [data-close]").tap()
+
+
+def test_on_a_phone_the_stick_walks_and_the_caption_changes(phone):
+    page = phone.page
+    before = phone.memory()["camera"]["x_m"]
+    push(phone, 40, lambda told: told["panes"][0]["memory"]["camera"]["x_m"] > before + 0.3)
     page.locator("#tab-timeline").tap()
-    expect(page.locator("#save")).to_be_visible()
-    box = page.locator("#stick").bounding_box()
+    page.locator("#prompt-text").fill("Snow falls.")
+    page.locator("#prompt button").tap()
+    phone.until(lambda told: told["status"]["prompt"] == "Snow falls.")
+
+
+def push(phone, up_px, wanted):
+    """Push the stick on the picture away from oneself until the walk is as wanted."""
+    page, box = phone.page, phone.page.locator("#stick").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
-    page.mouse.move(x, y - 40, steps=4)
-    before = visitor.memory()["camera"]["x_m"]
-    visitor.until(lambda told: told["panes"][0]["memory"]["camera"]["x_m"] > before + 0.3)
+    page.mouse.move(x, y - up_px, steps=4)
+    phone.until(wanted)
     page.mouse.up()
-    visitor.until(lambda told: step_of(told) >= 1)
-    context.close()
-    assert visitor.troubles == []
 
 
 ATTACK = """<!doctype html><title>waiting</title><script>

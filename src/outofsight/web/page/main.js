@@ -246,6 +246,11 @@ $("theme").onclick = () => {
   map.resize();
 };
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => map.resize());
+// Where there is little room, the caption is set beside the time that it changes.
+const narrow = matchMedia("(max-height: 520px), (max-width: 760px)");
+const placePrompt = () => $(narrow.matches ? "timeline" : "bar").append($("prompt"));
+narrow.addEventListener("change", placePrompt);
+placePrompt();
 document.addEventListener("visibilitychange", () => document.hidden && status?.walking && pause(true));
 for (const tab of document.querySelectorAll("[role=tab]")) {
   tab.onclick = () => {

@@ -45,7 +45,8 @@ export class Timeline {
       node.root.remove();
       this.nodes.delete(name);
     }
-    const atEnd = this.list.scrollLeft + this.list.clientWidth > this.list.scrollWidth - 90;
+    const { scrollLeft, clientWidth, scrollWidth, scrollTop, clientHeight, scrollHeight } = this.list;
+    const atEnd = scrollLeft + clientWidth > scrollWidth - 90 && scrollTop + clientHeight > scrollHeight - 90;
     for (const moment of moments) {
       if (!this.nodes.has(moment.picture)) this.nodes.set(moment.picture, this.newNode(moment));
       const node = this.nodes.get(moment.picture);
@@ -53,7 +54,7 @@ export class Timeline {
       const url = this.pictures.get(moment.picture);
       if (url && node.image.src !== url) node.image.src = url;
     }
-    if (atEnd) this.list.scrollLeft = this.list.scrollWidth;
+    if (atEnd) this.list.scrollTo(this.list.scrollWidth, this.list.scrollHeight); // down, where they wrap
   }
 
   newNode(moment) {
