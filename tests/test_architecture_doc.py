@@ -1,6 +1,7 @@
 """docs/architecture.md is held against the code: its table of equations, its rooms, and its examples, which run."""
 
 import ast
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from models import tiny_inputs, tiny_transformer
+from outofsight.cli.world import _configs
 from outofsight.errors import InputError, WorldError
 from outofsight.evaluation.case import ClipCase
 from outofsight.evaluation.evidence import Metric
@@ -17,8 +19,10 @@ from outofsight.evaluation.metrics import METRICS, measure_clip, register_metric
 from outofsight.memory.context_choice import CONTEXT_RULES
 from outofsight.memory.strategies import STRATEGIES, strategy
 from outofsight.training.recipes import recipe
+from outofsight.worlds.clip import ClipMaker
 from outofsight.worlds.plan import plan_world
 from outofsight.worlds.plan_config import PlanConfig
+from outofsight.worlds.render import RenderSettings
 from outofsight.worlds.scenes import SceneKind, lay_out, places, register_scene
 from outofsight.worlds.scenes.kinds import _CATALOGUE
 
@@ -91,7 +95,7 @@ def test_a_strategy_of_ones_own(mine):
 def test_a_metric_of_ones_own(mine):
     video = np.zeros((5, 8, 8, 3), np.uint8)
     case = ClipCase(name="a", context=video, truth=video, fps=15.0)
-    assert measure_clip(case, video + 3, names=["brightness"])["brightness"].value == 3.0
+    assert measure_clip(case, video + 3, names=["mine:brightness"])["brightness"].value == 3.0
     with pytest.raises(InputError, match="is there already"):
         register_metric(Metric(**{**vars(METRICS["brightness"]), "what": "another"}))
 
@@ -104,8 +108,20 @@ def test_a_scene_of_ones_own_is_drawn_where_it_is_named_alone(mine):
         register_scene(SceneKind(name="court", noun="another", indoors=True, lights=("noon",)), mine.court)
 
 
+def test_the_command_line_finds_a_scene_of_ones_own(mine):
+    assert _configs(None, None, ["plan.scenes=mine:court"])[0].scenes == ("court",)
+
+
+def test_a_worker_that_is_sent_a_scene_of_ones_own_imports_its_module(mine, monkeypatch):
+    sent = pickle.dumps(ClipMaker(plan=PlanConfig(scenes=("court",)), render=RenderSettings()))
+    monkeypatch.delitem(sys.modules, "mine")
+    with pytest.raises(ModuleNotFoundError, match="mine"):
+        pickle.loads(sent)
+
+
 def test_a_recipe_of_ones_own(mine):
     assert recipe("mine:short").num_steps == 2000
-    for wrong in ("mine:none", "nowhere:short"):
-        with pytest.raises(InputError, match=r"--recipe .*: expected a function"):
-            recipe(wrong)
+    with pytest.raises(InputError, match=r"--recipe mine:none: expected a function none"):
+        recipe("mine:none")
+    with pytest.raises(InputError, match=r"--recipe nowhere:short: nowhere cannot be imported"):
+        recipe("nowhere:short")

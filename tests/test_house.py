@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "outofsight"
 LEVELS = [
     {"errors", "types"},
     {"files"},
-    {"geometry", "model_folders"},
+    {"geometry", "model_folders", "plugins"},
     {"nn", "flow"},
     {"worlds", "data"},
     {"memory", "codec", "perception", "camera_estimation", "exchange"},
@@ -34,6 +34,7 @@ WITHOUT_TORCH = (
     "files",
     "geometry",
     "model_folders",
+    "plugins",
     "worlds",
     "data",
     "camera_estimation",

@@ -45,6 +45,15 @@ def test_list_counts(world):
         assert part in out
 
 
+def test_a_scene_that_cannot_be_had_is_refused_before_anything_is_written(world, tmp_path):
+    code, _, error = world(
+        "build", "--out", tmp_path / "set", "--clips", 3, "--splits", "0,1", *IN_THE_DESERT
+    )
+    assert code == 1
+    assert "may appear in a held out scene clip" in error
+    assert not (tmp_path / "set").exists()
+
+
 def test_preview_shows_a_world_and_its_spec_again(world, tmp_path):
     code, out, error = world("preview", "--seed", 3, "--out", tmp_path / "one", *IN_THE_DESERT)
     assert code == 0, error

@@ -66,7 +66,9 @@ Roll = Annotated[
         help="models continue by a rollout, so many latent frames a step (default: all at once)",
     ),
 ]
-Metrics = Annotated[str | None, typer.Option(help="only these, such as psnr,ssim (default: all)")]
+Metrics = Annotated[
+    str | None, typer.Option(help="only these, such as psnr,ssim or MODULE:NAME of your own (default: all)")
+]
 Detector = Annotated[
     str | None,
     typer.Option(help="what finds subjects: mini, a name, a folder, or none (default: the bundled one)"),

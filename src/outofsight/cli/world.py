@@ -15,6 +15,7 @@ from outofsight.cli.progress import shown_progress
 from outofsight.cli.values import parse_frames, parse_settings, parse_size
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
+from outofsight.plugins import own_name
 
 if TYPE_CHECKING:
     from outofsight.worlds.plan import PlanConfig
@@ -161,7 +162,8 @@ def build_clips(
     """Build a data set of clips in which subjects leave and return. Stop it when you like; run it again to go on."""
     _choose_gl(settings)
     from outofsight.data.build import BuildConfig, build_dataset, check_dataset_place
-    from outofsight.worlds.clip import ClipMaker
+    from outofsight.data.dataset import clip_job
+    from outofsight.worlds.clip import ClipMaker, cast_plan
     from outofsight.worlds.render import check_rendering
 
     plan, render = _configs(size, frames, settings, preset)
@@ -171,6 +173,8 @@ def build_clips(
         cluster=ray,
     )  # fmt: skip
     check_dataset_place(out, config)
+    for casting in {clip_job(index, seed, config.shares).casting for index in range(clips)}:
+        cast_plan(plan, casting)
     check_rendering(render)
     if dry_run:
         print(json.dumps(config.identity, indent=2))
@@ -307,6 +311,8 @@ def _typed(kind: Any, owner: str, values: dict[str, Any]) -> Any:
         default = fields[name].default
         if isinstance(default, tuple):
             value = tuple(value if isinstance(value, list | tuple) else str(value).split(","))
+            if name == "scenes":
+                value = tuple(own_name(str(scene), "--set plan.scenes") for scene in value)
         elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         elif default is not None and type(value) is not type(default):

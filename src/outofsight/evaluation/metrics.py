@@ -37,6 +37,7 @@ from outofsight.files import file_in_one_piece
 from outofsight.perception.named import feature_network, perceptual_network, subject_detector
 from outofsight.perception.recogniser import BUNDLED, WEIGHTS_FILE
 from outofsight.perception.seeing import CentreCrop, centre_crop_of
+from outofsight.plugins import own_name
 
 MOST_VIDEOS = 8
 
@@ -151,11 +152,12 @@ def measure_clip(
 
 
 def chosen_metrics(names: Sequence[str] | None) -> list[Metric]:
-    """Look metrics up by name, in the reports' order; ``None``: all.
+    """Look metrics up by name, in the reports' order; ``None``: all. ``MODULE:NAME`` first imports the module.
 
     Raises:
-        InputError: a name is unknown.
+        InputError: a name is unknown, or there is no such module.
     """
+    names = None if names is None else [own_name(name, "--metrics") for name in names]
     unknown = [] if names is None else [name for name in names if name not in METRICS]
     if unknown:
         raise InputError(f"unknown metrics {', '.join(unknown)}; known are {', '.join(METRICS)}")

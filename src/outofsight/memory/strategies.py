@@ -6,7 +6,6 @@ a trained model's folder keeps: it needs no registry to be loaded again.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +18,7 @@ from outofsight.memory.settings import (
     flattened,
     read_bank_settings,
 )
+from outofsight.plugins import own_name
 
 MEMORY_FIELDS: Mapping[str, Any] = MappingProxyType(
     {
@@ -278,12 +278,7 @@ def strategy(name: str) -> Strategy:
     Raises:
         InputError: there is no such strategy, with those that there are; or no such module.
     """
-    module, _, own = name.rpartition(":")
-    if module:
-        try:
-            import_module(module)
-        except ImportError as error:
-            raise InputError(f"--strategy {name}: {module} cannot be imported ({error})") from error
+    own = own_name(name, "--strategy")
     if own not in STRATEGIES:
         raise InputError(f"unknown strategy {own!r}; known are {', '.join(STRATEGIES)}")
     return STRATEGIES[own]

@@ -1,9 +1,9 @@
 """Recipes: what to train, as functions. Each says hardware, time, and what was measured."""
 
 from collections.abc import Callable
-from importlib import import_module
 
 from outofsight.errors import InputError
+from outofsight.plugins import import_plugin
 from outofsight.training.config import (
     Batch,
     Optimisation,
@@ -386,13 +386,12 @@ def recipe(name: str) -> TrainConfig:
     """
     module, _, own = name.rpartition(":")
     if module:
-        try:
-            made: TrainConfig = getattr(import_module(module), own)()
-        except (ImportError, AttributeError) as error:
-            raise InputError(
-                f"--recipe {name}: expected a function {own} in a module {module} ({error})"
-            ) from error
-        return made
+        function: Callable[[], TrainConfig] | None = getattr(
+            import_plugin(module, f"--recipe {name}"), own, None
+        )
+        if function is None:
+            raise InputError(f"--recipe {name}: expected a function {own} in the module {module}")
+        return function()
     if name not in RECIPES:
         raise InputError(f"unknown recipe {name!r}; known are {', '.join(RECIPES)}")
     return RECIPES[name]()

@@ -1,6 +1,6 @@
 """A world as a ``Clip``: pictures, masks and everything that is true of it, seen or unseen."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -23,7 +23,7 @@ from outofsight.worlds.model import SubjectModel, World, WorldPoses, build_world
 from outofsight.worlds.motion import ground_poses, ground_velocities
 from outofsight.worlds.plan import PlanConfig, plan_world
 from outofsight.worlds.render import Rendering, RenderSettings, render_world
-from outofsight.worlds.scenes import scene_catalogue
+from outofsight.worlds.scenes import Drawer, own_drawers, scene_catalogue
 from outofsight.worlds.spec import WorldSpec, spec_to_dict
 from outofsight.worlds.subjects import subject_catalogue
 
@@ -48,6 +48,11 @@ class ClipMaker:
 
     plan: PlanConfig
     render: RenderSettings
+    drawers: tuple[Drawer, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # of scenes of one's own: a worker that is sent them imports their module, which makes them known there
+        object.__setattr__(self, "drawers", own_drawers(self.plan.scenes))
 
     def __call__(self, request: ClipRequest) -> Clip:
         """Make one clip. Raises ``WorldError`` if no world is accepted.

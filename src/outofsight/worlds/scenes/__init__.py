@@ -3,10 +3,11 @@
 from outofsight.worlds.scenes.build import add_scene
 from outofsight.worlds.scenes.kinds import BUILT_IN_SCENES, SceneKind, scene_catalogue
 from outofsight.worlds.scenes.layout import Light, Material, Obstacle, Part, SceneLayout
-from outofsight.worlds.scenes.places import lay_out, register_scene
+from outofsight.worlds.scenes.places import Drawer, lay_out, own_drawers, register_scene
 
 __all__ = [
     "BUILT_IN_SCENES",
+    "Drawer",
     "Light",
     "Material",
     "Obstacle",
@@ -15,6 +16,7 @@ __all__ = [
     "SceneLayout",
     "add_scene",
     "lay_out",
+    "own_drawers",
     "register_scene",
     "scene_catalogue",
 ]

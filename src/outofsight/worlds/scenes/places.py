@@ -1,6 +1,6 @@
 """From a place's name to its layout."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from outofsight.errors import WorldError
 from outofsight.worlds.scenes import (
@@ -17,7 +17,7 @@ from outofsight.worlds.scenes import (
     warehouse,
 )
 from outofsight.worlds.scenes.draft import Draft
-from outofsight.worlds.scenes.kinds import SceneKind, add_kind, scene_catalogue
+from outofsight.worlds.scenes.kinds import BUILT_IN_SCENES, SceneKind, add_kind, scene_catalogue
 from outofsight.worlds.scenes.layout import SceneLayout
 
 Drawer = Callable[[SceneKind, int, str], Draft]
@@ -53,6 +53,11 @@ def register_scene(kind: SceneKind, drawer: Drawer) -> None:
         raise WorldError(f"scene {kind.name!r} is there already; choose another name")
     add_kind(kind)
     _DRAWERS[kind.name] = drawer
+
+
+def own_drawers(scenes: Iterable[str]) -> tuple[Drawer, ...]:
+    """Return what draws those of the places that are no part of the package."""
+    return tuple(_DRAWERS[name] for name in scenes if name not in BUILT_IN_SCENES)
 
 
 def lay_out(scene: str, layout_seed: int, light: str) -> SceneLayout:
