@@ -23,12 +23,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 import torch
 
@@ -37,15 +35,11 @@ import outofsight.training.loop  # noqa: F401
 from outofsight.cli import build_app
 from outofsight.cli import main as command_line
 from outofsight.cli.loading import quiet_libraries
-from outofsight.data.latent_cache import open_latent_cache
-from outofsight.data.published_samples import write_published_sample
-from outofsight.data.sample import write_sample
-from outofsight.data.video import write_video
-from outofsight.geometry.camera_files import write_cameras
-from outofsight.geometry.path_expressions import make_path
-from outofsight.training.encoding import Encoder, encode_dataset
 from outofsight.worlds.render import RenderSettings, check_rendering
 from record import add_out, finish
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from writing_verbs import long_commands, make_inputs, short_commands
 
 MEASURED = {"seconds", "peak_bytes", "peak_gpu_bytes", "samples_per_second", "cost", "changes"}
 """Keys of JSON files whose values are of the run and not of its result."""
@@ -54,79 +48,6 @@ PAGES = {".html", ".txt", ".svg", ".md"}
 
 REFUSED = re.compile("writes there|is there already|exists already|is not empty|was begun with")
 """What a process is told that is not the one who works; the later ones come when the first is ready."""
-
-TRAINING = ("num_steps=6", "state.every_steps=1", "optimisation.warmup_steps=0", "optimisation.cooldown_steps=0",
-            "batch.size=2", "batch.precision=no", "validation.every_steps=2", "validation.num_samples=2",
-            "validation.videos_every_steps=3", "validation.num_videos=1", "task.size.num_heads=2",
-            "task.size.head_dim=24", "task.size.num_layers=1", "task.size.ffn_dim=32", "task.size.freq_dim=32",
-            "task.size.text_width=32", "task.size.text_layers=1", "task.size.text_heads=2", "task.size.memory_top_k=1",
-            "task.size.local_window=3")  # fmt: skip
-WALKING = ("--camera=pan:left:20", "--context-camera=still", "--prompt=A cat sits.", "--context-frames=9",
-           "--latent-frames=2", "--steps=6", "--set=num_inference_steps=2", "--set=guidance_scale=1")  # fmt: skip
-
-
-def commands(inputs: Path) -> dict[str, Callable[[Path], list[str]]]:
-    """Give each verb's command for a folder of its own."""
-    model, cases, data = f"--model={inputs / 'tiny'}", inputs / "cases", f"--data={inputs / 'data'}"
-    quick = ("--steps=1", "--guidance=1")
-    return {
-        "data encode": lambda out: ["data", "encode", data, model, "--per-shard=1", f"--out={out}"],
-        "generate": lambda out: ["generate", model, f"--video={cases}", "--frames=9+9", *quick, f"--out={out}"],
-        "roll": lambda out: ["roll", model, f"--video={cases / '1.mp4'}", *WALKING, f"--out={out / 'w.mp4'}"],
-        "evaluate": lambda out: ["evaluate", data, model, *quick, "--metrics=psnr", "--detector=none",
-                                 "--features=none", f"--out={out}"],
-        "train": lambda out: ["train", "--recipe=mini_world", f"--data={inputs / 'cache'}", f"--out={out}",
-                              *(f"--set={each}" for each in (*TRAINING, f"task.vae={inputs / 'tiny' / 'vae'}"))],
-        "world build": lambda out: ["world", "build", "--clips=3", "--seed=1", "--size=32x48", "--frames=21+21",
-                                    "--set=render.supersampling=1", f"--out={out}"],
-    }  # fmt: skip
-
-
-def other_commands(inputs: Path) -> dict[str, Callable[[Path], list[str]]]:
-    """Give the commands of the other verbs that write; they are too short to be gone on with."""
-    tiny, data = f"--model={inputs / 'tiny'}", inputs / "data"
-    return {
-        "data to-samples": lambda out: ["data", "to-samples", f"--cache={inputs / 'states' / 'test'}", f"--out={out}"],
-        "data from-samples": lambda out: ["data", "from-samples", f"--samples={inputs / 'samples'}", tiny,
-                                          f"--out={out}"],
-        "convert to-official": lambda out: ["convert", "to-official", tiny, f"--out={out}"],
-        "convert to-diffusers": lambda out: ["convert", "to-diffusers", f"--transformer={inputs / 'tiny/transformer'}",
-                                             f"--vae={inputs / 'tiny/vae'}", f"--tokenizer={inputs / 'tiny/tokenizer'}",
-                                             f"--text-encoder={inputs / 'tiny/text_encoder'}", f"--out={out}"],
-        "world pack": lambda out: ["world", "pack", str(data), "--split=test", f"--out={out}"],
-        "world stats": lambda out: ["world", "stats", str(data), f"--out={out / 'drawing.png'}"],
-        "world preview": lambda out: ["world", "preview", "--seed=1", "--size=32x48", "--frames=21+21", f"--out={out}"],
-    }  # fmt: skip
-
-
-def make_inputs(folder: Path) -> None:
-    """Make a tiny model, clips, and a folder of cases."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from models import tiny_world  # noqa: PLC0415 - what tests have
-    from small_world import square_clip, write_small_dataset  # noqa: PLC0415
-
-    world = tiny_world()
-    world.save_pretrained(folder / "tiny")
-    write_small_dataset(folder / "data")
-    for part, number in (("train", 3), ("validation", 2)):
-        for index in range(number):
-            name = f"clip_{index:06d}"
-            write_sample(folder / "clips" / part / name, square_clip(name))
-    encode_dataset(Encoder(vae=world.vae), folder / "clips", folder / "cache")
-    speaking = Encoder(vae=world.vae, text_encoder=world.text_encoder, tokenizer=world.tokenizer)
-    encode_dataset(speaking, folder / "data", folder / "states")
-    (folder / "samples").mkdir()
-    for sample in open_latent_cache(folder / "states" / "test"):
-        write_published_sample(folder / "samples" / f"{sample.name}.pth", sample)
-    (folder / "cases").mkdir()
-    context = make_path("pan:left:30", 9)
-    for name in ("1", "2", "3"):
-        generator = np.random.default_rng(int(name))
-        frames = generator.integers(0, 256, (9, 48, 64, 3), dtype=np.uint8)
-        write_video(folder / "cases" / f"{name}.mp4", frames, 15)
-        target = make_path("pan:right:30", 10, start=context.world_from_camera[-1])[1:]
-        write_cameras(folder / "cases" / f"cam{name}.json", context, target)
-    (folder / "cases" / "caption.txt").write_text("A cat.\nA dog.\nA bus.\n")
 
 
 def started(arguments: list[str], log: Path, *, forked: bool) -> int:
@@ -325,7 +246,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         inputs = Path(place) / "inputs"
         make_inputs(inputs)
-        verbs = commands(inputs) | (other_commands(inputs) if options.at_once else {})
+        verbs = long_commands(inputs) | (short_commands(inputs) if options.at_once else {})
         for verb, make in verbs.items():
             if options.verbs is not None and verb not in options.verbs.split(","):
                 continue

@@ -34,7 +34,7 @@ def clips(tmp_path):
 
 def test_a_model_is_laid_out_and_loads_again(cli, model_folder, tmp_path):
     out = tmp_path / "staged"
-    code, said, error = cli("push", model_folder, "--repo", "me/tiny", "--dry-run", out)
+    code, said, error = cli("push", model_folder, "--repo", "me/tiny", "--out", out)
     assert code == 0, error
     assert "holds the model as me/tiny would get it" in said
     card = ModelCard.load(out / "README.md")
@@ -46,7 +46,7 @@ def test_a_model_is_laid_out_and_loads_again(cli, model_folder, tmp_path):
 
 def test_a_data_set_gets_its_metadata_and_keeps_its_own_words(cli, clips, tmp_path):
     out = tmp_path / "staged"
-    code, said, error = cli("push", clips, "--repo", "me/clips", "--dry-run", out, "--license", "cc-by-4.0")
+    code, said, error = cli("push", clips, "--repo", "me/clips", "--out", out, "--license", "cc-by-4.0")
     assert code == 0, error
     assert "holds the dataset" in said
     assert metadata_load(out / "README.md")["size_categories"] == ["n<1K"]
@@ -56,7 +56,7 @@ def test_a_data_set_gets_its_metadata_and_keeps_its_own_words(cli, clips, tmp_pa
     assert not (out / ".lock").exists()
     assert (out / "train" / "clip_000000" / "annotation.json").is_file()
     again = tmp_path / "again"
-    assert cli("push", out, "--repo", "me/clips", "--dry-run", again)[0] == 0
+    assert cli("push", out, "--repo", "me/clips", "--out", again)[0] == 0
     assert (again / "README.md").read_text() == (out / "README.md").read_text()
 
 
@@ -77,7 +77,7 @@ def test_a_data_set_gets_its_metadata_and_keeps_its_own_words(cli, clips, tmp_pa
 )
 def test_what_the_hub_would_refuse_is_refused_here(cli, clips, tmp_path, card, repo, says):
     (clips / "README.md").write_text(card)
-    code, _, error = cli("push", clips, "--repo", repo, "--dry-run", tmp_path / "staged")
+    code, _, error = cli("push", clips, "--repo", repo, "--out", tmp_path / "staged")
     assert code == 2
     assert says in error
     assert error.count("\n") == 1
@@ -86,10 +86,10 @@ def test_what_the_hub_would_refuse_is_refused_here(cli, clips, tmp_path, card, r
 
 def test_what_is_neither_and_what_is_there(cli, clips, tmp_path):
     (tmp_path / "empty").mkdir()
-    code, _, error = cli("push", tmp_path / "empty", "--repo", "me/x", "--dry-run", tmp_path / "staged")
+    code, _, error = cli("push", tmp_path / "empty", "--repo", "me/x", "--out", tmp_path / "staged")
     assert code == 2
     assert "expected a model folder (model_index.json) or a data set (dataset.json)" in error
-    code, _, error = cli("push", clips, "--repo", "me/x", "--dry-run", clips)
+    code, _, error = cli("push", clips, "--repo", "me/x", "--out", clips)
     assert code == 2
     assert json.loads((clips / "dataset.json").read_text()) == {}
 

@@ -67,6 +67,19 @@ def make_bundle(config: BundleConfig) -> BundleReport:
         InputError: something else than a bundle is in its place.
         OutputError: a bundle is there already, or the folder cannot be written.
     """
+    facts, earlier = check_bundle(config)
+    _write(config.out, facts.world.export, facts, earlier)
+    total = sum(path.stat().st_size for path in config.out.rglob("*") if path.is_file())
+    return BundleReport(folder=config.out, weight_bytes=weight_bytes(facts), total_bytes=total)
+
+
+def weight_bytes(facts: CardFacts) -> int:
+    """Count the bytes of all weight files."""
+    return sum(size for _, size in facts.parts.values())
+
+
+def check_bundle(config: BundleConfig) -> tuple[CardFacts, dict[str, Any]]:
+    """Refuse what ``make_bundle`` would refuse, and write nothing. Gives what its card tells, and earlier training."""
     _check_out(config.out, config.overwrite)
     world = read_finished_run(config.run)
     vae_folder = config.vae_run or find_vae_run(config.run)
@@ -78,10 +91,10 @@ def make_bundle(config: BundleConfig) -> BundleReport:
         )
     check_folder(world.export)
     parts = {name: check_weights(world.export / name) for name in NETWORKS}
-    weight_bytes = sum(size for _, size in parts.values())
-    if weight_bytes > config.most_bytes:
+    total = sum(size for _, size in parts.values())
+    if total > config.most_bytes:
         raise CheckpointError(
-            f"{world.export}: its weights have {weight_bytes / 1e6:.1f} MB, more than the {config.most_bytes / 1e6:g} "
+            f"{world.export}: its weights have {total / 1e6:.1f} MB, more than the {config.most_bytes / 1e6:g} "
             "that a bundle may have; train a smaller model, or raise --most-mb"
         )
     WorldModelBase.from_pretrained(world.export)  # whole, and readable by this version
@@ -96,10 +109,7 @@ def make_bundle(config: BundleConfig) -> BundleReport:
         hardware=config.hardware,
         results=None if config.results is None else read_results(config.results),
     )
-    earlier = {} if config.began_from is None else read_json(config.began_from / "training.json")
-    _write(config.out, world.export, facts, earlier)
-    total = sum(path.stat().st_size for path in config.out.rglob("*") if path.is_file())
-    return BundleReport(folder=config.out, weight_bytes=weight_bytes, total_bytes=total)
+    return facts, {} if config.began_from is None else read_json(config.began_from / "training.json")
 
 
 def use_of(data: DataFacts, config: BundleConfig) -> ModelUse:

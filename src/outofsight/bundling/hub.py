@@ -133,7 +133,7 @@ def upload(staged: Path, kind: Kind, repo_id: str, *, private: bool) -> str:
     except (HfHubHTTPError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise OutputError(
-            f"{repo_id}: the hub did not take it ({reason}); log in, or try --dry-run"
+            f"{repo_id}: the hub did not take it ({reason}); log in, or lay it out by --out FOLDER"
         ) from error
     return str(address)
 

@@ -1,14 +1,12 @@
 """``outofsight bundle``: a finished run as a folder to hand on."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from outofsight.cli.values import DryRun
 from outofsight.data.outputs import check_outputs, claimed
-
-if TYPE_CHECKING:
-    from outofsight.bundling.bundle import BundleConfig, BundleReport
 
 
 def bundle(
@@ -43,39 +41,37 @@ def bundle(
     ] = None,
     most_mb: Annotated[float, typer.Option(min=0.001, max=1e9, help="most megabytes of weights")] = 20,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace a bundle that is there")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Copy a run's export, check its size and precision, and write its card: settings, curves, measured results."""
-    from outofsight.bundling.bundle import BundleConfig, is_bundle
+    from outofsight.bundling.bundle import BundleConfig, check_bundle, is_bundle, make_bundle, weight_bytes
     from outofsight.cli.loading import quiet_libraries
 
     quiet_libraries()
     check_outputs([out], [run, data, vae_run, results, began_from, *(before or ())], ours=is_bundle(out))
-    report = _made(
-        BundleConfig(
-            run=run,
-            data=data,
-            out=out,
-            hardware=hardware,
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            strength=strength,
-            began_from=began_from,
-            name=name,
-            before=tuple(before or ()),
-            vae_run=vae_run,
-            results=results,
-            most_bytes=round(most_mb * 1e6),
-            overwrite=overwrite,
-        )
+    config = BundleConfig(
+        run=run,
+        data=data,
+        out=out,
+        hardware=hardware,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        strength=strength,
+        began_from=began_from,
+        name=name,
+        before=tuple(before or ()),
+        vae_run=vae_run,
+        results=results,
+        most_bytes=round(most_mb * 1e6),
+        overwrite=overwrite,
     )
+    if dry_run:
+        facts, _ = check_bundle(config)
+        print(f"would write {out}: {weight_bytes(facts) / 1e6:.2f} MB of weights")
+        return
+    with claimed(out):
+        report = make_bundle(config)
     print(
         f"{report.folder}: {report.weight_bytes / 1e6:.2f} MB of weights, {report.total_bytes / 1e6:.2f} MB in all; "
         "see README.md"
     )
-
-
-def _made(config: "BundleConfig") -> "BundleReport":
-    from outofsight.bundling.bundle import make_bundle
-
-    with claimed(config.out):
-        return make_bundle(config)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from outofsight.cli.estimating import estimate
+from outofsight.cli.values import DryRun
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.geometry.camera_files import cameras_of_many, read_one_of_many
@@ -38,6 +39,7 @@ def import_cameras(
     metres_per_unit: Annotated[
         float | None, typer.Option(help="scale of the source's unit (default: 1, so distances are arbitrary)")
     ] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Write the cameras of a reconstruction as a pose file, which every verb here reads."""
     if metres_per_unit is not None and not 0 < metres_per_unit < 1e6:
@@ -50,11 +52,12 @@ def import_cameras(
         poses = cameras.world_from_camera.copy()
         poses[:, :, 3] *= metres_per_unit
         cameras = replace(cameras, world_from_camera=poses)
-    with claimed(out):
-        write_poses(out, cameras)
+    if not dry_run:
+        with claimed(out):
+            write_poses(out, cameras)
     lens = "its lens" if cameras.intrinsics else "no lens (say --fov where it is used)"
     scale = "" if metres_per_unit is not None else "; distances are in the source's own unit"
-    typer.echo(f"wrote {out}: {len(cameras)} frames, {lens}{scale}")
+    typer.echo(f"{'would write' if dry_run else 'wrote'} {out}: {len(cameras)} frames, {lens}{scale}")
 
 
 def _read(source: Path, camera: str | None) -> CameraPath:

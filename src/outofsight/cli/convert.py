@@ -10,7 +10,7 @@ import typer
 
 from outofsight.cli import loras
 from outofsight.cli.folders import refuse_existing
-from outofsight.cli.values import parse_settings
+from outofsight.cli.values import DryRun, parse_settings
 from outofsight.data.outputs import claimed
 from outofsight.errors import CheckpointError, InputError
 from outofsight.files import folder_in_one_piece
@@ -59,6 +59,7 @@ def to_diffusers(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="what weights do not tell, e.g. num_attention_heads=12")
     ] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Make a model folder of published checkpoint files."""
     from diffusers import FlowMatchEulerDiscreteScheduler
@@ -73,6 +74,9 @@ def to_diffusers(
         tokenizer=_load_tokenizer(tokenizer),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=PUBLISHED_SHIFT),
     )
+    if dry_run:
+        typer.echo(f"would write {out}")
+        return
     with claimed(out), folder_in_one_piece(out) as folder:
         world.save_pretrained(folder)
     typer.echo(f"wrote {out}")
@@ -81,6 +85,7 @@ def to_diffusers(
 def to_official(
     model: Annotated[str, typer.Option(help="model folder or hub id")],
     out: Annotated[Path, typer.Option(help="the folder for the checkpoint files")],
+    dry_run: DryRun = False,
 ) -> None:
     """Write a model's weights as checkpoint files under their published names."""
     from outofsight.backbone.official import to_official as transformer_to_official
@@ -95,7 +100,9 @@ def to_official(
         "vae": vae_to_official(world.vae),
         "text_encoder": text_encoder_to_official(world.text_encoder),
     }
-
+    if dry_run:
+        typer.echo(f"would write {', '.join(OFFICIAL_NAMES.values())} to {out}")
+        return
     with claimed(out), folder_in_one_piece(out) as folder:
         for part, state in states.items():
             save_state_dict(folder / OFFICIAL_NAMES[part], state)

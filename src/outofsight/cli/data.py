@@ -9,7 +9,7 @@ from rich.console import Console
 
 from outofsight.cli.hm_world import import_hm_world, lens
 from outofsight.cli.progress import shown_progress
-from outofsight.cli.values import tell_broken
+from outofsight.cli.values import DryRun, tell_broken
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 
@@ -58,9 +58,7 @@ def encode(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="leave out clips that cannot be read, and list them")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="read and check everything, and say what would be done")
-    ] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Encode every clip once. Stop it when you like; run it again to go on."""
     from outofsight.cli.loading import choose_device, quiet_libraries
@@ -85,9 +83,7 @@ def encode(
             skip_broken=skip_broken,
         )
         for report in checked:
-            print(
-                f"would write {report.folder}: {report.num_samples} samples, {report.num_found} of them are there"
-            )
+            _would_write(report)
         tell_broken([broken for report in checked for broken in report.broken])
         return
     with claimed(out, filled=True), shown_progress(Console(stderr=True), "clips") as show:
@@ -125,16 +121,27 @@ def to_samples(
     cache: Annotated[Path, typer.Option(help="one part of a latent cache, encoded with --text states")],
     out: Annotated[Path, typer.Option(help="folder for one file a sample")],
     form: Annotated[str, typer.Option(help="safetensors or pth")] = "pth",
+    dry_run: DryRun = False,
 ) -> None:
     """Write the published training script's files: latents, context, context_camera, video_camera."""
     from outofsight.data.latent_cache import open_latent_cache
-    from outofsight.data.published_samples import SUFFIXES, is_published_sample, write_published_sample
+    from outofsight.data.published_samples import (
+        SUFFIXES,
+        is_published_sample,
+        published_arrays,
+        write_published_sample,
+    )
 
     samples = open_latent_cache(cache)
     if f".{form}" not in SUFFIXES:
         raise InputError(f"--form: expected safetensors or pth, got {form!r}")
     writes = [out / f"{name}.{form}" for name in samples.names]
     check_outputs(writes, [cache], ours=all(is_published_sample(path) for path in writes if path.exists()))
+    if dry_run:
+        for sample in samples:
+            published_arrays(sample)
+        print(f"would write {out}: {len(samples)} samples")
+        return
     with claimed(out, filled=True), shown_progress(Console(stderr=True), "samples") as show:
         for done, sample in enumerate(samples, start=1):
             write_published_sample(out / f"{sample.name}.{form}", sample)
@@ -148,16 +155,22 @@ def from_samples(
     out: Annotated[Path, typer.Option(help="folder for the latent cache")],
     dtype: Annotated[str, typer.Option(help="of the latents: float16 or float32")] = "float16",
     per_shard: Annotated[int, typer.Option(min=1, max=100_000, help="samples in a file")] = 64,
+    dry_run: DryRun = False,
 ) -> None:
     """Make a latent cache of the published script's samples. They do not say which VAE made them: you do."""
     from outofsight.cli.loading import quiet_libraries
-    from outofsight.training.encoding import Encoder, gather_published
+    from outofsight.training.encoding import Encoder, check_published, gather_published
     from outofsight.world_model import WorldModelBase
 
     _check_cache(out, [samples, model], dtype)
     quiet_libraries()
     world = WorldModelBase.from_pretrained(model)
     encoder = Encoder(vae=world.vae, text_encoder=world.text_encoder.eval(), tokenizer=world.tokenizer)
+    if dry_run:
+        _would_write(
+            check_published(encoder, samples, out / "train", dtype=dtype, samples_per_shard=per_shard)
+        )
+        return
     with claimed(out, filled=True), shown_progress(Console(stderr=True), "samples") as show:
         report = gather_published(
             encoder, samples, out / "train", dtype=dtype, samples_per_shard=per_shard, progress=show
@@ -172,6 +185,10 @@ def _check_cache(out: Path, reads: list[str | Path], dtype: str) -> None:
     parts = [out / name for name in ("train", "validation", "test")]
     ours = all((part / "cache.json").is_file() for part in parts if part.is_dir() and any(part.iterdir()))
     check_outputs(parts, reads, ours=ours)
+
+
+def _would_write(report: "EncodeReport") -> None:
+    print(f"would write {report.folder}: {report.num_samples} samples, {report.num_found} of them are there")
 
 
 def _tell(reports: "Sequence[EncodeReport]") -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from outofsight.cli.values import DryRun
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 from outofsight.model_folders import find_model, read_use
@@ -38,6 +39,7 @@ def demo(
     ] = None,
     noise: Annotated[int, typer.Option(help="seed of the starting noise")] = 42,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    dry_run: DryRun = False,
 ) -> None:
     """Render a clip of the mini's world that training never saw, continue it, measure it, and draw it."""
     missing = [name for name in RENDERING if find_spec(name) is None]
@@ -46,10 +48,11 @@ def demo(
             f"the demo renders a world and needs {', '.join(missing)}; install: pip install 'outofsight[worlds]'"
         )
     find_model(model)  # say now if it is not there, before anything is rendered
-    from outofsight.cli.loading import choose_device, load_world
+    from outofsight.cli.loading import choose_device, empty_model, load_world
     from outofsight.demo.run import DemoConfig, is_demo, run_demo
-    from outofsight.demo.unseen_clip import UnseenRequest
+    from outofsight.demo.unseen_clip import UnseenRequest, check_unseen, unseen_size
     from outofsight.sampling.continuation import check_settings
+    from outofsight.sampling.plan import token_grid
 
     use, console = read_use(model), Console(stderr=True)
     config = DemoConfig(
@@ -65,6 +68,12 @@ def demo(
     )
     choose_device(device)
     check_outputs([out / name for name in FILES], [model], ours=is_demo(out))
+    check_unseen(config.request)
+    if dry_run:
+        networks = empty_model(model, None, whole=True)
+        token_grid(networks["transformer"], networks["vae"], unseen_size())
+        print(f"would write {', '.join(FILES)} to {out}")
+        return
     with claimed(out, filled=True):
         report = run_demo(
             config,

@@ -11,7 +11,7 @@ from rich.console import Console
 from outofsight.cli.methods import ModelChoice, VideoChoice, choose_clips, choose_methods, named
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import parse_settings, tell_broken
+from outofsight.cli.values import DryRun, parse_settings, tell_broken
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 from outofsight.files import write_text
@@ -93,7 +93,6 @@ SkipBroken = Annotated[
     bool, typer.Option("--skip-broken", help="leave out clips that cannot be read, and list them")
 ]
 Overwrite = Annotated[bool, typer.Option(help="make answers again that were made with other settings")]
-DryRun = Annotated[bool, typer.Option(help="check everything and say what would be done")]
 
 
 def evaluate(

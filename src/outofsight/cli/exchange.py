@@ -10,7 +10,7 @@ from rich.console import Console
 
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import check_fov, parse_frames, parse_size
+from outofsight.cli.values import DryRun, check_fov, parse_frames, parse_size
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.files import write_json
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 RECORD = "outofsight.json"
 """Beside a system's results: the settings that made them, by which the same command goes on."""
+
+Shape = tuple[tuple[int, int], tuple[int, int] | None]
+"""Frames of context and target, and height and width; ``None``: as the video is."""
 
 Format = Annotated[str, typer.Argument(help="wrbench, mind, memobench or stevo")]
 Cases = Annotated[Path, typer.Option(help="the benchmark's folder of cases")]
@@ -97,6 +100,7 @@ def run(
     seed: Annotated[int, typer.Option(help="each case's noise is drawn from this and its name")] = 42,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     dtype: Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Continue every case and write it where the benchmark's evaluation looks. Stopped, the same command goes on."""
     from outofsight.cli.loading import check_loading, empty_model, load_world
@@ -115,17 +119,22 @@ def run(
     }
     check_settings(**sampling)
     check_loading(device, dtype, "none")
-    empty_model(model, strategy, whole=False)
+    networks = empty_model(model, strategy, whole=dry_run)
     label = _system(system or Path(model).name)
     settings = {
         "benchmark": name, "model": model, "strategy": strategy, "sampling": sampling, "frames": list(shape[0]),
         "size": list(shape[1]) if shape[1] else None, "fov": fov,
     }  # fmt: skip
     _check_place(out, label, settings, [cases, sources, model])
+    done = _there(found, out, label, chosen)
+    todo = [case for case in chosen if case.name not in done]
+    if dry_run:
+        for case in todo:
+            _check_case(networks, case, shape, fov)
+        print(f"would write {out / label}: {len(chosen)} cases, {len(done)} of them are there")
+        return
     with claimed(out, filled=True):
         _note(out, label, settings)
-        done = found.results(out, label, chosen) if name != "stevo" else _videos_there(out, label, chosen)
-        todo = [case for case in chosen if case.name not in done]
         world = load_world(model, device, dtype, "none") if todo else None
         if world is not None and strategy is not None:
             world.remember_by(strategy)
@@ -176,30 +185,49 @@ def _note(out: Path, label: str, settings: dict[str, Any]) -> None:
     write_json(place, {**settings, **provenance()}, indent=1)
 
 
-def _videos_there(out: Path, label: str, chosen: "Sequence[Case]") -> dict[str, Path]:
+def _there(found: "Benchmark", out: Path, label: str, chosen: "Sequence[Case]") -> dict[str, Path]:
+    """Find the results that are there; STEVO's map of them is written last, so its videos themselves count."""
+    if found.name != "stevo":
+        return found.results(out, label, chosen)
     paths = {case.name: out / label / f"{case.name}.mp4" for case in chosen}
     return {name: path for name, path in paths.items() if path.is_file()}
 
 
 def _continued(
-    world: "WorldModel",
-    case: "Case",
-    shape: "tuple[tuple[int, int], tuple[int, int] | None]",
-    fov: float | None,
-    sampling: dict[str, Any],
-    *,
-    with_context: bool,
-) -> "Frames":
+    world: "WorldModel", case: "Case", shape: Shape, fov: float | None, sampling: dict[str, Any], *, with_context: bool
+) -> "Frames":  # fmt: skip
     """Continue one case: its target path in as many frames as are asked for, from where the context ends."""
+    import numpy as np
+
+    from outofsight.evaluation.methods import sampling_of
+    from outofsight.sampling.continuation import check_settings
+
+    video, context, target = _inputs(case, shape, fov)
+    made = world.continue_video(
+        video, context, target, case.prompt, sampling_of(check_settings(**sampling), case.name),
+        on_progress=lambda stage, done, total: None,
+    )  # fmt: skip
+    return np.concatenate([video, made.video]) if with_context else made.video
+
+
+def _check_case(networks: dict[str, Any], case: "Case", shape: Shape, fov: float | None) -> None:
+    """Refuse a case that could not be continued."""
+    from outofsight.sampling.plan import VideoSize, token_grid
+
+    video, _, target = _inputs(case, shape, fov)
+    size = VideoSize(
+        height=video.shape[1], width=video.shape[2], context_frames=len(video), target_frames=len(target)
+    )
+    token_grid(networks["transformer"], networks["vae"], size)
+
+
+def _inputs(case: "Case", shape: Shape, fov: float | None) -> "tuple[Frames, CameraPath, CameraPath]":
+    """Read a case's context, and the cameras of both halves, with the lens that is told."""
     from dataclasses import replace
     from math import radians
 
-    import numpy as np
-
     from outofsight.data.video import fit_intrinsics
-    from outofsight.evaluation.methods import sampling_of
     from outofsight.exchange.case import context_of
-    from outofsight.sampling.continuation import check_settings
     from outofsight.types import Intrinsics
 
     (num_context, num_target), size = shape
@@ -211,11 +239,7 @@ def _continued(
         height, width = video.shape[1:3]
         lens = Intrinsics.from_fov(width_px=width, height_px=height, fov_x_rad=radians(fov))
         target = replace(target, intrinsics=lens)
-    made = world.continue_video(
-        video, context, target, case.prompt, sampling_of(check_settings(**sampling), case.name),
-        on_progress=lambda stage, done, total: None,
-    )  # fmt: skip
-    return np.concatenate([video, made.video]) if with_context else made.video
+    return video, context, target
 
 
 def _cameras(
@@ -256,6 +280,7 @@ def write(
     sources: Sources = None,
     camera: Cameras = None,
     limit: Limit = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Put videos that are there already into a benchmark's layout."""
     from outofsight.data.video import read_video
@@ -271,11 +296,16 @@ def write(
     label = _system(system)
     settings = {"benchmark": name, "videos": str(videos)}
     _check_place(out, label, settings, [cases, sources, videos])
+    if dry_run:
+        for case in answered:
+            read_video(there[case.name])
+        print(f"would write {out / label}: {len(answered)} of {len(chosen)} cases")
+        return
     with claimed(out, filled=True):
         _note(out, label, settings)
         for case in answered:
             frames, fps = read_video(there[case.name])
-            if found.results(out, label, [case]) if name != "stevo" else _videos_there(out, label, [case]):
+            if _there(found, out, label, [case]):
                 continue
             found.write(out, label, case, frames, fps)
         found.finish(out, label, answered)
@@ -290,10 +320,10 @@ def read(
     out: Annotated[Path, typer.Option(help="folder for truth/ and SYSTEM/, which evaluate reads")],
     sources: Sources = None,
     limit: Limit = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Take a system's results, and the truth of their frames, to where `evaluate --truth --videos` reads them."""
     from outofsight.data.video import write_video
-    from outofsight.exchange.case import frames_of
     from outofsight.files import folder_in_one_piece
 
     found, chosen = _read(name, cases, sources, None, limit)
@@ -308,19 +338,31 @@ def read(
     check_outputs([out], [cases, results, sources])
     if out.exists() and any(out.iterdir()):
         raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
-    with folder_in_one_piece(out) as temporary:
+    if dry_run:
         for case, path in pairs:
-            assert case.truth is not None
-            made = frames_of(path)
-            truth = frames_of(case.truth, size=made.shape[1:3], most=case.truth_from + len(made))[
-                case.truth_from :
-            ]
-            for folder, video in ((temporary / "truth", truth), (temporary / system, made[: len(truth)])):
+            _truth_and_result(case, path)
+        print(f"would write {out}: {len(pairs)} cases")
+        return
+    with claimed(out), folder_in_one_piece(out) as temporary:
+        for case, path in pairs:
+            truth, made = _truth_and_result(case, path)
+            for folder, video in ((temporary / "truth", truth), (temporary / system, made)):
                 folder.mkdir(exist_ok=True)
                 write_video(folder / f"{case.name}.mp4", video, case.fps)
     print(
         f"{out}: {len(pairs)} cases; outofsight evaluate --truth {out}/truth --videos {system}={out}/{system}"
     )
+
+
+def _truth_and_result(case: "Case", path: Path) -> "tuple[Frames, Frames]":
+    """Read the frames of a result, and the truth of the same ones."""
+    from outofsight.exchange.case import frames_of
+
+    assert case.truth is not None
+    made = frames_of(path)
+    most = case.truth_from + len(made)
+    truth = frames_of(case.truth, size=made.shape[1:3], most=most)[case.truth_from :]
+    return truth, made[: len(truth)]
 
 
 def score_cameras(

@@ -12,7 +12,7 @@ from rich.console import Console
 from outofsight.cli.cases import Case, CaseInputs, Shape, files_of, find_cases, is_clip, read_case
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import check_fov, parse_frames, parse_settings, parse_size
+from outofsight.cli.values import DryRun, check_fov, parse_frames, parse_settings, parse_size
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.files import explained, write_json
@@ -107,7 +107,7 @@ def generate(
     overwrite: Annotated[
         bool, typer.Option(help="make outputs again that exist with other settings")
     ] = False,
-    dry_run: Annotated[bool, typer.Option(help="check everything and say what would be done")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Continue a video, or every video of a folder, along a camera path."""
     from outofsight.cli.loading import check_loading

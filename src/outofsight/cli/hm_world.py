@@ -1,5 +1,6 @@
 """``outofsight data import-hm-world`` and ``data lens``: the released HM-World from its archive, and its lens."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 from rich.console import Console
 
 from outofsight.cli.progress import shown_progress
+from outofsight.cli.values import DryRun
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.files import read_text, write_json
 
@@ -24,15 +26,20 @@ def import_hm_world(
         Path | None, typer.Option(help="captions, name<tab>caption lines, if they lie beside the archive")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="only the first N samples")] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Unpack the published archive's parts as one stream, sample by sample, without joining them first."""
     from outofsight.data.import_card import write_import_card
-    from outofsight.data.split_archive import find_parts, import_archive, named_captions
+    from outofsight.data.split_archive import find_parts, import_archive, named_captions, wanted_samples
 
     found = find_parts(parts)
     check_outputs([out], [*found, captions], ours=(out / "train").is_dir())
     told = named_captions(read_text(captions).encode()) if captions else None
     new = there = left_out = 0
+    if dry_run:
+        outcomes = Counter(outcome for _, outcome, _ in wanted_samples(found, out / "train", {}, limit))
+        print(f"would write {out}: {outcomes['new']} new, {outcomes['there']} are there already")
+        return
     with claimed(out, filled=True):
         (out / "train").mkdir(exist_ok=True)
         with shown_progress(Console(stderr=True), "samples") as show:
@@ -50,6 +57,7 @@ def lens(
         Path, typer.Argument(help="folder of a data set whose poses are known and whose lens is not")
     ],
     enough: Annotated[int, typer.Option(min=1, help="clips that must tell it")] = 20,
+    dry_run: DryRun = False,
 ) -> None:
     """Estimate a set's lens once, from clips whose camera only turns, and write it beside them (lens.json)."""
     from outofsight.camera_estimation.known_turns import set_lens
@@ -70,9 +78,9 @@ def lens(
                 yield clip.video, clip.cameras
 
     found = set_lens(read(), enough)
-    write_json(data / LENS, asdict(found))
-    if (data / "train").is_dir() and (data / "README.md").is_file():
-        write_import_card(data, 0)
-    print(
-        f"{data / LENS}: {found.fov_x_deg:.2f}° across, from {found.clips} clips (± {found.spread_deg:.2f}°)"
-    )
+    if not dry_run:
+        write_json(data / LENS, asdict(found))
+        if (data / "train").is_dir() and (data / "README.md").is_file():
+            write_import_card(data, 0)
+    told = f"{found.fov_x_deg:.2f}° across, from {found.clips} clips (± {found.spread_deg:.2f}°)"
+    print(f"{'would write ' if dry_run else ''}{data / LENS}: {told}")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from outofsight.cli.folders import refuse_existing
+from outofsight.cli.values import DryRun
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.files import folder_in_one_piece
@@ -17,6 +18,7 @@ def lora(
     out: Annotated[
         Path, typer.Option(help="the .safetensors to write, under diffusion_model. + original names")
     ],
+    dry_run: DryRun = False,
 ) -> None:
     """Write a LoRA under the names that ComfyUI and LightX2V read."""
     from outofsight.backbone.loras import check_widths, read_lora, write_lora
@@ -30,6 +32,9 @@ def lora(
     weights = dict(WorldModel.from_pretrained(model).transformer.named_parameters())
     found = read_lora(file, weights)
     check_widths(found, {name: tuple(weight.shape) for name, weight in weights.items()})
+    if dry_run:
+        typer.echo(f"would write {out}: {len(found.parts)} layers")
+        return
     with claimed(out):
         write_lora(out, found)
     typer.echo(f"wrote {out}: {len(found.parts)} layers")
@@ -39,6 +44,7 @@ def merge_lora(
     files: Annotated[list[str], typer.Option("--lora", help="FILE or FILE:STRENGTH; may be given again")],
     model: Annotated[str, typer.Option(help="mini (bundled), model folder or hub id")],
     out: Annotated[Path, typer.Option(help="the model folder to make")],
+    dry_run: DryRun = False,
 ) -> None:
     """Add LoRAs to a model's weights for good, and write the model."""
     from outofsight.backbone.loras import merge_lora as merge
@@ -53,6 +59,9 @@ def merge_lora(
     names = list(world.transformer.state_dict())
     for path, strength in asked:
         merge(world.transformer, read_lora(path, names), strength)
+    if dry_run:
+        typer.echo(f"would write {out}")
+        return
     with claimed(out), folder_in_one_piece(out) as folder:
         world.save_pretrained(folder)
     typer.echo(f"wrote {out}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from outofsight.cli.folders import refuse_existing
+from outofsight.cli.values import DryRun
 from outofsight.data.outputs import claimed
 from outofsight.files import folder_in_one_piece
 
@@ -14,21 +15,28 @@ from outofsight.files import folder_in_one_piece
 def push(
     folder: Annotated[Path, typer.Argument(help="a model folder, or a data set of clips")],
     repo: Annotated[str, typer.Option(help="the hub's repository, OWNER/NAME")],
-    dry_run: Annotated[
+    out: Annotated[
         Path | None, typer.Option(help="send nothing; lay out in this folder what would be sent")
     ] = None,
     license_name: Annotated[str, typer.Option("--license", help="for a card that names none")] = "apache-2.0",
     private: Annotated[bool, typer.Option("--private", help="a repository that only its owner sees")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Send a model or a data set to the hub, with a card that the hub accepts."""
-    from outofsight.bundling.hub import check_repo, stage, upload
+    from outofsight.bundling.hub import card_of, check_repo, kind_of, stage, upload
 
     check_repo(repo)
-    if dry_run is not None:
-        refuse_existing(dry_run, [folder])
-        with claimed(dry_run), folder_in_one_piece(dry_run) as staged:
+    if out is not None:
+        refuse_existing(out, [folder])
+    if dry_run:
+        kind = kind_of(folder)
+        card_of(folder, kind, license_name)
+        typer.echo(f"would {'send' if out is None else f'write {out}:'} the {kind} as {repo} would get it")
+        return
+    if out is not None:
+        with claimed(out), folder_in_one_piece(out) as staged:
             kind = stage(folder, staged, license_name)
-        typer.echo(f"{dry_run} holds the {kind} as {repo} would get it")
+        typer.echo(f"{out} holds the {kind} as {repo} would get it")
         return
     with tempfile.TemporaryDirectory() as temporary:
         kind = stage(folder, Path(temporary), license_name)

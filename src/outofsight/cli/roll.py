@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from outofsight.cli.cases import Shape, case_of, is_file
-from outofsight.cli.values import check_fov, parse_settings, parse_size, text_or_file
+from outofsight.cli.values import DryRun, check_fov, parse_settings, parse_size, text_or_file
 from outofsight.cli.walk import Walk, Walker, walk_on
 from outofsight.errors import InputError
 from outofsight.model_folders import ModelUse, read_use
@@ -73,7 +73,6 @@ Overwrite = Annotated[bool, typer.Option(help="begin anew where a walk is there 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")]
 Offload = Annotated[str, typer.Option(help="keep weights off the GPU: none or model")]
-DryRun = Annotated[bool, typer.Option(help="check everything and say what would be done")]
 
 
 def roll(

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import parse_settings, tell_broken
+from outofsight.cli.values import DryRun, parse_settings, tell_broken
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 
@@ -48,7 +48,7 @@ def train(
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="leave out samples that cannot be read, and list them")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved settings and end")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Train by a recipe; more processes by `accelerate launch -m outofsight train ...`."""
     changes = parse_settings(settings or [])

@@ -5,7 +5,9 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from outofsight.errors import InputError
 from outofsight.files import read_text
@@ -13,6 +15,9 @@ from outofsight.files import read_text
 FILE_NAME = re.compile(r".*\.(txt|text|md|json|srt|csv)", re.IGNORECASE)
 """Words that end so are meant as the name of a file: no caption does."""
 NAME_BYTES = 256
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="check everything, say what would be done, and make nothing")
+]
 MOST_PX, MOST_FRAMES = 8192, 100_000
 """Beyond these a number is taken for a slip."""
 

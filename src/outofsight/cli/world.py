@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterable
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from outofsight.cli.progress import shown_progress
-from outofsight.cli.values import parse_frames, parse_settings, parse_size
+from outofsight.cli.values import DryRun, parse_frames, parse_settings, parse_size
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.plugins import own_name
@@ -101,6 +102,7 @@ def preview(
     size: Size = None,
     frames: Frames = None,
     settings: Sets = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Draw one world: a contact sheet of its frames, and a map with camera views and subjects' ways."""
     _choose_gl(settings)
@@ -110,14 +112,19 @@ def preview(
     from outofsight.worlds.model import build_world
     from outofsight.worlds.plan import plan_world
     from outofsight.worlds.preview import contact_sheet, draw_map, save_picture
+    from outofsight.worlds.render import check_rendering
     from outofsight.worlds.spec import spec_to_json
 
     plan, render = _configs(size, frames, settings, preset)
     sheet, drawing, film, told = (out / name for name in ("sheet.png", "map.png", "clip.mp4", "spec.json"))
     check_outputs([sheet, drawing, film, told], [spec], ours=_is_spec(told))
     drawn = _read_spec(spec) if spec is not None else plan_world(seed, plan).spec
+    world = build_world(drawn)
+    check_rendering(render)
+    if dry_run:
+        print(f"would write {sheet}, {drawing.name}, {film.name} and {told.name}")
+        return
     with claimed(out, filled=True):
-        world = build_world(drawn)
         clip = render_clip(f"seed_{seed}", world, render, plan.rule)
         write_text(told, spec_to_json(drawn) + "\n")  # first: by it the others are known to be ours
         save_picture(contact_sheet(clip, zoom=max(1, 240 // clip.video.shape[2])), sheet)
@@ -157,7 +164,7 @@ def build_clips(
     ray: Annotated[bool, typer.Option("--ray", help="build on the Ray cluster at hand")] = False,
     splits: Annotated[str, typer.Option(help="shares VALIDATION,TEST; the rest is training")] = "0.1,0.1",
     settings: Sets = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="print the resolved settings and end")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Build a data set of clips in which subjects leave and return. Stop it when you like; run it again to go on."""
     _choose_gl(settings)
@@ -218,6 +225,7 @@ def check(
 def stats(
     folder: Annotated[Path, typer.Argument(help="a data set of ours or a folder of HM-World samples")],
     out: Annotated[Path | None, typer.Option(help="PNG file for the drawing")] = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Count what is in a folder: absences, returns, subjects, scenes, cameras."""
     from outofsight.data.card import dataset_stats, draw_stats, is_drawing, summary
@@ -226,7 +234,9 @@ def stats(
         check_outputs([out], [folder], ours=is_drawing(out))
     counted = dataset_stats(folder)
     print(json.dumps(summary(counted), indent=2, ensure_ascii=False))
-    if out is not None:
+    if out is not None and dry_run:
+        print(f"would write {out}")
+    elif out is not None:
         with claimed(out):
             draw_stats(counted, out)
 
@@ -236,6 +246,7 @@ def pack(
     out: Annotated[Path, typer.Option(help="folder for the tar shards; must not exist")],
     split: Annotated[str, typer.Option(help="part to pack: train, validation or test")] = "train",
     per_shard: Annotated[int, typer.Option(min=1, help="samples in a shard")] = 256,
+    dry_run: DryRun = False,
 ) -> None:
     """Pack a part into tar shards in WebDataset form."""
     from outofsight.data.dataset import open_dataset
@@ -244,8 +255,12 @@ def pack(
     if out.exists():
         raise OutputError(f"{out}: is there already; choose another --out for the shards")
     check_outputs([out], [folder])
+    entries = open_dataset(folder, split).entries
+    if dry_run:
+        print(f"would write {out}: {ceil(len(entries) / per_shard)} shards")
+        return
     with claimed(out):
-        shards = write_shards(open_dataset(folder, split).entries, out, per_shard)
+        shards = write_shards(entries, out, per_shard)
     print(f"{out}: {len(shards)} shards")
 
 

@@ -32,6 +32,21 @@ def write_published_sample(path: Path, sample: LatentSample) -> None:
     from safetensors.torch import save_file  # noqa: PLC0415
 
     _check_suffix(path)
+    tensors = {name: torch.from_numpy(value) for name, value in published_arrays(sample).items()}
+    with file_in_one_piece(path) as temporary:
+        if path.suffix == ".safetensors":
+            save_file(tensors, temporary)
+        else:
+            with temporary.open("wb") as file:
+                torch.save(tensors, file)
+
+
+def published_arrays(sample: LatentSample) -> dict[str, NDArray[Any]]:
+    """Give what the form holds of a sample.
+
+    Raises:
+        InputError: halves of different lengths, or a sample without text states.
+    """
     if sample.text_states is None:
         raise InputError(
             f"sample {sample.name!r}: the published form holds the caption's states, this cache only captions; "
@@ -48,13 +63,7 @@ def write_published_sample(path: Path, sample: LatentSample) -> None:
         "context_camera": sample.context_cameras,
         "video_camera": sample.target_cameras,
     }
-    tensors = {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in arrays.items()}
-    with file_in_one_piece(path) as temporary:
-        if path.suffix == ".safetensors":
-            save_file(tensors, temporary)
-        else:
-            with temporary.open("wb") as file:
-                torch.save(tensors, file)
+    return {name: np.ascontiguousarray(value) for name, value in arrays.items()}
 
 
 def is_published_sample(path: Path) -> bool:

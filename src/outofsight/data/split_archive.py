@@ -166,28 +166,37 @@ def import_archive(
     """
     known = dict(captions or {})
     remove_unfinished(out)
-    written = 0
-    for name, files in samples_in(parts):
-        if not name:
-            known |= named_captions(next(iter(files.values())))
-            continue
-        if limit is not None and written >= limit:
-            break
-        if not set(HM_WORLD_FILES) <= files.keys():
-            yield name, "incomplete"
-            continue
-        written += 1
-        folder = out / name
-        new = not folder.is_dir()
-        if new:
-            with folder_in_one_piece(folder) as temporary:
+    for name, outcome, files in wanted_samples(parts, out, known, limit):
+        if outcome == "new":
+            with folder_in_one_piece(out / name) as temporary:
                 for file, content in files.items():
                     (temporary / file).write_bytes(content)
-        yield name, "new" if new else "there"
+        yield name, outcome
     for folder in (path for path in out.iterdir() if path.is_dir() and path.name in known):
         if not (folder / "caption.txt").is_file():
             with explained(folder):
                 (folder / "caption.txt").write_text(known[folder.name] + "\n", encoding="utf-8")
+
+
+def wanted_samples(
+    parts: Sequence[Path], out: Path, captions: dict[str, str], limit: int | None
+) -> Iterator[tuple[str, str, dict[str, bytes]]]:
+    """Read the archive and give each sample's name, what is to be done with it, and its files; writes nothing.
+
+    Captions that the archive holds are added to ``captions``.
+    """
+    wanted = 0
+    for name, files in samples_in(parts):
+        if not name:
+            captions |= named_captions(next(iter(files.values())))
+            continue
+        if limit is not None and wanted >= limit:
+            break
+        if not set(HM_WORLD_FILES) <= files.keys():
+            yield name, "incomplete", files
+            continue
+        wanted += 1
+        yield name, "there" if (out / name).is_dir() else "new", files
 
 
 def named_captions(content: bytes) -> dict[str, str]:

@@ -205,11 +205,7 @@ def gather_published(
     Raises:
         DatasetError: there are none, or one is damaged.
     """
-    if not samples.is_dir():
-        raise DatasetError(f"{samples}: expected a folder of samples, found none")
-    files = {path.stem: path for path in sorted(samples.iterdir()) if path.suffix in SUFFIXES}
-    if not files:
-        raise DatasetError(f"{samples}: holds no samples; expected files that end in {' or '.join(SUFFIXES)}")
+    files = _published_in(samples)
     writer = LatentCacheWriter(folder, encoder.identity(dtype, samples_per_shard), list(files))
     missing = list(writer.missing())
     found = len(files) - sum(len(names) for _, names in missing)
@@ -222,6 +218,28 @@ def gather_published(
     writer.write_empty_caption(text_states(encoder, ""))
     writer.finish()
     return EncodeReport(folder, len(files), found)
+
+
+def check_published(
+    encoder: Encoder, samples: Path, folder: Path, *, dtype: str, samples_per_shard: int
+) -> EncodeReport:
+    """Refuse what ``gather_published`` would refuse, reading every sample, and write nothing."""
+    files = _published_in(samples)
+    cache = CachePlan(folder, encoder.identity(dtype, samples_per_shard), list(files))
+    cache.check()
+    missing = [name for _, names in cache.missing() for name in names]
+    for name in missing:
+        read_published_sample(files[name])
+    return EncodeReport(folder, len(files), len(files) - len(missing))
+
+
+def _published_in(samples: Path) -> dict[str, Path]:
+    if not samples.is_dir():
+        raise DatasetError(f"{samples}: expected a folder of samples, found none")
+    files = {path.stem: path for path in sorted(samples.iterdir()) if path.suffix in SUFFIXES}
+    if not files:
+        raise DatasetError(f"{samples}: holds no samples; expected files that end in {' or '.join(SUFFIXES)}")
+    return files
 
 
 def check_clip(encoder: Encoder, clip: Clip, name: str) -> None:
