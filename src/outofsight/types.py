@@ -43,12 +43,17 @@ class Intrinsics:
     cy_px: float
 
     def __post_init__(self) -> None:
-        numbers = (self.fx_px, self.fy_px, self.cx_px, self.cy_px)
+        numbers = self.lens_px
         if min(self.width_px, self.height_px) < 1 or not np.isfinite(numbers).all() or min(numbers[:2]) <= 0:
             raise CameraError(
                 f"intrinsics: expected a picture of ≥ 1 pixel and finite fx, fy > 0, got {self.width_px}×"
                 f"{self.height_px} and fx, fy, cx, cy = {', '.join(f'{number:g}' for number in numbers)}"
             )
+
+    @property
+    def lens_px(self) -> NDArray[np.float64]:
+        """fx, fy, cx, cy in pixels: float64 [4]."""
+        return np.array((self.fx_px, self.fy_px, self.cx_px, self.cy_px), dtype=np.float64)
 
     @classmethod
     def from_fov(cls, *, width_px: int, height_px: int, fov_x_rad: float) -> "Intrinsics":
@@ -72,9 +77,7 @@ class Intrinsics:
     @property
     def normalized(self) -> NDArray[np.float32]:
         """fx and cx in shares of the width, fy and cy of the height: float32 [4], fx, fy, cx, cy."""
-        width, height = self.width_px, self.height_px
-        numbers = (self.fx_px / width, self.fy_px / height, self.cx_px / width, self.cy_px / height)
-        return np.array(numbers, dtype=np.float32)
+        return (self.lens_px / (2 * (self.width_px, self.height_px))).astype(np.float32)
 
     def scaled_to(self, *, width_px: int, height_px: int) -> "Intrinsics":
         """Return the lens of the same picture at another size; nothing in shares of the picture changes.

@@ -10,7 +10,7 @@ import pytest
 from outofsight.errors import WorldError
 from outofsight.worlds.subjects import add_subject, animate, subject_catalogue
 from outofsight.worlds.subjects.catalogue import joint_order, recipes, subject_look, walking_box
-from outofsight.worlds.subjects.figure import Bone, Figure, Hinge, rotation
+from outofsight.worlds.subjects.figure import Bone, Figure, Hinge
 from outofsight.worlds.subjects.outfits import PARTS
 from outofsight.worlds.subjects.shapes import INKS, ball
 
@@ -241,11 +241,6 @@ def test_posed_vertices_agree_with_mujoco() -> None:
     stacked = np.concatenate(theirs)
     np.testing.assert_allclose(stacked.min(axis=0), ours.min(axis=0), atol=1e-5)
     np.testing.assert_allclose(stacked.max(axis=0), ours.max(axis=0), atol=1e-5)
-
-
-def test_rotation_is_hand_checked() -> None:
-    np.testing.assert_allclose(rotation((0, 0, 1), np.pi / 2) @ [1, 0, 0], [0, 1, 0], atol=1e-12)
-    np.testing.assert_allclose(rotation((0, -1, 0), np.pi / 2) @ [0, 0, -1], [1, 0, 0], atol=1e-12)
 
 
 def test_the_palette_puts_every_ink_under_its_faces() -> None:

@@ -27,6 +27,7 @@ from outofsight.errors import InputError
 from outofsight.evaluation.case import ClipCase, Masks, Video, check_generated
 from outofsight.evaluation.evidence import observed_from_masks
 from outofsight.evaluation.image_metrics import dilated, dilation_radius_px
+from outofsight.geometry.frustum import picture_of, tangents_of
 from outofsight.geometry.poses import relative_poses, rotation_angle
 from outofsight.memory.banks.pictures import Picture, joined, view_of
 from outofsight.memory.rendering import render
@@ -273,19 +274,12 @@ def turned_pixels(
 
     Only the cameras' turns are taken into account, as if everything were far away.
     """
-    x = (np.arange(intrinsics.width_px) + 0.5 - intrinsics.cx_px) / intrinsics.fx_px
-    y = (np.arange(intrinsics.height_px) + 0.5 - intrinsics.cy_px) / intrinsics.fy_px
-    rays = np.stack([*np.meshgrid(x, y), np.ones((len(y), len(x)))], axis=-1)
+    middles = np.meshgrid(np.arange(intrinsics.width_px) + 0.5, np.arange(intrinsics.height_px) + 0.5)
+    tangents = tangents_of(np.stack(middles, axis=-1), intrinsics.lens_px)
+    rays = np.concatenate([tangents, np.ones((*tangents.shape[:-1], 1))], axis=-1)
     source_from_target = world_from_source[:, :3].T @ world_from_target[:, :3]
     rays = rays @ source_from_target.T
-    depth = np.maximum(rays[..., 2], LEAST_DEPTH)
-    return np.stack(
-        [
-            intrinsics.fx_px * rays[..., 0] / depth + intrinsics.cx_px,
-            intrinsics.fy_px * rays[..., 1] / depth + intrinsics.cy_px,
-        ],
-        axis=-1,
-    )
+    return np.asarray(picture_of(rays[..., :2] / np.maximum(rays[..., 2:], LEAST_DEPTH), intrinsics.lens_px))
 
 
 def within_picture(pixels: NDArray[np.float64], height_px: int, width_px: int) -> Masks:

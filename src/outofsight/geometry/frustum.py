@@ -19,6 +19,19 @@ NEAR_M, FAR_M = 1.0, 30.0
 SAMPLES = (6, 8, 8)  # depths, rows, columns
 
 
+def picture_of(tangents: Any, lens: Any) -> Any:
+    """Picture directions [..., 2], x/z and y/z in the camera's axes: f·tangent + c.
+
+    ``lens`` [..., 4]: fx, fy, cx, cy, in pixels or in shares of the picture, as the result is. Numpy or torch.
+    """
+    return lens[..., :2] * tangents + lens[..., 2:]
+
+
+def tangents_of(places: Any, lens: Any) -> Any:
+    """Find the directions, x/z and y/z, that are pictured at places [..., 2]; the inverse of ``picture_of``."""
+    return (places - lens[..., 2:]) / lens[..., :2]
+
+
 def project(
     points_m: ArrayLike, world_from_camera: ArrayLike, intrinsics: Intrinsics
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -29,20 +42,17 @@ def project(
     """
     points = transform_points(invert_rigid(world_from_camera), points_m)
     depth = points[..., 2]
-    in_front = np.where(depth > 0, depth, np.nan)
-    x_px = intrinsics.fx_px * points[..., 0] / in_front + intrinsics.cx_px
-    y_px = intrinsics.fy_px * points[..., 1] / in_front + intrinsics.cy_px
-    return np.stack([x_px, y_px], axis=-1), depth
+    in_front = np.where(depth > 0, depth, np.nan)[..., None]
+    return picture_of(points[..., :2] / in_front, intrinsics.lens_px), depth
 
 
 def unproject(
     pixels: ArrayLike, depth_m: ArrayLike, world_from_camera: ArrayLike, intrinsics: Intrinsics
 ) -> NDArray[np.float64]:
     """Find the world points [..., p, 3] that are seen at pixels [..., p, 2] at a depth [..., p] along the axis."""
-    pixels, depth = np.asarray(pixels, dtype=np.float64), np.asarray(depth_m, dtype=np.float64)
-    x = (pixels[..., 0] - intrinsics.cx_px) / intrinsics.fx_px
-    y = (pixels[..., 1] - intrinsics.cy_px) / intrinsics.fy_px
-    return transform_points(world_from_camera, np.stack([x * depth, y * depth, depth], axis=-1))
+    depth = np.asarray(depth_m, dtype=np.float64)[..., None]
+    across = tangents_of(np.asarray(pixels, dtype=np.float64), intrinsics.lens_px) * depth
+    return transform_points(world_from_camera, np.concatenate([across, depth], axis=-1))
 
 
 def frustum_points(

@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, grid_sample, scaled_dot_product_attention
 
+from outofsight.geometry.frustum import picture_of, tangents_of
+
 SEEN_SHARE = 0.25
 """A subject counts as seen in a latent frame where it covers at least so much of one latent pixel, all in all."""
 
@@ -255,10 +257,8 @@ def _directions(
     size: tuple[int, int],
 ) -> Float[Tensor, "b s f 3"]:
     """Return the direction, in the reference's frame, in which each frame's camera sees a pixel."""
-    fx, fy, cx, cy = intrinsics.float()[:, None, None].unbind(dim=-1)
-    x = (pixels[..., 0] / size[1] - cx) / fx
-    y = (pixels[..., 1] / size[0] - cy) / fy
-    local = torch.stack((x, y, torch.ones_like(x)), dim=-1)
+    tangents = tangents_of(pixels / pixels.new_tensor(size[::-1]), intrinsics.float()[:, None, None])
+    local = torch.cat((tangents, torch.ones_like(tangents[..., :1])), dim=-1)
     rotations = poses.float().unflatten(-1, (3, 4))[..., :3]
     return torch.einsum("bfij,bsfj->bsfi", rotations, local)
 
@@ -310,11 +310,8 @@ def _pixels(
     rotations = poses.float().unflatten(-1, (3, 4))[..., :3]
     local = torch.einsum("bfij,bsfi->bsfj", rotations, direction)
     in_front = local[..., 2] > 1e-3
-    depth = torch.where(in_front, local[..., 2], 1.0)
-    fx, fy, cx, cy = intrinsics.float()[:, None, None].unbind(dim=-1)
-    x = (fx * local[..., 0] / depth + cx) * size[1]
-    y = (fy * local[..., 1] / depth + cy) * size[0]
-    return torch.stack((x, y), dim=-1), in_front
+    tangents = local[..., :2] / torch.where(in_front, local[..., 2], 1.0)[..., None]
+    return picture_of(tangents, intrinsics.float()[:, None, None]) * angles.new_tensor(size[::-1]), in_front
 
 
 def _shifted(masks: Float[Tensor, "b s h w"], shift: Float[Tensor, "b s t 2"]) -> Float[Tensor, "b s t h w"]:

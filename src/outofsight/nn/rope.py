@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from outofsight.geometry.frustum import tangents_of
 from outofsight.types import LatentGrid
 
 
@@ -95,7 +96,7 @@ def token_rays(
         _middles(grid.height, poses.device), _middles(grid.width, poses.device), indexing="ij"
     )
     middles = torch.stack((columns, rows), dim=-1).flatten(0, 1)
-    away = (middles - intrinsics[:, None, 2:].float()) / intrinsics[:, None, :2].float()
+    away = tangents_of(middles, intrinsics[:, None].float())
     local = torch.cat((away, torch.ones_like(away[..., :1])), dim=-1)[:, None]  # [b, 1, s, 3]
     local = local / local.norm(dim=-1, keepdim=True)
     turns = cameras[:, :, None, :, :3]

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from outofsight.geometry.frustum import picture_of
 from outofsight.types import Intrinsics, Visibility
 from outofsight.worlds.scenes import Obstacle
 
@@ -52,11 +53,9 @@ def to_pixels(points: Points, world_from_camera: Points, intrinsics: Intrinsics)
     rotation, position = world_from_camera[:, :, :3], world_from_camera[:, None, :, 3]
     local = (points - position) @ rotation
     depth = local[..., 2]
-    focal = np.array([intrinsics.fx_px, intrinsics.fy_px])
-    centre = np.array([intrinsics.cx_px, intrinsics.cy_px])
-    ahead = depth > NEAR_M
-    safe = np.where(ahead, depth, 1.0)[..., None]
-    return np.where(ahead[..., None], local[..., :2] / safe * focal + centre, np.nan), depth
+    ahead = (depth > NEAR_M)[..., None]
+    tangents = local[..., :2] / np.where(ahead, local[..., 2:], 1.0)
+    return np.where(ahead, picture_of(tangents, intrinsics.lens_px), np.nan), depth
 
 
 def inside_frame(pixels: Points, intrinsics: Intrinsics) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
 from outofsight.errors import InputError
+from outofsight.geometry.frustum import picture_of, tangents_of
 from outofsight.memory.banks.state import SceneReading
 
 TOKEN_BLOCKS = 3
@@ -168,10 +169,9 @@ def rays_through(
 
     ``pose``: row-flattened 3×4 ``reference_from_camera``; ``size``: rows and columns of the grid.
     """
-    fx, fy, cx, cy = intrinsics.float()[..., None, :].unbind(dim=-1)
-    x = ((columns + 0.5) / size[1] - cx) / fx
-    y = ((rows + 0.5) / size[0] - cy) / fy
-    local = torch.stack((x, y, torch.ones_like(x)), dim=-1).float()
+    middles = torch.stack(((columns + 0.5) / size[1], (rows + 0.5) / size[0]), dim=-1)
+    tangents = tangents_of(middles, intrinsics.float()[..., None, :]).float()
+    local = torch.cat((tangents, torch.ones_like(tangents[..., :1])), dim=-1)
     local = local / local.norm(dim=-1, keepdim=True)
     camera = pose.float().unflatten(-1, (3, 4))[..., None, :, :]
     direction = (camera[..., :3] * local[..., None, :]).sum(dim=-1)
@@ -223,12 +223,11 @@ def project_points(
     local = (camera[..., :3] * away[..., :, None]).sum(dim=-2)
     in_front = local[..., 2] > NEAR_M
     depth = torch.where(in_front, local[..., 2], 1.0)
-    fx, fy, cx, cy = intrinsics.float()[..., None, :].unbind(dim=-1)
-    tokens_per_metre = size[1] * fx / depth
-    across, down = (torch.where(in_front, local[..., axis], 0.0) / depth for axis in (0, 1))
-    rows = _kept_near((fy * down + cy) * size[0] - 0.5, size[0])
-    columns = _kept_near((fx * across + cx) * size[1] - 0.5, size[1])
-    return Projected(rows, columns, in_front, tokens_per_metre)
+    lens = intrinsics.float()[..., None, :]
+    tangents = torch.where(in_front[..., None], local[..., :2], 0.0) / depth[..., None]
+    across, down = picture_of(tangents, lens).unbind(dim=-1)
+    rows, columns = _kept_near(down * size[0] - 0.5, size[0]), _kept_near(across * size[1] - 0.5, size[1])
+    return Projected(rows, columns, in_front, size[1] * lens[..., 0] / depth)
 
 
 def _kept_near(places: Tensor, count: int) -> Tensor:

@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 
 from outofsight.errors import WorldError
+from outofsight.geometry.poses import rotation_about
 from outofsight.worlds.subjects.shapes import INKS, Floats, Shape, ink_index
 
 EMISSION = 0.10  # a little light of their own keeps subjects readable at dusk and against the sun
@@ -76,18 +77,11 @@ class Figure:
             turn, origin = places[bone.parent]
             origin = origin + turn @ np.asarray(bone.origin_m, dtype=np.float64)
             for hinge in bone.hinges:
-                turn = turn @ rotation(hinge.axis, angles_rad[hinge.name])
+                turn = turn @ rotation_about(hinge.axis, angles_rad[hinge.name])
             places[bone.name] = (turn, origin)
             if bone.shape is not None:
                 parts.append(bone.shape.vertices @ turn.T + origin)
         return np.concatenate(parts)
-
-
-def rotation(axis: tuple[float, float, float], angle_rad: float) -> Floats:
-    """The rotation about a unit axis. Source: Rodrigues' formula."""
-    x, y, z = axis
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.eye(3) + np.sin(angle_rad) * cross + (1.0 - np.cos(angle_rad)) * cross @ cross
 
 
 def add_figure(spec: mujoco.MjSpec, figure: Figure, *, prefix: str, scale: float) -> tuple[str, ...]:
