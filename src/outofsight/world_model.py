@@ -21,12 +21,13 @@ from outofsight.codec.video_vae import (
     LatentTiling,
     VideoAutoencoder,
     VideoDecoder,
+    check_decoder,
     decode_latents,
     encode_video,
     spatial_factor,
     temporal_factor,
 )
-from outofsight.errors import CheckpointError, InputError
+from outofsight.errors import CheckpointError
 from outofsight.model_folders import BUNDLED, find_model
 from outofsight.nn.turns import takes_turns
 from outofsight.types import LatentClock
@@ -134,12 +135,7 @@ class WorldModelBase(DiffusionPipeline):
         tiny = self.tiny_decoder
         if tiny is None:
             return self.vae
-        made = (self.vae.config["z_dim"], spatial_factor(self.vae))
-        if (tiny.config["z_dim"], spatial_factor(tiny)) != made:
-            raise InputError(
-                f"the tiny decoder takes {tiny.config['z_dim']} latent channels and makes {spatial_factor(tiny)} "
-                f"pixels of one, this model's are {made[0]} and {made[1]}"
-            )
+        check_decoder(tiny, self.vae)
         return tiny.to(work_device(self.vae), self.vae.dtype)
 
     @property

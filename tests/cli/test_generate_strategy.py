@@ -142,6 +142,9 @@ def test_a_tiny_decoder_in_the_vaes_place(cli, cases, model_folder, tmp_path, re
     code, _, error = cli(*generate(cases, model_folder, tmp_path / "odd.mp4", "--vae", odd))
     assert code == 2
     assert "odd.safetensors: expected a tiny video decoder" in error
+    save_file(weights(channels=48, patch=2), odd)
+    code, _, error = cli(*generate(cases, model_folder, tmp_path / "odd.mp4", "--vae", odd, "--dry-run"))
+    assert (code, "takes 48 latent channels" in error) == (2, True)
     assert not (tmp_path / "odd.mp4").exists()
     for name, more in (("own", ()), ("fast", ("--vae", tiny))):
         code, _, error = cli(*generate(cases, model_folder, tmp_path / f"{name}.mp4", *more))

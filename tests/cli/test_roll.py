@@ -9,6 +9,9 @@ import time
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
+from tests.codec.test_tiny_decoder import weights
 
 from models import tiny_world
 from outofsight.cli import main
@@ -102,6 +105,25 @@ def test_a_finished_walk_can_be_longer(cli, cases, model_folder, tmp_path):
     assert len(read_video(cut).frames) == 5
     assert cli(*walk(cases, model_folder, cut, **file), "--resume")[0] == 0
     assert cut.read_bytes() == whole.read_bytes()
+
+
+def test_a_tiny_decoder_in_the_vaes_place(cli, cases, model_folder, tmp_path):
+    torch.manual_seed(0)
+    tiny, odd = tmp_path / "taew2_1.safetensors", tmp_path / "odd.safetensors"
+    save_file(weights(), tiny)
+    save_file(weights(channels=48, patch=2), odd)
+    code, error = cli(*walk(cases, model_folder, tmp_path / "odd.mp4", vae=odd), "--dry-run")
+    assert (code, "takes 48 latent channels" in error) == (2, True)
+    whole, cut = tmp_path / "whole.mp4", tmp_path / "cut.mp4"
+    camera = {"camera": "pan:left:10,back", "lap": 8}
+    assert cli(*walk(cases, model_folder, tmp_path / "own.mp4", steps=2, **camera))[0] == 0
+    assert cli(*walk(cases, model_folder, whole, steps=2, vae=tiny, **camera))[0] == 0
+    assert cli(*walk(cases, model_folder, cut, steps=1, vae=tiny, **camera))[0] == 0
+    code, error = cli(*walk(cases, model_folder, cut, steps=2, **camera))
+    assert (code, "was begun with vae=" in error) == (2, True)
+    assert cli(*walk(cases, model_folder, cut, steps=2, vae=tiny, **camera))[0] == 0
+    assert cut.read_bytes() == whole.read_bytes()
+    assert (read_video(whole).frames != read_video(tmp_path / "own.mp4").frames).any()
 
 
 def test_what_memory_held_is_drawn(cli, cases, model_folder, tmp_path):

@@ -162,7 +162,7 @@ def generate(
         for case in cases
         if not _is_done(case, _request(case, options), overwrite, save_retrieval, console)
     ]
-    read = _check_all(remaining, shape, model, strategy, mask, dry_run=dry_run)
+    read = _check_all(remaining, shape, model, strategy, mask, vae, dry_run=dry_run)
     for case in remaining if dry_run else ():
         told = json.dumps(_request(case, options), ensure_ascii=False)
         console.print(f"would write {case.out}: {told}", soft_wrap=True, markup=False)
@@ -273,7 +273,14 @@ def _is_done(
 
 
 def _check_all(
-    cases: list[Case], shape: Shape, model: str, strategy: str | None, mask: Path | None, *, dry_run: bool
+    cases: list[Case],
+    shape: Shape,
+    model: str,
+    strategy: str | None,
+    mask: Path | None,
+    vae: Path | None,
+    *,
+    dry_run: bool,
 ) -> CaseInputs | None:
     """Find whatever is wrong with the model's folder or any case before anything long begins.
 
@@ -282,7 +289,7 @@ def _check_all(
     from outofsight.cli.loading import empty_model
     from outofsight.sampling.plan import VideoSize, token_grid
 
-    networks = empty_model(model, strategy, whole=dry_run)
+    networks = empty_model(model, strategy, whole=dry_run, decoder=vae)
     transformer, inputs = networks["transformer"], None
     for case in cases:
         inputs = read_case(case, shape)

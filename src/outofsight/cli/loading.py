@@ -72,16 +72,22 @@ def check_loading(
     return device, parse_dtype(dtype_name or ("float32" if device.type == "cpu" else "bfloat16"))
 
 
-def empty_model(model: str, strategy_name: str | None, *, whole: bool) -> "dict[str, Any]":
+def empty_model(
+    model: str, strategy_name: str | None, *, whole: bool, decoder: Path | None = None
+) -> "dict[str, Any]":
     """Make a model's networks without weights, after seeing that its folder holds all of them; remembering as asked.
 
-    ``whole``: read the weights' numbers too, as loading would: where nothing is loaded afterwards.
+    ``whole``: read the weights' numbers too, as loading would: where nothing is loaded afterwards. ``decoder``: a tiny
+    decoder's file, which must be whole and fit.
 
     Raises:
-        CheckpointError: a model that is not there, or not whole. InputError: a strategy that it cannot remember by.
+        CheckpointError: a model that is not there, or not whole. InputError: a strategy that it cannot remember by, or
+            a decoder of other latents.
     """
     import torch
 
+    from outofsight.codec.tiny_decoder import load_tiny_decoder
+    from outofsight.codec.video_vae import check_decoder
     from outofsight.memory.strategies import strategy
     from outofsight.model_folders import find_model
     from outofsight.sampling.plan import networks_on_meta
@@ -94,6 +100,8 @@ def empty_model(model: str, strategy_name: str | None, *, whole: bool) -> "dict[
     if strategy_name is not None:
         chosen = strategy(strategy_name)
         networks["transformer"].change_memory(chosen.name, chosen.settings)
+    if decoder is not None:
+        check_decoder(load_tiny_decoder(decoder), networks["vae"])
     return networks
 
 

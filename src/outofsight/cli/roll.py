@@ -66,6 +66,9 @@ MemoryPictures = Annotated[
         help="a folder for pictures of what memory held (models with banks), against the truth of a clip of ours"
     ),
 ]
+Vae = Annotated[
+    Path | None, typer.Option(help="decode by this tiny decoder (as taew2_1.pth): faster, softer")
+]
 Resample = Annotated[bool, typer.Option("--resample", help="take the video's frames at the model's rate")]
 SaveEvery = Annotated[int, typer.Option(min=1, help="steps from one saved state to the next")]
 Resume = Annotated[bool, typer.Option(help="go on where an earlier run stopped, as is done anyway")]
@@ -95,6 +98,7 @@ def roll(
     with_context: WithContext = False,
     memory_pictures: MemoryPictures = None,
     resample: Resample = False,
+    vae: Vae = None,
     save_every: SaveEvery = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -122,11 +126,11 @@ def roll(
         "context_camera": case.context_camera, "prompt": case.prompt, "latent_frames": latent_frames, "lap": lap,
         "path_frames": None if lap else _spread_over(case.camera, WAN_CLOCK.num_frames(steps * latent_frames)),
         "sampling": sampling, "with_context": with_context, "dtype": dtype, "fov": fov,
-        **({"resample": True} if resample else {}),
+        "resample": resample or None, "vae": str(vae) if vae else None,
     }  # fmt: skip
     walk = Walk(
         walker=Walker(
-            model=model, strategy=strategy, sampling=sampling, device=device, dtype=dtype, offload=offload
+            model=model, strategy=strategy, sampling=sampling, device=device, dtype=dtype, offload=offload, vae=vae
         ),
         case=case, shape=shape, steps=steps, latent_frames=latent_frames,
         lap=lap, prompts=_prompts(prompt_at or [], steps), with_context=with_context, save_every=save_every,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class Walker:
     """Who walks: a model, and how it is run. ``strategy``: how it remembers, ``None``: as it was trained;
-    ``sampling``: settings of every step."""
+    ``sampling``: settings of every step; ``vae``: a tiny decoder's file, which decodes in the VAE's place."""
 
     model: str
     strategy: str | None
@@ -38,6 +38,7 @@ class Walker:
     device: str
     dtype: str | None
     offload: str
+    vae: Path | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +162,7 @@ def _check_outputs(walk: Walk, *, resume: bool, overwrite: bool) -> bool:
     if resume and overwrite:
         raise InputError("--resume goes on, --overwrite begins anew; give one of them")
     there = (walk.state / "rollout.json").is_file()
-    reads = [*files_of(walk.case), walk.case.clip, walk.walker.model]
+    reads = [*files_of(walk.case), walk.case.clip, walk.walker.model, walk.walker.vae]
     check_outputs([walk.case.out, walk.state, walk.diary], reads, ours=there)
     if walk.memory_pictures is not None:
         own = (walk.memory_pictures / "steps").is_dir()
@@ -203,7 +204,8 @@ def _check_model(walk: Walk, inputs: CaseInputs, *, dry_run: bool) -> None:
     from outofsight.cli.loading import empty_model
     from outofsight.sampling.plan import VideoSize, token_grid
 
-    networks = empty_model(walk.walker.model, walk.walker.strategy, whole=dry_run)
+    walker = walk.walker
+    networks = empty_model(walker.model, walker.strategy, whole=dry_run, decoder=walker.vae)
     transformer = networks["transformer"]
     context, height, width = inputs.video.shape[:3]
     size = VideoSize(height=height, width=width, context_frames=context, target_frames=1)
@@ -215,7 +217,7 @@ def _check_model(walk: Walk, inputs: CaseInputs, *, dry_run: bool) -> None:
 def _load(walker: Walker) -> "WorldModel":
     from outofsight.cli.loading import load_world
 
-    world = load_world(walker.model, walker.device, walker.dtype, walker.offload)
+    world = load_world(walker.model, walker.device, walker.dtype, walker.offload, walker.vae)
     if walker.strategy is not None:
         world.remember_by(walker.strategy)
     return world

@@ -46,6 +46,16 @@ def autoencoder_class(config: Mapping[str, Any]) -> type[AutoencoderKLWan] | typ
     return PatchVideoAutoencoder if named_patch else AutoencoderKLWan
 
 
+def check_decoder(tiny: TinyVideoDecoder, vae: VideoAutoencoder) -> None:
+    """See that a tiny decoder takes a VAE's latents. Raises ``InputError`` otherwise."""
+    made = (vae.config["z_dim"], spatial_factor(vae))
+    if (tiny.config["z_dim"], spatial_factor(tiny)) != made:
+        raise InputError(
+            f"the tiny decoder takes {tiny.config['z_dim']} latent channels and makes {spatial_factor(tiny)} "
+            f"pixels of one, this model's are {made[0]} and {made[1]}"
+        )
+
+
 def spatial_factor(vae: VideoDecoder) -> int:
     """Tell how many pixels a latent pixel spans, in height as in width.
 
