@@ -42,7 +42,8 @@ def test_run(outofsight, natural, model_folder, tmp_path):
     assert result.stat().st_mtime_ns == made
     code, _, error = outofsight(*command, "--seed", 7)
     assert (code, error.count("\n"), "other settings" in error) == (2, 1, True)
-    target = result.with_name("cup__T0__none__yaw_LR_60.target_c2w.npy")
+    target = result.with_name(result.name + ".target_c2w.npy")
+    assert len(np.load(target)) == 5
     code, said, _ = outofsight("exchange", "cameras", target, target)
     assert (code, json.loads(said)) == (0, {"cam_prec": 1.0, "cam_align": 1.0})
 
@@ -87,6 +88,25 @@ def test_results_of_others_go_to_evaluate(outofsight, tmp_path):
     # Encoded twice and three times over; frames of other moments differ by 85.
     assert np.abs(truth.astype(int) - theirs.astype(int)).mean() < 15
     assert "outofsight evaluate --truth" in said
+
+
+def test_results_of_a_still_camera_are_read_without_their_context(outofsight, natural, tmp_path):
+    write_video(natural / "cup__T0__none.mp4", film(82), 30)
+    (tmp_path / "made").mkdir()
+    write_video(tmp_path / "made" / "cup__T0__none__static.mp4", film(82)[75:], 15)
+    given = ("wrbench", "--cases", natural, "--camera", "static", "--system", "theirs")
+    code, _, error = outofsight(
+        "exchange", "write", *given, "--videos", "made", "--context-frames", 2, "--out", "results"
+    )
+    assert code == 0, error
+    code, _, error = outofsight("exchange", "read", *given, "--results", "results", "--out", "pairs")
+    assert code == 0, error
+    truth, theirs = (
+        read_video(tmp_path / "pairs" / name / "cup__T0__none__static.mp4").frames
+        for name in ("truth", "theirs")
+    )
+    assert truth.shape == theirs.shape == (5, 48, 64, 3)
+    assert np.abs(truth.astype(int) - theirs.astype(int)).mean() < 15  # as below
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
 """Each benchmark's cases are read, results written and found again; and what is not as documented is refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from outofsight.errors import CameraError, DatasetError, VideoError
+from outofsight.errors import CameraError, DatasetError, InputError, VideoError
 from outofsight.exchange.case import Ask, context_of, frames_of, resampled
 from outofsight.exchange.named import benchmark
 from outofsight.exchange.stevo import keyed_path
+from outofsight.exchange.wrbench import context_in, score_system
+from outofsight.exchange.wrbench_cameras import camera_poses
 from outofsight.geometry.path_expressions import make_path
 from small_films import film
 
@@ -55,10 +58,8 @@ def test_layouts(request, tmp_path):
     out = tmp_path / "results"
     benchmark("wrbench").write(out, "ours", cases[0], film(4), 15)
     benchmark("wrbench").finish(out, "ours", cases)
-    poses = np.load(out / "ours" / "videos" / "cup__T0__none__yaw_LR_60.target_c2w.npy")
-    assert poses.shape == (81, 4, 4)
     (row,) = json.loads((out / "ours" / "eval_manifest.json").read_text())
-    assert row["path"] == "videos/cup__T0__none__yaw_LR_60.mp4"
+    assert (row["path"], row["camera_type"]) == ("videos/cup__T0__none__yaw_LR_60.mp4", "yaw_LR")
     _, memo = cases_of("memobench", request)
     benchmark("memobench").write(out, "ours", memo[0], film(2), 15)
     frames = out / "ours" / "Synthetic" / "Barnyard" / "Barnyard_001" / "frames"
@@ -67,6 +68,74 @@ def test_layouts(request, tmp_path):
     benchmark("stevo").write(out, "other", tasks[0], film(2), 15)
     benchmark("stevo").finish(out, "other", tasks)
     assert json.loads((out / "other" / "output_map.json").read_text()) == {"fizz_05": "fizz_05.mp4"}
+
+
+def written(request, tmp_path, camera, context=2):
+    """Write a result of six frames, of which the first ones are context; return its path, and the case."""
+    folder = request.getfixturevalue("wrbench")
+    case = benchmark("wrbench").read_cases(folder, Ask(cameras=(camera,)))[0]
+    told = replace(case, facts={**case.facts, "condition_frame_count": context})
+    benchmark("wrbench").write(tmp_path / "results", "ours", told, film(6), 15)
+    return benchmark("wrbench").results(tmp_path / "results", "ours", [case])[case.name], case
+
+
+def test_wrbench_sidecars_are_of_the_generated_frames(request, tmp_path):
+    path, _ = written(request, tmp_path, "yaw_LR_60")
+    poses = np.load(path.with_name(path.name + ".target_c2w.npy"))
+    whole = camera_poses("yaw_LR_60")
+    assert poses.shape == (4, 4, 4)
+    assert poses[[0, -1], :3] == pytest.approx(whole[[0, -1]], abs=1e-6)
+    told = json.loads(path.with_name(path.name + ".camera.json").read_text())
+    for name in ("target_pose_path", "camera_trajectory_path"):
+        assert (path.parents[1] / told[name]).is_file()  # from the system's folder
+    kinds = ("control_direction", "control_family", "target_coordinate_convention")
+    assert [told[name] for name in kinds] == ["yaw_LR", "rotation", "opencv_c2w"]
+    assert [told[name] for name in ("condition_frame_count", "num_frames", "image_size")] == [2, 4, [64, 48]]
+    assert context_in(path) == 2
+    track = json.loads(path.with_name(path.name + ".camera_trajectory.json").read_text())
+    assert np.shape(track["c2w"]) == (4, 4, 4)
+    assert track["intrinsics"][0][0][0] == pytest.approx(32 / np.tan(np.radians(30)))
+
+
+@pytest.mark.parametrize(
+    ("camera", "profile"),
+    [("static", "canonical_static"), ("yaw_LR_60", "canonical_60deg"), ("yaw_RL_30", "diagnostic_30deg")],
+)
+def test_wrbench_profiles(request, tmp_path, camera, profile):
+    folder = request.getfixturevalue("wrbench")
+    case = benchmark("wrbench").read_cases(folder, Ask(cameras=(camera,)))[0]
+    benchmark("wrbench").write(tmp_path / "results", "ours", case, film(4), 15)
+    told = json.loads(next((tmp_path / "results" / "ours" / "videos").glob("*.camera.json")).read_text())
+    assert told["control_profile"] == profile
+
+
+def test_wrbench_results_are_scored_by_a_pose_cache(request, tmp_path):
+    path, _ = written(request, tmp_path, "yaw_LR_60")
+    cache, system = tmp_path / "cache" / "pose" / path.stem, path.parents[1]
+    with pytest.raises(DatasetError, match="expected poses of results"):
+        score_system(system, tmp_path / "cache")
+    cache.mkdir(parents=True)
+    target = np.load(path.with_name(path.name + ".target_c2w.npy"))
+    np.save(cache / "poses.npy", np.concatenate([target[:1], target[:1], target]))  # of the context too
+    other = path.with_name("other.mp4")
+    other.write_bytes(b"a video")
+    found = score_system(system, tmp_path / "cache")
+    assert found["missing"] == ["other"]
+    assert found["cameras"]["yaw_LR"] == pytest.approx({"videos": 1, "cam_prec": 1, "cam_align": 1}, abs=1e-3)
+    np.save(cache / "poses.npy", target[:2])
+    with pytest.raises(InputError, match=r"poses\.npy: the target has 4 poses, the estimate 2"):
+        score_system(system, tmp_path / "cache")
+    with pytest.raises(DatasetError, match="expected WRBench results"):
+        score_system(tmp_path, tmp_path)
+    path.with_name(path.name + ".camera.json").write_text("[]")
+    with pytest.raises(DatasetError, match="expected condition_frame_count"):
+        context_in(path)
+
+
+def test_a_source_clip_is_the_truth_of_a_still_camera(request, tmp_path):
+    _, case = written(request, tmp_path, "static")
+    assert (case.truth, case.truth_from, case.context_frames) == (case.context, 77, (0, 77))
+    assert cases_of("wrbench", request)[1][0].truth is None
 
 
 def test_contexts(request):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -142,7 +143,8 @@ def run(
             for number, case in enumerate(todo, start=1):
                 assert world is not None
                 video = _continued(world, case, shape, fov, sampling, with_context=found.with_context)
-                found.write(out, label, case, video, use.fps or case.fps)
+                told = _begun(case, shape[0][0] if found.with_context else 0)
+                found.write(out, label, told, video, use.fps or case.fps)
                 show(number, len(todo), case.name)
         found.finish(out, label, chosen)
     print(f"{out / label}: {len(chosen)} cases, {len(done)} of them were there already")
@@ -193,6 +195,11 @@ def _there(found: "Benchmark", out: Path, label: str, chosen: "Sequence[Case]") 
     return {name: path for name, path in paths.items() if path.is_file()}
 
 
+def _begun(case: "Case", num_context: int) -> "Case":
+    """Note how many frames of context the case's result begins with."""
+    return replace(case, facts={**case.facts, "condition_frame_count": num_context})
+
+
 def _continued(
     world: "WorldModel", case: "Case", shape: Shape, fov: float | None, sampling: dict[str, Any], *, with_context: bool
 ) -> "Frames":  # fmt: skip
@@ -223,7 +230,6 @@ def _check_case(networks: dict[str, Any], case: "Case", shape: Shape, fov: float
 
 def _inputs(case: "Case", shape: Shape, fov: float | None) -> "tuple[Frames, CameraPath, CameraPath]":
     """Read a case's context, and the cameras of both halves, with the lens that is told."""
-    from dataclasses import replace
     from math import radians
 
     from outofsight.data.video import fit_intrinsics
@@ -280,10 +286,12 @@ def write(
     sources: Sources = None,
     camera: Cameras = None,
     limit: Limit = None,
+    context_frames: Annotated[
+        int, typer.Option(min=0, help="wrbench: frames of context that each video begins with")
+    ] = 0,
     dry_run: DryRun = False,
 ) -> None:
     """Put videos that are there already into a benchmark's layout."""
-    from outofsight.data.video import read_video
     from outofsight.evaluation.clips import videos_of
 
     found, chosen = _read(name, cases, sources, camera, limit)
@@ -294,22 +302,34 @@ def write(
     if not answered:
         raise InputError(f"{videos}: holds no video of a case's name, such as {chosen[0].name}.mp4")
     label = _system(system)
-    settings = {"benchmark": name, "videos": str(videos)}
+    if context_frames and not found.with_context:
+        raise InputError(f"--context-frames: results of {name} hold no context; leave it out")
+    settings = {"benchmark": name, "videos": str(videos), "context_frames": context_frames}
     _check_place(out, label, settings, [cases, sources, videos])
     if dry_run:
         for case in answered:
-            read_video(there[case.name])
+            _with_target(there[case.name], context_frames)
         print(f"would write {out / label}: {len(answered)} of {len(chosen)} cases")
         return
     with claimed(out, filled=True):
         _note(out, label, settings)
         for case in answered:
-            frames, fps = read_video(there[case.name])
+            frames, fps = _with_target(there[case.name], context_frames)
             if _there(found, out, label, [case]):
                 continue
-            found.write(out, label, case, frames, fps)
+            found.write(out, label, _begun(case, context_frames), frames, fps)
         found.finish(out, label, answered)
     print(f"{out / label}: {len(answered)} of {len(chosen)} cases")
+
+
+def _with_target(path: Path, num_context: int) -> "tuple[Frames, float]":
+    """Read a video that begins with so many frames of context, and goes on."""
+    from outofsight.data.video import read_video
+
+    frames, fps = read_video(path)
+    if num_context >= len(frames):
+        raise InputError(f"{path}: has {len(frames)} frames, --context-frames leaves none of them")
+    return frames, fps
 
 
 def read(
@@ -319,6 +339,7 @@ def read(
     system: Annotated[str, typer.Option(help="the system to read")],
     out: Annotated[Path, typer.Option(help="folder for truth/ and SYSTEM/, which evaluate reads")],
     sources: Sources = None,
+    camera: Cameras = None,
     limit: Limit = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -326,7 +347,7 @@ def read(
     from outofsight.data.video import write_video
     from outofsight.files import folder_in_one_piece
 
-    found, chosen = _read(name, cases, sources, None, limit)
+    found, chosen = _read(name, cases, sources, camera, limit)
     if not (results / system).is_dir():
         raise InputError(f"--results: there is no {results / system}; name the folder above the system's")
     there = found.results(results, system, chosen)
@@ -340,12 +361,12 @@ def read(
         raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
     if dry_run:
         for case, path in pairs:
-            _truth_and_result(case, path)
+            _truth_and_result(found, case, path)
         print(f"would write {out}: {len(pairs)} cases")
         return
     with claimed(out), folder_in_one_piece(out) as temporary:
         for case, path in pairs:
-            truth, made = _truth_and_result(case, path)
+            truth, made = _truth_and_result(found, case, path)
             for folder, video in ((temporary / "truth", truth), (temporary / system, made)):
                 folder.mkdir(exist_ok=True)
                 write_video(folder / f"{case.name}.mp4", video, case.fps)
@@ -354,12 +375,12 @@ def read(
     )
 
 
-def _truth_and_result(case: "Case", path: Path) -> "tuple[Frames, Frames]":
+def _truth_and_result(found: "Benchmark", case: "Case", path: Path) -> "tuple[Frames, Frames]":
     """Read the frames of a result, and the truth of the same ones."""
     from outofsight.exchange.case import frames_of
 
     assert case.truth is not None
-    made = frames_of(path)
+    made = frames_of(path)[found.context_in(path) :]
     most = case.truth_from + len(made)
     truth = frames_of(case.truth, size=made.shape[1:3], most=most)[case.truth_from :]
     return truth, made[: len(truth)]
@@ -367,15 +388,25 @@ def _truth_and_result(case: "Case", path: Path) -> "tuple[Frames, Frames]":
 
 def score_cameras(
     target: Annotated[
-        Path, typer.Argument(help="the target's poses: .target_c2w.npy, or a pose file (.json)")
+        Path,
+        typer.Argument(
+            help="the target's poses: .target_c2w.npy, or a pose file (.json); or a system's folder of results"
+        ),
     ],
     estimated: Annotated[
-        Path, typer.Argument(help="poses estimated of the result: poses.npy, or a pose file")
+        Path,
+        typer.Argument(
+            help="poses estimated of the result: poses.npy, or a pose file; or a pose cache (pose/NAME/poses.npy)"
+        ),
     ],
 ) -> None:
     """Score how a camera was followed, by WRBench's CamPrec and CamAlign; of more poses the last count."""
+    from outofsight.exchange.wrbench import score_system
     from outofsight.exchange.wrbench_cameras import camera_scores
 
+    if target.is_dir():
+        print(json.dumps(score_system(target, estimated), indent=1))
+        return
     one, other = (_poses(path) for path in (target, estimated))
     scores = camera_scores(one, other[-len(one) :])
     print(json.dumps({key: round(value, 4) for key, value in scores.items()}))

@@ -63,7 +63,8 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A benchmark's module, as functions. ``with_context``: its results begin with the context."""
+    """A benchmark's module, as functions. ``with_context``: its results begin with the context, of as many frames as
+    ``context_in`` says of one."""
 
     name: str
     read_cases: Callable[[Path, Ask], list[Case]]
@@ -71,6 +72,7 @@ class Benchmark:
     finish: Callable[[Path, str, Sequence[Case]], None]
     results: Callable[[Path, str, Sequence[Case]], dict[str, Path]]
     with_context: bool = False
+    context_in: Callable[[Path], int] = lambda path: 0
 
 
 def frames_of(path: Path, *, size: tuple[int, int] | None = None, most: int | None = None) -> Frames:
