@@ -71,7 +71,9 @@ Metrics = Annotated[
 ]
 Detector = Annotated[
     str | None,
-    typer.Option(help="what finds subjects: mini, a name, a folder, or none (default: the bundled one)"),
+    typer.Option(
+        help="what finds subjects: mini, a name, a folder, a file, or none (default: the bundled one)"
+    ),
 ]
 Features = Annotated[
     str | None, typer.Option(help="what likeness is measured by: mini, clip, dinov2, a folder, or none")

@@ -34,6 +34,7 @@ from outofsight.evaluation.records import digest_of
 from outofsight.evaluation.tracked_positions import Tracked
 from outofsight.evaluation.tracking import IDENTITY_METRICS, TRACKER_METRICS, TRACKING_METRICS
 from outofsight.files import file_in_one_piece
+from outofsight.perception.detector_file import detector_digest
 from outofsight.perception.named import feature_network, perceptual_network, subject_detector
 from outofsight.perception.recogniser import BUNDLED, WEIGHTS_FILE
 from outofsight.perception.seeing import CentreCrop, centre_crop_of
@@ -223,7 +224,10 @@ def instrument_names(
         features=features,
         perceptual=perceptual,
         device=device,
-        digests={name: files_digest(folder) for name, folder in named.items() if folder.is_dir()},
+        digests={
+            **{name: files_digest(place) for name, place in named.items() if place.is_dir()},
+            **{name: detector_digest(place) for name, place in named.items() if place.is_file()},
+        },
     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from outofsight.perception.detector_file import SUFFIXES, DetectorFile
 from outofsight.perception.published import ImageTower, Lpips, ObjectDetector, Source
 from outofsight.perception.recogniser import BUNDLED, Recogniser, is_recogniser_folder
 
@@ -39,8 +40,8 @@ def feature_network(
 
 def subject_detector(
     name_or_folder: str | Path, device: str | torch.device = "cpu"
-) -> Recogniser | ObjectDetector:
-    """Load a detector: ``mini``, a name of ``SUBJECT_DETECTORS``, a folder, or a repository of the hub.
+) -> Recogniser | ObjectDetector | DetectorFile:
+    """Load a detector: ``mini``, a name of ``SUBJECT_DETECTORS``, a folder, a file, or a repository of the hub.
 
     Raises:
         InputError: it is not there; the message says where it was looked for and how to get it.
@@ -48,6 +49,8 @@ def subject_detector(
     """
     if _is_ours(name_or_folder):
         return Recogniser.from_pretrained(name_or_folder, device)
+    if Path(name_or_folder).suffix in SUFFIXES:
+        return DetectorFile.load(Path(name_or_folder), device)
     return ObjectDetector.load(_source(name_or_folder, SUBJECT_DETECTORS, "detector"), device)
 
 

@@ -4,7 +4,7 @@ Images are prepared, and detections read, by the networks' own image processors 
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,6 +43,13 @@ SUBJECT_WORDS = frozenset({
 """COCO's words for what moves by its own logic. A detector that knows none of them gives all it finds."""
 
 LEAST_SCORE = 0.5
+
+
+def subject_words(words: Mapping[int, str]) -> list[int]:
+    """Choose the words of a detector that are subjects'; all, where it knows none of ours."""
+    known = {number for number, word in words.items() if word in SUBJECT_WORDS}
+    return sorted(known or words)
+
 
 LPIPS_NETWORKS = {"alex": "alex", "vgg": "vgg", "squeeze": "squeeze", "lpips": "alex"}
 """Names, and what torchmetrics calls them; the published metric is of AlexNet."""
@@ -214,8 +221,7 @@ class ObjectDetector:
     ) -> None:
         self.network, self.processor, self.words = network, processor, words
         self.least_score, self.batch = least_score, batch
-        known = {number for number, word in words.items() if word in SUBJECT_WORDS}
-        self.subjects = sorted(known or words)
+        self.subjects = subject_words(words)
 
     @classmethod
     def load(cls, source: Source, device: str | torch.device) -> "ObjectDetector":
