@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from outofsight.cli.hm_world import import_hm_world, lens
+from outofsight.cli.options import Device, SkipBroken
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.values import DryRun, tell_broken
 from outofsight.data.outputs import check_outputs, claimed
@@ -30,34 +31,35 @@ def build() -> typer.Typer:
     return app
 
 
+Data = Annotated[Path, typer.Option(help="folder of clips, ours or HM-World's")]
+Model = Annotated[str, typer.Option(help="folder of a VAE, or of a world model")]
+Out = Annotated[Path, typer.Option(help="folder for the latent cache; a part of it that is there is kept")]
+Text = Annotated[str, typer.Option(help="captions: keep the text; states: run the model's text encoder")]
+Dtype = Annotated[str, typer.Option(help="of the latents: float16 or float32")]
+PerShard = Annotated[int, typer.Option(min=1, max=100_000, help="samples in a file")]
+Mirror = Annotated[
+    bool,
+    typer.Option("--mirror", help="encode every training clip a second time, left and right exchanged"),
+]
+RenderedDraws = Annotated[
+    int,
+    typer.Option(help="also encode the target as memory renders it, so many draws of the subjects' places"),
+]
+Tile = Annotated[bool, typer.Option("--tile", help="encode in overlapping tiles, for less memory")]
+
+
 def encode(
-    data: Annotated[Path, typer.Option(help="folder of clips, ours or HM-World's")],
-    model: Annotated[str, typer.Option(help="folder of a VAE, or of a world model")],
-    out: Annotated[
-        Path, typer.Option(help="folder for the latent cache; a part of it that is there is kept")
-    ],
-    text: Annotated[
-        str, typer.Option(help="captions: keep the text; states: run the model's text encoder")
-    ] = "captions",
-    dtype: Annotated[str, typer.Option(help="of the latents: float16 or float32")] = "float16",
-    per_shard: Annotated[int, typer.Option(min=1, max=100_000, help="samples in a file")] = 64,
-    mirror: Annotated[
-        bool,
-        typer.Option("--mirror", help="encode every training clip a second time, left and right exchanged"),
-    ] = False,
-    rendered: Annotated[
-        int,
-        typer.Option(
-            help="also encode the target as memory renders it, so many draws of the subjects' places"
-        ),
-    ] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    tile: Annotated[
-        bool, typer.Option("--tile", help="encode in overlapping tiles, for less memory")
-    ] = False,
-    skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="leave out clips that cannot be read, and list them")
-    ] = False,
+    data: Data,
+    model: Model,
+    out: Out,
+    text: Text = "captions",
+    dtype: Dtype = "float16",
+    per_shard: PerShard = 64,
+    mirror: Mirror = False,
+    rendered: RenderedDraws = 0,
+    device: Device = "auto",
+    tile: Tile = False,
+    skip_broken: SkipBroken = False,
     dry_run: DryRun = False,
 ) -> None:
     """Encode every clip once. Stop it when you like; run it again to go on."""
@@ -73,26 +75,16 @@ def encode(
     quiet_libraries()
     encoder = _encoder(model, place, states=text == "states", draws=rendered, tile=tile)
     if dry_run:
-        checked = check_encoding(
-            encoder,
-            parts,
-            out,
-            dtype=dtype,
-            samples_per_shard=per_shard,
-            mirror=mirror,
-            skip_broken=skip_broken,
-        )
-        for report in checked:
-            _would_write(report)
-        tell_broken([broken for report in checked for broken in report.broken])
-        return
-    with claimed(out, filled=True), shown_progress(Console(stderr=True), "clips") as show:
-        reports = encode_dataset(
-            encoder, parts, out, dtype=dtype, samples_per_shard=per_shard, mirror=mirror, progress=show,
-            skip_broken=skip_broken,
+        reports = check_encoding(
+            encoder, parts, out, dtype=dtype, samples_per_shard=per_shard, mirror=mirror, skip_broken=skip_broken
         )  # fmt: skip
-    _tell(reports)
-    tell_broken([broken for report in reports for broken in report.broken])
+    else:
+        with claimed(out, filled=True), shown_progress(Console(stderr=True), "clips") as show:
+            reports = encode_dataset(
+                encoder, parts, out, dtype=dtype, samples_per_shard=per_shard, mirror=mirror, progress=show,
+                skip_broken=skip_broken,
+            )  # fmt: skip
+    _tell(reports, dry_run=dry_run)
 
 
 def _encoder(model: str, place: "torch.device", *, states: bool, draws: int, tile: bool) -> "Encoder":
@@ -153,8 +145,8 @@ def from_samples(
     samples: Annotated[Path, typer.Option(help="folder of the published script's samples")],
     model: Annotated[str, typer.Option(help="world model folder whose VAE and text encoder made them")],
     out: Annotated[Path, typer.Option(help="folder for the latent cache")],
-    dtype: Annotated[str, typer.Option(help="of the latents: float16 or float32")] = "float16",
-    per_shard: Annotated[int, typer.Option(min=1, max=100_000, help="samples in a file")] = 64,
+    dtype: Dtype = "float16",
+    per_shard: PerShard = 64,
     dry_run: DryRun = False,
 ) -> None:
     """Make a latent cache of the published script's samples. They do not say which VAE made them: you do."""
@@ -167,8 +159,9 @@ def from_samples(
     world = WorldModelBase.from_pretrained(model)
     encoder = Encoder(vae=world.vae, text_encoder=world.text_encoder.eval(), tokenizer=world.tokenizer)
     if dry_run:
-        _would_write(
-            check_published(encoder, samples, out / "train", dtype=dtype, samples_per_shard=per_shard)
+        _tell(
+            [check_published(encoder, samples, out / "train", dtype=dtype, samples_per_shard=per_shard)],
+            dry_run=True,
         )
         return
     with claimed(out, filled=True), shown_progress(Console(stderr=True), "samples") as show:
@@ -187,10 +180,8 @@ def _check_cache(out: Path, reads: list[str | Path], dtype: str) -> None:
     check_outputs(parts, reads, ours=ours)
 
 
-def _would_write(report: "EncodeReport") -> None:
-    print(f"would write {report.folder}: {report.num_samples} samples, {report.num_found} of them are there")
-
-
-def _tell(reports: "Sequence[EncodeReport]") -> None:
+def _tell(reports: "Sequence[EncodeReport]", *, dry_run: bool = False) -> None:
     for report in reports:
-        print(f"{report.folder}: {report.num_samples} samples, {report.num_found} of them were there already")
+        first, last = ("would write ", "are there") if dry_run else ("", "were there already")
+        print(f"{first}{report.folder}: {report.num_samples} samples, {report.num_found} of them {last}")
+    tell_broken([broken for report in reports for broken in report.broken])

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from outofsight.cli.methods import ModelChoice, VideoChoice, choose_clips, choose_methods, named
+from outofsight.cli.options import AttentionChunk, Device, Dtype, Offload, SkipBroken, TileVae
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.values import DryRun, parse_settings, tell_broken
@@ -51,7 +52,7 @@ Steps = Annotated[
     str | None,
     typer.Option(help="denoising steps (default: the model's own); 4,8,16,32 makes a row of each"),
 ]
-Strategy = Annotated[
+Strategies = Annotated[
     str | None,
     typer.Option(help="remember by this strategy with the weights as they are; hydra,fov: a row of each"),
 ]
@@ -84,16 +85,8 @@ Baseline = Annotated[
 ]
 Workers = Annotated[int, typer.Option(min=1, max=1024, help="processes")]
 Ray = Annotated[bool, typer.Option("--ray", help="run on a Ray cluster")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-Dtype = Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")]
-Offload = Annotated[str, typer.Option(help="keep weights off the GPU: none, model or sequential")]
-AttentionChunk = Annotated[int | None, typer.Option(min=1, help="query frames at a time: less memory")]
-TileVae = Annotated[bool, typer.Option(help="encode and decode in tiles: less memory, slower")]
 ReportClips = Annotated[int, typer.Option(min=0, max=100_000, help="clips whose videos the report shows")]
 Sheet = Annotated[bool, typer.Option("--sheet", help="also draw sheet.png: best, median and worst clips")]
-SkipBroken = Annotated[
-    bool, typer.Option("--skip-broken", help="leave out clips that cannot be read, and list them")
-]
 Overwrite = Annotated[bool, typer.Option(help="make answers again that were made with other settings")]
 
 
@@ -109,7 +102,7 @@ def evaluate(
     with_context: WithContext = False,
     baselines: Baselines = True,
     steps: Steps = None,
-    strategy: Strategy = None,
+    strategy: Strategies = None,
     guidance: Guidance = None,
     seed: Seed = 42,
     settings: Settings = None,
@@ -151,22 +144,25 @@ def evaluate(
         out=out, load_world=load_source, instruments=_instruments(detector, features, lpips, device, console),
         metrics=_metric_names(metrics),
     )  # fmt: skip
-    reads = [
-        data,
-        truth,
-        *(named(given, "--model")[1] for given in chosen.given),
-        *(named(given, "--videos")[1] for given in others.given),
-    ]
-    check_outputs([out / name for name in WRITTEN], reads, ours=(out / "records").is_dir())
-    methods = choose_methods(clips, chosen, others, baselines=baselines)
+    _check_place(out, [data, truth], chosen, others)
     evaluation = Evaluation(
-        config=config, clips=clips, methods=methods, workers=workers, cluster=ray, overwrite=overwrite
+        config=config, clips=clips, methods=choose_methods(clips, chosen, others, baselines=baselines),
+        workers=workers, cluster=ray, overwrite=overwrite,
     )  # fmt: skip
-    asked = {"data": str(data or truth), "split": split, "limit": limit, "seed": seed, "metrics": metrics}
-    asked |= {} if roll is None else {"roll": roll}
+    asked = {
+        "data": str(data or truth), "split": split, "limit": limit, "seed": seed, "metrics": metrics,
+        **({} if roll is None else {"roll": roll}),
+    }  # fmt: skip
     wanted = Wanted(baseline=baseline, report_clips=report_clips, sheet=sheet)
     judge(evaluation, wanted, asked, console, dry_run=dry_run)
     tell_broken(broken)
+
+
+def _check_place(out: Path, reads: list[str | Path | None], models: ModelChoice, videos: VideoChoice) -> None:
+    """Refuse to write over what is read, and over what is not ours."""
+    reads += [named(given, "--model")[1] for given in models.given]
+    reads += [named(given, "--videos")[1] for given in videos.given]
+    check_outputs([out / name for name in WRITTEN], reads, ours=(out / "records").is_dir())
 
 
 @dataclass(frozen=True, kw_only=True)

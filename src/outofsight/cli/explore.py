@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from outofsight.cli.options import Device, Model, StrategyName
 from outofsight.cli.values import parse_settings, text_or_file
 from outofsight.data.outputs import claimed
 from outofsight.errors import InputError
@@ -32,8 +33,6 @@ Fov = Annotated[
     float, typer.Option(min=10, max=150, help="lens of --video: horizontal field of view, degrees")
 ]
 State = Annotated[Path | None, typer.Option(help="go on with a walk that was saved here, or by roll")]
-Model = Annotated[str, typer.Option(help="mini (bundled), model folder or hub id")]
-Strategy = Annotated[str | None, typer.Option(help="remember by another strategy with the same weights")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="sampling settings: num_inference_steps=8")]
 LatentFrames = Annotated[
     int, typer.Option(min=1, max=16, help="latent frames of a step; each is 4 video frames")
@@ -47,7 +46,6 @@ NoBrowser = Annotated[bool, typer.Option("--no-browser", help="do not open a bro
 Threads = Annotated[
     int | None, typer.Option(min=1, help="processor threads of the model (default: all cores but one)")
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 
 
 def explore(
@@ -58,7 +56,7 @@ def explore(
     fov: Fov = 70.0,
     state: State = None,
     model: Model = "mini",
-    strategy: Strategy = None,
+    strategy: StrategyName = None,
     settings: Settings = None,
     latent_frames: LatentFrames = 2,
     walks: Walks = None,

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,13 +10,27 @@ import typer
 from rich.console import Console
 
 from outofsight.cli.cases import Case, CaseInputs, Shape, files_of, find_cases, is_clip, read_case
+from outofsight.cli.options import (
+    AttentionChunk,
+    Camera,
+    Device,
+    Dtype,
+    Fov,
+    Model,
+    Offload,
+    Prompt,
+    Resample,
+    StrategyName,
+    TileVae,
+    Vae,
+)
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.values import DryRun, check_fov, parse_frames, parse_settings, parse_size
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.files import explained, write_json
-from outofsight.model_folders import present_names, read_use
+from outofsight.model_folders import ModelUse, present_names, read_use
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,164 +47,210 @@ MASK_LEVEL = 128
 """Of 255: mask videos are compressed, their black and white are not exact."""
 
 
+ContextVideo = Annotated[
+    Path,
+    typer.Option(help="context video; a clip's folder; or a folder of cases (N.mp4, camN.json, caption.txt)"),
+]
+Out = Annotated[Path, typer.Option(help="the .mp4 to make, or a folder for a folder of cases")]
+ContextCamera = Annotated[
+    str | None,
+    typer.Option(help="how the camera moved in the context, if --camera is a path: file, path, or estimate"),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(help="HEIGHTxWIDTH: scale to cover and crop (default: the model's, or as it is)"),
+]
+Frames = Annotated[
+    str | None, typer.Option(help="CONTEXT+TARGET frames, each 4k+1 (default: the model's, or 77+77)")
+]
+Steps = Annotated[int | None, typer.Option(help="denoising steps (default: the model's, or 50)")]
+Guidance = Annotated[
+    float | None,
+    typer.Option(help="guidance scale; 1 is twice as fast (default: the model's, or 5)"),
+]
+Seed = Annotated[int, typer.Option(help="seed of the starting noise")]
+Mask = Annotated[
+    Path | None,
+    typer.Option(help="video of the subjects, white on black, for models that are told where they are"),
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="other sampling settings: shift=3, negative_prompt=blurry"),
+]
+WithContext = Annotated[bool, typer.Option(help="put the context in front of the continuation")]
+SaveRetrieval = Annotated[
+    bool, typer.Option(help="also write which memory each frame retrieved, at each step and layer")
+]
+Repair = Annotated[
+    list[str] | None,
+    typer.Option(help="permit a repair of a camera file by name, or 'published' for all"),
+]
+Overwrite = Annotated[bool, typer.Option(help="make outputs again that exist with other settings")]
+
+
 def generate(
-    model: Annotated[str, typer.Option(help="mini (bundled), model folder or hub id")],
-    video: Annotated[
-        Path,
-        typer.Option(
-            help="context video; a clip's folder; or a folder of cases (N.mp4, camN.json, caption.txt)"
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="the .mp4 to make, or a folder for a folder of cases")],
-    camera: Annotated[
-        str | None, typer.Option(help="camera file, or the path to come, such as pan:left:60,pan:right:60")
-    ] = None,
-    context_camera: Annotated[
-        str | None,
-        typer.Option(
-            help="how the camera moved in the context, if --camera is a path: file, path, or estimate"
-        ),
-    ] = None,
-    prompt: Annotated[str | None, typer.Option(help="caption, or a text file that holds it")] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(help="HEIGHTxWIDTH: scale to cover and crop (default: the model's, or as it is)"),
-    ] = None,
-    fov: Annotated[
-        float | None,
-        typer.Option(help="the video's lens, in degrees across, where no camera file or clip says it"),
-    ] = None,
-    frames: Annotated[
-        str | None, typer.Option(help="CONTEXT+TARGET frames, each 4k+1 (default: the model's, or 77+77)")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="denoising steps (default: the model's, or 50)")] = None,
-    guidance: Annotated[
-        float | None,
-        typer.Option(help="guidance scale; 1 is twice as fast (default: the model's, or 5)"),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="seed of the starting noise")] = 42,
-    strategy: Annotated[
-        str | None,
-        typer.Option(help="remember by another strategy with the same weights (see `outofsight strategies`)"),
-    ] = None,
-    mask: Annotated[
-        Path | None,
-        typer.Option(help="video of the subjects, white on black, for models that are told where they are"),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="other sampling settings: shift=3, negative_prompt=blurry"),
-    ] = None,
-    with_context: Annotated[bool, typer.Option(help="put the context in front of the continuation")] = False,
-    save_retrieval: Annotated[
-        bool, typer.Option(help="also write which memory each frame retrieved, at each step and layer")
-    ] = False,
-    repair: Annotated[
-        list[str] | None,
-        typer.Option(help="permit a repair of a camera file by name, or 'published' for all"),
-    ] = None,
-    resample: Annotated[
-        bool, typer.Option("--resample", help="take the video's frames at the model's rate")
-    ] = False,
-    vae: Annotated[
-        Path | None, typer.Option(help="decode by this tiny decoder (as taew2_1.pth): faster, softer")
-    ] = None,
-    tile_vae: Annotated[bool, typer.Option(help="encode and decode in tiles: less memory, slower")] = False,
-    attention_chunk: Annotated[
-        int | None, typer.Option(min=1, help="query frames at a time: less memory")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    dtype: Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")] = None,
-    offload: Annotated[
-        str, typer.Option(help="keep weights off the GPU: none, model or sequential")
-    ] = "none",
-    overwrite: Annotated[
-        bool, typer.Option(help="make outputs again that exist with other settings")
-    ] = False,
+    model: Model,
+    video: ContextVideo,
+    out: Out,
+    camera: Camera = None,
+    context_camera: ContextCamera = None,
+    prompt: Prompt = None,
+    size: Size = None,
+    fov: Fov = None,
+    frames: Frames = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    seed: Seed = 42,
+    strategy: StrategyName = None,
+    mask: Mask = None,
+    settings: Settings = None,
+    with_context: WithContext = False,
+    save_retrieval: SaveRetrieval = False,
+    repair: Repair = None,
+    resample: Resample = False,
+    vae: Vae = None,
+    tile_vae: TileVae = False,
+    attention_chunk: AttentionChunk = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    offload: Offload = "none",
+    overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
     """Continue a video, or every video of a folder, along a camera path."""
-    from outofsight.cli.loading import check_loading
-
     cases = find_cases(video, camera, context_camera, prompt, out)
     if mask is not None and len(cases) > 1:
         raise InputError("--mask: goes with one video, not with a folder of cases")
     check_fov(fov)
     use = read_use(model)
     shape = Shape(
-        frames=parse_frames(frames) if frames else use.frames,
-        size=parse_size(size) if size else use.size,
-        repairs=_repairs(repair or []),
-        fov_x_deg=fov,
-        fps=use.fps,
-        resample=resample,
-    )
-    flags = {
-        "num_inference_steps": use.num_inference_steps if steps is None else steps,
-        "guidance_scale": use.guidance_scale if guidance is None else guidance,
-        "strength": use.strength,
-        "seed": seed,
-    }
-    sampling = _sampling(flags, settings or [])
-    options = {
-        "model": model,
-        "strategy": strategy,
-        "mask": str(mask) if mask else None,
-        "sampling": asdict(sampling),
-        "frames": list(shape.frames),
-        "size": list(shape.size) if shape.size else None,
-        "repairs": list(shape.repairs),
-        "fov": fov,
-        "with_context": with_context,
-        "tile_vae": tile_vae,
-        "dtype": dtype,
-    }
-    if resample:
-        options["resample"] = True
-    if vae is not None:
-        options["vae"] = str(vae)
-    check_loading(device, dtype, offload)
-    console = Console(stderr=True)
-    for case in cases:
-        _check_place(
-            case,
-            [model, mask, vae, prompt, video if len(cases) > 1 or is_clip(video) else None],
-            save_retrieval,
-        )
-    remaining = [
-        case
-        for case in cases
-        if not _is_done(case, _request(case, options), overwrite, save_retrieval, console)
-    ]
-    read = _check_all(remaining, shape, model, strategy, mask, vae, dry_run=dry_run)
-    for case in remaining if dry_run else ():
-        told = json.dumps(_request(case, options), ensure_ascii=False)
-        console.print(f"would write {case.out}: {told}", soft_wrap=True, markup=False)
-    if dry_run or not remaining:
-        return
-    from outofsight.cli.lenses import lens_record
-
-    with claimed(out, filled=out.suffix.lower() != ".mp4"):
-        world, seconds = _load(model, device, dtype, offload, vae)
-        world.transformer.attention_frames_per_chunk = attention_chunk
-        if strategy is not None:
-            world.remember_by(strategy)
+        frames=parse_frames(frames) if frames else use.frames, size=parse_size(size) if size else use.size,
+        repairs=_repairs(repair or []), fov_x_deg=fov, fps=use.fps, resample=resample,
+    )  # fmt: skip
+    options = Options(
+        model=model, strategy=strategy, mask=mask, shape=shape, with_context=with_context,
+        sampling=_sampling(use, steps, guidance, seed, settings or []), save_retrieval=save_retrieval, vae=vae,
+        tile_vae=tile_vae, attention_chunk=attention_chunk, device=device, dtype=dtype, offload=offload,
+    )  # fmt: skip
+    reads = [model, mask, vae, prompt, video if len(cases) > 1 or is_clip(video) else None]
+    remaining, inputs = _checked(cases, options, reads, overwrite=overwrite, whole=dry_run)
+    if dry_run:
         for case in remaining:
-            inputs = read or read_case(case, shape)
-            for note in inputs.notes:
-                console.print(f"{case.name}: {note}", soft_wrap=True, markup=False)
-            masks = _masks(mask, inputs, shape, world.transformer) if mask is not None else None
-            result = _run(world, case, inputs, masks, sampling, tile_vae, save_retrieval, console)
-            measured = {"fps": use.fps, **_measured(result, seconds, world)}
-            lens = lens_record(world, inputs.lens, *inputs.video.shape[1:3])
-            noted = {"notes": list(inputs.notes), "intrinsics": lens}
-            record = {**_request(case, options), **noted, **measured}
-            if save_retrieval and result.retrieval is None:
-                record["retrieves_nothing"] = True
-                told = f"{case.name}: this model retrieves no slices, so there is nothing to save of them"
-                console.print(told, soft_wrap=True, markup=False)
-            _write(case, inputs, result, with_context, use.fps, record)
-            console.print(f"wrote {case.out}", soft_wrap=True, markup=False)
+            request = json.dumps(options.request(case), ensure_ascii=False)
+            _say(f"would write {case.out}: {request}")
+    elif remaining:
+        with claimed(out, filled=out.suffix.lower() != ".mp4"):
+            _continue(remaining, inputs, options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How every case of a command is continued."""
+
+    model: str
+    strategy: str | None
+    mask: Path | None
+    shape: Shape
+    sampling: "SamplingSettings"
+    with_context: bool
+    save_retrieval: bool
+    vae: Path | None
+    tile_vae: bool
+    attention_chunk: int | None
+    device: str
+    dtype: str | None
+    offload: str
+
+    def request(self, case: Case) -> dict[str, Any]:
+        """What determines a case's result: written beside it, and compared before making it again."""
+        return {
+            "video": str(case.video),
+            "camera": case.camera,
+            "context_camera": case.context_camera,
+            "prompt": case.prompt,
+            "model": self.model,
+            "strategy": self.strategy,
+            "mask": str(self.mask) if self.mask else None,
+            "sampling": asdict(self.sampling),
+            "frames": list(self.shape.frames),
+            "size": list(self.shape.size) if self.shape.size else None,
+            "repairs": list(self.shape.repairs),
+            "fov": self.shape.fov_x_deg,
+            "with_context": self.with_context,
+            "tile_vae": self.tile_vae,
+            "dtype": self.dtype,
+            **({"resample": True} if self.shape.resample else {}),
+            **({} if self.vae is None else {"vae": str(self.vae)}),
+        }
+
+
+def _checked(
+    cases: list[Case], options: Options, reads: list[str | Path | None], *, overwrite: bool, whole: bool
+) -> tuple[list[Case], CaseInputs | None]:
+    """Find whatever is wrong before anything long begins. Returns the cases that are not done yet, and what was read
+    of a single one. ``whole``: check the model's weights as well."""
+    from outofsight.cli.loading import check_loading
+
+    check_loading(options.device, options.dtype, options.offload)
+    for case in cases:
+        _check_place(case, reads, options.save_retrieval)
+    remaining = [case for case in cases if not _is_done(case, options, overwrite)]
+    return remaining, _check_inputs(remaining, options, whole=whole)
+
+
+def _continue(cases: list[Case], inputs: CaseInputs | None, options: Options) -> None:
+    """Load the model and continue each case. ``inputs``: of a single case, if they were read already."""
+    from outofsight.cli.loading import load_world
+
+    start = time.perf_counter()
+    world = load_world(options.model, options.device, options.dtype, options.offload, options.vae)
+    load_seconds = time.perf_counter() - start
+    world.transformer.attention_frames_per_chunk = options.attention_chunk
+    if options.strategy is not None:
+        world.remember_by(options.strategy)
+    for case in cases:
+        _continue_case(world, case, inputs or read_case(case, options.shape), options, load_seconds)
+
+
+def _continue_case(
+    world: "WorldModel", case: Case, inputs: CaseInputs, options: Options, load_seconds: float
+) -> None:
+    from outofsight.cli.lenses import lens_record
+    from outofsight.codec.video_vae import LatentTiling
+
+    for note in inputs.notes:
+        _say(f"{case.name}: {note}")
+    masks = None
+    if options.mask is not None:
+        masks = _masks(options.mask, inputs, options.shape, world.transformer)
+    with shown_progress(Console(stderr=True), case.name) as show:
+        result = world.continue_video(
+            inputs.video,
+            inputs.context,
+            inputs.target,
+            case.prompt,
+            options.sampling,
+            subject_masks=masks,
+            tiling=LatentTiling() if options.tile_vae else None,
+            record_retrieval=options.save_retrieval,
+            on_progress=lambda stage, done, total: show(done, total, f"{case.name} {stage}"),
+        )
+    record = {
+        **options.request(case),
+        "notes": list(inputs.notes),
+        "intrinsics": lens_record(world, inputs.lens, *inputs.video.shape[1:3]),
+        "fps": options.shape.fps,
+        **_measured(result, load_seconds, world),
+    }
+    if options.save_retrieval and result.retrieval is None:
+        record["retrieves_nothing"] = True
+        _say(f"{case.name}: this model retrieves no slices, so there is nothing to save of them")
+    _write(case, inputs, result, options, record)
+    _say(f"wrote {case.out}")
+
+
+def _say(line: str) -> None:
+    Console(stderr=True).print(line, soft_wrap=True, markup=False)
 
 
 def _repairs(names: list[str]) -> tuple[str, ...]:
@@ -203,25 +263,23 @@ def _repairs(names: list[str]) -> tuple[str, ...]:
     return tuple(PUBLISHED_REPAIRS) if "published" in names else tuple(names)
 
 
-def _sampling(flags: dict[str, Any], pairs: list[str]) -> "SamplingSettings":
+def _sampling(
+    use: ModelUse, steps: int | None, guidance: float | None, seed: int, pairs: list[str]
+) -> "SamplingSettings":
+    """Gather what was asked for; the rest is the model's own."""
     from outofsight.sampling.continuation import check_settings
 
+    flags = {
+        "num_inference_steps": use.num_inference_steps if steps is None else steps,
+        "guidance_scale": use.guidance_scale if guidance is None else guidance,
+        "strength": use.strength,
+        "seed": seed,
+    }
     others = parse_settings(pairs)
     twice = sorted(flags.keys() & others.keys())
     if twice:
         raise InputError(f"--set {twice[0]}: this setting has an option of its own; see --help")
     return check_settings(**flags, **others)
-
-
-def _request(case: Case, options: dict[str, Any]) -> dict[str, Any]:
-    """What determines a case's result: written beside it, and compared before making it again."""
-    return {
-        "video": str(case.video),
-        "camera": case.camera,
-        "context_camera": case.context_camera,
-        "prompt": case.prompt,
-        **options,
-    }
 
 
 def _sidecar(case: Case) -> Path:
@@ -249,9 +307,7 @@ def _check_place(case: Case, reads: list[str | Path | None], save_retrieval: boo
     check_outputs(writes, [*files_of(case), *reads], ours=_record(case) is not None)
 
 
-def _is_done(
-    case: Case, request: dict[str, Any], overwrite: bool, save_retrieval: bool, console: Console
-) -> bool:
+def _is_done(case: Case, options: Options, overwrite: bool) -> bool:
     """Tell whether a case's outputs are there and were made by the same request.
 
     Raises:
@@ -260,37 +316,25 @@ def _is_done(
     if not case.out.exists() or overwrite:
         return False
     record = _record(case) or {}
-    if all(record.get(key) == value for key, value in request.items()):
-        if save_retrieval and not record.get("retrieves_nothing") and not _retrieved(case).exists():
+    if all(record.get(key) == value for key, value in options.request(case).items()):
+        if options.save_retrieval and not record.get("retrieves_nothing") and not _retrieved(case).exists():
             raise OutputError(
                 f"{case.out} is there already, but what it retrieved was not saved; --overwrite makes both anew"
             )
-        console.print(f"{case.out} is there already, made with these settings", soft_wrap=True, markup=False)
+        _say(f"{case.out} is there already, made with these settings")
         return True
     raise OutputError(
         f"{case.out} exists and was made with other settings; give another --out, or --overwrite"
     )
 
 
-def _check_all(
-    cases: list[Case],
-    shape: Shape,
-    model: str,
-    strategy: str | None,
-    mask: Path | None,
-    vae: Path | None,
-    *,
-    dry_run: bool,
-) -> CaseInputs | None:
-    """Find whatever is wrong with the model's folder or any case before anything long begins.
-
-    Returns what was read, where it is one case's.
-    """
+def _check_inputs(cases: list[Case], options: Options, *, whole: bool) -> CaseInputs | None:
+    """Find whatever is wrong with the model's folder or any case. Returns what was read, where it is one case's."""
     from outofsight.cli.loading import empty_model
     from outofsight.sampling.plan import VideoSize, token_grid
 
-    networks = empty_model(model, strategy, whole=dry_run, decoder=vae)
-    transformer, inputs = networks["transformer"], None
+    networks = empty_model(options.model, options.strategy, whole=whole, decoder=options.vae)
+    transformer, shape, inputs = networks["transformer"], options.shape, None
     for case in cases:
         inputs = read_case(case, shape)
         height, width = inputs.video.shape[1:3]
@@ -298,24 +342,14 @@ def _check_all(
             height=height, width=width, context_frames=shape.frames[0], target_frames=shape.frames[1]
         )
         token_grid(transformer, networks["vae"], size)
-        if mask is not None:
-            _masks(mask, inputs, shape, transformer)
+        if options.mask is not None:
+            _masks(options.mask, inputs, shape, transformer)
         elif transformer.needs_subject_masks != "none":
             raise InputError(
                 f"--mask: this model ({transformer.config['memory_strategy']}) is told where subjects are; give a "
                 "video of them, white on black"
             )
     return inputs if len(cases) == 1 else None
-
-
-def _load(
-    model: str, device: str, dtype: str | None, offload: str, vae: Path | None
-) -> "tuple[WorldModel, float]":
-    from outofsight.cli.loading import load_world
-
-    start = time.perf_counter()
-    world = load_world(model, device, dtype, offload, vae)
-    return world, time.perf_counter() - start
 
 
 def _masks(
@@ -351,38 +385,11 @@ def _masks(
     return (frames.mean(axis=3) >= MASK_LEVEL).astype(np.uint8)
 
 
-def _run(
-    world: "WorldModel",
-    case: Case,
-    inputs: CaseInputs,
-    masks: "NDArray[np.uint8] | None",
-    sampling: "SamplingSettings",
-    tile_vae: bool,
-    save_retrieval: bool,
-    console: Console,
-) -> "Continuation":
-    from outofsight.codec.video_vae import LatentTiling
-
-    with shown_progress(console, case.name) as show:
-        return world.continue_video(
-            inputs.video,
-            inputs.context,
-            inputs.target,
-            case.prompt,
-            sampling,
-            subject_masks=masks,
-            tiling=LatentTiling() if tile_vae else None,
-            record_retrieval=save_retrieval,
-            on_progress=lambda stage, done, total: show(done, total, f"{case.name} {stage}"),
-        )
-
-
 def _write(
     case: Case,
     inputs: CaseInputs,
     result: "Continuation",
-    with_context: bool,
-    fps: float,
+    options: Options,
     record: dict[str, Any],
 ) -> None:
     """Write the record first: by it what is there is known to be ours, and a video without one is somebody's."""
@@ -390,13 +397,13 @@ def _write(
 
     from outofsight.data.video import write_video
 
-    shown = np.concatenate((inputs.video, result.video)) if with_context else result.video
+    shown = np.concatenate((inputs.video, result.video)) if options.with_context else result.video
     with explained(case.out):
         case.out.unlink(missing_ok=True)  # of other settings: the record to come is not its own
     write_json(_sidecar(case), record, indent=2)
     if result.retrieval is not None:
         result.retrieval.save(_retrieved(case))
-    write_video(case.out, shown, fps)
+    write_video(case.out, shown, record["fps"])
 
 
 def _measured(result: "Continuation", load_seconds: float, world: "WorldModel") -> dict[str, Any]:

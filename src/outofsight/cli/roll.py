@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from outofsight.cli.cases import Shape, case_of, is_file
+from outofsight.cli.options import Device, Dtype, Fov, Model, Prompt, Resample, StrategyName, Vae
 from outofsight.cli.values import DryRun, check_fov, parse_settings, parse_size, text_or_file
 from outofsight.cli.walk import Walk, Walker, walk_on
 from outofsight.errors import InputError
 from outofsight.model_folders import ModelUse, read_use
 from outofsight.types import WAN_CLOCK
 
-Model = Annotated[str, typer.Option(help="mini (bundled), model folder or hub id")]
 ContextVideo = Annotated[
     Path,
     typer.Option(
@@ -25,7 +25,6 @@ Steps = Annotated[int, typer.Option(min=1, max=100_000, help="steps to make in a
 Camera = Annotated[
     str | None, typer.Option(help="camera file, or the path to come, such as pan:left:60,back")
 ]
-Prompt = Annotated[str | None, typer.Option(help="caption, or a text file that holds it")]
 ContextCamera = Annotated[
     str | None,
     typer.Option(help="how the camera moved in the context, if --camera is a path: file or path"),
@@ -47,10 +46,6 @@ PromptAt = Annotated[
 Size = Annotated[
     str | None, typer.Option(help="HEIGHTxWIDTH: scale to cover and crop (default: the model's)")
 ]
-Fov = Annotated[
-    float | None,
-    typer.Option(help="the video's lens, in degrees across, where no camera file or clip says it"),
-]
 ContextFrames = Annotated[
     int | None, typer.Option(min=1, max=100_000, help="frames of context, 4k+1 (default: the model's, or 77)")
 ]
@@ -58,7 +53,6 @@ Seed = Annotated[int, typer.Option(help="seed of the noise")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="sampling settings: num_inference_steps=8, guidance_scale=1")
 ]
-Strategy = Annotated[str | None, typer.Option(help="remember by another strategy with the same weights")]
 WithContext = Annotated[bool, typer.Option(help="put the context in front")]
 MemoryPictures = Annotated[
     Path | None,
@@ -66,15 +60,9 @@ MemoryPictures = Annotated[
         help="a folder for pictures of what memory held (models with banks), against the truth of a clip of ours"
     ),
 ]
-Vae = Annotated[
-    Path | None, typer.Option(help="decode by this tiny decoder (as taew2_1.pth): faster, softer")
-]
-Resample = Annotated[bool, typer.Option("--resample", help="take the video's frames at the model's rate")]
 SaveEvery = Annotated[int, typer.Option(min=1, help="steps from one saved state to the next")]
 Resume = Annotated[bool, typer.Option(help="go on where an earlier run stopped, as is done anyway")]
 Overwrite = Annotated[bool, typer.Option(help="begin anew where a walk is there already")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-Dtype = Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")]
 Offload = Annotated[str, typer.Option(help="keep weights off the GPU: none or model")]
 
 
@@ -94,7 +82,7 @@ def roll(
     context_frames: ContextFrames = None,
     seed: Seed = 42,
     settings: Settings = None,
-    strategy: Strategy = None,
+    strategy: StrategyName = None,
     with_context: WithContext = False,
     memory_pictures: MemoryPictures = None,
     resample: Resample = False,

@@ -31,7 +31,7 @@ from outofsight.demo.moving_picture import (
 )
 from outofsight.evaluation.case import phases_of
 from outofsight.files import file_in_one_piece
-from outofsight.sampling.pipeline import Retrieval
+from outofsight.sampling.continuation import Retrieval
 from outofsight.types import WAN_CLOCK
 
 CELL, ROW = 84, 50  # a column's width and a row's height, pixels

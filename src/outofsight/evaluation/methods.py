@@ -24,9 +24,8 @@ from outofsight.evaluation.case import ClipCase, Video, case_from_clip, check_ge
 from outofsight.evaluation.clips import EvalClip, Sample, videos_of
 from outofsight.evaluation.rollouts import asked_masks, predicted_tracks, roll
 from outofsight.evaluation.tracked_positions import Tracked
-from outofsight.sampling.continuation import SamplingSettings, rendered_memory
+from outofsight.sampling.continuation import Retrieval, SamplingSettings, rendered_memory
 from outofsight.sampling.inputs import to_uint8
-from outofsight.sampling.pipeline import Retrieval
 from outofsight.sampling.world import WorldModel
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt")

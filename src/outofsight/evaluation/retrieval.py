@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from outofsight.errors import InputError
 from outofsight.evaluation.case import Phase
 from outofsight.evaluation.drawing import DOTS_PER_INCH, INK, PHASE_COLOURS, colour, svg
-from outofsight.sampling.pipeline import Retrieval
+from outofsight.sampling.continuation import Retrieval
 
 CELL_PX = 22
 POINTS_PER_PX = 72 / DOTS_PER_INCH

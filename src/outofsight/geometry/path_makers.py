@@ -34,79 +34,45 @@ def describe_paths() -> tuple[PathMaker, ...]:
     sideways, upright = {"left": 1, "right": -1}, {"up": 1, "down": -1}
     return (
         PathMaker(
-            name="pan",
-            form="pan:left|right:DEGREES",
+            name="pan", form="pan:left|right:DEGREES", example="pan:left:60", directions=sideways, move=_pan,
             meaning="turn about the vertical, staying in place",
-            example="pan:left:60",
-            directions=sideways,
-            move=_pan,
         ),
         PathMaker(
-            name="tilt",
-            form="tilt:up|down:DEGREES",
+            name="tilt", form="tilt:up|down:DEGREES", example="tilt:down:20", directions=upright, move=_tilt,
             meaning="look higher or lower, staying in place",
-            example="tilt:down:20",
-            directions=upright,
-            move=_tilt,
         ),
         PathMaker(
-            name="roll",
-            form="roll:left|right:DEGREES",
+            name="roll", form="roll:left|right:DEGREES", example="roll:right:10", directions=sideways, move=_roll,
             meaning="turn about the line of sight; right lowers the camera's right side",
-            example="roll:right:10",
-            directions=sideways,
-            move=_roll,
         ),
         PathMaker(
-            name="orbit",
-            form="orbit:left|right:DEGREES[@METRES]",
+            name="orbit", form="orbit:left|right:DEGREES[@METRES]", example="orbit:right:90@4", directions=sideways,
+            has_radius=True, move=_orbit,
             meaning="circle about the point METRES ahead, keeping it in the middle of the picture; "
             f"{DEFAULT_ORBIT_RADIUS_M:g} m if not given",
-            example="orbit:right:90@4",
-            directions=sideways,
-            has_radius=True,
-            move=_orbit,
         ),
         PathMaker(
-            name="dolly",
-            form="dolly:in|out:METRES",
-            meaning="move along the line of sight",
-            example="dolly:in:1.5",
-            directions={"in": 1, "out": -1},
-            move=_dolly,
+            name="dolly", form="dolly:in|out:METRES", example="dolly:in:1.5", directions={"in": 1, "out": -1},
+            move=_dolly, meaning="move along the line of sight",
         ),
         PathMaker(
-            name="truck",
-            form="truck:left|right:METRES",
+            name="truck", form="truck:left|right:METRES", example="truck:left:2", directions=sideways, move=_truck,
             meaning="move sideways, along the picture's horizontal",
-            example="truck:left:2",
-            directions=sideways,
-            move=_truck,
         ),
         PathMaker(
-            name="crane",
-            form="crane:up|down:METRES",
+            name="crane", form="crane:up|down:METRES", example="crane:up:1", directions=upright, move=_crane,
             meaning="move along the vertical",
-            example="crane:up:1",
-            directions=upright,
-            move=_crane,
         ),
         PathMaker(name="still", form="still", meaning="stay", example="still:10", directions={}),
         PathMaker(
-            name="back",
-            form="back",
+            name="back", form="back", example="pan:left:60,dolly:in:1,back", directions={},
             meaning="retrace everything since the start, or since the last back",
-            example="pan:left:60,dolly:in:1,back",
-            directions={},
         ),
         PathMaker(
-            name="there-and-back",
-            form="there-and-back(PATH)",
-            meaning="follow a path and retrace it",
-            example="there-and-back(pan:left:60,tilt:up:10)",
-            directions={},
+            name="there-and-back", form="there-and-back(PATH)", directions={},
+            meaning="follow a path and retrace it", example="there-and-back(pan:left:60,tilt:up:10)",
         ),
-    )
+    )  # fmt: skip
 
 
 def _pan(start: Poses, left_deg: float, _: float) -> Poses:

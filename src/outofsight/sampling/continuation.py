@@ -1,23 +1,25 @@
-"""One-shot continuation: a context video, its cameras, the cameras to come and a caption → the video that follows."""
+"""What is asked of a one-shot continuation, and what comes of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from numpy.typing import NDArray
 from pydantic import ConfigDict, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as validated_dataclass
 from torch import Tensor
 
+from outofsight.codec.checkpoint_files import save_state_dict
 from outofsight.codec.video_vae import LatentTiling
 from outofsight.errors import InputError
 from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.model_folders import EARLIER_NAMES
-from outofsight.sampling.inputs import Cameras, as_pixels, check_prompt, conditioning
-from outofsight.sampling.pipeline import OnProgress, Request, Retrieval, generate
+from outofsight.sampling.inputs import as_pixels, conditioning
 from outofsight.sampling.remembered import Seen, recall_target
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
@@ -63,6 +65,26 @@ class SamplingSettings:
             raise ValueError(f"seed must be a number of at most 63 bits, got {self.seed}")
         return self
 
+    def history_guidance_of(self, config: Mapping[str, Any]) -> float:
+        """Return the history guidance in force: this one, or that of a transformer's configuration."""
+        return float(config["history_guidance"]) if self.history_guidance is None else self.history_guidance
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """Which memory slices each latent frame retrieved. Slice j covers latent frames [j·n, (j+1)·n)."""
+
+    slices: Int[Tensor, "steps layers f k"]
+    frames_per_slice: int
+    num_context_latent_frames: int
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file: ``slices``, and the other fields as metadata."""
+        metadata = {
+            name: str(getattr(self, name)) for name in ("frames_per_slice", "num_context_latent_frames")
+        }
+        save_state_dict(path, {"slices": self.slices}, metadata)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Continuation:
@@ -76,55 +98,6 @@ class Continuation:
     retrieval: Retrieval | None = None
     recall: RetrievedMemory | None = None
     rendered: NDArray[np.uint8] | None = None
-
-
-def continue_video(
-    world: WorldModelBase,
-    video: NDArray[np.uint8] | Tensor,
-    context_cameras: CameraPath | None,
-    target_cameras: Cameras,
-    prompt: str,
-    settings: SamplingSettings,
-    *,
-    subject_masks: NDArray[np.uint8] | None = None,
-    tiling: LatentTiling | None = None,
-    record_retrieval: bool = False,
-    on_progress: OnProgress | None = None,
-) -> Continuation:
-    """Show what follows ``video`` along ``target_cameras``. See ``WorldModel.continue_video``."""
-    check_prompt(prompt)
-    made = generate(
-        world,
-        Request(
-            prompt=prompt,
-            video=[video],
-            context_cameras=[context_cameras],
-            target_cameras=[target_cameras],
-            negative_prompt=settings.negative_prompt,
-            num_inference_steps=settings.num_inference_steps,
-            guidance_scale=settings.guidance_scale,
-            # On the CPU, so that a seed means the same on every device.
-            generator=torch.Generator().manual_seed(settings.seed),
-            output_type="pt",
-            shift=settings.shift,
-            strength=settings.strength,
-            history_guidance=settings.history_guidance,
-            context_once=settings.context_once,
-            subject_masks=[subject_masks],
-            tiling=tiling,
-            record_retrieval=record_retrieval,
-            on_progress=on_progress,
-        ),
-    )
-    pixels = (made.frames[0] * 255).round().clamp(0, 255).to(torch.uint8)
-    return Continuation(
-        video=pixels.permute(0, 2, 3, 1).cpu().numpy(),
-        settings=settings,
-        seconds=made.seconds,
-        retrieval=None if made.retrieval is None else made.retrieval[0],
-        recall=made.recall,
-        rendered=None if made.rendered is None else made.rendered[0],
-    )
 
 
 def rendered_memory(

@@ -21,6 +21,8 @@ from outofsight.backbone.transformer import HydraTransformer3DModel, HydraTransf
 from outofsight.errors import InputError
 from outofsight.flow.matching import NUM_TRAIN_TIMESTEPS, frame_timesteps, guide, sampling_sigmas, timesteps
 from outofsight.memory.banks.state import RetrievedMemory
+from outofsight.sampling.continuation import SamplingSettings
+from outofsight.world_model import WorldModelBase
 
 Scheduler: TypeAlias = Any
 """diffusers' schedulers share no type that tells what they do."""
@@ -153,6 +155,29 @@ class Watching:
     after_step: AfterStep | None = None
     interrupted: Callable[[], bool] | None = None
     record_retrieval: bool = False
+
+
+def denoise_by(
+    world: WorldModelBase,
+    noise: Float[Tensor, "b channels t h w"],
+    conditions: Conditions,
+    settings: SamplingSettings,
+    *,
+    watching: Watching,
+    generator: Any = None,
+    attention_kwargs: dict[str, Any] | None = None,
+) -> tuple[Float[Tensor, "b channels t h w"], Int[Tensor, "steps b layers f k"] | None]:
+    """``denoise`` by a model's scheduler as the settings say, from what memory renders where the model is shown it."""
+    strength = settings.strength if conditions.rendered is not None else 1.0
+    scheduler = ready(
+        world.scheduler, settings.num_inference_steps, shift=settings.shift, strength=strength, device=noise.device
+    )  # fmt: skip
+    world._num_timesteps = len(scheduler.timesteps)
+    return denoise(
+        world.transformer, begin(noise, conditions.rendered, strength), conditions, scheduler,
+        settings.guidance_scale, settings.history_guidance_of(world.transformer.config), watching=watching,
+        generator=generator, attention_kwargs=attention_kwargs, context_once=settings.context_once,
+    )  # fmt: skip
 
 
 @torch.no_grad()

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,18 +11,18 @@ import torch
 from diffusers.utils import BaseOutput
 from diffusers.utils.torch_utils import randn_tensor
 from diffusers.video_processor import VideoProcessor
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from outofsight.codec.checkpoint_files import save_state_dict
 from outofsight.codec.placement import synchronize
 from outofsight.codec.text import clean_prompt
 from outofsight.codec.video_vae import LatentTiling, through_skip
 from outofsight.errors import InputError
 from outofsight.geometry.conditioning import CameraConditioning
 from outofsight.memory.banks.state import RetrievedMemory
-from outofsight.sampling.denoising import Conditions, Watching, begin, denoise, ready
+from outofsight.sampling.continuation import Retrieval, SamplingSettings
+from outofsight.sampling.denoising import Conditions, Watching, denoise_by
 from outofsight.sampling.inputs import (
     Cameras,
     as_pixels,
@@ -57,39 +56,23 @@ class WorldModelOutput(BaseOutput):
     """
 
     frames: Any
-    retrieval: tuple["Retrieval", ...] | None = None
+    retrieval: tuple[Retrieval, ...] | None = None
     recall: RetrievedMemory | None = None
     rendered: NDArray[np.uint8] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Retrieval:
-    """Which memory slices each latent frame retrieved. Slice j covers latent frames [j·n, (j+1)·n)."""
-
-    slices: Int[Tensor, "steps layers f k"]
-    frames_per_slice: int
-    num_context_latent_frames: int
-
-    def save(self, path: Path) -> None:
-        """Write a safetensors file: ``slices``, and the other fields as metadata."""
-        metadata = {
-            name: str(getattr(self, name)) for name in ("frames_per_slice", "num_context_latent_frames")
-        }
-        save_state_dict(path, {"slices": self.slices}, metadata)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Request:
-    """What one call asks for; the fields are ``WorldModel.__call__``'s."""
+    """What one call asks for, in the words of ``WorldModel.__call__``. Of ``settings``, ``generator`` and
+    ``negative_prompt`` stand in for the seed and the negative prompt."""
 
     prompt: str | Sequence[str] | None
     video: Any
     context_cameras: CameraPath | Sequence[CameraPath | None] | None
     target_cameras: Cameras | Sequence[Cameras]
+    settings: SamplingSettings
     negative_prompt: str | Sequence[str] | None = None
-    num_inference_steps: int = 50
-    guidance_scale: float = 5.0
     num_videos_per_prompt: int = 1
     generator: Generators = None
     latents: Tensor | None = None
@@ -100,17 +83,9 @@ class Request:
     callback_on_step_end: Any = None
     callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",)
     subject_masks: Any = None
-    shift: float | None = None
-    strength: float = 1.0
-    history_guidance: float | None = None
-    context_once: bool = False
     tiling: LatentTiling | None = None
     record_retrieval: bool = False
     on_progress: OnProgress | None = None
-
-    @property
-    def guided(self) -> bool:
-        return self.guidance_scale != 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,14 +116,12 @@ def generate(world: WorldModelBase, request: Request) -> WorldModelOutput:
     clips = [clip for clip in clips for _ in range(each)]
     drawing = _Drawing(request.generator, len(clips))
     placing = drawing.copies()
-    noise = drawing.noise(
-        [len(clips), context.shape[1], len(clips[0].cameras.target), *context.shape[3:]], device
-    )
-    guidance = request.history_guidance
-    if guidance is None:
-        guidance = float(world.transformer.config["history_guidance"])
+    num_target = len(clips[0].cameras.target)
+    noise = drawing.noise([len(clips), context.shape[1], num_target, *context.shape[3:]], device)
+    if request.latents is not None:
+        noise = request.latents.to(noise)
     conditions = _conditions(clips, context, text, negative)
-    if guidance != 1:
+    if request.settings.history_guidance_of(world.transformer.config) != 1:
         conditions = conditions._replace(history_noise=drawing.noise(list(context.shape), device))
     rendered: list[RenderedTarget] = []
     if world.transformer.has_banks:
@@ -157,35 +130,16 @@ def generate(world: WorldModelBase, request: Request) -> WorldModelOutput:
             shown = torch.cat([part.condition for part in rendered]) if rendered else None
             conditions = conditions._replace(recall=recall, rendered=shown)
     with clock.stage("denoise"):
-        strength = request.strength if rendered else 1.0
-        scheduler = ready(
-            world.scheduler,
-            request.num_inference_steps,
-            shift=request.shift,
-            strength=strength,
-            device=device,
-        )
-        world._num_timesteps = len(scheduler.timesteps)
-        latents, retrieved = denoise(
-            world.transformer,
-            begin(
-                noise if request.latents is None else request.latents.to(noise), conditions.rendered, strength
-            ),
-            conditions,
-            scheduler,
-            request.guidance_scale,
-            guidance,
-            watching=_watching(world, request, clock),
-            generator=request.generator,
-            attention_kwargs=request.attention_kwargs,
-            context_once=request.context_once,
-        )
+        latents, retrieved = denoise_by(
+            world, noise, conditions, request.settings, watching=_watching(world, request, clock),
+            generator=request.generator, attention_kwargs=request.attention_kwargs,
+        )  # fmt: skip
     with clock.stage("decode"):
         frames = _frames(world, latents, rendered, request)
     world.maybe_free_model_hooks()
     return WorldModelOutput(
         frames=frames,
-        retrieval=_retrieval(world, retrieved, noise.shape[2]),
+        retrieval=_retrieval(world, retrieved, num_target),
         recall=conditions.recall,
         rendered=np.stack([part.pixels for part in rendered]) if rendered else None,
         seconds=clock.seconds,
@@ -197,11 +151,8 @@ def _check(request: Request) -> None:
         raise InputError(
             f"output_type: expected one of {', '.join(OUTPUT_TYPES)}, got {request.output_type!r}"
         )
-    if request.num_videos_per_prompt < 1 or request.num_inference_steps < 1:
-        raise InputError(
-            "num_videos_per_prompt and num_inference_steps: expected ≥ 1, got "
-            f"{request.num_videos_per_prompt} and {request.num_inference_steps}"
-        )
+    if request.num_videos_per_prompt < 1:
+        raise InputError(f"num_videos_per_prompt: expected ≥ 1, got {request.num_videos_per_prompt}")
     unknown = [name for name in request.callback_on_step_end_tensor_inputs if name not in CALLBACK_TENSORS]
     if unknown:
         raise InputError(
@@ -255,7 +206,7 @@ def _spread(
 
     def encode() -> tuple[Tensor, Tensor | None]:
         text, negative = request.prompt_embeds, request.negative_prompt_embeds
-        away = negatives if request.guided and negative is None else []
+        away = negatives if request.settings.guidance_scale != 1 and negative is None else []
         if prompts or away:  # one visit of the text encoder to the GPU
             states = world.encode_text([*prompts, *away], allow_empty=True)
             text = states[: len(prompts)] if prompts else text

@@ -23,7 +23,7 @@ from outofsight.memory.banks.state import Archive, Banks, RetrievedMemory, Track
 from outofsight.memory.banks.two_banks import Observed
 from outofsight.memory.rivals import extrapolated_masks
 from outofsight.sampling.continuation import SamplingSettings
-from outofsight.sampling.denoising import Conditions, Watching, begin, denoise, ready
+from outofsight.sampling.denoising import Conditions, Watching, denoise_by
 from outofsight.sampling.inputs import to_uint8
 from outofsight.sampling.remembered import (
     Coming,
@@ -107,81 +107,71 @@ class Clock:
             self.on_progress(name, 1, 1)
 
 
+class Ahead(NamedTuple):
+    """The latent frames of a step. ``shown`` [f]: which of the step's video frames each lies at; ``poses`` [f, 3, 4]:
+    ``world_from_camera`` there; ``anchored``: the same as ``anchor_from_camera``; ``times``: in video frames."""
+
+    shown: NDArray[np.int64]
+    poses: NDArray[np.float64]
+    anchored: Float[Tensor, "1 f 12"]
+    times: Float[Tensor, "1 f"]
+
+
 def take_step(
     sampler: Sampler, state: RolloutState, cameras: CameraPath, num_latent: int, texts: Texts
 ) -> tuple[RolloutState, NDArray[np.uint8], StepRecord]:
-    """Show the coming frames. ``state`` is left as it is; if anything fails, nothing has happened."""
-    world, transformer = sampler.world, sampler.world.transformer
-    device = world.work_device
-    coming = state.coming_frames(cameras, world.clock)
-    poses = cameras.world_from_camera[coming]
-    anchored = state.anchored(poses).to(device)
-    times = torch.from_numpy(state.num_context_frames + state.num_frames + coming)[None].to(
-        device, torch.float32
-    )
-    clock = Clock(sampler.on_progress, device)
-    recalled, banks = None, state.banks
-    if banks is not None:
-        with clock.stage("recall"):
-            recalled = recall_for(transformer, state, anchored, times)
-            banks = transformer.two_banks.note_use(banks, recalled)
+    """Show the coming frames. ``state`` is left as it is; if anything fails, nothing has happened.
+
+    Ask the banks what matters for the coming cameras and render it, denoise, decode, let the banks see what was made,
+    and move the state on.
+    """
+    world, two_banks = sampler.world, sampler.world.transformer.two_banks
+    clock = Clock(sampler.on_progress, world.work_device)
+    ahead = _ahead(world, state, cameras)
     generator = torch.Generator()
     generator.set_state(state.generator)
-    lens, rendered = state.intrinsics[None].to(device), None
-    if state.banks is not None and state.banks.views is not None and transformer.shows_rendered:
-        with clock.stage("render"):
-            rendered = _rendered(sampler, state, cameras, lens, generator)
-    conditions = _conditions(sampler, state, poses, texts, recalled)
-    if recalled is not None and transformer.two_banks.settings.top_k and not transformer.shows_history:
+    recalled, rendered, seen, banks = None, None, None, state.banks
+    if state.banks is not None:
+        with clock.stage("recall"):
+            recalled = recall_for(world.transformer, state, ahead.anchored, ahead.times)
+            banks = two_banks.note_use(state.banks, recalled)
+        if state.banks.views is not None and world.transformer.shows_rendered:
+            with clock.stage("render"):
+                rendered = _rendered(sampler, state, cameras, generator)
+    conditions = _conditions(sampler, state, ahead, texts, recalled, rendered)
+    if recalled is not None and two_banks.settings.top_k and not world.transformer.shows_history:
         with clock.stage("keys"):
-            conditions = conditions._replace(bank_keys=_keys(transformer, recalled, texts))
-    if rendered is not None:
-        conditions = conditions._replace(rendered=rendered.condition)
+            conditions = conditions._replace(bank_keys=_keys(world.transformer, recalled, texts))
     with clock.stage("denoise"):
         latents, slices = _denoised(sampler, conditions, num_latent, generator)
-    after = _later(state, latents, poses, conditions)
-    seen = None
+    after = _later(state, latents, ahead, conditions)
     with clock.stage("decode"), torch.no_grad():
         video, decoded = decode_more(world.decoder, latents, state.decoded, sampler.tiling)
         video = through_skip(world.vae, video, None if rendered is None else rendered.given)
         frames = to_uint8(video[0])
     if banks is not None:
         with clock.stage("observe"):
-            pictures = see_pictures(
-                world,
-                banks,
-                to_pictures(video[:, torch.from_numpy(coming)]),
-                anchored,
-                times,
-                lens,
-            )
-            if pictures is not None:
-                pictures = pictures._replace(generated=True)
-            banks, seen = observe_frames(
-                transformer, after.latents, anchored, times, banks, state.intrinsics, pictures
-            )
+            banks, seen = _observed(world, banks, after, video, ahead)
     after = replace(
-        _trimmed(transformer, after),
-        step=state.step + 1,
-        num_frames=state.num_frames + len(frames),
-        last_pose=torch.from_numpy(cameras.world_from_camera[-1].copy()),
-        generator=generator.get_state(),
-        decoded=decoded,
-        banks=banks,
-    )
+        _trimmed(world.transformer, after), step=state.step + 1, num_frames=state.num_frames + len(frames),
+        last_pose=torch.from_numpy(cameras.world_from_camera[-1].copy()), generator=generator.get_state(),
+        decoded=decoded, banks=banks,
+    )  # fmt: skip
     record = StepRecord(
-        step=after.step,
-        prompt=state.prompt,
-        first_frame=state.num_frames,
-        num_frames=len(frames),
-        seconds=clock.seconds,
-        cameras=anchored[0].cpu(),
-        times=times[0].cpu(),
+        step=after.step, prompt=state.prompt, first_frame=state.num_frames, num_frames=len(frames),
+        seconds=clock.seconds, cameras=ahead.anchored[0].cpu(), times=ahead.times[0].cpu(),
         slices=None if slices is None or slices.shape[-1] == 0 else slices[:, 0].cpu(),
-        rendered=None if rendered is None else rendered.pixels,
-        **_remembered(state, recalled, seen),
-    )
+        rendered=None if rendered is None else rendered.pixels, **_remembered(state, recalled, seen),
+    )  # fmt: skip
     return after, frames, record
+
+
+def _ahead(world: WorldModelBase, state: RolloutState, cameras: CameraPath) -> Ahead:
+    device = world.work_device
+    shown = state.coming_frames(cameras, world.clock)
+    poses = cameras.world_from_camera[shown]
+    times = torch.from_numpy(state.num_context_frames + state.num_frames + shown)[None]
+    return Ahead(shown, poses, state.anchored(poses).to(device), times.to(device, torch.float32))
 
 
 def kept_history(transformer: BankRemembering, reach: int) -> int:
@@ -240,7 +230,7 @@ def _keys(transformer: BankRemembering, recalled: RetrievedMemory, texts: Texts)
 
 
 def _rendered(
-    sampler: Sampler, state: RolloutState, cameras: CameraPath, lens: Tensor, generator: torch.Generator
+    sampler: Sampler, state: RolloutState, cameras: CameraPath, generator: torch.Generator
 ) -> RenderedTarget | None:
     """Render what memory says of a step's video frames, in the picture's own size."""
     assert state.banks is not None
@@ -253,15 +243,17 @@ def _rendered(
         anchor=state.anchor.numpy(),
     )
     height, width = state.banks.views.pixels.shape[-2:]
+    lens = state.intrinsics[None].to(sampler.world.work_device)
     return render_target(sampler.world, state.banks, coming, lens, (height, width), generator, sampler.tiling)
 
 
 def _conditions(
     sampler: Sampler,
     state: RolloutState,
-    poses: NDArray[np.float64],
+    ahead: Ahead,
     texts: Texts,
     recalled: RetrievedMemory | None,
+    rendered: RenderedTarget | None,
 ) -> Conditions:
     """Poses are told relative to the first camera of the step, as in training to that of the target."""
     device = sampler.world.work_device
@@ -269,11 +261,12 @@ def _conditions(
         state.latents.to(device),
         texts.caption,
         texts.negative,
-        flat_poses(state.poses, poses[0]).to(device),
-        flat_poses(poses, poses[0]).to(device),
+        flat_poses(state.poses, ahead.poses[0]).to(device),
+        flat_poses(ahead.poses, ahead.poses[0]).to(device),
         intrinsics=state.intrinsics[None].to(device),
         subject_masks=None if state.masks is None else state.masks.to(device),
         recall=recalled,
+        rendered=None if rendered is None else rendered.condition,
     )
 
 
@@ -282,44 +275,23 @@ def _denoised(
 ) -> tuple[Tensor, Tensor | None]:
     """Draw noise on the CPU, so that a seed means the same on every device, and make latents of it."""
     world, settings, history = sampler.world, sampler.settings, conditions.context_latents
-    guidance = settings.history_guidance
-    if guidance is None:
-        guidance = float(world.transformer.config["history_guidance"])
     shape = list(history.shape)
     noise = torch.randn([*shape[:2], num_latent, *shape[3:]], generator=generator).to(history.device)
-    if guidance != 1:
+    if settings.history_guidance_of(world.transformer.config) != 1:
         drawn = torch.randn(shape, generator=generator).to(history.device)
         conditions = conditions._replace(history_noise=drawn)
     report = sampler.on_progress
-    strength = settings.strength if conditions.rendered is not None else 1.0
-    scheduler = ready(
-        world.scheduler,
-        settings.num_inference_steps,
-        shift=settings.shift,
-        strength=strength,
-        device=history.device,
-    )
     watching = Watching(
         on_step=lambda done, total, _: report("denoise", done, total) if report is not None else None,
         record_retrieval=sampler.record_retrieval,
     )
-    return denoise(
-        world.transformer,
-        begin(noise, conditions.rendered, strength),
-        conditions,
-        scheduler,
-        settings.guidance_scale,
-        guidance,
-        watching=watching,
-        generator=generator,
-        context_once=settings.context_once,
-    )
+    return denoise_by(world, noise, conditions, settings, watching=watching, generator=generator)
 
 
 def _later(
     state: RolloutState,
     latents: Tensor,
-    poses: NDArray[np.float64],
+    ahead: Ahead,
     conditions: Conditions,
 ) -> RolloutState:
     """Put new latent frames behind the history. Subjects' masks go on as they were last seen to move."""
@@ -330,8 +302,23 @@ def _later(
     return replace(
         state,
         latents=torch.cat((state.latents, latents.to(state.latents)), dim=2),
-        poses=torch.cat((state.poses, torch.from_numpy(poses.copy()))),
+        poses=torch.cat((state.poses, torch.from_numpy(ahead.poses.copy()))),
         masks=masks,
+    )
+
+
+def _observed(
+    world: WorldModelBase, banks: Banks, state: RolloutState, video: Tensor, ahead: Ahead
+) -> tuple[Banks, Observed]:
+    """Show the banks the newest frames of a state, as latents and as pictures [1, n, 3, height, width]."""
+    pictures = see_pictures(
+        world, banks, to_pictures(video[:, torch.from_numpy(ahead.shown)]), ahead.anchored, ahead.times,
+        state.intrinsics[None].to(world.work_device),
+    )  # fmt: skip
+    if pictures is not None:
+        pictures = pictures._replace(generated=True)
+    return observe_frames(
+        world.transformer, state.latents, ahead.anchored, ahead.times, banks, state.intrinsics, pictures
     )
 
 

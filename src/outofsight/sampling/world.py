@@ -14,14 +14,8 @@ from outofsight.codec.video_vae import LatentTiling
 from outofsight.errors import CheckpointError
 from outofsight.memory.strategies import strategy
 from outofsight.nn.turns import takes_turns
-from outofsight.sampling.continuation import (
-    Continuation,
-    SamplingSettings,
-    as_settings,
-    check_settings,
-    continue_video,
-)
-from outofsight.sampling.inputs import Cameras
+from outofsight.sampling.continuation import Continuation, SamplingSettings, as_settings, check_settings
+from outofsight.sampling.inputs import Cameras, check_prompt
 from outofsight.sampling.pipeline import Generators, OnProgress, Request, WorldModelOutput, generate
 from outofsight.sampling.rollout import Rollout
 from outofsight.sampling.rollout_files import load_rollout
@@ -125,41 +119,20 @@ class WorldModel(WorldModelBase):
             VideoError, CameraError, InputError: as ``continue_video``; or parts of another number than the batch, or a
                 scheduler that makes no flow.
         """
-        check_settings(
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            shift=shift,
-            strength=strength,
+        settings = check_settings(
+            num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, shift=shift, strength=strength,
             history_guidance=history_guidance,
-        )
-        made = generate(
-            self,
-            Request(
-                prompt=prompt,
-                video=video,
-                context_cameras=context_cameras,
-                target_cameras=target_cameras,
-                negative_prompt=negative_prompt,
-                num_inference_steps=num_inference_steps,
-                guidance_scale=guidance_scale,
-                num_videos_per_prompt=num_videos_per_prompt,
-                generator=generator,
-                latents=latents,
-                prompt_embeds=prompt_embeds,
-                negative_prompt_embeds=negative_prompt_embeds,
-                output_type=output_type,
-                attention_kwargs=attention_kwargs,
-                callback_on_step_end=callback_on_step_end,
-                callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs,
-                subject_masks=subject_masks,
-                shift=shift,
-                strength=strength,
-                history_guidance=history_guidance,
-                tiling=tiling,
-                record_retrieval=record_retrieval,
-                on_progress=on_progress,
-            ),
-        )
+        )  # fmt: skip
+        request = Request(
+            prompt=prompt, video=video, context_cameras=context_cameras, target_cameras=target_cameras,
+            settings=settings, negative_prompt=negative_prompt, num_videos_per_prompt=num_videos_per_prompt,
+            generator=generator, latents=latents, prompt_embeds=prompt_embeds,
+            negative_prompt_embeds=negative_prompt_embeds, output_type=output_type,
+            attention_kwargs=attention_kwargs, callback_on_step_end=callback_on_step_end,
+            callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs, subject_masks=subject_masks,
+            tiling=tiling, record_retrieval=record_retrieval, on_progress=on_progress,
+        )  # fmt: skip
+        made = generate(self, request)
         return made if return_dict else (made.frames,)
 
     @takes_turns("transformer")
@@ -230,18 +203,22 @@ class WorldModel(WorldModelBase):
             CameraError: cameras that do not fit the video, or two lenses.
             InputError: a number of frames that is not 4k + 1, or an empty prompt.
         """
-        return continue_video(
-            self,
-            video,
-            context_cameras,
-            target_cameras,
-            prompt,
-            as_settings(settings),
-            subject_masks=subject_masks,
-            tiling=tiling,
-            record_retrieval=record_retrieval,
-            on_progress=on_progress,
-        )
+        settings = as_settings(settings)
+        check_prompt(prompt)
+        request = Request(
+            prompt=prompt, video=[video], context_cameras=[context_cameras], target_cameras=[target_cameras],
+            settings=settings, negative_prompt=settings.negative_prompt, output_type="pt",
+            # On the CPU, so that a seed means the same on every device.
+            generator=torch.Generator().manual_seed(settings.seed), subject_masks=[subject_masks], tiling=tiling,
+            record_retrieval=record_retrieval, on_progress=on_progress,
+        )  # fmt: skip
+        made = generate(self, request)
+        pixels = (made.frames[0] * 255).round().clamp(0, 255).to(torch.uint8)
+        return Continuation(
+            video=pixels.permute(0, 2, 3, 1).cpu().numpy(), settings=settings, seconds=made.seconds,
+            retrieval=None if made.retrieval is None else made.retrieval[0], recall=made.recall,
+            rendered=None if made.rendered is None else made.rendered[0],
+        )  # fmt: skip
 
     def remember_by(self, name: str) -> None:
         """Remember by another strategy, with the weights as they are.
