@@ -18,7 +18,7 @@ from record import RESULTS, add_out, finish
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from golden import golden_path, hydra, load_golden, relative_difference
-from outofsight.backbone.official import to_official
+from outofsight.backbone.official import transformer_to_official
 from outofsight.flow.matching import add_noise, target_loss, velocity_target
 
 QUESTION = "largest relative difference to the authors' code, float32, CPU"
@@ -57,7 +57,7 @@ def gradient_difference(name: str) -> float | None:
         for parameter in model.parameters():
             assert parameter.grad is not None
             parameter.data = parameter.grad
-    found = to_official(model)
+    found = transformer_to_official(model)
     return max(relative_difference(found[key], value) for key, value in expected.items())
 
 

@@ -171,24 +171,8 @@ def test_light_rooms_do_without_torch():
 
 
 SEVERAL = {
-    "PREFIXES": "of LoRA names, of checkpoints wrapped by other programs",
     "VIEW_SAMPLES": "one of the archivist, one of retrieval: each its own compromise",
     "UNLIKELY": "the logit with which the scene reader, and the mask reader, begin",
-    "TINY": "a bound of rounding where it stands",
-    "NEAR_M": "how near counts as near: to a projected point, to a place in the world",
-    "ALIKE": "of identities, of drawn worlds",
-    "Observed": "what a detector saw, what the banks saw: their rooms never meet",
-    "Views": "the archive's pictures, the explorer's message of them",
-    "Picture": "a frame for the banks, a sample of a run, a file of the explorer's",
-    "Motion": "of a subject in metres, of the explorer's keys",
-    "Sighting": "of the tracker, of a recogniser's training",
-    "Strategy": "the record, and the command line's and the protocol's word for its name",
-    "moved": "subjects by time, meshes and crops by an offset",
-    "frame_of": "a reading's, a subject's axes",
-    "cut_out": "of a subject as tensors, as a file of the explorer's",
-    "view_of": "a slot's picture, a report's row",
-    "merge_lora": "the function, and its verb of the command line",
-    "to_official": "the function, and its verb of the command line",
 }
 """Public names that more than one module defines, one of them in a room of the model; and why that is meant."""
 

@@ -146,12 +146,12 @@ def test_training_loss_and_gradients(name, weights):
 
 
 def official_gradients(model):
-    from outofsight.backbone.official import to_official  # noqa: PLC0415 - beside its one use
+    from outofsight.backbone.official import transformer_to_official  # noqa: PLC0415 - beside its one use
 
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.data = parameter.grad
-    return to_official(model)
+    return transformer_to_official(model)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import torch
 
 from golden import load_golden
 from models import tiny_transformer
-from outofsight.backbone.official import from_official, infer_config, split_inputs, to_official
+from outofsight.backbone.official import from_official, infer_config, split_inputs, transformer_to_official
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.errors import CheckpointError
 
@@ -20,33 +20,35 @@ def same(one, other):
 
 
 def test_there_and_back_is_bit_exact(official):
-    assert same(to_official(from_official(official, num_attention_heads=2)), official)
+    assert same(transformer_to_official(from_official(official, num_attention_heads=2)), official)
 
 
 def test_there_and_back_through_a_folder_is_bit_exact(official, tmp_path):
     from_official(official, num_attention_heads=2).save_pretrained(tmp_path)
-    assert same(to_official(HydraTransformer3DModel.from_pretrained(tmp_path)), official)
+    assert same(transformer_to_official(HydraTransformer3DModel.from_pretrained(tmp_path)), official)
 
 
 def test_bf16_weights_stay_bf16(official):
     narrow = {name: tensor.bfloat16() for name, tensor in official.items()}
-    assert same(to_official(from_official(narrow, num_attention_heads=2)), narrow)
+    assert same(transformer_to_official(from_official(narrow, num_attention_heads=2)), narrow)
 
 
 def test_a_prefix_that_all_names_share_is_dropped(official):
     wrapped = {f"pipe.dit.{name}": tensor for name, tensor in official.items()}
-    assert same(to_official(from_official(wrapped, num_attention_heads=2)), official)
+    assert same(transformer_to_official(from_official(wrapped, num_attention_heads=2)), official)
 
 
 def test_sizes_are_read_off_the_weights():
     model = tiny_transformer(num_attention_heads=1, attention_head_dim=128, memory_kernel=(1, 2, 4))
-    inferred = infer_config(to_official(model))
+    inferred = infer_config(transformer_to_official(model))
     assert inferred.pop("width") == 128
     assert {key: model.config[key] for key in inferred} == inferred
 
 
 def test_published_heads_are_128_wide():
-    model = from_official(to_official(tiny_transformer(num_attention_heads=2, attention_head_dim=128)))
+    model = from_official(
+        transformer_to_official(tiny_transformer(num_attention_heads=2, attention_head_dim=128))
+    )
     assert model.config["num_attention_heads"] == 2
 
 
@@ -68,7 +70,7 @@ def test_adapters_have_no_official_name():
     model = tiny_transformer()
     model.add_adapter(peft.LoraConfig(r=2, target_modules=["attn1.to_q"]))
     with pytest.raises(CheckpointError, match="fuse and unload adapters"):
-        to_official(model)
+        transformer_to_official(model)
 
 
 def without(state, name):
@@ -104,7 +106,7 @@ def test_other_checkpoints_are_refused(official, change, config, says):
 def test_diffusers_names(official):
     model = from_official(official, num_attention_heads=2)
     again = from_official(dict(model.state_dict()), num_attention_heads=2)
-    assert same(to_official(again), official)
+    assert same(transformer_to_official(again), official)
 
 
 def widened(official, *parts):
@@ -136,16 +138,16 @@ def test_what_each_channel_becomes(official):
 def test_36_channels_there_and_back(official):
     state = widened(official, filled(4, 3.0), filled(16, 2.0))
     model = from_official(state, num_attention_heads=2)
-    assert same(to_official(model), state)
+    assert same(transformer_to_official(model), state)
     with torch.no_grad():
         model.rendered_memory.embed[:, 20:] = 1
     with pytest.raises(CheckpointError, match="subject masks"):
-        to_official(model)
+        transformer_to_official(model)
 
 
 def test_a_gate_has_no_official_place():
     with pytest.raises(CheckpointError, match="rendering"):
-        to_official(tiny_transformer(rendering={}))
+        transformer_to_official(tiny_transformer(rendering={}))
 
 
 def test_what_is_of_no_convention(official):

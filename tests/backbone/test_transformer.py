@@ -10,7 +10,7 @@ from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 
 from models import TINY_TRANSFORMER, tiny_inputs, tiny_transformer
 from outofsight.backbone.attention import HydraAttnProcessor
-from outofsight.backbone.official import to_official
+from outofsight.backbone.official import transformer_to_official
 from outofsight.backbone.transformer import HydraTransformer3DModel, is_memory_parameter
 from outofsight.errors import CheckpointError, InputError
 from outofsight.memory.settings import AFFINITIES
@@ -80,7 +80,7 @@ def test_rays_add_nothing_before_they_are_learned_and_tell_places_in_a_frame_apa
 
 def test_a_model_that_reads_rays_has_no_official_form():
     with pytest.raises(CheckpointError, match="camera_ray_octaves"):
-        to_official(tiny_transformer(camera_ray_octaves=1))
+        transformer_to_official(tiny_transformer(camera_ray_octaves=1))
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from transformers import ByT5Tokenizer
 
 from golden import load_golden
 from models import tiny_text_encoder, tiny_transformer, tiny_vae
-from outofsight.backbone.official import to_official
+from outofsight.backbone.official import transformer_to_official
 from outofsight.cli import main
 from outofsight.codec.checkpoint_files import load_state_dict
 from outofsight.codec.official import text_encoder_to_official, vae_to_official
@@ -26,7 +26,7 @@ def cli(monkeypatch, capsys):
 @pytest.fixture(scope="module")
 def states():
     return {
-        "transformer": to_official(
+        "transformer": transformer_to_official(
             tiny_transformer(num_attention_heads=2, attention_head_dim=128, ffn_dim=32)
         ),
         "vae": vae_to_official(tiny_vae()),

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outofsight.codec.latent_tiling import LatentTiling, Span, blend_tiles, plan_spans, plan_tiles
+from outofsight.codec.latent_tiling import LatentTiling, TileSpan, blend_tiles, plan_spans, plan_tiles
 from outofsight.errors import InputError
 
 TILINGS = st.tuples(st.integers(1, 9), st.integers(1, 9)).map(lambda pair: (max(pair), min(pair)))
@@ -13,7 +13,7 @@ TILINGS = st.tuples(st.integers(1, 9), st.integers(1, 9)).map(lambda pair: (max(
 
 def test_the_picture_of_the_docstring():
     first, second = plan_spans(10, tile=6, stride=4)
-    assert (first, second) == (Span(0, 6, 0, 2), Span(4, 10, 2, 0))
+    assert (first, second) == (TileSpan(0, 6, 0, 2), TileSpan(4, 10, 2, 0))
     assert first.weights(1).tolist() == [1, 1, 1, 1, 1, 0.5]
     assert second.weights(1).tolist() == [0.5, 1, 1, 1, 1, 1]
 
@@ -41,11 +41,11 @@ def test_a_tile_that_would_add_nothing_is_left_out():
 
 
 def test_ramps_that_are_finer_than_latent_pixels():
-    assert Span(2, 4, ramp_before=1).weights(4).tolist() == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
+    assert TileSpan(2, 4, ramp_before=1).weights(4).tolist() == [0.25, 0.5, 0.75, 1, 1, 1, 1, 1]
 
 
 def test_where_two_ramps_meet_the_lower_counts():
-    assert Span(0, 4, ramp_before=4, ramp_after=4).weights(1).tolist() == [0.25, 0.5, 0.5, 0.25]
+    assert TileSpan(0, 4, ramp_before=4, ramp_after=4).weights(1).tolist() == [0.25, 0.5, 0.5, 0.25]
 
 
 def test_a_corner_weighs_as_its_lower_side():

@@ -8,7 +8,7 @@ from outofsight.evaluation.association import gallery_of, observe, observe_truth
 from outofsight.evaluation.baselines import frozen
 from outofsight.evaluation.case import ClipCase, Video, case_from_clip
 from outofsight.evaluation.engine_baselines import engine_swapped, engine_vanished
-from outofsight.evaluation.evidence import Gallery, Observed
+from outofsight.evaluation.evidence import Detections, Gallery
 from outofsight.evaluation.metrics import measure_clip
 from outofsight.perception.recogniser import Recogniser
 from outofsight.worlds.clip import render_clip
@@ -26,7 +26,7 @@ class Stage:
 
     case: ClipCase
     recogniser: Recogniser
-    truth: Observed
+    truth: Detections
     vanished: Video
     swapped: Video
     gallery: Gallery

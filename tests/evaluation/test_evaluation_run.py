@@ -25,7 +25,7 @@ from outofsight.evaluation.methods import (
     usable_baselines,
 )
 from outofsight.evaluation.records import digest_of
-from outofsight.evaluation.report import view_of
+from outofsight.evaluation.report import read_view
 from outofsight.evaluation.results import gather
 from outofsight.evaluation.run import EvalConfig, Evaluation, evaluate, made_by, pending_tasks
 from outofsight.sampling.continuation import SamplingSettings
@@ -95,7 +95,7 @@ def test_a_model_is_timed_by_stage_without_loading(finished):
 
 def test_answers_are_kept_without_loss_and_shown_again(finished):
     store = finished.config.store
-    view = view_of(finished, finished.clips[0])
+    view = read_view(finished, finished.clips[0])
     assert list(view.answers) == ["tiny", *BASELINES, "vae"]
     np.testing.assert_array_equal(view.answers["tiny"], read_video(store.video("tiny", "clip_000000")).frames)
     np.testing.assert_array_equal(

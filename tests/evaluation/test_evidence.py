@@ -16,7 +16,7 @@ from outofsight.evaluation.association import (
     observe_truth,
     references_of,
 )
-from outofsight.evaluation.evidence import Observed, observed_from_masks
+from outofsight.evaluation.evidence import Detections, observed_from_masks
 from square_world import (
     AWAY_AND_BACK,
     BLUE,
@@ -250,7 +250,7 @@ def test_nothing_found_is_nothing_detected():
     references = References(identities=EAST[None], kinds=(), boxes_px=NO_BOX[:1])
     seen = observe(Script([], []), FRAMES, references)
     assert not seen.detected.any()
-    assert isinstance(seen, Observed)
+    assert isinstance(seen, Detections)
 
 
 def test_a_gallery_holds_every_subject_that_was_found():

@@ -30,12 +30,12 @@ from outofsight.training.recogniser_batches import (
     annotation_of,
     augmented,
     blurred,
-    moved,
     pasted,
+    shifted,
 )
 from outofsight.training.recogniser_training import (
+    FoundSubject,
     RecogniserObjective,
-    Sighting,
     best_match,
     contrast,
     figures_of,
@@ -244,7 +244,7 @@ def test_mirrored_frames_keep_their_masks():
     frame = CHANCE(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
     ids = (frame[..., 0] > 128).astype(np.uint8)
     settings = Augmentation(flip_share=1.0, zoom_share=0.0)
-    picture, own = moved(frame, ids, settings, CHANCE(1))
+    picture, own = shifted(frame, ids, settings, CHANCE(1))
     np.testing.assert_array_equal(picture, frame[:, ::-1])
     np.testing.assert_array_equal(own, ids[:, ::-1])
 
@@ -253,7 +253,7 @@ def test_enlarged_frames_keep_their_masks():
     frame = np.zeros((32, 48, 3), dtype=np.uint8)
     frame[8:24, 16:32] = 255
     ids = (frame[..., 0] > 0).astype(np.uint8) * 3
-    picture, own = moved(frame, ids, Augmentation(flip_share=0.0, zoom_share=1.0, zoom=0.7), CHANCE(2))
+    picture, own = shifted(frame, ids, Augmentation(flip_share=0.0, zoom_share=1.0, zoom=0.7), CHANCE(2))
     assert picture.shape == frame.shape
     assert set(np.unique(own)) <= {0, 3}
     assert (own > 0).sum() > (ids > 0).sum()
@@ -311,7 +311,7 @@ def test_matching_by_hand():
 
 
 def sighting(clip, kind, vector, after):
-    return Sighting(subject=(clip, 0), kind=kind, identity=np.array(vector, np.float32), after=after)
+    return FoundSubject(subject=(clip, 0), kind=kind, identity=np.array(vector, np.float32), after=after)
 
 
 def test_knowing_again_by_hand():

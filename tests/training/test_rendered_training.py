@@ -10,7 +10,7 @@ from outofsight.data.latent_cache import open_latent_cache
 from outofsight.data.sample import write_sample
 from outofsight.errors import DatasetError
 from outofsight.sampling.world import WorldModel
-from outofsight.training.batches import Captions, MemoryNeeds, WorldBatches, rendered_memory
+from outofsight.training.batches import Captions, MemoryNeeds, WorldBatches, rendered_draw
 from outofsight.training.config import changed, with_strategy
 from outofsight.training.encoding import Encoder, Rendering, encode_dataset
 from outofsight.training.loop import train
@@ -71,12 +71,12 @@ def test_a_cache_without_rendered_memory(clips, tmp_path):
     sample = open_latent_cache(tmp_path / "plain" / "train")[0]
     assert sample.rendered_latents is None
     with pytest.raises(DatasetError, match=r"has no rendered memory.*encode with --rendered 1"):
-        rendered_memory(sample, 0)
+        rendered_draw(sample, 0)
 
 
 def test_masks_come_back_as_shares(rendered_cache):
     sample = open_latent_cache(rendered_cache / "train")[0]
-    told = [rendered_memory(sample, draw) for draw in (0, 1, 2)]
+    told = [rendered_draw(sample, draw) for draw in (0, 1, 2)]
     assert told[0].shape == (24, 3, 4, 8)
     assert torch.equal(told[0], told[2])
     assert not torch.equal(told[0], told[1])

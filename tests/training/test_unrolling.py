@@ -9,7 +9,7 @@ from outofsight.memory.strategies import strategy
 from outofsight.training.randomness import NoiseLevels
 from outofsight.training.tasks import Chunks, WorldTask
 from outofsight.training.unrolling import (
-    Span,
+    ChunkSpan,
     chunk_batch,
     chunk_chance,
     drawn_sizes,
@@ -39,7 +39,7 @@ def world_batch(sizes=(4,), chunks=None, **more):
 
 
 def test_spans_follow_each_other():
-    assert spans((4, 4, 3)) == [Span(0, 4), Span(4, 8), Span(8, 11)]
+    assert spans((4, 4, 3)) == [ChunkSpan(0, 4), ChunkSpan(4, 8), ChunkSpan(8, 11)]
 
 
 def test_sizes_are_drawn_for_a_step_and_must_fit():
@@ -73,7 +73,7 @@ def test_a_later_chunk_sees_as_many_frames_as_the_context_has():
     batch = world_batch((1, 2, 1), subject_share=torch.arange(4.0).view(1, 4, 1, 1).expand(2, 4, 8, 12),
                         subject_masks=torch.arange(8.0).view(1, 1, 8, 1, 1).expand(2, 1, 8, 8, 12))  # fmt: skip
     history = torch.arange(8.0).view(1, 1, 8, 1, 1).expand(2, 16, 8, 8, 12)
-    cut = chunk_batch(batch, history, 1, Span(1, 3))
+    cut = chunk_batch(batch, history, 1, ChunkSpan(1, 3))
     assert cut["context_latents"][0, 0, :, 0, 0].tolist() == [1, 2, 3, 4]
     assert torch.equal(cut["target_latents"], batch["target_latents"][:, :, 1:3])
     assert torch.equal(cut["levels"], batch["chunk_levels"][:, 1])
@@ -91,12 +91,14 @@ def test_what_is_seen_later():
     own = torch.full((2, 16, 2, 8, 12), 7.0)
     truth = batch["target_latents"][:, :, :2] * 0.75 + batch["history_noise"][:, :, :2] * 0.25
     sigma = torch.tensor([0.5, 0.5])
-    found = seen_later(batch, 0, Span(0, 2), own, sigma, 0.7)
+    found = seen_later(batch, 0, ChunkSpan(0, 2), own, sigma, 0.7)
     assert torch.equal(found[0], own[0])  # its own estimate, since it may and the noise was low
     torch.testing.assert_close(found[1], truth[1])  # it may not
-    torch.testing.assert_close(seen_later(batch, 0, Span(0, 2), own, sigma + 0.3, 0.7), truth)  # too rough
     torch.testing.assert_close(
-        seen_later(batch, 0, Span(0, 2), None, sigma, 0.7), truth
+        seen_later(batch, 0, ChunkSpan(0, 2), own, sigma + 0.3, 0.7), truth
+    )  # too rough
+    torch.testing.assert_close(
+        seen_later(batch, 0, ChunkSpan(0, 2), None, sigma, 0.7), truth
     )  # nothing was generated
 
 

@@ -11,7 +11,7 @@ from outofsight.web.steering import (
     MOST_TURN_DEG,
     MOVE_M_S,
     TURN_DEG_S,
-    Motion,
+    CameraMotion,
     go_on,
     heading_of,
 )
@@ -20,14 +20,14 @@ START, FPS = level_pose([1.0, 2.0, 1.6], 0.3), 10.0
 
 
 def walked(look, frames=40, start=START, motion=None):
-    return go_on(start, look, motion or Motion(), frames, FPS)
+    return go_on(start, look, motion or CameraMotion(), frames, FPS)
 
 
 def look(**keys):
     return Look(kind="look", number=0, **keys)
 
 
-def still(motion: Motion) -> bool:
+def still(motion: CameraMotion) -> bool:
     return max(map(abs, (*motion.speed, *motion.to_turn_deg))) < 1e-3
 
 
@@ -69,7 +69,7 @@ def test_pitch_is_bounded():
 
 
 def test_a_drag_is_turned_by_as_much_as_was_asked():
-    motion = Motion().dragged(look(yaw_deg=20.0))
+    motion = CameraMotion().dragged(look(yaw_deg=20.0))
     path, after = walked(look(), 60, motion=motion)
     assert np.degrees(heading_of(path.world_from_camera[-1])[0] - 0.3) == pytest.approx(20.0, abs=1e-6)
     assert still(after)
@@ -86,7 +86,7 @@ def test_halting_and_going_on_is_one_path():
 
 
 def test_an_hour_of_turning_leaves_a_rotation():
-    motion, start = Motion(), START
+    motion, start = CameraMotion(), START
     for _ in range(300):
         path, motion = go_on(start, look(yaw=1.0, pitch=0.3), motion, 8, FPS)
         start = path.world_from_camera[-1]

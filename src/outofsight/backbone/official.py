@@ -131,7 +131,7 @@ def _official_names(model: HydraTransformer3DModel) -> dict[str, str]:
     return {name: name if name == RENDERED else official_name(name) for name in model.state_dict()}
 
 
-def to_official(model: HydraTransformer3DModel) -> dict[str, Tensor]:
+def transformer_to_official(model: HydraTransformer3DModel) -> dict[str, Tensor]:
     """Return the model's weights under their official names; the inverse of ``from_official``, bit for bit.
 
     Raises:

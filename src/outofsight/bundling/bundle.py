@@ -8,7 +8,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from outofsight.bundling.card import CardFacts, DataFacts, read_data_facts, read_results, write_card
+from outofsight.bundling.card import CardFacts, DataFacts, read_data_facts, read_results, write_model_card
 from outofsight.bundling.finished_run import (
     FinishedRun,
     draw_curves,
@@ -173,7 +173,7 @@ def _write(out: Path, export: Path, facts: CardFacts, earlier: dict[str, Any]) -
         shutil.copytree(export, folder, dirs_exist_ok=True)
         _forget_places(folder)
         write_text(folder / USE_FILE, use_as_json(facts.use))
-        write_text(folder / "README.md", write_card(facts))
+        write_text(folder / "README.md", write_model_card(facts))
         write_text(folder / "curves_world.svg", draw_curves(facts.world))
         if facts.vae is not None:
             write_text(folder / "curves_vae.svg", draw_curves(facts.vae))

@@ -106,7 +106,7 @@ def read_data_facts(folder: Path) -> DataFacts:
     return DataFacts(identity=identity, num_clips=parts)
 
 
-def write_card(facts: CardFacts) -> str:
+def write_model_card(facts: CardFacts) -> str:
     """Write the card's text."""
     use = facts.use
     assert use.size is not None

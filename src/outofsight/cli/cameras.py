@@ -11,7 +11,7 @@ from outofsight.cli.values import DryRun
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.geometry.camera_files import cameras_of_many, read_one_of_many
-from outofsight.geometry.json_files import read_json
+from outofsight.geometry.json_files import read_camera_json
 from outofsight.geometry.pose_files import write_poses
 from outofsight.geometry.reconstructions import read_reconstruction
 from outofsight.types import CameraPath
@@ -62,7 +62,7 @@ def import_cameras(
 
 def _read(source: Path, camera: str | None) -> CameraPath:
     """Read a reconstruction, or one camera of a file that holds several."""
-    if source.suffix.lower() == ".json" and source.is_file() and cameras_of_many(read_json(source)):
+    if source.suffix.lower() == ".json" and source.is_file() and cameras_of_many(read_camera_json(source)):
         return read_one_of_many(source, camera)
     if camera is not None:
         raise InputError(f"--camera: {source} holds one camera alone; leave it out")

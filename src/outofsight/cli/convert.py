@@ -36,7 +36,7 @@ def build() -> typer.Typer:
     app.command("to-diffusers")(to_diffusers)
     app.command("to-official")(to_official)
     app.command("lora")(loras.lora)
-    app.command("merge-lora")(loras.merge_lora)
+    app.command("merge-lora")(loras.merge)
     return app
 
 
@@ -88,7 +88,7 @@ def to_official(
     dry_run: DryRun = False,
 ) -> None:
     """Write a model's weights as checkpoint files under their published names."""
-    from outofsight.backbone.official import to_official as transformer_to_official
+    from outofsight.backbone.official import transformer_to_official
     from outofsight.codec.checkpoint_files import save_state_dict
     from outofsight.codec.official import text_encoder_to_official, vae_to_official
     from outofsight.sampling.world import WorldModel

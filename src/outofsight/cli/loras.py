@@ -40,14 +40,13 @@ def lora(
     typer.echo(f"wrote {out}: {len(found.parts)} layers")
 
 
-def merge_lora(
+def merge(
     files: Annotated[list[str], typer.Option("--lora", help="FILE or FILE:STRENGTH; may be given again")],
     model: Annotated[str, typer.Option(help="mini (bundled), model folder or hub id")],
     out: Annotated[Path, typer.Option(help="the model folder to make")],
     dry_run: DryRun = False,
 ) -> None:
     """Add LoRAs to a model's weights for good, and write the model."""
-    from outofsight.backbone.loras import merge_lora as merge
     from outofsight.backbone.loras import read_lora
     from outofsight.cli.loading import quiet_libraries
     from outofsight.sampling.world import WorldModel

@@ -16,7 +16,7 @@ from outofsight.errors import CheckpointError
 
 INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
-PREFIXES = (
+WRAPPER_PREFIXES = (
     "model.diffusion_model.",
     "diffusion_model.",
     "module.",
@@ -60,7 +60,7 @@ def bare_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         name.replace("_orig_mod.", ""): tensor for name, tensor in state.items() if not comfy or name in comfy
     }
     while prefix := next(
-        (p for p in PREFIXES if named and all(name.startswith(p) for name in _telling(named))), ""
+        (p for p in WRAPPER_PREFIXES if named and all(name.startswith(p) for name in _telling(named))), ""
     ):
         named = {name.removeprefix(prefix): tensor for name, tensor in named.items()}
     return named

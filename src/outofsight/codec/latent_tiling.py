@@ -38,7 +38,7 @@ class LatentTiling:
 
 
 @dataclass(frozen=True)
-class Span:
+class TileSpan:
     """What one tile covers of one axis, in latent pixels; it fades out where it has a neighbour."""
 
     start: int
@@ -63,8 +63,8 @@ class Span:
 
 @dataclass(frozen=True)
 class Tile:
-    rows: Span
-    columns: Span
+    rows: TileSpan
+    columns: TileSpan
 
     def cut(self, picture: Tensor, factor: int) -> Tensor:
         """Take this tile out of ``picture`` [..., height, width], whose pixels are ``factor`` times finer."""
@@ -75,7 +75,7 @@ class Tile:
         return torch.minimum(self.rows.weights(factor)[:, None], self.columns.weights(factor))
 
 
-def plan_spans(size: int, tile: int, stride: int) -> list[Span]:
+def plan_spans(size: int, tile: int, stride: int) -> list[TileSpan]:
     """Cut an axis of ``size`` latent pixels. The last tile ends at the border, and is narrower if it must be.
 
     A tile that would start where the one before already reaches the border is left out.
@@ -84,7 +84,7 @@ def plan_spans(size: int, tile: int, stride: int) -> list[Span]:
     for start in range(0, size, stride):
         stop = min(start + tile, size)
         overlap = tile - stride
-        spans.append(Span(start, stop, overlap if start else 0, overlap if stop < size else 0))
+        spans.append(TileSpan(start, stop, overlap if start else 0, overlap if stop < size else 0))
         if stop == size:
             break
     return spans

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from outofsight.data.card import write_card
+from outofsight.data.card import write_dataset_card
 from outofsight.data.dataset import SPLITS, ClipJob, SplitShares, clip_job
 from outofsight.data.outputs import check_outputs
 from outofsight.data.sample import write_sample
@@ -91,7 +91,7 @@ def build_dataset(
             progress(done, len(jobs), name)
     for split in SPLITS:
         _write_captions(folder / split, [job for job in jobs if job.split == split])
-    num_drawn, num_rendered = write_card(folder, config.identity)
+    num_drawn, num_rendered = write_dataset_card(folder, config.identity)
     return BuildReport(
         folder=folder,
         num_clips=len(jobs),

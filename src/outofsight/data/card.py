@@ -38,7 +38,7 @@ FILE_SHAPES = (
 )
 
 
-def write_card(folder: Path, identity: dict[str, Any]) -> tuple[int, int]:
+def write_dataset_card(folder: Path, identity: dict[str, Any]) -> tuple[int, int]:
     """Write README.md, and give how many worlds were drawn and rendered for it.
 
     Raises ``OutputError``, or ``DatasetError`` if a sample has no readable annotation.

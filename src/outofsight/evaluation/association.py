@@ -10,9 +10,9 @@ from outofsight.errors import InputError
 from outofsight.evaluation.case import ClipCase, Masks, Video
 from outofsight.evaluation.evidence import (
     Detection,
+    Detections,
     Detector,
     Gallery,
-    Observed,
     annotated,
     observed_from_masks,
 )
@@ -45,7 +45,7 @@ class References:
     are_one: bool = False
 
 
-def observe_truth(detector: Detector, case: ClipCase) -> Observed:
+def observe_truth(detector: Detector, case: ClipCase) -> Detections:
     """Observe the true clip, c + t frames: places from the annotation, identities and kinds from the detector.
 
     A subject has an identity in the frames where a detection overlaps its annotated box. Subjects whose masks are not
@@ -67,7 +67,7 @@ def observe_truth(detector: Detector, case: ClipCase) -> Observed:
         for frame, detections in enumerate(found)
     ]
     identities, kinds = _told(found, taken, known.detected.shape)
-    return Observed(
+    return Detections(
         detected=known.detected,
         boxes_px=known.boxes_px,
         centroids_px=known.centroids_px,
@@ -100,7 +100,7 @@ def _mistakes(found: Sequence[Sequence[Detection]], boxes: NDArray[np.float32]) 
     return gathered
 
 
-def references_of(case: ClipCase, truth_observed: Observed) -> References:
+def references_of(case: ClipCase, truth_observed: Detections) -> References:
     """Learn from the context how each subject looks, where it was last, and what is mistaken for one."""
     context = truth_observed[: case.num_context_frames]
     mistakes = context.mistakes
@@ -123,7 +123,7 @@ def mean_identities(identities: NDArray[np.float32]) -> NDArray[np.float32]:
     return mean
 
 
-def gallery_of(contexts: Mapping[str, Observed]) -> Gallery | None:
+def gallery_of(contexts: Mapping[str, Detections]) -> Gallery | None:
     """Gather the subjects of many clips, as they look in their contexts; ``None`` if no identity is told at all.
 
     ``contexts``: what is observed in each clip's context, by the clip's name.
@@ -139,7 +139,7 @@ def gallery_of(contexts: Mapping[str, Observed]) -> Gallery | None:
     return Gallery(identities=np.stack(identities), owners=tuple(owners)) if owners else None
 
 
-def observe(detector: Detector, frames: Video, references: References) -> Observed:
+def observe(detector: Detector, frames: Video, references: References) -> Detections:
     """Find the context's subjects in the frames [n, h, w, 3] that follow.
 
     In every frame the detections are given to subjects, the likeliest pair first: by the cosine of identities, or by
@@ -176,7 +176,7 @@ def _is_mistaken(detection: Detection, references: References) -> bool:
     return mistaken >= LEAST_MISTAKEN and mistaken > known
 
 
-def _as_one(found: Sequence[Sequence[Detection]], size: tuple[int, ...]) -> Observed:
+def _as_one(found: Sequence[Sequence[Detection]], size: tuple[int, ...]) -> Detections:
     """Take all that is found in a frame for one subject, which has neither identity nor kind."""
     ones: list[list[Detection]] = []
     for detections in found:
@@ -263,7 +263,7 @@ def _gathered(
     taken: Sequence[Mapping[int, int]],
     num_subjects: int,
     size: tuple[int, ...],
-) -> Observed:
+) -> Detections:
     shape = (num_subjects, len(found))
     identities, kinds = _told(found, taken, shape)
     with_masks = all(detection.mask is not None for detections in found for detection in detections)
@@ -280,7 +280,7 @@ def _gathered(
     if with_masks:
         seen = observed_from_masks(masks)
         centroids, area = seen.centroids_px, seen.area_px
-    return Observed(
+    return Detections(
         detected=~np.isnan(boxes[..., 0]),
         boxes_px=boxes,
         centroids_px=centroids,

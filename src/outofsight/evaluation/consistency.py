@@ -224,7 +224,7 @@ CONSISTENCY_METRICS = (
 FRAMES_A_PHASE = 6
 LEAST_MEMOBENCH_DROP = 1e-4
 AS_GOOD = 0.01
-TINY = 1e-6
+EPSILON = 1e-6
 
 
 def phase_bounds(phases: Phases) -> tuple[int, int] | None:
@@ -260,13 +260,13 @@ def memobench_recovery(seen: float, away: float, back: float) -> float:
     """
     drop = seen - away
     if drop < LEAST_MEMOBENCH_DROP:
-        return 1.0 if back >= seen - AS_GOOD else float(np.clip(back / (seen + TINY), 0, 1))
+        return 1.0 if back >= seen - AS_GOOD else float(np.clip(back / (seen + EPSILON), 0, 1))
     return float(np.clip((back - away) / drop, 0, 1))
 
 
 def memobench_drop(seen: float, away: float) -> float:
     """Give clip((s_O − s_H) / s_O, 0, 1)."""
-    return float(np.clip((seen - away) / (seen + TINY), 0, 1))
+    return float(np.clip((seen - away) / (seen + EPSILON), 0, 1))
 
 
 def memobench(*, drop: bool) -> Compute:

@@ -21,11 +21,11 @@ from outofsight.evaluation.case import Video
 from outofsight.evaluation.consistency import unit_length
 from outofsight.evaluation.evidence import (
     Compute,
+    Detections,
     Evidence,
     FeatureNetwork,
     Measured,
     Metric,
-    Observed,
     undefined,
 )
 from outofsight.evaluation.tracking import expected
@@ -128,7 +128,7 @@ def _score(
     return mean_cosine(theirs, ours) if len(theirs) and len(ours) else None
 
 
-def _all_vectors(network: FeatureNetwork, video: Video, observed: Observed) -> list[NDArray[np.float64]]:
+def _all_vectors(network: FeatureNetwork, video: Video, observed: Detections) -> list[NDArray[np.float64]]:
     patches = network.features(video).patches
     return [subject_vectors(patches, boxes, video.shape[1:3]) for boxes in observed.boxes_px]
 
@@ -182,7 +182,7 @@ DSC_METRICS = (
 )
 
 
-def union_boxes(observed: Observed) -> NDArray[np.float64]:
+def union_boxes(observed: Detections) -> NDArray[np.float64]:
     """Give the box around all subjects of each frame [n, 4], NaN where nobody is seen."""
     boxes = observed.boxes_px.astype(np.float64)
     known = ~np.isnan(boxes)

@@ -76,7 +76,7 @@ class PerceptualNetwork(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Observed:
+class Detections:
     """Where each of s subjects is seen in n frames.
 
     ``boxes_px`` float32 [s, n, 4] x0, y0, x1, y1; ``centroids_px`` float32 [s, n, 2] x, y; ``area_px`` float32 [s, n];
@@ -109,9 +109,9 @@ class Observed:
             if value is not None and value.shape != shape:
                 raise InputError(f"what is observed: expected {part} {shape}, got {value.shape}")
 
-    def __getitem__(self, frames: slice) -> "Observed":
+    def __getitem__(self, frames: slice) -> "Detections":
         """Take a stretch of frames."""
-        return Observed(
+        return Detections(
             detected=self.detected[:, frames],
             boxes_px=self.boxes_px[:, frames],
             centroids_px=self.centroids_px[:, frames],
@@ -131,7 +131,7 @@ class Observed:
         return self.detected.shape[1]
 
 
-def observed_from_masks(masks: Masks, least_px: int = 1) -> Observed:
+def observed_from_masks(masks: Masks, least_px: int = 1) -> Detections:
     """Read boxes, centroids and areas from masks [s, n, h, w]; fewer than ``least_px`` pixels are not seen.
 
     Pixel (row r, column c) spans [c, c + 1] × [r, r + 1]; a centroid is the mean of pixel centres.
@@ -148,7 +148,7 @@ def observed_from_masks(masks: Masks, least_px: int = 1) -> Observed:
     centroids = np.stack([x, y], axis=-1).astype(np.float32)
     boxes[~detected] = np.nan
     centroids[~detected] = np.nan
-    return Observed(
+    return Detections(
         detected=detected,
         boxes_px=boxes,
         centroids_px=centroids,
@@ -233,8 +233,8 @@ class Evidence:
 
     case: ClipCase
     generated: Video
-    observed: Observed | None = None
-    truth_observed: Observed | None = None
+    observed: Detections | None = None
+    truth_observed: Detections | None = None
     networks: Networks = Networks()
     gallery: Gallery | None = None
     tracked: Tracked | None = None
@@ -255,12 +255,12 @@ class Evidence:
         return phases_of(self.case.visibility, self.case.num_context_frames)
 
     @cached_property
-    def context_observed(self) -> Observed:
+    def context_observed(self) -> Detections:
         assert self.truth_observed is not None
         return self.truth_observed[: self.case.num_context_frames]
 
     @cached_property
-    def target_observed(self) -> Observed:
+    def target_observed(self) -> Detections:
         """What is truly seen in the target frames."""
         assert self.truth_observed is not None
         return self.truth_observed[self.case.num_context_frames :]
@@ -308,7 +308,7 @@ class Metric:
         return self.compute(evidence)
 
 
-def annotated(case: ClipCase) -> Observed | None:
+def annotated(case: ClipCase) -> Detections | None:
     """Read from the annotation what is truly seen over context and truth; ``None`` without any masks.
 
     Where masks hold all subjects together (the released HM-World), they are observed as if they were one: it is in view

@@ -16,10 +16,10 @@ from outofsight.errors import InputError
 from outofsight.evaluation.case import PHASE_WORDS, ClipCase, Masks, Phase, Video
 from outofsight.evaluation.evidence import (
     Compute,
+    Detections,
     Evidence,
     Measured,
     Metric,
-    Observed,
     mean_or_undefined,
     undefined,
 )
@@ -303,7 +303,7 @@ def _subjects_anywhere(evidence: Evidence) -> Masks:
     return _widened(masks if found is None else masks | found)
 
 
-def _found(observed: Observed | None) -> Masks | None:
+def _found(observed: Detections | None) -> Masks | None:
     return None if observed is None or observed.masks is None else np.asarray(observed.masks.any(axis=0))
 
 

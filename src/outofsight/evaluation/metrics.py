@@ -16,6 +16,7 @@ from outofsight.evaluation.case import ClipCase, Video, check_generated
 from outofsight.evaluation.consistency import CONSISTENCY_METRICS, MEMOBENCH_METRICS, WRBENCH_D2_METRICS
 from outofsight.evaluation.dsc import DSC_METRICS, DSC_OFFICIAL_METRICS
 from outofsight.evaluation.evidence import (
+    Detections,
     Detector,
     Evidence,
     FeatureNetwork,
@@ -24,7 +25,6 @@ from outofsight.evaluation.evidence import (
     Measured,
     Metric,
     Networks,
-    Observed,
     annotated,
 )
 from outofsight.evaluation.image_metrics import IMAGE_METRICS, PERCEPTUAL_METRICS, REVISIT_METRICS
@@ -113,8 +113,8 @@ def measure_clip(
     case: ClipCase,
     generated: Video,
     *,
-    observed: Observed | None = None,
-    truth_observed: Observed | None = None,
+    observed: Detections | None = None,
+    truth_observed: Detections | None = None,
     features: FeatureNetwork | Networks | None = None,
     gallery: Gallery | None = None,
     names: Sequence[str] | None = None,
@@ -171,7 +171,7 @@ def _networks(features: FeatureNetwork | Networks | None) -> Networks:
     return remembering(features if isinstance(features, Networks) else Networks.all(features))
 
 
-def _check_observed(case: ClipCase, observed: Observed | None, num_frames: int, what: str) -> None:
+def _check_observed(case: ClipCase, observed: Detections | None, num_frames: int, what: str) -> None:
     if observed is None:
         return
     subjects = observed.num_subjects if case.subject_masks is None else case.num_subjects
@@ -260,14 +260,14 @@ def measuring_identity(names: InstrumentNames, metrics: tuple[str, ...] | None, 
     return digest_of(names.identity, told, gallery)
 
 
-def observed_truth(instruments: Instruments, case: ClipCase) -> Observed | None:
+def observed_truth(instruments: Instruments, case: ClipCase) -> Detections | None:
     """Observe the true clip by the annotation and, where there is one, the detector; ``None``: nothing is annotated."""
     if instruments.detector is None or annotated(case) is None:
         return None
     return observe_truth(instruments.detector, case)
 
 
-def write_gallery(path: Path, contexts: dict[str, Observed]) -> None:
+def write_gallery(path: Path, contexts: dict[str, Detections]) -> None:
     """Write the individuals of many clips, among whom subjects are to be recognised. Raises ``OutputError``."""
     gallery = gallery_of(contexts)
     if gallery is None:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from outofsight.evaluation.case import Masks, Video
 from outofsight.evaluation.evidence import (
+    Detections,
     Evidence,
     Measured,
     Metric,
-    Observed,
     observed_from_masks,
     undefined,
 )
@@ -65,7 +65,7 @@ def _speeds(evidence: Evidence) -> tuple[NDArray[np.float64] | Measured, NDArray
     return truth, own_speeds(evidence.generated, evidence.observed)
 
 
-def own_speeds(video: Video, observed: Observed) -> NDArray[np.float64]:
+def own_speeds(video: Video, observed: Detections) -> NDArray[np.float64]:
     """Give subjects' speeds against the scenery [s, n], px from a frame to the next; NaN where not to be told.
 
     A subject at the picture's edge is left out: its centroid moves as more of it comes into view.
@@ -315,7 +315,7 @@ def _at_shifts(
     return rolled[: 2 * reach_y + 1, : 2 * reach_x + 1]
 
 
-def covered(observed: Observed, height: int, width: int) -> Masks:
+def covered(observed: Detections, height: int, width: int) -> Masks:
     """Give where any subject is [n, h, w]: its widened mask, or its box."""
     if observed.masks is not None:
         return dilated(np.asarray(observed.masks.any(axis=0)), dilation_radius_px(height))

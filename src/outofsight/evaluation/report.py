@@ -80,7 +80,7 @@ class View:
         return [] if self.phases is None else self.phases[self.case.num_context_frames :].tolist()
 
 
-def view_of(evaluation: Evaluation, clip: EvalClip) -> View:
+def read_view(evaluation: Evaluation, clip: EvalClip) -> View:
     """Gather a clip and all answers to it."""
     sample = clip.read()
     case = sample.case
@@ -126,7 +126,7 @@ def write_report(
     by_name = {clip.name: clip for clip in results.clips}
     first = worst_median_best(ranked) if num_shown else {}
     shown = dict.fromkeys((*first.values(), *shown_clips(ranked, num_shown)))
-    parts = {name: clip_part(view_of(evaluation, by_name[name]), evaluation.config.store) for name in shown}
+    parts = {name: clip_part(read_view(evaluation, by_name[name]), evaluation.config.store) for name in shown}
     settings = {**made, "methods": {method.name: method.settings for method in results.methods}}
     text = _template().render(
         title=TITLE, results=results, group=next(iter(results.groups)), leader=leader, measured=metric,

@@ -17,7 +17,7 @@ from outofsight.errors import CheckpointError, InputError, OutputError
 from outofsight.evaluation.association import observe, references_of
 from outofsight.evaluation.case import ClipCase, check_generated
 from outofsight.evaluation.clips import EvalClip, Sample
-from outofsight.evaluation.evidence import Gallery, Observed
+from outofsight.evaluation.evidence import Detections, Gallery
 from outofsight.evaluation.image_metrics import frame_psnr
 from outofsight.evaluation.methods import Answer, LoadWorld, Method, ModelSource, check_names
 from outofsight.evaluation.metrics import (
@@ -270,7 +270,7 @@ class Scorer:
     """All that measures the answers to one clip. ``truth``: subjects as the detector sees them in the true clip."""
 
     instruments: Instruments
-    truth: Observed | None
+    truth: Detections | None
     gallery: Gallery | None
     metrics: tuple[str, ...] | None
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from outofsight.evaluation.case import PHASE_WORDS, Phase, Video
 from outofsight.evaluation.drawing import PHASE_COLOURS
 from outofsight.evaluation.evidence import Metric
-from outofsight.evaluation.report import View, view_of
+from outofsight.evaluation.report import View, read_view
 from outofsight.evaluation.results import Results, format_number, leading_method, ranked_clips, ranking_metric
 from outofsight.evaluation.run import Evaluation
 from outofsight.files import file_in_one_piece
@@ -25,7 +25,7 @@ def write_sheet(path: Path, results: Results, evaluation: Evaluation) -> None:
     blocks = []
     for word, name in chosen_clips(results, leader, metric).items():
         clip = next(clip for clip in results.clips if clip.name == name)
-        blocks.append(_block(view_of(evaluation, clip), _heading(results, word, name, leader, metric)))
+        blocks.append(_block(read_view(evaluation, clip), _heading(results, word, name, leader, metric)))
     sheet = _stacked([*blocks, _legend(blocks[0].width)])
     with file_in_one_piece(path) as temporary:
         sheet.save(temporary, format="PNG", optimize=True)

@@ -20,11 +20,11 @@ from outofsight.evaluation.association import mean_identities
 from outofsight.evaluation.case import MIN_HIDDEN_FRAMES, first_return
 from outofsight.evaluation.evidence import (
     Compute,
+    Detections,
     Evidence,
     Gallery,
     Measured,
     Metric,
-    Observed,
     mean_or_undefined,
     undefined,
 )
@@ -98,7 +98,7 @@ def comparable_areas(evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[n
     return _box_areas(truth), _box_areas(observed)
 
 
-def _box_areas(observed: Observed) -> NDArray[np.float32]:
+def _box_areas(observed: Detections) -> NDArray[np.float32]:
     sides = observed.boxes_px[..., 2:] - observed.boxes_px[..., :2]
     return np.nan_to_num(np.prod(sides, axis=-1)).astype(np.float32)
 
@@ -337,7 +337,7 @@ def _identities(evidence: Evidence) -> NDArray[np.float32]:
 
 def _own_identities(evidence: Evidence) -> NDArray[np.float32] | None:
     """Give each subject's mean identity in the context [s, d]; ``None``: none is told."""
-    context: Observed = evidence.context_observed
+    context: Detections = evidence.context_observed
     return None if context.identities is None else mean_identities(context.identities)
 
 

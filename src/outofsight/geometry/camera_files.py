@@ -23,7 +23,7 @@ from outofsight.errors import CameraError, InputError
 from outofsight.files import write_json
 from outofsight.geometry.conditioning import CameraConditioning, camera_conditioning
 from outofsight.geometry.conventions import check_homogeneous, from_unreal, to_unreal
-from outofsight.geometry.json_files import frame_numbers, number_array, read_json
+from outofsight.geometry.json_files import frame_numbers, number_array, read_camera_json
 from outofsight.geometry.matrix_repairs import (
     PUBLISHED_REPAIRS,
     AppliedRepair,
@@ -100,7 +100,7 @@ def read_cameras(
     """
     path = Path(path)
     check_repairs(repairs)
-    content = read_json(path)
+    content = read_camera_json(path)
     form = _form_of(content, path)
     if form == "unreal":
         file = _read_unreal(content, path)
@@ -126,7 +126,7 @@ def camera_form(path: str | Path) -> CameraForm:
         CameraError: missing, not JSON, or of no known form.
     """
     path = Path(path)
-    return _form_of(read_json(path), path)
+    return _form_of(read_camera_json(path), path)
 
 
 def write_cameras(
@@ -213,7 +213,7 @@ def read_one_of_many(path: Path, name: str | None) -> CameraPath:
     Raises:
         CameraError: it has no such camera in some frame, or a malformed pose.
     """
-    content = read_json(path)
+    content = read_camera_json(path)
     names = cameras_of_many(content)
     chosen = names[0] if name is None and len(names) == 1 else name
     if chosen not in names:

@@ -15,7 +15,7 @@ MOST_DIGITS = 7
 """Of a frame's number: beyond ten million frames it is taken for a slip."""
 
 
-def read_json(path: Path) -> Any:
+def read_camera_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:

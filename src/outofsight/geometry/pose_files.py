@@ -31,7 +31,7 @@ from outofsight.geometry.conventions import (
     from_unreal,
     z_up_world,
 )
-from outofsight.geometry.json_files import number_array, read_json
+from outofsight.geometry.json_files import number_array, read_camera_json
 from outofsight.geometry.poses import Poses
 from outofsight.types import CameraPath, Intrinsics, check_rotations
 
@@ -53,7 +53,7 @@ def read_poses(path: str | Path) -> CameraPath:
         CameraError: naming the file, and the frame where one is to blame.
     """
     path = Path(path)
-    content = read_json(path)
+    content = read_camera_json(path)
     if not isinstance(content, dict) or "convention" not in content:
         raise CameraError(f"{path}: expected an object with a convention and poses")
     return poses_from_json(content, path)[0]

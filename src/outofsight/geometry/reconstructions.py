@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from outofsight.errors import CameraError
 from outofsight.geometry.conventions import check_homogeneous, from_colmap, from_opengl
-from outofsight.geometry.json_files import number_array, read_json
+from outofsight.geometry.json_files import number_array, read_camera_json
 from outofsight.geometry.poses import invert_rigid
 from outofsight.types import CameraPath, Intrinsics
 
@@ -133,7 +133,7 @@ def _from_colmap(place: Path, lenses: dict[int, Lens], images: list[Pose]) -> Ca
 
 
 def _read_nerfstudio(path: Path) -> CameraPath:
-    content = read_json(path)
+    content = read_camera_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("frames"), list) or not content["frames"]:
         raise CameraError(f"{path}: expected nerfstudio's object with frames")
     frames = sorted(content["frames"], key=lambda frame: _numbers(str(frame["file_path"])))

@@ -1,6 +1,6 @@
 """What is asked of a one-shot continuation, and what comes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -23,6 +23,10 @@ from outofsight.sampling.inputs import as_pixels, conditioning
 from outofsight.sampling.remembered import Seen, recall_target
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with a stage's name ("text", "encode", "recall" where there are banks, "denoise", "decode", and in a rollout
+those of ``StepRecord.seconds``), how much of it is done, and the total."""
 
 MOST_STEPS = 10_000
 SEEDS = 2**63

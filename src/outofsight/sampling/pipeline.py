@@ -21,7 +21,7 @@ from outofsight.codec.video_vae import LatentTiling, through_skip
 from outofsight.errors import InputError
 from outofsight.geometry.conditioning import CameraConditioning
 from outofsight.memory.banks.state import RetrievedMemory
-from outofsight.sampling.continuation import Retrieval, SamplingSettings
+from outofsight.sampling.continuation import OnProgress, Retrieval, SamplingSettings
 from outofsight.sampling.denoising import Conditions, Watching, denoise_by
 from outofsight.sampling.inputs import (
     Cameras,
@@ -33,10 +33,6 @@ from outofsight.sampling.inputs import (
 from outofsight.sampling.remembered import RenderedTarget, Seen, recall_target, told_lens
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
-
-OnProgress = Callable[[str, int, int], None]
-"""Called with a stage's name ("text", "encode", "recall" where there are banks, "denoise", "decode"), how much of it is
-done, and the total."""
 
 OUTPUT_TYPES = ("np", "pt", "pil", "latent")
 CALLBACK_TENSORS = ("latents", "prompt_embeds", "negative_prompt_embeds")

@@ -1,7 +1,7 @@
 """One step of a rollout: from where it stands and the cameras to come, to new frames and where it then stands."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from outofsight.memory.banks.pictures import Pictures
 from outofsight.memory.banks.state import Archive, Banks, RetrievedMemory, Tracks
 from outofsight.memory.banks.two_banks import Observed
 from outofsight.memory.rivals import extrapolated_masks
-from outofsight.sampling.continuation import SamplingSettings
+from outofsight.sampling.continuation import OnProgress, SamplingSettings
 from outofsight.sampling.denoising import Conditions, Watching, denoise_by
 from outofsight.sampling.inputs import to_uint8
 from outofsight.sampling.remembered import (
@@ -35,9 +35,6 @@ from outofsight.sampling.remembered import (
 from outofsight.sampling.rollout_state import RolloutState, flat_poses
 from outofsight.types import CameraPath, LatentGrid
 from outofsight.world_model import WorldModelBase
-
-OnProgress = Callable[[str, int, int], None]
-"""Called with a stage's name, how much of it is done, and the total."""
 
 
 class Texts(NamedTuple):

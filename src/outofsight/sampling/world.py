@@ -14,9 +14,15 @@ from outofsight.codec.video_vae import LatentTiling
 from outofsight.errors import CheckpointError
 from outofsight.memory.strategies import strategy
 from outofsight.nn.turns import takes_turns
-from outofsight.sampling.continuation import Continuation, SamplingSettings, as_settings, check_settings
+from outofsight.sampling.continuation import (
+    Continuation,
+    OnProgress,
+    SamplingSettings,
+    as_settings,
+    check_settings,
+)
 from outofsight.sampling.inputs import Cameras, check_prompt
-from outofsight.sampling.pipeline import Generators, OnProgress, Request, WorldModelOutput, generate
+from outofsight.sampling.pipeline import Generators, Request, WorldModelOutput, generate
 from outofsight.sampling.rollout import Rollout
 from outofsight.sampling.rollout_files import load_rollout
 from outofsight.sampling.rollout_start import RolloutRequest, resume_rollout, start_rollout

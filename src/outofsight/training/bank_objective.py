@@ -30,14 +30,14 @@ from outofsight.training.memory_losses import (
     state_loss,
 )
 from outofsight.training.subject_truth import SubjectTruth
-from outofsight.training.unrolling import Span
+from outofsight.training.unrolling import ChunkSpan
 from outofsight.types import LatentGrid
 
 
 class Asked(NamedTuple):
     """What the banks gave for one chunk, before it was generated. ``archive``: as it was then."""
 
-    span: Span
+    span: ChunkSpan
     recall: RetrievedMemory
     foreseen: PredictedSubjects
     archive: Archive

@@ -275,7 +275,7 @@ class WorldBatches:
         shown = []
         for sample, place in zip(samples, positions, strict=True):
             chance = generator_for(self.seed, "rendered", place)
-            memory = rendered_memory(sample, int(chance.integers(1 << 30)))
+            memory = rendered_draw(sample, int(chance.integers(1 << 30)))
             shown.append(memory * float(chance.random() >= self.task.rendered_dropout))
         return {"rendered": torch.stack(shown)}
 
@@ -317,7 +317,7 @@ class WorldBatches:
         return {"frame_levels": torch.stack(levels), "context_noise": torch.stack(noise)}
 
 
-def rendered_memory(sample: LatentSample, draw: int) -> Float[Tensor, "n t h w"]:
+def rendered_draw(sample: LatentSample, draw: int) -> Float[Tensor, "n t h w"]:
     """Return one draw of a sample's rendered memory: latents, then masks.
 
     Raises:

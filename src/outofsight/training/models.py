@@ -109,7 +109,7 @@ def make_world(task: WorldTask, seed: int) -> WorldParts:
     return parts
 
 
-def load_world(folder: str) -> WorldParts:
+def load_world_parts(folder: str) -> WorldParts:
     """Load a world model's parts, in float32. Raises ``CheckpointError`` if the folder is none."""
     world = WorldModelBase.from_pretrained(folder, dtype=torch.float32)
     return WorldParts(
@@ -123,7 +123,7 @@ def load_world(folder: str) -> WorldParts:
 
 def _loaded(task: WorldTask) -> WorldParts:
     assert task.initial is not None
-    parts = load_world(task.initial)
+    parts = load_world_parts(task.initial)
     return parts if task.vae is None else replace(parts, vae=load_vae(task.vae))
 
 

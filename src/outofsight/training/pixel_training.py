@@ -28,7 +28,7 @@ from outofsight.training.models import (
     cast_for_export,
     choose_trainable,
     load_weights,
-    load_world,
+    load_world_parts,
     with_memory,
 )
 from outofsight.training.randomness import derived_seed, generator_for, sample_index
@@ -75,7 +75,7 @@ def pixel_parts(task: PixelTask, seed: int) -> WorldParts:
     """
     if task.initial is None:
         raise InputError("name the world model: --set task.initial=FOLDER")
-    parts = load_world(task.initial)
+    parts = load_world_parts(task.initial)
     if parts.transformer.rendered_memory is None:
         made = with_memory(parts.transformer, None, {"rendering": {}}, seed)
         parts = replace(parts, transformer=made)

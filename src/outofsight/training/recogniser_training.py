@@ -25,7 +25,7 @@ from outofsight.training.config import TrainConfig
 from outofsight.training.models import choose_trainable, load_weights
 from outofsight.training.randomness import derived_seed, generator_for
 from outofsight.training.recogniser_batches import NO_KIND, RecogniserBatches, annotation_of, augmented
-from outofsight.training.task import Picture, Task, side_by_side, whole_dataset
+from outofsight.training.task import SampleVideo, Task, side_by_side, whole_dataset
 from outofsight.training.tasks import Augmentation, RecogniserTask
 from outofsight.training.vae_training import DTYPES, open_part, wants_validation
 from outofsight.types import Clip, Visibility
@@ -138,7 +138,7 @@ FALSE_ALARM_OVERLAP = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sighting:
+class FoundSubject:
     """A subject as it was found in one frame. ``after``: after it was out of sight once."""
 
     subject: tuple[str, int]  # clip and place
@@ -158,7 +158,7 @@ class ClipFigures:
     num_right_kind: int
     num_false: int
     num_frames: int
-    sightings: tuple[Sighting, ...]
+    sightings: tuple[FoundSubject, ...]
 
 
 def look_at(
@@ -188,7 +188,7 @@ def look_at(
                 matched += 1
                 right += best.kind == kind
                 sightings.append(
-                    Sighting(subject=(clip.name, place), kind=kind, identity=best.identity, after=gone)
+                    FoundSubject(subject=(clip.name, place), kind=kind, identity=best.identity, after=gone)
                 )
     return ClipFigures(
         overlap_px=int((likely & (ids > 0)).sum()),
@@ -248,7 +248,7 @@ def figures_of(clips: Sequence[ClipFigures]) -> dict[str, float]:
     }
 
 
-def retrieval(sightings: Sequence[Sighting]) -> dict[str, float]:
+def retrieval(sightings: Sequence[FoundSubject]) -> dict[str, float]:
     """Know again who comes back: the share of sightings after a subject was hidden whose nearest first look is its own.
 
     A subject's first look is the mean identity over the frames before it is first hidden. Subjects without one are in
@@ -278,7 +278,9 @@ def retrieval(sightings: Sequence[Sighting]) -> dict[str, float]:
     }
 
 
-def _nearest(sighting: Sighting, gallery: Mapping[tuple[str, int], NDArray[np.float32]]) -> tuple[str, int]:
+def _nearest(
+    sighting: FoundSubject, gallery: Mapping[tuple[str, int], NDArray[np.float32]]
+) -> tuple[str, int]:
     return max(gallery, key=lambda subject: float(gallery[subject] @ sighting.identity))
 
 
@@ -369,12 +371,12 @@ class RecogniserValidation:
             if not name.startswith("num_")
         }
 
-    def show(self, model: nn.Module, accelerator: Accelerator) -> Iterator[Picture]:
+    def show(self, model: nn.Module, accelerator: Accelerator) -> Iterator[SampleVideo]:
         """Give the frames, and beside them the same with what is seen as a subject tinted."""
         recogniser = recogniser_of(model, accelerator)
         for clip in self.clips[: self.config.validation.num_videos]:
             seen = tinted(clip.video, recogniser.probabilities(clip.video))
-            yield Picture(clip.name, side_by_side(clip.video, seen), clip.fps)
+            yield SampleVideo(clip.name, side_by_side(clip.video, seen), clip.fps)
 
 
 def recogniser_of(model: nn.Module, accelerator: Accelerator) -> Recogniser:

@@ -17,11 +17,11 @@ from outofsight.errors import DatasetError, InputError
 from outofsight.training.batches import Batch, Batches
 
 Measure = Callable[[nn.Module, Accelerator], dict[str, float]]
-Show = Callable[[nn.Module, Accelerator], Iterator["Picture"]]
+Show = Callable[[nn.Module, Accelerator], Iterator["SampleVideo"]]
 
 
 @dataclass(frozen=True)
-class Picture:
+class SampleVideo:
     """A sample video: uint8 [n, height, width, 3]."""
 
     name: str

@@ -27,17 +27,17 @@ PER_FRAME = ("subject_masks",)
 """Parts of a batch [b, s, f, ...] of the whole clip's latent frames."""
 
 
-class Span(NamedTuple):
+class ChunkSpan(NamedTuple):
     """One chunk's target latent frames, counted from the target's first: ``begin`` to ``end``."""
 
     begin: int
     end: int
 
 
-def spans(sizes: Sequence[int]) -> list[Span]:
+def spans(sizes: Sequence[int]) -> list[ChunkSpan]:
     """Turn sizes into spans that follow each other."""
     ends = list(accumulate(sizes))
-    return [Span(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+    return [ChunkSpan(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
 def drawn_sizes(chunks: Chunks, num_target: int, seed: int, step: int) -> tuple[int, ...]:
@@ -87,7 +87,9 @@ def chunk_chance(
     }
 
 
-def chunk_batch(batch: Batch, history: Float[Tensor, "b channels f h w"], index: int, span: Span) -> Batch:
+def chunk_batch(
+    batch: Batch, history: Float[Tensor, "b channels f h w"], index: int, span: ChunkSpan
+) -> Batch:
     """Cut one chunk out of a batch, as a batch of its own: its history in the context's place.
 
     ``history``: latents of everything before the chunk as the model may see it, context first. Poses become relative
@@ -125,7 +127,7 @@ def chunk_batch(batch: Batch, history: Float[Tensor, "b channels f h w"], index:
 def seen_later(
     batch: Batch,
     index: int,
-    span: Span,
+    span: ChunkSpan,
     own: Float[Tensor, "b channels f h w"] | None,
     sigma: Tensor,
     most: float,

@@ -21,7 +21,7 @@ from outofsight.training.batches import Batch, ClipStore, VaeBatches, subject_ma
 from outofsight.training.config import TrainConfig
 from outofsight.training.models import cast_for_export, choose_trainable, load_weights, make_vae
 from outofsight.training.task import (
-    Picture,
+    SampleVideo,
     Task,
     mean_over_processes,
     rank_slice,
@@ -177,14 +177,14 @@ class VaeValidation:
             "num_clips_with_subjects": means["psnr_subjects"][1],
         }
 
-    def show(self, model: nn.Module, accelerator: Accelerator) -> Iterator[Picture]:
+    def show(self, model: nn.Module, accelerator: Accelerator) -> Iterator[SampleVideo]:
         """Give truth and rebuilt, side by side."""
         for index in range(min(self.config.validation.num_videos, len(self.clips))):
             clip = self.clips[index]
             batch = self._batch(clip, self._length, accelerator)
             rebuilt = model(batch, with_video=True)["video"][0]
             truth = to_frames(to_signal(batch["video"])[0])
-            yield Picture(clip.name, side_by_side(truth, to_frames(rebuilt)), clip.fps)
+            yield SampleVideo(clip.name, side_by_side(truth, to_frames(rebuilt)), clip.fps)
 
     @property
     def _length(self) -> int:

@@ -22,7 +22,7 @@ from outofsight.training.bank_figures import bank_figures
 from outofsight.training.bank_objective import Asked, Unrolled, bank_losses, observed_together
 from outofsight.training.subject_truth import truth_of
 from outofsight.training.tasks import WorldTask
-from outofsight.training.unrolling import Span, chunk_batch, seen_later, spans
+from outofsight.training.unrolling import ChunkSpan, chunk_batch, seen_later, spans
 from outofsight.types import LatentGrid
 
 
@@ -273,7 +273,7 @@ class BankWalk:
         self.parts: list[Observed] = []
         self.asked: list[Asked] = []
 
-    def ask(self, history: Float[Tensor, "b channels f h w"], span: Span) -> RetrievedMemory:
+    def ask(self, history: Float[Tensor, "b channels f h w"], span: ChunkSpan) -> RetrievedMemory:
         """See all of ``history`` that is new, and recall what matters for a chunk."""
         banks = self._see(history)
         coming = slice(self.num_context + span.begin, self.num_context + span.end)

@@ -24,7 +24,7 @@ from outofsight.training.batches import (
     MemoryNeeds,
     WorldBatches,
     plain_batch,
-    rendered_memory,
+    rendered_draw,
     subject_masks,
     target_subject_share,
 )
@@ -39,7 +39,7 @@ from outofsight.training.models import (
 )
 from outofsight.training.randomness import NoiseLevels, normal
 from outofsight.training.task import (
-    Picture,
+    SampleVideo,
     Task,
     mean_over_processes,
     rank_slice,
@@ -165,7 +165,7 @@ class WorldValidation:
         gain = means["wrong_camera_loss"] / means["loss"] - 1
         return means | {"camera_gain": gain, "num_samples": self.count}
 
-    def show(self, model: nn.Module, accelerator: Accelerator) -> Iterator[Picture]:
+    def show(self, model: nn.Module, accelerator: Accelerator) -> Iterator[SampleVideo]:
         """Give, for each sample: context, then truth (as the VAE rebuilds it) and generated, side by side."""
         for index in range(min(self.config.validation.num_videos, len(self.cache))):
             sample = self.cache[index]
@@ -177,7 +177,7 @@ class WorldValidation:
             vae.to("cpu")
             left, right = (torch.cat((context, half), dim=1) for half in (truth, shown))
             fps = float(sample.facts.get("fps", 15.0))
-            yield Picture(sample.name, side_by_side(to_frames(left), to_frames(right)), fps)
+            yield SampleVideo(sample.name, side_by_side(to_frames(left), to_frames(right)), fps)
 
     def _continue(self, model: nn.Module, batch: Batch) -> Tensor:
         """Walk from the sample's noise to target latents by Euler steps, without guidance."""
@@ -198,7 +198,7 @@ class WorldValidation:
         if self.needs.masks:
             batch["subject_masks"] = subject_masks(samples)
         if self.needs.rendered:
-            batch["rendered"] = torch.stack([rendered_memory(sample, 0) for sample in samples])
+            batch["rendered"] = torch.stack([rendered_draw(sample, 0) for sample in samples])
         return batch | self.captions.batch(samples, [False] * len(samples))
 
     def _at_all_levels(self, batch: Batch) -> Batch:

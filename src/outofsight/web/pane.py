@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from outofsight.errors import InputError
 from outofsight.types import CameraPath
 from outofsight.web.film import Film
-from outofsight.web.pictures import cut_out, jpeg, thumbnail
+from outofsight.web.pictures import jpeg, subject_crop, thumbnail
 from outofsight.web.protocol import Camera, Memory, Moment, Subject, TrueSubject, View
 from outofsight.web.scene import Scene
 from outofsight.web.steering import heading_of
@@ -191,7 +191,7 @@ class Pane:
         for subject in [] if bank is None else bank.subjects:
             if subject.unseen_frames >= SEEN_FRAMES or subject.visibility < 0.3:
                 continue
-            cut = cut_out(frames[-1], poses[-1], subject.position_m, subject.box_m, self.fov_x_rad)
+            cut = subject_crop(frames[-1], poses[-1], subject.position_m, subject.box_m, self.fov_x_rad)
             if cut is not None:
                 name = f"s{subject.number}-{self.rollout.num_frames}"
                 self.pictures.pop(self.cuts.get(subject.number, ""), None)
@@ -209,7 +209,7 @@ class Pane:
                 continue
             place = subject.position_m - subject.unseen_frames * subject.velocity_m
             pose = scene.cameras.world_from_camera[frame]
-            cut = cut_out(scene.video[frame], pose, place, subject.box_m, self.fov_x_rad)
+            cut = subject_crop(scene.video[frame], pose, place, subject.box_m, self.fov_x_rad)
             if cut is not None:
                 self.cuts[subject.number] = f"s{subject.number}-0"
                 self._keep(f"s{subject.number}-0", cut)

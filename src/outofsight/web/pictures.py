@@ -9,7 +9,7 @@ from PIL import Image
 
 from outofsight.geometry.poses import invert_rigid, transform_points
 
-Picture = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 """uint8 [height, width, 3]."""
 
 QUALITY, THUMB_QUALITY = 92, 80
@@ -18,14 +18,14 @@ LEAST_CUT_PX = 6
 """Of a subject in the frame; smaller ones show nothing."""
 
 
-def jpeg(picture: Picture, quality: int = QUALITY) -> bytes:
+def jpeg(picture: Pixels, quality: int = QUALITY) -> bytes:
     """Code a picture, colours at full size."""
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "JPEG", quality=quality, subsampling=0)
     return out.getvalue()
 
 
-def thumbnail(picture: Picture) -> bytes:
+def thumbnail(picture: Pixels) -> bytes:
     """Code a picture at thumbnail size; smaller ones stay as they are."""
     image = Image.fromarray(picture)
     if image.width > THUMB_WIDTH:
@@ -33,8 +33,8 @@ def thumbnail(picture: Picture) -> bytes:
     return jpeg(np.asarray(image), THUMB_QUALITY)
 
 
-def cut_out(
-    picture: Picture, world_from_camera: NDArray[np.float64], place_m: NDArray[np.float64],
+def subject_crop(
+    picture: Pixels, world_from_camera: NDArray[np.float64], place_m: NDArray[np.float64],
     box_m: NDArray[np.float64], fov_x_rad: float,
 ) -> bytes | None:  # fmt: skip
     """Cut a subject out of a frame; ``None`` where it is not in the picture, or too small.

@@ -124,7 +124,7 @@ class Fork(Message):
     step: Step
 
 
-class Strategy(Message):
+class CompareStrategy(Message):
     """Open a second pane that walks along and remembers by another strategy; ``None`` closes the second pane."""
 
     kind: Literal["strategy"]
@@ -138,7 +138,7 @@ class Focus(Message):
     pane: PaneNumber
 
 
-class Views(Message):
+class ShowViews(Message):
     """Which views are wanted beside the picture."""
 
     kind: Literal["views"]
@@ -182,9 +182,9 @@ Up = Annotated[
     | Edit
     | Rewind
     | Fork
-    | Strategy
+    | CompareStrategy
     | Focus
-    | Views
+    | ShowViews
     | Save
     | Load
     | Begin,

@@ -72,7 +72,7 @@ class Session:
         self.look = Look(kind="look", number=0)
         self.walking = self.stepping = self.closed = False
         self.doing = ""
-        self.views = protocol.Views(kind="views", truth=False, rendered=False)
+        self.views = protocol.ShowViews(kind="views", truth=False, rendered=False)
         self.left_at = self.touched_at = time.monotonic()
         self.step_s: dict[int, float] = {}
         self.frames_a_second = 0.0
@@ -371,7 +371,7 @@ class Session:
         self.walk.set_focus(1)
         await self._changed()
 
-    async def _strategy(self, command: protocol.Strategy) -> None:
+    async def _strategy(self, command: protocol.CompareStrategy) -> None:
         await self._run(partial(self.walk.rival, command.name), "another memory gets ready")
         await self._changed()
 
@@ -379,7 +379,7 @@ class Session:
         self.walk.set_focus(command.pane)
         self.tell(status_of(self))
 
-    async def _views(self, command: protocol.Views) -> None:
+    async def _views(self, command: protocol.ShowViews) -> None:
         self.views = command
         self.tell(status_of(self))
 
@@ -438,9 +438,9 @@ _COMMANDS: dict[type, Callable[[Session, Any], Awaitable[None]]] = {
     protocol.Edit: Session._touch,
     protocol.Rewind: Session._rewind,
     protocol.Fork: Session._fork,
-    protocol.Strategy: Session._strategy,
+    protocol.CompareStrategy: Session._strategy,
     protocol.Focus: Session._focus,
-    protocol.Views: Session._views,
+    protocol.ShowViews: Session._views,
     protocol.Save: Session._save,
     protocol.Load: Session._load,
     protocol.Begin: Session._begin,

@@ -23,14 +23,14 @@ MOST_PITCH_DEG = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Motion:
+class CameraMotion:
     """How the camera moves now: shares of full speed (yaw, pitch, forward, right, up), and degrees yet to be turned
     that a drag of the mouse asked for (yaw, pitch)."""
 
     speed: tuple[float, ...] = (0.0,) * 5
     to_turn_deg: tuple[float, float] = (0.0, 0.0)
 
-    def dragged(self, look: Look) -> "Motion":
+    def dragged(self, look: Look) -> "CameraMotion":
         """Add what the mouse asks for, no more than two seconds of turning ahead."""
         asked = np.add(self.to_turn_deg, (look.yaw_deg, look.pitch_deg))
         yaw, pitch = np.clip(asked, -2 * TURN_DEG_S, 2 * TURN_DEG_S)
@@ -38,8 +38,8 @@ class Motion:
 
 
 def go_on(
-    start: NDArray[np.float64], look: Look, motion: Motion, num_frames: int, fps: float
-) -> tuple[CameraPath, Motion]:
+    start: NDArray[np.float64], look: Look, motion: CameraMotion, num_frames: int, fps: float
+) -> tuple[CameraPath, CameraMotion]:
     """Give the coming cameras after the pose ``start`` [3, 4], and how the camera moves then.
 
     Yaw and pitch are positive to the left and upwards; moving keeps to the ground, whatever the pitch.
@@ -58,7 +58,7 @@ def go_on(
         rotation = _turned(rotation, float(turn[0]), float(turn[1]))
         place = place + _moved(rotation, speed[2:]) * MOVE_M_S / fps
         poses.append(pose(rotation, place))
-    after = Motion(speed=tuple(speed.tolist()), to_turn_deg=(float(left[0]), float(left[1])))
+    after = CameraMotion(speed=tuple(speed.tolist()), to_turn_deg=(float(left[0]), float(left[1])))
     return CameraPath(world_from_camera=np.stack(poses)), after
 
 

@@ -16,7 +16,7 @@ from outofsight.web.mind import Mind, Watch
 from outofsight.web.pane import Pane, Shown, film_in
 from outofsight.web.protocol import Edit, Forget, Look, Moment, Pin
 from outofsight.web.scene import Scene, scene_from_notes, scene_notes
-from outofsight.web.steering import Motion, go_on
+from outofsight.web.steering import CameraMotion, go_on
 from outofsight.web.store import ABOUT, STATE, Store, read_about
 
 
@@ -25,7 +25,7 @@ class Plan:
     """A step to come: its cameras, how the camera moves after it, and the ``look`` that it heeds."""
 
     cameras: CameraPath
-    motion: Motion
+    motion: CameraMotion
     first_frame: int
     heeds: int
 
@@ -37,7 +37,7 @@ class Walk:
         self.mind, self.folder, self.watch = mind, folder, watch
         self.panes: list[Pane] = []
         self.focus = 0
-        self.motion = Motion()
+        self.motion = CameraMotion()
         self.scene: Scene | None = None
         self.underway = False
         with explained(folder):
@@ -94,7 +94,7 @@ class Walk:
         """Take steps back; a pane that walks along goes back with the other, or is closed where it cannot."""
         pane = self.pane(number)
         pane.rewind(step)
-        self.motion = Motion()
+        self.motion = CameraMotion()
         for other in self.panes[1:]:
             if other.linked and other is not pane:
                 try:
@@ -140,7 +140,7 @@ class Walk:
     def set_focus(self, number: int) -> None:
         """Say which pane the keys move."""
         self.pane(number)
-        self.focus, self.motion = number, Motion()
+        self.focus, self.motion = number, CameraMotion()
 
     def touch(self, message: Pin | Forget | Edit) -> None:
         """Pin, forget or move what a pane remembers. Raises ``InputError`` where it is not there."""
@@ -233,7 +233,7 @@ class Walk:
         pane = Pane(0, rollout, strategy, scene, film, self.mind.fov_deg, linked=False)
         pane.told_prompt = rollout.prompt
         self.close()
-        self.panes, self.focus, self.motion, self.scene = [pane], 0, Motion(), scene
+        self.panes, self.focus, self.motion, self.scene = [pane], 0, CameraMotion(), scene
 
     def _second(self, pane: Pane) -> None:
         pane.take_pictures_from(self.main)

@@ -16,7 +16,7 @@ from outofsight.geometry.frustum import picture_of
 from outofsight.types import Intrinsics, Visibility
 from outofsight.worlds.scenes import Obstacle
 
-NEAR_M = 0.02
+LEAST_DEPTH_M = 0.02
 HIDDEN_SHARE = 0.9  # a body of which this share of sample points is blocked counts as occluded
 INSIDE_SHARE = 0.98  # a body with fewer of its points inside the frame counts as cut
 OUTSIDE_SHARE = 0.02  # a body with fewer of its points inside the frame counts as out of view
@@ -53,7 +53,7 @@ def to_pixels(points: Points, world_from_camera: Points, intrinsics: Intrinsics)
     rotation, position = world_from_camera[:, :, :3], world_from_camera[:, None, :, 3]
     local = (points - position) @ rotation
     depth = local[..., 2]
-    ahead = (depth > NEAR_M)[..., None]
+    ahead = (depth > LEAST_DEPTH_M)[..., None]
     tangents = local[..., :2] / np.where(ahead, local[..., 2:], 1.0)
     return np.where(ahead, picture_of(tangents, intrinsics.lens_px), np.nan), depth
 

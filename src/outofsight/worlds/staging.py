@@ -29,7 +29,7 @@ GAP_M = 0.25  # least free space beside a walking subject, times the scene's sca
 MAX_TRAVEL_M_PER_FRAME = 0.22  # of the camera, times the scene's scale
 WALK_TRIES = 24  # ways tried for each subject before the placement is given up
 AREA_SHARE = 0.72  # of the free area's narrow side that a subject may take up
-ALIKE = 2.0  # most that the sizes of subjects shown together differ from the first's
+MOST_SIZE_RATIO = 2.0  # most that the sizes of subjects shown together differ from the first's
 PASSING_M = 3.0  # a dolly of more than this passes the stage
 EVERY = 7  # a way is first looked at in every so manieth frame
 
@@ -78,7 +78,11 @@ def draw_kinds(
             f"none of {', '.join(asked)} fits into the scene {layout.scene!r}; ask for smaller subjects"
         )
     first = catalogue[str(generator.choice(fitting))]
-    alike = [name for name in fitting if 1 / ALIKE < size_of(catalogue[name]) / size_of(first) < ALIKE]
+    alike = [
+        name
+        for name in fitting
+        if 1 / MOST_SIZE_RATIO < size_of(catalogue[name]) / size_of(first) < MOST_SIZE_RATIO
+    ]
     return first, *(catalogue[str(generator.choice(alike))] for _ in range(count - 1))
 
 

@@ -21,9 +21,9 @@ from outofsight.worlds.subjects.shapes import (
     ink_index,
     limb,
     merge,
-    moved,
     rounded,
     strand,
+    translated,
     turned,
 )
 
@@ -219,7 +219,9 @@ def _plates(rows: Floats) -> list[Shape]:
             plate = ball((0, 0, 0), (0.20 * length, 0.19 * length, 0.035 * length), "mark", sides=6, rows=3)
             plate = turned(turned(plate, "y", 0.95 * place), "x", -1.05 * angle)
             plates.append(
-                moved(plate, place * length, 0.96 * half_y * np.sin(angle), z + 0.98 * half_z * np.cos(angle))
+                translated(
+                    plate, place * length, 0.96 * half_y * np.sin(angle), z + 0.98 * half_z * np.cos(angle)
+                )
             )
     return plates
 

@@ -16,11 +16,11 @@ from outofsight.worlds.subjects.shapes import (
     limb,
     merge,
     mirrored,
-    moved,
     painted,
     pair,
     rounded,
     strand,
+    translated,
     turned,
 )
 
@@ -257,7 +257,7 @@ def _bird(plan: BipedPlan) -> dict[str, Shape]:
         ["hair"] * 5,
         sides=8,
     )
-    wing = moved(wing, y=0.16 * arm[1])
+    wing = translated(wing, y=0.16 * arm[1])
     return {"head": merge(*parts), "tail": fan, "arm_l": wing, "arm_r": mirrored(wing)}
 
 
@@ -268,10 +268,14 @@ def _kangaroo(plan: BipedPlan) -> dict[str, Shape]:
         "belly",
         sides=10,
     )
-    ear = turned(moved(ball((0, 0, 0.12), (0.035, 0.055, 0.13), "fur", sides=8), y=0.04), "x", -0.3)
-    inner = turned(moved(ball((0.02, 0, 0.12), (0.025, 0.036, 0.10), "skin", sides=8), y=0.04), "x", -0.3)
+    ear = turned(translated(ball((0, 0, 0.12), (0.035, 0.055, 0.13), "fur", sides=8), y=0.04), "x", -0.3)
+    inner = turned(
+        translated(ball((0.02, 0, 0.12), (0.025, 0.036, 0.10), "skin", sides=8), y=0.04), "x", -0.3
+    )
     nose = ball((0.235, 0, -0.018), (0.022, 0.026, 0.02), "nose", sides=8, rows=3)
-    head = merge(skull, muzzle, pair(moved(merge(ear, inner), z=0.07)), nose, _eyes(0.10, 0.055, 0.06, 0.020))
+    head = merge(
+        skull, muzzle, pair(translated(merge(ear, inner), z=0.07)), nose, _eyes(0.10, 0.055, 0.06, 0.020)
+    )
     tail = strand(
         [(0.12, 0, 0.02), (-0.14, 0, -0.14), (-0.40, 0, -0.30), (-0.66, 0, -0.36), (-0.95, 0, -0.34)],
         (0.13, 0.11, 0.075, 0.05, 0.02),

@@ -16,9 +16,9 @@ from outofsight.worlds.subjects.shapes import (
     ink_index,
     limb,
     merge,
-    moved,
     pair,
     pillar,
+    translated,
     turned,
 )
 
@@ -58,7 +58,7 @@ def _backpack(f: Frame, plan: PersonPlan) -> Worn:
     ]
     return {
         "torso": merge(
-            moved(merge(sack, pocket, moved(roll, x=-0.005 * h, z=1.2 * top)), x=x - 0.045 * h),
+            translated(merge(sack, pocket, translated(roll, x=-0.005 * h, z=1.2 * top)), x=x - 0.045 * h),
             *(pair(strap) for strap in straps),
         )
     }
@@ -77,7 +77,7 @@ def _in_hand(f: Frame, plan: PersonPlan, shape: Shape, side: str = "r") -> Worn:
     """Put an upright thing into a hand: turned back by what the arm's pose turns it."""
     arm = plan.right if side == "r" else plan.left
     upright = turned(shape, "y", arm.pitch + arm.elbow)
-    return {f"forearm_{side}": moved(upright, z=-f.forearm - 0.028 * f.height)}
+    return {f"forearm_{side}": translated(upright, z=-f.forearm - 0.028 * f.height)}
 
 
 def _hand_height(f: Frame, plan: PersonPlan, side: str = "r") -> float:
@@ -128,7 +128,7 @@ def _umbrella(f: Frame, plan: PersonPlan) -> Worn:
         [(top - 0.162 * h, 0.33 * h, 0.33 * h), (top - 0.158 * h, 0.33 * h, 0.33 * h)], "strap", sides=16
     )
     roof = merge(roof, under)
-    return _in_hand(f, plan, merge(pole, moved(roof, x=-0.10 * h)))
+    return _in_hand(f, plan, merge(pole, translated(roof, x=-0.10 * h)))
 
 
 def _bag(ink: str, size: tuple[float, float, float], side: str = "l") -> Callable[[Frame, PersonPlan], Worn]:
@@ -153,7 +153,7 @@ def _box(f: Frame, plan: PersonPlan) -> Worn:
     h, g, top = f.height, f.girth, f.chest
     parcel = box((0, 0, 0), (0.11 * h, 0.13 * h, 0.095 * h), "gear")
     tape = box((0, 0, 0), (0.112 * h, 0.022 * h, 0.097 * h), "trim")
-    return {"torso": moved(merge(parcel, tape), x=0.075 * h * g + 0.12 * h, z=0.30 * top)}
+    return {"torso": translated(merge(parcel, tape), x=0.075 * h * g + 0.12 * h, z=0.30 * top)}
 
 
 def _balloon(f: Frame, plan: PersonPlan) -> Worn:
@@ -175,7 +175,7 @@ def _shield(f: Frame, plan: PersonPlan) -> Worn:
     )
     across = box((0, 0, 0.045 * h), (0.021 * h, 0.122 * h, 0.026 * h), "trim")
     plate = merge(plate, upright, across)
-    return _in_hand(f, plan, moved(turned(plate, "z", np.pi / 2), y=0.04 * h), "l")
+    return _in_hand(f, plan, translated(turned(plate, "z", np.pi / 2), y=0.04 * h), "l")
 
 
 CARRIED: Mapping[str, Part] = {

@@ -13,10 +13,10 @@ from outofsight.worlds.subjects.shapes import (
     cut,
     limb,
     merge,
-    moved,
     pair,
     pillar,
     prism,
+    translated,
 )
 
 
@@ -60,7 +60,7 @@ def _blazer(f: Frame, plan: PersonPlan) -> Worn:
         [*outline, (-0.06 * h, 0.7 * top)], (0.004 * h, 0.024 * h, 0.048 * h, 0.05 * h, 0.004 * h), "top"
     )
     tails = skirt(f, 0.075 * h, (0.083 * h * g, 0.113 * h * g), "coat")
-    return {"torso": moved(shirt, x=0.066 * h * g), "hips": tails}
+    return {"torso": translated(shirt, x=0.066 * h * g), "hips": tails}
 
 
 def _tie(f: Frame, plan: PersonPlan) -> Worn:

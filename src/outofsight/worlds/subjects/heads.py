@@ -11,10 +11,10 @@ from outofsight.worlds.subjects.shapes import (
     hull,
     limb,
     merge,
-    moved,
     pair,
     pillar,
     strand,
+    translated,
     turned,
 )
 
@@ -87,7 +87,7 @@ def _nose(plan: HeadPlan) -> Shape:
                 (0.36 * wide, 0.4 * wide, 0), (0.1 * wide, 0.18 * wide, 0.28 * tall), "dark", sides=6, rows=3
             )
         )
-        return moved(merge(disc, holes), x=_tip(plan), z=-drop)
+        return translated(merge(disc, holes), x=_tip(plan), z=-drop)
     return ball(
         (_tip(plan), 0, -drop + 0.35 * tall), (0.35 * wide, 0.6 * wide, 0.45 * tall), "nose", sides=8, rows=3
     )
@@ -107,24 +107,24 @@ def _ear(plan: HeadPlan) -> Shape:
     size = plan.ear_m
     if plan.ears == "pointed":
         ear = pillar([(0, 0.26 * size, 0.42 * size), (size, 0.02 * size, 0.04 * size)], "mark", sides=6)
-        return moved(turned(ear, "x", -0.25), 0.05 * x, 0.62 * y, 0.85 * z)
+        return translated(turned(ear, "x", -0.25), 0.05 * x, 0.62 * y, 0.85 * z)
     if plan.ears == "tall":
         rows = [
             (0, 0.10 * size, 0.14 * size),
             (0.45 * size, 0.13 * size, 0.22 * size),
             (size, 0.02 * size, 0.04 * size),
         ]
-        return moved(turned(pillar(rows, "fur", sides=6), "x", -0.35), -0.05 * x, 0.5 * y, 0.8 * z)
+        return translated(turned(pillar(rows, "fur", sides=6), "x", -0.35), -0.05 * x, 0.5 * y, 0.8 * z)
     if plan.ears == "floppy":
         flap = ball((0, 0, -0.5 * size), (0.32 * size, 0.12 * size, 0.62 * size), "mark", sides=8)
-        return moved(turned(flap, "x", 0.2), 0.05 * x, 0.95 * y, 0.75 * z)
+        return translated(turned(flap, "x", 0.2), 0.05 * x, 0.95 * y, 0.75 * z)
     if plan.ears == "round":
         return ball((0.0, 0.72 * y, 0.98 * z), (0.35 * size, 0.6 * size, 0.6 * size), "mark", sides=8)
     if plan.ears == "fan":
         fan = ball((-0.35 * size, 0, -0.25 * size), (0.62 * size, 0.06 * size, 0.85 * size), "fur", sides=12)
-        return moved(turned(fan, "z", -0.5), 0.15 * x, 0.98 * y, 0.45 * z)
+        return translated(turned(fan, "z", -0.5), 0.15 * x, 0.98 * y, 0.45 * z)
     leaf = ball((0, 0.5 * size, 0), (0.16 * size, 0.62 * size, 0.3 * size), "mark", sides=8)
-    return moved(turned(leaf, "x", 0.15), -0.05 * x, 0.7 * y, 0.62 * z)
+    return translated(turned(leaf, "x", 0.15), -0.05 * x, 0.7 * y, 0.62 * z)
 
 
 def _horn(plan: HeadPlan) -> Shape:

@@ -12,13 +12,13 @@ from outofsight.worlds.subjects.shapes import (
     box,
     limb,
     merge,
-    moved,
     painted,
     pair,
     pillar,
     prism,
     resized,
     strand,
+    translated,
     turned,
 )
 
@@ -38,7 +38,7 @@ def hair_shape(style: str, r: float, capped: bool) -> Shape | None:
             (0.14 * r, 0.2 * r, 0.12 * r),
             "hair",
         )
-        return merge(cap, back, pair(moved(lock, y=0.66 * r)))
+        return merge(cap, back, pair(translated(lock, y=0.66 * r)))
     if style == "bob":
         fall = [(1.3 * r, 0.52 * r, 0.78 * r, -0.20 * r), (0.30 * r, 0.50 * r, 0.88 * r, -0.26 * r)]
         return merge(cap, pillar(fall, "hair", sides=10))
@@ -67,7 +67,7 @@ def _scalp(r: float, tall: float) -> Shape:
     keep = shell.vertices.copy()
     keep[:, 2] = np.maximum(keep[:, 2], -0.10 * r)
     shell = Shape(keep, shell.faces, shell.inks)
-    return moved(turned(shell, "y", -0.52), x=-0.01 * r, z=1.17 * r)
+    return translated(turned(shell, "y", -0.52), x=-0.01 * r, z=1.17 * r)
 
 
 def _scaled_hat(
@@ -75,14 +75,14 @@ def _scaled_hat(
 ) -> Shape:
     """A round hat from (height, radius) in units of the head's half height, set back on the skull."""
     shape = pillar([(z * r, 1.1 * w * r, w * r) for z, w in rows], ink, sides=12)
-    return moved(turned(shape, "y", lean), x=0.05 * r, z=1.32 * r)
+    return translated(turned(shape, "y", lean), x=0.05 * r, z=1.32 * r)
 
 
 def _cap(f: Frame, plan: PersonPlan) -> Worn:
     r = f.head_half
     crown = _scaled_hat([(0.0, 0.84), (0.30, 0.82), (0.60, 0.60), (0.72, 0.25)], r, "hat")
     brim = resized(ball((0, 0, 0), 1.0, "hat", sides=12, rows=3), 0.62 * r, 0.58 * r, 0.06 * r)
-    return {"head": merge(crown, moved(turned(brim, "y", 0.12), x=0.95 * r, z=1.40 * r))}
+    return {"head": merge(crown, translated(turned(brim, "y", 0.12), x=0.95 * r, z=1.40 * r))}
 
 
 def _brimmed(brim: float, crown: float, droop: float = 0.0) -> Callable[[Frame, PersonPlan], Worn]:
@@ -123,7 +123,7 @@ def _fire_helmet(f: Frame, plan: PersonPlan) -> Worn:
         "trim",
         lambda p: p[:, 2] > 1.45 * r,
     )
-    return {"head": merge(shell, moved(visor, z=0.16 * r))}
+    return {"head": merge(shell, translated(visor, z=0.16 * r))}
 
 
 def _toque(f: Frame, plan: PersonPlan) -> Worn:
@@ -137,7 +137,7 @@ def _crown(f: Frame, plan: PersonPlan) -> Worn:
     spikes = []
     for angle in np.arange(6) * np.pi / 3:
         spike = pillar([(0, 0.16 * r, 0.16 * r), (0.42 * r, 0.03 * r, 0.03 * r)], "hat", sides=5)
-        spikes.append(moved(spike, 0.92 * r * np.cos(angle), 0.80 * r * np.sin(angle), 1.70 * r))
+        spikes.append(translated(spike, 0.92 * r * np.cos(angle), 0.80 * r * np.sin(angle), 1.70 * r))
     jewel = ball((1.0 * r, 0, 1.64 * r), 0.11 * r, "brake", sides=6, rows=3)
     return {"head": merge(band, *spikes, jewel)}
 

@@ -91,7 +91,7 @@ class Frame:
         return rounded(rows, 11)
 
 
-def frame_of(plan: PersonPlan) -> Frame:
+def body_frame(plan: PersonPlan) -> Frame:
     """Work out the measures: the head keeps its size at the top, the torso fills what is left."""
     h = plan.height_m
     head_half = 0.088 * h * plan.head

@@ -25,7 +25,7 @@ from outofsight.worlds.subjects.gait import Drive, Gait, Leg, leg_angles, root_o
 from outofsight.worlds.subjects.garments import COAT_PIECES
 from outofsight.worlds.subjects.headwear import HATS, hair_shape
 from outofsight.worlds.subjects.kinds import Look, Pose
-from outofsight.worlds.subjects.measures import ArmPose, Frame, PersonPlan, frame_of, skirt
+from outofsight.worlds.subjects.measures import ArmPose, Frame, PersonPlan, body_frame, skirt
 from outofsight.worlds.subjects.shapes import Floats, Shape, ball, hull, limb, merge, pair, pillar
 
 SIDES = (("l", 1.0), ("r", -1.0))
@@ -33,7 +33,7 @@ SIDES = (("l", 1.0), ("r", -1.0))
 
 def legs_of(plan: PersonPlan) -> tuple[Leg, ...]:
     """Both legs, half a cycle apart."""
-    f = frame_of(plan)
+    f = body_frame(plan)
     return tuple(
         Leg(
             name=side,
@@ -69,7 +69,7 @@ def gait_of(plan: PersonPlan, walk_m_s: float, run_m_s: float) -> Gait:
 
 def bones_of(plan: PersonPlan, shapes: Mapping[str, Shape]) -> tuple[Bone, ...]:
     """The skeleton, parents first, dressed in a shape for each bone."""
-    f = frame_of(plan)
+    f = body_frame(plan)
     spine = (
         Hinge(name="spine_yaw", axis=LEFT_TURN),
         Hinge(name="spine_roll", axis=RIGHT_LEAN),
@@ -118,7 +118,7 @@ def _bone(
 
 def shapes_of(plan: PersonPlan, look: Look, hair: str) -> dict[str, Shape]:
     """The body, limb by limb, then every worn part laid over it."""
-    f = frame_of(plan)
+    f = body_frame(plan)
     jacket = "coat" in plan.parts and look.wears("coat")
     upper = "coat" if jacket else "top"
     worn = [part for part in plan.parts if look.wears(part) and (jacket or part not in COAT_PIECES)]

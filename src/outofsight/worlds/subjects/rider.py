@@ -6,7 +6,7 @@ import numpy as np
 
 from outofsight.worlds.subjects.figure import Bone
 from outofsight.worlds.subjects.gait import Leg, bend_to
-from outofsight.worlds.subjects.measures import PersonPlan, frame_of
+from outofsight.worlds.subjects.measures import PersonPlan, body_frame
 from outofsight.worlds.subjects.people import SIDES, bones_of, legs_of
 from outofsight.worlds.subjects.shapes import Floats, Shape
 
@@ -15,7 +15,7 @@ def rider_bones(
     plan: PersonPlan, shapes: Mapping[str, Shape], seat_m: tuple[float, float], parent: str
 ) -> tuple[Bone, ...]:
     """The person's bones with the hips at ``seat_m`` (x, z in the parent's frame)."""
-    hip_z = frame_of(plan).hip_z
+    hip_z = body_frame(plan).hip_z
     placed = []
     for bone in bones_of(plan, shapes):
         x, y, z = bone.origin_m
@@ -57,7 +57,7 @@ def hands_at(
     plan: PersonPlan, lean_rad: float, handle_m: tuple[float, float], out_rad: float, time: Floats
 ) -> dict[str, Floats]:
     """Upper-body angles: the torso leans forward, arms reach a handle (x, z from the hips), the head looks ahead."""
-    f = frame_of(plan)
+    f = body_frame(plan)
     rise = f.shoulder_z - f.hip_z
     waist = f.waist_z - f.hip_z
     shoulder = (np.sin(lean_rad) * (rise - waist), waist + np.cos(lean_rad) * (rise - waist))

@@ -5,7 +5,7 @@ import numpy as np
 from outofsight.worlds.subjects.figure import RIGHT_LEAN, Bone, Figure, Hinge, hip_hinges
 from outofsight.worlds.subjects.gait import Drive, Gait, Leg, leg_angles, root_offset, take_steps
 from outofsight.worlds.subjects.kinds import Look, Pose
-from outofsight.worlds.subjects.measures import Frame, PersonPlan, frame_of
+from outofsight.worlds.subjects.measures import Frame, PersonPlan, body_frame
 from outofsight.worlds.subjects.people import SIDES, bones_of
 from outofsight.worlds.subjects.robots import SHELLS, robot_figure
 from outofsight.worlds.subjects.shapes import Shape, ball, box, hull, limb, merge, pair, pillar
@@ -132,7 +132,7 @@ HUMANOID = PersonPlan(
 
 def humanoid_figure(look: Look) -> Figure:
     """A humanoid robot: white shells, dark joints, a visor with two lights."""
-    f = frame_of(HUMANOID)
+    f = body_frame(HUMANOID)
     shapes = _humanoid_trunk(f)
     for side, sign in SIDES:
         shapes |= _humanoid_limbs(f, side, sign)

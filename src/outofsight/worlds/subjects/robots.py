@@ -18,9 +18,9 @@ from outofsight.worlds.subjects.shapes import (
     hull,
     limb,
     merge,
-    moved,
     pair,
     pillar,
+    translated,
     turned,
     wheel,
 )
@@ -269,7 +269,7 @@ def _link(link: ArmLink) -> Shape:
         "x",
         np.pi / 2,
     )
-    return merge(tube, band, drum) if link.axis == ROLLING else merge(moved(tube), band)
+    return merge(tube, band, drum) if link.axis == ROLLING else merge(translated(tube), band)
 
 
 def arm_pose(drive: Drive) -> Pose:

@@ -81,7 +81,7 @@ def merge(*shapes: Shape) -> Shape:
     )
 
 
-def moved(shape: Shape, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Shape:
+def translated(shape: Shape, x: float = 0.0, y: float = 0.0, z: float = 0.0) -> Shape:
     """Shift a shape by metres."""
     return Shape(shape.vertices + np.array([x, y, z]), shape.faces, shape.inks)
 
@@ -291,7 +291,7 @@ def box(middle: ArrayLike, half: ArrayLike, ink: str, *, taper: float = 1.0) -> 
     x, y, z = np.asarray(half, dtype=np.float64)
     corners = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * np.array([x, y])
     rings = [np.column_stack([corners * f, np.full(4, h)]) for f, h in ((1.0, -z), (taper, z))]
-    return moved(loft(np.array(rings), ink), *np.asarray(middle, dtype=np.float64))
+    return translated(loft(np.array(rings), ink), *np.asarray(middle, dtype=np.float64))
 
 
 def prism(profile: ArrayLike, half_widths: float | Sequence[float], ink: str) -> Shape:
