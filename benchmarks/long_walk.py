@@ -44,7 +44,7 @@ def walking(model: str, clip: Clip) -> Rollout:
     world = WorldModel.from_pretrained(model, dtype=torch.float32)
     world.set_progress_bar_config(disable=True)
     if "strategy" in walk:
-        world.remember_by(walk.pop("strategy"))
+        world.set_memory(walk.pop("strategy"))
     split = clip.num_context_frames
     return world.start(
         clip.video[:split], clip.cameras[:split], clip.caption, limits=RolloutLimits(keep_steps=0),

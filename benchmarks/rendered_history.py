@@ -54,7 +54,7 @@ ROWS = {
 
 def answer(world: WorldModel, clip: Any, row: Row, settings: SamplingSettings) -> np.ndarray:
     """Continue a clip as the row says."""
-    world.transformer.change_memory("row", {**row.memory, "banks": row.banks})
+    world.transformer.set_memory("row", {**row.memory, "banks": row.banks})
     skip, world.vae.skip = world.vae.skip, world.vae.skip if row.skip else None
     try:
         split = clip.num_context_frames

@@ -10,7 +10,7 @@ import pytest
 import typer.main
 
 from outofsight.cli import build_app
-from outofsight.cli.demo import told
+from outofsight.cli.demo import report_lines
 from outofsight.demo.run import METRICS_SHOWN, DemoReport, TableRow
 from outofsight.evaluation.evidence import Measured
 
@@ -86,7 +86,7 @@ def test_the_printed_block_is_in_the_program_s_form():
         seconds={"all": float(lines[-1].split()[0])},
         files={},
     )
-    assert told(report) == lines
+    assert report_lines(report) == lines
 
 
 @pytest.mark.slow

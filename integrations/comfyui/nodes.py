@@ -40,7 +40,7 @@ class LoadWorldModel:
         world = load_world(model, device, None, "none")
         world.set_progress_bar_config(disable=True)
         if strategy.strip():
-            world.remember_by(strategy.strip())
+            world.set_memory(strategy.strip())
         return (world,)
 
 

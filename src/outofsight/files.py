@@ -70,9 +70,11 @@ def _locked(place: Path, out: Path) -> int:
                 f"cannot write to {place.parent}: {error.strerror or error}; choose another --out"
             ) from error
         if not lock(handle):
-            told = _holder(handle)
+            holder = _holder(handle)
             os.close(handle)
-            raise OutputError(f"{out}: {told} writes there; wait until it has ended, or choose another --out")
+            raise OutputError(
+                f"{out}: {holder} writes there; wait until it has ended, or choose another --out"
+            )
         # Whoever held it before may have removed the file between our opening and our locking.
         if place.exists() and os.path.samestat(os.fstat(handle), place.stat()):
             break
@@ -87,8 +89,8 @@ def _locked(place: Path, out: Path) -> int:
 def _holder(handle: int) -> str:
     """Say who holds a lock."""
     try:
-        told = json.loads(os.pread(handle, 10_000, 0))
-        return f"another process ({told['process']} on {told['host']}, since {told['since']})"
+        holder = json.loads(os.pread(handle, 10_000, 0))
+        return f"another process ({holder['process']} on {holder['host']}, since {holder['since']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
 

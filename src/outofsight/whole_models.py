@@ -147,11 +147,11 @@ def _compare(folder: Path, network: nn.Module, found: Mapping[str, tuple[int, ..
         "unexpected": unexpected,
         "of another shape": [name for name in wanted if name in found and found[name] != wanted[name]],
     }
-    told = [f"{len(names)} {fault}: {quote_names(names)}" for fault, names in faults.items() if names]
-    if told:
+    reasons = [f"{len(names)} {fault}: {quote_names(names)}" for fault, names in faults.items() if names]
+    if reasons:
         raise CheckpointError(
-            f"{folder}: these are not all and only the weights that its config.json asks for: {'; '.join(told)}; the "
-            "model is not whole, get it anew"
+            f"{folder}: these are not all and only the weights that its config.json asks for: {'; '.join(reasons)}; "
+            "the model is not whole, get it anew"
         )
 
 

@@ -221,24 +221,24 @@ def test_banks_see_frames_one_by_one_as_all_at_once():
 
 def test_sizes_of_banks_change_where_weights_are_only_counted():
     model = made("hybrid").to("meta")
-    model.change_memory("larger", {"banks": {**SMALL, "archive_slots": 20}})
+    model.set_memory("larger", {"banks": {**SMALL, "archive_slots": 20}})
     assert all(value.is_meta for value in model.parameters())
     assert model.two_banks.settings.archive_slots == 20
 
 
 def test_sizes_may_change_and_weights_may_not(tmp_path):
     model, given = made("hybrid"), inputs()
-    model.change_memory("larger", {"banks": {**SMALL, "archive_slots": 20, "top_k": 5}})
+    model.set_memory("larger", {"banks": {**SMALL, "archive_slots": 20, "top_k": 5}})
     assert model.two_banks.settings.archive_slots == 20
     same = like(made("hybrid", banks={**SMALL, "archive_slots": 20, "top_k": 5}), model)
     assert torch.equal(target(model, given), target(same, given))
     with pytest.raises(InputError, match=r"needs banks=.*train one with it"):
-        model.change_memory("wider", {"banks": {**SMALL, "reader_width": 16}})
+        model.set_memory("wider", {"banks": {**SMALL, "reader_width": 16}})
     with pytest.raises(InputError, match="needs banks="):
-        made("window").change_memory("hybrid", strategy("hybrid").settings)
+        made("window").set_memory("hybrid", strategy("hybrid").settings)
     with pytest.raises(InputError, match="top_k"):
-        model.change_memory("odd", {"banks": {**SMALL, "top_k": -1}})
-    model.change_memory("window", strategy("window").settings)
+        model.set_memory("odd", {"banks": {**SMALL, "top_k": -1}})
+    model.set_memory("window", strategy("window").settings)
     assert not model.has_banks
     plain = like(made("window"), model)
     assert torch.equal(target(model, given), target(plain, given))

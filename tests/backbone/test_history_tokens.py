@@ -62,7 +62,7 @@ def test_nothing_known_changes_nothing_and_what_is_known_does(name):
     base = strategy(name).base
     plain, given = tiny_transformer(**strategy(base).settings), tiny_inputs(1, CONTEXT, TARGET)
     model = tiny_transformer(**strategy(base).settings)
-    model.change_memory(name, strategy(name).settings)
+    model.set_memory(name, strategy(name).settings)
     torch.testing.assert_close(sample(model, given).sample, sample(plain, given).sample)
     unseen = sample(model, given, rendered=shown(0.0)).sample
     torch.testing.assert_close(unseen, sample(plain, given).sample, rtol=1e-4, atol=1e-5)
@@ -77,7 +77,7 @@ def test_banks_and_history_tokens_go_together():
     model, given = tiny_transformer(**settings, rendering={}), tiny_inputs(1, CONTEXT, TARGET)
     alone, both = sample(model, given).bank_keys, sample(model, given, rendered=shown()).bank_keys
     assert both.known.shape[1] > alone.known.shape[1]
-    model.change_memory("channels", {"banks": {"top_k": 2}})
+    model.set_memory("channels", {"banks": {"top_k": 2}})
     assert sample(model, given, rendered=shown()).bank_keys.known.shape == alone.known.shape
 
 
@@ -104,7 +104,7 @@ def test_the_keys_cost_what_is_said(octaves):
 
 def test_saved_and_loaded(tmp_path):
     model, given = tiny_transformer(), tiny_inputs(1, CONTEXT, TARGET)
-    model.change_memory("hydra+history", strategy("hydra+history").settings)
+    model.set_memory("hydra+history", strategy("hydra+history").settings)
     model.save_pretrained(tmp_path)
     again = HydraTransformer3DModel.from_pretrained(tmp_path)
     assert again.shows_history
@@ -118,4 +118,4 @@ def test_what_does_not_fit_is_refused():
         sample(model, given, rendered=shown()[:, :, :2])
     plain = tiny_transformer()
     with pytest.raises(InputError, match="needs banks"):
-        plain.change_memory("hybrid", strategy("hybrid").settings)
+        plain.set_memory("hybrid", strategy("hybrid").settings)

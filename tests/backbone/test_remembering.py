@@ -159,7 +159,7 @@ def test_worldplay_numbers_its_frames_without_gaps():
     }
     contiguous = target(made("concat"), alone)
     torch.testing.assert_close(target(model, given), contiguous, rtol=1e-4, atol=1e-5)
-    model.change_memory("gaps", {**strategy("worldplay").settings, "context_times": "kept"})
+    model.set_memory("gaps", {**strategy("worldplay").settings, "context_times": "kept"})
     assert not torch.allclose(target(model, given), contiguous, rtol=1e-3)
 
 
@@ -340,7 +340,7 @@ def test_memory_may_be_changed_where_no_weights_are_for_it():
         "hydra-paper",
         "hydra-context",
     ):
-        model.change_memory(name, strategy(name).settings)
+        model.set_memory(name, strategy(name).settings)
         assert model.config["memory_strategy"] == name
         torch.testing.assert_close(target(model, given), target(made(name), given), rtol=1e-5, atol=1e-6)
     for name in (
@@ -354,15 +354,15 @@ def test_memory_may_be_changed_where_no_weights_are_for_it():
         "hydra-1x4x4",
     ):
         with pytest.raises(InputError, match=f"strategy '{name}' needs .*--strategy {name}"):
-            model.change_memory(name, strategy(name).settings)
+            model.set_memory(name, strategy(name).settings)
 
 
 def test_memory_that_was_not_trained_is_refused():
     model = made("concat")
     with pytest.raises(InputError, match="whose tokenizer this model never trained"):
-        model.change_memory("hydra", strategy("hydra").settings)
+        model.set_memory("hydra", strategy("hydra").settings)
     with pytest.raises(InputError, match="context_recent"):
-        model.change_memory("odd", {"context_rule": "ends", "context_recent": -1})
+        model.set_memory("odd", {"context_rule": "ends", "context_recent": -1})
     assert model.config["context_recent"] == 5
     assert model.config["memory_strategy"] == "hydra"  # the name it was made with, unchanged
 

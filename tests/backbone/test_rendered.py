@@ -311,7 +311,7 @@ def test_each_strategy_shows_its_own_share_of_memory_with_the_same_weights():
         chosen = dict(strategy(name).settings)
         if chosen["banks"] is not None:
             chosen["banks"] = {**SMALL, **chosen["banks"]}
-        model.change_memory(name, chosen)
+        model.set_memory(name, chosen)
         banks = model.two_banks.settings if model.has_banks else None
         told[name] = (model.shows_rendered, None if banks is None else (banks.rendered, banks.top_k))
     assert told == {
@@ -322,12 +322,12 @@ def test_each_strategy_shows_its_own_share_of_memory_with_the_same_weights():
         "window": (False, None),
     }
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
-    model.change_memory("off", {"banks": {**SMALL, "rendered": "none"}})
+    model.set_memory("off", {"banks": {**SMALL, "rendered": "none"}})
     assert not model.shows_rendered
     with pytest.raises(InputError, match="rendered"):
-        model.change_memory("odd", {"banks": {**SMALL, "rendered": "subjects"}})
+        model.set_memory("odd", {"banks": {**SMALL, "rendered": "subjects"}})
     with pytest.raises(InputError, match="needs rendering="):
-        model.change_memory("without", {"rendering": None})
+        model.set_memory("without", {"rendering": None})
 
 
 def test_a_memory_of_which_the_model_would_see_nothing_is_refused():
@@ -337,7 +337,7 @@ def test_a_memory_of_which_the_model_would_see_nothing_is_refused():
     with pytest.raises(
         InputError, match=r"'warp' shows memory as rendered pictures .* task.memory.rendering={}"
     ):
-        model.change_memory("warp", warp)
+        model.set_memory("warp", warp)
     with pytest.raises(InputError, match=r"'warp' shows memory as rendered pictures"):
         with_memory(model, "warp", warp, seed=1)
     assert model.config["memory_strategy"] == "hybrid"

@@ -66,7 +66,7 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
         "--model=tiny --video=1.mp4 --camera=pan:left:20 --context-camera=still --prompt=dog --context-frames=9 "
         "--latent-frames=2 --steps=1 --dry-run",
         {"model": "path", "video": "path", "camera": "path", "context-camera": "path", "prompt": "word",
-         "steps": "number", "latent-frames": "number", "lap": "number", "prompt-at": "word", "size": "size",
+         "steps": "number", "latent-frames": "number", "loop-frames": "number", "prompt-at": "word", "size": "size",
          "context-frames": "number", "seed": "number", "set": "set", "strategy": "word", "memory-pictures": "path",
          "save-every": "number", "device": "word", "dtype": "word", "offload": "word", "out": "path"},
     ),

@@ -280,7 +280,7 @@ def test_a_model_that_changed_is_not_mixed_with_the_old_one(cli, data, model_fol
         (("--data=DATA", "--model=MODEL", "--model=MODEL"), "two methods are called 'tiny'"),
         (("--data=DATA", "--model==MODEL"), "--model: expected [NAME=]VALUE"),
         (("--data=DATA", "--videos=a=nowhere"), "--videos: expected NAME=FOLDER"),
-        (("--data=DATA", "--no-baselines"), "nobody to judge"),
+        (("--data=DATA", "--no-baselines"), "nothing to evaluate"),
         (("--data=DATA", "--model=MODEL", "--steps=4,x"), "--steps: expected numbers"),
         (("--data=DATA", "--model=MODEL", "--steps=4,4"), "--steps: expected different numbers"),
         (

@@ -61,7 +61,7 @@ def test_masks_of_a_video(cli, cases, tmp_path):
     tiny_world(**settings, memory_strategy="segmentation").save_pretrained(folder)
     code, _, error = cli(*generate(cases, folder, tmp_path / "a.mp4"))
     assert code == 2
-    assert "is told where subjects are" in error
+    assert "needs subject masks" in error
     masks = np.zeros((9, 48, 64, 3), dtype=np.uint8)
     masks[:, 8:24, 16:40] = 255
     write_video(tmp_path / "short.mp4", masks[:5], 15, quality="lossless")

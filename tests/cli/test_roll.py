@@ -15,6 +15,7 @@ from tests.codec.test_tiny_decoder import weights
 
 from models import tiny_world
 from outofsight.cli import main
+from outofsight.cli.rollout_run import _present
 from outofsight.codec.checkpoint_files import load_state_dict, save_state_dict
 from outofsight.data.sample import write_sample
 from outofsight.data.video import read_video
@@ -76,15 +77,15 @@ def test_a_walk(cli, cases, model_folder, tmp_path):
 
 def test_killed_and_resumed_it_is_the_same_file(cli, cases, model_folder, tmp_path):
     """Killed without a word somewhere on its way, and once more asked for fewer steps than are wanted in the end."""
-    camera = {"camera": "pan:left:10,pan:right:10", "lap": 8}
+    camera = {"camera": "pan:left:10,pan:right:10", "loop_frames": 8}
     assert cli(*walk(cases, model_folder, tmp_path / "whole.mp4", steps=6, **camera))[0] == 0
     out = tmp_path / "cut.mp4"
     command = [sys.executable, "-m", "outofsight", *walk(cases, model_folder, out, steps=6, **camera)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    diary = tmp_path / "cut.steps.jsonl"
+    log = tmp_path / "cut.steps.jsonl"
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
-        if diary.exists() and len(diary.read_text().splitlines()) >= 2:
+        if log.exists() and len(log.read_text().splitlines()) >= 2:
             break
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
@@ -93,7 +94,7 @@ def test_killed_and_resumed_it_is_the_same_file(cli, cases, model_folder, tmp_pa
     code, error = cli(*walk(cases, model_folder, out, steps=6, **camera), "--resume")
     assert code == 0, error
     assert out.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
-    steps = [json.loads(line)["step"] for line in diary.read_text().splitlines()]
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
@@ -130,7 +131,9 @@ def test_what_memory_held_is_drawn(cli, cases, model_folder, tmp_path):
     banks = {"archive_slots": 4, "subject_slots": 2, "top_k": 3, "reader_width": 8, "identity_width": 4}
     settings = {**strategy("hybrid").settings, "banks": banks}
     tiny_world(memory_strategy="hybrid", **settings).save_pretrained(tmp_path / "hybrid")
-    arguments = walk(cases, tmp_path / "hybrid", tmp_path / "w.mp4", steps=1, lap=8, camera="pan:left:5,back")
+    arguments = walk(
+        cases, tmp_path / "hybrid", tmp_path / "w.mp4", steps=1, loop_frames=8, camera="pan:left:5,back"
+    )
     pictures = f"--memory-pictures={tmp_path / 'memory'}"
     assert cli(*arguments, pictures)[0] == 0
     longer = [*arguments, "--steps=2", "--resume"]
@@ -266,19 +269,21 @@ def test_a_clip_without_a_caption(cli, watchful_folder, clip_folder, tmp_path):
     assert cli(*again)[0] == 0
 
 
-def test_a_diary_is_cut_back_whatever_signs_a_caption_holds(cli, cases, model_folder, tmp_path):
-    arguments = walk(cases, model_folder, tmp_path / "w.mp4", camera="pan:left:5,back", lap=8, steps=1)
+def test_a_log_is_cut_back_whatever_signs_a_caption_holds(cli, cases, model_folder, tmp_path):
+    arguments = walk(
+        cases, model_folder, tmp_path / "w.mp4", camera="pan:left:5,back", loop_frames=8, steps=1
+    )
     arguments.append("--prompt=A cat\u2028sits.\x85Still.")
     assert cli(*arguments)[0] == 0
-    diary = tmp_path / "w.steps.jsonl"
+    log = tmp_path / "w.steps.jsonl"
     code, error = cli(*arguments, "--steps=2", "--resume", "--context-frames=5")
     assert (code, "begun with a context of 9 frames, not 5" in error) == (2, True)
     code, error = cli(*arguments, "--steps=2", "--resume")
     assert code == 0, error
-    assert [json.loads(line)["step"] for line in diary.read_text().split("\n") if line] == [1, 2]
-    diary.unlink()  # as of a walk that was killed at its very beginning
+    assert [json.loads(line)["step"] for line in log.read_text().split("\n") if line] == [1, 2]
+    log.unlink()  # as of a walk that was killed at its very beginning
     assert cli(*arguments, "--steps=3", "--resume")[0] == 0
-    assert [json.loads(line)["step"] for line in diary.read_text().split("\n") if line] == [3]
+    assert [json.loads(line)["step"] for line in log.read_text().split("\n") if line] == [3]
 
 
 def test_dry_run_writes_nothing(cli, cases, model_folder, tmp_path):
@@ -294,7 +299,7 @@ def test_dry_run_writes_nothing(cli, cases, model_folder, tmp_path):
         ({"out": "w.avi"}, "expected the name of an .mp4 file"),
         ({"fov": 180}, "--fov: expected degrees between 0 and 180, got 180"),
         ({"steps": 9, "camera": "cam1.json", "context_camera": None}, "too few target poses for 9 steps"),
-        ({"lap": 20}, "cannot be repeated; end it with back"),
+        ({"loop_frames": 20}, "cannot be repeated; end it with back"),
         ({"context_camera": None}, "say with --context-camera"),
         ({"prompt_at": "9:Snow."}, "--prompt-at: expected STEP:CAPTION with a step of 1 to 3"),
         ({"prompt": " "}, "the caption is empty"),
@@ -306,7 +311,7 @@ def test_dry_run_writes_nothing(cli, cases, model_folder, tmp_path):
 )
 def test_bad_requests_are_one_line(cli, cases, model_folder, tmp_path, monkeypatch, changes, says):
     monkeypatch.chdir(cases)
-    if "lap" in changes:
+    if "loop_frames" in changes:
         changes = {**changes, "camera": "pan:left:90"}
     code, error = cli(*walk(cases, model_folder, **{"out": tmp_path / "w.mp4", **changes}))
     assert code == 2
@@ -337,3 +342,8 @@ def test_a_walk_that_is_there_is_not_lost(cli, cases, model_folder, tmp_path):
     assert out.read_bytes() == before
     assert cli(*arguments, "--overwrite")[0] == 0
     assert out.read_bytes() == before
+
+
+def test_requests_of_earlier_versions_are_known():
+    earlier = {"lap": 40, "sampling": {"num_steps": 2}}
+    assert _present(earlier).items() >= {"loop_frames": 40, "sampling": {"num_inference_steps": 2}}.items()

@@ -353,5 +353,5 @@ def test_better_worse_or_not_told_apart(results):
     summary = replace(difference, difference=difference)
     assert outcome(summary, psnr) == "better"
     assert outcome(summary, replace(psnr, higher_is_better=False)) == "worse"
-    assert outcome(replace(summary, difference=replace(difference, low=-1.0)), psnr) == "not told apart"
+    assert outcome(replace(summary, difference=replace(difference, low=-1.0)), psnr) == "not significant"
     assert outcome(replace(summary, difference=None), psnr) == "not comparable"

@@ -19,7 +19,7 @@ SETTINGS = SamplingSettings(num_inference_steps=2, guidance_scale=2.0, seed=3)
 def world():
     made = tiny_world()
     made.set_progress_bar_config(disable=True)
-    made.remember_by("hydra+history")
+    made.set_memory("hydra+history")
     return made
 
 
@@ -30,7 +30,7 @@ def test_a_model_without_banks_shows_what_its_context_showed(world):
     plain = tiny_world().continue_video(VIDEO, PATH[:9], PATH[9:], "A wall.", SETTINGS)
     assert not (made.video == plain.video).all()
     again = tiny_world()
-    again.remember_by("hydra+history")  # the same banks, however often they are made
+    again.set_memory("hydra+history")  # the same banks, however often they are made
     assert (again.continue_video(VIDEO, PATH[:9], PATH[9:], "A wall.", SETTINGS).video == made.video).all()
 
 
@@ -48,7 +48,7 @@ def test_it_walks_is_saved_and_goes_on(world, tmp_path):
 def test_only_views_that_need_no_training_come_without_it():
     world = tiny_world()
     assert strategy("history").settings["banks"]["rendered"] == "scenery"
-    world.remember_by("history")
+    world.set_memory("history")
     assert world.transformer.two_banks is not None
     assert world.transformer.rendered_memory is None
 

@@ -109,14 +109,14 @@ def test_a_continuation_gives_what_memory_renders(world):
 def test_what_is_rendered_matters():
     world = world_of("warp")
     shown = continued(world)
-    world.transformer.change_memory("off", {"banks": {**BANKS, "rendered": "none", "top_k": 0}})
+    world.transformer.set_memory("off", {"banks": {**BANKS, "rendered": "none", "top_k": 0}})
     try:
         plain = continued(world)
         assert plain.rendered is None
         with pytest.raises(InputError, match=r"this model \(off\) renders no memory"):
             rendered_memory(world, VIDEO, PATH[:CONTEXT], PARTS[0])
     finally:
-        world.transformer.change_memory("warp", {"banks": {**BANKS, **strategy("warp").settings["banks"]}})
+        world.transformer.set_memory("warp", {"banks": {**BANKS, **strategy("warp").settings["banks"]}})
     assert not np.array_equal(plain.video, shown.video)
     assert np.array_equal(continued(world).video, shown.video)
 
@@ -128,7 +128,7 @@ def test_the_strategy_says_what_is_rendered():
         settings = dict(strategy(name).settings)
         if settings["banks"] is not None:
             settings["banks"] = {**BANKS, **settings["banks"]}
-        world.transformer.change_memory(name, settings)
+        world.transformer.set_memory(name, settings)
         found[name] = continued(world)
     assert found["hydra"].rendered is None
     assert found["hydra"].recall is None

@@ -358,7 +358,7 @@ def test_masks_go_on_as_subjects_were_last_seen_to_move(tmp_path):
     assert rollout.state.masks[:, :, -1].sum() > 0
     rollout.save(tmp_path / "walk")
     assert np.array_equal(world.resume(tmp_path / "walk").step(PARTS[1]), rollout.step(PARTS[1]))
-    with pytest.raises(InputError, match="told where subjects will be"):
+    with pytest.raises(InputError, match="masks of where subjects will be"):
         start(world_of("oracle"), subject_masks=masks)
 
 
@@ -474,16 +474,16 @@ def test_a_model_that_remembers_otherwise_by_now(tmp_path):
     world = tiny_world(memory_strategy="hydra", **changes("hydra"))
     world.set_progress_bar_config(disable=True)
     rollout = start(world)
-    world.remember_by("window")
+    world.set_memory("window")
     for call in (
         lambda: rollout.step(PARTS[0]),
         lambda: rollout.fork().step(PARTS[0]),
         lambda: rollout.save(tmp_path / "w"),
     ):
-        with pytest.raises(InputError, match=r"remembers by hydra, its model by window since; .*remember_by"):
+        with pytest.raises(InputError, match=r"remembers by hydra, its model by window since; .*set_memory"):
             call()
     assert not (tmp_path / "w").exists()
-    world.remember_by("hydra")
+    world.set_memory("hydra")
     assert rollout.step(PARTS[0]).shape[0] == SIZES[0]
 
 

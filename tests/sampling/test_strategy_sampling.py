@@ -102,7 +102,7 @@ def test_a_models_own_history_guidance_is_the_default(clip):
 def test_a_trained_model_remembers_by_another_strategy(clip):
     settings = SamplingSettings(num_inference_steps=2, guidance_scale=1.0)
     world = tiny_world()
-    world.remember_by("window")
+    world.set_memory("window")
     assert world.transformer.config["memory_strategy"] == "window"
     result = world.continue_video(*clip, settings, record_retrieval=True)
     assert result.retrieval is None  # nothing is retrieved: all there is is seen
@@ -110,8 +110,8 @@ def test_a_trained_model_remembers_by_another_strategy(clip):
     assert (result.video == same.video).all()
     assert (result.video != tiny_world().continue_video(*clip, settings).video).any()
     with pytest.raises(InputError, match="train one with it: outofsight train --strategy recurrent"):
-        world.remember_by("recurrent")
-    world.remember_by("hydra-k5")
+        world.set_memory("recurrent")
+    world.set_memory("hydra-k5")
     again = world.continue_video(*clip, settings, record_retrieval=True)
     assert again.retrieval is not None
     assert again.retrieval.num_context_latent_frames == 3
@@ -159,7 +159,7 @@ def test_banks_are_asked_once_for_all_steps(clip):
         on_progress=lambda stage, done, total: stages.append((stage, done, total)),
     )
     assert ("recall", 1, 1) in stages
-    world.remember_by("window")
+    world.set_memory("window")
     del seen[:]
     plain = world.continue_video(*clip, SamplingSettings(num_inference_steps=3, guidance_scale=2.0))
     assert len(seen) == 2 * 3

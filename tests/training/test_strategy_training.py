@@ -112,7 +112,7 @@ def test_a_run_exports_a_model_that_remembers_so(name, world_config, cache, clip
     assert video.shape == (9, 32, 64, 3)
     assert (continued().video == video).all()
     if world.transformer.needs_subject_masks != "none":
-        with pytest.raises(InputError, match="is told where subjects are"):
+        with pytest.raises(InputError, match="needs subject masks"):
             world.continue_video(clip.video[:9], clip.cameras[:9], clip.cameras[9:], "A square.", settings)
 
 

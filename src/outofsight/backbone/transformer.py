@@ -223,7 +223,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         """Whether each frame has a noise level of its own; clean context frames then have the time step 0."""
         return bool(self.config["frame_noise"] == "independent")
 
-    def change_memory(self, name: str, settings: Mapping[str, Any]) -> None:
+    def set_memory(self, name: str, settings: Mapping[str, Any]) -> None:
         """Remember in another way, with the weights as they are. ``settings``: of the configuration.
 
         Raises:

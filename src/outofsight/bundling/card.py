@@ -188,9 +188,11 @@ def _history(runs: tuple[FinishedRun, ...]) -> list[str]:
     if not runs:
         return []
     hours = [run.hours for run in runs]
-    told = "" if None in hours else f", {sum(hour or 0 for hour in hours):.2f} hours of training steps in all"
+    in_all = (
+        "" if None in hours else f", {sum(hour or 0 for hour in hours):.2f} hours of training steps in all"
+    )
     sections = [
-        f"The weights went through {len(runs)} earlier run{'s' * (len(runs) > 1)}{told}, oldest first."
+        f"The weights went through {len(runs)} earlier run{'s' * (len(runs) > 1)}{in_all}, oldest first."
     ]
     return sections + [_run(f"World model, run {number}", run) for number, run in enumerate(runs, start=1)]
 

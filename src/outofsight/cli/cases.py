@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from outofsight.cli.lenses import ToldLens
+    from outofsight.cli.lenses import VideoLens
     from outofsight.data.video import Video
     from outofsight.geometry.camera_files import CameraFile
     from outofsight.geometry.conditioning import CameraConditioning
@@ -30,7 +30,7 @@ SAYS_SPLIT = {"cond_cam", "tgt_cam", "context_camera", "video_camera", "num_cont
 MOST_STEP_M = 5.0
 """A camera that moves further from one frame to the next is faster than any that films."""
 ESTIMATE = "estimate"
-"""In place of a context's cameras: they are to be told from the video itself."""
+"""In place of a context's cameras: they are to be estimated from the video itself."""
 ASKED = "are asked for (--frames of generate, --context-frames of roll)"
 
 
@@ -72,7 +72,7 @@ class CaseInputs:
     context: "CameraPath | None"
     target: "CameraPath | CameraConditioning"
     notes: tuple[str, ...]
-    lens: "ToldLens | None" = None
+    lens: "VideoLens | None" = None
 
 
 def find_cases(
@@ -200,22 +200,22 @@ def read_case(case: Case, shape: Shape) -> CaseInputs:
         )
     inputs = _from_camera_file(case, shape) if is_file(case.camera) else _from_expression(case, shape)
     inputs = _seen_through_its_lens(inputs, case, shape)
-    told = (*_told_of_rate(case, shape), *_told_of_steps(case, inputs))
-    return replace(inputs, notes=(*inputs.notes, *told))
+    added = (*_rate_notes(case, shape), *_step_notes(case, inputs))
+    return replace(inputs, notes=(*inputs.notes, *added))
 
 
 def _seen_through_its_lens(inputs: CaseInputs, case: Case, shape: Shape) -> CaseInputs:
-    """Give all cameras the lens that the clip, the camera file or the user tells; leave it unknown if nobody does."""
-    from outofsight.cli.lenses import CAMERA_FILE, ESTIMATED_LENS, ToldLens, lens_of_clip, video_lens
+    """Give all cameras the lens that the clip, the camera file or the user gives; leave it unknown if none does."""
+    from outofsight.cli.lenses import CAMERA_FILE, ESTIMATED_LENS, VideoLens, lens_of_clip, video_lens
     from outofsight.types import CameraPath
 
     own = None if case.clip is None else lens_of_clip(case.clip)
-    told, context, target = [] if own is None else [own], inputs.context, inputs.target
+    lenses, context, target = [] if own is None else [own], inputs.context, inputs.target
     if context is not None and context.intrinsics is not None:
         name = case.camera if is_file(case.camera) else str(case.context_camera)
         source = ESTIMATED_LENS if name == ESTIMATE else CAMERA_FILE
-        told.append(ToldLens(intrinsics=context.intrinsics, source=source, name=name))
-    lens = video_lens(case.video, told, shape.fov_x_deg, shape.size)
+        lenses.append(VideoLens(intrinsics=context.intrinsics, source=source, name=name))
+    lens = video_lens(case.video, lenses, shape.fov_x_deg, shape.size)
     if lens is None:
         return inputs
     if context is not None:
@@ -227,7 +227,7 @@ def _seen_through_its_lens(inputs: CaseInputs, case: Case, shape: Shape) -> Case
     return replace(inputs, context=context, target=target, lens=lens)
 
 
-def _told_of_rate(case: Case, shape: Shape) -> Sequence[str]:
+def _rate_notes(case: Case, shape: Shape) -> Sequence[str]:
     """Say where a video moves at another rate than the model's videos do."""
     from outofsight.data.video import SAME_RATE, video_facts
 
@@ -243,7 +243,7 @@ def _told_of_rate(case: Case, shape: Shape) -> Sequence[str]:
     )
 
 
-def _told_of_steps(case: Case, inputs: CaseInputs) -> Sequence[str]:
+def _step_notes(case: Case, inputs: CaseInputs) -> Sequence[str]:
     """Say where a camera moves so far between two frames that its unit must be another."""
     import numpy as np
 
@@ -328,10 +328,10 @@ def _from_estimate(case: Case, shape: Shape) -> CaseInputs:
     video, _ = _read_video(case, None, num_context, replace(shape, size=None))
     if len(video) < num_context:
         raise VideoError(f"{case.video}: has {len(video)} frames, {num_context} of context {ASKED}")
-    context, told = estimated_context(video, case.video, shape.fov_x_deg)
+    context, notes = estimated_context(video, case.video, shape.fov_x_deg)
     fitted, _ = _read_video(case, None, num_context, shape)
     target = make_path(case.camera, num_target + 1, start=context.world_from_camera[-1])[1:]
-    return CaseInputs(video=fitted, context=context, target=target, notes=told)
+    return CaseInputs(video=fitted, context=context, target=target, notes=notes)
 
 
 def _read_video(case: Case, num_frames: int | None, keep_last: int, shape: Shape) -> "Video":

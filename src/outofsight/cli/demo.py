@@ -83,7 +83,7 @@ def demo(
     _print(report)
 
 
-def told(report: "DemoReport") -> list[str]:
+def report_lines(report: "DemoReport") -> list[str]:
     """Say what came of a demo, in the lines that are printed; the README shows them."""
     lines = textwrap.wrap(report.caption, WIDTH)
     lines.append(f"{'dB against the truth':<43}{'PSNR':>8}{'subject':>9}{'returned':>9}")
@@ -99,7 +99,7 @@ def told(report: "DemoReport") -> list[str]:
 
 
 def _print(report: "DemoReport") -> None:
-    for line in told(report):
+    for line in report_lines(report):
         print(line)
     print("seconds: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in report.seconds.items()))
     if report.memory is not None:

@@ -1,4 +1,4 @@
-"""``outofsight cameras estimate``: a video's own cameras, or one line that says why they cannot be told."""
+"""``outofsight cameras estimate``: a video's own cameras, or one line that says why they cannot be estimated."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -211,7 +211,7 @@ def load_source(source: "ModelSource") -> "WorldModel":
 
     world = load_world(source.path, source.device, source.dtype, source.offload)
     if source.strategy is not None:
-        world.remember_by(source.strategy)
+        world.set_memory(source.strategy)
     world.transformer.attention_frames_per_chunk = source.attention_chunk
     world.keep_text_encoder_on_device = source.offload == "none"  # many clips follow
     return world

@@ -138,7 +138,7 @@ def run(
         _note(out, label, settings)
         world = load_world(model, device, dtype, "none") if todo else None
         if world is not None and strategy is not None:
-            world.remember_by(strategy)
+            world.set_memory(strategy)
         with shown_progress(Console(stderr=True), "cases") as show:
             for number, case in enumerate(todo, start=1):
                 assert world is not None

@@ -71,7 +71,7 @@ Guidance = Annotated[
 Seed = Annotated[int, typer.Option(help="seed of the starting noise")]
 Mask = Annotated[
     Path | None,
-    typer.Option(help="video of the subjects, white on black, for models that are told where they are"),
+    typer.Option(help="video of the subjects, white on black, for models that need such masks"),
 ]
 Settings = Annotated[
     list[str] | None,
@@ -207,7 +207,7 @@ def _continue(cases: list[Case], inputs: CaseInputs | None, options: Options) ->
     load_seconds = time.perf_counter() - start
     world.transformer.attention_frames_per_chunk = options.attention_chunk
     if options.strategy is not None:
-        world.remember_by(options.strategy)
+        world.set_memory(options.strategy)
     for case in cases:
         _continue_case(world, case, inputs or read_case(case, options.shape), options, load_seconds)
 
@@ -346,7 +346,7 @@ def _check_inputs(cases: list[Case], options: Options, *, whole: bool) -> CaseIn
             _masks(options.mask, inputs, shape, transformer)
         elif transformer.needs_subject_masks != "none":
             raise InputError(
-                f"--mask: this model ({transformer.config['memory_strategy']}) is told where subjects are; give a "
+                f"--mask: this model ({transformer.config['memory_strategy']}) needs subject masks; give a "
                 "video of them, white on black"
             )
     return inputs if len(cases) == 1 else None
@@ -355,7 +355,7 @@ def _check_inputs(cases: list[Case], options: Options, *, whole: bool) -> CaseIn
 def _masks(
     mask: Path, inputs: CaseInputs, shape: Shape, transformer: "HydraTransformer3DModel"
 ) -> "NDArray[np.uint8]":
-    """Read the subjects' masks of the frames that the model is told of: 0 nobody, 1 somebody [n, height, width].
+    """Read the subjects' masks of the frames that the model needs: 0 background, 1 a subject [n, height, width].
 
     Raises:
         InputError: a mask for a model that does not look at one.

@@ -34,7 +34,7 @@ def import_hm_world(
 
     found = find_parts(parts)
     check_outputs([out], [*found, captions], ours=(out / "train").is_dir())
-    told = named_captions(read_text(captions).encode()) if captions else None
+    by_name = named_captions(read_text(captions).encode()) if captions else None
     new = there = left_out = 0
     if dry_run:
         outcomes = Counter(outcome for _, outcome, _ in wanted_samples(found, out / "train", {}, limit))
@@ -43,7 +43,7 @@ def import_hm_world(
     with claimed(out, filled=True):
         (out / "train").mkdir(exist_ok=True)
         with shown_progress(Console(stderr=True), "samples") as show:
-            for name, outcome in import_archive(found, out / "train", told, limit):
+            for name, outcome in import_archive(found, out / "train", by_name, limit):
                 new, there, left_out = (
                     new + (outcome == "new"), there + (outcome == "there"), left_out + (outcome == "incomplete")
                 )  # fmt: skip

@@ -66,11 +66,11 @@ def info(
     console = Console(width=100)
     strategy = networks["transformer"].config["memory_strategy"]
     settings = vars(networks["transformer"].memory_settings).items()
-    told = ", ".join(f"{name} {value}" for name, value in settings if not name.startswith("_"))
-    console.print(f"{model}: {strategy}, {told}", soft_wrap=True, highlight=False)
+    listed = ", ".join(f"{name} {value}" for name, value in settings if not name.startswith("_"))
+    console.print(f"{model}: {strategy}, {listed}", soft_wrap=True, highlight=False)
     for what, chosen in (("sampling", use.sampling), ("walk (explore)", use.walk)):
-        told = ", ".join(f"{name} {value}" for name, value in chosen.items())
-        console.print(f"{what}: {told or 'as sampling'}", soft_wrap=True, highlight=False)
+        listed = ", ".join(f"{name} {value}" for name, value in chosen.items())
+        console.print(f"{what}: {listed or 'as sampling'}", soft_wrap=True, highlight=False)
     console.print(_components(plan))
     console.print(_run(plan, f"{height}×{width}, {context}+{target} frames, {steps} steps, {dtype}"))
     if vram is not None:

@@ -99,7 +99,7 @@ def empty_model(
         check_whole(folder, values=whole)
     if strategy_name is not None:
         chosen = strategy(strategy_name)
-        networks["transformer"].change_memory(chosen.name, chosen.settings)
+        networks["transformer"].set_memory(chosen.name, chosen.settings)
     if decoder is not None:
         check_decoder(load_tiny_decoder(decoder), networks["vae"])
     return networks

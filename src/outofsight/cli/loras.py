@@ -68,11 +68,11 @@ def merge(
 
 def _strength(text: str) -> tuple[Path, float]:
     """Read FILE or FILE:STRENGTH."""
-    path, colon, told = text.rpartition(":")
+    path, colon, strength = text.rpartition(":")
     if not colon or Path(text).is_file():
         return Path(text), 1.0
     try:
-        return Path(path), float(told)
+        return Path(path), float(strength)
     except ValueError as error:
         raise InputError(
             f"--lora: expected FILE or FILE:STRENGTH, as style.safetensors:0.8, got {text!r}"

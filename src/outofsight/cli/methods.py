@@ -74,7 +74,7 @@ def choose_methods(
     """Gather the rows: models, others' videos, and the baselines and upper bounds that these clips allow.
 
     Raises:
-        InputError: nobody to judge, a name twice, a folder that is not there, a setting that is impossible.
+        InputError: nothing to evaluate, a name twice, a folder that is not there, a setting that is impossible.
         CheckpointError: a model that is not there, or is none.
     """
     from outofsight.data.dataset import may_be_skipped
@@ -91,7 +91,7 @@ def choose_methods(
         chosen += [BaselineMethod(name=name) for name in usable_baselines(case, has_context=has_context)]
         chosen += [*_rendered(chosen), *_round_trips(chosen), TruthMethod()]
     if not chosen:
-        raise InputError("nobody to judge: name a --model or --videos, or let the --baselines be judged")
+        raise InputError("nothing to evaluate: name a --model or --videos, or leave --baselines on")
     check_names(chosen)
     return tuple(chosen)
 

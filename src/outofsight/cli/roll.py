@@ -1,4 +1,4 @@
-"""``outofsight roll``: walk on through a world, step by step, for as long as one likes."""
+"""``outofsight roll``: a rollout, step by step, for as long as one likes."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,8 +8,8 @@ import typer
 
 from outofsight.cli.cases import Shape, case_of, is_file
 from outofsight.cli.options import Device, Dtype, Fov, Model, Prompt, Resample, StrategyName, Vae
+from outofsight.cli.rollout_run import RolloutModel, RolloutPlan, run_rollout
 from outofsight.cli.values import DryRun, check_fov, parse_settings, parse_size, text_or_file
-from outofsight.cli.walk import Walk, Walker, walk_on
 from outofsight.errors import InputError
 from outofsight.model_folders import ModelUse, read_use
 from outofsight.types import WAN_CLOCK
@@ -32,9 +32,11 @@ ContextCamera = Annotated[
 LatentFrames = Annotated[
     int, typer.Option(min=1, max=1000, help="latent frames of a step; each is 4 video frames")
 ]
-Lap = Annotated[
+LoopFrames = Annotated[
     int | None,
     typer.Option(
+        "--loop-frames",
+        "--lap",
         min=1,
         max=1_000_000,
         help="repeat the camera's path every so many frames; it must come back to its start",
@@ -62,7 +64,7 @@ MemoryPictures = Annotated[
 ]
 SaveEvery = Annotated[int, typer.Option(min=1, help="steps from one saved state to the next")]
 Resume = Annotated[bool, typer.Option(help="go on where an earlier run stopped, as is done anyway")]
-Overwrite = Annotated[bool, typer.Option(help="begin anew where a walk is there already")]
+Overwrite = Annotated[bool, typer.Option(help="begin anew where a rollout is there already")]
 Offload = Annotated[str, typer.Option(help="keep weights off the GPU: none or model")]
 
 
@@ -75,7 +77,7 @@ def roll(
     prompt: Prompt = None,
     context_camera: ContextCamera = None,
     latent_frames: LatentFrames = 3,
-    lap: Lap = None,
+    loop_frames: LoopFrames = None,
     prompt_at: PromptAt = None,
     size: Size = None,
     fov: Fov = None,
@@ -111,20 +113,22 @@ def roll(
     )  # fmt: skip
     request = {
         "model": model, "strategy": strategy, "video": str(video), "camera": case.camera,
-        "context_camera": case.context_camera, "prompt": case.prompt, "latent_frames": latent_frames, "lap": lap,
-        "path_frames": None if lap else _spread_over(case.camera, WAN_CLOCK.num_frames(steps * latent_frames)),
+        "context_camera": case.context_camera, "prompt": case.prompt, "latent_frames": latent_frames,
+        "loop_frames": loop_frames,
+        "path_frames": None if loop_frames else _spread_over(case.camera, WAN_CLOCK.num_frames(steps * latent_frames)),
         "sampling": sampling, "with_context": with_context, "dtype": dtype, "fov": fov,
         "resample": resample or None, "vae": str(vae) if vae else None,
     }  # fmt: skip
-    walk = Walk(
-        walker=Walker(
+    plan = RolloutPlan(
+        model=RolloutModel(
             model=model, strategy=strategy, sampling=sampling, device=device, dtype=dtype, offload=offload, vae=vae
         ),
         case=case, shape=shape, steps=steps, latent_frames=latent_frames,
-        lap=lap, prompts=_prompts(prompt_at or [], steps), with_context=with_context, save_every=save_every,
+        loop_frames=loop_frames, prompts=_prompts(prompt_at or [], steps), with_context=with_context,
+        save_every=save_every,
         fps=use.fps, memory_pictures=memory_pictures, request=request,
     )  # fmt: skip
-    walk_on(walk, resume=resume, overwrite=overwrite, dry_run=dry_run)
+    run_rollout(plan, resume=resume, overwrite=overwrite, dry_run=dry_run)
 
 
 def _spread_over(camera: str, num_frames: int) -> int | None:

@@ -161,16 +161,16 @@ def draw_steps(
     if clip is None:
         memory_pictures(steps, folder, fov_x_rad, fps=fps)
         return None
-    truth, told = _against_truth(rollout, steps, inputs, clip)
+    truth, summary = _against_truth(rollout, steps, inputs, clip)
     memory_pictures(steps, folder, fov_x_rad, truth, fps)
-    write_json(folder / PLACES, told, indent=1)
+    write_json(folder / PLACES, summary, indent=1)
     error = " and ".join(
-        f"{told[name]:.2f} m while {when}"
-        for name, when in (("seen_error_m", "seen"), ("hidden_error_m", "hidden")) if told[name] is not None
+        f"{summary[name]:.2f} m while {when}"
+        for name, when in (("seen_error_m", "seen"), ("hidden_error_m", "hidden")) if summary[name] is not None
     )  # fmt: skip
     return (
-        f"truth known for {told['num_known']} of {len(told['frames'])} latent frames: subjects are held in "
-        f"{told['held_share']:.0%} of them" + (f", their places off by {error}" if error else "")
+        f"truth known for {summary['num_known']} of {len(summary['frames'])} latent frames: subjects are held in "
+        f"{summary['held_share']:.0%} of them" + (f", their places off by {error}" if error else "")
     )
 
 

@@ -38,13 +38,13 @@ def strategies(
 ) -> None:
     """Show the memory strategies, and keys, arithmetic and memory of one forward with each."""
     if not (names or model or size or frames):
-        told = json.loads(COUNTED.read_text(encoding="utf-8"))
+        counted = json.loads(COUNTED.read_text(encoding="utf-8"))
     else:
-        told = _counted(names or [], model, size, frames)
+        counted = _counted(names or [], model, size, frames)
     if as_json:
-        print(json.dumps(told, indent=1, ensure_ascii=False))
+        print(json.dumps(counted, indent=1, ensure_ascii=False))
     else:
-        Console(width=150).print(_table(told["costs"], told["title"]))
+        Console(width=150).print(_table(counted["costs"], counted["title"]))
 
 
 def _counted(names: list[str], model: str | None, size: str | None, frames: str | None) -> dict[str, Any]:

@@ -167,9 +167,9 @@ def _progress(config: "TrainConfig") -> Iterator[Callable[[int, Mapping[str, flo
                 speed = f"{figures['samples_per_second']:.1f}/s"
                 show(step, config.num_steps, f"loss {figures['loss']:.4f}  {speed}")
             else:
-                told = "  ".join(
+                values = "  ".join(
                     f"{name.removeprefix('validation/')} {value:.4g}" for name, value in figures.items()
                 )
-                console.print(f"step {step}: {told}", soft_wrap=True)
+                console.print(f"step {step}: {values}", soft_wrap=True)
 
         yield report

@@ -116,17 +116,19 @@ def preview(
     from outofsight.worlds.spec import spec_to_json
 
     plan, render = _configs(size, frames, settings, preset)
-    sheet, drawing, film, told = (out / name for name in ("sheet.png", "map.png", "clip.mp4", "spec.json"))
-    check_outputs([sheet, drawing, film, told], [spec], ours=_is_spec(told))
+    sheet, drawing, film, spec_file = (
+        out / name for name in ("sheet.png", "map.png", "clip.mp4", "spec.json")
+    )
+    check_outputs([sheet, drawing, film, spec_file], [spec], ours=_is_spec(spec_file))
     drawn = _read_spec(spec) if spec is not None else plan_world(seed, plan).spec
     world = build_world(drawn)
     check_rendering(render)
     if dry_run:
-        print(f"would write {sheet}, {drawing.name}, {film.name} and {told.name}")
+        print(f"would write {sheet}, {drawing.name}, {film.name} and {spec_file.name}")
         return
     with claimed(out, filled=True):
         clip = render_clip(f"seed_{seed}", world, render, plan.rule)
-        write_text(told, spec_to_json(drawn) + "\n")  # first: by it the others are known to be ours
+        write_text(spec_file, spec_to_json(drawn) + "\n")  # first: by it the others are known to be ours
         save_picture(contact_sheet(clip, zoom=max(1, 240 // clip.video.shape[2])), sheet)
         draw_map(world, clip.subjects, drawing)
         write_video(film, clip.video, fps=clip.fps)

@@ -372,14 +372,14 @@ def network_digest(network: nn.Module) -> str:
     """
     stored: Any = network.config
     config = stored.to_dict() if hasattr(stored, "to_dict") else dict(stored)
-    told = {
+    description = {
         key: value
         for key, value in config.items()
         if not key.startswith("_")
         and key not in ("torch_dtype", "dtype", "transformers_version", "skip_width")
     }
     own = {name: value for name, value in network.state_dict().items() if not name.startswith("skip.")}
-    return weights_digest(own, json.dumps(told, sort_keys=True, default=str))
+    return weights_digest(own, json.dumps(description, sort_keys=True, default=str))
 
 
 def weights_digest(weights: Mapping[str, Tensor], beside: str = "") -> str:

@@ -139,8 +139,8 @@ def _claim(folder: Path, config: BuildConfig) -> None:
 
 def take_gpu(worker: int, workers: int) -> None:
     """Let a worker see one of several GPUs, in turn: what renders takes the first that it sees."""
-    told = os.environ.get("CUDA_VISIBLE_DEVICES")
-    gpus = told.split(",") if told else [str(number) for number, _ in enumerate(GPUS.glob("*"))]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = visible.split(",") if visible else [str(number) for number, _ in enumerate(GPUS.glob("*"))]
     if workers > 1 and len(gpus) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[worker % len(gpus)]
 

@@ -68,9 +68,9 @@ def _seen_through(cameras: CameraPath, folder: Path, size: tuple[int, ...]) -> C
     """Give cameras the lens that was estimated for the set, lens.json above the sample; without one it is unknown."""
     for place in (folder.parent, folder.parent.parent):
         if (place / "lens.json").is_file():
-            told = read_json(place / "lens.json")
+            content = read_json(place / "lens.json")
             try:
-                fov = radians(float(told["fov_x_deg"]))
+                fov = radians(float(content["fov_x_deg"]))
             except (KeyError, TypeError, ValueError) as error:
                 raise DatasetError(f"{place / 'lens.json'}: expected fov_x_deg, got {error!r}") from error
             lens = Intrinsics.from_fov(width_px=size[1], height_px=size[0], fov_x_rad=fov)

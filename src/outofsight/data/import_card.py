@@ -20,8 +20,8 @@ def write_import_card(folder: Path, incomplete: int) -> str:
     lacks = ", ".join(f"{file} of {count}" for file, count in missing.items()) or "nothing"
     lens = "unknown; `outofsight data lens` estimates it"
     if (folder / LENS).is_file():
-        told = read_json(folder / LENS)
-        lens = f"{told['fov_x_deg']:.2f}° across, estimated from {told['clips']} clips (± {told['spread_deg']:.2f}°)"
+        found = read_json(folder / LENS)
+        lens = f"{found['fov_x_deg']:.2f}° across, estimated from {found['clips']} clips (± {found['spread_deg']:.2f}°)"
     summary = f"{len(names)} samples; missing: {lacks}; {incomplete} incomplete ones left out"
     write_text(
         folder / "README.md",

@@ -191,15 +191,19 @@ def shard_name(number: int) -> str:
 
 def write_shard(path: Path, samples: Sequence[LatentSample], dtype: np.dtype[Any]) -> None:
     """Write samples to one file, their latents as ``dtype``; whole or not at all."""
-    arrays, told = {}, {}
+    arrays, described = {}, {}
     for sample in samples:
         own = sample.arrays()
         for kind in {"context_latents", "target_latents", "rendered_latents"} & set(own):
             own[kind] = _cast(own[kind], dtype, sample.name)
         arrays.update({f"{sample.name}/{name}": value for name, value in own.items()})
-        told[sample.name] = {"caption": sample.caption, "facts": sample.facts, "checksum": _checksum(own)}
+        described[sample.name] = {
+            "caption": sample.caption,
+            "facts": sample.facts,
+            "checksum": _checksum(own),
+        }
     # One key: safetensors writes several in an order that differs from run to run.
-    _write_file(path, save(arrays, metadata={"samples": json.dumps(told, ensure_ascii=False)}))
+    _write_file(path, save(arrays, metadata={"samples": json.dumps(described, ensure_ascii=False)}))
 
 
 def _cast(latents: NDArray[np.floating], dtype: np.dtype[Any], name: str) -> NDArray[Any]:

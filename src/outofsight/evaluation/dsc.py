@@ -110,8 +110,8 @@ def dsc(*, to_context: bool, missing_count_0: bool) -> Compute:
             _score(theirs[subject], ours[subject], shown[subject] if missing_count_0 else None)
             for subject in range(known.num_subjects)
         ]
-        told = [score for score in scores if score is not None]
-        return Measured(float(np.mean(told))) if told else undefined(_reason(ours, theirs, to_context))
+        valid = [score for score in scores if score is not None]
+        return Measured(float(np.mean(valid))) if valid else undefined(_reason(ours, theirs, to_context))
 
     return compute
 

@@ -256,8 +256,8 @@ LoadInstruments = Callable[[InstrumentNames], Instruments]
 
 def measuring_identity(names: InstrumentNames, metrics: tuple[str, ...] | None, gallery: str | None) -> str:
     """Digest all that decides the numbers: instruments, and the metrics in their own words."""
-    told = [[metric.name, metric.what, metric.source] for metric in chosen_metrics(metrics)]
-    return digest_of(names.identity, told, gallery)
+    described = [[metric.name, metric.what, metric.source] for metric in chosen_metrics(metrics)]
+    return digest_of(names.identity, described, gallery)
 
 
 def observed_truth(instruments: Instruments, case: ClipCase) -> Detections | None:

@@ -144,14 +144,14 @@ def camera_error(evidence: Evidence) -> Measured:
     """
     case, hidden = evidence.case, _hidden(evidence)
     truth = scenery_shifts(case.truth, hidden)
-    told = ~np.isnan(truth[:, 0])
-    if not told.any():
+    known = ~np.isnan(truth[:, 0])
+    if not known.any():
         return undefined("the true scenery cannot be recognised from a frame to the next")
-    size = float(np.linalg.norm(truth[told], axis=-1).mean())
+    size = float(np.linalg.norm(truth[known], axis=-1).mean())
     if size / evidence.diagonal_px < LEAST_SHIFT:
         return undefined(f"the true camera hardly moves ({size:.2f} px a frame)")
     generated = np.nan_to_num(scenery_shifts(evidence.generated, hidden))
-    return Measured(float(np.linalg.norm(generated[told] - truth[told], axis=-1).mean()) / size)
+    return Measured(float(np.linalg.norm(generated[known] - truth[known], axis=-1).mean()) / size)
 
 
 def scenery_shifts(video: Video, hidden: Masks) -> NDArray[np.float64]:
@@ -275,10 +275,10 @@ def _correlations(
     variance_a = squares_a / count - (sum_a / count) ** 2
     variance_b = squares_b / count - (sum_b / count) ** 2
     covariance = products / count - sum_a * sum_b / count**2
-    told = (number > LEAST_SHARED_SHARE * first_mask.sum()) & (number > 1)
-    told &= (variance_a > LEAST_CONTRAST) & (variance_b > LEAST_CONTRAST)
-    spread = np.sqrt(np.where(told, variance_a * variance_b, 1.0))
-    return np.where(told, covariance / spread, -1.0)
+    known = (number > LEAST_SHARED_SHARE * first_mask.sum()) & (number > 1)
+    known &= (variance_a > LEAST_CONTRAST) & (variance_b > LEAST_CONTRAST)
+    spread = np.sqrt(np.where(known, variance_a * variance_b, 1.0))
+    return np.where(known, covariance / spread, -1.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -145,7 +145,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters.update(
         number=format_number, signed=signed, interval=interval, outcome=outcome, reasons=_reasons,
-        undefined_because=_undefined_because, told=_told,
+        undefined_because=_undefined_because, outcomes=_told,
     )  # fmt: skip
     environment.tests["clear"] = is_clear
     return environment.from_string(
@@ -182,27 +182,27 @@ def verdict(results: Results) -> str:
     clips = f"{len(results.groups[group])} clips"
     if results.baseline is None or best == results.baseline:
         return f"{best}, on {clips}; there is nothing to compare it with."
-    told: dict[str, list[str]] = {"better": [], "worse": [], "not told apart": [], "not comparable": []}
+    outcomes: dict[str, list[str]] = {"better": [], "worse": [], "not significant": [], "not comparable": []}
     for metric in first_metrics(results):
-        told[outcome(results.summaries[group][best][metric.name], metric)].append(
+        outcomes[outcome(results.summaries[group][best][metric.name], metric)].append(
             metric.name.replace("_", " ")
         )
-    number = sum(map(len, told.values()))
-    others = [f"{word} on {', '.join(names)}" for word, names in list(told.items())[1:] if names]
+    number = sum(map(len, outcomes.values()))
+    others = [f"{word} on {', '.join(names)}" for word, names in list(outcomes.items())[1:] if names]
     return (
-        f"{best} is better than {results.baseline} on {len(told['better'])} of {number} metrics, on {clips}"
+        f"{best} is better than {results.baseline} on {len(outcomes['better'])} of {number} metrics, on {clips}"
         f"{''.join(f'; {other}' for other in others)}."
     )
 
 
 def outcome(summary: Summary, metric: Metric) -> str:
-    """Say what a paired difference says: better, worse, not told apart, since its interval holds 0, or not comparable,
+    """Say what a paired difference says: better, worse, not significant, since its interval holds 0, or not comparable,
     since no clip gives both a number."""
     difference = summary.difference
     if difference is None or difference.mean is None:
         return "not comparable"
     if metric.higher_is_better is None or not is_clear(difference):
-        return "not told apart"
+        return "not significant"
     return "better" if (difference.mean > 0) == metric.higher_is_better else "worse"
 
 

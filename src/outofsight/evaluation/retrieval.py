@@ -47,11 +47,11 @@ def load_retrieval(path: Path) -> Retrieval:
     """Read what ``Retrieval.save`` wrote. Raises ``InputError`` naming a file that is missing or damaged."""
     try:
         with safe_open(path, framework="pt") as stored:
-            told = stored.metadata()
+            metadata = stored.metadata()
             return Retrieval(
                 slices=stored.get_tensor("slices"),
-                frames_per_slice=int(told["frames_per_slice"]),
-                num_context_latent_frames=int(told["num_context_latent_frames"]),
+                frames_per_slice=int(metadata["frames_per_slice"]),
+                num_context_latent_frames=int(metadata["num_context_latent_frames"]),
             )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: expected a record of retrieval, could not read it ({error})") from error

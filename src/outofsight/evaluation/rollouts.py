@@ -101,8 +101,8 @@ def predicted_tracks(
     later = latent_times(len(context.times), num_target)[1]
     tracks = context.banks.tracks
     with torch.no_grad():
-        told = memory.tracker.predict(tracks, context.banks.time, later[None].to(context.banks.time))
-    held = joined_subjects([context.held, unseen_subjects(told, tracks)])
+        predicted = memory.tracker.predict(tracks, context.banks.time, later[None].to(context.banks.time))
+    held = joined_subjects([context.held, unseen_subjects(predicted, tracks)])
     times = np.concatenate((context.times, later.double().numpy()))
     return Tracked(times=times, num_context=len(context.times), held=held, world_from_anchor=anchor)
 
@@ -148,13 +148,14 @@ def load_tracked(path: Path) -> Tracked:
         raise CheckpointError(f"{path}: expected what a tracker held, {error} is missing") from error
 
 
-def unseen_subjects(told: PredictedSubjects, tracks: Tracks) -> TrackedSubjects:
+def unseen_subjects(predicted: PredictedSubjects, tracks: Tracks) -> TrackedSubjects:
     """Read a prediction (batch of one): whoever was held when it was made is held at every coming moment, unseen."""
-    moments = told.position.shape[1]
-    held = told.filled[0].cpu().numpy()[None].repeat(moments, axis=0)
+    moments = predicted.position.shape[1]
+    held = predicted.filled[0].cpu().numpy()[None].repeat(moments, axis=0)
     return TrackedSubjects(
-        position_m=told.position[0].double().cpu().numpy(), velocity_m=told.velocity[0].double().cpu().numpy(),
-        deviation_m=told.variance[0].clamp(min=0).sqrt().double().cpu().numpy(), held=held,
+        position_m=predicted.position[0].double().cpu().numpy(),
+        velocity_m=predicted.velocity[0].double().cpu().numpy(),
+        deviation_m=predicted.variance[0].clamp(min=0).sqrt().double().cpu().numpy(), held=held,
         seen=np.zeros_like(held), numbers=tracks.number[0].cpu().numpy()[None].repeat(moments, axis=0),
     )  # fmt: skip
 

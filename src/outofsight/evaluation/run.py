@@ -188,7 +188,7 @@ def check_models(methods: Sequence[Method], clip: EvalClip) -> None:
         token_grid(networks["transformer"], networks["vae"], size)
         if source.strategy is not None:
             chosen = strategy(source.strategy)
-            networks["transformer"].change_memory(chosen.name, chosen.settings)
+            networks["transformer"].set_memory(chosen.name, chosen.settings)
 
 
 def pending_tasks(evaluation: Evaluation) -> list[ClipTask]:

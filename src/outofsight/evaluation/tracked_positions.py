@@ -256,18 +256,18 @@ def true_rollout(
     frames = np.asarray(times).round().astype(np.int64) + clip.num_context_frames - num_context
     known: NDArray[np.bool_] = np.asarray(frames < len(clip.video))
     within = np.where(known, frames, 0)
-    told = true_subjects(clip, within, world_from_anchor)
-    if told is None:
+    truth = true_subjects(clip, within, world_from_anchor)
+    if truth is None:
         return None
     clips_own = relative_poses(clip.cameras.world_from_camera[within], world_from_anchor)
     same: NDArray[np.bool_] = np.asarray((np.abs(clips_own - cameras) < SAME_CAMERA).all(axis=(1, 2)))
-    seen = np.where(same[:, None], told.seen, in_view(told.position_m, cameras, fov_x_rad)) & known[:, None]
+    seen = np.where(same[:, None], truth.seen, in_view(truth.position_m, cameras, fov_x_rad)) & known[:, None]
     unknown = ~known[:, None, None]
-    velocity = None if told.velocity_m is None else np.where(unknown, np.nan, told.velocity_m)
+    velocity = None if truth.velocity_m is None else np.where(unknown, np.nan, truth.velocity_m)
     return TrueSubjects(
-        position_m=np.where(unknown, np.nan, told.position_m),
+        position_m=np.where(unknown, np.nan, truth.position_m),
         seen=seen,
-        names=told.names,
+        names=truth.names,
         velocity_m=velocity,
     )
 

@@ -42,9 +42,9 @@ def read_cases(folder: Path, ask: Ask) -> list[Case]:
 
 def _case(folder: Path, perspective: str, kind: str) -> Case:
     path = folder / "action.json"
-    told = read_json(path)
+    content = read_json(path)
     try:
-        mark, rows, caption = int(told["mark_time"]), told["data"], str(told["caption"])
+        mark, rows, caption = int(content["mark_time"]), content["data"], str(content["caption"])
         poses = np.stack([_pose(row) for row in rows])
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(

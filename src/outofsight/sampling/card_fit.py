@@ -58,9 +58,9 @@ def rollout_ways(
     denoise = forward_peak_bytes(transformer, step, text_tokens)
     ways = {}
     for flags, tiling in (("", None), (TILES, LatentTiling())):
-        told = rollout_size(networks, size, latent_frames, tiling)
+        rollout = rollout_size(networks, size, latent_frames, tiling)
         # The state before and the state after are there at once; decoding counts the decoder's new one.
-        state, decode = told.state, told.decoding + told.banks + told.history
+        state, decode = rollout.state, rollout.decoding + rollout.banks + rollout.history
         encode = encode_peak(networks["vae"], size, tiling)
         stay = weights["transformer"] + weights["vae"]
         begin = max(weights["text_encoder"] + text, encode)

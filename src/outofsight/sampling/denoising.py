@@ -319,16 +319,16 @@ def _inputs(
     forget_history: bool = False,
 ) -> dict[str, Any]:
     """Put the clean context, or noise in its place, in front of the noisy target, and what both are seen by beside."""
-    context, told = conditions.context_latents, timestep.to(latents.device, torch.float32).reshape(1)
+    context, levels = conditions.context_latents, timestep.to(latents.device, torch.float32).reshape(1)
     if transformer.has_frame_noise:
         level = NUM_TRAIN_TIMESTEPS if forget_history else 0
-        told = frame_timesteps(told.expand(len(latents)), context.shape[2], latents.shape[2], level)
+        levels = frame_timesteps(levels.expand(len(latents)), context.shape[2], latents.shape[2], level)
     if forget_history:
         assert conditions.history_noise is not None
         context = conditions.history_noise
     return {
         "hidden_states": torch.cat((context, latents), dim=2).to(transformer.dtype),
-        "timestep": told,
+        "timestep": levels,
         "context_cameras": conditions.context_cameras,
         "target_cameras": conditions.target_cameras,
         "intrinsics": conditions.intrinsics,

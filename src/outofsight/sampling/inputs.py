@@ -134,7 +134,7 @@ def latent_subject_masks(
     if masks is None or masks.ndim != 3 or len(masks) < needed:
         got = "none" if masks is None else f"an array {list(masks.shape)}"
         raise InputError(
-            f"this model ({world.transformer.config['memory_strategy']}) is told where subjects are: expected "
+            f"this model ({world.transformer.config['memory_strategy']}) needs subject masks: expected "
             f"subject_masks uint8 [{needed}, height, width] of instance ids (0: no subject), got {got}"
         )
     spans = world.clock.spans(num_context)

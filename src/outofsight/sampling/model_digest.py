@@ -32,7 +32,7 @@ def world_digest(world: WorldModelBase) -> str:
     for _, value in _weights(world):
         if value.is_meta:
             raise InputError(
-                "the weights are offloaded one by one and cannot be told by their values; save rollouts without "
+                "the weights are offloaded one by one and cannot be digested; save rollouts without "
                 "sequential offloading"
             )
     key = _key(world)

@@ -55,9 +55,9 @@ def layout_of(tensor: Tensor, axis: int | None, known: Known) -> Layout:
 
 def digest(piece: Tensor) -> str:
     """Tell a piece by its type, shape and bytes."""
-    told = hashlib.sha256(f"{_CODES[piece.dtype]}{list(piece.shape)}".encode())
-    told.update(_bytes(piece))
-    return told.hexdigest()[:32]
+    sha = hashlib.sha256(f"{_CODES[piece.dtype]}{list(piece.shape)}".encode())
+    sha.update(_bytes(piece))
+    return sha.hexdigest()[:32]
 
 
 def _bytes(piece: Tensor) -> memoryview:

@@ -30,7 +30,7 @@ from outofsight.sampling.inputs import (
     conditioning,
     latent_subject_masks,
 )
-from outofsight.sampling.remembered import RenderedTarget, Seen, recall_target, told_lens
+from outofsight.sampling.remembered import RenderedTarget, Seen, given_lens, recall_target
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
@@ -267,7 +267,7 @@ def _conditions(
     def poses(part: str) -> Tensor:
         return torch.stack([torch.from_numpy(getattr(clip.cameras, part)) for clip in clips]).to(device)
 
-    lenses = [told_lens(clip.cameras, device) for clip in clips]
+    lenses = [given_lens(clip.cameras, device) for clip in clips]
     known = [lens for lens in lenses if lens is not None]
     unknown = None if not known else torch.full_like(known[0], torch.nan)
     masks = [clip.masks for clip in clips if clip.masks is not None]

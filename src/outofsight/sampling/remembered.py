@@ -125,7 +125,7 @@ def render_target(
     return RenderedTarget(condition, given_to_skip(Rendered(*(part[:, first:] for part in drawn))))
 
 
-def told_lens(cameras: CameraConditioning, device: torch.device) -> Float[Tensor, "1 4"] | None:
+def given_lens(cameras: CameraConditioning, device: torch.device) -> Float[Tensor, "1 4"] | None:
     return None if cameras.intrinsics is None else torch.from_numpy(cameras.intrinsics)[None].to(device)
 
 
@@ -147,12 +147,12 @@ def recall_target(
     """Let the two banks see the context, and ask them what matters for the target, and what it will look like."""
     transformer, device = world.transformer, context.device
     past, ahead = (torch.from_numpy(poses)[None].to(device) for poses in (cameras.context, cameras.target))
-    lens = known_intrinsics(transformer.config, told_lens(cameras, device), 1, context.shape[-2:], device)
+    lens = known_intrinsics(transformer.config, given_lens(cameras, device), 1, context.shape[-2:], device)
     frames, coming = context.shape[2], ahead.shape[1]
     times, later = (part[None] for part in latent_times(frames, coming, context.device))
     shown = to_pictures(seen.pixels[:, :: world.temporal_stride])
-    told = seen.masks if transformer.shows_rendered else None
-    share = subject_share(told, seen.pixels, world.temporal_stride)
+    masks = seen.masks if transformer.shows_rendered else None
+    share = subject_share(masks, seen.pixels, world.temporal_stride)
     pictures = see_pictures(world, None, shown, past, times, lens, share)
     banks, _ = transformer.observe_context(context, past, times, None, lens, pictures)
     grid = transformer.picture_grid(context)

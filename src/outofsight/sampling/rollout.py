@@ -261,7 +261,7 @@ class Rollout:
         if now != self._strategy:
             raise InputError(
                 f"this rollout remembers by {self._strategy}, its model by {now} since; call "
-                f"world.remember_by({self._strategy!r}), or start another rollout"
+                f"world.set_memory({self._strategy!r}), or start another rollout"
             )
 
     def _encoded(self, prompt: str) -> Texts:

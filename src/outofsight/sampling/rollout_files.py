@@ -89,8 +89,8 @@ def save_rollout(folder: Path, saved: Saved, world: WorldModelBase, digest: str,
     there = {piece for inside in files.values() for piece in inside}
     new = {piece: part for piece, part in pieces.items() if piece not in there}
     if new:
-        told = hashlib.sha256("".join(sorted(new)).encode()).hexdigest()[:8]
-        files[f"{TENSORS}{max(saved.moments):08d}-{told}.safetensors"] = sorted(new)
+        suffix = hashlib.sha256("".join(sorted(new)).encode()).hexdigest()[:8]
+        files[f"{TENSORS}{max(saved.moments):08d}-{suffix}.safetensors"] = sorted(new)
     manifest = {
         "version": VERSION,
         "model": _model_name(world),
@@ -206,7 +206,7 @@ def check_model(folder: Path, manifest: Mapping[str, Any], world: WorldModelBase
     if other := [name for name, value in manifest["memory"].items() if memory.get(name) != value]:
         raise CheckpointError(
             f"{folder}: made with {other[0]}={manifest['memory'][other[0]]!r}, this model has "
-            f"{memory.get(other[0])!r}; resume by WorldModel.resume(path), or call remember_by first"
+            f"{memory.get(other[0])!r}; resume by WorldModel.resume(path), or call set_memory first"
         )
 
 

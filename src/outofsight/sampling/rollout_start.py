@@ -78,8 +78,8 @@ def start_rollout(
     text = encode(sampler, request.prompt)
     latents = world.encode_video(pixels, request.tiling)
     shown = to_pictures(pixels[:, :: world.temporal_stride])
-    told = subject_masks if world.transformer.shows_rendered else None
-    share = subject_share(told, pixels, world.temporal_stride)
+    given = subject_masks if world.transformer.shows_rendered else None
+    share = subject_share(given, pixels, world.temporal_stride)
     seen = _Begun(latents, masks, context_cameras, shown, share)
     state = _first_state(sampler, seen, request.prompt)
     return Rollout(sampler, request.limits, state, texts={request.prompt: text})
@@ -140,8 +140,8 @@ def _first_state(sampler: Sampler, begun: _Begun, prompt: str) -> RolloutState:
 
 def _lens(world: WorldModelBase, cameras: CameraPath, latents: Tensor) -> Tensor:
     """Return the context's normalised intrinsics [4], on the CPU; the model's default where they are unknown."""
-    told = None if cameras.intrinsics is None else torch.from_numpy(cameras.intrinsics.normalized)[None]
-    return known_intrinsics(world.transformer.config, told, 1, latents.shape[-2:], torch.device("cpu"))[
+    given = None if cameras.intrinsics is None else torch.from_numpy(cameras.intrinsics.normalized)[None]
+    return known_intrinsics(world.transformer.config, given, 1, latents.shape[-2:], torch.device("cpu"))[
         0
     ].clone()
 
@@ -154,7 +154,7 @@ def _check_start(world: WorldModelBase, num_context: int, cameras: CameraPath) -
     if world.transformer.needs_subject_masks == "all":
         name = world.transformer.config["memory_strategy"]
         raise InputError(
-            f"this model ({name}) is told where subjects will be; a rollout does not know it, so choose another "
+            f"this model ({name}) needs masks of where subjects will be; a rollout has none, so choose another "
             "strategy, or continue_video with the masks of the target"
         )
     memory = world.transformer.rendered_memory
@@ -229,9 +229,7 @@ def rival_of(rollout: Rollout, world: WorldModelBase) -> Rollout:
     transformer, state = world.transformer, rollout.state
     if transformer.needs_subject_masks != "none" and state.masks is None:
         name = transformer.config["memory_strategy"]
-        raise InputError(
-            f"{name} is told where subjects are, and this walk does not know; choose another strategy"
-        )
+        raise InputError(f"{name} needs subject masks, which this rollout has not; choose another strategy")
     banks = None
     if transformer.has_banks:
         banks = state.banks if state.banks is not None else _banks_of_history(world, state)

@@ -165,7 +165,7 @@ class WorldModel(WorldModelBase):
 
         Raises:
             VideoError, CameraError, InputError: as ``continue_video``; or a bank that is too small for a frame, or a
-                strategy that is told where subjects will be.
+                strategy that needs masks of where subjects will be.
         """
         settings = as_settings(settings)
         request = RolloutRequest(
@@ -226,14 +226,14 @@ class WorldModel(WorldModelBase):
             rendered=None if made.rendered is None else made.rendered[0],
         )  # fmt: skip
 
-    def remember_by(self, name: str) -> None:
+    def set_memory(self, name: str) -> None:
         """Remember by another strategy, with the weights as they are.
 
         Raises:
             InputError: there is no such strategy, or it needs weights that this model has not learned.
         """
         chosen = strategy(name)
-        self.transformer.change_memory(chosen.name, chosen.settings)
+        self.transformer.set_memory(chosen.name, chosen.settings)
 
 
 def _load_named(
@@ -251,5 +251,5 @@ def _load_named(
         world.text_encoder.to(getattr(torch, manifest["text_dtype"]))
     wanted = manifest["memory"]["memory_strategy"]
     if world.transformer.config["memory_strategy"] != wanted:
-        world.remember_by(wanted)
+        world.set_memory(wanted)
     return world

@@ -63,9 +63,12 @@ def bank_figures(
 
 
 def _split(unrolled: Unrolled, view: Watched) -> dict[str, Tensor]:
-    told = unrolled.observed.reading.dynamic > 0
+    dynamic = unrolled.observed.reading.dynamic > 0
     true = shown(view.shares.sum(dim=1)) >= 0.5
-    both, either = (told & true).flatten(1).sum(dim=1).float(), (told | true).flatten(1).sum(dim=1).float()
+    both, either = (
+        (dynamic & true).flatten(1).sum(dim=1).float(),
+        (dynamic | true).flatten(1).sum(dim=1).float(),
+    )
     nothing = torch.where(either > 0, 1.0, torch.nan)
     iou = both / either.clamp(min=1) * nothing
     return {"split_iou": iou, "split_f1": 2 * iou / (1 + iou)}

@@ -143,8 +143,8 @@ def bank_losses(
         losses["split"] = split_loss(reading.dynamic, view.shares.sum(dim=1))
     if "reading" in names:
         frames = reading.dynamic.shape[1]
-        told = positions_told(reading, unrolled.poses[:, :frames], unrolled.intrinsics[:, None])
-        losses["reading"] = reading_loss(told, reading.noise, view.shares, view.position, view.distance)
+        positions = positions_told(reading, unrolled.poses[:, :frames], unrolled.intrinsics[:, None])
+        losses["reading"] = reading_loss(positions, reading.noise, view.shares, view.position, view.distance)
     if "state" in names:
         losses["state"] = _state(unrolled, view, truth)
     if "identity" in names:

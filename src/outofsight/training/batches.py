@@ -329,8 +329,8 @@ def rendered_draw(sample: LatentSample, draw: int) -> Float[Tensor, "n t h w"]:
             f"sample {sample.name!r} has no rendered memory, which this model is shown; encode with --rendered 1"
         )
     chosen = draw % len(latents)
-    told = torch.from_numpy(latents[chosen]).float(), torch.from_numpy(masks[chosen]).float() / 255
-    return torch.cat(told)
+    parts = torch.from_numpy(latents[chosen]).float(), torch.from_numpy(masks[chosen]).float() / 255
+    return torch.cat(parts)
 
 
 def subject_masks(samples: Sequence[LatentSample]) -> Float[Tensor, "b s f h w"]:
@@ -343,7 +343,7 @@ def subject_masks(samples: Sequence[LatentSample]) -> Float[Tensor, "b s f h w"]
     for sample in samples:
         if sample.subject_ids is None or sample.subject_share is None:
             raise DatasetError(
-                f"sample {sample.name!r} has no subject masks, which this strategy is told; encode clips that have them"
+                f"sample {sample.name!r} has no subject masks, which this strategy needs; encode clips that have them"
             )
         shares.append(torch.from_numpy(subject_shares(sample.subject_ids, sample.subject_share)))
     most = max(len(own) for own in shares)

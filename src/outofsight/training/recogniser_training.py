@@ -117,8 +117,8 @@ def contrast(
     log_share = likeness - likeness.logsumexp(dim=1, keepdim=True) if len(vectors) > 1 else likeness
     count = fellows.sum(dim=1)
     loss = -log_share.masked_fill(~fellows, 0).sum(dim=1) / count.clamp(min=1)
-    told = (count > 0) & (count < len(vectors) - 1)
-    return torch.where(told, loss, torch.zeros_like(loss))
+    has_pair = (count > 0) & (count < len(vectors) - 1)
+    return torch.where(has_pair, loss, torch.zeros_like(loss))
 
 
 def mean_by_sample(

@@ -101,12 +101,12 @@ class WorldObjective(nn.Module):
         ]
         squared_error = torch.stack(errors)
         loss, on_subjects = squared_error, None
-        told = predicted[:, :, context.shape[2] :].float()
+        of_target = predicted[:, :, context.shape[2] :].float()
         if "subject_share" in batch:
-            difference = ((told - velocity[:, :, context.shape[2] :].float()) ** 2).mean(dim=1)
+            difference = ((of_target - velocity[:, :, context.shape[2] :].float()) ** 2).mean(dim=1)
             loss = (difference * self._pixel_weights(batch)).flatten(1).mean(dim=1)
             on_subjects = _subject_error(difference.detach(), batch["subject_share"])
-        estimate = clean_estimate(noisy, told.detach(), sigma)
+        estimate = clean_estimate(noisy, of_target.detach(), sigma)
         return Flow(loss * weight, squared_error.detach(), estimate, on_subjects)
 
     def _with_frame_noise(self, batch: dict[str, Tensor], given: Given) -> Flow:
@@ -125,8 +125,10 @@ class WorldObjective(nn.Module):
         predicted = self._predicted(
             batch | {"context_latents": context}, noisy[:, :, begins:], timestep, given
         )
-        told = predicted[:, :, begins:].float()
-        errors = ((told - velocity_target(target, batch["noise"]).float()) ** 2).mean(dim=1)  # [b, t, h, w]
+        of_target = predicted[:, :, begins:].float()
+        errors = ((of_target - velocity_target(target, batch["noise"]).float()) ** 2).mean(
+            dim=1
+        )  # [b, t, h, w]
         weights, on_subjects = weight[:, begins:, None, None], None
         if "subject_share" in batch:
             weights = weights * self._pixel_weights(batch)
@@ -135,7 +137,7 @@ class WorldObjective(nn.Module):
         return Flow(
             (errors * weights).flatten(1).mean(dim=1),
             errors.detach().flatten(1).mean(dim=1),
-            noisy[:, :, begins:] - told.detach() * level,
+            noisy[:, :, begins:] - of_target.detach() * level,
             on_subjects,
         )
 

@@ -148,10 +148,10 @@ class WorldValidation:
             wrong = right | self._cameras_of(sample, other)
             for kind, batch in (("loss", right), ("wrong_camera_loss", wrong)):
                 result = model(to_device(self._at_all_levels(batch), accelerator.device))
-                told = {kind: result["squared_error"]}
+                figures = {kind: result["squared_error"]}
                 if kind == "loss" and "subject_squared_error" in result:
-                    told["subject_loss"] = result["subject_squared_error"]
-                for name, errors in told.items():
+                    figures["subject_loss"] = result["subject_squared_error"]
+                for name, errors in figures.items():
                     for sigma, error in zip(self.sigmas, errors.tolist() if counts else (), strict=counts):
                         values[f"{name}@{sigma:g}"].append(error)
         means, told_of = {}, set()

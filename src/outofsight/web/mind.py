@@ -114,7 +114,7 @@ def with_shared_weights(world: WorldModel, name: str) -> WorldModel:
     transformer = copy.deepcopy(world.transformer, {id(weight): weight for weight in weights})
     other = WorldModel(**{**world.components, "transformer": transformer})
     other.set_progress_bar_config(disable=True)
-    other.remember_by(name)
+    other.set_memory(name)
     return other
 
 

@@ -1,4 +1,4 @@
-"""A walk of ``outofsight roll``: context and cameras are read, steps are made, from the first or where it stopped."""
+"""The rollout of ``outofsight roll``: context and cameras are read, steps made, from the first or where it stopped."""
 
 import json
 from collections.abc import Mapping
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Walker:
-    """Who walks: a model, and how it is run. ``strategy``: how it remembers, ``None``: as it was trained;
+class RolloutModel:
+    """A model, and how it is run. ``strategy``: how it remembers, ``None``: as it was trained;
     ``sampling``: settings of every step; ``vae``: a tiny decoder's file, which decodes in the VAE's place."""
 
     model: str
@@ -42,15 +42,15 @@ class Walker:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Walk:
+class RolloutPlan:
     """What is asked for. ``request``: all that decides what is shown, as it is kept beside the state."""
 
-    walker: Walker
+    model: RolloutModel
     case: Case
     shape: Shape
     steps: int
     latent_frames: int
-    lap: int | None
+    loop_frames: int | None
     prompts: Mapping[int, str]
     with_context: bool
     save_every: int
@@ -68,54 +68,55 @@ class Walk:
         return self.case.out.with_suffix(".rollout")
 
     @property
-    def diary(self) -> Path:
+    def log(self) -> Path:
         return self.case.out.with_suffix(".steps.jsonl")
 
 
-def walk_on(walk: Walk, *, resume: bool, overwrite: bool, dry_run: bool) -> None:
-    """Make a walk, or go on with it. All that can be wrong with the request is found before the model is loaded.
+def run_rollout(plan: RolloutPlan, *, resume: bool, overwrite: bool, dry_run: bool) -> None:
+    """Make a rollout, or go on with it. All that can be wrong with the request is found before the model is loaded.
 
     Raises:
         InputError: inputs that are missing, damaged or do not fit.
-        OutputError: a walk is there already, or cannot be written.
+        OutputError: a rollout is there already, or cannot be written.
     """
     from outofsight.cli.loading import check_loading
 
-    goes_on = _check_outputs(walk, resume=resume, overwrite=overwrite)
-    check_loading(walk.walker.device, walk.walker.dtype, walk.walker.offload)
-    inputs, path = read_walk(walk)
-    _check_model(walk, inputs, dry_run=dry_run)
-    pictures = walk.memory_pictures
-    truth = None if pictures is None or walk.case.clip is None else read_truth(walk.case.clip, inputs)
-    console, out = Console(stderr=True), walk.case.out
+    goes_on = _check_outputs(plan, resume=resume, overwrite=overwrite)
+    check_loading(plan.model.device, plan.model.dtype, plan.model.offload)
+    inputs, path = read_inputs(plan)
+    _check_model(plan, inputs, dry_run=dry_run)
+    pictures = plan.memory_pictures
+    truth = None if pictures is None or plan.case.clip is None else read_truth(plan.case.clip, inputs)
+    console, out = Console(stderr=True), plan.case.out
     for note in inputs.notes:
         console.print(note, soft_wrap=True, markup=False)
     if dry_run:
         console.print(
-            f"would write {out}: {walk.num_frames} frames in {walk.steps} steps", soft_wrap=True, markup=False
+            f"would write {out}: {plan.num_frames} frames in {plan.steps} steps", soft_wrap=True, markup=False
         )
         return
     with ExitStack() as held:
         held.enter_context(claimed(out))
         if pictures is not None:
             held.enter_context(claimed(pictures, filled=True))
-        world = _load(walk.walker)
-        rollout, shown = _resumed(world, walk, inputs, console) if goes_on else _started(world, walk, inputs)
-        _go(walk, rollout, shown, path, console)
+        world = _load(plan.model)
+        rollout, shown = _resumed(world, plan, inputs, console) if goes_on else _started(world, plan, inputs)
+        _go(plan, rollout, shown, path, console)
         if pictures is not None:
-            told = draw_steps(pictures, rollout, walk.fps / WAN_CLOCK.stride, inputs, truth)
-            if walk.case.clip is not None:
-                told = (
-                    told or f"{walk.case.clip} does not say where its subjects are; the map is without truth"
+            report = draw_steps(pictures, rollout, plan.fps / WAN_CLOCK.stride, inputs, truth)
+            if plan.case.clip is not None:
+                report = (
+                    report
+                    or f"{plan.case.clip} does not say where its subjects are; the map is without truth"
                 )
-                console.print(told, soft_wrap=True, markup=False)
+                console.print(report, soft_wrap=True, markup=False)
     console.print(
         f"wrote {out}: {rollout.num_frames} frames in {rollout.num_steps} steps; more --steps go on from there",
         soft_wrap=True, markup=False,
     )  # fmt: skip
 
 
-def read_walk(walk: Walk) -> "tuple[CaseInputs, CameraPath]":
+def read_inputs(plan: RolloutPlan) -> "tuple[CaseInputs, CameraPath]":
     """Read the context, and the cameras of all steps.
 
     Raises:
@@ -127,55 +128,55 @@ def read_walk(walk: Walk) -> "tuple[CaseInputs, CameraPath]":
     from outofsight.sampling.rollout_state import RolloutLimits, apart
     from outofsight.types import CameraPath
 
-    asked = walk.lap or walk.num_frames
-    shape = replace(walk.shape, frames=(walk.shape.frames[0], asked))
+    asked = plan.loop_frames or plan.num_frames
+    shape = replace(plan.shape, frames=(plan.shape.frames[0], asked))
     try:
-        inputs = read_case(walk.case, shape)
+        inputs = read_case(plan.case, shape)
     except CameraError as error:
         if "target poses" not in str(error):
             raise
         raise CameraError(
-            f"{walk.case.camera}: has too few target poses for {walk.steps} steps of {walk.latent_frames} latent "
-            f"frames, which are {walk.num_frames} video frames; ask for fewer --steps, or repeat it with --lap"
+            f"{plan.case.camera}: has too few target poses for {plan.steps} steps of {plan.latent_frames} latent "
+            f"frames, which are {plan.num_frames} video frames; ask for fewer --steps, or repeat it with --loop-frames"
         ) from error
     if not isinstance(inputs.target, CameraPath):
         raise CameraError(
-            f"{walk.case.camera}: holds relative poses of one clip, which do not go on; give poses in a world"
+            f"{plan.case.camera}: holds relative poses of one clip, which do not go on; give poses in a world"
         )
     poses = inputs.target.world_from_camera
-    if walk.lap is None:
+    if plan.loop_frames is None:
         return inputs, inputs.target
     moved, turned = apart(poses[-1], poses[0])
     limits = RolloutLimits()
     if moved > limits.max_move_m or turned > limits.max_turn_deg:
         raise CameraError(
-            f"{walk.case.camera}: does not come back to its start ({moved:.3g} m and {turned:.3g}° apart after "
-            f"{walk.lap} frames), so it cannot be repeated; end it with back, or leave out --lap"
+            f"{plan.case.camera}: does not come back to its start ({moved:.3g} m and {turned:.3g}° apart after "
+            f"{plan.loop_frames} frames), so it cannot be repeated; end it with back, or leave out --loop-frames"
         )
-    laps = -(-walk.num_frames // walk.lap)
-    repeated = np.concatenate([poses] * laps)[: walk.num_frames]
+    loops = -(-plan.num_frames // plan.loop_frames)
+    repeated = np.concatenate([poses] * loops)[: plan.num_frames]
     return inputs, CameraPath(world_from_camera=repeated, intrinsics=inputs.target.intrinsics)
 
 
-def _check_outputs(walk: Walk, *, resume: bool, overwrite: bool) -> bool:
-    """See that nothing is written over that is not this walk's; tell whether there is a walk to go on with."""
+def _check_outputs(plan: RolloutPlan, *, resume: bool, overwrite: bool) -> bool:
+    """See that nothing is written over that is not this rollout's; say whether there is one to go on with."""
     if resume and overwrite:
         raise InputError("--resume goes on, --overwrite begins anew; give one of them")
-    there = (walk.state / "rollout.json").is_file()
-    reads = [*files_of(walk.case), walk.case.clip, walk.walker.model, walk.walker.vae]
-    check_outputs([walk.case.out, walk.state, walk.diary], reads, ours=there)
-    if walk.memory_pictures is not None:
-        own = (walk.memory_pictures / "steps").is_dir()
-        check_outputs([walk.memory_pictures], reads, ours=own)
+    there = (plan.state / "rollout.json").is_file()
+    reads = [*files_of(plan.case), plan.case.clip, plan.model.model, plan.model.vae]
+    check_outputs([plan.case.out, plan.state, plan.log], reads, ours=there)
+    if plan.memory_pictures is not None:
+        own = (plan.memory_pictures / "steps").is_dir()
+        check_outputs([plan.memory_pictures], reads, ours=own)
     if not there or overwrite:
         return False
-    if not resume and (other := _other_request(walk, _request_of(walk.state))):
-        raise OutputError(f"{walk.case.out}: {other}; give another --out, or --overwrite")
+    if not resume and (other := _other_request(plan, _request_of(plan.state))):
+        raise OutputError(f"{plan.case.out}: {other}; give another --out, or --overwrite")
     return True
 
 
 def _request_of(state: Path) -> dict[str, Any]:
-    """Read what a walk was begun with; nothing where its state is damaged, which its reader will tell."""
+    """Read what a rollout was begun with; nothing where its state is damaged, which its reader will say."""
     try:
         notes = json.loads((state / "rollout.json").read_bytes())["notes"]
         return {**_present(notes["request"]), "num_context_frames": notes["num_context_frames"]}
@@ -184,47 +185,48 @@ def _request_of(state: Path) -> dict[str, Any]:
 
 
 def _present(request: dict[str, Any]) -> dict[str, Any]:
-    """Return a request that was written down, its sampling settings by the names that they have now."""
-    return {**request, "sampling": present_names(request.get("sampling", {}))}
+    """Return a request that was written down, by the names that its settings have now."""
+    loop_frames = request.get("loop_frames", request.get("lap"))  # of earlier versions
+    return {**request, "loop_frames": loop_frames, "sampling": present_names(request.get("sampling", {}))}
 
 
-def _other_request(walk: Walk, made: Mapping[str, Any]) -> str | None:
-    """Say what is asked for otherwise than a walk was begun with."""
-    for name, value in walk.request.items() if made else ():
+def _other_request(plan: RolloutPlan, made: Mapping[str, Any]) -> str | None:
+    """Say what is asked for otherwise than a rollout was begun with."""
+    for name, value in plan.request.items() if made else ():
         if made.get(name) != _plain(value):
             return f"was begun with {name}={made.get(name)!r}, not {_plain(value)!r}; give what it was begun with"
-    context, asked = made.get("num_context_frames"), walk.shape.frames[0]
+    context, asked = made.get("num_context_frames"), plan.shape.frames[0]
     if made and context != asked:
         return f"was begun with a context of {context} frames, not {asked}; give --context-frames={context}"
     return None
 
 
-def _check_model(walk: Walk, inputs: CaseInputs, *, dry_run: bool) -> None:
+def _check_model(plan: RolloutPlan, inputs: CaseInputs, *, dry_run: bool) -> None:
     """Find what is wrong with the model, the strategy or the video's size before anything is loaded."""
     from outofsight.cli.loading import empty_model
     from outofsight.sampling.plan import VideoSize, token_grid
 
-    walker = walk.walker
-    networks = empty_model(walker.model, walker.strategy, whole=dry_run, decoder=walker.vae)
+    model = plan.model
+    networks = empty_model(model.model, model.strategy, whole=dry_run, decoder=model.vae)
     transformer = networks["transformer"]
     context, height, width = inputs.video.shape[:3]
     size = VideoSize(height=height, width=width, context_frames=context, target_frames=1)
     token_grid(transformer, networks["vae"], size)
-    if walk.memory_pictures is not None:
+    if plan.memory_pictures is not None:
         check_banks(transformer)
 
 
-def _load(walker: Walker) -> "WorldModel":
+def _load(model: RolloutModel) -> "WorldModel":
     from outofsight.cli.loading import load_world
 
-    world = load_world(walker.model, walker.device, walker.dtype, walker.offload, walker.vae)
-    if walker.strategy is not None:
-        world.remember_by(walker.strategy)
+    world = load_world(model.model, model.device, model.dtype, model.offload, model.vae)
+    if model.strategy is not None:
+        world.set_memory(model.strategy)
     return world
 
 
-def _started(world: "WorldModel", walk: Walk, inputs: CaseInputs) -> "tuple[Rollout, GrowingVideo]":
-    """Begin a walk. The state comes first, so that what belongs to no state is never taken for a walk."""
+def _started(world: "WorldModel", plan: RolloutPlan, inputs: CaseInputs) -> "tuple[Rollout, GrowingVideo]":
+    """Begin a rollout. The state comes first, so that what belongs to no state is never taken for one."""
     from outofsight.cli.lenses import lens_record
     from outofsight.sampling.continuation import SamplingSettings
     from outofsight.sampling.rollout_state import RolloutLimits
@@ -234,78 +236,78 @@ def _started(world: "WorldModel", walk: Walk, inputs: CaseInputs) -> "tuple[Roll
     rollout = world.start(
         inputs.video,
         inputs.context,
-        walk.case.prompt,
-        settings=SamplingSettings(**walk.walker.sampling),
+        plan.case.prompt,
+        settings=SamplingSettings(**plan.model.sampling),
         limits=RolloutLimits(keep_steps=0),
     )
     lens = lens_record(world, inputs.lens, *inputs.video.shape[1:3])
-    facts = {"request": walk.request, "num_context_frames": len(inputs.video), "intrinsics": lens}
+    facts = {"request": plan.request, "num_context_frames": len(inputs.video), "intrinsics": lens}
     rollout.notes = {**facts, **provenance()}
     rollout.notes["video"] = {"num_frames": 0, "num_bytes": 0}
-    rollout.save(walk.state)
-    write_text(walk.diary, "")
-    return rollout, _begun(GrowingVideo(walk.case.out, fps=walk.fps), walk, inputs)
+    rollout.save(plan.state)
+    write_text(plan.log, "")
+    return rollout, _begun(GrowingVideo(plan.case.out, fps=plan.fps), plan, inputs)
 
 
-def _begun(shown: "GrowingVideo", walk: Walk, inputs: CaseInputs) -> "GrowingVideo":
+def _begun(shown: "GrowingVideo", plan: RolloutPlan, inputs: CaseInputs) -> "GrowingVideo":
     """Put the context in front of a video that holds nothing yet, if it is asked for."""
-    if walk.with_context and not shown.num_frames:
+    if plan.with_context and not shown.num_frames:
         shown.append(inputs.video)
     return shown
 
 
 def _resumed(
-    world: "WorldModel", walk: Walk, inputs: CaseInputs, console: Console
+    world: "WorldModel", plan: RolloutPlan, inputs: CaseInputs, console: Console
 ) -> "tuple[Rollout, GrowingVideo]":
-    """Stand where an earlier run stopped: video and diary are cut back to what the state has seen."""
+    """Stand where an earlier run stopped: video and log are cut back to what the state has seen."""
     from outofsight.sampling.stream_video import GrowingVideo
 
-    rollout = world.resume(walk.state)
+    rollout = world.resume(plan.state)
     made = {
         **_present(rollout.notes.get("request", {})),
         "num_context_frames": rollout.notes["num_context_frames"],
     }
-    if other := _other_request(walk, made):
-        raise InputError(f"--resume: {walk.state} {other}")
-    if walk.memory_pictures is not None:
-        check_kept(walk.memory_pictures, rollout.num_steps)
-    shown = GrowingVideo(walk.case.out, fps=walk.fps, **rollout.notes["video"])
-    # Lines end in "\n" alone: a caption may hold other signs that splitlines() takes for an end. A walk that was
-    # killed at its very beginning has no diary yet.
-    written = walk.diary.read_text(encoding="utf-8") if walk.diary.exists() else ""
+    if other := _other_request(plan, made):
+        raise InputError(f"--resume: {plan.state} {other}")
+    if plan.memory_pictures is not None:
+        check_kept(plan.memory_pictures, rollout.num_steps)
+    shown = GrowingVideo(plan.case.out, fps=plan.fps, **rollout.notes["video"])
+    # Lines end in "\n" alone: a caption may hold other signs that splitlines() takes for an end. A rollout that
+    # was killed at its very beginning has no log yet.
+    written = plan.log.read_text(encoding="utf-8") if plan.log.exists() else ""
     lines = [line + "\n" for line in written.split("\n") if line]
-    write_text(walk.diary, "".join(lines[: rollout.num_steps]))
-    console.print(f"{walk.state}: goes on after step {rollout.num_steps}", soft_wrap=True, markup=False)
-    return rollout, _begun(shown, walk, inputs)
+    write_text(plan.log, "".join(lines[: rollout.num_steps]))
+    console.print(f"{plan.state}: goes on after step {rollout.num_steps}", soft_wrap=True, markup=False)
+    return rollout, _begun(shown, plan, inputs)
 
 
 def _go(
-    walk: Walk,
+    plan: RolloutPlan,
     rollout: "Rollout",
     shown: "GrowingVideo",
     path: "CameraPath",
     console: Console,
 ) -> None:
     """Make the steps that are left; after each, the video, and then the state, are whole on the disk."""
-    with shown_progress(console, "steps", walk.steps) as show:
-        for step in range(rollout.num_steps + 1, walk.steps + 1):
-            if step in walk.prompts:
-                rollout.prompt = walk.prompts[step]
-            count = WAN_CLOCK.num_frames(walk.latent_frames, goes_on=step > 1)
+    with shown_progress(console, "steps", plan.steps) as show:
+        for step in range(rollout.num_steps + 1, plan.steps + 1):
+            if step in plan.prompts:
+                rollout.prompt = plan.prompts[step]
+            count = WAN_CLOCK.num_frames(plan.latent_frames, goes_on=step > 1)
             frames = rollout.step(path[rollout.num_frames : rollout.num_frames + count])
             shown.append(frames)
-            if walk.memory_pictures is not None:
-                keep_step(walk.memory_pictures, rollout.records[-1], frames)
-            with explained(walk.diary), walk.diary.open("a", encoding="utf-8") as diary:
-                diary.write(json.dumps(_line(rollout.records[-1]), ensure_ascii=False) + "\n")
-            if step % walk.save_every == 0 or step == walk.steps:
-                _save(walk, rollout, shown)
-            show(step, walk.steps, f"step {step}")
+            if plan.memory_pictures is not None:
+                keep_step(plan.memory_pictures, rollout.records[-1], frames)
+            with explained(plan.log), plan.log.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(_line(rollout.records[-1]), ensure_ascii=False) + "\n")
+            if step % plan.save_every == 0 or step == plan.steps:
+                _save(plan, rollout, shown)
+            show(step, plan.steps, f"step {step}")
 
 
-def _save(walk: Walk, rollout: "Rollout", shown: "GrowingVideo") -> None:
+def _save(plan: RolloutPlan, rollout: "Rollout", shown: "GrowingVideo") -> None:
     rollout.notes["video"] = {"num_frames": shown.num_frames, "num_bytes": shown.num_bytes}
-    rollout.save(walk.state)
+    rollout.save(plan.state)
 
 
 def _line(record: "StepRecord") -> dict[str, Any]:
