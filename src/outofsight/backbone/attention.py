@@ -76,7 +76,7 @@ class HydraAttnProcessor:
         query, key = rotate(query, context.rotary), rotate(key, context.rotary)
         if context.kept is not None:
             key, value = context.with_kept(attn.layer, LayerContext(states, key, value, slices, memory))
-        if context.memory is not None:
+        if context.memory is not None:  # only now: affinity is of unrotated queries and keys
             memory_key = rotate(memory_key.flatten(1, 2), context.memory.rotary).unflatten(
                 1, memory_key.shape[1:3]
             )
@@ -119,6 +119,7 @@ def choose_slices(
         scores = mean_pooled_affinity(by_frame, memory_key)  # as published code has eq. 4
     else:
         scores = position_paired_affinity(by_frame, memory_key, grid, settings.kernel[1:])  # eq. 4
+    # The choice has no gradient. What is chosen has: the tokenizer learns through eq. 6 alone.
     return top_slices(scores, memory.excluded, settings.top_k)  # eq. 5
 
 
@@ -314,6 +315,7 @@ class HydraAttention(WanAttention):
             if kept.memory is not None:
                 return kept.memory
             states = torch.cat((kept.states, states), dim=1)
+        # Of states that carry the camera, so a slice knows where it was seen from; and by the frames' own projections.
         memory = self.tokenizer(states[:, : source.num_tokens], source)
         return self.norm_k(self.to_k(memory)), self.to_v(memory)
 

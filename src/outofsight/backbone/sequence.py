@@ -32,7 +32,7 @@ from outofsight.nn.cameras import intrinsics_from_fov
 from outofsight.nn.rope import RotaryTable, ray_features, rotary_table
 from outofsight.types import LatentGrid
 
-CAMERA_DIM = 12
+CAMERA_DIM = 12  # a 3×4 pose, its rows one after the other
 
 
 def check_inputs(
@@ -247,7 +247,7 @@ def mask_channel(given: Inputs, form: str) -> Float[Tensor, "b 1 f height width"
     if masks is None or masks.shape[2] < needed:
         got = "none" if masks is None else f"masks of {masks.shape[2]} latent frames"
         raise InputError(
-            f"this model is told where subjects are: expected subject_masks [b, subjects, {needed}, height, width] "
+            f"this model needs subject masks: expected subject_masks [b, subjects, {needed}, height, width] "
             f"(share of each latent pixel, 0 to 1), got {got}"
         )
     if form == "extrapolated":
@@ -396,6 +396,7 @@ def _slice_context(
 ) -> SliceContext:
     """Compute what every layer needs to make and choose memory slices."""
     grid, kernel = sequence.grid, settings.kernel
+    # "all": of the noisy target's frames too, as in the published code; so a target frame can retrieve another.
     source = grid if settings.source == "all" else replace(grid, frames=grid.context_frames)
     slices = memory_grid(source, kernel)
     scores = None

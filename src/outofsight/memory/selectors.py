@@ -27,7 +27,7 @@ from outofsight.types import LatentGrid
 Affinity = Literal["mean_pooled", "position_paired", "fov_overlap", "all"]
 """How slices are scored: as the published code does, as the paper's eq. 4, by camera, or not at all."""
 
-MASKED_SCORE = -1e9
+MASKED_SCORE = -1e9  # as published: below any score, so that an excluded slice is the last to be chosen
 
 
 def local_window(

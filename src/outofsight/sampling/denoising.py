@@ -319,6 +319,7 @@ def _inputs(
     forget_history: bool = False,
 ) -> dict[str, Any]:
     """Put the clean context, or noise in its place, in front of the noisy target, and what both are seen by beside."""
+    # One time step for the whole video: the context is clean, yet the model hears the target's, as it did in training.
     context, levels = conditions.context_latents, timestep.to(latents.device, torch.float32).reshape(1)
     if transformer.has_frame_noise:
         level = NUM_TRAIN_TIMESTEPS if forget_history else 0
