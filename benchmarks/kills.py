@@ -246,7 +246,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         inputs = Path(place) / "inputs"
         make_inputs(inputs)
-        verbs = long_commands(inputs) | (short_commands(inputs) if options.at_once else {})
+        verbs = (short_commands(inputs) if options.at_once else {}) | long_commands(inputs)
         for verb, make in verbs.items():
             if options.verbs is not None and verb not in options.verbs.split(","):
                 continue
