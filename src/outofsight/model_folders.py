@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from outofsight.errors import CheckpointError
+from outofsight.errors import CheckpointError, first_line
 
 MODELS = Path(__file__).parent / "models"
 BUNDLED = ("mini",)
@@ -84,7 +84,8 @@ def read_use(name_or_path: str | Path) -> ModelUse:
         return ModelUse(**present_names(content))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{path}: expected a model's frames, size, fps, steps and guidance, could not read them ({error})"
+            f"{path}: expected a model's frames, size, fps, steps and guidance, could not read them "
+            f"({first_line(error)})"
         ) from error
 
 

@@ -23,8 +23,8 @@ from outofsight.errors import CheckpointError, InputError, first_line
 NETWORKS = ("transformer", "vae", "text_encoder")
 COMPONENTS = ("transformer", "vae", "text_encoder", "tokenizer", "scheduler")
 FOREIGN = (
-    "expected a HydraTransformer3DModel, got {}; a plain Wan model becomes one by "
-    "HydraTransformer3DModel.from_wan, or by `outofsight convert to-diffusers --untrained-memory`"
+    "expected a transformer with HyDRA's memory, got {}; a plain Wan model becomes one by "
+    "`outofsight convert to-diffusers --untrained-memory`, or from_wan in Python"
 )
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 QUANTISED = "quantization_config"

@@ -27,7 +27,7 @@ from outofsight.codec.video_vae import (
     spatial_factor,
     temporal_factor,
 )
-from outofsight.errors import CheckpointError
+from outofsight.errors import CheckpointError, first_line
 from outofsight.model_folders import BUNDLED, find_model
 from outofsight.nn.turns import takes_turns
 from outofsight.types import LatentClock
@@ -108,7 +108,7 @@ class WorldModelBase(DiffusionPipeline):
             ValueError,
             RuntimeError,
         ) as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            reason = first_line(error)
             if not folder.exists():
                 known = ", ".join(BUNDLED)
                 reason = f"it is no folder here and no bundled model ({known}); from the hub: {reason}"

@@ -204,7 +204,7 @@ BAD = {
     "another model": (
         lambda c, m: (m / "transformer" / "config.json").write_text((m / "vae" / "config.json").read_text()),
         {},
-        "expected a HydraTransformer3DModel, got AutoencoderKLWan",
+        "expected a transformer with HyDRA's memory, got AutoencoderKLWan",
     ),
     "truncated weights": (
         lambda c, m: truncate(m / "transformer" / "diffusion_pytorch_model.safetensors"), {}, "truncated or damaged"

@@ -106,6 +106,15 @@ def test_a_claim_leaves_nothing_behind(tmp_path):
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["o.mp4"]
 
 
+def test_who_comes_second_replaces_nothing_that_was_to_be_new(tmp_path):
+    out = tmp_path / "cameras.json"
+    with claimed(out, new=True):
+        out.write_text("first")
+    with pytest.raises(OutputError, match="exists already"), claimed(out, new=True):
+        out.write_text("second")
+    assert out.read_text() == "first"
+
+
 def test_the_second_writer_is_told_who_the_first_is(tmp_path, holder):
     told = rf"o\.mp4: another process \({holder.pid} on .*, since 20"
     with pytest.raises(OutputError, match=told), claimed(tmp_path / "o.mp4"):

@@ -89,11 +89,11 @@ def edited(**changes):
     ("text", "says"),
     [
         ("{", "as JSON"),
-        ("[]", "object with the fields of WorldSpec"),
+        ("[]", "expected an object with seed, scene"),
         (edited(weather="rain"), "unknown field weather"),
         (json.dumps({"seed": 1}), "missing field camera"),
-        (edited(fps="fast"), r"file\.json\.fps: expected float"),
-        (edited(seed=True), r"file\.json\.seed: expected int"),
+        (edited(fps="fast"), r"file\.json\.fps: expected a number"),
+        (edited(seed=True), r"file\.json\.seed: expected a whole number"),
         (
             edited(subjects=[{"kind": "dog", "look_seed": 1, "path": 3}]),
             r"subjects\[0\]\.path: expected an object",

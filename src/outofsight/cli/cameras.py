@@ -53,7 +53,7 @@ def import_cameras(
         poses[:, :, 3] *= metres_per_unit
         cameras = replace(cameras, world_from_camera=poses)
     if not dry_run:
-        with claimed(out):
+        with claimed(out, new=True):
             write_poses(out, cameras)
     lens = "its lens" if cameras.intrinsics else "no lens (say --fov where it is used)"
     scale = "" if metres_per_unit is not None else "; distances are in the source's own unit"

@@ -12,7 +12,7 @@ from outofsight.cli import loras
 from outofsight.cli.folders import refuse_existing
 from outofsight.cli.values import DryRun, parse_settings
 from outofsight.data.outputs import claimed
-from outofsight.errors import CheckpointError, InputError
+from outofsight.errors import CheckpointError, InputError, first_line
 from outofsight.files import folder_in_one_piece
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _heads_told(path: Path) -> dict[str, Any]:
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"{config}: expected num_attention_heads, could not read it ({error!r})"
+            f"{config}: expected num_attention_heads, could not read it ({first_line(error)})"
         ) from error
 
 
@@ -159,7 +159,7 @@ def _load_vae(path: Path) -> Any:
     from outofsight.codec.official import vae_from_official
 
     if path.is_dir():
-        return _from_folder("--vae", path, AutoencoderKLWan)
+        return _from_folder("--vae", path, AutoencoderKLWan, "Wan's VAE")
     state = load_state_dict(path)
     require_finite(state.items(), str(path))
     with _naming(path):
@@ -173,14 +173,14 @@ def _load_text_encoder(path: Path) -> Any:
     from outofsight.codec.official import text_encoder_from_official
 
     if path.is_dir():
-        return _from_folder("--text-encoder", path, UMT5EncoderModel)
+        return _from_folder("--text-encoder", path, UMT5EncoderModel, "umT5's encoder")
     state = load_state_dict(path)
     require_finite(state.items(), str(path))
     with _naming(path):
         return text_encoder_from_official(state)
 
 
-def _from_folder(option: str, folder: Path, kind: Any) -> Any:
+def _from_folder(option: str, folder: Path, kind: Any, what: str) -> Any:
     """Load a network from its folder, if it is this kind's and whole."""
     import torch
 
@@ -193,7 +193,9 @@ def _from_folder(option: str, folder: Path, kind: Any) -> Any:
             if hasattr(kind, "load_config"):
                 config = kind.load_config(folder)
                 if (found := config.get("_class_name")) != kind.__name__:
-                    raise CheckpointError(f"{option} {folder}: expected a {kind.__name__}, got a {found}")
+                    raise CheckpointError(
+                        f"{option} {folder}: expected {what}, its config.json tells of {found}"
+                    )
                 check_part(folder, kind.from_config(config))
             else:
                 check_part(folder, kind(kind.config_class.from_pretrained(folder)))
@@ -202,7 +204,7 @@ def _from_folder(option: str, folder: Path, kind: Any) -> Any:
         raise
     except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
         raise CheckpointError(
-            f"{option} {folder}: expected a folder of a {kind.__name__}, could not load it "
+            f"{option} {folder}: expected a folder of {what}, could not load it "
             f"({first_line(error).removeprefix('Error ')})"
         ) from error
     require_finite(network.named_parameters(), str(folder))

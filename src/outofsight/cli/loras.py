@@ -35,7 +35,7 @@ def lora(
     if dry_run:
         typer.echo(f"would write {out}: {len(found.parts)} layers")
         return
-    with claimed(out):
+    with claimed(out, new=True):
         write_lora(out, found)
     typer.echo(f"wrote {out}: {len(found.parts)} layers")
 

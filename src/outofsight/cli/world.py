@@ -15,7 +15,7 @@ from rich.table import Table
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.values import DryRun, parse_frames, parse_settings, parse_size
 from outofsight.data.outputs import check_outputs, claimed
-from outofsight.errors import InputError, OutputError
+from outofsight.errors import InputError, OutputError, in_words
 from outofsight.plugins import own_name
 
 if TYPE_CHECKING:
@@ -333,6 +333,6 @@ def _typed(kind: Any, owner: str, values: dict[str, Any]) -> Any:
         elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         elif default is not None and type(value) is not type(default):
-            raise InputError(f"--set {owner}.{name}: expected {type(default).__name__}, got {value!r}")
+            raise InputError(f"--set {owner}.{name}: expected {in_words(type(default))}, got {value!r}")
         checked[name] = value
     return kind(**checked)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from outofsight.errors import CheckpointError, InputError, OutputError, first_line
+from outofsight.errors import CheckpointError, InputError, OutputError, first_line, in_words
 from outofsight.files import written_whole
 
 PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin")
@@ -88,7 +88,7 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not entries:
         raise CheckpointError(f"{path}: expected tensors, got an empty checkpoint; check how it was saved")
     strangers = [
-        f"{name!r} ({type(value).__name__})" for name, value in entries.items() if not _is_entry(name, value)
+        f"{name!r} ({in_words(type(value))})" for name, value in entries.items() if not _is_entry(name, value)
     ]
     if strangers:
         raise CheckpointError(
@@ -304,7 +304,7 @@ def _read_pickle(path: Path, *, is_zip: bool) -> Any:
 def _unwrap(content: Any, path: Path) -> Mapping[Any, Any]:
     if not isinstance(content, Mapping):
         raise CheckpointError(
-            f"{path}: expected a dict of named tensors, got a {type(content).__name__}; save a state_dict"
+            f"{path}: expected a dict of named tensors, got {in_words(type(content))}; save a state_dict"
         )
     found = [wrapper for wrapper in WRAPPERS if isinstance(content.get(wrapper), Mapping)]
     if len(found) > 1:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from outofsight.codec.checkpoint_files import load_state_dict, quote_names
-from outofsight.errors import CheckpointError
+from outofsight.errors import CheckpointError, first_line
 
 INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
@@ -167,7 +167,7 @@ def _read_parts(index: Path) -> dict[str, Tensor]:
         safe = all(isinstance(part, str) and Path(part).name == part for part in parts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{index}: expected an index with a weight_map, could not read it ({error!r})"
+            f"{index}: expected an index with a weight_map, could not read it ({first_line(error)})"
         ) from error
     if not parts or not safe:
         raise CheckpointError(

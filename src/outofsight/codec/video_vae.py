@@ -74,16 +74,16 @@ def temporal_factor(vae: VideoAutoencoder) -> int:
     """Tell how many video frames a latent frame after the first spans.
 
     Raises:
-        CheckpointError: The VAE's config names another factor than its layers make, or one that
-            AutoencoderKLWan does not handle.
+        CheckpointError: The VAE's config names another factor than its layers make, or one that diffusers' VAE, whose
+            chunks are of four frames, would make by dropping frames.
     """
     if isinstance(vae, PatchVideoAutoencoder):
         return int(vae.config["scale_factor_temporal"])
     factor = _agreed_factor(vae, "scale_factor_temporal", 2 ** sum(vae.config["temperal_downsample"]))
     if factor != FRAMES_PER_CHUNK:
         raise CheckpointError(
-            f"expected a VAE that makes {FRAMES_PER_CHUNK} frames one, got one that makes {factor}; "
-            "AutoencoderKLWan would drop frames"
+            f"expected a VAE that makes {FRAMES_PER_CHUNK} frames one, got one that makes {factor} one, which would "
+            "drop frames; give a VAE of Wan's layers"
         )
     return factor
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.errors import DatasetError, InputError
+from outofsight.errors import DatasetError, InputError, first_line
 from outofsight.types import CameraPath, Clip, Intrinsics, SubjectTrack, Visibility
 
 ANNOTATION_VERSION = 1
@@ -78,7 +78,7 @@ def read_cameras_of(record: dict[str, Any], source: str) -> CameraPath:
         poses = np.array(record["world_from_camera"], dtype=np.float64).reshape(-1, 3, 4)
         return CameraPath(world_from_camera=poses, intrinsics=intrinsics)
     except (KeyError, TypeError, ValueError, InputError) as error:
-        raise DatasetError(f"{source}: the cameras are malformed ({error})") from error
+        raise DatasetError(f"{source}: the cameras are malformed ({first_line(error)})") from error
 
 
 def read_subjects_of(record: dict[str, Any], source: str) -> tuple[SubjectTrack, ...]:
@@ -86,9 +86,7 @@ def read_subjects_of(record: dict[str, Any], source: str) -> tuple[SubjectTrack,
     try:
         return tuple(_subject_from_dict(item) for item in record["subjects"])
     except (KeyError, TypeError, ValueError, InputError) as error:
-        raise DatasetError(
-            f"{source}: the subjects are malformed ({type(error).__name__}: {error})"
-        ) from error
+        raise DatasetError(f"{source}: the subjects are malformed ({first_line(error)})") from error
 
 
 def _subject_from_dict(item: dict[str, Any]) -> SubjectTrack:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from outofsight.data.sample import HALVES, WHITE
 from outofsight.data.video import read_video
-from outofsight.errors import CameraError, DatasetError
+from outofsight.errors import CameraError, DatasetError, first_line
 from outofsight.files import read_json
 from outofsight.geometry.camera_files import read_cameras
 from outofsight.types import CameraPath, Clip, Intrinsics, SubjectTrack, Visibility
@@ -72,7 +72,9 @@ def _seen_through(cameras: CameraPath, folder: Path, size: tuple[int, ...]) -> C
             try:
                 fov = radians(float(content["fov_x_deg"]))
             except (KeyError, TypeError, ValueError) as error:
-                raise DatasetError(f"{place / 'lens.json'}: expected fov_x_deg, got {error!r}") from error
+                raise DatasetError(
+                    f"{place / 'lens.json'}: expected fov_x_deg ({first_line(error)})"
+                ) from error
             lens = Intrinsics.from_fov(width_px=size[1], height_px=size[0], fov_x_rad=fov)
             return CameraPath(world_from_camera=cameras.world_from_camera, intrinsics=lens)
     return cameras
@@ -122,7 +124,7 @@ def _half_events(content: Any, key: str, num_frames: int, path: Path) -> dict[st
                 events[str(name)] = {int(event["frame"]): bool(event["inFrame"]) for event in listed}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DatasetError(
-            f"{path}: expected {key} as {{actor: {{character: [events]}}}}, got {error!r}"
+            f"{path}: expected {key} as {{actor: {{character: [events]}}}} ({first_line(error)})"
         ) from error
     late = [(name, frame) for name, known in events.items() for frame in known if not 0 <= frame < num_frames]
     if late:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from outofsight.errors import DatasetError, InputError
+from outofsight.errors import DatasetError, InputError, first_line
 from outofsight.files import explained, read_json, remove_unfinished, write_bytes, write_json
 from outofsight.geometry.conditioning import checked_lens
 
@@ -264,7 +264,7 @@ class LatentCache(Sequence[LatentSample]):
                 return states
         except (SafetensorError, OSError) as error:
             raise DatasetError(
-                f"{path}: the states of the empty caption cannot be read ({error}); encode again"
+                f"{path}: the states of the empty caption cannot be read ({first_line(error)}); encode again"
             ) from error
 
     def require_vae(self, digest: str) -> None:
@@ -294,7 +294,8 @@ def read_latent_sample(path: Path, name: str) -> LatentSample:
         return LatentSample(name=name, caption=facts["caption"], facts=facts["facts"], **arrays)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, InputError) as error:
         raise DatasetError(
-            f"{path}: sample {name!r} is damaged ({error}); delete the shard and encode again, the others are kept"
+            f"{path}: sample {name!r} is damaged ({first_line(error)}); delete the shard and encode again, the others "
+            "are kept"
         ) from error
 
 
@@ -335,7 +336,7 @@ def open_latent_cache(folder: Path | str) -> LatentCache:
         identity = CacheIdentity(**stored)
         places = [(shard["file"], name) for shard in content["shards"] for name in shard["samples"]]
     except (TypeError, KeyError, InputError) as error:
-        raise DatasetError(f"{folder / INDEX}: is damaged ({error}); encode again") from error
+        raise DatasetError(f"{folder / INDEX}: is damaged ({first_line(error)}); encode again") from error
     if lost := sorted({file for file, _ in places if not (folder / file).is_file()}):
         raise DatasetError(
             f"{folder}: lacks {lost[0]} and {len(lost) - 1} more shards; encode again, it goes on"

@@ -39,13 +39,14 @@ def check_outputs(writes: Sequence[Path], reads: Iterable[str | Path | None], *,
 
 
 @contextmanager
-def claimed(out: Path, *, filled: bool = False) -> Iterator[None]:
+def claimed(out: Path, *, filled: bool = False, new: bool = False) -> Iterator[None]:
     """Prove that ``out`` can be written, and be its only writer. Folders made for it go again if nothing came of it.
 
     ``filled``: ``out`` is a folder that is filled file by file; otherwise a file, or a folder that comes in one piece.
+    ``new``: nothing may be there, also of a process that was quicker.
 
     Raises:
-        OutputError: it cannot be written, or another process writes there.
+        OutputError: it cannot be written, another process writes there, or it is there and was to be ``new``.
     """
     folder = out if filled else out.parent
     made = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -58,6 +59,8 @@ def claimed(out: Path, *, filled: bool = False) -> Iterator[None]:
             except OSError as error:
                 raise OutputError(f"cannot write to {folder}: {write_advice(error)}") from error
             held.enter_context(one_writer(folder / (LOCK if filled else f".{out.name[:100]}.lock"), out))
+            if new and os.path.lexists(out):
+                raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
             remove_unfinished(folder)
             yield
     finally:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from outofsight.data.latent_cache import LatentSample
-from outofsight.errors import DatasetError, InputError
+from outofsight.errors import DatasetError, InputError, first_line, in_words
 from outofsight.files import file_in_one_piece
 
 FIELDS = ("latents", "context", "context_camera", "video_camera")
@@ -85,7 +85,9 @@ def read_published_sample(path: Path, caption: str = "") -> LatentSample:
     try:
         fields = {name: _as_array(value) for name, value in _read(path).items() if name in FIELDS}
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise DatasetError(f"{path}: expected the tensors {', '.join(FIELDS)}, got {error}") from error
+        raise DatasetError(
+            f"{path}: expected the tensors {', '.join(FIELDS)} ({first_line(error)})"
+        ) from error
     missing = [name for name in FIELDS if name not in fields]
     if missing:
         raise DatasetError(f"{path}: lacks {', '.join(missing)}; expected {', '.join(FIELDS)}")
@@ -119,7 +121,7 @@ def _read(path: Path) -> dict[str, Any]:
         return dict(load_file(path))
     content = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(content, dict):
-        raise ValueError(f"a {type(content).__name__}")
+        raise ValueError(in_words(type(content)))
     return content
 
 

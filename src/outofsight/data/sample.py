@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from outofsight.data.annotation import annotate, check_version, read_cameras_of, read_subjects_of
 from outofsight.data.video import read_video, write_video
-from outofsight.errors import DatasetError
+from outofsight.errors import DatasetError, first_line
 from outofsight.files import explained, folder_in_one_piece, read_json, write_json, write_text
 from outofsight.geometry.camera_files import write_cameras
 from outofsight.geometry.conventions import to_unreal
@@ -87,7 +87,7 @@ def _counts(record: dict[str, Any], source: str) -> tuple[int, int]:
         return int(record["num_context_frames"]), int(record["num_target_frames"])
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
-            f"{source}: expected num_context_frames and num_target_frames, got {error}"
+            f"{source}: expected num_context_frames and num_target_frames ({first_line(error)})"
         ) from error
 
 
@@ -106,7 +106,7 @@ def read_array(path: Path, key: str, shape: tuple[int, ...]) -> NDArray[Any]:
             value: NDArray[Any] = stored[key]
     except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
         raise DatasetError(
-            f"{path}: expected an npz file with {key!r}, got {error}; the sample is damaged"
+            f"{path}: expected an npz file with {key!r} ({first_line(error)}); the sample is damaged"
         ) from error
     if value.shape != shape:
         raise DatasetError(f"{path}: expected {key} of shape {list(shape)}, got {list(value.shape)}")

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from outofsight.errors import InputError
+from outofsight.errors import InputError, first_line
 from outofsight.evaluation.case import Phase
 from outofsight.evaluation.drawing import DOTS_PER_INCH, INK, PHASE_COLOURS, colour, svg
 from outofsight.sampling.continuation import Retrieval
@@ -54,7 +54,9 @@ def load_retrieval(path: Path) -> Retrieval:
                 num_context_latent_frames=int(metadata["num_context_latent_frames"]),
             )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: expected a record of retrieval, could not read it ({error})") from error
+        raise InputError(
+            f"{path}: expected a record of retrieval, could not read it ({first_line(error)})"
+        ) from error
 
 
 def frequencies(retrieval: Retrieval) -> Frequencies:

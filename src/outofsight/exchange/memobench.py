@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from outofsight.data.dataset import natural_order
-from outofsight.errors import CameraError, DatasetError
+from outofsight.errors import CameraError, DatasetError, first_line
 from outofsight.exchange.case import PICTURES, Ask, Benchmark, Case, Frames, limited, matrices_in
 from outofsight.files import folder_in_one_piece, read_text
 from outofsight.geometry.conventions import z_up_world
@@ -96,7 +96,7 @@ def _cameras(clip: Path, frames: Path) -> CameraPath:
             row = np.load(file, allow_pickle=False).reshape(-1, 4)[0].tolist()
     except (OSError, ValueError, EOFError, IndexError) as error:
         raise CameraError(
-            f"{folder / 'intrinsics.npy'}: expected rows of fx, fy, cx, cy ({error})"
+            f"{folder / 'intrinsics.npy'}: expected rows of fx, fy, cx, cy ({first_line(error)})"
         ) from error
     lens = Intrinsics(
         width_px=width, height_px=height, fx_px=row[0], fy_px=row[1], cx_px=row[2], cy_px=row[3]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from outofsight.data.dataset import natural_order
 from outofsight.data.video import write_video
-from outofsight.errors import CameraError, DatasetError
+from outofsight.errors import CameraError, DatasetError, first_line
 from outofsight.exchange.case import Ask, Benchmark, Case, Frames, limited
 from outofsight.files import read_json
 from outofsight.geometry.conventions import from_unreal
@@ -48,7 +48,7 @@ def _case(folder: Path, perspective: str, kind: str) -> Case:
         poses = np.stack([_pose(row) for row in rows])
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
-            f"{path}: expected mark_time, caption and data with actor_pos and actor_rpy, got {error!r}"
+            f"{path}: expected mark_time, caption and data with actor_pos and actor_rpy ({first_line(error)})"
         ) from error
     if not 0 < mark < len(rows):
         raise DatasetError(f"{path}: mark_time {mark} leaves no context or no target of {len(rows)} frames")

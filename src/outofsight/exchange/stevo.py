@@ -17,7 +17,7 @@ import yaml
 
 from outofsight.data.dataset import natural_order
 from outofsight.data.video import write_video
-from outofsight.errors import CameraError, DatasetError
+from outofsight.errors import CameraError, DatasetError, first_line
 from outofsight.exchange.case import Ask, Benchmark, Case, Frames, limited
 from outofsight.files import read_json, read_text, write_json
 from outofsight.geometry.path_expressions import make_path
@@ -44,7 +44,9 @@ def _case(path: Path, sources: Path | None) -> Case:
         name, prompt = str(told["id"]), str(told["prompts"]["camera_WM"])
         control = (told.get("camera_control") or {}).get(PLAYER)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise DatasetError(f"{path}: expected a task with id and prompts.camera_WM, got {error!r}") from error
+        raise DatasetError(
+            f"{path}: expected a task with id and prompts.camera_WM ({first_line(error)})"
+        ) from error
     return Case(
         name=name, prompt=prompt, context=_first_frame(path, name, told, sources),
         cameras=None if control is None else keyed_path(str(control), str(path)), fps=FPS,

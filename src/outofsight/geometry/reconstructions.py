@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.errors import CameraError
+from outofsight.errors import CameraError, first_line
 from outofsight.geometry.conventions import check_homogeneous, from_colmap, from_opengl
 from outofsight.geometry.json_files import number_array, read_camera_json
 from outofsight.geometry.poses import invert_rigid
@@ -52,7 +52,9 @@ def read_reconstruction(path: str | Path) -> CameraPath:
         if path.suffix == ".json":
             return _read_nerfstudio(path)
     except (OSError, ValueError, KeyError, IndexError, struct.error, zipfile.BadZipFile, EOFError) as error:
-        raise CameraError(f"{path}: truncated or of another version ({error!r}); export it again") from error
+        raise CameraError(
+            f"{path}: truncated or of another version ({first_line(error)}); export it again"
+        ) from error
     raise CameraError(f"{path}: expected {FORMS}")
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, get_args
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
-from outofsight.errors import InputError
+from outofsight.errors import InputError, fault
 from outofsight.memory.banks.state import BankSettings
 from outofsight.memory.context_choice import MOST_LATENT_FRAMES, ContextSettings
 from outofsight.memory.selectors import Affinity, Kernel, Side
@@ -189,9 +189,7 @@ def reasons(error: Exception, names: Mapping[str, str] = MappingProxyType({})) -
     each = []
     for found in error.errors():
         first, *further = map(str, found["loc"]) if found["loc"] else ("",)
-        name = ".".join((names.get(first, first), *further))
-        said = found["msg"].removeprefix("Value error, ").replace("Input should be", "expected", 1)
-        each.append(f"{name}: {said}, got {found['input']!r}" if name else said)
+        each.append(fault(found, ".".join((names.get(first, first), *further))))
     return "; ".join(each)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from outofsight.codec.checkpoint_files import save_state_dict
 from outofsight.codec.video_vae import LatentTiling
-from outofsight.errors import InputError
+from outofsight.errors import InputError, fault, first_line
 from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.model_folders import EARLIER_NAMES
 from outofsight.sampling.inputs import as_pixels, conditioning
@@ -153,17 +153,14 @@ def check_settings(**given: object) -> SamplingSettings:
     try:
         return SamplingSettings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
-        reasons = [_fault(fault) for fault in error.errors()]
+        reasons = [_fault(found) for found in error.errors()]
         raise InputError(f"sampling settings: {'; '.join(reasons)}") from error
     except TypeError as error:  # keys that are no words
-        raise InputError(f"sampling settings: expected names and values ({error})") from error
+        raise InputError(f"sampling settings: expected names and values ({first_line(error)})") from error
 
 
-def _fault(fault: Mapping[str, Any]) -> str:
-    """Say what is wrong with a setting, without the validator's own words for it."""
-    said = str(fault["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
-    said = said.partition(", unable to parse")[0].replace("Unexpected keyword argument", "no such setting")
-    name = ".".join(map(str, fault["loc"]))
+def _fault(found: Mapping[str, Any]) -> str:
+    name = ".".join(map(str, found["loc"]))
     if name in EARLIER_NAMES:
         return f"{name}: it is called {EARLIER_NAMES[name]} now"
-    return f"{name}: {said}, got {fault['input']!r}" if name else said
+    return fault(found, name)

@@ -179,7 +179,7 @@ def load_rollout(folder: Path) -> tuple[Saved, Mapping[str, Any]]:
         raise CheckpointError(f"{error}: missing; the state is not whole, use another copy") from error
     except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
         raise CheckpointError(
-            f"{folder}: a damaged state of a rollout ({type(error).__name__}: {first_line(error)}); use another copy"
+            f"{folder}: a damaged state of a rollout ({first_line(error)}); use another copy"
         ) from error
     return saved, manifest
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from outofsight.errors import InputError
+from outofsight.errors import InputError, fault
 from outofsight.memory.strategies import MEMORY_FIELDS, strategy
 from outofsight.training.tasks import STRICT, PixelTask, RecogniserTask, VaeTask, WorldTask
 
@@ -159,8 +159,7 @@ def _present_names(content: Mapping[str, Any], path: str = "") -> dict[str, Any]
 def _fault(found: Mapping[str, Any]) -> str:
     """Say what is wrong, and with which key where it is one key."""
     key = ".".join(str(part) for part in found["loc"] if part not in ("vae", "world", "recogniser", "pixels"))
-    message = str(found["msg"]).removeprefix("Value error, ")
-    return f"{key}: {message}" if key else message
+    return fault(found, key)
 
 
 def changed(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:

@@ -81,7 +81,8 @@ def pixel_parts(task: PixelTask, seed: int) -> WorldParts:
         parts = replace(parts, transformer=made)
     if not isinstance(parts.vae, PatchVideoAutoencoder):
         raise CheckpointError(
-            f"{task.initial}: its autoencoder is a {type(parts.vae).__name__}; only PatchVideoAutoencoder has a skip"
+            f"{task.initial}: its autoencoder is Wan's, which can have no skip; give a model with an autoencoder of "
+            "patches, as the mini's is"
         )
     if parts.vae.skip is None:
         with torch.random.fork_rng(devices=[]):

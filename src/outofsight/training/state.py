@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from outofsight.errors import CheckpointError, OutputError
+from outofsight.errors import CheckpointError, OutputError, first_line
 from outofsight.files import remove_unfinished, replaced_folder
 
 STATE_VERSION = 1
@@ -129,7 +129,7 @@ def load_state(path: Path) -> State:
         tensors = {name: _joined(pieces, name, shape) for name, shape in manifest["shapes"].items()}
         return State(facts=manifest["facts"], tensors=tensors)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: the state cannot be read ({error}); {advice}") from error
+        raise CheckpointError(f"{path}: the state cannot be read ({first_line(error)}); {advice}") from error
 
 
 def _in_parts(path: Path, manifest: Mapping[str, Any], advice: str) -> State:

@@ -188,9 +188,7 @@ def _tremor(strength: float, seed: int, time_s: Series) -> Series:
 def _followed_yaw(spec: CameraSpec, subject_m: Series | None, fractions: Series) -> Series:
     """Give the extra yaw that keeps a subject in the middle until the camera leaves it, then rests there."""
     if subject_m is None:
-        raise WorldError(
-            f"camera {spec.trajectory!r} follows a subject; give its index in CameraSpec.follows"
-        )
+        raise WorldError(f"camera {spec.trajectory!r} follows a subject; give its index as camera.follows")
     bearing = np.unwrap(
         np.arctan2(subject_m[:, 1] - spec.position_m[1], subject_m[:, 0] - spec.position_m[0])
     )

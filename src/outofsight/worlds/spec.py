@@ -7,7 +7,7 @@ from math import isfinite
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from outofsight.errors import WorldError
+from outofsight.errors import WorldError, in_words
 from outofsight.types import Intrinsics
 
 SPEC_VERSION = 1
@@ -173,7 +173,8 @@ def spec_from_dict(value: Any, source: str = "spec") -> WorldSpec:
 def _read_record(kind: type, value: Any, source: str) -> Any:
     if not isinstance(value, dict):
         raise WorldError(
-            f"{source}: expected an object with the fields of {kind.__name__}, got {type(value).__name__}"
+            f"{source}: expected an object with {', '.join(one.name for one in dataclasses.fields(kind))}, got "
+            f"{in_words(type(value))}"
         )
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = sorted(set(value) - set(fields))
@@ -195,7 +196,7 @@ def _read_value(hint: Any, value: Any, source: str) -> Any:
         return _read_record(hint, value, source)  # type: ignore[arg-type]
     legal = (int, float) if hint is float else hint
     if not isinstance(value, legal) or (isinstance(value, bool) and hint is not bool):
-        raise WorldError(f"{source}: expected {hint.__name__}, got {value!r}")
+        raise WorldError(f"{source}: expected {in_words(hint)}, got {value!r}")
     if hint is float and not isfinite(value):
         raise WorldError(f"{source}: expected a finite number, got {value!r}")
     return float(value) if hint is float else value
