@@ -7,8 +7,10 @@ import typer
 from typer.testing import CliRunner
 
 from outofsight.cli.data import build as build_data
+from outofsight.cli.generate import generate
 from outofsight.cli.train import train
 from outofsight.data.latent_cache import open_latent_cache
+from outofsight.data.video import read_video
 from outofsight.errors import CheckpointError, InputError
 
 TOY = [
@@ -24,6 +26,7 @@ TOY = [
 def run():
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command("train")(train)
+    app.command("generate")(generate)
     app.add_typer(build_data(), name="data")
 
     def call(*arguments, fails=None):
@@ -62,7 +65,9 @@ def test_from_clips_to_a_world_model(run, data, vae_folder, tmp_path):
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
     assert saved["config"]["state"]["shard_mb"] == 1
     assert saved["provenance"]["versions"]["torch"]
-    assert (tmp_path / "run" / "export" / "model_index.json").is_file()
+    clip = next(path for path in sorted((data / "train").iterdir()) if path.is_dir())
+    run("generate", "--model", tmp_path / "run" / "export", "--video", clip, "--out", tmp_path / "clip.mp4")
+    assert len(read_video(tmp_path / "clip.mp4").frames) == 9  # what it learned from: frames, size and rate
     told = run("train", "--out", tmp_path / "run", "--resume", *sets("num_steps=50"), "--max-minutes", 0)
     assert "step 3 of 50, stopped; the same command goes on" in told
 
