@@ -1,6 +1,6 @@
-"""What keeps subjects from their places in rendered memory: reading, masks, or that nobody can know where they went?
+"""What keeps rendered memory from the truth: reading, masks, views, or that nobody can know where subjects went?
 
-    python benchmarks/subject_limits.py --model mini --data test --clips 48 --out benchmarks/results/subject_limits.json
+    python benchmarks/render_limits.py --model mini --data test --clips 48 --out benchmarks/results/render_limits.json
 
 ``data``: a data set of annotated clips with a part ``test``. Each clip's target is rendered from the two banks, without
 the network, and more and more is given of what is true::
@@ -12,10 +12,14 @@ the network, and more and more is given of what is true::
       ... still, straight          the tracker's subjects stand where they were last truly seen, or go straight on
       ... true place               they are where they truly are: nothing is left to be predicted
     banks, true place
+    banks, no subjects             the scenery alone
+    banks, true masks, no subjects
+    every view, true masks, no subjects    nothing is left out of the archive
 
-Metrics, over the target's frames: ``fg_psnr`` on pixels that truly show a subject; ``overlap``: share of the frames
-that show one in which the rendered subject meets it; ``iou`` of both in those frames; ``ghosts``: share of the frames
-that show none in which one is rendered.
+Metrics, over the target's frames: ``psnr``, ``bg_psnr`` and ``fg_psnr`` as ``outofsight evaluate`` has them (the latter
+two outside and inside of widened masks); ``overlap``: share of the frames that show a subject in which the rendered one
+meets it; ``iou`` of both in those frames; ``ghosts``: share of the frames that show none in which one is rendered.
+``mask_iou``: of read masks, over the context's frames together.
 """
 
 import argparse
@@ -32,10 +36,12 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from outofsight.data.dataset import open_dataset
+from outofsight.evaluation.image_metrics import dilated, dilation_radius_px, frame_psnr, region_psnr
 from outofsight.evaluation.results import summarise
 from outofsight.geometry.poses import invert_rigid, relative_poses, transform_points
+from outofsight.memory.banks.pictures import Picture, joined, view_of
 from outofsight.memory.banks.scene_reader import reading_from_truth
-from outofsight.memory.banks.state import Banks, SceneReading
+from outofsight.memory.banks.state import Banks, SceneReading, Views
 from outofsight.memory.banks.two_banks import latent_times
 from outofsight.memory.rendering import PlacedSubjects, Rendered, placed_subjects, render
 from outofsight.sampling.inputs import as_pixels
@@ -56,7 +62,7 @@ class Seen:
 
     def __init__(self, world: WorldModel, clip: Clip) -> None:
         self.clip, self.split = clip, clip.num_context_frames
-        stride = world.temporal_stride
+        self.stride = stride = world.temporal_stride
         anchor = clip.cameras.world_from_camera[self.split]
         self.pixels = as_pixels(clip.video[: self.split], world)
         self.latents = world.encode_video(self.pixels)
@@ -134,28 +140,50 @@ def true_places(banks: Banks, seen: Seen, how: str) -> PlacedSubjects:
     return PlacedSubjects(position, velocity, shown)
 
 
+def archived(banks: Banks) -> Views:
+    """Give the views that the archive keeps."""
+    assert banks.views is not None
+    return banks.views._replace(filled=banks.views.filled & banks.archive.filled)
+
+
+def every_view(seen: Seen) -> Views:
+    """Give a view of every latent frame, subjects left out by their true masks."""
+    frames, numbers = to_pictures(seen.pixels[:, :: seen.stride]), range(seen.past.shape[1])
+    assert seen.masks is not None
+    pictures = [
+        Picture(frames[:, n], seen.masks[:, n], seen.past[:, n], seen.times[:, n], seen.lens) for n in numbers
+    ]
+    return joined([view_of(picture) for picture in pictures])
+
+
 def drawn(world: WorldModel, banks: Banks, seen: Seen, placed: PlacedSubjects | None) -> Rendered:
     """Render the target's frames; ``None``: where the tracker predicts its subjects."""
-    assert banks.views is not None
-    views = banks.views._replace(filled=banks.views.filled & banks.archive.filled)
     if placed is None:
         predicted = world.transformer.two_banks.tracker.predict(banks.tracks, banks.time, seen.later)
         placed = placed_subjects(predicted, 0.0, None)
     height, width = seen.pixels.shape[-2:]
-    return render(views, seen.coming, seen.lens, (height, width), banks.cutouts, placed)
+    return render(archived(banks), seen.coming, seen.lens, (height, width), banks.cutouts, placed)
+
+
+def scenery(views: Views, seen: Seen) -> Rendered:
+    """Render the target's frames without subjects."""
+    height, width = seen.pixels.shape[-2:]
+    return render(views, seen.coming, seen.lens, (height, width))
 
 
 def judged(rendered: Rendered, clip: Clip) -> dict[str, float | None]:
     """Compare a rendered target with the true one."""
     split = clip.num_context_frames
-    video = ((rendered.pixels[0].movedim(1, -1) + 1) * 127.5).clamp(0, 255).numpy()
-    true, subject = clip.masks[split:] > 0, rendered.subject[0].numpy() > 0.5
-    error = ((video - clip.video[split:].astype(np.float32)) ** 2).mean(axis=-1)[true].mean()
+    video = to_pictures(rendered.pixels)[0].movedim(1, -1).numpy()
+    truth, true, subject = clip.video[split:], clip.masks[split:] > 0, rendered.subject[0].numpy() > 0.5
+    widened = dilated(true, dilation_radius_px(truth.shape[1]))
     shows, empty = true.sum(axis=(1, 2)) > LEAST_SHOWN_PX, ~true.any(axis=(1, 2))
     both, either = (subject & true)[shows].sum(axis=(1, 2)), (subject | true)[shows].sum(axis=(1, 2))
     ghosts = subject[empty].sum(axis=(1, 2)) > LEAST_DRAWN_PX
     return {
-        "fg_psnr": float(10 * np.log10(255**2 / error)) if true.any() else None,
+        "psnr": float(frame_psnr(video, truth).mean()),
+        "bg_psnr": region_psnr(video, truth, ~widened),
+        "fg_psnr": region_psnr(video, truth, widened),
         "overlap": float((both > 0).mean()) if shows.any() else None,
         "iou": float((both / either).mean()) if shows.any() else None,
         "ghosts": float(ghosts.mean()) if empty.any() else None,
@@ -178,7 +206,21 @@ def told_more_and_more(world: WorldModel, clip: Clip) -> dict[str, dict[str, flo
         ways[f"true reading, true masks, {how}"] = drawn(world, whole, seen, true_places(whole, seen, how))
     own = banks["banks"]
     ways["banks, true place"] = drawn(world, own, seen, true_places(own, seen, "true place"))
-    return {name: judged(rendered, clip) for name, rendered in ways.items()}
+    ways["banks, no subjects"] = scenery(archived(own), seen)
+    ways["banks, true masks, no subjects"] = scenery(archived(banks["banks, true masks"]), seen)
+    ways["every view, true masks, no subjects"] = scenery(every_view(seen), seen)
+    metrics = {name: judged(rendered, clip) for name, rendered in ways.items()}
+    return metrics | {"read masks": {"mask_iou": read_iou(world, seen)}}
+
+
+def read_iou(world: WorldModel, seen: Seen) -> float | None:
+    """Compare the masks that are read in the context with the true ones."""
+    frames = to_pictures(seen.pixels[:, :: world.temporal_stride])
+    pictures = see_pictures(world, None, frames, seen.past, seen.times, seen.lens)
+    assert pictures is not None
+    assert seen.masks is not None
+    read, true = pictures.subject > 0.5, seen.masks > 0.5
+    return float((read & true).sum() / (read | true).sum()) if bool((read | true).any()) else None
 
 
 def main() -> None:
@@ -203,7 +245,7 @@ def main() -> None:
         for name, metrics in values.items()
     }
     config = {"model": args.model, "clips": len(entries)}
-    finish("subject_limits", "What keeps subjects from their places?", config, figures, args.out)
+    finish("render_limits", "What keeps rendered memory from the truth?", config, figures, args.out)
 
 
 if __name__ == "__main__":

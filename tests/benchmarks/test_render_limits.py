@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from outofsight.memory.rendering import Rendered
+from render_limits import judged, true_places
 from small_world import square_clip
-from subject_limits import judged, true_places
 
 
 def test_a_rendered_target_is_judged_on_the_frames_that_show_a_subject_and_on_those_that_show_none():
@@ -27,7 +27,13 @@ def test_a_rendered_target_is_judged_on_the_frames_that_show_a_subject_and_on_th
     assert metrics["overlap"] == 1.0
     assert metrics["iou"] == pytest.approx(18 / 54)
     assert metrics["ghosts"] == pytest.approx(1 / (frames - 1))
-    assert metrics["fg_psnr"] == pytest.approx(10 * np.log10(255**2 / 100), abs=0.1)
+    assert metrics["fg_psnr"] == pytest.approx(
+        10 * np.log10(255**2 * 64 / (36 * 100)), abs=0.1
+    )  # widened: 8×8
+    assert metrics["psnr"] == pytest.approx(
+        (100 * (frames - 1) + 10 * np.log10(255**2 * masks[split].size / (36 * 100))) / frames, abs=0.1
+    )
+    assert metrics["bg_psnr"] == 100
 
 
 def test_subjects_are_put_where_the_true_ones_are_stand_or_go():
