@@ -220,6 +220,18 @@ def test_the_map_pins_moves_and_forgets(visitor):
     visitor.until(lambda told: not told["panes"][0]["memory"]["subjects"])
 
 
+def test_the_maps_menu_stays_within_it(visitor):
+    for corner in ("[0, 0]", "[map.width, 0]", "[0, map.height]", "[map.width, map.height]"):
+        visitor.page.evaluate(
+            f"""async () => {{ const {{ map }} = await import("./main.js");
+                map.openMenu({{ subject: {{ number: 0 }} }}, {corner}); }}"""
+        )
+        box, inner = (visitor.page.locator(name).bounding_box() for name in ("#map", "#menu"))
+        for side, size in (("x", "width"), ("y", "height")):
+            assert box[side] <= inner[side]
+            assert inner[side] + inner[size] <= box[side] + box[size]
+
+
 def test_the_map_zooms_and_pans(visitor):
     near = visitor.on_map(5.0, 0.0)
     visitor.page.get_by_role("button", name="Farther").click()
@@ -260,6 +272,33 @@ def test_rewind_fork_and_focus(visitor):
     visitor.until(lambda told: told["status"]["focus"] == 1)
 
 
+def test_going_back_shows_what_was_seen_then(visitor):
+    visitor.page.get_by_role("button", name="Truth").click()
+    expect(visitor.page.locator("[data-name='0-truth'] canvas")).to_be_visible()  # before the first step
+    seen = {}
+    for steps in (3, 6):
+        visitor.hold("a", lambda told, steps=steps: step_of(told) >= steps)
+        step = step_of(visitor.stop())
+        visitor.sees(f"map.frame === {visitor.memory()['frame']}")
+        seen[step] = visitor.pixels()
+    first, last = seen
+    assert apart(seen[first], seen[last]) > 10
+    visitor.page.get_by_role("button", name=f"Go back to step {first}").click()
+    visitor.until(lambda told: step_of(told) == first)
+    visitor.soon(lambda: visitor.pixels() == seen[first])
+    visitor.soon(lambda: apart(visitor.pixels("0-truth"), seen[first]) < 10)
+    visitor.hold("d", lambda told: step_of(told) > first)
+    visitor.stop()
+    visitor.page.get_by_role("button", name=f"Go back to step {first - 1}").click(modifiers=["Shift"])
+    visitor.until(lambda told: len(told["panes"]) == 2)
+    visitor.soon(lambda: apart(visitor.pixels("1-model"), visitor.pixels()) > 1)
+
+
+def apart(one, other):
+    """How many levels two pictures are apart in the mean."""
+    return np.abs(np.subtract(one, other, dtype=float)).mean()
+
+
 def test_save_load_and_download(visitor):
     visitor.hold("a", lambda told: step_of(told) >= 2)
     told = visitor.stop()
@@ -292,6 +331,7 @@ def test_another_memory_the_truth_and_memorys_picture_beside_it(visitor):
     visitor.hold("a", lambda told: step_of(told) >= 2)
     visitor.page.get_by_role("button", name="Memory’s picture").click()
     visitor.hold("d", lambda told: step_of(told) >= 5)
+    assert visitor.page.locator("#bar").bounding_box()["height"] < 40  # one row
     for name in ("0-model", "1-model", "0-truth", "0-rendered"):
         expect(visitor.page.locator(f"[data-name='{name}'] canvas")).to_be_visible()
     visitor.page.wait_for_timeout(1500)

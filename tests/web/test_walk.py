@@ -171,6 +171,32 @@ def test_another_memory_walks_along_and_goes_back_too(walk):
         walk.rival("telepathy")
 
 
+def test_who_reads_a_pane_can_do_so_when_the_walk_has_let_go_of_it(walk, scene):
+    steps(walk, 1)
+    walk.rival("window")
+    gone = list(walk.panes)
+    walk.close_second()
+    walk.begin(scene)
+    for pane in gone:
+        assert (pane.memory().step, pane.first_kept) == (1, 1 if pane.linked else 0)
+
+
+def test_going_back_brings_the_frame_that_was_shown_then(walk, mind, store):
+    stills = [walk.main.still]
+    for _ in range(3):
+        steps(walk, 1)
+        stills.append(walk.main.still)
+    assert len(set(stills)) == 4
+    walk.fork(1)
+    assert (walk.main.still, walk.panes[1].still) == (stills[3], stills[1])
+    other = Walk(mind, store.session(new_id()), walk.watch)
+    other.resume(store.save(walk.save(store, "a walk")))
+    for step in (2, 0):
+        walk.rewind(0, step)
+        other.rewind(0, step)
+        assert walk.main.still == other.main.still == stills[step]
+
+
 def test_a_walk_outlives_its_process(walk, mind, store, scene):
     steps(walk, 2)
     walk.write()

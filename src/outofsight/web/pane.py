@@ -59,10 +59,16 @@ class Pane:
         self.told_prompt: str | None = None
         self.has_rendered = False
         self.cuts: dict[int, str] = {}
-        self.still: bytes | None = None if scene.video is None else jpeg(scene.video[-1])
+        self.stills: dict[int, bytes] = {}
         if scene.video is not None:
+            self.stills[rollout.num_steps] = jpeg(scene.video[-1])
             self._picture_views(scene.video, 0)
             self._cut_context(scene)
+
+    @property
+    def still(self) -> bytes | None:
+        """The last frame shown, where the walk stands."""
+        return self.stills.get(self.rollout.num_steps)
 
     @property
     def note(self) -> str:
@@ -85,7 +91,9 @@ class Pane:
         moment = self._moment(frames, poses)
         self.moments.append(moment)
         jpegs = [jpeg(frame) for frame in frames]
-        self.still = jpegs[-1]
+        self.stills = {n: still for n, still in self.stills.items() if n in self.film.marks} | {
+            number: jpegs[-1]
+        }
         rendered = getattr(record, "rendered", None)
         self.has_rendered = rendered is not None
         return Shown(
@@ -130,7 +138,7 @@ class Pane:
     def take_pictures_from(self, other: "Pane") -> None:
         """Show the same thumbnails as another pane with the same past."""
         self.pictures = OrderedDict(other.pictures)
-        self.cuts, self.still = dict(other.cuts), other.still
+        self.cuts, self.stills = dict(other.cuts), dict(other.stills)
         self.moments = deque(other.moments, maxlen=self.moments.maxlen)
 
     def _memory(self) -> Any:

@@ -260,8 +260,7 @@ class Session:
             1 if hurried and self.walk.panes[self.walk.focus].rollout.num_steps else self.house.latent_frames
         )
         plan = self.walk.plan(look, count)
-        if self.views.truth:
-            self._look_at_truth(plan)
+        self._look_at_truth(plan)
         start = time.perf_counter()
         self.stepping = True
         try:
@@ -307,11 +306,12 @@ class Session:
             )  # fmt: skip
             self.outbox.put_frame(with_picture(header, frame))
 
-    def _look_at_truth(self, plan: Plan) -> None:
-        """Let the engine render the step's frames beside the model's."""
+    def _look_at_truth(self, plan: Plan | None = None) -> None:
+        """Let the engine render the step's frames beside the model's; without a step, the moment where it stands."""
         scene, pane = self.walk.scene, self.walk.focus
-        if scene is not None and self.outbox is not None:
-            self._truth.look(scene, plan, pane, self.outbox.put_frame, self._no_truth)
+        if self.views.truth and scene is not None and self.outbox is not None:
+            show = self.outbox.put_frame
+            self._truth.look(scene, plan or self.walk.here(), pane, show, self._no_truth, wait=plan is None)
 
     def _no_truth(self, error: OutOfSightError) -> None:
         self.views = self.views.model_copy(update={"truth": False})
@@ -382,6 +382,7 @@ class Session:
     async def _views(self, command: protocol.ShowViews) -> None:
         self.views = command
         self.tell(status_of(self))
+        self._look_at_truth()
 
     async def _save(self, command: protocol.Save) -> None:
         await self._run(partial(self.walk.save, self.house.store, command.name), "the walk is saved")
@@ -419,6 +420,7 @@ class Session:
         self.tell(status_of(self))
         for number in (0, 1):
             self.tell_pane(number)
+        self._look_at_truth()
 
     def _tell_pictures(self, pane: Pane) -> None:
         if self.outbox is None:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from outofsight.errors import InputError, OutOfSightError, VideoError
 from outofsight.web.protocol import Begin
 
-JOB_S, DECODE_S = 120.0, 30.0
+JOB_S, DECODE_S = 600.0, 30.0
 DECODE_BYTES = 4 << 30
 MOST_PIXELS, MOST_FRAMES = 1920 * 1088, 900
 """Of an uploaded video: of one frame, and frames that are read."""

@@ -21,7 +21,9 @@ SHARE = 0.8
 
 
 class TruthView:
-    """Renders the steps of one session, one at a time; a step that comes while it is busy is left out."""
+    """Renders the steps of one session, one at a time; a step that comes while it is busy is left out.
+
+    The walk stands still where there is nothing to wait for; what it then looks at is rendered in any case."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
@@ -30,11 +32,13 @@ class TruthView:
 
     def look(
         self, scene: Scene, plan: Plan, pane: int, show: Callable[[bytes], None],
-        fail: Callable[[OutOfSightError], None],
+        fail: Callable[[OutOfSightError], None], *, wait: bool = False,
     ) -> None:  # fmt: skip
-        """Render a step's frames, and ``show`` each; ``fail`` is told what goes wrong."""
-        if scene.spec is not None and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._render(scene, plan, pane, show, fail))
+        """Render a step's frames, and ``show`` each; ``fail`` is told what goes wrong. ``wait``: one that comes while
+        it is busy waits for its turn."""
+        before = None if self._task is None or self._task.done() else self._task
+        if scene.spec is not None and (before is None or wait):
+            self._task = asyncio.create_task(self._render(scene, plan, pane, show, fail, before))
 
     async def close(self) -> None:
         """Show no more."""
@@ -45,9 +49,11 @@ class TruthView:
 
     async def _render(
         self, scene: Scene, plan: Plan, pane: int, show: Callable[[bytes], None],
-        fail: Callable[[OutOfSightError], None],
+        fail: Callable[[OutOfSightError], None], before: asyncio.Task[None] | None,
     ) -> None:  # fmt: skip
         assert scene.spec is not None
+        if before is not None:
+            await asyncio.wait([before])
         poses = plan.cameras.world_from_camera
         chosen = affordable(len(poses), scene.fps, self._frame_s)
         moments, start = plan.first_frame + scene.first_frame + chosen, time.monotonic()

@@ -74,6 +74,13 @@ class Walk:
         cameras = CameraPath(world_from_camera=cameras.world_from_camera, intrinsics=self.scene.lens)
         return Plan(cameras=cameras, motion=motion, first_frame=rollout.num_frames, heeds=look.number)
 
+    def here(self) -> Plan:
+        """Give the moment that the pane in focus stands at, as the plan of a single frame."""
+        rollout = self.panes[self.focus].rollout
+        assert self.scene is not None
+        cameras = CameraPath(world_from_camera=rollout.last_pose[None], intrinsics=self.scene.lens)
+        return Plan(cameras=cameras, motion=self.motion, first_frame=rollout.num_frames - 1, heeds=0)
+
     def step(self, plan: Plan) -> list[Shown]:
         """Show what the planned cameras see, in every pane that moves. If the first fails, nothing has happened; a
         second that fails is closed."""
@@ -132,9 +139,7 @@ class Walk:
         self._second(Pane(1, rollout, name, self.scene, film, self.mind.fov_deg, linked=True))
 
     def close_second(self) -> None:
-        """Close the second pane, if there is one."""
-        for pane in self.panes[1:]:
-            pane.rollout.close()
+        """Let go of the second pane, if there is one. It is not closed: another thread may be reading it."""
         self.panes, self.focus = self.panes[:1], 0
 
     def set_focus(self, number: int) -> None:
@@ -179,7 +184,9 @@ class Walk:
                 name: base64.b64encode(jpeg).decode("ascii") for name, jpeg in pane.pictures.items()
             },
             "moments": [moment.model_dump() for moment in pane.moments],
-            "still": None if pane.still is None else base64.b64encode(pane.still).decode("ascii"),
+            "stills": {
+                str(step): base64.b64encode(jpeg).decode("ascii") for step, jpeg in pane.stills.items()
+            },
             "cuts": {str(number): name for number, name in pane.cuts.items()},
         }
 
@@ -212,7 +219,8 @@ class Walk:
         self._stand(rollout, strategy, scene, film)
         self.main.cuts = {int(number): str(name) for number, name in about.get("cuts", {}).items()}
         self.main.moments.extend(Moment(**moment) for moment in about.get("moments", ()))
-        self.main.still = base64.b64decode(about["still"]) if about.get("still") else None
+        stills = about.get("stills") or {rollout.num_steps: about.get("still")}  # earlier versions kept one
+        self.main.stills = {int(step): base64.b64decode(text) for step, text in stills.items() if text}
         for name, text in about.get("pictures", {}).items():
             self.main.pictures[str(name)] = base64.b64decode(text)
 
@@ -232,7 +240,6 @@ class Walk:
     def _stand(self, rollout: Any, strategy: str, scene: Scene, film: Film) -> None:
         pane = Pane(0, rollout, strategy, scene, film, self.mind.fov_deg, linked=False)
         pane.told_prompt = rollout.prompt
-        self.close()
         self.panes, self.focus, self.motion, self.scene = [pane], 0, CameraMotion(), scene
 
     def _second(self, pane: Pane) -> None:

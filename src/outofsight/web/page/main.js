@@ -72,6 +72,7 @@ const handlers = {
   cleared(message) {
     if (message.open) pictures.view(message.pane, "model");
     else pictures.close((view) => view.pane === message.pane);
+    pictures.close((view) => view.pane === message.pane && view.view === "rendered"); // the next step's is another
     pictures.clear(message.pane);
     timeline.clear(message.pane);
     if (message.pane === (status?.focus ?? 0)) map.clear(message.frame);

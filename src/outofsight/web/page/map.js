@@ -439,8 +439,8 @@ export class WorldMap {
     const pin = button(one.pinned ? "Let go" : "Pin", "pin", { on: !one.pinned });
     this.menu.replaceChildren(title, pin, button("Forget", "forget", {}));
     this.menu.hidden = false;
-    this.menu.style.left = `${Math.min(x + 8, this.width - 190)}px`;
-    this.menu.style.top = `${Math.min(y + 8, this.height - 50)}px`;
+    this.menu.style.left = `${Math.max(4, Math.min(x + 8, this.width - this.menu.offsetWidth - 4))}px`;
+    this.menu.style.top = `${Math.max(4, Math.min(y + 8, this.height - this.menu.offsetHeight - 4))}px`;
     pin.focus();
   }
 

@@ -56,6 +56,8 @@ export class Pictures {
   async take(header, blob) {
     const view = this.view(header.pane, header.view);
     const item = { header, bitmap: null };
+    // What was rendered of a past that was gone back from must not hold up what comes.
+    while (view.waiting.length && view.waiting.at(-1).header.frame >= header.frame) view.waiting.pop().bitmap?.close();
     view.waiting.push(item);
     if (view.waiting.length > MOST_WAITING) view.waiting.shift().bitmap?.close();
     item.bitmap = await createImageBitmap(blob);
