@@ -119,10 +119,20 @@ class _Mode(TorchDispatchMode):
 
 
 class _MadeOnTheCpu(TorchFunctionMode):
-    """Lets what is made of Python's numbers be made on the CPU and moved: torch makes it past every dispatch mode."""
+    """Lets what is made of Python's numbers be made on the CPU and moved: torch makes it past every dispatch mode; and
+    lets ``data`` be set to a tensor of the other place, as a real device does."""
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = dict(kwargs or {})
+        if func == torch.Tensor.data.__set__ and isinstance(args[0], Pretended) != isinstance(
+            args[1], Pretended
+        ):
+            # torch lets no wrapper take the place of a plain tensor, but does let the two change places
+            value = args[1].detach()
+            if isinstance(args[0], torch.nn.Parameter):
+                value = torch.nn.Parameter(value, requires_grad=args[0].requires_grad)
+            torch.utils.swap_tensors(args[0], value)
+            return None
         if func not in (torch.tensor, torch.as_tensor, torch.Tensor.new_tensor):
             return func(*args, **kwargs)
         device = kwargs.pop("device", args[0].device if func is torch.Tensor.new_tensor else None)
@@ -134,13 +144,20 @@ class _MadeOnTheCpu(TorchFunctionMode):
         return made if device is None else made.to(device)
 
 
+_setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())
+"""Before any gradient is computed: the first one counts the devices, once for the process."""
+
+
 @contextmanager
 def pretended() -> Iterator[torch.device]:
     """Let there be an accelerator; gives its device."""
-    if torch._C._get_privateuse1_backend_name() != NAME:
-        _setup_privateuseone_for_python_backend(NAME, backend_module=_Backend())
-    with _MadeOnTheCpu(), _Mode():
-        yield torch.device(f"{NAME}:0")
+    swaps = torch.__future__.get_swap_module_params_on_conversion()
+    torch.__future__.set_swap_module_params_on_conversion(True)  # a moved parameter is still the optimizer's
+    try:
+        with _MadeOnTheCpu(), _Mode():
+            yield torch.device(f"{NAME}:0")
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(swaps)
 
 
 def assert_there(tensors: Any) -> None:

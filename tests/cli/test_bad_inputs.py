@@ -60,7 +60,7 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
         {"model": "path", "video": "path", "camera": "path", "context-camera": "path", "prompt": "word", "size": "size",
          "frames": "span", "steps": "number", "guidance": "number", "seed": "number", "strategy": "word",
          "mask": "path", "set": "set", "repair": "word", "attention-chunk": "number", "device": "word",
-         "dtype": "word", "offload": "word", "out": "path"},
+         "dtype": "word", "offload": "word", "quantize": "word", "out": "path"},
     ),
     "roll": (
         "--model=tiny --video=1.mp4 --camera=pan:left:20 --context-camera=still --prompt=dog --context-frames=9 "
@@ -68,7 +68,8 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
         {"model": "path", "video": "path", "camera": "path", "context-camera": "path", "prompt": "word",
          "steps": "number", "latent-frames": "number", "loop-frames": "number", "prompt-at": "word", "size": "size",
          "context-frames": "number", "seed": "number", "set": "set", "strategy": "word", "memory-pictures": "path",
-         "save-every": "number", "device": "word", "dtype": "word", "offload": "word", "out": "path"},
+         "save-every": "number", "device": "word", "dtype": "word", "offload": "word", "quantize": "word",
+         "out": "path"},
     ),
     "evaluate": (
         "--data=data --model=tiny --steps=1 --guidance=1 --metrics=psnr --detector=none --features=none --dry-run",

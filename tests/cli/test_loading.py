@@ -17,6 +17,14 @@ def test_a_device_that_is_not_there(name, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
+def test_quantised_weights_are_asked_for_before_loading(monkeypatch):
+    with pytest.raises(InputError, match=r"expected one of none, int8, nf4, got 'int3'"):
+        check_loading("cpu", None, "none", "int3")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"--quantize int8: torchao is not installed; pip install"):
+        check_loading("cpu", None, "none", "int8")
+
+
 def test_too_little_memory_is_foreseen(model_folder, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100_000, 2**30))
     with pytest.raises(InputError, match=r"weights need .* are free; add --offload model, .* --vram 1$"):

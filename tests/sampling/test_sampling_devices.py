@@ -162,3 +162,23 @@ def test_offloading(offload, name, patch_vae):
         assert_same(expected, shown(world))
         assert_same(expected, shown(world))  # and once more, from where the hooks have left the weights
         assert {p.device.type for p in world.text_encoder.parameters()} <= {"cpu", "meta"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("hydra", "block_level"), ("hydra", "leaf_level"), ("hybrid", "leaf_level")]
+)
+def test_groups_come_and_go(name, kind):
+    """Each group's weights come to the device for their work and leave it; banks stay there."""
+    rendering, blocks = name == "hybrid", {"num_blocks_per_group": 1} if kind == "block_level" else {}
+    expected = shown(made(name, rendering=rendering))
+    with pretended() as device:
+        world = made(name, rendering=rendering)
+        for part in (world.vae, world.text_encoder):
+            part.to(device)
+        world.transformer.enable_group_offload(device, torch.device("cpu"), kind, **blocks)
+        assert world.work_device == device
+        assert_same(expected, shown(world))
+        held = {name: value.device.type for name, value in world.transformer.named_parameters()}
+        stay = ("two_banks", "rendered_memory")
+        assert {held[name] for name in held if not name.startswith(stay)} == {"cpu"}
+        assert {held[name] for name in held if name.startswith(stay)} <= {device.type}

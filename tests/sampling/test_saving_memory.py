@@ -95,6 +95,13 @@ def test_groups_come_and_go(kind):
     assert np.array_equal(shown(world), shown(made()))
 
 
+def test_groups_of_blocks_are_not_for_banks():
+    with pytest.raises(
+        InputError, match=r"expected offload_type 'leaf_level' for a model with banks, got 'block_level'"
+    ):
+        made("hybrid").transformer.enable_group_offload(torch.device("cpu"), num_blocks_per_group=1)
+
+
 def test_the_text_encoder_visits_the_gpu_once_for_both_prompts(monkeypatch):
     world, visits = made(), []
     encode = type(world).encode_text

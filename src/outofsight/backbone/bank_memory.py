@@ -23,6 +23,7 @@ from outofsight.memory.settings import read_bank_settings
 from outofsight.nn.rope import describe_rays, rotary_at_places
 from outofsight.types import LatentGrid
 
+CPU = torch.device("cpu")
 RECALL_TIMESTEP = 600.0
 """Time step at which recalled tokens pass through the blocks. They are clean, but so is the context, which the model
 has learned to read at the time step of the noisy frames beside it: a middle one fits most of a denoising. With the
@@ -62,6 +63,34 @@ class BankRemembering:
     def has_banks(self) -> bool:
         """Whether a two-bank memory is read beside the sequence."""
         return self.config["banks"] is not None
+
+    def enable_group_offload(
+        self,
+        onload_device: torch.device,
+        offload_device: torch.device = CPU,
+        offload_type: str = "block_level",
+        **more: Any,
+    ) -> None:
+        """Offload as diffusers does, but for banks and what renders them, small, which stay on the GPU: they are asked
+        outside ``forward``, where no hook would fetch their weights. So are the blocks' keys for banks, by each layer.
+
+        Raises:
+            InputError: groups of blocks, for a model with banks.
+        """
+        if self.has_banks and offload_type != "leaf_level":
+            raise InputError(
+                f"enable_group_offload: expected offload_type 'leaf_level' for a model with banks, got {offload_type!r}"
+            )
+        stay = {name: getattr(self, name) for name in ("two_banks", "rendered_memory")}
+        for name in stay:
+            setattr(self, name, None)
+        try:
+            super().enable_group_offload(  # type: ignore[misc]  # diffusers' model, beside which this stands
+                onload_device, offload_device, offload_type, **more
+            )
+        finally:
+            for name, part in stay.items():
+                setattr(self, name, part if part is None else part.to(onload_device))
 
     def observe_context(
         self,

@@ -19,6 +19,7 @@ from outofsight.cli.options import (
     Model,
     Offload,
     Prompt,
+    Quantize,
     Resample,
     StrategyName,
     TileVae,
@@ -114,6 +115,7 @@ def generate(
     device: Device = "auto",
     dtype: Dtype = None,
     offload: Offload = "none",
+    quantize: Quantize = "none",
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
 ) -> None:
@@ -131,6 +133,7 @@ def generate(
         model=model, strategy=strategy, mask=mask, shape=shape, with_context=with_context,
         sampling=_sampling(use, steps, guidance, seed, settings or []), save_retrieval=save_retrieval, vae=vae,
         tile_vae=tile_vae, attention_chunk=attention_chunk, device=device, dtype=dtype, offload=offload,
+        quantize=quantize,
     )  # fmt: skip
     reads = [model, mask, vae, prompt, video if len(cases) > 1 or is_clip(video) else None]
     remaining, inputs = _checked(cases, options, reads, overwrite=overwrite, whole=dry_run)
@@ -160,6 +163,7 @@ class Options:
     device: str
     dtype: str | None
     offload: str
+    quantize: str
 
     def request(self, case: Case) -> dict[str, Any]:
         """What determines a case's result: written beside it, and compared before making it again."""
@@ -180,6 +184,7 @@ class Options:
             "tile_vae": self.tile_vae,
             "dtype": self.dtype,
             **({"resample": True} if self.shape.resample else {}),
+            **({} if self.quantize == "none" else {"quantize": self.quantize}),
             **({} if self.vae is None else {"vae": str(self.vae)}),
         }
 
@@ -191,7 +196,7 @@ def _checked(
     of a single one. ``whole``: check the model's weights as well."""
     from outofsight.cli.loading import check_loading
 
-    check_loading(options.device, options.dtype, options.offload)
+    check_loading(options.device, options.dtype, options.offload, options.quantize)
     for case in cases:
         _check_place(case, reads, options.save_retrieval)
     remaining = [case for case in cases if not _is_done(case, options, overwrite)]
@@ -203,7 +208,9 @@ def _continue(cases: list[Case], inputs: CaseInputs | None, options: Options) ->
     from outofsight.cli.loading import load_world
 
     start = time.perf_counter()
-    world = load_world(options.model, options.device, options.dtype, options.offload, options.vae)
+    world = load_world(
+        options.model, options.device, options.dtype, options.offload, options.vae, options.quantize
+    )
     load_seconds = time.perf_counter() - start
     world.transformer.attention_frames_per_chunk = options.attention_chunk
     if options.strategy is not None:

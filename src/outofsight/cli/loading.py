@@ -55,12 +55,12 @@ def quiet_libraries() -> None:
 
 
 def check_loading(
-    device_name: str, dtype_name: str | None, offload: str
+    device_name: str, dtype_name: str | None, offload: str, quantize: str = "none"
 ) -> "tuple[torch.device, torch.dtype]":
     """Read how a model is to be run, before it is loaded: its device, and its dtype there.
 
     Raises:
-        InputError: there is no such device, dtype or way to offload, or they do not go together.
+        InputError: there is no such device, dtype, way to offload or to quantise, or they do not go together.
     """
     if offload not in OFFLOADS:
         raise InputError(f"--offload: expected one of {', '.join(OFFLOADS)}, got {offload!r}")
@@ -69,7 +69,16 @@ def check_loading(
         raise InputError(
             f"--offload {offload} moves weights off a GPU, but the run is on the CPU; leave it out"
         )
-    return device, parse_dtype(dtype_name or ("float32" if device.type == "cpu" else "bfloat16"))
+    dtype = parse_dtype(dtype_name or ("float32" if device.type == "cpu" else "bfloat16"))
+    if quantize != "none":
+        from outofsight.codec.quantisation import quantisation
+
+        if offload == "sequential":
+            raise InputError(
+                f"--quantize {quantize}: does not go with --offload sequential; use --offload model"
+            )
+        quantisation(quantize, dtype, device)
+    return device, dtype
 
 
 def empty_model(
@@ -105,7 +114,9 @@ def empty_model(
     return networks
 
 
-def check_room(model: str, dtype: "torch.dtype", offload: str, device: "torch.device") -> None:
+def check_room(
+    model: str, dtype: "torch.dtype", offload: str, device: "torch.device", quantize: str = "none"
+) -> None:
     """Refuse a model whose weights alone are more than a GPU has free, before they are read.
 
     Raises:
@@ -113,12 +124,10 @@ def check_room(model: str, dtype: "torch.dtype", offload: str, device: "torch.de
     """
     import torch
 
+    from outofsight.codec.quantisation import quantised_bytes
     from outofsight.sampling.plan import networks_on_meta
 
-    weights = {
-        name: sum(value.nbytes for value in network.state_dict().values())
-        for name, network in networks_on_meta(model, dtype).items()
-    }
+    weights = quantised_bytes(networks_on_meta(model, dtype), quantize)
     needed = {"none": sum(weights.values()), "model": max(weights.values()), "sequential": 0}[offload]
     free, whole = torch.cuda.mem_get_info(device)
     if needed > free:
@@ -131,21 +140,28 @@ def check_room(model: str, dtype: "torch.dtype", offload: str, device: "torch.de
 
 
 def load_world(
-    model: str, device_name: str, dtype_name: str | None, offload: str, decoder: Path | None = None
+    model: str,
+    device_name: str,
+    dtype_name: str | None,
+    offload: str,
+    decoder: Path | None = None,
+    quantize: str = "none",
 ) -> "WorldModel":
     """Load a model onto a device, in bfloat16 on a GPU and float32 on a CPU unless told otherwise.
 
     ``decoder``: a tiny decoder's file, to decode in the VAE's place.
     """
+    from outofsight.codec.quantisation import quantisation
     from outofsight.codec.tiny_decoder import load_tiny_decoder
     from outofsight.sampling.world import WorldModel
 
-    device, dtype = check_loading(device_name, dtype_name, offload)
+    device, dtype = check_loading(device_name, dtype_name, offload, quantize)
     quiet_libraries()
     tiny = None if decoder is None else load_tiny_decoder(decoder)
     if device.type == "cuda":
-        check_room(model, dtype, offload, device)
-    world = WorldModel.from_pretrained(model, dtype=dtype)
+        check_room(model, dtype, offload, device, quantize)
+    more = {} if quantize == "none" else {"quantization_config": quantisation(quantize, dtype, device)}
+    world = WorldModel.from_pretrained(model, dtype=dtype, **more)
     world.tiny_decoder = tiny
     if offload == "model":
         world.enable_model_cpu_offload(device=device)

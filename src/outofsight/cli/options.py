@@ -27,6 +27,9 @@ AttentionChunk = Annotated[int | None, typer.Option(min=1, help="query frames at
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Dtype = Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")]
 Offload = Annotated[str, typer.Option(help="keep weights off the GPU: none, model or sequential")]
+Quantize = Annotated[
+    str, typer.Option(help="weights in none, int8 (torchao) or nf4 (bitsandbytes, on a GPU): less memory")
+]
 SkipBroken = Annotated[
     bool, typer.Option("--skip-broken", help="leave out clips that cannot be read, and list them")
 ]

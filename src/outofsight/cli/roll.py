@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from outofsight.cli.cases import Shape, case_of, is_file
-from outofsight.cli.options import Device, Dtype, Fov, Model, Prompt, Resample, StrategyName, Vae
+from outofsight.cli.options import Device, Dtype, Fov, Model, Prompt, Quantize, Resample, StrategyName, Vae
 from outofsight.cli.rollout_run import RolloutModel, RolloutPlan, run_rollout
 from outofsight.cli.values import DryRun, check_fov, parse_settings, parse_size, text_or_file
 from outofsight.errors import InputError
@@ -95,6 +95,7 @@ def roll(
     device: Device = "auto",
     dtype: Dtype = None,
     offload: Offload = "none",
+    quantize: Quantize = "none",
     dry_run: DryRun = False,
 ) -> None:
     """Walk on through a video's world: frames, state and a line for each step are written as they come."""
@@ -118,10 +119,12 @@ def roll(
         "path_frames": None if loop_frames else _spread_over(case.camera, WAN_CLOCK.num_frames(steps * latent_frames)),
         "sampling": sampling, "with_context": with_context, "dtype": dtype, "fov": fov,
         "resample": resample or None, "vae": str(vae) if vae else None,
+        "quantize": None if quantize == "none" else quantize,
     }  # fmt: skip
     plan = RolloutPlan(
         model=RolloutModel(
-            model=model, strategy=strategy, sampling=sampling, device=device, dtype=dtype, offload=offload, vae=vae
+            model=model, strategy=strategy, sampling=sampling, device=device, dtype=dtype, offload=offload, vae=vae,
+            quantize=quantize,
         ),
         case=case, shape=shape, steps=steps, latent_frames=latent_frames,
         loop_frames=loop_frames, prompts=_prompts(prompt_at or [], steps), with_context=with_context,

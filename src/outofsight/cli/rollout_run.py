@@ -39,6 +39,7 @@ class RolloutModel:
     dtype: str | None
     offload: str
     vae: Path | None
+    quantize: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ def run_rollout(plan: RolloutPlan, *, resume: bool, overwrite: bool, dry_run: bo
     from outofsight.cli.loading import check_loading
 
     goes_on = _check_outputs(plan, resume=resume, overwrite=overwrite)
-    check_loading(plan.model.device, plan.model.dtype, plan.model.offload)
+    check_loading(plan.model.device, plan.model.dtype, plan.model.offload, plan.model.quantize)
     inputs, path = read_inputs(plan)
     _check_model(plan, inputs, dry_run=dry_run)
     pictures = plan.memory_pictures
@@ -219,7 +220,7 @@ def _check_model(plan: RolloutPlan, inputs: CaseInputs, *, dry_run: bool) -> Non
 def _load(model: RolloutModel) -> "WorldModel":
     from outofsight.cli.loading import load_world
 
-    world = load_world(model.model, model.device, model.dtype, model.offload, model.vae)
+    world = load_world(model.model, model.device, model.dtype, model.offload, model.vae, model.quantize)
     if model.strategy is not None:
         world.set_memory(model.strategy)
     return world

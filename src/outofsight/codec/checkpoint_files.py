@@ -212,12 +212,21 @@ def require_entries(
         )
 
 
+def plain_parts(value: Tensor) -> list[Tensor]:
+    """Give the tensors that a quantised weight is made of; a plain one is its own."""
+    if not hasattr(value, "__tensor_flatten__"):
+        return [value]
+    return [getattr(value, name) for name in value.__tensor_flatten__()[0]]
+
+
 def require_finite(tensors: Iterable[tuple[str, Tensor]], source: str) -> None:
     """Raise ``CheckpointError`` if a weight holds NaN or infinity."""
     wrong = [
         name
         for name, value in tensors
-        if value.is_floating_point() and not value.is_meta and not bool(torch.isfinite(value).all())
+        if not value.is_meta
+        for part in plain_parts(value)
+        if part.is_floating_point() and not bool(torch.isfinite(part).all())
     ]
     if wrong:
         raise CheckpointError(

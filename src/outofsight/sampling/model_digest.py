@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from outofsight.codec.checkpoint_files import plain_parts
 from outofsight.errors import InputError
 from outofsight.files import write_bytes
 from outofsight.world_model import WorldModelBase
@@ -47,7 +48,9 @@ def world_digest(world: WorldModelBase) -> str:
 def _weights(world: WorldModelBase) -> Iterator[tuple[str, Tensor]]:
     for part in PARTS:
         named = getattr(world, part).state_dict(keep_vars=True)
-        yield from ((f"{part}.{name}", named[name]) for name in sorted(named))
+        for name in sorted(named):
+            for piece in plain_parts(named[name]):
+                yield f"{part}.{name}", piece
 
 
 def _computed(world: WorldModelBase) -> str:

@@ -96,8 +96,8 @@ class WorldObjective(nn.Module):
         predicted = self._predicted(batch, noisy, timestep, given)
         velocity = torch.cat((context, velocity_target(target, batch["noise"])), dim=2)
         errors = [
-            target_loss(predicted[[index]], velocity[[index]], 1.0, context.shape[2])
-            for index in range(len(context))
+            target_loss(*sample, 1.0, context.shape[2])
+            for sample in zip(predicted.split(1), velocity.split(1), strict=True)
         ]
         squared_error = torch.stack(errors)
         loss, on_subjects = squared_error, None
