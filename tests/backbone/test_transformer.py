@@ -1,6 +1,7 @@
 """The model as its users handle it: any split and grid, saving, training aids, refusals."""
 
 import json
+from typing import get_args
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from outofsight.backbone.attention import HydraAttnProcessor
 from outofsight.backbone.official import transformer_to_official
 from outofsight.backbone.transformer import HydraTransformer3DModel, is_memory_parameter
 from outofsight.errors import CheckpointError, InputError
-from outofsight.memory.settings import AFFINITIES
+from outofsight.memory.selectors import Affinity
 from reference import retrieval as plain
 
 
@@ -30,7 +31,7 @@ def test_any_split_and_grid(model, split, size):
     assert model(**inputs).sample.shape == inputs["hidden_states"].shape
 
 
-@pytest.mark.parametrize("affinity", AFFINITIES)
+@pytest.mark.parametrize("affinity", get_args(Affinity))
 @pytest.mark.parametrize("source", ["all", "context"])
 @pytest.mark.parametrize("kernel", [(2, 2, 2), (1, 2, 2), (2, 1, 1), (3, 2, 3)])
 @torch.no_grad()

@@ -73,8 +73,7 @@ def _sizes(model: str | None) -> tuple[dict[str, Any], int, ModelUse]:
         from outofsight.training.recipes import recipe
         from outofsight.training.tasks import WorldTask
 
-        task = recipe("mini_world").task
-        assert isinstance(task, WorldTask)
+        task = recipe("mini_world").task_of(WorldTask)
         return transformer_arguments(task.size, LATENT_CHANNELS), task.size.text_tokens, MINI_USE
     from outofsight.sampling.plan import networks_on_meta
 

@@ -99,13 +99,11 @@ def view_likeness(
 
 
 def subject_consistency(evidence: Evidence) -> Measured:
-    assert evidence.networks.subjects is not None
-    return _consistency(evidence.networks.subjects, evidence.generated)
+    return _consistency(evidence.networks.of("subjects"), evidence.generated)
 
 
 def background_consistency(evidence: Evidence) -> Measured:
-    assert evidence.networks.backgrounds is not None
-    return _consistency(evidence.networks.backgrounds, evidence.generated)
+    return _consistency(evidence.networks.of("backgrounds"), evidence.generated)
 
 
 def _consistency(network: FeatureNetwork, video: Video) -> Measured:
@@ -120,8 +118,7 @@ def decay(distance: int) -> Compute:
     def compute(evidence: Evidence) -> Measured:
         if len(evidence.generated) <= distance:
             return undefined(f"the video has no frames {distance} frames apart")
-        assert evidence.networks.subjects is not None
-        pictures = evidence.networks.subjects.features(evidence.generated).pictures
+        pictures = evidence.networks.of("subjects").features(evidence.generated).pictures
         return Measured(cosine_at_distance(pictures, distance))
 
     return compute
@@ -129,8 +126,7 @@ def decay(distance: int) -> Compute:
 
 def _pictures(evidence: Evidence) -> Vectors:
     """Describe the context and the generated frames that follow it [c + t, d]."""
-    network = evidence.networks.subjects
-    assert network is not None
+    network = evidence.networks.of("subjects")
     halves = (evidence.case.context, evidence.generated)
     return np.concatenate([network.features(half).pictures for half in halves])
 
@@ -169,8 +165,7 @@ def revisit_likeness_of(evidence: Evidence) -> Measured:
     if not pairs:
         return undefined("the camera does not come back to a view of the context")
     earlier, later = pairs[-1]
-    network = evidence.networks.appearance
-    assert network is not None
+    network = evidence.networks.of("appearance")
     first, last = (network.features(half) for half in (evidence.case.context, evidence.generated))
     score = view_likeness(
         first.pictures[earlier], first.patches[earlier], last.pictures[later], last.patches[later]
@@ -273,8 +268,7 @@ def memobench(*, drop: bool) -> Compute:
     """Make the metric of the drop, or of the recovery."""
 
     def compute(evidence: Evidence) -> Measured:
-        network = evidence.networks.backgrounds
-        assert network is not None
+        network = evidence.networks.of("backgrounds")
         bounds = phase_bounds(evidence.phases)
         if bounds is None:
             return undefined("no subject comes back in the target")
@@ -356,8 +350,7 @@ def _low_match(first: NDArray[np.float64], second: NDArray[np.float64]) -> float
 
 def d2_of(evidence: Evidence) -> Measured:
     """Score context and generated frames as one video, as WRBench does for models that continue a video."""
-    network = evidence.networks.subjects
-    assert network is not None
+    network = evidence.networks.of("subjects")
     video = np.concatenate([evidence.case.context, evidence.generated])
     frames = sampled_frames(len(video), evidence.case.fps)
     if len(frames) < 2:

@@ -98,12 +98,10 @@ def dsc(*, to_context: bool, missing_count_0: bool) -> Compute:
     """
 
     def compute(evidence: Evidence) -> Measured:
-        case, network = evidence.case, evidence.networks.appearance
-        assert network is not None
-        assert evidence.observed is not None
+        case, network = evidence.case, evidence.networks.of("appearance")
         video = case.context if to_context else case.truth
         known = evidence.context_observed if to_context else evidence.target_observed
-        theirs = _all_vectors(network, evidence.generated, evidence.observed)
+        theirs = _all_vectors(network, evidence.generated, evidence.found)
         ours = _all_vectors(network, video, known)
         shown = expected(evidence, after_return=False)
         scores = [
@@ -224,9 +222,7 @@ def dsc_official(*, to_context: bool, registered: bool) -> Compute:
     """Make DSC_con or DSC_tgt of the published script."""
 
     def compute(evidence: Evidence) -> Measured:
-        case, network = evidence.case, evidence.networks.appearance
-        assert network is not None
-        assert evidence.observed is not None
+        case, network = evidence.case, evidence.networks.of("appearance")
         video = case.context if to_context else case.truth
         known = evidence.context_observed if to_context else evidence.target_observed
         ours = frame_vectors(network, video, union_boxes(known), registered=registered)
@@ -236,7 +232,7 @@ def dsc_official(*, to_context: bool, registered: bool) -> Compute:
                 f"no subject is seen in the {where}" + (", within the centre crop" if registered else "")
             )
         theirs = frame_vectors(
-            network, evidence.generated, union_boxes(evidence.observed), registered=registered
+            network, evidence.generated, union_boxes(evidence.found), registered=registered
         )
         return (
             Measured(mean_cosine(theirs, ours))

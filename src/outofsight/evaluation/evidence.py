@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,6 +202,12 @@ class Networks:
     backgrounds: FeatureNetwork | None = None
     perceptual: PerceptualNetwork | None = None
 
+    def of(self, purpose: Literal["appearance", "subjects", "backgrounds"]) -> FeatureNetwork:
+        """Give a network to a metric that needs it."""
+        network: FeatureNetwork | None = getattr(self, purpose)
+        assert network is not None
+        return network
+
     @classmethod
     def all(cls, network: FeatureNetwork, perceptual: PerceptualNetwork | None = None) -> "Networks":
         """Use one network for everything; subject and background consistency are then the same number."""
@@ -254,16 +260,32 @@ class Evidence:
         assert self.case.visibility is not None
         return phases_of(self.case.visibility, self.case.num_context_frames)
 
+    @property
+    def found(self) -> Detections:
+        """``observed``, to metrics that need it."""
+        assert self.observed is not None
+        return self.observed
+
+    @property
+    def true(self) -> Detections:
+        """``truth_observed``, to metrics that need it."""
+        assert self.truth_observed is not None
+        return self.truth_observed
+
+    @property
+    def foreground(self) -> Masks:
+        """Where subjects truly are, to metrics that need it: context and truth [c + t, h, w]."""
+        assert self.case.foreground is not None
+        return self.case.foreground
+
     @cached_property
     def context_observed(self) -> Detections:
-        assert self.truth_observed is not None
-        return self.truth_observed[: self.case.num_context_frames]
+        return self.true[: self.case.num_context_frames]
 
     @cached_property
     def target_observed(self) -> Detections:
         """What is truly seen in the target frames."""
-        assert self.truth_observed is not None
-        return self.truth_observed[self.case.num_context_frames :]
+        return self.true[self.case.num_context_frames :]
 
     @property
     def diagonal_px(self) -> float:

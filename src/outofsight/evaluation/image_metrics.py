@@ -143,15 +143,13 @@ def reentry_foreground_psnr(evidence: Evidence) -> Measured:
     if masks is not None:
         region = (masks[:, split:] & returned[..., None, None]).any(axis=0)
     else:
-        assert evidence.case.foreground is not None
-        region = evidence.case.foreground[split:] & returned.any(axis=0)[:, None, None]
+        region = evidence.foreground[split:] & returned.any(axis=0)[:, None, None]
     value = region_psnr(evidence.generated, evidence.case.truth, _widened(region))
     return undefined("no subject comes back in the target") if value is None else Measured(value)
 
 
 def _widened_foreground(evidence: Evidence) -> Masks:
-    assert evidence.case.foreground is not None
-    return _widened(evidence.case.foreground[evidence.case.num_context_frames :])
+    return _widened(evidence.foreground[evidence.case.num_context_frames :])
 
 
 def _widened(region: Masks) -> Masks:
@@ -268,8 +266,7 @@ def context_closure(evidence: Evidence) -> Measured:
     if not pairs:
         return undefined("the camera does not come back to a view of the context")
     earlier, later = np.array(pairs).T
-    assert case.foreground is not None
-    context = ~_widened(case.foreground[: case.num_context_frames])
+    context = ~_widened(evidence.foreground[: case.num_context_frames])
     target = ~_subjects_anywhere(evidence)
     return _background_psnr(case.context, context, earlier, evidence.generated, target, later)
 
@@ -297,8 +294,7 @@ def _background_psnr(
 
 def _subjects_anywhere(evidence: Evidence) -> Masks:
     """Give where subjects truly are or are seen by the detector in the target frames [t, h, w], widened."""
-    assert evidence.case.foreground is not None
-    masks = evidence.case.foreground[evidence.case.num_context_frames :]
+    masks = evidence.foreground[evidence.case.num_context_frames :]
     found = _found(evidence.observed)
     return _widened(masks if found is None else masks | found)
 

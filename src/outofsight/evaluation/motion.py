@@ -55,14 +55,13 @@ def relative_motion_missing_0(evidence: Evidence) -> Measured:
 
 def _speeds(evidence: Evidence) -> tuple[NDArray[np.float64] | Measured, NDArray[np.float64]]:
     """Give true and generated speeds [s, t], px a frame; instead of the true ones why they tell nothing."""
-    assert evidence.observed is not None
     truth = own_speeds(evidence.case.truth, evidence.target_observed)
     if np.isnan(truth).all():
         return undefined("no true subject is wholly in the picture in two frames in a row"), truth
     true_speed = float(np.nanmean(truth)) / evidence.diagonal_px
     if true_speed < LEAST_SPEED:
         return undefined(f"the true subjects stand still ({true_speed:.4f} diagonals a frame)"), truth
-    return truth, own_speeds(evidence.generated, evidence.observed)
+    return truth, own_speeds(evidence.generated, evidence.found)
 
 
 def own_speeds(video: Video, observed: Detections) -> NDArray[np.float64]:

@@ -90,9 +90,7 @@ def comparable_areas(evidence: Evidence) -> tuple[NDArray[np.float32], NDArray[n
 
     Both are areas of masks, or both of boxes if the detector knows boxes alone.
     """
-    truth, observed = evidence.truth_observed, evidence.observed
-    assert truth is not None
-    assert observed is not None
+    truth, observed = evidence.true, evidence.found
     if (truth.masks is None) == (observed.masks is None):
         return truth.area_px, observed.area_px
     return _box_areas(truth), _box_areas(observed)
@@ -138,8 +136,7 @@ def trajectory_error(evidence: Evidence) -> Measured:
     shown = expected(evidence, after_return=True)
     if not shown.any():
         return undefined(NO_RETURN)
-    assert evidence.observed is not None
-    apart = evidence.observed.centroids_px - evidence.target_observed.centroids_px
+    apart = evidence.found.centroids_px - evidence.target_observed.centroids_px
     distance = np.linalg.norm(apart, axis=-1) / evidence.diagonal_px
     return mean_or_undefined(distance[shown], "no subject is found on the frames after its true return")
 
@@ -151,8 +148,7 @@ def detection_rate(*, after_return: bool) -> Compute:
         shown = expected(evidence, after_return=after_return)
         if not shown.any():
             return undefined(NO_RETURN if after_return else "no subject is seen in the target")
-        assert evidence.observed is not None
-        return Measured(float(evidence.observed.detected[shown].mean()))
+        return Measured(float(evidence.found.detected[shown].mean()))
 
     return compute
 
@@ -311,9 +307,8 @@ def kind_accuracy(evidence: Evidence) -> Measured:
     found = _found_after_return(evidence)
     if isinstance(found, Measured):
         return found
-    assert evidence.observed is not None
-    assert evidence.observed.kinds is not None
-    right = evidence.observed.kinds == np.array(evidence.case.subject_names)[:, None]
+    assert evidence.found.kinds is not None
+    right = evidence.found.kinds == np.array(evidence.case.subject_names)[:, None]
     return Measured(float(right[found].mean()))
 
 
@@ -322,17 +317,15 @@ def _found_after_return(evidence: Evidence) -> NDArray[np.bool_] | Measured:
     shown = expected(evidence, after_return=True)
     if not shown.any():
         return undefined(NO_RETURN)
-    assert evidence.observed is not None
-    found = shown & evidence.observed.detected
-    if evidence.observed.identities is not None:
-        found &= ~np.isnan(evidence.observed.identities).any(axis=-1)
+    found = shown & evidence.found.detected
+    if evidence.found.identities is not None:
+        found &= ~np.isnan(evidence.found.identities).any(axis=-1)
     return found if found.any() else undefined(NOT_FOUND)
 
 
 def _identities(evidence: Evidence) -> NDArray[np.float32]:
-    assert evidence.observed is not None
-    assert evidence.observed.identities is not None
-    return evidence.observed.identities
+    assert evidence.found.identities is not None
+    return evidence.found.identities
 
 
 def _own_identities(evidence: Evidence) -> NDArray[np.float32] | None:

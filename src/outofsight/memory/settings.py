@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
@@ -191,6 +191,3 @@ def reasons(error: Exception, names: Mapping[str, str] = MappingProxyType({})) -
         first, *further = map(str, found["loc"]) if found["loc"] else ("",)
         each.append(fault(found, ".".join((names.get(first, first), *further))))
     return "; ".join(each)
-
-
-AFFINITIES: tuple[str, ...] = get_args(Affinity)

@@ -5,7 +5,7 @@ A run's result is a function of ``seed``, ``task``, ``optimisation``, ``batch`` 
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
@@ -14,6 +14,7 @@ from outofsight.errors import InputError, fault
 from outofsight.memory.strategies import MEMORY_FIELDS, strategy
 from outofsight.training.tasks import STRICT, PixelTask, RecogniserTask, VaeTask, WorldTask
 
+SomeTask = TypeVar("SomeTask", VaeTask, WorldTask, RecogniserTask, PixelTask)
 StoredDtype = Literal["float32", "bfloat16"]
 EARLIER_NAMES = {
     "task.chunks.own_share": "self_forcing_probability",
@@ -130,6 +131,11 @@ class TrainConfig:
                 f"{self.num_steps}; make them shorter"
             )
         return self
+
+    def task_of(self, kind: type[SomeTask]) -> SomeTask:
+        """Give the task to what trains this kind alone."""
+        assert isinstance(self.task, kind)
+        return self.task
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:

@@ -44,8 +44,7 @@ VALIDATED_FROM = 20
 
 def pixel_task(config: TrainConfig, data: Path) -> Task:
     """Put the training on pixels together."""
-    task = config.task
-    assert isinstance(task, PixelTask)
+    task = config.task_of(PixelTask)
     if config.batch.gradient_checkpointing:
         raise InputError("this task has no gradient checkpointing; set batch.gradient_checkpointing=false")
     parts = pixel_parts(task, config.seed)
@@ -238,8 +237,7 @@ class PixelValidation:
     """Read masks in the first validation clips' contexts, and decode a window of their targets."""
 
     def __init__(self, config: TrainConfig, clips: Dataset, parts: WorldParts) -> None:
-        assert isinstance(config.task, PixelTask)
-        self.config, self.task, self.clips, self.vae = config, config.task, clips, parts.vae
+        self.config, self.task, self.clips, self.vae = config, config.task_of(PixelTask), clips, parts.vae
         self.count = min(config.validation.num_samples, len(clips))
 
     def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
@@ -279,9 +277,9 @@ def _iou(told: Tensor, true: Tensor) -> float:
 
 def export_pixels(config: TrainConfig, weights: Mapping[str, Tensor], folder: Path) -> None:
     """Write the world model's folder with what was learned."""
-    assert isinstance(config.task, PixelTask)
-    parts = pixel_parts(config.task, config.seed)
-    load_weights(_objective(parts, config.task), weights)
+    task = config.task_of(PixelTask)
+    parts = pixel_parts(task, config.seed)
+    load_weights(_objective(parts, task), weights)
     dtype = DTYPES[config.state.export_dtype]
     for network in (parts.transformer, parts.text_encoder, parts.vae):
         cast_for_export(network, dtype)

@@ -297,8 +297,7 @@ TINT = np.array([255, 60, 60], dtype=np.float32)
 
 def recogniser_task(config: TrainConfig, data: Path) -> Task:
     """Put the recogniser's training together."""
-    task = config.task
-    assert isinstance(task, RecogniserTask)
+    task = config.task_of(RecogniserTask)
     if config.batch.gradient_checkpointing:
         raise InputError(
             "the recogniser has no gradient checkpointing; set batch.gradient_checkpointing=false"
@@ -347,8 +346,7 @@ class RecogniserValidation:
     """Look at the first validation clips, as they are and augmented; every process looks at all of them."""
 
     def __init__(self, config: TrainConfig, clips: Dataset) -> None:
-        assert isinstance(config.task, RecogniserTask)
-        self.config, self.task, self.clips = config, config.task, clips
+        self.config, self.task, self.clips = config, config.task_of(RecogniserTask), clips
 
     def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         """Return the figures of ``recogniser_measures``, and ``spoiled_...`` of the same frames, augmented."""
@@ -399,8 +397,7 @@ def tinted(video: NDArray[np.uint8], shares: NDArray[np.floating]) -> NDArray[np
 
 def export_recogniser(config: TrainConfig, weights: Mapping[str, Tensor], folder: Path) -> None:
     """Write the recogniser's folder."""
-    task = config.task
-    assert isinstance(task, RecogniserTask)
+    task = config.task_of(RecogniserTask)
     network = make_network(task, config.seed)
     load_weights(RecogniserObjective(network, task), weights)
     with replaced_folder(folder) as temporary:

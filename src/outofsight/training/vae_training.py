@@ -102,8 +102,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 def vae_task(config: TrainConfig, data: Path) -> Task:
     """Put a VAE's training together."""
-    task = config.task
-    assert isinstance(task, VaeTask)
+    task = config.task_of(VaeTask)
     if config.batch.gradient_checkpointing:
         raise InputError(
             "the VAE has no gradient checkpointing; set batch.gradient_checkpointing=false, batch.size lower"
@@ -188,8 +187,7 @@ class VaeValidation:
 
     @property
     def _length(self) -> int:
-        assert isinstance(self.config.task, VaeTask)
-        return self.config.task.num_frames
+        return self.config.task_of(VaeTask).num_frames
 
     def _batch(self, clip: Clip, num_frames: int, accelerator: Accelerator) -> Batch:
         video, mask = clip.video[:num_frames], subject_mask(clip)[:num_frames]
@@ -215,8 +213,7 @@ def export_vae(
     config: TrainConfig, train: Dataset, weights: Mapping[str, Tensor], folder: Path, device: torch.device
 ) -> None:
     """Write a VAE folder whose config holds the mean and deviation of its latents over training clips."""
-    task = config.task
-    assert isinstance(task, VaeTask)
+    task = config.task_of(VaeTask)
     vae = make_vae(task, config.seed)
     load_weights(VaeObjective(vae, task), weights)
     dtype = DTYPES[config.state.export_dtype]

@@ -55,8 +55,7 @@ from outofsight.training.world_objective import UnrolledObjective, WorldObjectiv
 
 def world_task(config: TrainConfig, data: Path) -> Task:
     """Put a world model's training together. Raises ``DatasetError`` if another VAE made the cache."""
-    task = config.task
-    assert isinstance(task, WorldTask)
+    task = config.task_of(WorldTask)
     parts = make_world(task, config.seed)
     digest = network_digest(parts.vae)
     train, broken = whole_cache(open_cache_part(data, "train", digest), skip_broken=config.batch.skip_broken)
@@ -131,8 +130,7 @@ class WorldValidation:
         cameras. For a task with ``memory_losses`` also what ``bank_measures`` gives; that alone where the flow is not
         learned.
         """
-        task = self.config.task
-        assert isinstance(task, WorldTask)
+        task = self.config.task_of(WorldTask)
         banks: dict[str, float] = {}
         if task.memory_losses.weights():
             samples = [self.cache[index] for index in range(self.count)]
@@ -221,8 +219,7 @@ def export_world(
     config: TrainConfig, cache: LatentCache, weights: Mapping[str, Tensor], folder: Path
 ) -> None:
     """Write a world model folder; low-rank parts are merged into the weights that they add to."""
-    task = config.task
-    assert isinstance(task, WorldTask)
+    task = config.task_of(WorldTask)
     parts = make_world(task, config.seed)
     load_weights(_objective(parts, cache, task), weights)
     if task.lora.rank:

@@ -1,17 +1,21 @@
 """A world is data: everything that is rendered, written or captioned is a function of a ``WorldSpec``."""
 
-import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import isfinite
-from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar
 
-from outofsight.errors import WorldError, in_words
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from outofsight.errors import WorldError, fault
 from outofsight.types import Intrinsics
 
 SPEC_VERSION = 1
 MAX_SUBJECTS = 16
+
+
+class _Strict:
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def _require(condition: bool, message: str) -> None:
@@ -20,7 +24,7 @@ def _require(condition: bool, message: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PathSpec:
+class PathSpec(_Strict):
     """Where one subject walks: a curve of the catalogue, laid on the ground.
 
     ``start_m``: x, y of the first step; ``heading_rad``: its direction; ``size_m``: the curve's extent;
@@ -41,7 +45,7 @@ class PathSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubjectSpec:
+class SubjectSpec(_Strict):
     """One subject: its kind, its look, its path.
 
     ``sheds``: a removable part (a coat) that comes off at frame ``sheds_at_frame``, while nobody sees it.
@@ -61,7 +65,7 @@ class SubjectSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CameraSpec:
+class CameraSpec(_Strict):
     """A trajectory of the catalogue, started somewhere, on a timeline of its own.
 
     ``position_m``, ``yaw_rad`` (0 looks along +x, left positive), ``pitch_rad`` (up positive): the first pose.
@@ -93,7 +97,7 @@ class CameraSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorldSpec:
+class WorldSpec(_Strict):
     """The whole truth of one clip. Frames: the context first, then the target; ``fps`` in frames a second."""
 
     seed: int
@@ -146,7 +150,7 @@ class WorldSpec:
 
 def spec_to_dict(spec: WorldSpec) -> dict[str, Any]:
     """Turn a spec into plain lists, numbers and strings."""
-    return dataclasses.asdict(spec)
+    return asdict(spec)
 
 
 def spec_to_json(spec: WorldSpec) -> str:
@@ -157,56 +161,12 @@ def spec_to_json(spec: WorldSpec) -> str:
 def spec_from_json(text: str, source: str = "spec") -> WorldSpec:
     """Read a spec. Raises ``WorldError`` naming ``source`` and the field that is missing, unknown or malformed."""
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise WorldError(f"{source}: expected a world spec as JSON, got something else ({error})") from error
-    return spec_from_dict(value, source)
+        return TypeAdapter(WorldSpec).validate_json(text)
+    except ValidationError as error:
+        wrong = [fault(found, ".".join(map(str, found["loc"]))) for found in error.errors()]
+        raise WorldError(f"{source}: expected a world spec as JSON; {'; '.join(wrong)}") from error
 
 
 def spec_from_dict(value: Any, source: str = "spec") -> WorldSpec:
     """Read a spec from plain data. Raises ``WorldError`` naming ``source`` and the field that is wrong."""
-    spec = _read_record(WorldSpec, value, source)
-    assert isinstance(spec, WorldSpec)
-    return spec
-
-
-def _read_record(kind: type, value: Any, source: str) -> Any:
-    if not isinstance(value, dict):
-        raise WorldError(
-            f"{source}: expected an object with {', '.join(one.name for one in dataclasses.fields(kind))}, got "
-            f"{in_words(type(value))}"
-        )
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    unknown = sorted(set(value) - set(fields))
-    _require(not unknown, f"{source}: unknown field {', '.join(unknown)}; known are {', '.join(fields)}")
-    needed = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
-    missing = sorted(set(needed) - set(value))
-    _require(not missing, f"{source}: missing field {', '.join(missing)}")
-    hints = get_type_hints(kind)
-    return kind(**{name: _read_value(hints[name], item, f"{source}.{name}") for name, item in value.items()})
-
-
-def _read_value(hint: Any, value: Any, source: str) -> Any:
-    origin = get_origin(hint)
-    if origin in (Union, UnionType):
-        return None if value is None else _read_value(get_args(hint)[0], value, source)
-    if origin is tuple:
-        return _read_tuple(get_args(hint), value, source)
-    if dataclasses.is_dataclass(hint):
-        return _read_record(hint, value, source)  # type: ignore[arg-type]
-    legal = (int, float) if hint is float else hint
-    if not isinstance(value, legal) or (isinstance(value, bool) and hint is not bool):
-        raise WorldError(f"{source}: expected {in_words(hint)}, got {value!r}")
-    if hint is float and not isfinite(value):
-        raise WorldError(f"{source}: expected a finite number, got {value!r}")
-    return float(value) if hint is float else value
-
-
-def _read_tuple(items: tuple[Any, ...], value: Any, source: str) -> tuple[Any, ...]:
-    _require(isinstance(value, list | tuple), f"{source}: expected a list, got {value!r}")
-    hints = [items[0]] * len(value) if items[-1] is Ellipsis else list(items)
-    _require(len(value) == len(hints), f"{source}: expected {len(hints)} numbers, got {len(value)}")
-    return tuple(
-        _read_value(hint, item, f"{source}[{index}]")
-        for index, (hint, item) in enumerate(zip(hints, value, strict=True))
-    )
+    return spec_from_json(json.dumps(value), source)
