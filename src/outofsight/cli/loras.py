@@ -47,7 +47,7 @@ def merge(
     dry_run: DryRun = False,
 ) -> None:
     """Add LoRAs to a model's weights for good, and write the model."""
-    from outofsight.backbone.loras import read_lora
+    from outofsight.backbone.loras import merge_lora, read_lora
     from outofsight.cli.loading import quiet_libraries
     from outofsight.sampling.world import WorldModel
 
@@ -57,7 +57,7 @@ def merge(
     world = WorldModel.from_pretrained(model)
     names = list(world.transformer.state_dict())
     for path, strength in asked:
-        merge(world.transformer, read_lora(path, names), strength)
+        merge_lora(world.transformer, read_lora(path, names), strength)
     if dry_run:
         typer.echo(f"would write {out}")
         return
