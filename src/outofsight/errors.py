@@ -57,7 +57,7 @@ def in_words(kind: object) -> str:
 
     ``kind``: a type, such as ``int`` or that of a value.
     """
-    return WORDS.get(kind, "another kind")  # type: ignore[call-overload, no-any-return]
+    return WORDS.get(kind, "another kind")  # type: ignore[call-overload]
 
 
 def fault(found: Mapping[str, Any], name: str) -> str:
