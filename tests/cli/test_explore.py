@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("starlette", reason="pip install 'outofsight[explore]'")
 
-from outofsight.cli.explore import _beginning
-from outofsight.errors import InputError
+from outofsight.cli.explore import _beginning, _first
+from outofsight.errors import CheckpointError, InputError
 from outofsight.web.serve import FIRST_PORT, address_of, doors_of, listen
 
 
@@ -33,6 +33,35 @@ def test_one_beginning(tmp_path):
     ):
         with pytest.raises(InputError, match=line):
             begun(tmp_path, **given)
+
+
+class Resuming:
+    """A model that says what it was asked to go on with, and goes on with one folder alone."""
+
+    use = None
+
+    def __init__(self, good):
+        self.good, self.closed = good, 0
+
+    def resume(self, folder, watch):
+        if folder != self.good:
+            raise CheckpointError(f"{folder}: the state of another model")
+        return self, "hybrid"
+
+    def close(self):
+        self.closed += 1
+
+
+def test_a_state_that_cannot_be_gone_on_with_is_told_before_anything_is_served(tmp_path):
+    asked = {"begin": "state", "state": tmp_path}
+    with pytest.raises(CheckpointError, match="of another model"):
+        _first(Resuming(None), None, None, asked)
+    rolled = Resuming(tmp_path)
+    _first(rolled, None, None, asked)
+    (tmp_path / "about.json").write_text("{}")  # a folder of the explorer's
+    walked = Resuming(tmp_path / "state")
+    _first(walked, None, None, asked)
+    assert rolled.closed == walked.closed == 1
 
 
 def test_a_busy_port_is_a_line_and_none_is_the_next():

@@ -203,4 +203,8 @@ def _first(mind: "ModelMind", studio: Any, plan: "PlanConfig | None", asked: dic
 
     if begin in ("clip", "video"):
         scene()  # say now if it cannot be read
+    if begin == "state":
+        ours = (asked["state"] / "about.json").is_file()
+        rollout, _ = mind.resume(asked["state"] / "state" if ours else asked["state"], lambda *_: None)
+        rollout.close()
     return first
