@@ -480,6 +480,31 @@ def test_every_message_down_is_in_the_protocol():
     }  # fmt: skip
 
 
+def test_another_past_brings_its_own_pictures(tmp_path):
+    async def work(address):
+        async with at(address) as socket:
+            page = await greeted(socket)
+            for yaw in (1.0, -1.0):
+                page.pictures.clear()
+                await page.look(yaw=yaw)
+                await page.send("pause", on=False)
+                await page.until(
+                    "timeline", lambda told: told["moments"] and told["moments"][-1]["step"] >= 1
+                )
+                await page.send("pause", on=True)
+                await page.settled()
+                assert "p0-1-5" in {told["id"] for told in page.pictures}
+                await page.send("rewind", pane=0, step=0)
+                await page.settled()
+            await page.send("save", name="a walk")
+            saves = await page.until("saves", lambda told: told["walks"])
+            await page.send("load", saved=saves["walks"][0]["id"])
+            await page.until("cleared", lambda told: told["pane"] == 0 and told["frame"] == -1)
+
+    with served(tmp_path) as (address, _):
+        run(work(address))
+
+
 def test_the_truth_comes_beside_it(tmp_path):
     plan = mini_plan()
     begin = scene(spec=plan_world(5, plan).spec)

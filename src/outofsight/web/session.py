@@ -83,7 +83,7 @@ class Session:
         self._abandon = self._may_abandon = self._hurry = False
         self._written_at = time.monotonic()
         self._truth = TruthView(house.studio)
-        self._sent: set[str] = set()
+        self._sent: dict[str, bytes] = {}
         self._driver: asyncio.Task[None] | None = None
 
     # ---- the page ------------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ class Session:
         if self.outbox is not None:
             self.outbox.put(to_text(protocol.Error(line="this walk goes on in another tab")))
             self.outbox.put("")
-        self.outbox, self._sent = outbox, set()
+        self.outbox, self._sent = outbox, {}
         self.touched_at = time.monotonic()
         if self._driver is not None:
             self.tell_all()
@@ -392,6 +392,7 @@ class Session:
     async def _load(self, command: protocol.Load) -> None:
         self.walking = False
         await self._run(partial(self.walk.resume, self.house.store.save(command.saved)), "the walk is read")
+        self.tell(protocol.Cleared(pane=0, open=True, frame=-1))  # the map of another world is forgotten
         await self._changed()
 
     async def _begin(self, command: protocol.Begin) -> None:
@@ -426,11 +427,16 @@ class Session:
         if self.outbox is None:
             return
         names = pictures_of(pane)
-        for name in sorted(names - self._sent):
-            self.outbox.put(with_picture(protocol.PictureHeader(id=name), pane.pictures[name]))
+        for name in sorted(names):
+            jpeg = pane.pictures[name]
+            if self._sent.get(name) is not jpeg:  # another past gives other pictures the same names
+                self.outbox.put(with_picture(protocol.PictureHeader(id=name), jpeg))
+                self._sent[name] = jpeg
         self._sent = {
-            name for name in self._sent if any(name in one.pictures for one in self.walk.panes)
-        } | names
+            name: jpeg
+            for name, jpeg in self._sent.items()
+            if any(name in one.pictures for one in self.walk.panes)
+        }
 
 
 _COMMANDS: dict[type, Callable[[Session, Any], Awaitable[None]]] = {
