@@ -175,7 +175,7 @@ def checksum(folder: Path) -> str:
 @pytest.fixture(scope="module")
 def ask(inputs, tmp_path_factory):
     """Run a command in this process and hold it to what is promised."""
-    before = checksum(inputs)
+    before, known = checksum(inputs), set(inputs.rglob("*"))
     place = tmp_path_factory.mktemp("outs")
     patch = pytest.MonkeyPatch()
     patch.chdir(inputs)
@@ -203,6 +203,9 @@ def ask(inputs, tmp_path_factory):
             assert len([line for line in said_so if not line.startswith("outofsight: note: ")]) == 1, words
             assert not (place / "out").exists(), (arguments, list((place / "out").rglob("*")))
         shutil.rmtree(place / "out", ignore_errors=True)
+        made = inputs.rglob("*") if out is not None and code == 0 else ()  # where it was asked for
+        for path in [path for path in made if path not in known]:
+            shutil.rmtree(path, ignore_errors=True)
         return code
 
     yield run

@@ -9,6 +9,7 @@ from rich.console import Console
 
 import outofsight.cli.progress as progress
 from outofsight.cli import build_app
+from outofsight.cli.failures import explained
 from outofsight.data.video import read_video
 
 
@@ -130,3 +131,10 @@ def test_folders_that_hold_something_else_are_one_line(cli, model_folder, tmp_pa
     assert (code, "Traceback" in error, "Error" in error) == (2, False, False), error
     assert f"--{part}" in error or str(paths[part]) in error, error
     assert not (tmp_path / "m").exists()
+
+
+def test_a_name_that_is_no_text_is_one_line():
+    with pytest.raises(UnicodeEncodeError) as raised:
+        "detector-\udcff.pt".encode()  # as a file's bytes come from the command line
+    said = r"'detector-\udcff.pt': expected text in UTF-8, got other bytes; give another name"
+    assert explained(raised.value) == (2, said)

@@ -183,9 +183,9 @@ def test_files_that_are_no_checkpoints_are_named_for_what_they_are(tmp_path):
         ([torch.ones(1)], "got a list"),
         ({}, "empty checkpoint"),
         ({"state_dict": {}}, "empty checkpoint"),
-        ({"w": torch.ones(1), "epoch": 3}, r"got also 'epoch' \(int\)"),
-        ({"a": 1, "b": 2, "c": 3, "d": 4}, r"'c' \(int\) and 1 more"),
-        ({0: torch.ones(1)}, r"got also 0 \(Tensor\)"),
+        ({"w": torch.ones(1), "epoch": 3}, r"got also 'epoch' \(a whole number\)"),
+        ({"a": 1, "b": 2, "c": 3, "d": 4}, r"'c' \(a whole number\) and 1 more"),
+        ({0: torch.ones(1)}, r"got also 0 \(a name that is no text\)"),
         ({"model": {"w": torch.ones(1)}, "module": {"w": torch.ones(1)}}, "found model and module"),
     ],
 )

@@ -28,6 +28,9 @@ def explained(error: BaseException) -> tuple[int, str]:
         return 2, (
             "there is not enough memory; take fewer frames, a smaller --size, --tile-vae or --attention-chunk 1"
         )
+    if isinstance(error, UnicodeEncodeError):  # a name of bytes, where a library wants text
+        near = error.object[max(0, error.start - 40) : error.end + 20]
+        return 2, f"{near!a}: expected text in UTF-8, got other bytes; give another name"
     if isinstance(error, OSError):
         return 2, f"{error.filename or 'a file'}: {_reason(error)}"
     if found := OS_ERROR.search(str(error)):  # of libraries that write by themselves

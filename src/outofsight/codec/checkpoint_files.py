@@ -88,7 +88,9 @@ def load_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not entries:
         raise CheckpointError(f"{path}: expected tensors, got an empty checkpoint; check how it was saved")
     strangers = [
-        f"{name!r} ({in_words(type(value))})" for name, value in entries.items() if not _is_entry(name, value)
+        f"{name!r} ({in_words(type(value)) if isinstance(name, str) else 'a name that is no text'})"
+        for name, value in entries.items()
+        if not _is_entry(name, value)
     ]
     if strangers:
         raise CheckpointError(
