@@ -7,11 +7,12 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from html.parser import HTMLParser
+from textwrap import fill
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageFont
 from rich.console import Console
 
 from models import tiny_world
@@ -48,7 +49,7 @@ from outofsight.evaluation.results import (
     summarise,
 )
 from outofsight.evaluation.run import EvalConfig, Evaluation, evaluate
-from outofsight.evaluation.sheet import chosen_clips, write_sheet
+from outofsight.evaluation.sheet import NAME_CHARACTERS, NAME_PX, chosen_clips, write_sheet
 from outofsight.files import write_json
 from outofsight.sampling.continuation import SamplingSettings
 from small_world import write_small_dataset
@@ -227,6 +228,13 @@ def test_the_sheet_has_a_strip_for_every_row(finished, results, tmp_path):
     assert pixels.shape[1] > 8 * 128
     assert (pixels == (217, 130, 43)).all(axis=-1).any()  # re-entered frames are marked
     assert list(tmp_path.iterdir()) == [tmp_path / "sheet.png"]
+
+
+@pytest.mark.parametrize("name", ["mini-hybrid+hydra-rendered", "camera_warped", "anonymous_baseline_of_mine"])
+def test_a_method_s_name_stays_left_of_its_pictures(name):
+    lines = fill(name, NAME_CHARACTERS).splitlines()
+    assert "".join(lines) == name
+    assert max(ImageFont.load_default(13).getlength(line) for line in lines) <= NAME_PX - 8
 
 
 def test_the_sheets_clips_are_best_median_and_worst(results):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,9 @@ from outofsight.evaluation.run import Evaluation
 from outofsight.files import file_in_one_piece
 
 NUM_COLUMNS, PICTURE_PX, NAME_PX, GAP_PX, BAR_PX, HEAD_PX = 8, 128, 130, 4, 6, 30
+NAME_CHARACTERS = 16
+"""A method's name goes on in the next line after so many."""
+
 INK, FAINT = (30, 30, 30), (120, 120, 120)
 
 
@@ -69,7 +73,7 @@ def _block(view: View, heading: str) -> Image.Image:
         if index == 0 or rows[index - 1][3] != start:
             _number(draw, frames, start, y)
             y += 14
-        draw.text((8, y + height / 2 - 8), name, INK, _font(13))
+        draw.text((8, y + height / 2), fill(name, NAME_CHARACTERS), INK, _font(13), anchor="lm")
         for column, frame in enumerate(frames.tolist()):
             x = NAME_PX + column * (PICTURE_PX + GAP_PX)
             picture = Image.fromarray(video[frame]).resize((PICTURE_PX, height), Image.Resampling.LANCZOS)
