@@ -230,7 +230,9 @@ def test_the_sheet_has_a_strip_for_every_row(finished, results, tmp_path):
     assert list(tmp_path.iterdir()) == [tmp_path / "sheet.png"]
 
 
-@pytest.mark.parametrize("name", ["mini-hybrid+hydra-rendered", "camera_warped", "anonymous_baseline_of_mine"])
+@pytest.mark.parametrize(
+    "name", ["mini-hybrid+hydra-rendered", "camera_warped", "anonymous_baseline_of_mine"]
+)
 def test_a_method_s_name_stays_left_of_its_pictures(name):
     lines = fill(name, NAME_CHARACTERS).splitlines()
     assert "".join(lines) == name

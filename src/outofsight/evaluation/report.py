@@ -145,7 +145,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters.update(
         number=format_number, signed=signed, interval=interval, outcome=outcome, reasons=_reasons,
-        undefined_because=_undefined_because, outcomes=_told,
+        undefined_because=_undefined_because, told=_told,
     )  # fmt: skip
     environment.tests["clear"] = is_clear
     return environment.from_string(

@@ -340,9 +340,10 @@ def laptop_pixels() -> TrainConfig:
 
     Name the world model: ``--set task.initial=FOLDER``. Hardware: one CPU core, float32. Time: 9 minutes of steps.
     Measured on 390 clips of preset ``mini_wide``, 16 validation clips, before ``task.agreed_share``: masks' IoU 0.53 in
-    the mean over clips; windows of the target decoded at 29.4 dB with the skip and 26.2 without. The bundled mini's then
-    learned each alone: the skip for 300 steps, the masks (``task.skip_weight=0``) for 1,800 steps, half an hour on 254
-    clips of all scenes that are not held out, IoU 0.58 on 16 validation clips of theirs (0.47 after 150 steps).
+    the mean over clips; windows of the target decoded at 29.4 dB with the skip and 26.2 without. The bundled mini's
+    then learned each alone: the skip for 300 steps, the masks (``task.skip_weight=0``) for 1,800 steps, half an hour
+    on 254 clips of all scenes that are not held out, IoU 0.58 on 16 validation clips of theirs (0.47 after 150
+    steps).
     """
     return TrainConfig(
         recipe="laptop_pixels",
