@@ -234,7 +234,8 @@ def test_folders_carry_rendered_memory(tmp_path):
     again = HydraTransformer3DModel.from_pretrained(tmp_path)
     assert dict(again.config["rendering"]) == {"gate_width": 8, "mask_width": 4}
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
-    assert torch.equal(sample(again, given, rendered=shown()), sample(model, given, rendered=shown()))
+    # To rounding: products of matrices may round otherwise where weights lie otherwise in memory.
+    torch.testing.assert_close(sample(again, given, rendered=shown()), sample(model, given, rendered=shown()))
 
 
 def low(given: dict) -> dict:
