@@ -120,7 +120,7 @@ def test_dry_run_prints_the_settings_and_writes_nothing(outofsight, tmp_path):
         (("--clips", 1, "--set", "plan.scenes=moon"), "unknown scene 'moon'"),
         (("--clips", 1, "--set", "plan.colour=red"), "plan.colour: no such setting; known are scenes"),
         (("--clips", 1, "--set", "sky=blue"), "expected plan.NAME=VALUE or render.NAME=VALUE"),
-        (("--clips", 1, "--set", "render.depth=maybe"), "expected bool, got 'maybe'"),
+        (("--clips", 1, "--set", "render.depth=maybe"), "render.depth: expected true or false, got 'maybe'"),
         (("--clips", 1, "--splits", "half"), "--splits: expected VALIDATION,TEST"),
         (("--clips", 1, "--frames", "5+5"), "need ≥ 20 frames, 6 of them context and 6 target, got 5 and 5"),
     ],

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from outofsight.errors import CameraError, InputError
 from outofsight.geometry.conventions import z_up_world
-from outofsight.geometry.poses import Poses, rotation_about
+from outofsight.geometry.poses import Poses, rotation_about, rotation_angle
 from outofsight.types import CameraPath, check_rotations
 
 PRESETS = {
@@ -139,7 +139,8 @@ def _from_first(poses: Poses) -> Poses:
 
 
 def _angles(poses: Poses) -> NDArray[np.float64]:
-    return np.degrees(np.arccos(np.clip((np.trace(poses[:, :, :3], axis1=1, axis2=2) - 1) / 2, -1, 1)))
+    # Not by arccos, as published: near 0 it makes a hundredth of a degree of a rounding error.
+    return np.degrees(rotation_angle(poses[:, :, :3]))
 
 
 def _yaw(poses: Poses) -> NDArray[np.float64]:

@@ -48,7 +48,7 @@ class ContextSettings:
         if rule not in CONTEXT_RULES:
             raise ValueError(
                 f"known are {', '.join(CONTEXT_RULES)}, and a rule of your own once the module that registers it is "
-                "imported"
+                f"imported, got {rule!r}"
             )
         return rule
 
