@@ -71,11 +71,11 @@ class BankRemembering:
         offload_type: str = "block_level",
         **more: Any,
     ) -> None:
-        """Offload as diffusers does, but for banks and what renders them, small, which stay on the GPU: they are asked
-        outside ``forward``, where no hook would fetch their weights. So are the blocks' keys for banks, by each layer.
+        """Offload as diffusers does. Banks and what renders them are small and stay on ``onload_device``: they are
+        asked outside ``forward``, where no hook would fetch their weights.
 
         Raises:
-            InputError: groups of blocks, for a model with banks.
+            InputError: groups of blocks, for a model with banks, whose tokens pass layers of a block from outside it.
         """
         if self.has_banks and offload_type != "leaf_level":
             raise InputError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from outofsight.cli.options import Device, Dtype, Fov, Model, StrategyName
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.values import DryRun, check_fov, parse_frames, parse_size
@@ -78,7 +79,7 @@ def list_cases(
 def run(
     name: Format,
     cases: Cases,
-    model: Annotated[str, typer.Option(help="mini, model folder or hub id")],
+    model: Model,
     out: Annotated[Path, typer.Option(help="folder of results, in the benchmark's layout")],
     system: Annotated[
         str | None, typer.Option(help="name of the system there (default: the model's)")
@@ -86,21 +87,19 @@ def run(
     sources: Sources = None,
     camera: Cameras = None,
     limit: Limit = None,
-    strategy: Annotated[str | None, typer.Option(help="remember by another strategy")] = None,
+    strategy: StrategyName = None,
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH (default: the model's)")] = None,
     frames: Annotated[
         str | None, typer.Option(help="CONTEXT+TARGET (default: the model's, or 77+77)")
     ] = None,
-    fov: Annotated[
-        float | None, typer.Option(help="the lens, in degrees across, where no case says it")
-    ] = None,
+    fov: Fov = None,
     steps: Annotated[int | None, typer.Option(help="denoising steps (default: the model's, or 50)")] = None,
     guidance: Annotated[
         float | None, typer.Option(help="guidance scale (default: the model's, or 5)")
     ] = None,
     seed: Annotated[int, typer.Option(help="each case's noise is drawn from this and its name")] = 42,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    dtype: Annotated[str | None, typer.Option(help="default: bfloat16 on a GPU, float32 on a CPU")] = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
     dry_run: DryRun = False,
 ) -> None:
     """Continue every case and write it where the benchmark's evaluation looks. Stopped, the same command goes on."""
