@@ -46,7 +46,7 @@ def batches(cache, *, chunks=(), **task) -> WorldBatches:
     opened = open_latent_cache(cache / "train")
     levels = NoiseLevels(made, 3.0, round_to_bf16=False)
     return WorldBatches(
-        opened, Captions(opened, tiny_world().tokenizer), levels, made, 0, MemoryNeeds(rendered=True)
+        opened, Captions(opened, tiny_world().tokenizer), levels, made, 0, MemoryNeeds(rendered="all")
     )
 
 
@@ -70,18 +70,31 @@ def test_a_cache_without_rendered_memory(clips, tmp_path):
     encode_dataset(Encoder(vae=tiny_vae()), clips, tmp_path / "plain")
     sample = open_latent_cache(tmp_path / "plain" / "train")[0]
     assert sample.rendered_latents is None
-    with pytest.raises(DatasetError, match=r"has no rendered memory.*encode with --rendered 1"):
-        rendered_draw(sample, 0)
+    with pytest.raises(DatasetError, match=r"has no rendered memory.*encode anew with --rendered 1"):
+        rendered_draw(sample, "all", 0)
+    with pytest.raises(DatasetError, match=r"has no rendered scenery without subjects.*encode anew"):
+        rendered_draw(sample, "scenery", 0)
 
 
 def test_masks_come_back_as_shares(rendered_cache):
     sample = open_latent_cache(rendered_cache / "train")[0]
-    told = [rendered_draw(sample, draw) for draw in (0, 1, 2)]
+    told = [rendered_draw(sample, "all", draw) for draw in (0, 1, 2)]
     assert told[0].shape == (24, 3, 4, 8)
     assert torch.equal(told[0], told[2])
     assert not torch.equal(told[0], told[1])
     assert float(told[0][16:].min()) >= 0
     assert float(told[0][16:].max()) == 1
+
+
+def test_a_strategy_that_shows_scenery_alone_learns_from_scenery_alone(rendered_cache):
+    samples = list(open_latent_cache(rendered_cache / "train"))
+    scenery, whole = (
+        torch.stack([rendered_draw(sample, rendered, 0) for sample in samples])
+        for rendered in ("scenery", "all")
+    )
+    assert float(whole[:, 20:].max()) > 0  # the subject's share
+    assert float(scenery[:, 20:].max()) == 0
+    assert torch.equal(scenery[0], rendered_draw(samples[0], "scenery", 1))
 
 
 def test_batches_are_functions_of_positions(rendered_cache):
@@ -173,7 +186,7 @@ def test_a_run_exports_a_model_that_is_shown_rendered_memory(shown_config, rende
 
 def test_training_without_rendered_memory_in_the_cache_is_refused(shown_config, clips, tmp_path):
     encode_dataset(Encoder(vae=tiny_vae()), clips, tmp_path / "plain")
-    with pytest.raises(DatasetError, match="encode with --rendered 1"):
+    with pytest.raises(DatasetError, match="encode anew with --rendered 1"):
         train(shown_config(num_steps=1), tmp_path / "plain", tmp_path / "run")
 
 

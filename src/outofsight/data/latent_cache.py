@@ -44,7 +44,7 @@ class LatentSample:
     3]: where subjects are, seen or not. ``intrinsics`` float32 [4]: fx, fy, cx, cy in shares of width and height.
     ``rendered_latents`` [d, channels, t, h, w], ``rendered_masks`` uint8 [d, 8, t, h, w]: the target as memory renders
     it, d draws of the subjects' places, and its coverage and subjects times 255 (``memory.rendering.condition_masks``).
-    ``facts``: JSON values.
+    ``scenery_latents``, ``scenery_masks``: the same once, without subjects. ``facts``: JSON values.
     """
 
     name: str
@@ -64,6 +64,8 @@ class LatentSample:
     intrinsics: NDArray[np.float32] | None = None
     rendered_latents: NDArray[np.floating] | None = None
     rendered_masks: NDArray[np.uint8] | None = None
+    scenery_latents: NDArray[np.floating] | None = None
+    scenery_masks: NDArray[np.uint8] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -93,8 +95,8 @@ class CacheIdentity:
     """What must be equal for samples to belong to one cache. ``text``: ``captions``, or ``states`` of an encoder.
 
     ``vae_digest`` and ``text_digest``: of the weights that made latents and states. ``dtype``: of the latents.
-    ``rendered``: what made the rendered memory: draws, errors and the digest of the mask reader; ``None``: there is
-    none.
+    ``rendered``: what made the rendered memory: draws, errors and the digest of the mask reader, and that there is
+    scenery alone too; ``None``: there is none.
     """
 
     vae_digest: str
@@ -194,7 +196,7 @@ def write_shard(path: Path, samples: Sequence[LatentSample], dtype: np.dtype[Any
     arrays, described = {}, {}
     for sample in samples:
         own = sample.arrays()
-        for kind in {"context_latents", "target_latents", "rendered_latents"} & set(own):
+        for kind in {name for name in own if name.endswith("_latents")}:
             own[kind] = _cast(own[kind], dtype, sample.name)
         arrays.update({f"{sample.name}/{name}": value for name, value in own.items()})
         described[sample.name] = {

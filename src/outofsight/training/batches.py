@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from outofsight.data.dataset import SampleEntry, may_be_skipped
 from outofsight.data.latent_annotation import subject_shares
 from outofsight.data.latent_cache import LatentCache, LatentSample
 from outofsight.errors import DatasetError, InputError
+from outofsight.memory.settings import read_bank_settings
 from outofsight.training.randomness import NoiseLevels, generator_for, normal, sample_index
 from outofsight.training.subject_truth import subject_truth
 from outofsight.training.tasks import VaeTask, WorldTask
@@ -194,22 +195,22 @@ class Captions:
 @dataclass(frozen=True, kw_only=True)
 class MemoryNeeds:
     """What a strategy asks of the data. ``masks``: where subjects are. ``frame_noise``: a level for each frame.
-    ``default_fov_x_deg``: the lens that stands where none is known, of a model that looks at it. ``rendered``: the
-    target as memory renders it."""
+    ``default_fov_x_deg``: the lens that stands where none is known, of a model that looks at it. ``rendered``: what the
+    target is shown of memory, as ``BankSettings.rendered``."""
 
     masks: bool = False
     frame_noise: bool = False
     default_fov_x_deg: float | None = None
-    rendered: bool = False
+    rendered: Literal["none", "scenery", "all"] = "none"
 
     @classmethod
     def of(cls, transformer: HydraTransformer3DModel) -> "MemoryNeeds":
-        config = transformer.config
+        config, banks = transformer.config, read_bank_settings(transformer.config)
         return cls(
             masks=transformer.needs_subject_masks != "none",
             frame_noise=transformer.has_frame_noise,
             default_fov_x_deg=config["camera_fov_x_deg"] if looks_at_lens(config) else None,
-            rendered=transformer.shows_rendered,
+            rendered=banks.rendered if banks is not None and transformer.shows_rendered else "none",
         )
 
 
@@ -252,7 +253,7 @@ class WorldBatches:
         shape = tuple(batch["target_latents"].shape[1:])
         batch["noise"] = torch.stack([normal(shape, self.seed, "noise", place) for place in positions])
         batch["levels"] = torch.stack([self.levels.draw(self.seed, place) for place in positions])
-        if self.needs.rendered:
+        if self.needs.rendered != "none":
             batch |= self._rendered(samples, positions)
         if self.needs.frame_noise:
             batch |= self._frame_noise(batch, positions)
@@ -275,7 +276,7 @@ class WorldBatches:
         shown = []
         for sample, place in zip(samples, positions, strict=True):
             chance = generator_for(self.seed, "rendered", place)
-            memory = rendered_draw(sample, int(chance.integers(1 << 30)))
+            memory = rendered_draw(sample, self.needs.rendered, int(chance.integers(1 << 30)))
             shown.append(memory * float(chance.random() >= self.task.rendered_dropout))
         return {"rendered": torch.stack(shown)}
 
@@ -317,20 +318,23 @@ class WorldBatches:
         return {"frame_levels": torch.stack(levels), "context_noise": torch.stack(noise)}
 
 
-def rendered_draw(sample: LatentSample, draw: int) -> Float[Tensor, "n t h w"]:
-    """Return one draw of a sample's rendered memory: latents, then masks.
+def rendered_draw(sample: LatentSample, rendered: str, draw: int) -> Float[Tensor, "n t h w"]:
+    """Return one draw of a sample's rendered memory (``all``), or the ``scenery`` alone: latents, then masks.
 
     Raises:
         DatasetError: the sample has none.
     """
-    latents, masks = sample.rendered_latents, sample.rendered_masks
+    scenery = rendered == "scenery"
+    latents = sample.scenery_latents if scenery else sample.rendered_latents
+    masks = sample.scenery_masks if scenery else sample.rendered_masks
     if latents is None or masks is None:
+        what = "rendered scenery without subjects" if scenery else "rendered memory"
         raise DatasetError(
-            f"sample {sample.name!r} has no rendered memory, which this model is shown; encode with --rendered 1"
+            f"sample {sample.name!r} has no {what}, which this model is shown; encode anew with --rendered 1"
         )
-    chosen = draw % len(latents)
-    parts = torch.from_numpy(latents[chosen]).float(), torch.from_numpy(masks[chosen]).float() / 255
-    return torch.cat(parts)
+    if not scenery:
+        latents, masks = latents[draw % len(latents)], masks[draw % len(masks)]
+    return torch.cat((torch.from_numpy(latents).float(), torch.from_numpy(masks).float() / 255))
 
 
 def subject_masks(samples: Sequence[LatentSample]) -> Float[Tensor, "b s f h w"]:

@@ -71,7 +71,7 @@ class Rendering:
 
     def identity(self) -> dict[str, Any]:
         digest = None if self.reader is None else weights_digest(self.reader.state_dict())
-        return {"draws": self.draws, "errors": asdict(self.errors), "mask_reader": digest}
+        return {"draws": self.draws, "errors": asdict(self.errors), "mask_reader": digest, "scenery": True}
 
 
 @dataclass(frozen=True)
@@ -286,18 +286,25 @@ def _encode_clip(encoder: Encoder, clip: Clip, name: str) -> LatentSample:
 
 
 def _rendered(encoder: Encoder, rendering: Rendering, clip: Clip, name: str) -> dict[str, Any]:
-    """Encode the target as memory renders it; every draw is a function of the clip's name and its number."""
+    """Encode the target as memory renders it; every draw is a function of the clip's name and its number.
+
+    The scenery alone comes last, for strategies that show no subjects.
+    """
     memory = clip_memory(clip, rendering.reader)
+    errors = [rendering.errors] * rendering.draws + [PlaceErrors(missing_share=1, astray_share=0)]
     latents, masks = [], []
-    for draw in range(rendering.draws):
-        drawn = memory.rendered(rendering.errors, generator_for("rendered", name, draw))
+    for draw, how in enumerate(errors):
+        drawn = memory.rendered(how, generator_for("rendered", name, draw))
         latents.append(
             encode_video(encoder.vae, drawn.pixels.to(encoder.vae.device), encoder.tiling)[0].cpu().numpy()
         )
-        masks.append(condition_masks(drawn, spatial_factor(encoder.vae))[0].numpy())
+        shares = condition_masks(drawn, spatial_factor(encoder.vae))[0].numpy()
+        masks.append(np.rint(shares * 255).astype(np.uint8))
     return {
-        "rendered_latents": np.stack(latents),
-        "rendered_masks": np.rint(np.stack(masks) * 255).astype(np.uint8),
+        "rendered_latents": np.stack(latents[:-1]),
+        "rendered_masks": np.stack(masks[:-1]),
+        "scenery_latents": latents[-1],
+        "scenery_masks": masks[-1],
     }
 
 

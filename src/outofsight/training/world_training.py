@@ -195,8 +195,9 @@ class WorldValidation:
             batch["subject_share"] = torch.stack([target_subject_share(sample) for sample in samples])
         if self.needs.masks:
             batch["subject_masks"] = subject_masks(samples)
-        if self.needs.rendered:
-            batch["rendered"] = torch.stack([rendered_draw(sample, 0) for sample in samples])
+        if self.needs.rendered != "none":
+            shown = [rendered_draw(sample, self.needs.rendered, 0) for sample in samples]
+            batch["rendered"] = torch.stack(shown)
         return batch | self.captions.batch(samples, [False] * len(samples))
 
     def _at_all_levels(self, batch: Batch) -> Batch:
