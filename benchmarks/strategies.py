@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 from record import add_out, finish
 
 HYDRA = "memory_kernel=[1,1,1],memory_top_k=8,memory_source=context"
-"""The paper's memory at the mini's size: 11 context frames of 4×6 tokens where the paper has 20 of 30×52."""
+"""The paper's memory at the mini's size: 11 context frames of 4×6 tokens where the paper has 20 of 30×52. Masks as a
+channel and a noise level for each frame do not go together with rendered memory's channels (``rendering=null``)."""
 
 RIVALS = (
     "concat",
@@ -31,13 +32,25 @@ RIVALS = (
     "recurrent",
     "ssm",
     "identity",
-    "segmentation",
-    "oracle",
+    "segmentation=segmentation:rendering=null",
+    "oracle=oracle:rendering=null",
     "fov",
-    "dfot",
+    "dfot=dfot:rendering=null",
     "worldplay",
     f"hydra=hydra:{HYDRA}",
 )
+SCENERY = 'banks={"rendered":"scenery","top_k":0}'
+RENDERED = (
+    "warp",
+    f"hydra+warp=hybrid+hydra:{HYDRA},{SCENERY}",
+    "history",
+    f"hydra+history=hydra+history:{HYDRA}",
+    'hybrid-drawn=hybrid:banks={"top_k":0}',
+    "hybrid",
+    f"hybrid+hydra=hybrid+hydra:{HYDRA}",
+)
+"""Memories that are rendered, from first weights that can be shown a render (the bundled mini's): scenery alone, beside
+a window or beside slices, as channels or as history tokens; subjects drawn too, without and with the banks' tokens."""
 ABLATIONS = (
     f"hydra-1x2x2=hydra:{HYDRA.replace('[1,1,1]', '[1,2,2]')}",
     f"hydra-2x1x1=hydra:{HYDRA.replace('[1,1,1]', '[2,1,1]').replace('top_k=8', 'top_k=4')}",
@@ -61,7 +74,7 @@ def parse(text: str) -> Method:
     """Read NAME, NAME:KEY=VALUE,KEY=VALUE or LABEL=NAME:KEY=VALUE,..."""
     head, _, changes = text.partition(":")
     label, _, strategy = head.rpartition("=")
-    parts = tuple(filter(None, re.split(r",(?![^\[]*\])", changes)))
+    parts = tuple(filter(None, re.split(r",(?![^\[{]*[\]}])", changes)))
     return Method(label or "-".join((strategy, *(part.replace("=", "") for part in parts))), strategy, parts)
 
 
@@ -140,6 +153,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for runs and verdict")
     parser.add_argument("--steps", type=int, required=True, help="training steps of each")
     parser.add_argument("--strategies", nargs="+", default=RIVALS, help="[LABEL=]NAME[:KEY=VALUE,...]")
+    parser.add_argument("--rendered", action="store_true", help="also those whose memory is rendered")
     parser.add_argument("--ablations", action="store_true", help="also the paper's ablations of hydra")
     parser.add_argument("--set", action="append", default=[], help="KEY=VALUE for every training")
     parser.add_argument("--seed", type=int, default=0)
@@ -152,7 +166,8 @@ def main() -> None:
     parser.add_argument("--baseline", help="row the others are compared with (default: the first)")
     add_out(parser)
     options = parser.parse_args()
-    methods = [parse(text) for text in (*options.strategies, *(ABLATIONS if options.ablations else ()))]
+    more = (*(RENDERED if options.rendered else ()), *(ABLATIONS if options.ablations else ()))
+    methods = [parse(text) for text in (*options.strategies, *more)]
     options.work.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(options.jobs) as pool:
         trained = pool.map(lambda method: train(method, options), methods)
