@@ -177,6 +177,20 @@ def test_rewind_fork_save_and_load(address):
             await page.send("load", saved=saved["id"])
             told = await page.until("status", lambda told: len(told["panes"]) == 1 and not told["doing"])
             assert told["panes"][0]["step"] == 2
+            await page.send("strategy", name="window")
+            await page.send("save", name="two")
+            saves = await page.until("saves")
+            two = next(walk for walk in saves["walks"] if walk["name"] == "two")
+            assert two["strategy"] == "hybrid and window"
+            await page.send("strategy", name=None)
+            await page.until("status", lambda told: len(told["panes"]) == 1 and not told["doing"])
+            await page.send("load", saved=two["id"])
+            await page.until("status", lambda told: len(told["panes"]) == 2 and not told["doing"])
+            panes = state_of(address, page.session)["status"]["panes"]
+            assert [(pane["step"], pane["strategy"], pane["linked"]) for pane in panes] == [
+                (2, "hybrid", False),
+                (2, "window", True),
+            ]
             await page.send("load", saved="A" * 22)
             assert "no walk" in (await page.until("error"))["line"]
             await page.send("rewind", step=77)
@@ -256,6 +270,8 @@ def test_the_state_outlives_the_server(tmp_path):
     async def first(address):
         async with at(address) as socket:
             page = await greeted(socket)
+            await page.send("strategy", name="window")
+            await page.until("status", lambda told: len(told["panes"]) == 2)
             await page.send("pause", on=False)
             await page.send("pin", slot=3)
             await page.until("memory", lambda told: told["step"] == 3)
@@ -272,6 +288,8 @@ def test_the_state_outlives_the_server(tmp_path):
         assert run(second(address, session)) == session
         told = state_of(address, session)
         assert told["status"]["panes"][0]["step"] >= 3
+        assert [pane["step"] for pane in told["status"]["panes"]] == 2 * [told["status"]["panes"][0]["step"]]
+        assert told["status"]["panes"][1]["linked"]
         assert next(view for view in told["panes"][0]["memory"]["views"] if view["slot"] == 3)["pinned"]
         assert run(second(address, "B" * 22)) != "B" * 22
 

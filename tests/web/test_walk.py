@@ -226,6 +226,85 @@ def test_saving_and_loading(walk, mind, store):
     assert [line["step"] for line in lines] == [1]
 
 
+@pytest.mark.parametrize("kind", ["fork", "window"])
+def test_a_second_pane_is_kept_too(walk, mind, store, kind):
+    steps(walk, 2)
+    if kind == "fork":
+        walk.fork(1)
+        walk.set_focus(1)
+    else:
+        walk.rival(kind)
+    steps(walk, 2)
+    walk.main.rollout.prompt = "Snow falls."
+    walk.write()
+    saved, told = walk.save(store, "two"), [pane.memory() for pane in walk.panes]
+    stills = [pane.still for pane in walk.panes]
+    steps(walk, 1)
+    for source in (walk.folder, store.save(saved)):
+        other = Walk(mind, source if source == walk.folder else store.session(new_id()), walk.watch)
+        other.resume(source)
+        assert [pane.memory().subjects for pane in other.panes] == [one.subjects for one in told]
+        assert [pane.rollout.num_steps for pane in other.panes] == ([2, 3] if kind == "fork" else [4, 4])
+        assert [pane.strategy for pane in other.panes] == [pane.strategy for pane in walk.panes]
+        assert [pane.rollout.prompt for pane in other.panes] == ["Snow falls.", "A fox."]
+        assert [pane.still for pane in other.panes] == stills
+        assert (other.focus, len(other.moving)) == ((1, 1) if kind == "fork" else (0, 2))
+        frames = [pane.film.mark.num_frames for pane in other.panes]
+        assert [len(read_video(pane.film.path).frames) for pane in other.panes] == frames
+        (one, *_) = other.moving
+        again, before = steps(other, 1)[0], one.rollout.num_steps
+        assert [shown.step for shown in again] == [before] * len(again)
+    other.rewind(1, 2)  # what can be gone back to was saved too
+    assert other.panes[1].rollout.num_steps == 2
+
+
+def test_a_kill_while_it_is_written_down_leaves_what_was_there_before(walk, mind, monkeypatch):
+    steps(walk, 1)
+    walk.rival("window")
+    walk.write()
+    steps(walk, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "outofsight.web.walk.write_json", _killed
+        )  # the states are there, what names them is not
+        with pytest.raises(KeyboardInterrupt):
+            walk.write()
+    other = Walk(mind, walk.folder, walk.watch)
+    other.resume(walk.folder)
+    assert [pane.rollout.num_steps for pane in other.panes] == [1, 1]
+    steps(other, 1)
+    other.close_second()
+    other.write()
+    other.write()
+    assert sorted(path.name for path in walk.folder.glob("state*")) == ["state0a", "state0b"]
+
+
+def _killed(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_walk_of_before_there_were_two_panes_still_opens(walk, mind, store):
+    steps(walk, 2)
+    folder = store.save(walk.save(store, "old"))
+    about = json.loads((folder / "about.json").read_text())
+    (pane,) = about.pop("panes")
+    del about["states"], about["focus"]
+    (folder / "about.json").write_text(json.dumps({**about, **pane, "strategy": "hybrid"}))
+    (folder / "state0a").rename(folder / "state")
+    other = Walk(mind, store.session(new_id()), walk.watch)
+    other.resume(folder)
+    assert other.main.memory().subjects == walk.main.memory().subjects
+    assert (other.main.still, len(other.main.moments)) == (walk.main.still, 2)
+
+
+def test_a_caption_that_comes_after_going_back_is_marked(walk):
+    steps(walk, 2)
+    walk.rewind(0, 1)
+    walk.main.rollout.prompt = "Snow falls."
+    assert steps(walk, 1)[0][0].moment.caption == "Snow falls."
+    assert steps(walk, 1)[0][0].moment.caption is None
+
+
 def test_damage_is_told_and_changes_nothing(walk, store):
     steps(walk, 1)
     saved = walk.save(store, "a")
@@ -233,6 +312,14 @@ def test_damage_is_told_and_changes_nothing(walk, store):
     with pytest.raises(CheckpointError, match="damaged"):
         walk.resume(store.save(saved))
     assert walk.main.rollout.num_steps == 1
+    other = walk.save(store, "b")
+    (store.save(other) / "pane0.jsonl").write_text("")
+    with pytest.raises(CheckpointError, match="its film is not of its state"):
+        walk.resume(store.save(other))
+    (store.save(other) / "about.json").write_text('{"states": ["../state0a"]}')
+    with pytest.raises(CheckpointError, match="where its states lie"):
+        walk.resume(store.save(other))
+    (store.save(other) / "about.json").write_text("nonsense")
     (store.save(saved) / "about.json").write_text("nonsense")
     assert store.saves() == []
     for name in ("..", "../..", "a", "", "A" * 23, "A" * 21 + "/"):

@@ -173,6 +173,7 @@ def _first(mind: "ModelMind", studio: Any, plan: "PlanConfig | None", asked: dic
     from functools import cache
 
     from outofsight.web.server import own_scene
+    from outofsight.web.store import states_of
     from outofsight.web.studio import decode_apart
 
     use, begin = mind.use, asked["begin"]
@@ -205,6 +206,7 @@ def _first(mind: "ModelMind", studio: Any, plan: "PlanConfig | None", asked: dic
         scene()  # say now if it cannot be read
     if begin == "state":
         ours = (asked["state"] / "about.json").is_file()
-        rollout, _ = mind.resume(asked["state"] / "state" if ours else asked["state"], lambda *_: None)
-        rollout.close()
+        for place in states_of(asked["state"]) if ours else [asked["state"]]:
+            rollout, _ = mind.resume(place, lambda *_: None)
+            rollout.close()
     return first

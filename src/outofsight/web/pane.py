@@ -1,9 +1,10 @@
 """One pane of a walk: a rollout, what it has shown, and what the page is told of its memory."""
 
+from base64 import b64decode, b64encode
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import cos, pi, radians
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,11 @@ class Pane:
         self.fov_x_rad = radians(fov_deg) if scene.lens is None else scene.lens.fov_x_rad
         self.pictures: OrderedDict[str, bytes] = OrderedDict()
         self.moments: deque[Moment] = deque(maxlen=film.keep + 1)
-        self.told_prompt: str | None = None
+        self.told_prompt: str = rollout.prompt
         self.has_rendered = False
         self.cuts: dict[int, str] = {}
         self.stills: dict[int, bytes] = {}
+        self._recalled_before: set[int] = set()  # for the step that a resumed walk stands at
         if scene.video is not None:
             self.stills[rollout.num_steps] = jpeg(scene.video[-1])
             self._picture_views(scene.video, 0)
@@ -110,7 +112,7 @@ class Pane:
         self.rollout.rewind(step)
         self.film.cut_back(step)
         self.moments = deque((m for m in self.moments if m.step <= step), maxlen=self.moments.maxlen)
-        self.told_prompt = None
+        self.told_prompt, self._recalled_before = self.rollout.prompt, set()
 
     @property
     def first_kept(self) -> int:
@@ -141,6 +143,30 @@ class Pane:
         self.cuts, self.stills = dict(other.cuts), dict(other.stills)
         self.moments = deque(other.moments, maxlen=self.moments.maxlen)
 
+    def notes(self) -> dict[str, Any]:
+        """Tell of the pane, as JSON can hold it: with its state and its film enough to go on."""
+        return {
+            "strategy": self.strategy,
+            "linked": self.linked,
+            "film": {str(step): list(mark) for step, mark in self.film.marks.items()},
+            "pictures": {name: _as_text(picture) for name, picture in self.pictures.items()},
+            "moments": [moment.model_dump() for moment in self.moments],
+            "stills": {str(step): _as_text(still) for step, still in self.stills.items()},
+            "cuts": {str(number): name for number, name in self.cuts.items()},
+            "recalled": sorted(self._recalled()),
+        }
+
+    def go_on_from(self, notes: Mapping[str, Any]) -> None:
+        """Show the pictures and the timeline that ``notes`` told of."""
+        self.cuts = {int(number): str(name) for number, name in notes.get("cuts", {}).items()}
+        self._recalled_before = {int(slot) for slot in notes.get("recalled", ())}
+        self.moments.extend(Moment(**moment) for moment in notes.get("moments", ()))
+        stills = notes.get("stills") or {
+            self.rollout.num_steps: notes.get("still")
+        }  # earlier versions kept one
+        self.stills = {int(step): b64decode(text) for step, text in stills.items() if text}
+        self.pictures.update((str(name), b64decode(text)) for name, text in notes.get("pictures", {}).items())
+
     def _memory(self) -> Any:
         try:
             return self.rollout.memory
@@ -152,7 +178,7 @@ class Pane:
         return int(self.rollout.num_context_frames)
 
     def _recalled(self) -> set[int]:
-        return set(self.rollout.records[-1].slots) if self.rollout.records else set()
+        return set(self.rollout.records[-1].slots) if self.rollout.records else self._recalled_before
 
     def _subject(self, subject: Any, recalled: set[int]) -> Subject:
         fps = self.scene.fps
@@ -177,10 +203,10 @@ class Pane:
         name = f"p{self.number}-{self.rollout.num_steps}-{self.rollout.num_frames}"
         self._keep(name, thumbnail(frames[-1]))
         caption = self.rollout.prompt if self.rollout.prompt != self.told_prompt else None
-        first, self.told_prompt = self.told_prompt is None, self.rollout.prompt
+        self.told_prompt = self.rollout.prompt
         return Moment(
             step=self.rollout.num_steps, frame=self.rollout.num_frames - 1, picture=name,
-            caption=None if first else caption, x_m=_short(poses[-1][0, 3]), y_m=_short(poses[-1][1, 3]),
+            caption=caption, x_m=_short(poses[-1][0, 3]), y_m=_short(poses[-1][1, 3]),
         )  # fmt: skip
 
     def _picture_views(self, frames: NDArray[np.uint8], first: int) -> None:
@@ -233,9 +259,8 @@ class Pane:
         return bool(cos((across + pi) % (2 * pi) - pi) >= cos(self.fov_x_rad / 2))
 
 
-def film_in(folder: Path, number: int, fps: float, keep: int) -> Film:
-    """Begin a pane's film in a session's folder."""
-    return Film(folder / f"pane{number}.mp4", fps, keep)
+def _as_text(picture: bytes) -> str:
+    return b64encode(picture).decode("ascii")
 
 
 def _view_name(view: Any) -> str:

@@ -119,8 +119,12 @@ async def _download(request: Request) -> Response:
         return FileResponse(pane.film.path, media_type="video/mp4", headers=told)
     lines = (await asyncio.to_thread(pane.film.diary.read_text, encoding="utf-8")).split("\n")
     about = session.walk.about()
-    record = {key: about[key] for key in ("date", "model", "world", "fps", "num_frames", "scene")}
-    record |= {"strategy": pane.strategy, "steps": [json.loads(line) for line in lines if line]}
+    record = {key: about[key] for key in ("date", "model", "world", "fps", "scene")}
+    record |= {
+        "strategy": pane.strategy,
+        "num_frames": pane.rollout.num_frames,
+        "steps": [json.loads(line) for line in lines if line],
+    }
     return Response(json.dumps(record, ensure_ascii=False), media_type="application/json", headers=told)
 
 

@@ -392,7 +392,8 @@ class Session:
     async def _load(self, command: protocol.Load) -> None:
         self.walking = False
         await self._run(partial(self.walk.resume, self.house.store.save(command.saved)), "the walk is read")
-        self.tell(protocol.Cleared(pane=0, open=True, frame=-1))  # the map of another world is forgotten
+        for number in (0, 1):  # the map of another world is forgotten
+            self.tell(protocol.Cleared(pane=number, open=not number, frame=-1))
         await self._changed()
 
     async def _begin(self, command: protocol.Begin) -> None:

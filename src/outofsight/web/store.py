@@ -2,9 +2,9 @@
 
 ::
 
-    STORE/sessions/<id>/about.json      what the session is, and how long its film is at the state
-                        state/          the rollout
-                        pane0.mp4, pane0.jsonl    what was shown, and the cameras and seconds of each step
+    STORE/sessions/<id>/about.json      what the session is, its panes, how long their films are, where their states lie
+                        state0a/, state0b/, state1a/ ...    rollouts: one of two is written while the other counts
+                        pane0.mp4, pane0.jsonl, pane1.mp4 ...    what was shown; cameras and seconds of each step
     STORE/saves/<id>/   the same, whole or absent
 """
 
@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from typing import Any
 from outofsight.errors import CheckpointError, InputError
 from outofsight.files import explained, folder_in_one_piece, remove_unfinished, write_json
 
-ABOUT, STATE = "about.json", "state"
+ABOUT = "about.json"
+STATE = re.compile(r"state[a-z0-9]{0,8}")
 ID = re.compile(r"[A-Za-z0-9_-]{22}")
 KEPT_SESSIONS, MOST_SAVES = 32, 200
 
@@ -62,8 +63,11 @@ class Store:
                     found.append({"id": folder.name, **read_about(folder)})
         return sorted(found, key=lambda about: str(about.get("date", "")), reverse=True)
 
-    def keep(self, session: Path, write_state: Any, about: Mapping[str, Any]) -> str:
-        """Save a session's walk under a new id: all of it, or nothing. ``write_state``: called with the state's folder.
+    def keep(
+        self, session: Path, write_states: Sequence[Callable[[Path], None]], about: Mapping[str, Any]
+    ) -> str:
+        """Save a session's walk under a new id: all of it, or nothing. ``write_states``: one for each pane, called with
+        its state's folder.
 
         Raises:
             InputError: there are too many.
@@ -73,10 +77,10 @@ class Store:
             raise InputError(f"{MOST_SAVES} walks are saved already; remove some from {self.root / 'saves'}")
         saved = new_id()
         with folder_in_one_piece(self.save(saved)) as temporary:
-            for name in ("pane0.mp4", "pane0.jsonl"):
-                if (session / name).is_file():
+            for number, write_state in enumerate(write_states):
+                for name in film_names(number):
                     shutil.copyfile(session / name, temporary / name)
-            write_state(temporary / STATE)
+                write_state(temporary / state_name(number))
             write_json(temporary / ABOUT, about)
         return saved
 
@@ -90,6 +94,28 @@ class Store:
         folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for folder in folders[KEPT_SESSIONS:]:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def state_name(number: int, turn: int = 0) -> str:
+    """Name the folder of a pane's state. ``turn``: 0 or 1, the one of two that is not in use."""
+    return f"state{number}{'ab'[turn]}"
+
+
+def film_names(number: int) -> tuple[str, str]:
+    """Name a pane's film and its diary."""
+    return f"pane{number}.mp4", f"pane{number}.jsonl"
+
+
+def states_of(folder: Path) -> list[Path]:
+    """Say where the states of a walk's panes lie. Raises ``CheckpointError`` where its description is damaged."""
+    names = read_about(folder).get("states", ["state"])  # earlier versions kept one pane
+    if (
+        not isinstance(names, list)
+        or not 1 <= len(names) <= 2
+        or not all(isinstance(name, str) and STATE.fullmatch(name) for name in names)
+    ):
+        raise CheckpointError(f"{folder}: does not say where its states lie; it is damaged")
+    return [folder / name for name in names]
 
 
 def read_about(folder: Path) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """A walk and its commands, without a network: one or two panes, steered by keys."""
 
-import base64
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,11 +12,11 @@ from outofsight.files import explained, write_json
 from outofsight.types import CameraPath
 from outofsight.web.film import Film, Mark
 from outofsight.web.mind import Mind, Watch
-from outofsight.web.pane import Pane, Shown, film_in
-from outofsight.web.protocol import Edit, Forget, Look, Moment, Pin
+from outofsight.web.pane import Pane, Shown
+from outofsight.web.protocol import Edit, Forget, Look, Pin
 from outofsight.web.scene import Scene, scene_from_notes, scene_notes
 from outofsight.web.steering import CameraMotion, go_on
-from outofsight.web.store import ABOUT, STATE, Store, read_about
+from outofsight.web.store import ABOUT, STATE, Store, film_names, read_about, state_name, states_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +39,7 @@ class Walk:
         self.motion = CameraMotion()
         self.scene: Scene | None = None
         self.underway = False
+        self._written: list[str] = []  # the states that the description on the disk names
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
@@ -62,7 +62,8 @@ class Walk:
         """Stand at the end of a scene's context. If it cannot be begun, the walk is as it was."""
         name = strategy or self.mind.strategy
         rollout = self.mind.start(scene, name, self.watch)
-        self._stand(rollout, name, scene, film_in(self.folder, 0, scene.fps, self.mind.keep_steps))
+        film = Film(self.folder / film_names(0)[0], scene.fps, self.mind.keep_steps)
+        self._stand([Pane(0, rollout, name, scene, film, self.mind.fov_deg, linked=False)], scene)
 
     def plan(self, look: Look, num_latent: int) -> Plan:
         """Say where the camera goes in the coming step. ``look``: keys, and all that a drag has asked for since."""
@@ -119,7 +120,7 @@ class Walk:
         rollout = self.main.rollout.fork()
         rollout.rewind(step)
         self.close_second()
-        film = self.main.film.copy_to(self.folder / "pane1.mp4", step)
+        film = self.main.film.copy_to(self.folder / film_names(1)[0], step)
         assert self.scene is not None
         self._second(Pane(1, rollout, self.main.strategy, self.scene, film, self.mind.fov_deg, linked=False))
         moments = [moment for moment in self.panes[1].moments if moment.step <= step]
@@ -134,7 +135,7 @@ class Walk:
         rollout = self.mind.rival(self.main.rollout, name)
         self.close_second()
         step = self.main.rollout.num_steps
-        film = self.main.film.copy_to(self.folder / "pane1.mp4", step)
+        film = self.main.film.copy_to(self.folder / film_names(1)[0], step)
         assert self.scene is not None
         self._second(Pane(1, rollout, name, self.scene, film, self.mind.fov_deg, linked=True))
 
@@ -166,38 +167,40 @@ class Walk:
         else:
             memory.forget(**chosen)
 
-    def about(self, name: str = "") -> dict[str, Any]:
-        """Tell of the walk, as JSON can hold it: enough to go on with its state."""
+    def about(self) -> dict[str, Any]:
+        """Tell what walk it is, as JSON can hold it."""
         assert self.scene is not None
-        pane = self.main
         return {
-            "name": name,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "model": self.mind.name,
-            "strategy": pane.strategy,
-            "world": pane.rollout.prompt,
-            "num_frames": pane.rollout.num_frames,
+            "strategy": " and ".join(pane.strategy for pane in self.panes),
+            "world": self.main.rollout.prompt,
+            "num_frames": self.main.rollout.num_frames,
             "fps": self.scene.fps,
             "scene": scene_notes(self.scene),
-            "film": {str(step): list(mark) for step, mark in pane.film.marks.items()},
-            "pictures": {
-                name: base64.b64encode(jpeg).decode("ascii") for name, jpeg in pane.pictures.items()
-            },
-            "moments": [moment.model_dump() for moment in pane.moments],
-            "stills": {
-                str(step): base64.b64encode(jpeg).decode("ascii") for step, jpeg in pane.stills.items()
-            },
-            "cuts": {str(number): name for number, name in pane.cuts.items()},
         }
 
     def write(self) -> None:
-        """Write down where the walk stands, to go on with after a kill. What can be rewound to is left out."""
-        self.main.rollout.save(self.folder / STATE, with_past=False)
-        write_json(self.folder / ABOUT, self.about())
+        """Write down where the walk stands, to go on with after a kill. What can be rewound to is left out.
+
+        The description comes last, and names states that lie beside the ones that it named before: a kill at any time
+        leaves one of the two whole.
+        """
+        turn = int(state_name(0) in self._written)
+        states = [state_name(pane.number, turn) for pane in self.panes]
+        for pane, state in zip(self.panes, states, strict=True):
+            pane.rollout.save(self.folder / state, with_past=False)
+        write_json(self.folder / ABOUT, {**self.about(), **self._going_on(states)})
+        for old in self.folder.glob("state*"):
+            if STATE.fullmatch(old.name) and old.name not in (*states, *self._written):
+                shutil.rmtree(old, ignore_errors=True)
+        self._written = states
 
     def save(self, store: Store, name: str) -> str:
         """Save the walk under a name, with the moments that can be rewound to; return its id."""
-        return store.keep(self.folder, self.main.rollout.save, self.about(name))
+        states = [state_name(pane.number) for pane in self.panes]
+        about = {"name": name, **self.about(), **self._going_on(states)}
+        return store.keep(self.folder, [pane.rollout.save for pane in self.panes], about)
 
     def resume(self, source: Path) -> None:
         """Stand where a walk stood that the explorer has written to ``source``, which is left as it is.
@@ -205,31 +208,40 @@ class Walk:
         Raises:
             CheckpointError: it is damaged, or another model's. The walk is as it was.
         """
-        about = read_about(source)
+        about, states = read_about(source), states_of(source)
         scene = scene_from_notes(about.get("scene", {}), str(source))
-        rollout, strategy = self.mind.resume(source / STATE, self.watch)
-        marks = _marks_of(about, source)
-        if rollout.num_steps not in marks:
-            raise CheckpointError(f"{source}: its film is not of its state; it is damaged")
+        notes = about.get("panes", [about])  # earlier versions kept one pane
+        if len(notes) != len(states):
+            raise CheckpointError(
+                f"{source}: tells of {len(notes)} panes and {len(states)} states; it is damaged"
+            )
+        resumed = [self.mind.resume(state, self.watch) for state in states]
+        marks = [
+            _marks_of(one, source, number, rollout.num_steps)
+            for number, (one, (rollout, _)) in enumerate(zip(notes, resumed, strict=True))
+        ]
+        names = [name for number in range(len(notes)) for name in film_names(number)]
         if source != self.folder:
             with explained(self.folder):
-                for name in ("pane0.mp4", "pane0.jsonl"):
+                for name in names:
                     shutil.copyfile(source / name, self.folder / name)
-        film = Film(self.folder / "pane0.mp4", scene.fps, self.mind.keep_steps, marks)
-        self._stand(rollout, strategy, scene, film)
-        self.main.cuts = {int(number): str(name) for number, name in about.get("cuts", {}).items()}
-        self.main.moments.extend(Moment(**moment) for moment in about.get("moments", ()))
-        stills = about.get("stills") or {rollout.num_steps: about.get("still")}  # earlier versions kept one
-        self.main.stills = {int(step): base64.b64decode(text) for step, text in stills.items() if text}
-        for name, text in about.get("pictures", {}).items():
-            self.main.pictures[str(name)] = base64.b64decode(text)
+        panes = []
+        for number, (rollout, strategy) in enumerate(resumed):
+            film = Film(self.folder / film_names(number)[0], scene.fps, self.mind.keep_steps, marks[number])
+            linked = number > 0 and bool(notes[number].get("linked"))
+            panes.append(Pane(number, rollout, strategy, scene, film, self.mind.fov_deg, linked=linked))
+            panes[-1].go_on_from(notes[number])
+        self._stand(panes, scene)
+        self.focus = int(about.get("focus") == 1 and len(panes) > 1)
+        if source == self.folder:
+            self._written = [state.name for state in states]
 
     def resume_state(self, state: Path, fps: float) -> None:
         """Stand where a rollout stood that ``outofsight roll`` or a program has saved; its scene is not known."""
         rollout, strategy = self.mind.resume(state, self.watch)
         scene = Scene(caption=rollout.prompt, fps=fps, name=state.name)
-        film = Film(self.folder / "pane0.mp4", fps, self.mind.keep_steps, {rollout.num_steps: Mark()})
-        self._stand(rollout, strategy, scene, film)
+        film = Film(self.folder / film_names(0)[0], fps, self.mind.keep_steps, {rollout.num_steps: Mark()})
+        self._stand([Pane(0, rollout, strategy, scene, film, self.mind.fov_deg, linked=False)], scene)
 
     def close(self) -> None:
         """Let go of everything in memory."""
@@ -237,19 +249,25 @@ class Walk:
             pane.rollout.close()
         self.panes = []
 
-    def _stand(self, rollout: Any, strategy: str, scene: Scene, film: Film) -> None:
-        pane = Pane(0, rollout, strategy, scene, film, self.mind.fov_deg, linked=False)
-        pane.told_prompt = rollout.prompt
-        self.panes, self.focus, self.motion, self.scene = [pane], 0, CameraMotion(), scene
+    def _going_on(self, states: Sequence[str]) -> dict[str, Any]:
+        return {"states": states, "focus": self.focus, "panes": [pane.notes() for pane in self.panes]}
+
+    def _stand(self, panes: list[Pane], scene: Scene) -> None:
+        self.panes, self.focus, self.motion, self.scene = panes, 0, CameraMotion(), scene
 
     def _second(self, pane: Pane) -> None:
         pane.take_pictures_from(self.main)
-        pane.told_prompt = pane.rollout.prompt
         self.panes.append(pane)
 
 
-def _marks_of(about: Mapping[str, Any], source: Path) -> dict[int, Mark]:
+def _marks_of(notes: Mapping[str, Any], source: Path, number: int, step: int) -> dict[int, Mark]:
+    """Read how long a pane's film is after each step. Raises ``CheckpointError`` where it is not so long."""
     try:
-        return {int(step): Mark(*map(int, mark)) for step, mark in about["film"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        marks = {int(step): Mark(*map(int, mark)) for step, mark in notes["film"].items()}
+        sizes = [(source / name).stat().st_size for name in film_names(number)]
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{source}: does not say how long its film is; it is damaged") from error
+    mark = marks.get(step)
+    if mark is None or sizes[0] < mark.num_bytes or sizes[1] < mark.diary_bytes:
+        raise CheckpointError(f"{source}: its film is not of its state; it is damaged")
+    return marks
