@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import warnings
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,25 @@ FIXTURES = Path(__file__).parent / "fixtures"
 def fixtures_dir() -> Path:
     """The folder of small data files that tests read; it travels with the repository."""
     return FIXTURES
+
+
+@pytest.fixture
+def outofsight(tmp_path, monkeypatch, capsys):
+    """Run a command as in a folder of its own: its exit code, standard output and standard error.
+
+    In this process: a new one would spend seconds on importing torch.
+    """
+
+    def run(*arguments):
+        from outofsight.cli import main  # noqa: PLC0415  # after the variables above are set
+
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
+        monkeypatch.setattr("warnings.formatwarning", warnings.formatwarning)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        return stopped.value.code or 0, said.out, said.err
+
+    return run

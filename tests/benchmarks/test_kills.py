@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kills.py"
-FAST = "data encode,generate,roll,train"
 
 
 def figures(tmp_path, *options):
@@ -19,8 +18,9 @@ def figures(tmp_path, *options):
 
 
 def test_of_two_at_once_one_works(tmp_path):
-    for verb, told in figures(tmp_path, "--at-once=2", f"--verbs={FAST}").items():
-        assert (told["worked"], told["refused"]) == (1, 1), (verb, told)
+    """Of one verb; the next test shows it of all, and ``data/test_outputs.py`` of the lock that they share."""
+    (found,) = figures(tmp_path, "--at-once=2", "--verbs=generate").values()
+    assert (found["worked"], found["refused"]) == (1, 1), found
 
 
 @pytest.mark.slow

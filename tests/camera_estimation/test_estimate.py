@@ -55,5 +55,6 @@ def test_the_verb(outofsight, tmp_path):
     }  # fmt: skip
     write_video(tmp_path / "grey.mp4", np.full((9, 128, 128, 3), 90, np.uint8), 15)
     code, _, said = outofsight("cameras", "estimate", "grey.mp4", "--out", "grey.json")
-    assert (code, said.splitlines()[-1].startswith("outofsight: its cameras cannot be told")) == (2, True)
+    assert code == 2
+    assert said.splitlines()[-1].startswith("outofsight: its cameras cannot be estimated")
     assert not (tmp_path / "grey.json").exists()

@@ -46,12 +46,12 @@ def cases(_cases, tmp_path):
 
 
 @pytest.fixture
-def outofsight(tmp_path):
-    """Run the command line as a user does: its exit code, standard output and standard error."""
+def new_process(tmp_path):
+    """Run the command line as a user does, in a process of its own: exit code, standard output and standard error."""
 
-    def run(*arguments, cwd=tmp_path):
+    def run(*arguments):
         command = [sys.executable, "-m", "outofsight", *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
         return done.returncode, done.stdout, done.stderr
 
     return run
@@ -64,7 +64,7 @@ def read_json():
 
 @pytest.fixture
 def cli(monkeypatch, capsys):
-    """Run the command line in this process: its exit code and standard error."""
+    """Run the command line where the test is: its exit code and standard error."""
 
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])

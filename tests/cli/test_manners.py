@@ -33,8 +33,8 @@ def test_help_shows_every_option_in_full(width):
             assert any(word.rstrip(",").split("/")[0].rstrip(",") == option for word in words), (name, option)
 
 
-def test_the_version(outofsight):
-    code, said, _ = outofsight("--version")
+def test_the_version(new_process):
+    code, said, _ = new_process("--version")
     assert (code, said.split()[0], said.count("\n")) == (0, "outofsight", 1)
 
 

@@ -215,10 +215,10 @@ def test_a_dry_run_of_encoding_refuses_what_a_run_would(cli, tmp_path, model_fol
     assert (code, "made with another samples_per_shard" in error) == (2, True), error
 
 
-def test_a_home_without_a_place_for_kernels(outofsight, tmp_path, monkeypatch):
+def test_a_home_without_a_place_for_kernels(new_process, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/proc/nowhere")
     for variable in ("XDG_CACHE_HOME", "WARP_CACHE_PATH"):
         monkeypatch.delenv(variable, raising=False)
-    code, _, error = outofsight("world", "build", "--preset=mini", "--clips=1", "--out=w")
+    code, _, error = new_process("world", "build", "--preset=mini", "--clips=1", "--out=w")
     assert (code, "WARP_CACHE_PATH=FOLDER" in error) == (2, True), error
     assert not (tmp_path / "w").exists()
