@@ -40,15 +40,15 @@ LEFTMOST = PERIOD_FRAMES // 4 - 1
 def walking(model: str, clip: Clip) -> Rollout:
     """Start a walk from a clip's context, as the model's folder recommends."""
     use = read_use(model)
-    walk = dict(use.walk)
+    own = dict(use.explore)
     world = WorldModel.from_pretrained(model, dtype=torch.float32)
     world.set_progress_bar_config(disable=True)
-    if "strategy" in walk:
-        world.set_memory(walk.pop("strategy"))
+    if "strategy" in own:
+        world.set_memory(own.pop("strategy"))
     split = clip.num_context_frames
     return world.start(
         clip.video[:split], clip.cameras[:split], clip.caption, limits=RolloutLimits(keep_steps=0),
-        settings=check_settings(**{**use.sampling, **walk}), on_progress=lambda stage, done, total: None,
+        settings=check_settings(**{**use.sampling, **own}), on_progress=lambda stage, done, total: None,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """A trained model's own tracker against the engine's truth, in metres: it reads the clips' pictures by itself.
 
-Two ways: ``context alone``: the tracker sees the context and foretells the target, as before a one-shot continuation;
+Two ways: ``context alone``: the tracker sees the context and predicts the target, as before a one-shot continuation;
 ``whole clip``: it sees the true target too, so that what it does at a re-entry can be judged. A subject that the
 tracker does not hold when it returns has no place error; how often that is, is told beside it.
 """
@@ -75,7 +75,7 @@ def place_rows(model: str, data: Path, limit: int | None) -> list[Row]:
         lens = lens_of(clip)
         banks, context = watched_context(world, latents[:, :, :split], poses[:, :split], lens)
         later = {
-            WAYS[0]: foretold_target(world, banks, times[split:]),
+            WAYS[0]: predicted_target(world, banks, times[split:]),
             WAYS[1]: tracked_subjects(
                 watched_target(world, latents, poses, times, banks, lens), times[split:]
             ),
@@ -145,7 +145,7 @@ def watched_target(
 
 
 @torch.no_grad()
-def foretold_target(world: WorldModel, banks: Banks, times: NDArray[np.float64]) -> TrackedSubjects:
+def predicted_target(world: WorldModel, banks: Banks, times: NDArray[np.float64]) -> TrackedSubjects:
     """Say where banks that saw a context alone take subjects to be at later times [n]."""
     memory = world.transformer.two_banks
     assert memory is not None

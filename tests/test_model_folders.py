@@ -63,8 +63,8 @@ def test_use_is_read_as_it_was_written_and_the_published_one_is_the_default(bund
 
 def test_the_use_of_an_earlier_folder_is_read(tmp_path):
     (tmp_path / "use.json").write_text('{"num_steps": 3, "size": [64, 96], "walk": {"num_steps": 2}}')
-    walk = {"num_inference_steps": 2}
-    assert read_use(tmp_path) == ModelUse(num_inference_steps=3, size=(64, 96), walk=walk)
+    explore = {"num_inference_steps": 2}
+    assert read_use(tmp_path) == ModelUse(num_inference_steps=3, size=(64, 96), explore=explore)
     (tmp_path / USE_FILE).write_text(use_as_json(USE))
     assert read_use(tmp_path) == USE
 

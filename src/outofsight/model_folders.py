@@ -24,8 +24,7 @@ class ModelUse:
 
     ``size``: height and width in pixels; ``None`` takes a video as it is. ``fps``: of the videos it makes.
     ``strength``: noise level at which sampling begins from rendered memory; 1: from noise alone.
-    ``walk``: what is otherwise where somebody walks with it and waits (the explorer): a ``strategy``, and sampling
-    settings.
+    ``explore``: what is otherwise in the explorer, where somebody waits for it: a ``strategy``, and sampling settings.
     """
 
     num_context_frames: int = 77
@@ -35,7 +34,7 @@ class ModelUse:
     num_inference_steps: int = 50
     guidance_scale: float = 5.0
     strength: float = 1.0
-    walk: Mapping[str, Any] = field(default_factory=dict)
+    explore: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def frames(self) -> tuple[int, int]:
@@ -81,6 +80,8 @@ def read_use(name_or_path: str | Path) -> ModelUse:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.get("size") is not None:
             content["size"] = tuple(content["size"])
+        if "walk" in content:  # of earlier versions
+            content["explore"] = content.pop("walk")
         return ModelUse(**present_names(content))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(

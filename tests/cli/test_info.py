@@ -17,19 +17,19 @@ def test_sizes_memory_and_arithmetic(outofsight, model_folder):
     assert "memory, denoise" in out
 
 
-def test_how_a_model_is_sampled_and_walked(outofsight, model_folder, tmp_path):
+def test_how_a_model_is_sampled_and_explored(outofsight, model_folder, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "model")
     size = ("--size", "64x96", "--frames", "9+9")
-    for walk, told in (
+    for explore, shown in (
         ({"strategy": "hybrid", "context_once": True}, "strategy hybrid, context_once True"),
         ({}, "as sampling"),
     ):
-        use = ModelUse(num_inference_steps=3, guidance_scale=1.0, strength=0.4, walk=walk)
+        use = ModelUse(num_inference_steps=3, guidance_scale=1.0, strength=0.4, explore=explore)
         (folder / USE_FILE).write_text(use_as_json(use), encoding="utf-8")
         code, out, error = outofsight("info", folder, *size)
         assert code == 0, error
         assert "sampling: num_inference_steps 3, guidance_scale 1.0, strength 0.4\n" in out
-        assert f"walk (explore): {told}\n" in out
+        assert f"explore: {shown}\n" in out
 
 
 def test_keys_that_the_banks_recall_are_told_apart(outofsight, tmp_path):

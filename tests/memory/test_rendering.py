@@ -440,21 +440,21 @@ def test_small_and_far_a_cut_out_is_averaged_not_picked():
 
 
 def test_where_subjects_are_drawn_is_the_trackers_to_say():
-    foreseen = PredictedSubjects(
+    predicted = PredictedSubjects(
         position=torch.tensor([[[[0.0, 1, 4], [1, 1, 5]], [[0.5, 1, 4], [1, 1, 5]]]]),
         velocity=torch.zeros(1, 2, 2, 3),
         variance=torch.tensor([[[4.0, 0.0], [9.0, 0.0]]]),
         filled=torch.tensor([[True, False]]),
     )
-    mean = placed_subjects(foreseen, 0.0)
-    assert torch.equal(mean.position, foreseen.position)
+    mean = placed_subjects(predicted, 0.0)
+    assert torch.equal(mean.position, predicted.position)
     assert mean.shown.tolist() == [[[1, 0], [1, 0]]]
     drawn_places = [
-        placed_subjects(foreseen, 0.5, torch.Generator().manual_seed(seed)).position for seed in (1, 1, 2)
+        placed_subjects(predicted, 0.5, torch.Generator().manual_seed(seed)).position for seed in (1, 1, 2)
     ]
     assert torch.equal(drawn_places[0], drawn_places[1])
     assert not torch.equal(drawn_places[0], drawn_places[2])
-    off = drawn_places[0] - foreseen.position
+    off = drawn_places[0] - predicted.position
     assert (off[..., 1] == 0).all()  # level
     torch.testing.assert_close(
         off[0, 1, 0], off[0, 0, 0] * 3 / 2

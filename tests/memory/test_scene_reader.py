@@ -19,9 +19,9 @@ from outofsight.memory.banks.scene_reader import (
     SceneReader,
     frame_of,
     place_subjects,
-    positions_told,
     project_points,
     rays_through,
+    read_positions,
     reading_from_truth,
     shares_of_boxes,
 )
@@ -117,7 +117,7 @@ def test_what_is_told_stays_within_bounds():
         reading = model(latents(), LENS)
     assert reading.noise.min() >= log(LEAST_NOISE) - 1e-6
     assert reading.noise.max() <= log(MOST_NOISE) + 1e-6
-    assert positions_told(reading, torch.eye(3, 4).flatten().expand(2, 7, 12), LENS[:, None]).isfinite().all()
+    assert read_positions(reading, torch.eye(3, 4).flatten().expand(2, 7, 12), LENS[:, None]).isfinite().all()
 
 
 def test_autocast_reads_much_the_same():
@@ -230,7 +230,7 @@ def test_a_true_reading_tells_the_true_place(seed, x, y, z):
     reading = reading_from_truth(
         point.view(1, 1, 1, 3), torch.ones(1, 1, 1, 4), torch.ones(1, 1, 1, 4, 6), pose[:, None], SMALL_LENS
     )
-    told = positions_told(reading, pose[:, None], SMALL_LENS[:, None])
+    told = read_positions(reading, pose[:, None], SMALL_LENS[:, None])
     torch.testing.assert_close(told, point.expand_as(told), atol=1e-3, rtol=1e-4)
 
 

@@ -480,7 +480,7 @@ def test_on_a_phone_everything_can_be_reached_by_a_finger(phone):
     tools = {
         "map": ["#closer", "#farther", "#follow", "#key"],
         "shelf": ["#subjects .card", "#views .thumb"],
-        "timeline": ["#back", "#fork", "#moments li", "#prompt-text", "#save", "#film", "#diary"],
+        "timeline": ["#back", "#fork", "#moments li", "#prompt-text", "#save", "#film", "#log"],
     }
     for tab, signs in tools.items():
         page.locator(f"#tab-{tab}").tap()

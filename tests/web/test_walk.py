@@ -222,7 +222,7 @@ def test_saving_and_loading(walk, mind, store):
     other = Walk(mind, store.session(new_id()), walk.watch)
     other.resume(store.save(saved))
     other.rewind(0, 1)  # what can be gone back to was saved too
-    lines = [json.loads(line) for line in other.main.film.diary.read_text().splitlines()]
+    lines = [json.loads(line) for line in other.main.film.log.read_text().splitlines()]
     assert [line["step"] for line in lines] == [1]
 
 
@@ -330,7 +330,7 @@ def test_damage_is_told_and_changes_nothing(walk, store):
 def test_the_film_holds_what_was_shown(walk):
     steps(walk, 3)
     assert read_video(walk.main.film.path).frames.shape == (21, 32, 48, 3)
-    lines = [json.loads(line) for line in walk.main.film.diary.read_text().splitlines()]
+    lines = [json.loads(line) for line in walk.main.film.log.read_text().splitlines()]
     assert [len(line["world_from_camera"]) for line in lines] == [5, 8, 8]
 
 

@@ -208,9 +208,9 @@ class BankRemembering:
             filled=torch.ones_like(times, dtype=torch.bool),
         )
         known = own if views is None else joined((views, own))
-        told = evidence(known, frames, cameras, intrinsics, times)
+        testimony = evidence(known, frames, cameras, intrinsics, times)
         shares = moved_shares if reader is None else reader.shares
-        return Pictures(frames, shares(told.flatten(0, 1)).unflatten(0, times.shape))
+        return Pictures(frames, shares(testimony.flatten(0, 1)).unflatten(0, times.shape))
 
     def render(
         self,
@@ -237,8 +237,8 @@ class BankRemembering:
         views = banks.views._replace(filled=banks.views.filled & banks.archive.filled)
         if memory.settings.rendered == "scenery":
             return render(views, cameras, intrinsics, size)
-        foreseen = memory.tracker.predict(banks.tracks, banks.time, times)
-        placed = placed_subjects(foreseen, memory.settings.place_draw, generator)
+        predicted = memory.tracker.predict(banks.tracks, banks.time, times)
+        placed = placed_subjects(predicted, memory.settings.place_draw, generator)
         return render(views, cameras, intrinsics, size, banks.cutouts, placed)
 
     def memory_keys(self, recall: RetrievedMemory, text: Float[Tensor, "b l text_dim"]) -> BankKeys:

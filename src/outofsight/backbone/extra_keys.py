@@ -95,10 +95,10 @@ def states_over_time(
     else:
         state = None if older is None else attn.state_space.read(_embedded(attn, older))
     frames = states.unflatten(1, (grid.frames, grid.tokens_per_frame))
-    told, after = attn.state_space(frames, state)
+    mixed, after = attn.state_space(frames, state)
     if kept is not None and not kept.is_made and grid.context_frames:
         kept.states[attn.layer] = after[:, grid.context_frames - 1]
-    output: Tensor = told.flatten(1, 2)
+    output: Tensor = mixed.flatten(1, 2)
     return output
 
 

@@ -3,7 +3,7 @@
 ::
 
     diffusers         transformer.blocks.0.attn1.to_q.lora_A.weight
-    ComfyUI, original diffusion_model.blocks.0.self_attn.q.lora_A.weight (or lora_down), .alpha where told
+    ComfyUI, original diffusion_model.blocks.0.self_attn.q.lora_A.weight (or lora_down), .alpha where given
     kohya, musubi     lora_unet_blocks_0_self_attn_q.lora_down.weight, .alpha
     VideoX-Fun        lora_unet__blocks_0_self_attn_q.lora_down.weight, .alpha
     DiffSynth         pipe.dit.blocks.0.self_attn.q.lora_A.default.weight (or without pipe.dit.)
@@ -247,7 +247,7 @@ class LoraLoading:
     ) -> None:
         """Add a LoRA file, or its tensors by name, as an adapter; ``options`` are diffusers' own.
 
-        ``prefix`` is not asked for: every layout is told by its names.
+        ``prefix`` is not asked for: every layout is known by its names.
 
         Raises:
             CheckpointError: it is no LoRA of this transformer, or also changes what no adapter can.

@@ -74,9 +74,9 @@ class RenderGate(nn.Module):
         level = sigma.view(-1, 1, 1, 1, 1).expand(-1, 1, *noisy.shape[2:])
         seen = torch.cat((noisy, rendered, level), dim=1).movedim(2, 1)
         states = silu(self.inner(silu(self.enter(seen.flatten(0, 1)))))
-        told = self.told(states).unflatten(0, seen.shape[:2]).movedim(1, 2).sigmoid()
+        gate = self.told(states).unflatten(0, seen.shape[:2]).movedim(1, 2).sigmoid()
         coverage = rendered[:, noisy.shape[1] : noisy.shape[1] + NUM_MASKS // 2].mean(dim=1, keepdim=True)
-        return self.strength * told * coverage
+        return self.strength * gate * coverage
 
 
 def checked_rendered(

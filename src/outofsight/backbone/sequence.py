@@ -126,7 +126,7 @@ def known_intrinsics(
 def looks_at_lens(config: Mapping[str, Any]) -> bool:
     """Tell whether anything in a model depends on the lens: rays, banks, overlap of views, masks carried on.
 
-    Published models are told poses alone.
+    Published models are given poses alone.
     """
     return bool(
         config["camera_ray_octaves"]

@@ -198,11 +198,11 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
 
     @property
     def needs_subject_masks(self) -> str:
-        """Of which frames forward must be told subjects' masks: ``none``, ``context`` or ``all``."""
+        """Of which frames forward must be given subjects' masks: ``none``, ``context`` or ``all``."""
         if self.config["subject_mask"] == "true":
             return "all"
-        told = self.config["subject_mask"] != "none" or self.config["identity_grid"] is not None
-        return "context" if told else "none"
+        needed = self.config["subject_mask"] != "none" or self.config["identity_grid"] is not None
+        return "context" if needed else "none"
 
     @property
     def shows_rendered(self) -> bool:

@@ -123,7 +123,7 @@ def use_of(data: DataFacts, config: BundleConfig) -> ModelUse:
         num_inference_steps=config.num_inference_steps,
         guidance_scale=config.guidance_scale,
         strength=config.strength,
-        walk=read_use(config.run / "export").walk,
+        explore=read_use(config.run / "export").explore,
     )
 
 
@@ -191,7 +191,7 @@ def _forget_places(folder: Path) -> None:
 def _training(facts: CardFacts, earlier: dict[str, Any]) -> dict[str, Any]:
     """Tell every run. ``earlier``: what the training.json of the bundle tells from which the first of them began."""
 
-    def told(run: FinishedRun | None) -> dict[str, Any] | None:
+    def described(run: FinishedRun | None) -> dict[str, Any] | None:
         return None if run is None else {**run.content, "steps": run.num_steps, "hours": run.hours}
 
     return {
@@ -201,8 +201,8 @@ def _training(facts: CardFacts, earlier: dict[str, Any]) -> dict[str, Any]:
         "before": [
             *earlier.get("before", []),
             *([earlier["world"]] if earlier else []),
-            *(told(run) for run in facts.before),
+            *(described(run) for run in facts.before),
         ],
-        "world": told(facts.world),
-        "vae": told(facts.vae) or earlier.get("vae"),
+        "world": described(facts.world),
+        "vae": described(facts.vae) or earlier.get("vae"),
     }

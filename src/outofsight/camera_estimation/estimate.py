@@ -65,7 +65,8 @@ def estimate_cameras(
     with matched(video, masks, guess, progress) as matches:
         if not matches.pairs:
             raise CameraError(
-                "its cameras cannot be told: no two frames show the same points; film a place with more to see, slower"
+                "its cameras cannot be estimated: no two frames show the same points; film a place with more to see, "
+                "slower"
             )
         progress("turning", 0, 1)
         turning = estimate_turning(matches, known)
@@ -78,8 +79,8 @@ def estimate_cameras(
         progress("placing", 1, 2)
         if first is None:
             raise CameraError(
-                f"its cameras cannot be told: the camera moves ({100 * turning.fitting_share:.0f}% of matches agree "
-                "with turning alone), and no two frames are far enough apart to place it; film longer, or move more"
+                f"its cameras cannot be estimated: the camera moves ({100 * turning.fitting_share:.0f}% of matches "
+                "agree with turning alone), and no two frames are far enough apart for it; film longer or move more"
             )
         second = estimate_structure(matches, free_focal=known is None, start=every // 2, every=every)
         progress("placing", 2, 2)

@@ -11,7 +11,7 @@ HDR_CURVES = {16: "PQ", 18: "HLG"}
 """FFmpeg's numbers of transfer curves that screens without HDR show too pale."""
 
 
-def told_of_file(path: Path) -> list[str]:
+def notes_on_file(path: Path) -> list[str]:
     """Say what is unusual about a video: turned, of varying rate, HDR, odd in size. Raises ``VideoError``."""
     facts = video_facts(path)
     notes = []

@@ -100,7 +100,8 @@ def set_lens(clips: Iterable[tuple[Video, CameraPath]], enough: int = 20) -> Set
             break
     if not fovs:
         raise CameraError(
-            f"the lens cannot be told: no clip turns by {LEAST_TURN_DEG:g}° within {MOST_WAY_M:g} m; say it with --fov"
+            f"the lens cannot be estimated: no clip turns by {LEAST_TURN_DEG:g}° within {MOST_WAY_M:g} m; say it "
+            "with --fov"
         )
     quarter = np.percentile(fovs, [25, 75])
     return SetLens(

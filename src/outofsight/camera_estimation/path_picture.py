@@ -84,5 +84,5 @@ def _turns_deg(cameras: CameraPath) -> NDArray[np.float64]:
     pan = np.unwrap(np.arctan2(ahead[:, 1], ahead[:, 0]))
     tilt = np.arcsin(np.clip(ahead[:, 2], -1, 1))
     roll = np.arctan2(-right[:, 2], -down[:, 2])
-    told = np.degrees(np.column_stack([pan, tilt, roll]))
-    return np.asarray(told - told[0])
+    angles = np.degrees(np.column_stack([pan, tilt, roll]))
+    return np.asarray(angles - angles[0])

@@ -87,14 +87,14 @@ def _placed_between(library: ModuleType, matches: Matches, found: Any, missing: 
                 continue
             pixels = np.asarray(database.read_keypoints(frame + 1))[keys, :2].astype(np.float64)
             points = np.concatenate([point for _, point in parts])
-            told = library.estimate_and_refine_absolute_pose(
+            registered = library.estimate_and_refine_absolute_pose(
                 pixels,
                 points,
                 next(iter(found.cameras.values())),
                 library.AbsolutePoseEstimationOptions(ransac={"max_error": MOST_MISS_PX, "random_seed": 0}),
             )
-            if told is not None and told["num_inliers"] >= LEAST_POINTS:
-                placed[frame] = told["cam_from_world"]
+            if registered is not None and registered["num_inliers"] >= LEAST_POINTS:
+                placed[frame] = registered["cam_from_world"]
     return placed
 
 
@@ -111,9 +111,9 @@ def _points_of(
     return np.array([own for own, _ in kept], np.int64), np.array([xyz for _, xyz in kept]).reshape(-1, 3)
 
 
-def _read(found: Any, told: dict[int, Any]) -> Structure:
-    frames = sorted(told)
-    poses = invert_rigid(np.stack([told[frame].matrix() for frame in frames]))
+def _read(found: Any, poses_by_frame: dict[int, Any]) -> Structure:
+    frames = sorted(poses_by_frame)
+    poses = invert_rigid(np.stack([poses_by_frame[frame].matrix() for frame in frames]))
     places = {frame + 1: pose[:, 3] for frame, pose in zip(frames, poses, strict=True)}
     points, angles = [], []
     for point in found.points3D.values():

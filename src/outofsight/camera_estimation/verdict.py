@@ -65,8 +65,8 @@ class Verdict:
         if problems:
             advice = "" if self.lens_is_known else "say its lens with --fov, "
             raise CameraError(
-                f"{name}: its cameras cannot be told: {'; '.join(problems)}; {advice}mask what moves with --masks, or "
-                "film a place with more to see"
+                f"{name}: its cameras cannot be estimated: {'; '.join(problems)}; {advice}mask what moves with "
+                "--masks, or film a place with more to see"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def bundle(
     ] = None,
     began_from: Annotated[
         Path | None,
-        typer.Option(help="bundle that the first of these runs began from; its runs are told too"),
+        typer.Option(help="bundle that the first of these runs began from; its runs are listed too"),
     ] = None,
     vae_run: Annotated[
         Path | None, typer.Option(help="folder of its VAE's run (default: where the VAE's export lies)")

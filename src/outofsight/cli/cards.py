@@ -38,7 +38,7 @@ class Way:
 def ways(
     networks: Mapping[str, Any], size: "VideoSize", *, guided: bool, cards: tuple[int, ...] = (1,)
 ) -> list[Way]:
-    """Count every way to generate, walk and fine-tune with these networks, which lie on meta, in bfloat16."""
+    """Count every way to generate, roll out and fine-tune with these networks, which lie on meta, in bfloat16."""
     from copy import deepcopy
 
     from outofsight.sampling.card_fit import generation_ways, rollout_ways

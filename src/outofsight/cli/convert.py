@@ -118,7 +118,7 @@ def _load_transformer(
 
     state = read_weights(path)
     require_finite(state.items(), str(path))
-    config = {**_heads_told(path), **config}
+    config = {**_num_heads_of(path), **config}
     # The published HyDRA was trained with rounded time steps; a plain Wan was not.
     fixed = {"round_timestep_to_bf16": identify(state) == "hydra"}
     try:
@@ -128,7 +128,7 @@ def _load_transformer(
         raise InputError(f"--set: {error}") from error
 
 
-def _heads_told(path: Path) -> dict[str, Any]:
+def _num_heads_of(path: Path) -> dict[str, Any]:
     """Read from a diffusers folder what its weights do not tell."""
     config = path / "config.json"
     if not path.is_dir() or not config.is_file():

@@ -43,7 +43,7 @@ def estimate(
 ) -> None:
     """Estimate a video's cameras. What cannot be believed is refused, and nothing is written."""
     from outofsight.camera_estimation.estimate import estimate_cameras
-    from outofsight.camera_estimation.filmed import told_of_file
+    from outofsight.camera_estimation.filmed import notes_on_file
     from outofsight.camera_estimation.path_picture import write_path_picture
     from outofsight.data.video import read_video
     from outofsight.geometry.pose_files import write_poses
@@ -55,13 +55,13 @@ def estimate(
         raise InputError("--masks and --detector both say what moves; give one of them")
     if out.suffix.lower() != ".json":
         raise InputError(f"--out: expected a name that ends in .json, got {out}")
-    picture, told = out.with_suffix(".png"), out.with_suffix(".verdict.json")
-    for path in (out, picture, told):
+    picture, report = out.with_suffix(".png"), out.with_suffix(".verdict.json")
+    for path in (out, picture, report):
         if path.exists():
             raise OutputError(f"{path} exists already; choose a new --out, so that nothing is overwritten")
-    check_outputs([out, picture, told], [video, masks])
+    check_outputs([out, picture, report], [video, masks])
     console = Console(stderr=True)
-    for note in told_of_file(video):
+    for note in notes_on_file(video):
         console.print(note, soft_wrap=True, markup=False)
     frames = read_video(video, num_frames=num_frames).frames
     moving = moving_in(frames, masks, detector)
@@ -73,7 +73,7 @@ def estimate(
             )  # fmt: skip
         found.verdict.check(str(video))
         write_json(
-            told, {"video": video.name, **found.verdict.to_dict(), "metric": found.scale_is_known}, indent=1
+            report, {"video": video.name, **found.verdict.to_dict(), "metric": found.scale_is_known}, indent=1
         )
         write_path_picture(picture, found.cameras, f"{video.name}: {found.verdict}")
         write_poses(out, found.cameras)
@@ -82,7 +82,7 @@ def estimate(
         if found.scale_is_known
         else "; distances are arbitrary (the scenery is taken to be 5 m away): --height-m tells"
     )
-    typer.echo(f"{found.verdict}\nwrote {out}, {picture.name} and {told.name}{unit}")
+    typer.echo(f"{found.verdict}\nwrote {out}, {picture.name} and {report.name}{unit}")
 
 
 KNOWN: "dict[tuple[str, int, int, float | None], tuple[CameraPath, tuple[str, ...]]]" = {}
@@ -98,14 +98,14 @@ def estimated_context(
         CameraError: they cannot be believed.
     """
     from outofsight.camera_estimation.estimate import estimate_cameras
-    from outofsight.camera_estimation.filmed import told_of_file
+    from outofsight.camera_estimation.filmed import notes_on_file
 
     key = (str(path.resolve()), path.stat().st_mtime_ns, len(video), fov_x_deg)
     if key not in KNOWN:
         found = estimate_cameras(video, fov_x_deg=fov_x_deg)
         found.verdict.check(str(path))
         unit = () if found.scale_is_known else (ARBITRARY,)
-        KNOWN[key] = (found.cameras, (*told_of_file(path), f"cameras estimated: {found.verdict}", *unit))
+        KNOWN[key] = (found.cameras, (*notes_on_file(path), f"cameras estimated: {found.verdict}", *unit))
     return KNOWN[key]
 
 
@@ -118,13 +118,13 @@ def moving_in(frames: "Video", masks: Path | None, detector: str | None) -> "Mas
     if masks is not None:
         from outofsight.data.video import read_video
 
-        told = read_video(masks, num_frames=len(frames)).frames
-        if told.shape != frames.shape:
+        seen = read_video(masks, num_frames=len(frames)).frames
+        if seen.shape != frames.shape:
             raise InputError(
-                f"{masks}: {told.shape[1]}×{told.shape[2]} pixels, the video has {frames.shape[1]}×{frames.shape[2]}; "
+                f"{masks}: {seen.shape[1]}×{seen.shape[2]} pixels, the video has {frames.shape[1]}×{frames.shape[2]}; "
                 "give masks of the same size"
             )
-        return told.mean(axis=3) >= MASK_LEVEL
+        return seen.mean(axis=3) >= MASK_LEVEL
     return None if detector is None else _found(frames, detector)
 
 

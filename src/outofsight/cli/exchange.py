@@ -142,8 +142,8 @@ def run(
             for number, case in enumerate(todo, start=1):
                 assert world is not None
                 video = _continued(world, case, shape, fov, sampling, with_context=found.with_context)
-                told = _begun(case, shape[0][0] if found.with_context else 0)
-                found.write(out, label, told, video, use.fps or case.fps)
+                beginning = _begun(case, shape[0][0] if found.with_context else 0)
+                found.write(out, label, beginning, video, use.fps or case.fps)
                 show(number, len(todo), case.name)
         found.finish(out, label, chosen)
     print(f"{out / label}: {len(chosen)} cases, {len(done)} of them were there already")
@@ -160,10 +160,10 @@ def _check_place(out: Path, label: str, settings: dict[str, Any], reads: Sequenc
     record = _record(out, label, settings["benchmark"])
     if record.is_file():
         try:
-            told = json.loads(record.read_bytes())
+            recorded = json.loads(record.read_bytes())
         except ValueError:
-            told = {}
-        if {key: told.get(key) for key in settings} != settings:
+            recorded = {}
+        if {key: recorded.get(key) for key in settings} != settings:
             raise OutputError(
                 f"{out / label}: holds results of other settings; give another --system or --out"
             )
@@ -228,7 +228,7 @@ def _check_case(networks: dict[str, Any], case: "Case", shape: Shape, fov: float
 
 
 def _inputs(case: "Case", shape: Shape, fov: float | None) -> "tuple[Frames, CameraPath, CameraPath]":
-    """Read a case's context, and the cameras of both halves, with the lens that is told."""
+    """Read a case's context, and the cameras of both halves, with the lens where it is known."""
     from math import radians
 
     from outofsight.data.video import fit_intrinsics
@@ -236,8 +236,8 @@ def _inputs(case: "Case", shape: Shape, fov: float | None) -> "tuple[Frames, Cam
     from outofsight.types import Intrinsics
 
     (num_context, num_target), size = shape
-    video, told = context_of(case, num_context, size)
-    context, target = _cameras(case, told, num_context, num_target)
+    video, context_path = context_of(case, num_context, size)
+    context, target = _cameras(case, context_path, num_context, num_target)
     if target.intrinsics is not None:
         target = replace(target, intrinsics=fit_intrinsics(target.intrinsics, *video.shape[1:3]))
     elif fov is not None:
@@ -248,7 +248,7 @@ def _inputs(case: "Case", shape: Shape, fov: float | None) -> "tuple[Frames, Cam
 
 
 def _cameras(
-    case: "Case", told: "CameraPath | None", num_context: int, num_target: int
+    case: "Case", context_path: "CameraPath | None", num_context: int, num_target: int
 ) -> "tuple[CameraPath, CameraPath]":
     """Give context and target paths. A case with truth is followed frame for frame, another at the asked length."""
     import numpy as np
@@ -259,7 +259,7 @@ def _cameras(
 
     target = case.cameras
     if target is None:
-        still = np.eye(4)[None, :3] if told is None else told.world_from_camera[-1:]
+        still = np.eye(4)[None, :3] if context_path is None else context_path.world_from_camera[-1:]
         target = CameraPath(world_from_camera=np.repeat(still, num_target, axis=0))
     elif case.truth is not None:
         if len(target) < num_target:
@@ -270,7 +270,7 @@ def _cameras(
         target = target[:num_target]
     else:
         target = resampled(target, num_target)
-    context = told or CameraPath(
+    context = context_path or CameraPath(
         world_from_camera=np.repeat(target.world_from_camera[:1], num_context, axis=0), intrinsics=None
     )
     return context, target

@@ -134,12 +134,12 @@ def _mind(model: str, use: ModelUse, strategy: str | None, pairs: list[str], dev
     from outofsight.sampling.continuation import check_settings
     from outofsight.web.mind import ModelMind
 
-    walk = {name: value for name, value in use.walk.items() if name != "strategy"}
-    sampling = check_settings(**{**use.sampling, **walk, **parse_settings(pairs)})
+    own = {name: value for name, value in use.explore.items() if name != "strategy"}
+    sampling = check_settings(**{**use.sampling, **own, **parse_settings(pairs)})
     world = load_world(model, device, None, "none")
     world.set_progress_bar_config(disable=True)
     name = "the mini" if model == "mini" else Path(model).name
-    return ModelMind(name, world, use, sampling, strategy=strategy or use.walk.get("strategy"))
+    return ModelMind(name, world, use, sampling, strategy=strategy or use.explore.get("strategy"))
 
 
 def _house(

@@ -82,5 +82,5 @@ def lens(
         write_json(data / LENS, asdict(found))
         if (data / "train").is_dir() and (data / "README.md").is_file():
             write_import_card(data, 0)
-    told = f"{found.fov_x_deg:.2f}° across, from {found.clips} clips (± {found.spread_deg:.2f}°)"
-    print(f"{'would write ' if dry_run else ''}{data / LENS}: {told}")
+    measured = f"{found.fov_x_deg:.2f}° across, from {found.clips} clips (± {found.spread_deg:.2f}°)"
+    print(f"{'would write ' if dry_run else ''}{data / LENS}: {measured}")

@@ -68,7 +68,7 @@ def info(
     settings = vars(networks["transformer"].memory_settings).items()
     listed = ", ".join(f"{name} {value}" for name, value in settings if not name.startswith("_"))
     console.print(f"{model}: {strategy}, {listed}", soft_wrap=True, highlight=False)
-    for what, chosen in (("sampling", use.sampling), ("walk (explore)", use.walk)):
+    for what, chosen in (("sampling", use.sampling), ("explore", use.explore)):
         listed = ", ".join(f"{name} {value}" for name, value in chosen.items())
         console.print(f"{what}: {listed or 'as sampling'}", soft_wrap=True, highlight=False)
     console.print(_components(plan))

@@ -1,7 +1,7 @@
-"""What memory held in each step of a walk: kept in a small file a step, and drawn when the walk is done.
+"""What memory held in each step of a rollout: kept in a small file a step, and drawn when it is done.
 
-A walk from a clip of our engine is drawn against the truth: ``places.json`` says who was held for each subject, how far
-off, for as long as the clip goes.
+A rollout from a clip of our engine is drawn against the truth: ``places.json`` says who was held for each subject,
+how far off, for as long as the clip goes.
 """
 
 from pathlib import Path
@@ -95,7 +95,7 @@ def read_steps(folder: Path, num_steps: int) -> "list[MemoryStep]":
         }
         if missing := sorted((wanted | {"cameras", "times", "scores", "slots", "pictures"}) - parts.keys()):
             raise CheckpointError(
-                f"{_file(folder, number)}: lacks {missing[0]}, so another version kept it; begin the walk anew "
+                f"{_file(folder, number)}: lacks {missing[0]}, so another version kept it; begin the rollout anew "
                 "(--overwrite) for its memory pictures"
             )
         steps.append(
@@ -118,7 +118,7 @@ def read_truth(folder: Path, inputs: "CaseInputs") -> "Clip | None":
     ``None``: its annotation does not say so, or nothing follows its context.
 
     Raises:
-        InputError: the walk's context has other cameras than the clip's, so that it lies in another world.
+        InputError: the rollout's context has other cameras than the clip's, so that it lies in another world.
         DatasetError: the annotation is damaged.
     """
     from outofsight.data.sample import read_sample
@@ -198,10 +198,10 @@ def _against_truth(
     fov_x_rad = rollout.fov_x_rad
     truth = true_rollout(clip, len(inputs.video), tracked.times, cameras, rollout.anchor, fov_x_rad)
     assert truth is not None
-    walk = slice(tracked.num_context, None)
+    rolled = slice(tracked.num_context, None)
     ahead = replace(
-        truth, position_m=truth.position_m[walk], seen=truth.seen[walk],
-        velocity_m=None if truth.velocity_m is None else truth.velocity_m[walk],
+        truth, position_m=truth.position_m[rolled], seen=truth.seen[rolled],
+        velocity_m=None if truth.velocity_m is None else truth.velocity_m[rolled],
     )  # fmt: skip
     return ahead, positions_of_rollout(tracked, truth)
 

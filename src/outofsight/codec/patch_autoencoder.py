@@ -10,7 +10,7 @@ is causal as in Wan's VAE: the first frame, repeated four times, is a block of i
 
 Its decoder may have a *skip*: what memory renders, let through into the decoded picture where the two agree. A small
 autoencoder cannot hold a picture's detail; the render has it. So ``out = (1 − g)·decoded + g·render + r``, where g and
-r are told for each pixel by a few convolutions that see both. A subject that the latents deny must not come through.
+r are predicted for each pixel by a few convolutions that see both. A subject that latents deny must not come through.
 """
 
 from collections.abc import Sequence
@@ -56,9 +56,9 @@ class DecoderSkip(nn.Module):
         states = silu(self.enter(torch.cat((decoded, given, apart), dim=1)))
         for layer in self.inner:
             states = states + silu(layer(states))
-        told = self.told(states)
-        share = self.strength * coverage * told[:, :1].sigmoid()
-        return decoded + share * (render - decoded) + told[:, 1:]
+        read = self.told(states)
+        share = self.strength * coverage * read[:, :1].sigmoid()
+        return decoded + share * (render - decoded) + read[:, 1:]
 
 
 FRAMES_PER_BLOCK = 4

@@ -66,7 +66,7 @@ def observe_truth(detector: Detector, case: ClipCase) -> Detections:
         _assigned(_overlaps(known.boxes_px[:, frame], detections), LEAST_OVERLAP)
         for frame, detections in enumerate(found)
     ]
-    identities, kinds = _told(found, taken, known.detected.shape)
+    identities, kinds = _identities_and_kinds(found, taken, known.detected.shape)
     return Detections(
         detected=known.detected,
         boxes_px=known.boxes_px,
@@ -124,7 +124,7 @@ def mean_identities(identities: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def gallery_of(contexts: Mapping[str, Detections]) -> Gallery | None:
-    """Gather the subjects of many clips, as they look in their contexts; ``None`` if no identity is told at all.
+    """Gather the subjects of many clips, as they look in their contexts; ``None`` if no identity is known at all.
 
     ``contexts``: what is observed in each clip's context, by the clip's name.
     """
@@ -143,7 +143,7 @@ def observe(detector: Detector, frames: Video, references: References) -> Detect
     """Find the context's subjects in the frames [n, h, w, 3] that follow.
 
     In every frame the detections are given to subjects, the likeliest pair first: by the cosine of identities, or by
-    kind where none is told, plus the overlap with the subject's box of the frames just before. Who is found is not
+    kind where none is known, plus the overlap with the subject's box of the frames just before. Who is found is not
     refused for looking otherwise: whether it is the right one is what identity measures, and must be seen by them.
     Only what looks like scenery that the detector mistook for a subject in the context already is left out.
     """
@@ -241,7 +241,7 @@ def _assigned(scores: NDArray[np.float64], least: float) -> dict[int, int]:
     return pairs
 
 
-def _told(
+def _identities_and_kinds(
     found: Sequence[Sequence[Detection]], taken: Sequence[Mapping[int, int]], shape: tuple[int, ...]
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.str_] | None]:
     """Gather identities [s, n, d] and kinds [s, n] of the detections taken; ``None`` where none tells any."""
@@ -265,7 +265,7 @@ def _gathered(
     size: tuple[int, ...],
 ) -> Detections:
     shape = (num_subjects, len(found))
-    identities, kinds = _told(found, taken, shape)
+    identities, kinds = _identities_and_kinds(found, taken, shape)
     with_masks = all(detection.mask is not None for detections in found for detection in detections)
     masks: Masks = np.zeros((*shape, *size), dtype=bool)
     boxes = np.full((*shape, 4), np.nan, dtype=np.float32)

@@ -26,7 +26,7 @@ HELD_OUT_SCENE, HELD_OUT_SUBJECT, UNSEEN_SEED = "held-out scene", "held-out subj
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What one clip gives: the case to judge by, its caption, and for models that are told where subjects are, the
+    """What one clip gives: the case to judge by, its caption, and for models that are given where subjects are, the
     instance ids of its pixels, uint8 [n, h, w]. ``None``: not annotated."""
 
     case: ClipCase

@@ -35,11 +35,11 @@ class Detection(Protocol):
 
     @property
     def kind(self) -> str | None:
-        """The kind of subject, in the words of the clips' annotation; ``None``: not told."""
+        """The kind of subject, in the words of the clips' annotation; ``None``: unknown."""
 
     @property
     def identity(self) -> NDArray[np.float32] | None:
-        """[d], length 1: near for the same individual, far for others; ``None``: not told."""
+        """[d], length 1: near for the same individual, far for others; ``None``: unknown."""
 
 
 class Detector(Protocol):

@@ -44,7 +44,7 @@ MOST_VIDEOS = 8
 
 
 class RememberedFeatures:
-    """Answer from memory for the videos seen last; what they are is told by a digest of their pixels."""
+    """Answer from memory for the videos seen last; they are known by a digest of their pixels."""
 
     def __init__(self, network: FeatureNetwork, most_videos: int = MOST_VIDEOS) -> None:
         self.network, self.most_videos = network, most_videos
@@ -278,7 +278,7 @@ def write_gallery(path: Path, contexts: dict[str, Detections]) -> None:
 
 
 def read_gallery(path: Path) -> Gallery | None:
-    """Read the individuals back; ``None`` where the detector told none."""
+    """Read the individuals back; ``None`` where the detector gave none."""
     if not path.is_file():
         return None
     with np.load(path, allow_pickle=False) as stored:

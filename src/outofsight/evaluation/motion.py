@@ -1,4 +1,4 @@
-"""How subjects and cameras move, told from the pictures alone: relative motion, and the error of the camera's motion.
+"""How subjects and cameras move, from the pictures alone: relative motion, and the error of the camera's motion.
 
 The camera's motion is taken from each video itself, as the shift of the scenery around the subject, not from the
 given cameras: a video that stands still while its camera should turn would else seem to hold a running subject.
@@ -65,7 +65,7 @@ def _speeds(evidence: Evidence) -> tuple[NDArray[np.float64] | Measured, NDArray
 
 
 def own_speeds(video: Video, observed: Detections) -> NDArray[np.float64]:
-    """Give subjects' speeds against the scenery [s, n], px from a frame to the next; NaN where not to be told.
+    """Give subjects' speeds against the scenery [s, n], px from a frame to the next; NaN where it cannot be measured.
 
     A subject at the picture's edge is left out: its centroid moves as more of it comes into view.
     """
@@ -154,7 +154,7 @@ def camera_error(evidence: Evidence) -> Measured:
 
 
 def scenery_shifts(video: Video, hidden: Masks) -> NDArray[np.float64]:
-    """Give by how many px (x, y) all scenery moves to the next frame [n − 1, 2]; NaN where that cannot be told."""
+    """Give by how many px (x, y) all scenery moves to the next frame [n − 1, 2]; NaN where that cannot be measured."""
     grey, scenery, factor = grey_scenery(video, hidden)
     shifts = np.full((len(video) - 1, 2), np.nan)
     for frame in range(len(video) - 1):
@@ -260,7 +260,7 @@ def _remaining_shift(
 def _correlations(
     first: NDArray[np.float64], first_mask: Masks, second: NDArray[np.float64], second_mask: Masks
 ) -> NDArray[np.float64]:
-    """Give the normalised correlation at every shift sought [2 · reach_y + 1, 2 · reach_x + 1]; −1: not to be told."""
+    """Give the normalised correlation at every shift sought [2 · reach_y + 1, 2 · reach_x + 1]; −1: undefined."""
     height, width = first.shape
     reach_y, reach_x = (max(1, int(SEARCH_SHARE * size)) for size in (height, width))
     spectra = _Spectra(first, first_mask), _Spectra(second, second_mask)

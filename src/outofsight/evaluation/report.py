@@ -52,7 +52,7 @@ NUM_ANSWERS = 6
 FIRST_MODELS, FIRST_METHODS = 4, 5
 """Models and others' videos on the first screen, and all its rows."""
 
-TOLD = ("psnr", "fg_psnr", "fg_psnr_reentered")
+LISTED_METRICS = ("psnr", "fg_psnr", "fg_psnr_reentered")
 """What stands below a video."""
 
 
@@ -145,7 +145,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters.update(
         number=format_number, signed=signed, interval=interval, outcome=outcome, reasons=_reasons,
-        undefined_because=_undefined_because, told=_told,
+        undefined_because=_undefined_because, listed_metrics=_listed_metrics,
     )  # fmt: skip
     environment.tests["clear"] = is_clear
     return environment.from_string(
@@ -297,8 +297,8 @@ def svg_uri(picture: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode("ascii")
 
 
-def _told(record: Record) -> str:
-    named = [(name, record.value(name)) for name in TOLD]
+def _listed_metrics(record: Record) -> str:
+    named = [(name, record.value(name)) for name in LISTED_METRICS]
     return ", ".join(f"{name} {format_number(value)}" for name, value in named if value is not None)
 
 

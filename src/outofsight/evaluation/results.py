@@ -26,7 +26,7 @@ class Summary:
     """A metric over clips. ``n``: clips measured; ``n_undefined``: clips on which it could not be measured.
 
     ``low``, ``high``: percentile bootstrap interval of the mean. ``None``: no clip was measured; for the interval,
-    fewer than two were, from which no spread can be told. ``difference``: to the baseline on the same clips; ``None``
+    fewer than two were, which gives no spread. ``difference``: to the baseline on the same clips; ``None``
     for the baseline itself, or without one.
     """
 

@@ -204,7 +204,7 @@ def roll(
 
 
 def asked_masks(world: WorldModel, sample: Sample) -> NDArray[np.uint8] | None:
-    """Give a model the true masks only where it asks for them; one that reads them itself is not told."""
+    """Give a model the true masks only where it asks for them; one that reads them itself gets none."""
     return sample.instances if world.transformer.needs_subject_masks != "none" else None
 
 

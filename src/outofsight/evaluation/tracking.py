@@ -216,7 +216,7 @@ def tracked_at_return(evidence: Evidence) -> Measured:
 
 def position_error(who: str) -> Compute:
     """Make the metric: the mean error at the return, over the subjects that the tracker holds, of ``tracked_m``,
-    ``static_m`` or ``constant_velocity_m``: so all three are told of the same subjects."""
+    ``static_m`` or ``constant_velocity_m``: so all three are of the same subjects."""
 
     def compute(evidence: Evidence) -> Measured:
         places = evidence.errors_at_return
@@ -329,7 +329,7 @@ def _identities(evidence: Evidence) -> NDArray[np.float32]:
 
 
 def _own_identities(evidence: Evidence) -> NDArray[np.float32] | None:
-    """Give each subject's mean identity in the context [s, d]; ``None``: none is told."""
+    """Give each subject's mean identity in the context [s, d]; ``None``: none is known."""
     context: Detections = evidence.context_observed
     return None if context.identities is None else mean_identities(context.identities)
 

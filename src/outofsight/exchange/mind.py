@@ -5,7 +5,7 @@
 
 action.json: mark_time (the first frame to predict), total_time, caption, data: one row a frame with time, actor_pos,
 actor_rpy (x roll, y pitch, z yaw), and for the third person camera_pos, camera_rpy. Degrees and centimetres are taken
-for granted. Of the first person only the actor's pose is told, and taken for the camera's. Source: MIND (arXiv
+for granted. Of the first person only the actor's pose is given, and taken for the camera's. Source: MIND (arXiv
 2602.08025), README.
 """
 

@@ -3,7 +3,7 @@
 <level>/<id>/<id>.yaml, <id>_init_frame.png
 <out>/<model>/<id>.mp4, output_map.json {id: file}
 
-The camera is told as HY-WorldPlay's keys, ``s-3, right-20, left-20``: a key and for how many latent frames. A key's
+The camera is given as HY-WorldPlay's keys, ``s-3, right-20, left-20``: a key and for how many latent frames. A key's
 3° and 0.08 scene units a latent frame were not seen in this benchmark. Source: STEVO-Bench
 (arXiv 2603.13215), README and tasks.
 """
@@ -40,22 +40,22 @@ def read_cases(folder: Path, ask: Ask) -> list[Case]:
 
 def _case(path: Path, sources: Path | None) -> Case:
     try:
-        told = yaml.safe_load(read_text(path))
-        name, prompt = str(told["id"]), str(told["prompts"]["camera_WM"])
-        control = (told.get("camera_control") or {}).get(PLAYER)
+        task = yaml.safe_load(read_text(path))
+        name, prompt = str(task["id"]), str(task["prompts"]["camera_WM"])
+        control = (task.get("camera_control") or {}).get(PLAYER)
     except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError(
             f"{path}: expected a task with id and prompts.camera_WM ({first_line(error)})"
         ) from error
     return Case(
-        name=name, prompt=prompt, context=_first_frame(path, name, told, sources),
+        name=name, prompt=prompt, context=_first_frame(path, name, task, sources),
         cameras=None if control is None else keyed_path(str(control), str(path)), fps=FPS,
-        facts={"category": told.get("category")},
+        facts={"category": task.get("category")},
     )  # fmt: skip
 
 
-def _first_frame(path: Path, name: str, told: dict[str, Any], sources: Path | None) -> Path:
-    family = str(told.get("variant_of") or name)
+def _first_frame(path: Path, name: str, task: dict[str, Any], sources: Path | None) -> Path:
+    family = str(task.get("variant_of") or name)
     for folder in (path.parent, *([sources] if sources else [])):
         for stem in (f"{name}_init_frame", name, f"{family}_init_frame", family):
             if (folder / f"{stem}.png").is_file():
@@ -101,17 +101,17 @@ def results(root: Path, system: str, cases: Sequence[Case]) -> dict[str, Path]:
         raise DatasetError(
             f"{root / system}: expected exactly one .json, the map of results, found {len(maps)}"
         )
-    told = read_json(maps[0])
-    if not isinstance(told, dict) or not all(isinstance(name, str) for name in told.values()):
+    by_name = read_json(maps[0])
+    if not isinstance(by_name, dict) or not all(isinstance(name, str) for name in by_name.values()):
         raise DatasetError(f"{maps[0]}: expected an object of task id → file name")
     names = {case.name for case in cases}
-    found = {name: (root / system / file) for name, file in told.items() if name in names}
+    found = {name: (root / system / file) for name, file in by_name.items() if name in names}
     outside = [
         name for name, path in found.items() if not path.resolve().is_relative_to((root / system).resolve())
     ]
     missing = [name for name, path in found.items() if not path.is_file()]
     if outside or missing:
-        raise DatasetError(f"{maps[0]}: names {told[(outside or missing)[0]]}, which is not in the folder")
+        raise DatasetError(f"{maps[0]}: names {by_name[(outside or missing)[0]]}, which is not in the folder")
     return found
 
 

@@ -124,7 +124,7 @@ def _camera_type(name: str) -> str:
 def write(root: Path, system: str, case: Case, video: Frames, fps: float) -> None:
     """Write a result and its sidecars, the video last: where it is, the result is whole.
 
-    ``case.facts["condition_frame_count"]``: frames of context that the video begins with (0 if it is not told).
+    ``case.facts["condition_frame_count"]``: frames of context that the video begins with (0 if it is not given).
     """
     folder = root / system / "videos"
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def write(root: Path, system: str, case: Case, video: Frames, fps: float) -> Non
     with file_in_one_piece(beside) as temporary, temporary.open("wb") as file:
         np.save(file, poses.astype(np.float32))
     size = (video.shape[2], video.shape[1])
-    kind, told = case.facts["camera_type"], f"videos/{path.name}"
+    kind, written = case.facts["camera_type"], f"videos/{path.name}"
     facts = {"camera_type": kind, "fps": float(fps), "conversion_mode": "direct_pose"}
     write_json(
         path.with_name(path.name + TRAJECTORY),
@@ -151,9 +151,10 @@ def write(root: Path, system: str, case: Case, video: Frames, fps: float) -> Non
         path.with_name(path.name + CAMERA),
         {
             **facts, "target_coordinate_convention": "opencv_c2w", "target_role": "benchmark_intended_control",
-            "target_pose_path": told + TARGET, "camera_trajectory_path": told + TRAJECTORY, "control_direction": kind,
-            "control_family": FAMILIES.get(kind, "unknown"), "control_profile": _profile(kind, peak),
-            "yaw_peak_deg": peak, "evidence_level": "benchmark_intent", "adapter_provenance": "deterministic_adapter",
+            "target_pose_path": written + TARGET, "camera_trajectory_path": written + TRAJECTORY,
+            "control_direction": kind, "control_family": FAMILIES.get(kind, "unknown"),
+            "control_profile": _profile(kind, peak), "yaw_peak_deg": peak, "evidence_level": "benchmark_intent",
+            "adapter_provenance": "deterministic_adapter",
             "num_frames": len(poses), "image_size": list(size), "fov": FOV_X_DEG,
             "trajectory_sampling_rule": "resampled to the generated frames, ends kept",
             "condition_frame_count": context, "generated_frame_count": len(poses),
@@ -185,9 +186,9 @@ def context_in(path: Path) -> int:
         DatasetError: nothing there says so.
     """
     beside = path.with_name(path.name + CAMERA)
-    told = read_json(beside) if beside.is_file() else None
+    camera = read_json(beside) if beside.is_file() else None
     keys = ("condition_frame_count", "source_frame_count", "num_frames")
-    count = next((told[key] for key in keys if key in told), None) if isinstance(told, dict) else None
+    count = next((camera[key] for key in keys if key in camera), None) if isinstance(camera, dict) else None
     if not isinstance(count, int) or isinstance(count, bool) or count < 0:
         raise DatasetError(
             f"{beside}: expected condition_frame_count, the frames of context that the video begins with; found none"
@@ -214,8 +215,8 @@ def score_system(folder: Path, cache: Path) -> dict[str, Any]:
             missing.append(video.stem)
             continue
         target = matrices_in(video.with_name(video.name + TARGET))
-        told = read_json(video.with_name(video.name + CAMERA))
-        kind = told.get("camera_type") if isinstance(told, dict) else None
+        camera = read_json(video.with_name(video.name + CAMERA))
+        kind = camera.get("camera_type") if isinstance(camera, dict) else None
         try:
             found = camera_scores(target, matrices_in(estimated)[-len(target) :])
         except InputError as error:

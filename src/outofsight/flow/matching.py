@@ -80,7 +80,7 @@ def sampling_sigmas(num_steps: int, shift: float = 5.0, start: float = 1.0) -> F
 
 
 def timesteps(sigmas: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Return the numbers that the model is told: 1000 · sigma."""
+    """Return the time steps that the model is given: 1000 · sigma."""
     return sigmas * NUM_TRAIN_TIMESTEPS
 
 

@@ -167,7 +167,7 @@ def _with_amount(step: Step, direction: str, amount: str) -> Step:
 
 
 def _parse_together(text: str, fps: float) -> Step:
-    """Read movements that are made at the same time; a duration, where told, is told once or alike."""
+    """Read movements that are made at the same time; a duration, where given, is given once or alike."""
     parts = [part.strip() for part in text.split("+")]
     if not all(parts):
         raise CameraError(f"camera path step {text!r}: expected movements on both sides of +")

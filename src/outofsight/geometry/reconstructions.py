@@ -143,20 +143,22 @@ def _read_nerfstudio(path: Path) -> CameraPath:
     matrices = [
         number_array(frame["transform_matrix"], (4, 4), f"{path}, {frame['file_path']}") for frame in frames
     ]
-    told = {**frames[0], **content}
-    bent = max((abs(float(told.get(key, 0))) for key in ("k1", "k2", "k3", "p1", "p2")), default=0.0)
+    transforms = {**frames[0], **content}
+    bent = max((abs(float(transforms.get(key, 0))) for key in ("k1", "k2", "k3", "p1", "p2")), default=0.0)
     if bent > MOST_DISTORTION:
         raise CameraError(f"{path}: the lens bends lines (distortion {bent:g}); undistort the frames first")
     lens = None
-    if {"fl_x", "w", "h"} <= told.keys():
-        width, height, fx = int(told["w"]), int(told["h"]), float(told["fl_x"])
+    if {"fl_x", "w", "h"} <= transforms.keys():
+        width, height, fx = int(transforms["w"]), int(transforms["h"]), float(transforms["fl_x"])
         lens = Intrinsics(
-            width_px=width, height_px=height, fx_px=fx, fy_px=float(told.get("fl_y", fx)),
-            cx_px=float(told.get("cx", width / 2)), cy_px=float(told.get("cy", height / 2)),
+            width_px=width, height_px=height, fx_px=fx, fy_px=float(transforms.get("fl_y", fx)),
+            cx_px=float(transforms.get("cx", width / 2)), cy_px=float(transforms.get("cy", height / 2)),
         )  # fmt: skip
-    elif {"camera_angle_x", "w", "h"} <= told.keys():
+    elif {"camera_angle_x", "w", "h"} <= transforms.keys():
         lens = Intrinsics.from_fov(
-            width_px=int(told["w"]), height_px=int(told["h"]), fov_x_rad=float(told["camera_angle_x"])
+            width_px=int(transforms["w"]),
+            height_px=int(transforms["h"]),
+            fov_x_rad=float(transforms["camera_angle_x"]),
         )
     return CameraPath(
         world_from_camera=from_opengl(check_homogeneous(np.stack(matrices), str(path))[:, :3]),

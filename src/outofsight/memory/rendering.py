@@ -365,17 +365,17 @@ def _turn(angle: Tensor) -> Tensor:
 
 
 def placed_subjects(
-    foreseen: PredictedSubjects, draw: float, generator: torch.Generator | None = None
+    predicted: PredictedSubjects, draw: float, generator: torch.Generator | None = None
 ) -> PlacedSubjects:
-    """Put subjects where the tracker foretells them, or ``draw`` of its deviations off, level, one way for all
+    """Put subjects where the tracker predicts them, or ``draw`` of its deviations off, level, one way for all
     times."""
-    position = foreseen.position
+    position = predicted.position
     if draw:
         batch, _, subjects, _ = position.shape
         way = torch.randn(batch, 1, subjects, 3, generator=generator) * torch.tensor((1.0, 0.0, 1.0))
-        position = position + draw * way.to(position) * foreseen.variance.clamp(min=0).sqrt()[..., None]
-    shown = foreseen.filled[:, None].expand(foreseen.variance.shape).float()
-    return PlacedSubjects(position, foreseen.velocity, shown)
+        position = position + draw * way.to(position) * predicted.variance.clamp(min=0).sqrt()[..., None]
+    shown = predicted.filled[:, None].expand(predicted.variance.shape).float()
+    return PlacedSubjects(position, predicted.velocity, shown)
 
 
 def condition_masks(

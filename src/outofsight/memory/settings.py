@@ -42,7 +42,7 @@ class MemorySettings:
 class CameraSettings:
     """What tokens know of cameras beside their frame's pose.
 
-    ``fov_x_deg``: the field of view of clips whose lens is not told. ``ray_octaves``: above 0, every token also knows
+    ``fov_x_deg``: the field of view of clips whose lens is unknown. ``ray_octaves``: above 0, every token also knows
     the ray it looks along (``nn.rope``; published models: 0).
     """
 

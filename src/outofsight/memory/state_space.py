@@ -38,27 +38,27 @@ class StateSpace(nn.Module):
         self, frames: Float[Tensor, "b f n d"], state: Float[Tensor, "b n d"] | None = None
     ) -> tuple[Float[Tensor, "b f n d"], Float[Tensor, "b f n d"]]:
         """Return what is added to the frames, and each one's state. ``state``: before the first; ``None``: zeros."""
-        told, gates = self._projected(frames)
-        after = self._states(told, state)
+        inputs, gates = self._projected(frames)
+        after = self._states(inputs, state)
         out: Tensor = self.out_proj((after * gates).to(frames.dtype))
         return (0.1 + 0.1 * self.residual_logit.sigmoid()) * out, after
 
     def read(self, older: Float[Tensor, "b p n d"]) -> Float[Tensor, "b n d"]:
-        """Return the state after frames that are told nothing themselves."""
+        """Return the state after frames that take nothing from it themselves."""
         return self._states(self._projected(older)[0], None)[:, -1]
 
-    def _states(self, told: Float[Tensor, "b f n d"], state: Tensor | None) -> Float[Tensor, "b f n d"]:
+    def _states(self, inputs: Float[Tensor, "b f n d"], state: Tensor | None) -> Float[Tensor, "b f n d"]:
         keep = self.decay_logit.float().sigmoid()
         states = []
-        for each in told.unbind(dim=1):
+        for each in inputs.unbind(dim=1):
             before = torch.zeros_like(each) if state is None else state
             states.append(state := keep * before + (1 - keep) * each)
         return torch.stack(states, dim=1)
 
     def _projected(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return u and g, in float32: a slow channel takes in a fiftieth of each frame."""
-        told, gates = self.in_proj(self.norm(tokens)).float().chunk(2, dim=-1)
-        return told.tanh(), gates.sigmoid()
+        inputs, gates = self.in_proj(self.norm(tokens)).float().chunk(2, dim=-1)
+        return inputs.tanh(), gates.sigmoid()
 
 
 def has_state_space(layer: int, every: int | None) -> bool:

@@ -1,4 +1,4 @@
-"""Cameras as tensors: normalised intrinsics, and poses told relative to another.
+"""Cameras as tensors: normalised intrinsics, and poses relative to another.
 
 Intrinsics are fx and cx in shares of the picture's width, fy and cy of its height, so that a lens means the same for
 pixels, latent pixels and tokens. The picture spans [0, 1] both ways; a point (x, y, z) in front of a camera is seen at
@@ -35,7 +35,7 @@ def view_points(
 
 
 def relative_to(poses: Float[Tensor, "b f 12"], reference: Float[Tensor, "b 12"]) -> Float[Tensor, "b f 12"]:
-    """Give cameras relative to another camera, all told in one frame: ``reference_from_camera``, rows flattened.
+    """Give cameras relative to another camera, all given in one frame: ``reference_from_camera``, rows flattened.
 
     Rᵀ·(t_camera − t_reference) and Rᵀ·R_camera, in float64 and as sums of products, which autocast does not round;
     returned in float32. Translations are subtracted before they are rotated, so that a world whose origin is far away

@@ -178,8 +178,8 @@ def _exported(path: Path, device: str | torch.device) -> tuple[Run, int]:
 
     def run(square: NDArray[np.float32]) -> Arrays:
         with torch.no_grad():
-            told: Any = network(torch.from_numpy(square).to(device))
-        parts = told if isinstance(told, tuple | list) else [told]
+            outputs: Any = network(torch.from_numpy(square).to(device))
+        parts = outputs if isinstance(outputs, tuple | list) else [outputs]
         return [part.float().cpu().numpy() for part in parts]
 
     return run, _side(path, shape)

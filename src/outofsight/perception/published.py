@@ -83,7 +83,7 @@ class Source:
             CheckpointError: weights are missing, which would leave random numbers in their place.
         """
         try:
-            network, told = network_class.from_pretrained(
+            network, loading = network_class.from_pretrained(
                 self.place, output_loading_info=True, dtype=torch.float32, **settings
             )
         except ImportError as error:
@@ -94,7 +94,7 @@ class Source:
             raise CheckpointError(
                 f"{self.what} {self.name!r} in {self.place}: {first_line(error)}"
             ) from error
-        lost = sorted(told["missing_keys"])
+        lost = sorted(loading["missing_keys"])
         if lost:
             raise CheckpointError(
                 f"{self.what} {self.name!r} in {self.place}: {len(lost)} weights are missing, such as {lost[0]}"
@@ -155,9 +155,9 @@ class ImageTower:
             )
         # Published DINO weights have no pooling layer; one made here would be random.
         settings = {"add_pooling_layer": False} if name == "ViTModel" else {}
-        network, told = source.load(getattr(transformers, name), **settings)
-        extra = 1 + int(getattr(told, "num_register_tokens", 0))
-        return cls(network.to(device), source.load_processor(), int(told.patch_size), extra)
+        network, config = source.load(getattr(transformers, name), **settings)
+        extra = 1 + int(getattr(config, "num_register_tokens", 0))
+        return cls(network.to(device), source.load_processor(), int(config.patch_size), extra)
 
     def features(self, frames: Frames) -> PictureFeatures:
         """Describe frames [n, height, width, 3]."""
@@ -184,9 +184,9 @@ class ImageTower:
     @torch.no_grad()
     def _tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Return all tokens of the last hidden state, and one vector a picture."""
-        told = self.network(pixel_values=pixels)
-        tokens: Tensor = told.last_hidden_state
-        embedding = getattr(told, "image_embeds", None)
+        output = self.network(pixel_values=pixels)
+        tokens: Tensor = output.last_hidden_state
+        embedding = getattr(output, "image_embeds", None)
         return tokens, tokens[:, 0] if embedding is None else embedding
 
 
@@ -208,7 +208,7 @@ def published_crop(processor: Any) -> CentreCrop | None:
 class ObjectDetector:
     """A DETR-like detector as ``Detector``: who is found in each frame, the surest first.
 
-    ``words``: the detector's own, by number; ``kind`` is one of them. Identities and masks are not told.
+    ``words``: the detector's own, by number; ``kind`` is one of them. It gives no identities and no masks.
     """
 
     def __init__(
@@ -232,8 +232,8 @@ class ObjectDetector:
                 f"{source.what} {source.name!r}: model_type {model_type!r} is not a detector that is known here; known "
                 f"are {', '.join(DETECTORS)}"
             )
-        network, told = source.load(transformers.AutoModelForObjectDetection)
-        words = {int(number): str(word) for number, word in told.id2label.items()}
+        network, config = source.load(transformers.AutoModelForObjectDetection)
+        words = {int(number): str(word) for number, word in config.id2label.items()}
         return cls(network.to(device), source.load_processor(), words)
 
     def detect(self, frames: Frames) -> list[list[Found]]:
@@ -245,9 +245,9 @@ class ObjectDetector:
             part = list(frames[start : start + self.batch])
             prepared = self.processor(images=part, input_data_format="channels_last", return_tensors="pt")
             with torch.no_grad():
-                told = self.network(pixel_values=prepared["pixel_values"].to(device))
+                output = self.network(pixel_values=prepared["pixel_values"].to(device))
             read = self.processor.post_process_object_detection(
-                told, threshold=self.least_score, target_sizes=[size] * len(part)
+                output, threshold=self.least_score, target_sizes=[size] * len(part)
             )
             found += [self._found(one, *size) for one in read]
         return found

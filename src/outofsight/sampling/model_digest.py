@@ -1,4 +1,4 @@
-"""Which weights a model has, told by a number; remembered for a model folder, since reading them all takes long."""
+"""Which weights a model has, as a number; remembered for a model folder, since reading them all takes long."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ REMEMBERED = 64
 def world_digest(world: WorldModelBase) -> str:
     """Tell by a number which transformer, VAE and text encoder these are: names, shapes and values of their weights.
 
-    A model that is as it was loaded from its folder is looked up, if it was told before.
+    A model that is as it was loaded from its folder is looked up, if it was digested before.
 
     Raises:
         InputError: weights that are not in memory (sequential offloading).

@@ -1,4 +1,4 @@
-"""Tensors on disk in pieces that are told by their content, so that what is there already is not written again.
+"""Tensors on disk in pieces that are named by their content, so that what is there already is not written again.
 
 A tensor is cut along one axis (a bank's slots, a history's frames). A piece's name is the digest of its type, shape and
 bytes; it lies under that name in one of the folder's safetensors files.

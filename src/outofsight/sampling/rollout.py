@@ -1,4 +1,4 @@
-"""Rollouts: a world shown a few latent frames at a time, for as long as one walks on."""
+"""Rollouts: a world shown a few latent frames at a time, for as long as one goes on."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class Rollout:
         with world.start(video, context_cameras, "A bus drives by.", seed=7) as rollout:
             frames = rollout.step(cameras)  # 4·(k − 1) + 1 cameras the first time, 4·k every later time
             rollout.prompt = "Snow begins to fall."
-            rollout.save("walk")
+            rollout.save("harbour")
 
     ``records``: of the last steps (``StepRecord``; with ``rendered`` the last 8 alone). ``notes``: JSON values of one's
     own, saved with the state.

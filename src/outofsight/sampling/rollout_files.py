@@ -2,9 +2,9 @@
 
 ::
 
-    walk/rollout.json                             what it is, readable: model, settings, captions, steps, pieces
-    walk/tensors-00000011-1a2b3c4d.safetensors    pieces of tensors, by their digests, as step 11 left them
-    walk/tensors-00000012-5e6f7a8b.safetensors    those that step 12 changed
+    harbour/rollout.json                             what it is, readable: model, settings, captions, steps, pieces
+    harbour/tensors-00000011-1a2b3c4d.safetensors    pieces of tensors, by their digests, as step 11 left them
+    harbour/tensors-00000012-5e6f7a8b.safetensors    those that step 12 changed
 
 The new pieces are written first, into a file of their own; then ``rollout.json``, which says what lies where, takes the
 place of the older one in a single rename; only then files go of which nothing is needed any more. What is left of a

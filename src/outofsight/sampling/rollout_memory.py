@@ -1,4 +1,4 @@
-"""The two banks of a rollout, to look at and to touch, in the world that its cameras are told in."""
+"""The two banks of a rollout, to look at and to touch, in the frame of its cameras."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -224,7 +224,7 @@ def rival_of(rollout: Rollout, world: WorldModelBase) -> Rollout:
     that there were go on, banks that there were not see the history that was kept.
 
     Raises:
-        InputError: the other memory needs masks of subjects, which a walk does not know.
+        InputError: the other memory needs masks of subjects, which a rollout does not know.
     """
     transformer, state = world.transformer, rollout.state
     if transformer.needs_subject_masks != "none" and state.masks is None:
@@ -258,6 +258,6 @@ def history_times(state: RolloutState, clock: LatentClock) -> Tensor:
     """Give the video frame of every latent frame of the history, [1, f]; the context's first is frame 0."""
     shown = clock.num_latent(state.num_frames) if state.num_frames else 0
     back = torch.arange(state.latents.shape[2] - 1, -1, -1, dtype=torch.float32)
-    of_walk = state.num_context_frames + clock.stride * (shown - 1 - back)
+    of_rollout = state.num_context_frames + clock.stride * (shown - 1 - back)
     of_context = state.num_context_frames - 1 - clock.stride * (back - shown)
-    return torch.where(back < shown, of_walk, of_context)[None]
+    return torch.where(back < shown, of_rollout, of_context)[None]

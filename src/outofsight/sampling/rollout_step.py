@@ -252,7 +252,7 @@ def _conditions(
     recalled: RetrievedMemory | None,
     rendered: RenderedTarget | None,
 ) -> Conditions:
-    """Poses are told relative to the first camera of the step, as in training to that of the target."""
+    """Poses are relative to the first camera of the step, as in training to that of the target."""
     device = sampler.world.work_device
     return Conditions(
         state.latents.to(device),

@@ -75,8 +75,8 @@ class WorldModel(WorldModelBase):
 
         rollout = world.start(video, context_path, "A man walks down a street.", seed=7)
         frames = rollout.step(target_path)
-        rollout.save("walk")
-        rollout = WorldModel.resume("walk")
+        rollout.save("harbour")
+        rollout = WorldModel.resume("harbour")
     """
 
     resume = _Resume()

@@ -13,9 +13,9 @@ from outofsight.memory.banks.scene_reader import project_points
 from outofsight.training.bank_objective import (
     Unrolled,
     Watched,
-    foreseen_in,
     identities,
     last_seen_in,
+    predicted_in,
     rebuilt_background,
     watched,
 )
@@ -33,11 +33,11 @@ def bank_figures(
 ) -> dict[str, Tensor]:
     """Return each sample's figures [b]; NaN where a sample has nothing to measure. The target is one chunk.
 
-    * ``split_iou``, ``split_f1``: tokens that show a subject (a tenth of them or more), told at a probability of ½.
+    * ``split_iou``, ``split_f1``: tokens that show a subject (a tenth of them or more), called at a probability of ½.
     * ``found``: share of subjects seen in the context that have a slot when it ends.
     * ``seen_error_m``: of their places while they are seen, after each frame; ``seen_error_diag``: the same in the
       picture, as a share of its diagonal.
-    * ``hidden_error_m``: of places foreseen from the context alone for the target's frames in which they are hidden;
+    * ``hidden_error_m``: of places predicted from the context alone for the target's frames in which they are hidden;
       ``return_error_m``, ``return_error_diag``: for those in which they are seen. ``..._line``: of the true place and
       velocity when last seen, gone on with in a straight line; ``..._still``: standing still there.
     * ``background``: error of rebuilt static tokens, 1 for their mean token; ``covered``: share of static tokens that
@@ -52,7 +52,7 @@ def bank_figures(
     has_slot = (view.known_slots >= 0).float()
     figures["found"] = _mean(has_slot, seen)
     figures |= _seen_errors(unrolled, view)
-    figures |= _foreseen_errors(unrolled, view, truth)
+    figures |= _prediction_errors(unrolled, view, truth)
     asked = unrolled.asked[0]
     rebuilt, true, weight = rebuilt_background(transformer, unrolled, asked, truth, target)
     errors = background_loss(rebuilt, true, weight)
@@ -82,9 +82,9 @@ def _seen_errors(unrolled: Unrolled, view: Watched) -> dict[str, Tensor]:
     return {"seen_error_m": _mean(metres, counts), "seen_error_diag": _mean(diagonal, counts)}
 
 
-def _foreseen_errors(unrolled: Unrolled, view: Watched, truth: SubjectTruth) -> dict[str, Tensor]:
+def _prediction_errors(unrolled: Unrolled, view: Watched, truth: SubjectTruth) -> dict[str, Tensor]:
     context = unrolled.num_context
-    foreseen = of_slots(foreseen_in(unrolled.asked[0].foreseen).position, view.known_slots)
+    predicted = of_slots(predicted_in(unrolled.asked[0].predicted).position, view.known_slots)
     last, ever = last_seen_in(view.seen[:, :, :context])
     found = ever & (view.known_slots >= 0)
     line, still = _straight(truth, last, context)
@@ -92,7 +92,7 @@ def _foreseen_errors(unrolled: Unrolled, view: Watched, truth: SubjectTruth) -> 
     seen = truth.seen[:, :, context:] & truth.known[..., None]
     hidden = ~truth.seen[:, :, context:] & truth.known[..., None]
     figures = {}
-    for ending, position in (("", foreseen), ("_line", line), ("_still", still)):
+    for ending, position in (("", predicted), ("_line", line), ("_still", still)):
         metres, diagonal = _errors(position, true, poses, view, unrolled.intrinsics)
         figures[f"hidden_error_m{ending}"] = _mean(metres, hidden & found[..., None])
         figures[f"return_error_m{ending}"] = _mean(metres, seen & found[..., None])
@@ -137,7 +137,7 @@ def _mean(values: Tensor, counts: Tensor) -> Float[Tensor, " b"]:
     return torch.where(total > 0, summed / total.clamp(min=1), torch.nan)
 
 
-def told_apart(
+def recognised_after_return(
     before: Float[Tensor, "n e"], after: Float[Tensor, "n e"], kinds: Int[Tensor, " n"]
 ) -> Bool[Tensor, " n"]:
     """Tell who is recognised after the return: more like itself before than like any other of another name."""
@@ -198,4 +198,4 @@ def _accuracy(table: Tensor) -> float:
     if len(table) < 2:
         return float("nan")
     before, after = table[:, 2:].chunk(2, dim=1)
-    return float(told_apart(before, after, table[:, 1].long()).double().mean())
+    return float(recognised_after_return(before, after, table[:, 1].long()).double().mean())

@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool3d
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.memory.banks.dynamics import PredictedSubjects
-from outofsight.memory.banks.scene_reader import positions_told
+from outofsight.memory.banks.scene_reader import read_positions
 from outofsight.memory.banks.state import Archive, RetrievedMemory, SceneReading, Tracks
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory
 from outofsight.nn.cameras import relative_to
@@ -39,7 +39,7 @@ class Asked(NamedTuple):
 
     span: ChunkSpan
     recall: RetrievedMemory
-    foreseen: PredictedSubjects
+    predicted: PredictedSubjects
     archive: Archive
 
 
@@ -92,9 +92,9 @@ def held_in(tracks: Tracks) -> Held:
     return Held(tracks.position, tracks.velocity, tracks.covariance[..., 0], tracks.taken)
 
 
-def foreseen_in(foreseen: PredictedSubjects) -> Held:
-    filled = foreseen.filled[:, None].expand(foreseen.variance.shape)
-    return Held(foreseen.position, foreseen.velocity, foreseen.variance, filled)
+def predicted_in(predicted: PredictedSubjects) -> Held:
+    filled = predicted.filled[:, None].expand(predicted.variance.shape)
+    return Held(predicted.position, predicted.velocity, predicted.variance, filled)
 
 
 def watched(unrolled: Unrolled, truth: SubjectTruth, patch: tuple[int, int]) -> Watched:
@@ -143,7 +143,7 @@ def bank_losses(
         losses["split"] = split_loss(reading.dynamic, view.shares.sum(dim=1))
     if "reading" in names:
         frames = reading.dynamic.shape[1]
-        positions = positions_told(reading, unrolled.poses[:, :frames], unrolled.intrinsics[:, None])
+        positions = read_positions(reading, unrolled.poses[:, :frames], unrolled.intrinsics[:, None])
         losses["reading"] = reading_loss(positions, reading.noise, view.shares, view.position, view.distance)
     if "state" in names:
         losses["state"] = _state(unrolled, view, truth)
@@ -156,7 +156,7 @@ def bank_losses(
 
 
 def _state(unrolled: Unrolled, view: Watched, truth: SubjectTruth) -> Float[Tensor, " b"]:
-    """Mean of three: as the context is observed, as the target is observed, and as each chunk was foreseen."""
+    """Mean of three: as the context is observed, as the target is observed, and as each chunk was predicted."""
     split, frames = unrolled.num_context, view.seen.shape[2]
     parts = []
     for when, slots in ((slice(0, split), view.known_slots), (slice(split, frames), view.last_slots)):
@@ -170,18 +170,18 @@ def _state(unrolled: Unrolled, view: Watched, truth: SubjectTruth) -> Float[Tens
         )
     origin = unrolled.poses.float().unflatten(-1, (3, 4))[..., 3]
     distance = (truth.position - origin[:, None]).norm(dim=-1).clamp(min=NEAREST_M)
-    foreseen = []
+    predicted = []
     for asked in unrolled.asked:
         coming = slice(split + asked.span.begin, split + asked.span.end)
         last, ever = last_seen_in(view.seen[:, :, : coming.start])
         slots = match_slots(view.held, last, view.position, view.distance, ever)
-        foreseen.append(
+        predicted.append(
             state_loss(
-                foreseen_in(asked.foreseen), slots, truth.position[:, :, coming], truth.velocity[:, :, coming],
+                predicted_in(asked.predicted), slots, truth.position[:, :, coming], truth.velocity[:, :, coming],
                 distance[:, :, coming],
             )
         )  # fmt: skip
-    parts.append(torch.stack(foreseen).mean(dim=0))
+    parts.append(torch.stack(predicted).mean(dim=0))
     return torch.stack(parts).mean(dim=0)
 
 
@@ -247,7 +247,7 @@ def mean_tokens(
 ) -> tuple[Float[Tensor, "b f p d"], LatentGrid]:
     """Return the means of the video tokens that one slice token stands for, and their grid.
 
-    Not what the tokenizer makes of them: judged by itself it would learn to make what is easily foretold, and the
+    Not what the tokenizer makes of them: judged by itself it would learn to make what is easily predicted, and the
     transformer could no longer read it.
     """
     tokens = transformer.patch_embedding(latents.to(transformer.dtype)).float()

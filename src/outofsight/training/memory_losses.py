@@ -70,7 +70,7 @@ def split_loss(dynamic: Float[Tensor, "b f h w"], shares: Float[Tensor, "b f h w
 
 
 def reading_loss(
-    told: Float[Tensor, "b f h w 3"],
+    read: Float[Tensor, "b f h w 3"],
     noise: Float[Tensor, "b f h w"],
     shares: Float[Tensor, "b s f h w"],
     position: Float[Tensor, "b s f 3"],
@@ -78,11 +78,11 @@ def reading_loss(
 ) -> Float[Tensor, " b"]:
     """Return how badly tokens that show a subject tell its place: error, and likelihood under their own ``noise``.
 
-    ``told``, ``position``: metres, in one frame. ``noise``: log of the standard deviation as a share of the distance.
+    ``read``, ``position``: metres, in one frame. ``noise``: log of the standard deviation as a share of the distance.
     A token counts as much as it shows of the subject: ρ(e) + ½·(e/σ)² + 3·ln σ, with e the error as a share of the
     distance, ρ Huber's.
     """
-    away = told.float()[:, None] - position[:, :, :, None, None]
+    away = read.float()[:, None] - position[:, :, :, None, None]
     error = away.norm(dim=-1) / distance[..., None, None]
     deviation = noise.float().clamp(-5, 3)[:, None]
     likelihood = 0.5 * (error * torch.exp(-deviation)) ** 2 + 3 * deviation

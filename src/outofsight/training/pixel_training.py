@@ -152,10 +152,10 @@ def last_start(clip: Clip, window: int) -> int:
 def mask_sample(clip: Clip, chosen: np.ndarray) -> Batch:
     """Give the evidence of some of the context's frames (by latent frame), and who truly is a subject in them."""
     seen = context_frames(clip)
-    told = evidence(
+    given = evidence(
         all_views(seen), seen.frames[:, chosen], seen.poses[:, chosen], seen.intrinsics, seen.times[:, chosen]
     )
-    return {"evidence": told[0], "mask": torch.from_numpy(subject_mask(clip)[seen.numbers[chosen]]).float()}
+    return {"evidence": given[0], "mask": torch.from_numpy(subject_mask(clip)[seen.numbers[chosen]]).float()}
 
 
 def skip_sample(
@@ -220,8 +220,8 @@ class PixelObjective(nn.Module):
             result["mixed"] = mixed.clamp(-1, 1)
         weights = {"mask": self.task.mask_weight, "skip": self.task.skip_weight}
         parts = torch.stack([weights[name] * loss for name, loss in losses.items()])
-        told = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
-        return told | {"loss": parts.sum(dim=0)} | ({} if self.training else result)
+        figures = {f"loss/{name}": loss.detach() for name, loss in losses.items()}
+        return figures | {"loss": parts.sum(dim=0)} | ({} if self.training else result)
 
 
 def mask_loss(logits: Float[Tensor, "b f h w"], mask: Float[Tensor, "b f h w"]) -> Float[Tensor, " b"]:
@@ -270,9 +270,9 @@ class PixelValidation:
         return {name: mean for name, (mean, _) in mean_over_processes(values, accelerator).items()}
 
 
-def _iou(told: Tensor, true: Tensor) -> float:
-    either = (told | true).sum()
-    return float((told & true).sum() / either) if either else float("nan")
+def _iou(predicted: Tensor, true: Tensor) -> float:
+    either = (predicted | true).sum()
+    return float((predicted & true).sum() / either) if either else float("nan")
 
 
 def export_pixels(config: TrainConfig, weights: Mapping[str, Tensor], folder: Path) -> None:

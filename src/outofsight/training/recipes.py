@@ -149,7 +149,7 @@ def laptop_banks() -> TrainConfig:
 
     Nothing is generated: the banks see whole clips as they truly are, so a sample costs a small part of the flow's.
     Go on with ``laptop_hybrid``. Hardware: one CPU core. Time: 25 minutes of steps. Measured on 1,122 clips, each
-    mirrored too, and 96 validation clips (docs/training.md): at their return, foreseen from the context, subjects are
+    mirrored too, and 96 validation clips (docs/training.md): at their return, predicted from the context, subjects are
     2.4 m off, where standing still at the true last place is 2.7 m off.
     """
     config = TrainConfig(

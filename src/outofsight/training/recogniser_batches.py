@@ -25,7 +25,7 @@ Ids = NDArray[np.uint8]
 def pasted(frame: Frame, ids: Ids, backdrop: Frame, backdrop_ids: Ids) -> tuple[Frame, Ids]:
     """Put the subjects of one frame before another clip's frame; whoever is there already stays, unnamed and behind.
 
-    A pixel of the backdrop's own subjects gets the id 255: a subject, of which nothing more is told.
+    A pixel of the backdrop's own subjects gets the id 255: a subject, of which nothing more is known.
     """
     subjects = ids > 0
     picture = np.where(subjects[..., None], frame, backdrop)

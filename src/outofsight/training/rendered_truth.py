@@ -115,8 +115,8 @@ def clip_memory(clip: Clip, reader: MaskReader | None = None) -> ClipMemory:
     ).float()  # [f, s, height, width]
     shown = true.amax(dim=1)
     if reader is not None:
-        told = evidence(all_views(seen), seen.frames, seen.poses, seen.intrinsics, seen.times)
-        shown = reader.shares(told[0])
+        testimony = evidence(all_views(seen), seen.frames, seen.poses, seen.intrinsics, seen.times)
+        shown = reader.shares(testimony[0])
         true = max_pool2d(true, 2 * NEAR_PX + 1, 1, NEAR_PX) * shown[:, None]
     position, velocity = _courses(clip)
     cutouts = empty_cutouts(1, max(1, len(clip.subjects)))

@@ -229,12 +229,12 @@ class UnrolledObjective(WorldObjective):
         """Go through the chunks; without ``generate``, only the banks do."""
         context = batch["context_latents"]
         text = self.text_states(batch) if generate else None
-        walk = BankWalk(self.transformer, batch) if self.transformer.has_banks else None
+        banks = BankRollout(self.transformer, batch) if self.transformer.has_banks else None
         history, flows = context, []
         cut = spans(batch["chunk_sizes"][0].tolist())
         for index, span in enumerate(cut):
             part = chunk_batch(batch, history, index, span)
-            recall = walk.ask(history, span) if walk is not None else None
+            recall = banks.ask(history, span) if banks is not None else None
             own = None
             if generate:
                 assert text is not None
@@ -244,7 +244,7 @@ class UnrolledObjective(WorldObjective):
                 own = flow.estimate
             later = seen_later(batch, index, span, own, _sigma(part), self.task.chunks.self_forcing_max_sigma)
             history = torch.cat((history, later), dim=2)
-        return (walk.end(history) if walk is not None and self._looks_on() else None), flows
+        return (banks.end(history) if banks is not None and self._looks_on() else None), flows
 
     def _keys(self, recall: RetrievedMemory | None, text: Tensor) -> BankKeys | None:
         memory = self.transformer.two_banks
@@ -257,7 +257,7 @@ class UnrolledObjective(WorldObjective):
         return bool(self.weights)
 
 
-class BankWalk:
+class BankRollout:
     """The two banks on their way through a clip: they see what is there, and are asked before each chunk."""
 
     def __init__(self, transformer: HydraTransformer3DModel, batch: dict[str, Tensor]) -> None:
@@ -285,8 +285,8 @@ class BankWalk:
         )
         memory = self.transformer.two_banks
         assert memory is not None
-        foreseen = memory.tracker.predict(banks.tracks, banks.time, times)
-        self.asked.append(Asked(span, recall, foreseen, banks.archive))
+        predicted = memory.tracker.predict(banks.tracks, banks.time, times)
+        self.asked.append(Asked(span, recall, predicted, banks.archive))
         self.banks = memory.note_use(banks, recall)
         return recall
 

@@ -152,13 +152,13 @@ class WorldValidation:
                 for name, errors in figures.items():
                     for sigma, error in zip(self.sigmas, errors.tolist() if counts else (), strict=counts):
                         values[f"{name}@{sigma:g}"].append(error)
-        means, told_of = {}, set()
+        means, measured = {}, set()
         for name, (mean, number) in mean_over_processes(values, accelerator).items():
             kind = name.partition("@")[0]
             if number or kind != "subject_loss":  # of which a data set may tell nothing
                 means[name] = mean
-                told_of.add(kind)
-        for kind in sorted(told_of):
+                measured.add(kind)
+        for kind in sorted(measured):
             means[kind] = sum(means[f"{kind}@{sigma:g}"] for sigma in self.sigmas) / len(self.sigmas)
         gain = means["wrong_camera_loss"] / means["loss"] - 1
         return means | {"camera_gain": gain, "num_samples": self.count}
@@ -178,7 +178,7 @@ class WorldValidation:
             yield SampleVideo(sample.name, side_by_side(to_frames(left), to_frames(right)), fps)
 
     def _continue(self, model: nn.Module, batch: Batch) -> Tensor:
-        """Walk from the sample's noise to target latents by Euler steps, without guidance."""
+        """Integrate from the sample's noise to target latents by Euler steps, without guidance."""
         latents = batch["noise"]
         sigmas = sampling_sigmas(self.config.validation.video_steps, self.shift)
         for sigma, following in pairwise(sigmas):

@@ -15,11 +15,11 @@ from outofsight.sampling.stream_video import GrowingVideo
 
 
 class Mark(NamedTuple):
-    """How long film and diary are at a moment."""
+    """How long film and log are at a moment."""
 
     num_frames: int = 0
     num_bytes: int = 0
-    diary_bytes: int = 0
+    log_bytes: int = 0
 
 
 class Film:
@@ -28,7 +28,7 @@ class Film:
 
     def __init__(self, path: Path, fps: float, keep: int, marks: Mapping[int, Mark] | None = None) -> None:
         self.path, self.fps, self.keep = path, fps, keep
-        self.diary = path.with_suffix(".jsonl")
+        self.log = path.with_suffix(".jsonl")
         self.marks = dict(marks or {0: Mark()})
         self._open(self.mark)
 
@@ -38,13 +38,13 @@ class Film:
         return self.marks[max(self.marks)]
 
     def append(self, step: int, frames: NDArray[np.uint8], line: Mapping[str, Any]) -> None:
-        """Add what a step has shown, and what is told of it. Raises ``OutputError`` where the disk is full."""
+        """Add what a step has shown, and its record. Raises ``OutputError`` where the disk is full."""
         even = frames[:, : frames.shape[1] // 2 * 2, : frames.shape[2] // 2 * 2]
         self._video.append(np.ascontiguousarray(even))
         text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
-        with explained(self.diary), self.diary.open("ab") as file:
+        with explained(self.log), self.log.open("ab") as file:
             file.write(text)
-        mark = Mark(self._video.num_frames, self._video.num_bytes, self.mark.diary_bytes + len(text))
+        mark = Mark(self._video.num_frames, self._video.num_bytes, self.mark.log_bytes + len(text))
         self.marks[step] = mark
         for old in sorted(self.marks)[: -self.keep - 1]:
             del self.marks[old]
@@ -58,7 +58,7 @@ class Film:
         """Begin another film with all that was shown until a step."""
         with explained(path):
             shutil.copyfile(self.path, path)
-            shutil.copyfile(self.diary, path.with_suffix(".jsonl"))
+            shutil.copyfile(self.log, path.with_suffix(".jsonl"))
         marks = {number: mark for number, mark in self.marks.items() if number <= step}
         return Film(path, self.fps, self.keep, marks)
 
@@ -66,6 +66,6 @@ class Film:
         self._video = GrowingVideo(
             self.path, fps=self.fps, num_frames=mark.num_frames, num_bytes=mark.num_bytes
         )
-        with explained(self.diary):
-            self.diary.touch()
-            os.truncate(self.diary, mark.diary_bytes)
+        with explained(self.log):
+            self.log.touch()
+            os.truncate(self.log, mark.log_bytes)

@@ -35,10 +35,10 @@ def _recorded(path: Path) -> PlanConfig | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        told = ((content.get("data") or {}).get("recipe") or {}).get("plan")
-        if told is None:
+        plan = ((content.get("data") or {}).get("recipe") or {}).get("plan")
+        if plan is None:
             return None
-        fields: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+        fields: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in plan.items()}
         return PlanConfig(**fields)
     except (OSError, ValueError, TypeError, AttributeError, WorldError) as error:
         raise CheckpointError(

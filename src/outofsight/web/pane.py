@@ -57,7 +57,7 @@ class Pane:
         self.fov_x_rad = radians(fov_deg) if scene.lens is None else scene.lens.fov_x_rad
         self.pictures: OrderedDict[str, bytes] = OrderedDict()
         self.moments: deque[Moment] = deque(maxlen=film.keep + 1)
-        self.told_prompt: str = rollout.prompt
+        self.shown_prompt: str = rollout.prompt
         self.has_rendered = False
         self.cuts: dict[int, str] = {}
         self.stills: dict[int, bytes] = {}
@@ -112,7 +112,7 @@ class Pane:
         self.rollout.rewind(step)
         self.film.cut_back(step)
         self.moments = deque((m for m in self.moments if m.step <= step), maxlen=self.moments.maxlen)
-        self.told_prompt, self._recalled_before = self.rollout.prompt, set()
+        self.shown_prompt, self._recalled_before = self.rollout.prompt, set()
 
     @property
     def first_kept(self) -> int:
@@ -202,8 +202,8 @@ class Pane:
     def _moment(self, frames: NDArray[np.uint8], poses: NDArray[np.float64]) -> Moment:
         name = f"p{self.number}-{self.rollout.num_steps}-{self.rollout.num_frames}"
         self._keep(name, thumbnail(frames[-1]))
-        caption = self.rollout.prompt if self.rollout.prompt != self.told_prompt else None
-        self.told_prompt = self.rollout.prompt
+        caption = self.rollout.prompt if self.rollout.prompt != self.shown_prompt else None
+        self.shown_prompt = self.rollout.prompt
         return Moment(
             step=self.rollout.num_steps, frame=self.rollout.num_frames - 1, picture=name,
             caption=caption, x_m=_short(poses[-1][0, 3]), y_m=_short(poses[-1][1, 3]),

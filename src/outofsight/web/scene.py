@@ -53,11 +53,11 @@ def scene_of_clip(clip: Clip, num_context: int, seed: int | None = None) -> Scen
     """
     split = clip.num_context_frames
     begin = max(split - num_context, 0)
-    told = clip.extra.get("spec")
-    known = isinstance(told, dict) and "subjects" in told and "layout_seed" in told
+    spec = clip.extra.get("spec")
+    known = isinstance(spec, dict) and "subjects" in spec and "layout_seed" in spec
     return Scene(
         caption=clip.caption, fps=clip.fps, video=clip.video[begin:split], cameras=clip.cameras[begin:split],
-        lens=clip.cameras.intrinsics, spec=spec_from_dict(told, clip.name) if known else None, first_frame=split,
+        lens=clip.cameras.intrinsics, spec=spec_from_dict(spec, clip.name) if known else None, first_frame=split,
         seed=seed, name=clip.name,
     )  # fmt: skip
 

@@ -106,18 +106,18 @@ async def _state(request: Request) -> Response:
 
 
 async def _download(request: Request) -> Response:
-    """Give a walk's film as mp4, or what is told of it as JSON; ``?pane=1``: of the second pane."""
+    """Give a walk's film as mp4, or its record as JSON; ``?pane=1``: of the second pane."""
     session, kind = _session(request), request.path_params["kind"]
     number = {"0": 0, "1": 1}.get(request.query_params.get("pane", "0"))
     if session is None or kind not in ("mp4", "json") or number is None or number >= len(session.walk.panes):
         return PlainTextResponse("no such walk\n", 404)
     pane = session.walk.panes[number]
-    told = {"Content-Disposition": f'attachment; filename="walk.{kind}"'}
+    headers = {"Content-Disposition": f'attachment; filename="walk.{kind}"'}
     if kind == "mp4":
         if pane.film.mark.num_frames == 0:
             return PlainTextResponse("nothing has been shown yet\n", 404)
-        return FileResponse(pane.film.path, media_type="video/mp4", headers=told)
-    lines = (await asyncio.to_thread(pane.film.diary.read_text, encoding="utf-8")).split("\n")
+        return FileResponse(pane.film.path, media_type="video/mp4", headers=headers)
+    lines = (await asyncio.to_thread(pane.film.log.read_text, encoding="utf-8")).split("\n")
     about = session.walk.about()
     record = {key: about[key] for key in ("date", "model", "world", "fps", "scene")}
     record |= {
@@ -125,7 +125,7 @@ async def _download(request: Request) -> Response:
         "num_frames": pane.rollout.num_frames,
         "steps": [json.loads(line) for line in lines if line],
     }
-    return Response(json.dumps(record, ensure_ascii=False), media_type="application/json", headers=told)
+    return Response(json.dumps(record, ensure_ascii=False), media_type="application/json", headers=headers)
 
 
 async def _upload(request: Request, offer: Offer) -> Response:

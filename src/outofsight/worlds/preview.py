@@ -54,7 +54,7 @@ def draw_map(world: World, subjects: tuple[SubjectTrack, ...], path: Path) -> No
     _draw_ground(axes, world)
     _draw_camera(axes, world)
     for index, subject in enumerate(subjects):
-        _draw_walk(axes, subject, COLOURS[index % len(COLOURS)], world.spec.num_context_frames)
+        _draw_path(axes, subject, COLOURS[index % len(COLOURS)], world.spec.num_context_frames)
     axes.legend(loc="upper right", fontsize=8)
     axes.set(
         aspect="equal",
@@ -94,7 +94,7 @@ def _draw_camera(axes: Axes, world: World) -> None:
         axes.add_patch(Polygon([eye, *sides], facecolor=colour, alpha=0.18, edgecolor=colour))
 
 
-def _draw_walk(axes: Axes, subject: SubjectTrack, colour: str, split: int) -> None:
+def _draw_path(axes: Axes, subject: SubjectTrack, colour: str, split: int) -> None:
     if subject.world_from_subject is None:
         return
     place, seen = subject.world_from_subject[:, :2, 3], is_seen(subject.visibility)

@@ -24,7 +24,7 @@ from outofsight.nn.cameras import view_points
 from outofsight.nn.precision import full_precision
 
 VIEW_SAMPLES = (3, 4, 24)
-"""Depths, rows and columns by which a common view is measured: a pan is told to 1/24 of the picture's width."""
+"""Depths, rows and columns by which a common view is measured: a pan is measured to 1/24 of the picture's width."""
 
 ALONE_SAMPLES = (4, 4, 6)
 """The same, coarser, where every two slots of a full bank are compared."""

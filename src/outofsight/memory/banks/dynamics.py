@@ -58,10 +58,10 @@ class Motion(NamedTuple):
 class SubjectDynamics(nn.Module):
     """Move subjects on without seeing them.
 
-    A small network says, from speed, its doubt, measured turn rate, time unseen and identity, how fast a subject stops,
-    which share of its measured turn it goes on with, and how uncertain its speed becomes. It begins at zero: constant
-    velocity, exactly. A subject that was not seen to turn does not turn; a mirrored world moves as the mirror image.
-    ``up``: the vertical in the anchor frame, unit length.
+    A small network says, from speed, its deviation, measured turn rate, time unseen and identity, how fast a subject
+    stops, which share of its measured turn it goes on with, and how uncertain its speed becomes. It begins at zero:
+    constant velocity, exactly. A subject that was not seen to turn does not turn; a mirrored world moves as the mirror
+    image. ``up``: the vertical in the anchor frame, unit length.
     """
 
     def __init__(self, identity_width: int, up: tuple[float, float, float] = UP) -> None:
@@ -75,13 +75,13 @@ class SubjectDynamics(nn.Module):
     def motion(self, tracks: Tracks, unseen: Float[Tensor, "b s"]) -> Motion:
         """Say how each subject goes on that was last seen ``unseen`` video frames ago."""
         turn_rate = tracks.turn_rate.clamp(-FASTEST_TURN, FASTEST_TURN)
-        told = (
+        motion = (
             length(tracks.velocity) * 10,
             (tracks.covariance[..., 2].clamp(min=0) + 1e-6).sqrt() * 10,
             turn_rate.abs() * 10,
             unseen.clamp(min=0).log1p() / 4,
         )
-        features = torch.cat((torch.stack(told, dim=-1), tracks.identity), dim=-1).float()
+        features = torch.cat((torch.stack(motion, dim=-1), tracks.identity), dim=-1).float()
         stop, turn, noise = self.outer(nn.functional.silu(self.inner(features))).tanh().unbind(dim=-1)
         bound = torch.where(stop > 0, FASTEST_STOP, FASTEST_START)
         return Motion(stop * bound, turn_rate * turn, (NOISE_OCTAVES * noise).exp())

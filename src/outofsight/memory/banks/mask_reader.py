@@ -53,8 +53,8 @@ class MaskReader(nn.Module):
         for level in (2, 1, 0):
             larger = interpolate(self.up[level](states), size=kept[level].shape[-2:], mode="bilinear")
             states = self.outer[level](kept[level] + larger)
-        told: Tensor = self.told(states)[:, 0]
-        return told
+        logits: Tensor = self.told(states)[:, 0]
+        return logits
 
     @torch.no_grad()
     def shares(self, evidence: Float[Tensor, "n 9 height width"]) -> Float[Tensor, "n height width"]:
@@ -91,23 +91,23 @@ def evidence(
     times: Float[Tensor, "b f"],
 ) -> Float[Tensor, "b f 9 height width"]:
     """Lay what ``views`` show at each frame's place beside it. A view of the frame's own time is no witness."""
-    told = []
+    made = []
     for index in range(frames.shape[1]):
         others = views._replace(filled=views.filled & (views.times != times[:, index, None]))
         near = nearness(others, cameras[:, index])
         chosen = near.topk(min(NUM_WITNESSES, near.shape[1]), dim=1)
         size = (frames.shape[-2], frames.shape[-1])
         seen = warped(others.at(chosen.indices), cameras[:, index], intrinsics, size)
-        told.append(_testimony(frames[:, index].float() / 127.5 - 1, seen.pixels, seen.known > 0.5))
-    return torch.stack(told, dim=1)
+        made.append(_testimony(frames[:, index].float() / 127.5 - 1, seen.pixels, seen.known > 0.5))
+    return torch.stack(made, dim=1)
 
 
 def _testimony(frame: Tensor, pixels: Float[Tensor, "b k 3 h w"], known: Float[Tensor, "b k h w"]) -> Tensor:
     """Return the frame, the witnesses' median, both's deviation from it and their share; where there is none, the frame
     stands for them, as if nothing had moved."""
-    nobody = ~known.any(dim=1)
-    told = pixels.masked_fill(~known[:, :, None], torch.nan)
-    median = torch.where(nobody[:, None], frame, told.nanmedian(dim=1).values.nan_to_num())
+    unseen = ~known.any(dim=1)
+    witnessed = pixels.masked_fill(~known[:, :, None], torch.nan)
+    median = torch.where(unseen[:, None], frame, witnessed.nanmedian(dim=1).values.nan_to_num())
     apart = ((pixels - median[:, None]).abs().mean(dim=2) * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
     moved = (frame - median).abs().mean(dim=1, keepdim=True)
     return torch.cat((frame, median, moved, apart[:, None], known.float().mean(dim=1, keepdim=True)), dim=1)

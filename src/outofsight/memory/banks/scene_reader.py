@@ -23,11 +23,11 @@ UNLIKELY = -3.0
 """Logit of ``dynamic`` before anything is learned: 5%, too little for a birth."""
 
 COMMON_DISTANCE_M, COMMON_NOISE = 6.0, 0.2
-"""Distance and noise that are told before anything is learned."""
+"""Distance and noise that are read before anything is learned."""
 
 NEAREST_M, FARTHEST_M = 0.3, 300.0
 LEAST_NOISE, MOST_NOISE = 0.005, 2.0
-"""What is told is kept within these."""
+"""What is read is kept within these."""
 
 PLACE_CHANNELS = 2
 
@@ -36,7 +36,7 @@ class SceneReader(nn.Module):
     """Read clean latents frame by frame, looking back at most ``history`` latent frames and never ahead.
 
     One convolution and one residual block on latent pixels, then ``TOKEN_BLOCKS`` on tokens (``patch`` latent pixels),
-    each of which mixes in its own frame before; beside the latents it is told where in the picture a token lies, as
+    each of which mixes in its own frame before; beside the latents it is given where in the picture a token lies, as
     tangents of angles, so that one set of weights reads any size and any lens.
 
     An untrained reader says of every token that it shows a subject with 5%, which gives birth to nobody.
@@ -79,9 +79,9 @@ class SceneReader(nn.Module):
         for block in self.tokens:
             states = block(states, frames)
         states = self.norm(states)
-        told = self.told(states).float().unflatten(0, (-1, frames))
+        read = self.told(states).float().unflatten(0, (-1, frames))
         identity = self.identity(states).float().unflatten(0, (-1, frames)).movedim(2, -1)
-        dynamic, distance, across, down, clarity, noise = told.unbind(dim=2)
+        dynamic, distance, across, down, clarity, noise = read.unbind(dim=2)
         return SceneReading(
             dynamic=dynamic,
             distance=distance.clamp(log(NEAREST_M), log(FARTHEST_M)),
@@ -179,7 +179,7 @@ def rays_through(
     return direction, moment
 
 
-def positions_told(
+def read_positions(
     reading: SceneReading, poses: Float[Tensor, "*batch 12"], intrinsics: Float[Tensor, "*batch 4"]
 ) -> Float[Tensor, "*batch h w 3"]:
     """Return where each token says that its subject's origin is: metres in the frame that the poses refer to.
@@ -192,8 +192,8 @@ def positions_told(
     rows = (rows + reading.offset[..., 1].float()).flatten(-2)
     directions, _ = rays_through(rows, columns, poses, (height, width), intrinsics)
     away = reading.distance.float().exp().flatten(-2)[..., None] * directions
-    told = away + poses.float().unflatten(-1, (3, 4))[..., None, :, 3]
-    return told.unflatten(-2, (height, width))
+    position = away + poses.float().unflatten(-1, (3, 4))[..., None, :, 3]
+    return position.unflatten(-2, (height, width))
 
 
 def token_places(

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, normalize
 
-from outofsight.memory.banks.scene_reader import place_subjects, positions_told, project_points, token_places
+from outofsight.memory.banks.scene_reader import place_subjects, project_points, read_positions, token_places
 from outofsight.memory.banks.state import SceneReading, Tracks
 
 ABSENT = -1e4
@@ -47,11 +47,11 @@ class TokenFacts(NamedTuple):
 class SlotAttention(nn.Module):
     """Give every dynamic token to the slots by softmax over all slots and "nobody".
 
-    The logit of a slot is log((1 − ε)·N(told place; predicted place, σ²) + ε·even) with lengths as shares of the
-    token's distance, σ² = slot's variance + token's noise², plus ``kinship`` · (max(cos of identities, 0) − ½). Near
+    The logit of a slot is log((1 − ε)·N(read place; predicted place, σ²) + ε·even) with lengths as shares of the
+    token's distance, σ² = slot's variance + token's noise², plus ``appearance`` · (max(cos of identities, 0) − ½). Near
     places count most while a place is well known, so a subject in view keeps its slot whatever it wears. Once it was
     hidden it may have turned round: with a chance ε (``lost_chance``) it is anywhere, and identity decides. Learned:
-    ``kinship`` and the logit of "nobody".
+    ``appearance`` and the logit of "nobody".
 
     Source: Slot Attention (arXiv 2006.15055), whose softmax over slots makes them compete; its recurrent update is
     the Kalman filter and the gated merge of ``Tracker`` here.
@@ -148,7 +148,7 @@ def token_facts(frame: FrameSeen) -> TokenFacts:
     distance = reading.distance.exp()
     return TokenFacts(
         dynamic=reading.dynamic.sigmoid().flatten(1),
-        position=positions_told(reading, frame.pose, frame.intrinsics).flatten(1, 2),
+        position=read_positions(reading, frame.pose, frame.intrinsics).flatten(1, 2),
         distance=distance.flatten(1),
         noise=(reading.noise.exp() * distance).flatten(1),
         identity=reading.identity.flatten(1, 2),
@@ -221,7 +221,7 @@ def _half_length(weights: Float[Tensor, "b s n"], away: Float[Tensor, "b s n"]) 
 def _sampled(
     frame: FrameSeen, rows: Float[Tensor, "b s k"], columns: Float[Tensor, "b s k"]
 ) -> tuple[Float[Tensor, "b s k d"], Bool[Tensor, "b s k"]]:
-    """Read the frame's tokens at places between them; beyond the edge the nearest is read, and told to be outside."""
+    """Read the frame's tokens at places between them; beyond the edge the nearest is read, and marked as outside."""
     height, width = frame.size
     x, y = (2 * columns + 1) / width - 1, (2 * rows + 1) / height - 1
     picture = frame.tokens.float().transpose(1, 2).unflatten(-1, (height, width))

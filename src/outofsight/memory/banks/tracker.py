@@ -34,7 +34,7 @@ BIRTHS_PER_FRAME = 2
 """So many subjects may be born in one latent frame; more wait for the next."""
 
 TRUST_GROWTH = 0.3
-"""Share of its doubt that a subject loses in a frame that shows it fully."""
+"""Share of its missing confidence that a subject gains in a frame that shows it fully."""
 
 TURN_RATE_SHARE = 0.3
 """Weight of a newly measured turn rate, where velocity is well known."""
@@ -44,7 +44,7 @@ class Tracker(nn.Module):
     """Follow subjects, seen and unseen. ``up``: the vertical in the anchor frame.
 
     Learned: ``dynamics`` (how the unseen move), two numbers of ``attention``, and ``log_noise``, by which noise is
-    made larger than told (it begins at 0: as told): a reader's errors in one frame and the next are alike, and a
+    made larger than it is read (it begins at 0: as read): a reader's errors in one frame and the next are alike, and a
     filter that takes them for independent must believe each less. All else is stated rule.
     """
 
@@ -118,7 +118,7 @@ class Tracker(nn.Module):
     def _turn_rate(
         self, earlier: Tracks, later: Tracks, elapsed: Float[Tensor, " b"]
     ) -> Float[Tensor, "b s"]:
-        """Follow how fast the direction of motion turns about the vertical, as far as speeds are above their doubt."""
+        """Follow how fast the direction of motion turns about the vertical, as far as speeds exceed their deviation."""
         axis = later.velocity.new_tensor(self.dynamics.up)
         first, second = (
             tracks.velocity - (tracks.velocity * axis).sum(dim=-1, keepdim=True) * axis
@@ -160,21 +160,21 @@ class Tracker(nn.Module):
 
 
 def filtered(
-    tracks: Tracks, told: Float[Tensor, "b s 3"], variance: Float[Tensor, "b s"]
+    tracks: Tracks, measured: Float[Tensor, "b s 3"], variance: Float[Tensor, "b s"]
 ) -> tuple[Float[Tensor, "b s 3"], Float[Tensor, "b s 3"], Float[Tensor, "b s 3"]]:
-    """Return position, velocity and covariance after a place was told with a variance along each axis.
+    """Return position, velocity and covariance after a place was measured with a variance along each axis.
 
-    Who is seen farther off than ``SURPRISE`` standard deviations did not move as predicted: its place is doubted until
-    it is just so far off, and its speed as a newborn's, by the share of the doubt that is new.
+    Who is seen farther off than ``SURPRISE`` standard deviations did not move as predicted: its variance grows until
+    it is just so far off, and that of its speed towards a newborn's, by the share of the variance that is new.
 
     Source: the Kalman filter's update, one and the same for all three axes.
     """
-    surprise = told - tracks.position
+    surprise = measured - tracks.position
     place, mixed, speed = tracks.covariance.unbind(dim=-1)
     total = (place + variance).clamp(min=1e-12)
-    doubt = torch.maximum(total, (surprise**2).sum(dim=-1).detach() / SURPRISE**2)
-    place, speed = place + doubt - total, speed + FIRST_SPEED**2 * (1 - total / doubt)
-    gain, speed_gain = place / doubt, mixed / doubt
+    innovation = torch.maximum(total, (surprise**2).sum(dim=-1).detach() / SURPRISE**2)
+    place, speed = place + innovation - total, speed + FIRST_SPEED**2 * (1 - total / innovation)
+    gain, speed_gain = place / innovation, mixed / innovation
     covariance = torch.stack(((1 - gain) * place, (1 - gain) * mixed, speed - speed_gain * mixed), dim=-1)
     return (
         tracks.position + gain[..., None] * surprise,
@@ -235,13 +235,11 @@ def place_for_one_more(
     unseen = time[:, None] - tracks.last_seen
     may_go = ~tracks.pinned & (unseen > 0)
     empty = ~tracks.taken
-    doubtful = may_go & (tracks.confidence.detach() < FIRST_CONFIDENCE)
+    unsure = may_go & (tracks.confidence.detach() < FIRST_CONFIDENCE)
     lost = may_go & (unseen > LONG_LOST_FRAMES)
-    slot = torch.where(
-        doubtful.any(dim=1), _lowest(tracks.confidence.detach(), doubtful), _lowest(-unseen, lost)
-    )
+    slot = torch.where(unsure.any(dim=1), _lowest(tracks.confidence.detach(), unsure), _lowest(-unseen, lost))
     slot = torch.where(empty.any(dim=1), first_of(empty), slot)
-    return slot, (empty | doubtful | lost).any(dim=1)
+    return slot, (empty | unsure | lost).any(dim=1)
 
 
 def _lowest(measure: Float[Tensor, "b s"], candidates: Bool[Tensor, "b s"]) -> Int[Tensor, " b"]:
@@ -297,19 +295,19 @@ def faded(tracks: Tracks, frame: FrameSeen, elapsed: Float[Tensor, " b"]) -> Flo
     seen = project_points(tracks.position, frame.pose, frame.size, frame.intrinsics)
     column = seen.columns + tracks.box[..., 0] * seen.tokens_per_metre
     row = seen.rows + tracks.box[..., 1] * seen.tokens_per_metre
-    doubt = tracks.covariance[..., 0].detach().clamp(0, LARGEST_STD_M**2).sqrt()
-    doubt = doubt * seen.tokens_per_metre + 0.25
-    chance = _within(column, width, doubt) * _within(row, height, doubt) * seen.in_front
+    std = tracks.covariance[..., 0].detach().clamp(0, LARGEST_STD_M**2).sqrt()
+    std = std * seen.tokens_per_metre + 0.25
+    chance = _within(column, width, std) * _within(row, height, std) * seen.in_front
     return tracks.confidence * 2 ** (-chance.detach() * elapsed[:, None] / HALF_LIFE_FRAMES)
 
 
-def _within(place: Tensor, count: int, doubt: Tensor) -> Tensor:
+def _within(place: Tensor, count: int, std: Tensor) -> Tensor:
     """Return the chance that a place within the picture is truly there; 0 for one beyond its edges.
 
     The place is taken to be normally distributed, with the logistic curve for the normal one.
     """
     low, high = place + 0.5, count - 0.5 - place
-    chance: Tensor = (1.7 * low / doubt).sigmoid() + (1.7 * high / doubt).sigmoid() - 1
+    chance: Tensor = (1.7 * low / std).sigmoid() + (1.7 * high / std).sigmoid() - 1
     return torch.where((low >= 0) & (high >= 0), chance.clamp(min=0), torch.zeros_like(chance))
 
 
@@ -351,9 +349,9 @@ def merged_duplicates(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor,
 def _duplicates(tracks: Tracks) -> Bool[Tensor, "b s s"]:
     """Tell the closest pair of each clip that is one subject: [senior, junior]."""
     place, identity = tracks.position.detach(), tracks.identity.detach()
-    doubt = tracks.covariance[..., 0].detach().clamp(max=LARGEST_STD_M**2)
+    variance = tracks.covariance[..., 0].detach().clamp(max=LARGEST_STD_M**2)
     away2 = ((place[:, :, None] - place[:, None]) ** 2).sum(dim=-1)
-    away2 = away2 / (doubt[:, :, None] + doubt[:, None]).clamp(min=1e-6)
+    away2 = away2 / (variance[:, :, None] + variance[:, None]).clamp(min=1e-6)
     alike = (identity[:, :, None] * identity[:, None]).sum(dim=-1) >= ALIKE
     seen = tracks.visibility.detach() > 0
     both = (tracks.taken[:, :, None] & tracks.taken[:, None]) & (seen[:, :, None] | seen[:, None])

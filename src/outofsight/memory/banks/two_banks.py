@@ -69,7 +69,7 @@ class TwoBankMemory(UncastModule):
     """The archivist and the tracker, and what they need to see and to be asked.
 
     ``dim``: width of video tokens. ``channels``: of latents. ``patch``: latent pixels (rows, columns) of a token.
-    Weights stay float32 whatever the model around is cast to: places and covariances are told by them.
+    Weights stay float32 whatever the model around is cast to: places and covariances are computed by them.
     """
 
     def __init__(self, settings: BankSettings, dim: int, channels: int, patch: tuple[int, int]) -> None:

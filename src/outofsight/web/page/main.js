@@ -135,7 +135,7 @@ function showStatus() {
   document.body.classList.toggle("walking", status.walking);
   timeline.show(focus);
   timeline.step = panes[focus]?.step ?? 0;
-  for (const [id, kind] of [["film", "mp4"], ["diary", "json"]]) $(id).href = `/walks/${session}/walk.${kind}?pane=${focus}`;
+  for (const [id, kind] of [["film", "mp4"], ["log", "json"]]) $(id).href = `/walks/${session}/walk.${kind}?pane=${focus}`;
   if (!status.truth) pictures.close((view) => view.view === "truth");
   if (!status.rendered) pictures.close((view) => view.view === "rendered");
   panes.forEach((pane, number) => {
