@@ -3,7 +3,7 @@
     python benchmarks/bank_walks.py --out benchmarks/results/bank_walks.json
 
 A camera walks through a made-up world: contents are smooth functions of the ray and the place, so that views that have
-much in common are alike. Asked at every chunk: which part of the coming rays looks where something recalled looked.
+much in common are alike. Asked at every chunk: which part of the coming rays looks where something retrieved looked.
 ``rule`` is the archivist's own (docs/two_banks.md), ``use`` drops the least used slot instead.
 """
 
@@ -85,11 +85,11 @@ def coverage(path: Sequence[Pose], rule: str, settings: BankSettings) -> list[fl
         nobody = torch.zeros(1, len(part), settings.subject_slots, 3)
         unseen = PredictedSubjects(nobody, nobody, nobody[..., 0], banks.tracks.filled)
         chunk = Chunk(poses, times, GRID, LENS, 11)
-        recalled = gathered(banks, retrieval, unseen, chunk, settings)
+        retrieved = gathered(banks, retrieval, unseen, chunk, settings)
         grid = LatentGrid(frames=len(part), height=GRID.height, width=GRID.width)
         rays = [ray.unflatten(1, (len(part), -1)) for ray in token_rays(chunk.relative(poses), grid, LENS)]
-        found.append(float(rebuild.covered(banks.archive, recalled, *rays).mean()))
-        archive = note_use(banks.archive, recalled.scores)
+        found.append(float(rebuild.covered(banks.archive, retrieved, *rays).mean()))
+        archive = note_use(banks.archive, retrieved.scores)
         for index in range(len(part)):
             new = Slice(
                 contents(poses[0, index], field),

@@ -1,7 +1,7 @@
 """What retrieval and writing cost, as shares of a rollout's step, against the size of the banks.
 
 The weights do not matter for time: a model's own are taken, and its memory is changed to ``hybrid`` with banks of each
-size. ``recall`` is retrieval, ``observe`` reading and writing, ``keys`` the recalled tokens' way through the blocks.
+size. ``retrieve``, ``observe`` reading and writing, ``keys`` the retrieved tokens' way through the blocks.
 All rollouts live at once and step in turn, forth and back, so that a busy machine is so for all of them; a step is
 compared with that of ``window``, which has no banks, in the same round.
 """
@@ -22,7 +22,7 @@ TOP_KS = (4, 8, 16)
 WARM_UP = 2
 """Rounds that are not timed."""
 
-STAGES = ("recall", "keys", "observe", "denoise", "decode")
+STAGES = ("retrieve", "keys", "observe", "denoise", "decode")
 SHOWN = ("archive_slots", "subject_slots", "top_k", "step_ms", "over_window", "recall_ms", "observe_ms", "keys_ms",
          "denoise_ms", "recall_share", "observe_share", "state_kilobytes")  # fmt: skip
 
@@ -78,7 +78,7 @@ def stage_figures(rollout: Rollout, window_s: list[float]) -> dict[str, Any]:
         **{f"{name}_ms": [1000 * value for value in values] for name, values in spent.items()},
         **{
             f"{name}_share": [value / step for value, step in zip(spent[name], steps, strict=True)]
-            for name in ("recall", "observe")
+            for name in ("retrieve", "observe")
         },
         "state_kilobytes": round(state_bytes(rollout.state) / 1024, 1),
     }

@@ -1,10 +1,10 @@
-"""What the two banks recall, inside the transformer: nothing known changes nothing, everything known is attended to."""
+"""What the two banks retrieve, inside the transformer: what is not known changes nothing, all else is attended to."""
 
 import pytest
 import torch
 
 from models import lens, tiny_inputs, tiny_transformer, turned_cameras
-from outofsight.backbone.bank_memory import RECALL_TIMESTEP
+from outofsight.backbone.bank_memory import RETRIEVED_TIMESTEP
 from outofsight.backbone.extra_keys import BankKeys
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.errors import InputError
@@ -64,8 +64,10 @@ def hand_made(batch: int = 1, known: int = 5, e: int = 7, seed: int = 3) -> Retr
 def test_nothing_known_is_the_strategy_without_banks(name, base):
     given, model = inputs(), made(name)
     plain = like(made(base), model)
-    torch.testing.assert_close(target(model, given, recall=hand_made(known=0)), target(plain, given), **CLOSE)
-    some = target(model, given, recall=hand_made(known=5))
+    torch.testing.assert_close(
+        target(model, given, retrieved=hand_made(known=0)), target(plain, given), **CLOSE
+    )
+    some = target(model, given, retrieved=hand_made(known=5))
     assert not torch.allclose(some, target(plain, given), rtol=1e-2)
 
 
@@ -78,44 +80,44 @@ def test_what_is_unknown_says_nothing():
         for name in ("tokens", "places", "poses", "directions", "moments")
     })  # fmt: skip
     cut = RetrievedMemory(**{k: v if k == "scores" else v[:, :5] for k, v in one._asdict().items()})
-    expected = target(model, given, recall=one)
-    assert torch.equal(target(model, given, recall=other), expected)
+    expected = target(model, given, retrieved=one)
+    assert torch.equal(target(model, given, retrieved=other), expected)
     text = given["encoder_hidden_states"]
     assert model.memory_keys(one, text).keys[0].shape[1] == 5
     assert model.memory_keys(hand_made(known=0), text).known.tolist() == [[False]]
-    torch.testing.assert_close(target(model, given, recall=cut), expected, **CLOSE)
+    torch.testing.assert_close(target(model, given, retrieved=cut), expected, **CLOSE)
 
 
 @torch.no_grad()
 def test_a_clips_own_recall_in_a_batch():
     model, both = made("hybrid"), inputs(2)
-    recalls = [hand_made(known=5), hand_made(known=0, seed=9)]
-    joined = RetrievedMemory(*(torch.cat(pair) for pair in zip(*recalls, strict=True)))
-    alone = [target(model, {k: v[[i]] for k, v in both.items()}, recall=recalls[i]) for i in range(2)]
-    torch.testing.assert_close(target(model, both, recall=joined), torch.cat(alone), **CLOSE)
+    retrieves = [hand_made(known=5), hand_made(known=0, seed=9)]
+    joined = RetrievedMemory(*(torch.cat(pair) for pair in zip(*retrieves, strict=True)))
+    alone = [target(model, {k: v[[i]] for k, v in both.items()}, retrieved=retrieves[i]) for i in range(2)]
+    torch.testing.assert_close(target(model, both, retrieved=joined), torch.cat(alone), **CLOSE)
 
 
 @torch.no_grad()
 def test_recalled_context_is_the_context_itself():
-    """A frame recalled at its own place, pose and rays has the keys it has by itself, at the same time step."""
+    """A frame retrieved at its own place, pose and rays has the keys it has by itself, at the same time step."""
     model, given = made("concat"), inputs()
     context, poses = given["hidden_states"][:, :, :3], given["context_cameras"][:, :3]
     grid = LatentGrid(frames=3, height=4, width=6)
     seen = []
     for block in model.blocks:
         block.attn1.to_k.register_forward_hook(lambda _module, _given, out: seen.append(out))
-    timestep = torch.tensor([RECALL_TIMESTEP])
+    timestep = torch.tensor([RETRIEVED_TIMESTEP])
     clean = {**given, "hidden_states": context, "timestep": timestep, "context_cameras": poses}
     model(**clean | {"target_cameras": poses[:, :0]})
     plain, seen[:] = list(seen), []
     place = torch.cartesian_prod(torch.arange(3.0), torch.arange(4.0), torch.arange(6.0))[None]
     direction, moment = token_rays(poses, grid, lens(90, 4, 6))
     count = place.shape[1]
-    recall = hand_made(e=count, known=count)._replace(
+    retrieved = hand_made(e=count, known=count)._replace(
         tokens=model.patch_embedding(context).flatten(2).transpose(1, 2), places=place, directions=direction,
         moments=moment, poses=poses.repeat_interleave(24, dim=1), subjects=torch.zeros(1, count, dtype=torch.bool),
     )  # fmt: skip
-    keys = model.memory_keys(recall, given["encoder_hidden_states"])
+    keys = model.memory_keys(retrieved, given["encoder_hidden_states"])
     assert len(keys.keys) == len(keys.values) == 2
     assert keys.keys[0].shape == (1, count, 2, 24)
     for one, other in zip(seen, plain, strict=True):
@@ -126,11 +128,11 @@ def test_recalled_context_is_the_context_itself():
 @pytest.mark.parametrize("name", ["hybrid", "hybrid+hydra"])
 def test_keys_serve_every_denoising_step(name):
     given, model = inputs(), made(name)
-    text, recall = given["encoder_hidden_states"], hand_made()
-    keys = model.memory_keys(recall, text)
+    text, retrieved = given["encoder_hidden_states"], hand_made()
+    keys = model.memory_keys(retrieved, text)
     early, late = ({**given, "timestep": torch.tensor([level])} for level in (900.0, 50.0))
     for step in (early, late):
-        out = model(**step, recall=recall)
+        out = model(**step, retrieved=retrieved)
         assert all(torch.equal(a, b) for a, b in zip(out.bank_keys.keys, keys.keys, strict=True))
         assert torch.equal(target(model, step, bank_keys=keys), out.sample[:, :, -TARGET:])
 
@@ -141,10 +143,10 @@ def test_gradients_reach_what_is_recalled_with_checkpointing_too():
         model = made("hybrid").train()
         if saves:
             model.enable_gradient_checkpointing()
-        recall = hand_made()
-        recall.tokens.requires_grad_()
-        model(**inputs(), recall=recall).sample[:, :, -TARGET:].square().mean().backward()
-        grads.append((recall.tokens.grad, model.blocks[0].attn1.target_camera_encoder.weight.grad))
+        retrieved = hand_made()
+        retrieved.tokens.requires_grad_()
+        model(**inputs(), retrieved=retrieved).sample[:, :, -TARGET:].square().mean().backward()
+        grads.append((retrieved.tokens.grad, model.blocks[0].attn1.target_camera_encoder.weight.grad))
     for plain, saved in zip(*grads, strict=True):
         torch.testing.assert_close(saved, plain, **CLOSE)
     assert grads[0][0][:, :5].abs().sum() > 0
@@ -155,17 +157,17 @@ def test_gradients_reach_what_is_recalled_with_checkpointing_too():
 def test_everything_selected_is_full_attention_over_the_banks():
     """All slots fit into top_k, so every filled slot's tokens are keys: as many as filled slots × tokens a slice."""
     given, model = inputs(), made("hybrid", banks={**SMALL, "top_k": 14, "relevance": 1.0})
-    recall = model.retrieve_for_context(
+    retrieved = model.retrieve_for_context(
         given["hidden_states"][:, :, :CONTEXT], given["context_cameras"], given["target_cameras"]
     )
     assert (
-        recall.known.sum() == CONTEXT * 24
+        retrieved.known.sum() == CONTEXT * 24
     )  # an untrained reader sees nobody; every frame has a slot of its own
-    assert recall.tokens.shape[1] == 12 * 24 + 2 * TARGET * 9
+    assert retrieved.tokens.shape[1] == 12 * 24 + 2 * TARGET * 9
     frames = given["hidden_states"][:, :, :CONTEXT]
     tokens = model.patch_embedding(frames).flatten(3).permute(0, 2, 3, 1)[0]
-    held = recall.tokens[0][recall.known[0]].unflatten(0, (CONTEXT, 24))
-    order = recall.places[0, :, 0][recall.known[0]].unflatten(0, (CONTEXT, 24))[:, 0].long()
+    held = retrieved.tokens[0][retrieved.known[0]].unflatten(0, (CONTEXT, 24))
+    order = retrieved.places[0, :, 0][retrieved.known[0]].unflatten(0, (CONTEXT, 24))[:, 0].long()
     assert sorted(order.tolist()) == list(range(CONTEXT))
     torch.testing.assert_close(held, tokens[order])
 
@@ -176,16 +178,16 @@ def test_old_frames_are_remembered_in_the_banks_alone():
     changed = {**given, "hidden_states": given["hidden_states"].clone()}
     changed["hidden_states"][:, :, 1] += 1
     assert not torch.allclose(target(model, changed), target(model, given))
-    recall = model.retrieve_for_context(
+    retrieved = model.retrieve_for_context(
         given["hidden_states"][:, :, :CONTEXT], given["context_cameras"], given["target_cameras"]
     )
-    assert torch.equal(target(model, changed, recall=recall), target(model, given, recall=recall))
-    assert torch.equal(target(model, given, recall=recall), target(model, given))
+    assert torch.equal(target(model, changed, retrieved=retrieved), target(model, given, retrieved=retrieved))
+    assert torch.equal(target(model, given, retrieved=retrieved), target(model, given))
 
 
 @torch.no_grad()
 def test_a_short_history_reads_memory_as_a_long_one_does():
-    """The last frames alone, with what was recalled for the whole: rotation knows differences of time alone."""
+    """The last frames alone, with what was retrieved for the whole: rotation knows differences of time alone."""
     given, model = inputs(), made("hybrid", context_recent=3)
     context = given["hidden_states"][:, :, :CONTEXT]
     banks, observed = model.observe_context(context, given["context_cameras"])
@@ -193,7 +195,7 @@ def test_a_short_history_reads_memory_as_a_long_one_does():
     assert observed.tracks.position.shape == (1, CONTEXT, 2, 3)
     assert banks.time.tolist() == [28.0]
     grid = LatentGrid(frames=1, height=4, width=6)
-    recall = model.retrieve_for(
+    retrieved = model.retrieve_for(
         banks, given["target_cameras"], times, grid, history_frames=3, reach_frames=CONTEXT
     )
     short = {
@@ -201,7 +203,7 @@ def test_a_short_history_reads_memory_as_a_long_one_does():
         "hidden_states": given["hidden_states"][:, :, 5:],
         "context_cameras": given["context_cameras"][:, 5:],
     }
-    torch.testing.assert_close(target(model, short, recall=recall), target(model, given), **CLOSE)
+    torch.testing.assert_close(target(model, short, retrieved=retrieved), target(model, given), **CLOSE)
 
 
 @torch.no_grad()
@@ -265,11 +267,11 @@ def test_what_does_not_fit_is_told():
     with pytest.raises(InputError, match=r"this model \(hydra\) has no banks; strategy hybrid"):
         tiny_transformer().observe_context(context, given["context_cameras"])
     with pytest.raises(InputError, match="has no banks"):
-        target(tiny_transformer(), given, recall=hand_made())
+        target(tiny_transformer(), given, retrieved=hand_made())
     with pytest.raises(InputError, match="8 latent frames of 1 videos, but 9 cameras of 1"):
         model.observe_context(context, torch.zeros(1, 9, 12))
-    with pytest.raises(InputError, match="recalled for 2 videos, but there are 1 captions"):
-        target(model, given, recall=hand_made(2))
+    with pytest.raises(InputError, match="retrieved for 2 videos, but there are 1 captions"):
+        target(model, given, retrieved=hand_made(2))
     banks, _ = model.observe_context(context, given["context_cameras"])
     with pytest.raises(InputError, match="make empty banks for this picture"):
         model.observe_context(context[..., :8], given["context_cameras"], banks=banks)

@@ -104,11 +104,11 @@ def test_banks_cost_at_most_what_is_said(memory):
     cost = forward_cost(model.config, grid, text_tokens=7)
     given = (latents, torch.tensor([500.0]), text, cameras[:, :4], cameras[:, 4:])
     with FlopCounterMode(display=False) as observing:
-        recall = model.retrieve_for_context(latents[:, :, :4], *given[3:])
+        retrieved = model.retrieve_for_context(latents[:, :, :4], *given[3:])
     assert 0 < observing.get_total_flops() <= cost.observe_flops
-    recall = recall._replace(known=torch.ones_like(recall.known))
+    retrieved = retrieved._replace(known=torch.ones_like(retrieved.known))
     with FlopCounterMode(display=False) as making, sdpa_kernel(SDPBackend.MATH):
-        keys = model.memory_keys(recall, text)
+        keys = model.memory_keys(retrieved, text)
     assert making.get_total_flops() == cost.keys_flops
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model(*given, bank_keys=keys)

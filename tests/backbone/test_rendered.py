@@ -357,7 +357,7 @@ def test_warp_makes_no_tokens_of_its_banks():
     assert out.bank_keys is None
     assert torch.equal(out.sample, sample(window, given))
     banks, _ = warp.observe_context(given["hidden_states"][:, :, :CONTEXT], given["context_cameras"])
-    recall = warp.retrieve_for(banks, given["target_cameras"], 17 + 4 * torch.arange(4.0)[None],
+    retrieved = warp.retrieve_for(banks, given["target_cameras"], 17 + 4 * torch.arange(4.0)[None],
                          warp.picture_grid(given["hidden_states"]), CONTEXT)  # fmt: skip
-    assert not recall.known.any()
-    assert warp(**given, recall=recall).bank_keys is None
+    assert not retrieved.known.any()
+    assert warp(**given, retrieved=retrieved).bank_keys is None

@@ -39,7 +39,7 @@ def test_keys_that_the_banks_recall_are_told_apart(outofsight, tmp_path):
     assert code == 0, error
     assert ": hybrid, " in out
     assert "144 of 144, and up to " in out
-    assert "that the banks recall" in " ".join(out.split())
+    assert "that the banks retrieve" in " ".join(out.split())
 
 
 def test_a_size_the_model_cannot_take(outofsight, model_folder):

@@ -1,4 +1,4 @@
-"""What a tracker holds while a clip is answered: the very state that a continuation and a rollout recall from."""
+"""What a tracker holds while a clip is answered: the very state that a continuation and a rollout retrieve from."""
 
 from dataclasses import replace
 

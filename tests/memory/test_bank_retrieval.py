@@ -62,7 +62,7 @@ def followed(banks: Banks, num_frames: int, *positions: tuple[float, float, floa
     )
 
 
-def recalled(
+def retrieved(
     banks: Banks, predicted: PredictedSubjects, coming: Chunk, chosen: BankSettings
 ) -> RetrievedMemory:
     with torch.no_grad():
@@ -162,7 +162,9 @@ def test_the_best_slots_are_chosen_for_the_whole_chunk():
 def test_select_everything_fetches_every_filled_slot():
     chosen = BankSettings(archive_slots=5, subject_slots=3, top_k=8)
     banks = remembered(chosen, 0.0, 90.0, 180.0, 270.0)
-    found = recalled(banks, followed(banks, 2, (0, 1, 6), (1, 1, 5)), chunk(turned_cameras(0.0, 5.0)), chosen)
+    found = retrieved(
+        banks, followed(banks, 2, (0, 1, 6), (1, 1, 5)), chunk(turned_cameras(0.0, 5.0)), chosen
+    )
     places = found.slots[0][found.known[0] & ~found.subjects[0]]
     assert sorted(places.tolist()) == sorted([0, 1, 2, 3] * 24)
     subjects = found.slots[0][found.known[0] & found.subjects[0]]
@@ -176,9 +178,9 @@ def test_how_much_is_recalled_depends_on_settings_alone():
     chosen = BankSettings(archive_slots=6, subject_slots=2, top_k=4, subject_grid=(2, 2))
     full = remembered(chosen, *range(0, 360, 60))
     coming = chunk(turned_cameras(0.0, 10.0, 20.0))
-    few = recalled(full, followed(full, 3, (0, 1, 6)), coming, chosen)
+    few = retrieved(full, followed(full, 3, (0, 1, 6)), coming, chosen)
     empty = empty_banks(chosen, 24, DIM)
-    none = recalled(empty, followed(empty, 3), coming, chosen)
+    none = retrieved(empty, followed(empty, 3), coming, chosen)
     assert few.tokens.shape == none.tokens.shape == (1, 4 * 24 + 2 * 3 * 4, DIM)
     assert [value.shape for value in few] == [value.shape for value in none]
     assert [value.dtype for value in few] == [value.dtype for value in none]
@@ -194,7 +196,7 @@ def test_recalled_slices_lie_where_context_frames_of_their_age_lay():
     """Context of 9 video frames = 3 latent frames at 0, 4, 8; the target begins at 9, in the sequence at index 3."""
     chosen = BankSettings(archive_slots=3, subject_slots=1, top_k=3)
     banks = remembered(chosen, 0.0, 4.0, 8.0)
-    found = recalled(banks, followed(banks, 1), chunk(turned_cameras(12.0)), chosen)
+    found = retrieved(banks, followed(banks, 1), chunk(turned_cameras(12.0)), chosen)
     for slot in range(3):
         mine = (found.slots[0] == slot) & ~found.subjects[0]
         time, row, column = found.places[0][mine].T
@@ -203,14 +205,14 @@ def test_recalled_slices_lie_where_context_frames_of_their_age_lay():
         assert column.tolist() == list(range(6)) * 4
     # One step later in a rollout (the next chunk is 8 video frames on, at index 2 of a shorter sequence):
     later = chunk(turned_cameras(12.0), first_time=17, first_index=2)
-    found = recalled(banks, followed(banks, 1), later, chosen)
+    found = retrieved(banks, followed(banks, 1), later, chosen)
     assert found.places[0, found.known[0], 0].unique().tolist() == [0]  # all before the sequence's beginning
 
 
 def test_recalled_slices_are_posed_relative_to_the_chunk():
     chosen = BankSettings(archive_slots=2, subject_slots=1)
     banks = remembered(chosen, 10.0, 50.0)
-    found = recalled(banks, followed(banks, 1), chunk(turned_cameras(30.0)), chosen)
+    found = retrieved(banks, followed(banks, 1), chunk(turned_cameras(30.0)), chosen)
     for slot, degrees in enumerate((-20.0, 20.0)):
         mine = (found.slots[0] == slot) & ~found.subjects[0] & found.known[0]
         pose = turned_cameras(degrees)
@@ -224,7 +226,7 @@ def test_recalled_slices_are_posed_relative_to_the_chunk():
 def test_a_slice_of_larger_tokens_spreads_over_the_same_picture():
     chosen = BankSettings(archive_slots=1, subject_slots=1, kernel=(1, 2, 2))
     banks = remembered(chosen, 0.0, tokens_per_slice=6)
-    found = recalled(banks, followed(banks, 1), chunk(turned_cameras(0.0)), chosen)
+    found = retrieved(banks, followed(banks, 1), chunk(turned_cameras(0.0)), chosen)
     mine = ~found.subjects[0]
     assert found.places[0][mine][:, 1].tolist() == [0, 0, 0, 2, 2, 2]
     assert found.places[0][mine][:, 2].tolist() == [0, 2, 4] * 2
@@ -237,7 +239,7 @@ def test_a_subject_stands_in_every_coming_frame_where_it_is_predicted():
     chosen = BankSettings(archive_slots=1, subject_slots=2, subject_grid=(3, 3))
     banks = remembered(chosen, 0.0)
     predicted = followed(banks, 3, (0.0, 0.0, 6.0))
-    found = recalled(banks, predicted, chunk(turned_cameras(0.0, 20.0, 180.0)), chosen)
+    found = retrieved(banks, predicted, chunk(turned_cameras(0.0, 20.0, 180.0)), chosen)
     subject = found.subjects[0] & (found.slots[0] == 1)
     by_frame = [subject & (found.frames[0] == frame) & found.known[0] for frame in range(3)]
     assert [int(each.sum()) for each in by_frame] == [9, 9, 0]  # turned round, it is not seen
@@ -264,7 +266,7 @@ def test_rebuilding_mixes_what_lies_on_the_same_rays_by_score():
     """Two slots of one view, scores 0.75 and 0.25 of both: 0.75·a + 0.25·b, where only rays that are equal count."""
     chosen = BankSettings(archive_slots=2, subject_slots=1)
     banks, coming = remembered(chosen, 0.0, 0.0), chunk(turned_cameras(0.0))
-    found = recalled(banks, followed(banks, 1), coming, chosen)
+    found = retrieved(banks, followed(banks, 1), coming, chosen)
     found = found._replace(scores=torch.tensor([[[0.75, 0.25, 0.0]]]))
     rebuild = Rebuild()
     rebuild.log_ray_sharpness.data.fill_(9.0)
@@ -277,7 +279,7 @@ def test_rebuilding_leaves_out_what_showed_a_subject():
     chosen = BankSettings(archive_slots=2, subject_slots=1)
     banks = remembered(chosen, 0.0, 0.0)
     banks.archive.static[0, 1] = 0
-    found = recalled(banks, followed(banks, 1), chunk(turned_cameras(0.0)), chosen)
+    found = retrieved(banks, followed(banks, 1), chunk(turned_cameras(0.0)), chosen)
     rebuild = Rebuild()
     rebuild.log_ray_sharpness.data.fill_(9.0)
     rebuilt = rebuild(banks.archive, found, *_rays(turned_cameras(0.0)))
@@ -288,7 +290,7 @@ def test_nothing_is_rebuilt_of_nothing():
     chosen = BankSettings(archive_slots=2, subject_slots=1)
     banks = empty_banks(chosen, 24, DIM)
     predicted = followed(banks, 1, (0.0, 0.0, 5.0))  # a subject is no background
-    found = recalled(banks, predicted, chunk(turned_cameras(0.0)), chosen)
+    found = retrieved(banks, predicted, chunk(turned_cameras(0.0)), chosen)
     assert found.known.any()
     rebuild, rays = Rebuild(), _rays(turned_cameras(0.0))
     assert not rebuild(banks.archive, found, *rays).any()
@@ -298,7 +300,7 @@ def test_nothing_is_rebuilt_of_nothing():
 def test_a_revisited_view_is_covered_and_a_new_one_is_not():
     chosen = BankSettings(archive_slots=2, subject_slots=1)
     banks, poses = remembered(chosen, 0.0), turned_cameras(0.0, 39.0, 180.0)
-    found = recalled(banks, followed(banks, 3), chunk(poses), chosen)
+    found = retrieved(banks, followed(banks, 3), chunk(poses), chosen)
     covered = Rebuild().covered(banks.archive, found, *_rays(poses))[0]
     assert torch.allclose(covered[0], torch.ones(24), atol=1e-4)
     by_column = covered[1].view(4, 6).mean(dim=0)
@@ -338,8 +340,8 @@ def test_geometry_is_not_rounded_under_autocast():
     chosen = BankSettings(archive_slots=3, subject_slots=1)
     banks, coming = remembered(chosen, 3.0, 41.0, 100.0), chunk(turned_cameras(17.0, 22.0))
     predicted = followed(banks, 2, (1.0, 0.3, 5.0))
-    plain = recalled(banks, predicted, coming, chosen)
+    plain = retrieved(banks, predicted, coming, chosen)
     with torch.autocast("cpu", torch.bfloat16):
-        rounded = recalled(banks, predicted, coming, chosen)
+        rounded = retrieved(banks, predicted, coming, chosen)
     for name in ("places", "poses", "directions", "moments", "scores", "tokens"):
         assert torch.allclose(getattr(plain, name), getattr(rounded, name), atol=1e-6), name

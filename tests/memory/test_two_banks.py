@@ -113,9 +113,9 @@ def test_one_that_does_not_count_yet_is_neither_foretold_nor_recalled():
     banks, _ = model.observe(model.empty(1, GRID), tokens, latents, poses, times, LENS, reading=somebody(1))
     assert banks.tracks.tentative.tolist() == [[True, False]]
     coming = torch.tensor([[4.0]])
-    recall = model.retrieve(banks, poses, coming, LENS, GRID, first_time_index=1)
-    assert recall.scores[0, 0, banks.archive.filled.shape[1] :].tolist() == [0, 0]
-    assert not (recall.known & recall.subjects).any()
+    retrieved = model.retrieve(banks, poses, coming, LENS, GRID, first_time_index=1)
+    assert retrieved.scores[0, 0, banks.archive.filled.shape[1] :].tolist() == [0, 0]
+    assert not (retrieved.known & retrieved.subjects).any()
     assert not model.tracker.predict(banks.tracks, banks.time, coming).filled.any()
 
 
@@ -155,23 +155,23 @@ def test_recall_brings_the_place_that_is_looked_at_and_the_subject_where_it_will
     still.dynamic[:, 2:] = -8.0  # seen in the first two frames, which are alike
     banks, _ = model.observe(model.empty(1, GRID), tokens, latents, poses, times, LENS, reading=still)
     coming = turned_cameras(0.0, 5.0)
-    recall = model.retrieve(banks, coming, torch.tensor([[17.0, 21.0]]), LENS, GRID, first_time_index=5)
-    assert recall.scores.shape == (1, 2, 8 + 2)
-    torch.testing.assert_close(recall.scores.sum(dim=-1), torch.ones(1, 2))
-    assert recall.scores[0, 0, :8].argmax() == 0  # the slot of the frames that looked ahead
-    subject = recall.known & recall.subjects
+    retrieved = model.retrieve(banks, coming, torch.tensor([[17.0, 21.0]]), LENS, GRID, first_time_index=5)
+    assert retrieved.scores.shape == (1, 2, 8 + 2)
+    torch.testing.assert_close(retrieved.scores.sum(dim=-1), torch.ones(1, 2))
+    assert retrieved.scores[0, 0, :8].argmax() == 0  # the slot of the frames that looked ahead
+    subject = retrieved.known & retrieved.subjects
     assert subject.sum() == 2 * 9  # in view in both frames, 3×3 identity tokens each
-    assert recall.frames[subject].unique().tolist() == [0, 1]
-    assert recall.slots[subject].unique().tolist() == [8]
-    first = recall.places[subject & (recall.frames == 0)]
+    assert retrieved.frames[subject].unique().tolist() == [0, 1]
+    assert retrieved.slots[subject].unique().tolist() == [8]
+    first = retrieved.places[subject & (retrieved.frames == 0)]
     assert first[:, 0].unique().tolist() == [5.0]
     assert abs(float(first[:, 2].mean()) - 3) < 1  # where it was seen: column 3
     away = model.retrieve(
         banks, turned_cameras(180.0), torch.tensor([[17.0]]), LENS, GRID, first_time_index=5
     )
     assert not (away.known & away.subjects).any()
-    used = model.note_use(banks, recall).archive.use - banks.archive.use
-    torch.testing.assert_close(used, recall.scores[..., :8].mean(dim=1))
+    used = model.note_use(banks, retrieved).archive.use - banks.archive.use
+    torch.testing.assert_close(used, retrieved.scores[..., :8].mean(dim=1))
 
 
 def test_losses_reach_every_part():
@@ -181,8 +181,8 @@ def test_losses_reach_every_part():
     tokens = (tokens[:, :1] + 0.1 * tokens).requires_grad_()  # one place, seen a little otherwise: merges
     reading = somebody(4)
     banks, _ = model.observe(model.empty(1, GRID), tokens, latents, still, times, LENS, reading=reading)
-    recall = model.retrieve(banks, still[:, :2], torch.tensor([[13.0, 17.0]]), LENS, GRID, 4)
-    (recall.tokens.square().sum() + recall.scores.square().sum()).backward()
+    retrieved = model.retrieve(banks, still[:, :2], torch.tensor([[13.0, 17.0]]), LENS, GRID, 4)
+    (retrieved.tokens.square().sum() + retrieved.scores.square().sum()).backward()
     learned = {
         name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()
     }

@@ -131,9 +131,9 @@ def test_the_strategy_says_what_is_rendered():
         world.transformer.set_memory(name, settings)
         found[name] = continued(world)
     assert found["hydra"].rendered is None
-    assert found["hydra"].recall is None
-    assert found["warp"].recall.known.sum() == 0
-    assert found["hybrid"].recall.known.sum() > 0
+    assert found["hydra"].retrieved is None
+    assert found["warp"].retrieved.known.sum() == 0
+    assert found["hybrid"].retrieved.known.sum() > 0
     assert np.array_equal(found["hybrid"].rendered, found["hybrid+hydra"].rendered)
 
 

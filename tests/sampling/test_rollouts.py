@@ -259,7 +259,7 @@ def test_every_step_tells_what_was_retrieved(hybrid):
     assert {slot for slot in record.slots if slot < BANKS["archive_slots"]} <= filled
     assert record.tracks.position.shape == (2, 2, 3)  # latent frames, subjects
     assert record.archive.tokens.numel() == record.tracks.tokens.numel() == 0
-    assert set(record.seconds) == {"recall", "keys", "denoise", "observe", "decode"}
+    assert set(record.seconds) == {"retrieve", "keys", "denoise", "observe", "decode"}
     assert float(rollout.memory.banks.time) == record.times[-1]
 
 

@@ -144,64 +144,66 @@ SMALL_BANKS = {"archive_slots": 4, "subject_slots": 2, "reader_width": 8, "ident
 
 
 def test_banks_are_asked_once_for_all_steps(clip):
-    """Each block runs once a forward, and once more for what was recalled, with each caption."""
+    """Each block runs once a forward, and once more for what was retrieved, with each caption."""
     banks = {**SMALL_BANKS, "relevance": 1.0}  # every frame has a slot of its own
     world = tiny_world(**{**strategy("hybrid").settings, "context_recent": 1, "banks": banks})
     seen = counted(world.transformer.blocks[0])
     result = world.continue_video(*clip, SamplingSettings(num_inference_steps=3, guidance_scale=2.0))
     assert len(seen) == 2 * (3 + 1)
-    assert result.recall.known.sum() == 3 * 2 * 4  # three context frames of 2×4 tokens, nobody in them
-    assert result.seconds["recall"] > 0
+    assert result.retrieved.known.sum() == 3 * 2 * 4  # three context frames of 2×4 tokens, nobody in them
+    assert result.seconds["retrieve"] > 0
     stages = []
     world.continue_video(
         *clip,
         SamplingSettings(num_inference_steps=1, guidance_scale=1.0),
         on_progress=lambda stage, done, total: stages.append((stage, done, total)),
     )
-    assert ("recall", 1, 1) in stages
+    assert ("retrieve", 1, 1) in stages
     world.set_memory("window")
     del seen[:]
     plain = world.continue_video(*clip, SamplingSettings(num_inference_steps=3, guidance_scale=2.0))
     assert len(seen) == 2 * 3
-    assert plain.recall is None
+    assert plain.retrieved is None
 
 
 @torch.no_grad()
 def test_recall_and_keys_may_be_given():
-    """Observed by the sampler, recalled before, or keys made before: the same video, and other memories another."""
+    """Observed by the sampler, retrieved before, or keys made before: the same video, and other memories another."""
     model = tiny_transformer(**{**strategy("hybrid").settings, "context_recent": 2, "banks": SMALL_BANKS})
     noise, given = conditions()
     sigmas = sampling_sigmas(2)
     cameras = given.context_cameras, given.target_cameras
     itself, _ = denoise(model, noise, given, euler(sigmas), 3.0)
-    recall = model.retrieve_for_context(given.context_latents, *cameras)
-    recalled, _ = denoise(model, noise, given._replace(recall=recall), euler(sigmas), 3.0)
-    assert torch.equal(recalled, itself)
+    retrieved = model.retrieve_for_context(given.context_latents, *cameras)
+    retrieved, _ = denoise(model, noise, given._replace(retrieved=retrieved), euler(sigmas), 3.0)
+    assert torch.equal(retrieved, itself)
     keys = {
-        "cond": model.memory_keys(recall, given.text),
-        "uncond": model.memory_keys(recall, given.negative_text),
+        "cond": model.memory_keys(retrieved, given.text),
+        "uncond": model.memory_keys(retrieved, given.negative_text),
     }
     ready, _ = denoise(model, noise, given._replace(bank_keys=keys), euler(sigmas), 3.0)
     assert torch.equal(ready, itself)
     other = model.retrieve_for_context(given.context_latents.flip(2), *cameras)
-    assert not torch.equal(denoise(model, noise, given._replace(recall=other), euler(sigmas), 3.0)[0], itself)
+    assert not torch.equal(
+        denoise(model, noise, given._replace(retrieved=other), euler(sigmas), 3.0)[0], itself
+    )
 
 
 @torch.no_grad()
 def test_to_have_no_history_is_to_have_no_memory():
-    """History guidance leads away from noise for a context, with nothing recalled."""
+    """History guidance leads away from noise for a context, with nothing retrieved."""
     settings = {**strategy("dfot").settings, "banks": SMALL_BANKS}
     model, (noise, given) = tiny_transformer(**settings), conditions()
     cameras = given.context_cameras, given.target_cameras
-    recall = model.retrieve_for_context(given.context_latents, *cameras)
+    retrieved = model.retrieve_for_context(given.context_latents, *cameras)
     timesteps = [torch.tensor([[level] * 4 + [1000.0] * 4]) for level in (0.0, 1000.0)]
 
-    def velocity(context, timestep, recalled):
+    def velocity(context, timestep, retrieved):
         latents = torch.cat((context, noise), dim=2)
-        return model(latents, timestep, given.text, *cameras, recall=recalled).sample[:, :, 4:]
+        return model(latents, timestep, given.text, *cameras, retrieved=retrieved).sample[:, :, 4:]
 
-    known = velocity(given.context_latents, timesteps[0], recall)
-    nothing = recall._replace(known=torch.zeros_like(recall.known))
+    known = velocity(given.context_latents, timesteps[0], retrieved)
+    nothing = retrieved._replace(known=torch.zeros_like(retrieved.known))
     unknown = velocity(given.history_noise, timesteps[1], nothing)
     moved, _ = denoise(model, noise, given, euler(torch.tensor([1.0, 0.25])), 1.0, 1.5)
     expected = noise - 0.75 * (unknown + 1.5 * (known - unknown))

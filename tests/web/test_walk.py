@@ -91,7 +91,7 @@ def test_views_have_their_pictures(placing):
     (first,), (second,) = steps(placing, 2)
     assert second.memory.views
     assert all(view.picture in placing.main.pictures for view in (*first.memory.views, *second.memory.views))
-    assert any(view.recalled for view in second.memory.views)
+    assert any(view.retrieved for view in second.memory.views)
     assert {round(view.age_s * 10) for view in first.memory.views} <= {0, 4, 5, 9, 13}
 
 

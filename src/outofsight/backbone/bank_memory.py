@@ -1,4 +1,4 @@
-"""The two-bank memory of a transformer: what it sees, what it recalls, and what that is to its layers."""
+"""The two-bank memory of a transformer: what it sees, what it retrieves, and what that is to its layers."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ from outofsight.nn.rope import describe_rays, rotary_at_places
 from outofsight.types import LatentGrid
 
 CPU = torch.device("cpu")
-RECALL_TIMESTEP = 600.0
-"""Time step at which recalled tokens pass through the blocks. They are clean, but so is the context, which the model
+RETRIEVED_TIMESTEP = 600.0
+"""Time step at which retrieved tokens pass through the blocks. They are clean, but so is the context, which the model
 has learned to read at the time step of the noisy frames beside it: a middle one fits most of a denoising. With the
 mini's weights, of which nothing was trained for banks, 0 gives a loss of 0.709, 300: 0.673, 600: 0.665, 800: 0.664,
-950: 0.667 (archive alone; nothing recalled: 0.768; 8 validation clips, 5 noise levels)."""
+950: 0.667 (archive alone; nothing retrieved: 0.768; 8 validation clips, 5 noise levels)."""
 
 
 class BankRemembering:
@@ -159,9 +159,9 @@ class BankRemembering:
         reach = history_frames if reach_frames is None else reach_frames
         size = (grid.height, grid.width)
         intrinsics = known_intrinsics(self.config, intrinsics, len(cameras), size, cameras.device)
-        recalled = self._needed_banks().retrieve(banks, cameras, times, intrinsics, grid, reach)
-        shift = recalled.places.new_tensor([reach - history_frames, 0, 0])
-        return recalled._replace(places=recalled.places - shift)
+        retrieved = self._needed_banks().retrieve(banks, cameras, times, intrinsics, grid, reach)
+        shift = retrieved.places.new_tensor([reach - history_frames, 0, 0])
+        return retrieved._replace(places=retrieved.places - shift)
 
     def retrieve_for_context(
         self,
@@ -170,7 +170,7 @@ class BankRemembering:
         target_cameras: Float[Tensor, "b t 12"],
         intrinsics: Float[Tensor, "b 4"] | None = None,
     ) -> RetrievedMemory:
-        """Observe a whole clean context, and recall what matters for the target that follows it."""
+        """Observe a whole clean context, and retrieve what matters for the target that follows it."""
         banks, _ = self.observe_context(context, context_cameras, intrinsics=intrinsics)
         frames = context.shape[2]
         times = latent_times(frames, target_cameras.shape[1], context.device)[1]
@@ -241,10 +241,10 @@ class BankRemembering:
         placed = placed_subjects(predicted, memory.settings.place_draw, generator)
         return render(views, cameras, intrinsics, size, banks.cutouts, placed)
 
-    def memory_keys(self, recall: RetrievedMemory, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
-        """Run recalled tokens through the blocks once, at ``RECALL_TIMESTEP``: every layer's keys and values."""
+    def memory_keys(self, retrieved: RetrievedMemory, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
+        """Run retrieved tokens through the blocks once, at ``RETRIEVED_TIMESTEP``: every layer's keys and values."""
         bring_weights(self)
-        return recalled_keys(self, recall, text)
+        return keys_of_retrieved(self, retrieved, text)
 
     def _needed_banks(self) -> TwoBankMemory:
         if self.two_banks is None or not self.has_banks:
@@ -260,30 +260,30 @@ class BankRemembering:
         return LatentGrid(frames=latents.shape[2], height=height, width=width)
 
     def keys_of_banks(
-        self, given: Inputs, text: Tensor, recall: RetrievedMemory | None, keys: BankKeys | None
+        self, given: Inputs, text: Tensor, retrieved: RetrievedMemory | None, keys: BankKeys | None
     ) -> BankKeys | None:
-        """Return the keys that are there, else make them, of what is recalled, else of the whole context; and of
+        """Return the keys that are there, else make them, of what is retrieved, else of the whole context; and of
         rendered memory that is shown as history."""
-        if keys is None and recall is None and not self.has_banks:
+        if keys is None and retrieved is None and not self.has_banks:
             return None
-        recalls = self._needed_banks().settings.top_k > 0
-        if not recalls and given.history is None:
+        retrieves = self._needed_banks().settings.top_k > 0
+        if not retrieves and given.history is None:
             return None
         if keys is not None:
             return keys
         frames, ahead = given.grid.context_frames, given.target_cameras
         context = given.latents[:, :, :frames]
-        if not recalls:
-            recall = None
-        elif recall is None:
+        if not retrieves:
+            retrieved = None
+        elif retrieved is None:
             if not frames:
                 return None  # nothing has been seen yet
-            recall = self.retrieve_for_context(context, given.context_cameras, ahead, given.intrinsics)
+            retrieved = self.retrieve_for_context(context, given.context_cameras, ahead, given.intrinsics)
         if given.history is not None:
             own = checked_rendered(given.history, context, ahead.shape[1])
-            recall = joined_history(recall, history_tokens(self, own, ahead, given.intrinsics, frames))
-        assert recall is not None
-        return self.memory_keys(recall, text)
+            retrieved = joined_history(retrieved, history_tokens(self, own, ahead, given.intrinsics, frames))
+        assert retrieved is not None
+        return self.memory_keys(retrieved, text)
 
 
 def _fresh_banks(transformer: Any) -> TwoBankMemory:
@@ -315,43 +315,45 @@ def two_bank_memory(config: Mapping[str, Any]) -> TwoBankMemory | None:
     )
 
 
-def recalled_keys(transformer: Any, recall: RetrievedMemory, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
-    """Return every layer's keys and values of the recalled tokens. ``text``: the caption's states.
+def keys_of_retrieved(
+    transformer: Any, retrieved: RetrievedMemory, text: Float[Tensor, "b l text_dim"]
+) -> BankKeys:
+    """Return every layer's keys and values of the retrieved tokens. ``text``: the caption's states.
 
     Recalled tokens see each other and the caption, and nothing of the video, at one time step for all; so they are the
     same in every denoising step.
 
     Raises:
-        InputError: recalled for another number of videos than there are captions.
+        InputError: retrieved for another number of videos than there are captions.
     """
-    if len(recall.tokens) != len(text):
+    if len(retrieved.tokens) != len(text):
         raise InputError(
-            f"the banks recalled for {len(recall.tokens)} videos, but there are {len(text)} captions"
+            f"the banks retrieved for {len(retrieved.tokens)} videos, but there are {len(text)} captions"
         )
-    recall = known_part(recall)
-    context = _bank_context(transformer, recall, text.dtype)
-    timestep = torch.full((len(text),), RECALL_TIMESTEP, device=text.device)
+    retrieved = known_part(retrieved)
+    context = _bank_context(transformer, retrieved, text.dtype)
+    timestep = torch.full((len(text),), RETRIEVED_TIMESTEP, device=text.device)
     _, time, text, _ = transformer.condition_embedder(timestep, text, None, timestep_seq_len=None)
     time = time.unflatten(1, (6, -1))
-    states, keys, values = recall.tokens.to(text.dtype), [], []
+    states, keys, values = retrieved.tokens.to(text.dtype), [], []
     for block in transformer.blocks:
         states, key, value = transformer.checkpointed(_through, block, states, text, time, context)
         keys.append(key)
         values.append(value)
-    return BankKeys(tuple(keys), tuple(values), recall.known)
+    return BankKeys(tuple(keys), tuple(values), retrieved.known)
 
 
-def known_part(recall: RetrievedMemory) -> RetrievedMemory:
+def known_part(retrieved: RetrievedMemory) -> RetrievedMemory:
     """Leave out tokens that no video of the batch knows; one stays where none is known.
 
     All stay on the meta device, which cannot be asked.
     """
-    if recall.known.device.type == "meta":
-        return recall
-    kept = recall.known.any(dim=0)
+    if retrieved.known.device.type == "meta":
+        return retrieved
+    kept = retrieved.known.any(dim=0)
     kept[0] |= ~kept.any()
     chosen = kept.nonzero()[:, 0]
-    parts = recall._asdict().items()
+    parts = retrieved._asdict().items()
     return RetrievedMemory(**{name: value if name == "scores" else value[:, chosen] for name, value in parts})
 
 
@@ -365,16 +367,16 @@ def _through(
     return states, key, value
 
 
-def _bank_context(transformer: Any, recall: RetrievedMemory, dtype: torch.dtype) -> BankContext:
+def _bank_context(transformer: Any, retrieved: RetrievedMemory, dtype: torch.dtype) -> BankContext:
     config = transformer.config
     octaves = config["camera_ray_octaves"]
-    rays = describe_rays(recall.directions, recall.moments, octaves).to(dtype) if octaves else None
-    itself = torch.eye(recall.known.shape[1], dtype=torch.bool, device=recall.known.device)
+    rays = describe_rays(retrieved.directions, retrieved.moments, octaves).to(dtype) if octaves else None
+    itself = torch.eye(retrieved.known.shape[1], dtype=torch.bool, device=retrieved.known.device)
     return BankContext(
-        recall=recall,
-        rotary=rotary_at_places(recall.places, config["attention_head_dim"]),
+        retrieved=retrieved,
+        rotary=rotary_at_places(retrieved.places, config["attention_head_dim"]),
         rays=rays,
         # An unknown token is seen by itself alone, so that no softmax is over nothing.
-        seen=(recall.known[:, None] | itself)[:, None],
+        seen=(retrieved.known[:, None] | itself)[:, None],
         kept=deque(),
     )

@@ -23,12 +23,12 @@ class ForwardCost:
     """Floating-point operations of one forward of one video; a multiply-add counts as two.
 
     ``tokens``: in the sequence, after a strategy's choice of context frames. ``observe_flops``, ``keys_flops``: the two
-    banks' work, done once for all denoising steps: seeing the context and recalling; making keys, for each caption.
+    banks' work, done once for all denoising steps: seeing the context and retrieving; making keys, for each caption.
     With banks these are the most: every slot filled, every subject in view.
     """
 
     tokens: int
-    keys_per_query: int  # of the sequence, and what the banks recall
+    keys_per_query: int  # of the sequence, and what the banks retrieve
     bank_keys_per_query: int  # of these
     attention_flops: int  # self-attention's two products
     linear_flops: int  # everything else: projections, feed-forward, cross-attention, tokenizer, embeddings
@@ -113,7 +113,7 @@ def _state_space_flops(config: Mapping[str, Any], whole: LatentGrid, tokens: int
 
 
 class _BankWork(NamedTuple):
-    """``tokens``: recalled for a chunk. ``flops``: of seeing the context and recalling."""
+    """``tokens``: retrieved for a chunk. ``flops``: of seeing the context and retrieving."""
 
     tokens: int
     flops: int
@@ -134,18 +134,18 @@ def _bank_work(config: Mapping[str, Any], whole: LatentGrid) -> _BankWork:
         lens = torch.empty(1, 4)
         with FlopCounterMode(display=False) as seeing:
             banks, _ = memory.observe(memory.empty(1, whole), tokens, latents, past, past[..., 0], lens)
-        with FlopCounterMode(display=False) as recalling:
-            recalled = memory.retrieve(banks, coming, coming[..., 0], lens, whole, context)
+        with FlopCounterMode(display=False) as retrieving:
+            retrieved = memory.retrieve(banks, coming, coming[..., 0], lens, whole, context)
     embedding = 2 * whole.tokens_per_frame * memory.dim * channels * prod(patch)
-    flops = context * (seeing.get_total_flops() + embedding) + recalling.get_total_flops()
+    flops = context * (seeing.get_total_flops() + embedding) + retrieving.get_total_flops()
     if memory.settings.shown != "history":
-        return _BankWork(recalled.known.shape[1], flops)
-    own = recalled.known.shape[1] if memory.settings.top_k else 0
+        return _BankWork(retrieved.known.shape[1], flops)
+    own = retrieved.known.shape[1] if memory.settings.top_k else 0
     return _BankWork(own + target * whole.tokens_per_frame, flops + target * embedding)
 
 
 def _bank_keys_flops(config: Mapping[str, Any], tokens: int, text_tokens: int) -> int:
-    """Count what running the recalled tokens through the blocks costs."""
+    """Count what running the retrieved tokens through the blocks costs."""
     if not tokens:
         return 0
     width = config["num_attention_heads"] * config["attention_head_dim"]

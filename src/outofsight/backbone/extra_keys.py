@@ -131,7 +131,7 @@ class BankContext(NamedTuple):
     would copy.
     """
 
-    recall: RetrievedMemory
+    retrieved: RetrievedMemory
     rotary: RotaryTable
     rays: Float[Tensor, "b e n"] | None
     seen: Bool[Tensor, "b 1 e e"]
@@ -152,9 +152,9 @@ class BankContext(NamedTuple):
     def _embedding(self, attn: Any, dtype: torch.dtype) -> Float[Tensor, "b e d"]:
         """Embed each token's camera and ray: views by the context's encoder; subjects, which are given for a coming
         view, by the target's."""
-        poses = self.recall.poses.to(dtype)
+        poses = self.retrieved.poses.to(dtype)
         embedding: Tensor = torch.where(
-            self.recall.subjects[..., None],
+            self.retrieved.subjects[..., None],
             attn.target_camera_encoder(poses),
             attn.context_camera_encoder(poses),
         )

@@ -5,7 +5,7 @@
     context     0 1 2 3 4 │ target  5  6  7  8
     rendered                        5' 6' 7' 8'     where memory knows the place; unseen tokens are dropped
 
-It needs no weights of its own: tokens are made, and pass through the blocks once, as those that the two banks recall.
+It needs no weights of its own: tokens are made, and pass through the blocks once, as those that the two banks retrieve.
 """
 
 from typing import Any
@@ -64,11 +64,11 @@ def history_tokens(
     )
 
 
-def joined_history(recall: RetrievedMemory | None, history: RetrievedMemory) -> RetrievedMemory:
-    """Lay rendered memory's tokens beside what the banks recalled."""
-    if recall is None:
+def joined_history(retrieved: RetrievedMemory | None, history: RetrievedMemory) -> RetrievedMemory:
+    """Lay rendered memory's tokens beside what the banks retrieved."""
+    if retrieved is None:
         return history
-    parts = recall._asdict().items()
+    parts = retrieved._asdict().items()
     return RetrievedMemory(
         **{
             name: value if name == "scores" else torch.cat((value, getattr(history, name).to(value)), dim=1)

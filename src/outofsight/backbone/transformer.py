@@ -249,7 +249,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         intrinsics: Float[Tensor, "b 4"] | None = None,
         subject_masks: Float[Tensor, "b s frames height width"] | None = None,
         rendered: Float[Tensor, "b n t height width"] | None = None,
-        recall: RetrievedMemory | None = None,
+        retrieved: RetrievedMemory | None = None,
         bank_keys: BankKeys | None = None,
         kept_context: KeptContext | None = None,
         return_retrieval: bool = False,
@@ -265,7 +265,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         configured (``camera_fov_x_deg``); published models do not look. ``subject_masks``: where
         ``needs_subject_masks`` asks for them, the share (0 to 1) of each latent pixel that each subject covers, in the
         context frames or in all. ``rendered``: rendered memory of the target, its latents and ``condition_masks``;
-        ``None``: nothing is shown. ``recall``, ``bank_keys``: what the two banks recall for these target frames, or
+        ``None``: nothing is shown. ``retrieved``, ``bank_keys``: what the two banks give for these target frames, or
         what it is to the layers; a model with banks makes what is not given, from the whole context. ``kept_context``:
         filled if it is empty; once made, the target alone goes through the layers (``backbone.kept_context``), and the
         context's velocity is zero.
@@ -277,8 +277,8 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
             hidden_states, timestep, context_cameras, target_cameras, intrinsics, subject_masks, rendered
         )
         sequence = choose_sequence(given, self.context_settings)
-        if self.two_banks is not None or recall is not None:
-            bank_keys = self.keys_of_banks(given, encoder_hidden_states, recall, bank_keys)
+        if self.two_banks is not None or retrieved is not None:
+            bank_keys = self.keys_of_banks(given, encoder_hidden_states, retrieved, bank_keys)
         log = RetrievalLog() if return_retrieval else None
         context = attention_context(
             self.config, self.memory_settings, given, sequence, self._extra_tokens(given, sequence), bank_keys,
@@ -297,12 +297,12 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         if kept_context is not None:
             kept_context.is_made = True
         sample = whole_again(sample, sequence, given.grid)
-        retrieved = log.stacked() if log is not None else None
+        slices = log.stacked() if log is not None else None
         if return_dict:
             return HydraTransformerOutput(
-                sample=sample, retrieved_slices=retrieved, context_frames=sequence.chosen, bank_keys=bank_keys
+                sample=sample, retrieved_slices=slices, context_frames=sequence.chosen, bank_keys=bank_keys
             )
-        return (sample,) if retrieved is None else (sample, retrieved)
+        return (sample,) if slices is None else (sample, slices)
 
     def _checked(
         self,

@@ -97,8 +97,8 @@ def _run(plan: "RunPlan", title: str) -> Table:
     dense = forward.linear_flops + plan.dense_attention_flops
     table = Table("what", "how much", title=title)
     table.add_row("tokens", f"{grid.num_tokens:,} ({grid.frames} frames of {grid.height}×{grid.width})")
-    own, recalled = forward.keys_per_query - forward.bank_keys_per_query, forward.bank_keys_per_query
-    banks = f", and up to {recalled:,} that the banks recall" if recalled else ""
+    own, retrieved = forward.keys_per_query - forward.bank_keys_per_query, forward.bank_keys_per_query
+    banks = f", and up to {retrieved:,} that the banks retrieve" if retrieved else ""
     table.add_row("keys per query", f"{own:,} of {grid.num_tokens:,}{banks}")
     table.add_row(
         "one forward", f"{_operations(forward.flops)} ({_operations(dense)} if attention were dense)"

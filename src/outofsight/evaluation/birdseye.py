@@ -124,7 +124,7 @@ class MemoryStep:
     """What memory held and gave in one step of a rollout, for its t latent frames.
 
     ``cameras`` [t, 12] or [t, 3, 4]: ``anchor_from_camera``; ``times`` [t] in video frames. ``tracks``: the tracker's
-    slots after each frame, frames in place of a batch. ``archive``: what was recalled from, a batch of one.
+    slots after each frame, frames in place of a batch. ``archive``: what was retrieved from, a batch of one.
     ``scores`` [t, n + s]: of n views, then s subjects; ``slots``: the retrieved ones, by the same numbers.
     ``pictures`` uint8 [t, h, w, 3]: a video frame for each latent frame. ``None``: there is no such thing.
     """

@@ -20,12 +20,12 @@ from outofsight.errors import InputError, fault, first_line
 from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.model_folders import EARLIER_NAMES
 from outofsight.sampling.inputs import as_pixels, conditioning
-from outofsight.sampling.remembered import Seen, recall_target
+from outofsight.sampling.remembered import Seen, retrieve_for_target
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
 OnProgress = Callable[[str, int, int], None]
-"""Called with a stage's name ("text", "encode", "recall" where there are banks, "denoise", "decode", and in a rollout
+"""Called with a stage's name ("text", "encode", "retrieve" where there are banks, "denoise", "decode", and in a rollout
 those of ``StepRecord.seconds``), how much of it is done, and the total."""
 
 MOST_STEPS = 10_000
@@ -93,14 +93,14 @@ class Retrieval:
 @dataclass(frozen=True, kw_only=True)
 class Continuation:
     """``video`` uint8 [n, height, width, 3]: the target frames alone. ``seconds``: spent in each stage.
-    ``recall``: what the two banks recalled, of a model that has banks. ``rendered``: the same frames as memory renders
+    ``retrieved``: what the two banks gave, of a model that has banks. ``rendered``: the same frames as memory renders
     them, of a model that is shown it; holes filled softly."""
 
     video: NDArray[np.uint8]
     settings: SamplingSettings
     seconds: dict[str, float] = field(default_factory=dict)
     retrieval: Retrieval | None = None
-    recall: RetrievedMemory | None = None
+    retrieved: RetrievedMemory | None = None
     rendered: NDArray[np.uint8] | None = None
 
 
@@ -128,7 +128,7 @@ def rendered_memory(
     cameras = conditioning(world, pixels, context_cameras, target_cameras)
     generator = torch.Generator().manual_seed(seed)
     seen = Seen(pixels, context_cameras, target_cameras, subject_masks, generator, tiling)
-    _, rendered = recall_target(world, world.encode_video(pixels, tiling), cameras, seen)
+    _, rendered = retrieve_for_target(world, world.encode_video(pixels, tiling), cameras, seen)
     assert rendered is not None
     return rendered.pixels
 

@@ -111,8 +111,8 @@ class Conditions(NamedTuple):
     """What a continuation is conditioned on. ``negative_text`` is needed for guidance other than 1.
 
     ``intrinsics``: normalised; ``None``: as the model is configured. ``subject_masks``: where the model asks for them.
-    ``history_noise``: what stands for no context, needed for history guidance other than 1. ``recall``: what the two
-    banks recall for the target; ``None``: a model that has banks lets them see the context. ``bank_keys``: what that is
+    ``history_noise``: what stands for no context, needed for history guidance other than 1. ``retrieved``: what the two
+    banks give for the target; ``None``: a model that has banks lets them see the context. ``bank_keys``: what that is
     to the layers, where it is made already: for the caption (``cond``), and for no caption (``uncond``).
     """
 
@@ -124,7 +124,7 @@ class Conditions(NamedTuple):
     intrinsics: Float[Tensor, "b 4"] | None = None
     subject_masks: Float[Tensor, "b s frames h w"] | None = None
     history_noise: Float[Tensor, "b channels c h w"] | None = None
-    recall: RetrievedMemory | None = None
+    retrieved: RetrievedMemory | None = None
     bank_keys: Mapping[str, BankKeys] | None = None
     rendered: Float[Tensor, "b n t h w"] | None = None
 
@@ -286,11 +286,11 @@ class _Denoiser:
     def _velocity_of(
         self, name: str, latents: Tensor, timestep: Tensor, text: Tensor, record_retrieval: bool = False
     ) -> HydraTransformerOutput:
-        recall = self.conditions.recall
-        if self.transformer.is_cache_enabled and recall is not None and name not in self.kept:
-            # What is recalled goes through the blocks too, and must not be taken for the video's own first step.
+        retrieved = self.conditions.retrieved
+        if self.transformer.is_cache_enabled and retrieved is not None and name not in self.kept:
+            # What is retrieved goes through the blocks too, and must not be taken for the video's own first step.
             with self.transformer.cache_context(f"keys, {name}"):
-                self.kept[name] = self.transformer.memory_keys(recall, text.to(self.transformer.dtype))
+                self.kept[name] = self.transformer.memory_keys(retrieved, text.to(self.transformer.dtype))
         inputs = _inputs(self.transformer, latents, timestep, self.conditions)
         kept = self.contexts.setdefault(name, KeptContext()) if self.context_once else None
         with self.transformer.cache_context(name):  # step caches of diffusers keep the two apart by it
@@ -335,7 +335,7 @@ def _inputs(
         "intrinsics": conditions.intrinsics,
         "subject_masks": conditions.subject_masks,
         "rendered": conditions.rendered,
-        "recall": conditions.recall,
+        "retrieved": conditions.retrieved,
     }
 
 

@@ -30,7 +30,7 @@ from outofsight.sampling.inputs import (
     conditioning,
     latent_subject_masks,
 )
-from outofsight.sampling.remembered import RenderedTarget, Seen, given_lens, recall_target
+from outofsight.sampling.remembered import RenderedTarget, Seen, given_lens, retrieve_for_target
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
@@ -46,14 +46,14 @@ class WorldModelOutput(BaseOutput):
     """``frames``: the target's alone, as ``output_type`` says: ``np`` float [b, n, height, width, 3] in [0, 1], ``pt``
     [b, n, 3, height, width], ``pil`` a list of pictures for each video, ``latent`` normalised [b, channels, f, h, w].
 
-    ``retrieval``: of each video, if asked for. ``recall``: what the two banks recalled, of a model that has banks.
+    ``retrieval``: of each video, if asked for. ``retrieved``: what the two banks gave, of a model that has banks.
     ``rendered`` uint8 [b, n, height, width, 3]: the same frames as memory renders them, of a model that is shown it.
     ``seconds``: spent in each stage.
     """
 
     frames: Any
     retrieval: tuple[Retrieval, ...] | None = None
-    recall: RetrievedMemory | None = None
+    retrieved: RetrievedMemory | None = None
     rendered: NDArray[np.uint8] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -121,12 +121,12 @@ def generate(world: WorldModelBase, request: Request) -> WorldModelOutput:
         conditions = conditions._replace(history_noise=drawing.noise(list(context.shape), device))
     rendered: list[RenderedTarget] = []
     if world.transformer.has_banks:
-        with clock.stage("recall"):
-            recall, rendered = _recalled(world, clips, context, placing, request.tiling)
+        with clock.stage("retrieve"):
+            retrieved, rendered = _retrieve(world, clips, context, placing, request.tiling)
             shown = torch.cat([part.condition for part in rendered]) if rendered else None
-            conditions = conditions._replace(recall=recall, rendered=shown)
+            conditions = conditions._replace(retrieved=retrieved, rendered=shown)
     with clock.stage("denoise"):
-        latents, retrieved = denoise_by(
+        latents, slices = denoise_by(
             world, noise, conditions, request.settings, watching=_watching(world, request, clock),
             generator=request.generator, attention_kwargs=request.attention_kwargs,
         )  # fmt: skip
@@ -135,8 +135,8 @@ def generate(world: WorldModelBase, request: Request) -> WorldModelOutput:
     world.maybe_free_model_hooks()
     return WorldModelOutput(
         frames=frames,
-        retrieval=_retrieval(world, retrieved, num_target),
-        recall=conditions.recall,
+        retrieval=_retrieval(world, slices, num_target),
+        retrieved=conditions.retrieved,
         rendered=np.stack([part.pixels for part in rendered]) if rendered else None,
         seconds=clock.seconds,
     )
@@ -288,7 +288,7 @@ def _padded(masks: list[Tensor]) -> Tensor:
     return torch.cat([torch.cat((m, m.new_zeros(1, most - m.shape[1], *m.shape[2:])), dim=1) for m in masks])
 
 
-def _recalled(
+def _retrieve(
     world: WorldModelBase,
     clips: list[_Clip],
     context: Tensor,
@@ -296,13 +296,13 @@ def _recalled(
     tiling: LatentTiling | None,
 ) -> tuple[RetrievedMemory, list[RenderedTarget]]:
     """Ask each clip's banks by themselves, so that no result depends on the batch that it came in."""
-    recalls, rendered = [], []
+    found, rendered = [], []
     for index, (clip, generator) in enumerate(zip(clips, placing, strict=True)):
         seen = Seen(clip.pixels, clip.context_path, clip.target, clip.ids, generator, tiling)
-        recall, shown = recall_target(world, context[index : index + 1], clip.cameras, seen)
-        recalls.append(recall)
+        retrieved, shown = retrieve_for_target(world, context[index : index + 1], clip.cameras, seen)
+        found.append(retrieved)
         rendered += [] if shown is None else [shown]
-    return RetrievedMemory(*(torch.cat(parts) for parts in zip(*recalls, strict=True))), rendered
+    return RetrievedMemory(*(torch.cat(parts) for parts in zip(*found, strict=True))), rendered
 
 
 class _Drawing:

@@ -141,7 +141,7 @@ class Seen(NamedTuple):
 
 
 @torch.no_grad()
-def recall_target(
+def retrieve_for_target(
     world: WorldModelBase, context: Float[Tensor, "1 c f h w"], cameras: CameraConditioning, seen: Seen
 ) -> tuple[RetrievedMemory, RenderedTarget | None]:
     """Let the two banks see the context, and ask them what matters for the target, and what it will look like."""
@@ -156,9 +156,9 @@ def recall_target(
     pictures = see_pictures(world, None, shown, past, times, lens, share)
     banks, _ = transformer.observe_context(context, past, times, None, lens, pictures)
     grid = transformer.picture_grid(context)
-    recall = transformer.retrieve_for(banks, ahead, later, grid, frames, intrinsics=lens)
+    retrieved = transformer.retrieve_for(banks, ahead, later, grid, frames, intrinsics=lens)
     if pictures is None:
-        return recall, None
+        return retrieved, None
     if not isinstance(seen.target, CameraPath):
         raise CameraError(
             "this model is shown rendered memory, which needs the pose of every video frame: give camera paths, not "
@@ -172,4 +172,4 @@ def recall_target(
         anchor=seen.target.world_from_camera[0],
     )
     height, width = seen.pixels.shape[-2:]
-    return recall, render_target(world, banks, path, lens, (height, width), seen.generator, seen.tiling)
+    return retrieved, render_target(world, banks, path, lens, (height, width), seen.generator, seen.tiling)

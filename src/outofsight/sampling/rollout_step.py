@@ -60,10 +60,10 @@ class StepRecord:
     """What one step did, for whoever wants to see it.
 
     ``first_frame``, ``num_frames``: its video frames, counted from the first one shown. ``seconds``: by stage
-    (``recall``, ``keys``, ``denoise``, ``observe``, ``decode``; without banks ``denoise`` and ``decode``). ``cameras``
-    [f, 12] ``anchor_from_camera`` and ``times`` [f] (video frames) of its latent frames.
+    (``retrieve``, ``keys``, ``denoise``, ``observe``, ``decode``; without banks ``denoise`` and ``decode``).
+    ``cameras`` [f, 12] ``anchor_from_camera`` and ``times`` [f] (video frames) of its latent frames.
 
-    With banks: ``scores`` [f, archive slots + subject slots], ``slots``: those chosen; ``archive``: as recalled from,
+    With banks: ``scores`` [f, archive slots + subject slots], ``slots``: those chosen; ``archive``: as retrieved from,
     ``tracks``: after each latent frame (batch axis: latent frames); both without tokens. ``slices`` [denoising steps,
     layers, frames, k]: memory slices retrieved, if asked for. ``rendered`` uint8 [num_frames, height, width, 3]: the
     same frames as memory renders them.
@@ -127,18 +127,18 @@ def take_step(
     ahead = _ahead(world, state, cameras)
     generator = torch.Generator()
     generator.set_state(state.generator)
-    recalled, rendered, seen, banks = None, None, None, state.banks
+    retrieved, rendered, seen, banks = None, None, None, state.banks
     if state.banks is not None:
-        with clock.stage("recall"):
-            recalled = recall_for(world.transformer, state, ahead.anchored, ahead.times)
-            banks = two_banks.note_use(state.banks, recalled)
+        with clock.stage("retrieve"):
+            retrieved = retrieve_for_chunk(world.transformer, state, ahead.anchored, ahead.times)
+            banks = two_banks.note_use(state.banks, retrieved)
         if state.banks.views is not None and world.transformer.shows_rendered:
             with clock.stage("render"):
                 rendered = _rendered(sampler, state, cameras, generator)
-    conditions = _conditions(sampler, state, ahead, texts, recalled, rendered)
-    if recalled is not None and two_banks.settings.top_k and not world.transformer.shows_history:
+    conditions = _conditions(sampler, state, ahead, texts, retrieved, rendered)
+    if retrieved is not None and two_banks.settings.top_k and not world.transformer.shows_history:
         with clock.stage("keys"):
-            conditions = conditions._replace(bank_keys=_keys(world.transformer, recalled, texts))
+            conditions = conditions._replace(bank_keys=_keys(world.transformer, retrieved, texts))
     with clock.stage("denoise"):
         latents, slices = _denoised(sampler, conditions, num_latent, generator)
     after = _later(state, latents, ahead, conditions)
@@ -158,7 +158,7 @@ def take_step(
         step=after.step, prompt=state.prompt, first_frame=state.num_frames, num_frames=len(frames),
         seconds=clock.seconds, cameras=ahead.anchored[0].cpu(), times=ahead.times[0].cpu(),
         slices=None if slices is None or slices.shape[-1] == 0 else slices[:, 0].cpu(),
-        rendered=None if rendered is None else rendered.pixels, **_remembered(state, recalled, seen),
+        rendered=None if rendered is None else rendered.pixels, **_remembered(state, retrieved, seen),
     )  # fmt: skip
     return after, frames, record
 
@@ -202,7 +202,7 @@ def observe_frames(
 
 
 @torch.no_grad()
-def recall_for(
+def retrieve_for_chunk(
     transformer: BankRemembering, state: RolloutState, anchored: Tensor, times: Tensor
 ) -> RetrievedMemory:
     """Ask the banks what matters for the coming cameras."""
@@ -217,12 +217,12 @@ def recall_for(
 
 
 @torch.no_grad()
-def _keys(transformer: BankRemembering, recalled: RetrievedMemory, texts: Texts) -> dict[str, BankKeys]:
-    """Make what is recalled into keys and values, for the caption and for what guidance leads away from."""
+def _keys(transformer: BankRemembering, retrieved: RetrievedMemory, texts: Texts) -> dict[str, BankKeys]:
+    """Make what is retrieved into keys and values, for the caption and for what guidance leads away from."""
     dtype = transformer.dtype
-    keys = {"cond": transformer.memory_keys(recalled, texts.caption.to(dtype))}
+    keys = {"cond": transformer.memory_keys(retrieved, texts.caption.to(dtype))}
     if texts.negative is not None:
-        keys["uncond"] = transformer.memory_keys(recalled, texts.negative.to(dtype))
+        keys["uncond"] = transformer.memory_keys(retrieved, texts.negative.to(dtype))
     return keys
 
 
@@ -249,7 +249,7 @@ def _conditions(
     state: RolloutState,
     ahead: Ahead,
     texts: Texts,
-    recalled: RetrievedMemory | None,
+    retrieved: RetrievedMemory | None,
     rendered: RenderedTarget | None,
 ) -> Conditions:
     """Poses are relative to the first camera of the step, as in training to that of the target."""
@@ -262,7 +262,7 @@ def _conditions(
         flat_poses(ahead.poses, ahead.poses[0]).to(device),
         intrinsics=state.intrinsics[None].to(device),
         subject_masks=None if state.masks is None else state.masks.to(device),
-        recall=recalled,
+        retrieved=retrieved,
         rendered=None if rendered is None else rendered.condition,
     )
 
@@ -331,16 +331,16 @@ def _trimmed(transformer: BankRemembering, state: RolloutState) -> RolloutState:
 
 
 def _remembered(
-    state: RolloutState, recalled: RetrievedMemory | None, seen: Observed | None
+    state: RolloutState, retrieved: RetrievedMemory | None, seen: Observed | None
 ) -> dict[str, Any]:
-    """Gather what the banks recalled and saw, on the CPU, without tokens: records must stay small."""
-    if recalled is None or seen is None or state.banks is None:
+    """Gather what the banks retrieved and saw, on the CPU, without tokens: records must stay small."""
+    if retrieved is None or seen is None or state.banks is None:
         return {}
-    chosen = recalled.slots[0][recalled.known[0]].unique()
+    chosen = retrieved.slots[0][retrieved.known[0]].unique()
     archive = Archive(*(part.cpu() for part in state.banks.archive._replace(tokens=torch.empty(1, 0, 0, 0))))
     tracks = Tracks(*(part[0].cpu() for part in seen.tracks._replace(tokens=torch.empty(1, 0, 0, 0, 0))))
     return {
-        "scores": recalled.scores[0].float().cpu(),
+        "scores": retrieved.scores[0].float().cpu(),
         "slots": tuple(chosen.tolist()),
         "archive": archive,
         "tracks": tracks,

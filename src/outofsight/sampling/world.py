@@ -222,7 +222,7 @@ class WorldModel(WorldModelBase):
         pixels = (made.frames[0] * 255).round().clamp(0, 255).to(torch.uint8)
         return Continuation(
             video=pixels.permute(0, 2, 3, 1).cpu().numpy(), settings=settings, seconds=made.seconds,
-            retrieval=None if made.retrieval is None else made.retrieval[0], recall=made.recall,
+            retrieval=None if made.retrieval is None else made.retrieval[0], retrieved=made.retrieved,
             rendered=None if made.rendered is None else made.rendered[0],
         )  # fmt: skip
 

@@ -38,7 +38,7 @@ class Asked(NamedTuple):
     """What the banks gave for one chunk, before it was generated. ``archive``: as it was then."""
 
     span: ChunkSpan
-    recall: RetrievedMemory
+    retrieved: RetrievedMemory
     predicted: PredictedSubjects
     archive: Archive
 
@@ -206,7 +206,7 @@ def _background(
     truth: SubjectTruth,
     target: Float[Tensor, "b channels t h w"],
 ) -> Float[Tensor, " b"]:
-    """How badly each chunk's static tokens are rebuilt of what was recalled for it; mean over chunks."""
+    """How badly each chunk's static tokens are rebuilt of what was retrieved for it; mean over chunks."""
     errors = []
     for asked in unrolled.asked:
         rebuilt, true, weight = rebuilt_background(transformer, unrolled, asked, truth, target)
@@ -221,10 +221,10 @@ def rebuilt_background(
     truth: SubjectTruth,
     target: Float[Tensor, "b channels t h w"],
 ) -> tuple[Float[Tensor, "b t p d"], Float[Tensor, "b t p d"], Float[Tensor, "b t p"]]:
-    """Return a chunk's slice tokens rebuilt of what was recalled, the video tokens' means that they ought to be
+    """Return a chunk's slice tokens rebuilt of what was retrieved, the video tokens' means that they ought to be
     (``mean_tokens``), and how much each counts.
 
-    A token counts as it is static and as what is recalled covers its ray: what was never seen cannot be rebuilt.
+    A token counts as it is static and as what is retrieved covers its ray: what was never seen cannot be rebuilt.
     """
     memory = transformer.two_banks
     assert memory is not None
@@ -237,8 +237,8 @@ def rebuilt_background(
     static = 1 - shown(shares.sum(dim=1)).flatten(2)
     poses = relative_to(unrolled.poses[:, coming], unrolled.poses[:, coming.start])
     rays = [ray.unflatten(1, true.shape[1:3]) for ray in token_rays(poses, grid, unrolled.intrinsics)]
-    rebuilt = memory.rebuild(asked.archive, asked.recall, *rays)
-    covered = memory.rebuild.covered(asked.archive, asked.recall, *rays)
+    rebuilt = memory.rebuild(asked.archive, asked.retrieved, *rays)
+    covered = memory.rebuild.covered(asked.archive, asked.retrieved, *rays)
     return rebuilt, true, static * covered.detach()
 
 

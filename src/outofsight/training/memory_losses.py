@@ -200,7 +200,7 @@ def background_loss(
 ) -> Float[Tensor, " b"]:
     """Return the squared error of rebuilt tokens as a share of that of the sample's own mean token: 1 is the floor.
 
-    ``weight``: how much a token counts (how static it is, and how well what is recalled covers its ray).
+    ``weight``: how much a token counts (how static it is, and how well what is retrieved covers its ray).
     """
     weight = weight.float()[..., None]
     total = weight.sum(dim=(1, 2), keepdim=True).clamp(min=1e-6)

@@ -177,7 +177,7 @@ class UnrolledObjective(WorldObjective):
     """Generate the target chunk after chunk and add up the losses of the flow and of the memory.
 
     Every chunk is noised by a level of its own. It sees as many latent frames as the context has (of them what its
-    strategy lets in), and what the banks recall of everything before it. ``forward`` takes what ``WorldBatches`` makes
+    strategy lets in), and what the banks give of everything before it. ``forward`` takes what ``WorldBatches`` makes
     for a task with ``chunks`` or ``memory_losses``; a batch without chunks (validation) is as in ``WorldObjective``.
     The result has a column ``loss/NAME`` for the flow and for each loss that is on, before its weight.
     """
@@ -234,11 +234,11 @@ class UnrolledObjective(WorldObjective):
         cut = spans(batch["chunk_sizes"][0].tolist())
         for index, span in enumerate(cut):
             part = chunk_batch(batch, history, index, span)
-            recall = banks.ask(history, span) if banks is not None else None
+            retrieved = banks.ask(history, span) if banks is not None else None
             own = None
             if generate:
                 assert text is not None
-                keys = self._keys(recall, text)
+                keys = self._keys(retrieved, text)
                 flow = self.flow(part, Given(text, keys))
                 flows.append(flow)
                 own = flow.estimate
@@ -246,11 +246,11 @@ class UnrolledObjective(WorldObjective):
             history = torch.cat((history, later), dim=2)
         return (banks.end(history) if banks is not None and self._looks_on() else None), flows
 
-    def _keys(self, recall: RetrievedMemory | None, text: Tensor) -> BankKeys | None:
+    def _keys(self, retrieved: RetrievedMemory | None, text: Tensor) -> BankKeys | None:
         memory = self.transformer.two_banks
-        if recall is None or memory is None or memory.settings.top_k == 0:
+        if retrieved is None or memory is None or memory.settings.top_k == 0:
             return None
-        return self.transformer.memory_keys(recall, text)
+        return self.transformer.memory_keys(retrieved, text)
 
     def _looks_on(self) -> bool:
         """Whether the banks are to see the last chunk too, which nothing is generated after."""
@@ -276,19 +276,19 @@ class BankRollout:
         self.asked: list[Asked] = []
 
     def ask(self, history: Float[Tensor, "b channels f h w"], span: ChunkSpan) -> RetrievedMemory:
-        """See all of ``history`` that is new, and recall what matters for a chunk."""
+        """See all of ``history`` that is new, and retrieve what matters for a chunk."""
         banks = self._see(history)
         coming = slice(self.num_context + span.begin, self.num_context + span.end)
         poses, times = self.poses[:, coming], self.times[:, coming]
-        recall = self.transformer.retrieve_for(
+        retrieved = self.transformer.retrieve_for(
             banks, poses, times, self.grid, self.num_context, intrinsics=self.intrinsics
         )
         memory = self.transformer.two_banks
         assert memory is not None
         predicted = memory.tracker.predict(banks.tracks, banks.time, times)
-        self.asked.append(Asked(span, recall, predicted, banks.archive))
-        self.banks = memory.note_use(banks, recall)
-        return recall
+        self.asked.append(Asked(span, retrieved, predicted, banks.archive))
+        self.banks = memory.note_use(banks, retrieved)
+        return retrieved
 
     def end(self, history: Float[Tensor, "b channels f h w"]) -> Unrolled:
         """See what is left, and give everything that was seen."""

@@ -61,7 +61,7 @@ class Pane:
         self.has_rendered = False
         self.cuts: dict[int, str] = {}
         self.stills: dict[int, bytes] = {}
-        self._recalled_before: set[int] = set()  # for the step that a resumed walk stands at
+        self._retrieved_before: set[int] = set()  # for the step that a resumed walk stands at
         if scene.video is not None:
             self.stills[rollout.num_steps] = jpeg(scene.video[-1])
             self._picture_views(scene.video, 0)
@@ -112,7 +112,7 @@ class Pane:
         self.rollout.rewind(step)
         self.film.cut_back(step)
         self.moments = deque((m for m in self.moments if m.step <= step), maxlen=self.moments.maxlen)
-        self.shown_prompt, self._recalled_before = self.rollout.prompt, set()
+        self.shown_prompt, self._retrieved_before = self.rollout.prompt, set()
 
     @property
     def first_kept(self) -> int:
@@ -123,14 +123,14 @@ class Pane:
         """Tell what is remembered now."""
         pose = np.asarray(self.rollout.last_pose) if pose is None else pose
         bank, frame = self._memory(), self.rollout.num_frames - 1
-        recalled = self._recalled()
+        retrieved = self._retrieved()
         heading, pitch = heading_of(pose)
         x, y, z = (_short(value) for value in pose[:, 3])
         return Memory(
             pane=self.number, step=self.rollout.num_steps, frame=frame,
             camera=Camera(x_m=x, y_m=y, z_m=z, heading=_short(heading), pitch=_short(pitch)),
-            subjects=[] if bank is None else [self._subject(subject, recalled) for subject in bank.subjects],
-            views=[] if bank is None else [self._view(view, frame, recalled) for view in bank.views],
+            subjects=[] if bank is None else [self._subject(subject, retrieved) for subject in bank.subjects],
+            views=[] if bank is None else [self._view(view, frame, retrieved) for view in bank.views],
             truth=[
                 TrueSubject(name=name, x_m=_short(place[0]), y_m=_short(place[1]), in_view=self._in_view(place, pose))
                 for name, place in self.scene.true_places(frame)
@@ -153,13 +153,13 @@ class Pane:
             "moments": [moment.model_dump() for moment in self.moments],
             "stills": {str(step): _as_text(still) for step, still in self.stills.items()},
             "cuts": {str(number): name for number, name in self.cuts.items()},
-            "recalled": sorted(self._recalled()),
+            "retrieved": sorted(self._retrieved()),
         }
 
     def go_on_from(self, notes: Mapping[str, Any]) -> None:
         """Show the pictures and the timeline that ``notes`` told of."""
         self.cuts = {int(number): str(name) for number, name in notes.get("cuts", {}).items()}
-        self._recalled_before = {int(slot) for slot in notes.get("recalled", ())}
+        self._retrieved_before = {int(slot) for slot in notes.get("retrieved", ())}
         self.moments.extend(Moment(**moment) for moment in notes.get("moments", ()))
         stills = notes.get("stills") or {
             self.rollout.num_steps: notes.get("still")
@@ -177,26 +177,26 @@ class Pane:
     def _num_context(self) -> int:
         return int(self.rollout.num_context_frames)
 
-    def _recalled(self) -> set[int]:
-        return set(self.rollout.records[-1].slots) if self.rollout.records else self._recalled_before
+    def _retrieved(self) -> set[int]:
+        return set(self.rollout.records[-1].slots) if self.rollout.records else self._retrieved_before
 
-    def _subject(self, subject: Any, recalled: set[int]) -> Subject:
+    def _subject(self, subject: Any, retrieved: set[int]) -> Subject:
         fps = self.scene.fps
         return Subject(
             number=subject.number, x_m=_short(subject.position_m[0]), y_m=_short(subject.position_m[1]),
             vx_m_s=_short(subject.velocity_m[0] * fps), vy_m_s=_short(subject.velocity_m[1] * fps),
             spread_m=_short(subject.spread_m), confidence=_short(subject.confidence),
             unseen_s=_short(max(subject.unseen_frames, 0) / fps), seen=subject.unseen_frames < SEEN_FRAMES,
-            pinned=subject.pinned, recalled=subject.slot in recalled, picture=self.cuts.get(subject.number),
+            pinned=subject.pinned, retrieved=subject.slot in retrieved, picture=self.cuts.get(subject.number),
         )  # fmt: skip
 
-    def _view(self, view: Any, frame: int, recalled: set[int]) -> View:
+    def _view(self, view: Any, frame: int, retrieved: set[int]) -> View:
         name = _view_name(view)
         pose, heading = view.world_from_camera, heading_of(view.world_from_camera)[0]
         return View(
             slot=view.slot, x_m=_short(pose[0, 3]), y_m=_short(pose[1, 3]), heading=_short(heading),
             age_s=_short((self._num_context + frame - view.frame) / self.scene.fps), use=_short(view.use),
-            pinned=view.pinned, recalled=view.slot in recalled, picture=name if name in self.pictures else None,
+            pinned=view.pinned, retrieved=view.slot in retrieved, picture=name if name in self.pictures else None,
         )  # fmt: skip
 
     def _moment(self, frames: NDArray[np.uint8], poses: NDArray[np.float64]) -> Moment:

@@ -269,7 +269,7 @@ class Subject(Message):
     unseen_s: float
     seen: bool
     pinned: bool
-    recalled: bool
+    retrieved: bool
     picture: str | None
 
 
@@ -283,7 +283,7 @@ class View(Message):
     age_s: float
     use: float
     pinned: bool
-    recalled: bool
+    retrieved: bool
     picture: str | None
 
 

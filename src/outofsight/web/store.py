@@ -102,7 +102,7 @@ def state_name(number: int, turn: int = 0) -> str:
 
 
 def film_names(number: int) -> tuple[str, str]:
-    """Name a pane's film and its diary."""
+    """Name a pane's film and its log."""
     return f"pane{number}.mp4", f"pane{number}.jsonl"
 
 

@@ -268,6 +268,6 @@ def _marks_of(notes: Mapping[str, Any], source: Path, number: int, step: int) ->
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{source}: does not say how long its film is; it is damaged") from error
     mark = marks.get(step)
-    if mark is None or sizes[0] < mark.num_bytes or sizes[1] < mark.diary_bytes:
+    if mark is None or sizes[0] < mark.num_bytes or sizes[1] < mark.log_bytes:
         raise CheckpointError(f"{source}: its film is not of its state; it is damaged")
     return marks

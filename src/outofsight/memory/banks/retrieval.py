@@ -159,8 +159,8 @@ def gathered(
     places = _chosen_of(chosen, known, 0, n, min(settings.top_k, n))
     subjects = _chosen_of(chosen, known, n, s, min(settings.top_k, s))
     parts = (
-        _recalled_places(banks, *places, chunk, settings, scores),
-        _recalled_subjects(banks, *subjects, predicted, chunk, settings, scores),
+        _retrieved_places(banks, *places, chunk, settings, scores),
+        _retrieved_subjects(banks, *subjects, predicted, chunk, settings, scores),
     )
     joined = {
         name: torch.cat([getattr(part, name) for part in parts], dim=1)
@@ -181,7 +181,7 @@ def _chosen_of(
     return torch.where(own, chosen.gather(1, order) - first, 0), own
 
 
-def _recalled_places(
+def _retrieved_places(
     banks: Banks,
     slots: Int[Tensor, "b room"],
     known: Bool[Tensor, "b room"],
@@ -224,7 +224,7 @@ def _recalled_places(
     )
 
 
-def _recalled_subjects(
+def _retrieved_subjects(
     banks: Banks,
     slots: Int[Tensor, "b room"],
     known: Bool[Tensor, "b room"],
@@ -271,9 +271,9 @@ def _flat(*, known: Tensor, scores: Tensor, **fields: Tensor) -> RetrievedMemory
 
 
 class Rebuild(nn.Module):
-    """Rebuild the static world of coming views from the archivist's recalled tokens, by where they look.
+    """Rebuild the static world of coming views from the archivist's retrieved tokens, by where they look.
 
-    Attention with softmax(−a·(1 − d·d') − c·|m − m'|² + ln score + ln static) over recalled tokens, d and m the rays'
+    Attention with softmax(−a·(1 − d·d') − c·|m − m'|² + ln score + ln static) over retrieved tokens, d and m the rays'
     directions and moments; a and c are learned. It has no weights for contents: what it yields is what is held, so a
     loss on it teaches what to hold (merges, gate) and what to fetch (scores).
     """
@@ -286,53 +286,53 @@ class Rebuild(nn.Module):
     def forward(
         self,
         archive: Archive,
-        recalled: RetrievedMemory,
+        retrieved: RetrievedMemory,
         directions: Float[Tensor, "b t p 3"],
         moments: Float[Tensor, "b t p 3"],
     ) -> Float[Tensor, "b t p d"]:
-        """Return slice tokens seen along p rays of each coming frame; zeros where nothing is recalled.
+        """Return slice tokens seen along p rays of each coming frame; zeros where nothing is retrieved.
 
         ``directions``, ``moments``: in the frame of the chunk's first camera, as in ``RetrievedMemory``.
         """
         with full_precision(directions.device):
-            usable = recalled.known & ~recalled.subjects
+            usable = retrieved.known & ~retrieved.subjects
             frames = torch.arange(directions.shape[1], device=directions.device)
-            slots = recalled.slots[:, None].expand(-1, len(frames), -1)
-            score = recalled.scores.gather(2, slots).clamp(min=1e-6)  # [b, t, e]
-            logits = self._nearness(recalled, directions, moments)
-            logits = logits + score.log()[:, :, None] + _static_of(archive, recalled).log()[:, None, None]
+            slots = retrieved.slots[:, None].expand(-1, len(frames), -1)
+            score = retrieved.scores.gather(2, slots).clamp(min=1e-6)  # [b, t, e]
+            logits = self._nearness(retrieved, directions, moments)
+            logits = logits + score.log()[:, :, None] + _static_of(archive, retrieved).log()[:, None, None]
             logits = logits.masked_fill(~usable[:, None, None], torch.finfo(logits.dtype).min)
             weights = logits.softmax(dim=-1) * usable[:, None, None]
-            return torch.einsum("btpe,bed->btpd", weights, recalled.tokens)
+            return torch.einsum("btpe,bed->btpd", weights, retrieved.tokens)
 
     def covered(
         self,
         archive: Archive,
-        recalled: RetrievedMemory,
+        retrieved: RetrievedMemory,
         directions: Float[Tensor, "b t p 3"],
         moments: Float[Tensor, "b t p 3"],
     ) -> Float[Tensor, "b t p"]:
-        """Tell how near, 0 to 1, the nearest static recalled token looks to each ray: whether it is a revisit."""
+        """Tell how near, 0 to 1, the nearest static retrieved token looks to each ray: whether it is a revisit."""
         with torch.no_grad(), full_precision(directions.device):
-            usable = (recalled.known & ~recalled.subjects) * _static_of(archive, recalled)
-            return (self._nearness(recalled, directions, moments).exp() * usable[:, None, None]).amax(dim=-1)
+            usable = (retrieved.known & ~retrieved.subjects) * _static_of(archive, retrieved)
+            return (self._nearness(retrieved, directions, moments).exp() * usable[:, None, None]).amax(dim=-1)
 
     def _nearness(
-        self, recalled: RetrievedMemory, directions: Tensor, moments: Tensor
+        self, retrieved: RetrievedMemory, directions: Tensor, moments: Tensor
     ) -> Float[Tensor, "b t p e"]:
         """Return the logarithm of how alike rays are, at most 0."""
-        cosine = torch.einsum("btpi,bei->btpe", directions.float(), recalled.directions.float())
-        apart = torch.cdist(moments.float().flatten(1, 2), recalled.moments.float()) ** 2
+        cosine = torch.einsum("btpi,bei->btpe", directions.float(), retrieved.directions.float())
+        apart = torch.cdist(moments.float().flatten(1, 2), retrieved.moments.float()) ** 2
         apart = apart.unflatten(1, moments.shape[1:3])
         return -self.log_ray_sharpness.exp() * (1 - cosine) - self.log_moment_sharpness.exp() * apart
 
 
-def _static_of(archive: Archive, recalled: RetrievedMemory) -> Float[Tensor, "b e"]:
-    """Return how static each recalled token of the archivist is, a little above 0; meaningless for subjects'."""
+def _static_of(archive: Archive, retrieved: RetrievedMemory) -> Float[Tensor, "b e"]:
+    """Return how static each retrieved token of the archivist is, a little above 0; meaningless for subjects'."""
     num_slots, per_slice = archive.static.shape[1:]
-    row = torch.arange(len(recalled.slots), device=recalled.slots.device)[:, None]
-    token = torch.arange(recalled.slots.shape[1], device=recalled.slots.device) % per_slice
-    return archive.static[row, recalled.slots.clamp(max=num_slots - 1), token].clamp(min=1e-6)
+    row = torch.arange(len(retrieved.slots), device=retrieved.slots.device)[:, None]
+    token = torch.arange(retrieved.slots.shape[1], device=retrieved.slots.device) % per_slice
+    return archive.static[row, retrieved.slots.clamp(max=num_slots - 1), token].clamp(min=1e-6)
 
 
 def positions_from_first(positions: Float[Tensor, "b t s 3"], chunk: Chunk) -> Float[Tensor, "b t s 3"]:

@@ -91,7 +91,7 @@ class Tracks(NamedTuple):
     faces the camera. ``visibility``: 0 to 1, how much of it was seen in the last frame; ``confidence``: 0 to 1, that it
     exists; ``last_seen``, ``born``: times. ``number``: counts subjects in the order of their births. ``filled``: the
     slot holds a subject; ``tentative``: it holds one that was not seen clearly enough yet to count as one, and is
-    neither recalled nor predicted. No slot is both.
+    neither retrieved nor predicted. No slot is both.
     """
 
     tokens: Float[Tensor, "b s k d"]

@@ -1,4 +1,4 @@
-"""The two banks joined: every clean frame is read, its subjects are tracked, its place is filed; a chunk recalls both.
+"""The two banks joined: every clean frame is read, its subjects are tracked, its place is filed; a chunk asks both.
 
 frame i ── reader ──> who is where ──> tracker: subjects move on, those that are seen are corrected
    │                       └─ how static each token is ─┐
@@ -160,9 +160,9 @@ class TwoBankMemory(UncastModule):
         chunk = retrieval.Chunk(poses, times, grid, intrinsics, first_time_index)
         return retrieval.gathered(banks, self.retrieval, predicted, chunk, self.settings)
 
-    def note_use(self, banks: Banks, recalled: RetrievedMemory) -> Banks:
-        """Remember which slots a chunk asked for, so that the useful ones stay: once a chunk, after its recall."""
-        return banks._replace(archive=note_use(banks.archive, recalled.scores))
+    def note_use(self, banks: Banks, retrieved: RetrievedMemory) -> Banks:
+        """Remember which slots a chunk asked for, so that the useful ones stay: once a chunk, after its retrieval."""
+        return banks._replace(archive=note_use(banks.archive, retrieved.scores))
 
     def _slices(
         self, tokens: Tensor, reading: SceneReading, poses: Tensor, times: Tensor, grid: LatentGrid

@@ -180,8 +180,8 @@ export class WorldMap {
     if (this.camera) this.lens(this.camera);
     this.line(this.way, ink.faint, 1, []);
     if (!memory) return;
-    for (const view of memory.views) if (!view.recalled) this.filed(view);
-    for (const view of memory.views) if (view.recalled) this.filed(view);
+    for (const view of memory.views) if (!view.retrieved) this.filed(view);
+    for (const view of memory.views) if (view.retrieved) this.filed(view);
     for (const points of this.truths.values()) this.line(this.until(points), ink.truth, 0.8, [1, 4]);
     for (const subject of memory.subjects) this.subjectTrail(subject);
     for (const subject of memory.truth) this.cross(subject);
@@ -262,8 +262,8 @@ export class WorldMap {
     pen.moveTo(x + reach * Math.cos(angle - this.fov / 5), y + reach * Math.sin(angle - this.fov / 5));
     pen.lineTo(x, y);
     pen.lineTo(x + reach * Math.cos(angle + this.fov / 5), y + reach * Math.sin(angle + this.fov / 5));
-    pen.strokeStyle = view.recalled ? ink.accent : ink.view;
-    pen.lineWidth = view.recalled ? 1.8 : 1;
+    pen.strokeStyle = view.retrieved ? ink.accent : ink.view;
+    pen.lineWidth = view.retrieved ? 1.8 : 1;
     pen.stroke();
     if (view.pinned) {
       pen.fillStyle = ink.accent;

@@ -37,8 +37,8 @@ export class Shelf {
     const views = memory.views.toSorted((one, other) => one.slot - other.slot);
     this.update(this.thumbs, views, (one) => one.slot, this.parts.views, () => this.newThumb(), this.fillThumb);
     this.parts.numSubjects.textContent = memory.subjects.length || "";
-    const recalled = memory.views.filter((view) => view.recalled).length;
-    this.parts.numViews.textContent = memory.views.length ? `${memory.views.length}, ${recalled} recalled` : "";
+    const retrieved = memory.views.filter((view) => view.retrieved).length;
+    this.parts.numViews.textContent = memory.views.length ? `${memory.views.length}, ${retrieved} retrieved` : "";
     this.parts.note.textContent = note || (memory.subjects.length ? "" : "Nobody is remembered now.");
   }
 
@@ -145,10 +145,10 @@ export class Shelf {
   fillThumb(thumb, one) {
     thumb.one = one;
     this.picture(thumb.picture, one.picture);
-    thumb.root.classList.toggle("recalled", one.recalled);
+    thumb.root.classList.toggle("retrieved", one.retrieved);
     thumb.root.classList.toggle("pinned", one.pinned);
     thumb.words.textContent = seconds(Math.max(one.age_s, 0));
-    thumb.root.title = `view ${one.slot}: ${seconds(Math.max(one.age_s, 0))} old, use ${one.use.toFixed(2)}${one.recalled ? ", recalled" : ""}`;
+    thumb.root.title = `view ${one.slot}: ${seconds(Math.max(one.age_s, 0))} old, use ${one.use.toFixed(2)}${one.retrieved ? ", retrieved" : ""}`;
     thumb.use.style.setProperty("--use", Math.min(1, one.use));
     thumb.pin.setAttribute("aria-pressed", one.pinned);
     thumb.pin.setAttribute("aria-label", `Pin view ${one.slot}`);
