@@ -4,7 +4,7 @@
     python benchmarks/attention.py --device cuda       # the whole true grid
 
 The loop is the published form: for every query frame, gather its keys and call attention once. At the true grid the
-CPU works on some of the 40 query frames; all three contenders answer the same queries, so their ratios hold.
+CPU works on some of the 40 query frames; all three candidates answer the same queries, so their ratios hold.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def dense(states: list[Tensor]) -> Tensor:
     return sdpa(query.flatten(1, 2), key.flatten(1, 2), value.flatten(1, 2))
 
 
-def contenders(states: list[Tensor], selection: Selection, backward: bool) -> dict[str, Callable[[], object]]:
+def candidates(states: list[Tensor], selection: Selection, backward: bool) -> dict[str, Callable[[], object]]:
     forms: dict[str, Callable[[], Tensor]] = {
         "loop": partial(published_loop, states, selection),
         "dense": partial(dense, states),
@@ -95,7 +95,7 @@ def measure(grid: str, query_frames: int, device: str, backward: bool, rounds: i
         state.requires_grad_(backward)
     with torch.set_grad_enabled(backward):
         seconds = interleaved_seconds(
-            contenders(states, selection, backward), torch.device(device), rounds=rounds
+            candidates(states, selection, backward), torch.device(device), rounds=rounds
         )
     return {
         "grid": grid,

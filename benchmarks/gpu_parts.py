@@ -14,7 +14,7 @@ from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 from transformers import ByT5Tokenizer, UMT5Config, UMT5EncoderModel
 
-from attention import GRIDS, contenders, inputs
+from attention import GRIDS, candidates, inputs
 from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.placement import synchronize
 from outofsight.geometry.path_expressions import make_path
@@ -187,7 +187,7 @@ def attention(scale: Scale, device: torch.device, out: Path, minutes: float) -> 
             for state in states:
                 state.requires_grad_(True)
         with nullcontext() if backward else torch.no_grad():
-            forms = contenders(states, selection, backward)
+            forms = candidates(states, selection, backward)
             for name, run in forms.items():
                 matmul, _ = measured(device, lambda: square @ square, 5)
                 speed = product / matmul["seconds"] if matmul["seconds"] else None

@@ -1,4 +1,4 @@
-"""How a benchmark times and keeps its figures: contenders in turn, medians, ratios within one run, JSON."""
+"""How a benchmark times and keeps its figures: candidates in turn, medians, ratios within one run, JSON."""
 
 import argparse
 import json
@@ -21,12 +21,12 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def interleaved_seconds(
-    contenders: Mapping[str, Callable[[], Any]], device: torch.device, *, rounds: int, warmup: int = 1
+    candidates: Mapping[str, Callable[[], Any]], device: torch.device, *, rounds: int, warmup: int = 1
 ) -> dict[str, list[float]]:
-    """Run the contenders A B C A B C ... and return each one's seconds by round; ``device`` is waited for."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    """Run the candidates A B C A B C ... and return each one's seconds by round; ``device`` is waited for."""
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for round_index in range(-warmup, rounds):
-        for name, run in contenders.items():
+        for name, run in candidates.items():
             synchronize(device)
             start = time.perf_counter()
             run()

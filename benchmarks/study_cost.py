@@ -23,8 +23,8 @@ WARM_UP = 2
 """Rounds that are not timed."""
 
 STAGES = ("retrieve", "keys", "observe", "denoise", "decode")
-SHOWN = ("archive_slots", "subject_slots", "top_k", "step_ms", "over_window", "recall_ms", "observe_ms", "keys_ms",
-         "denoise_ms", "recall_share", "observe_share", "state_kilobytes")  # fmt: skip
+SHOWN = ("archive_slots", "subject_slots", "top_k", "step_ms", "over_window", "retrieve_ms", "observe_ms", "keys_ms",
+         "denoise_ms", "retrieve_share", "observe_share", "state_kilobytes")  # fmt: skip
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -179,7 +179,7 @@ def _against_truth(
 ) -> "tuple[TrueSubjects, dict[str, Any]]":
     """Find where subjects truly are at the steps' moments, and how far off they were held.
 
-    Who is who is settled in the context, which the banks are shown once more for it.
+    Identities are matched in the context, which the banks are shown once more for it.
     """
     from dataclasses import replace
 

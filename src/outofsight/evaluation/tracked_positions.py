@@ -144,7 +144,7 @@ def tracked_positions(held: TrackedSubjects, truth: TrueSubjects) -> TrackedPosi
 
 
 def context_positions(tracked: Tracked, truth: TrueSubjects) -> TrackedPositions:
-    """Measure a tracker at its moments, who is who being settled in the context.
+    """Measure a tracker at its moments, identities matched in the context.
 
     There the tracker saw what was truly to be seen; later it sees a model's own frames, or nothing. So whoever is held
     for a subject when the context last shows it stands for it from then on. ``truth``: of the same moments.

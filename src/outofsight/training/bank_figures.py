@@ -1,4 +1,4 @@
-"""How well the two banks do on a clip, in numbers that mean something: metres, shares of the picture, floors."""
+"""How well the two banks do on a clip, in numbers that mean something: metres, shares of the picture, baselines."""
 
 from collections.abc import Callable, Sequence
 

@@ -198,16 +198,16 @@ def identity_loss(
 def background_loss(
     rebuilt: Float[Tensor, "b t p d"], true: Float[Tensor, "b t p d"], weight: Float[Tensor, "b t p"]
 ) -> Float[Tensor, " b"]:
-    """Return the squared error of rebuilt tokens as a share of that of the sample's own mean token: 1 is the floor.
+    """Return the squared error of rebuilt tokens as a share of that of the sample's own mean token: 1 is the baseline.
 
     ``weight``: how much a token counts (how static it is, and how well what is retrieved covers its ray).
     """
     weight = weight.float()[..., None]
     total = weight.sum(dim=(1, 2), keepdim=True).clamp(min=1e-6)
     mean = (true.float() * weight).sum(dim=(1, 2), keepdim=True) / total
-    floor = ((true.float() - mean) ** 2 * weight).flatten(1).sum(dim=1)
+    baseline = ((true.float() - mean) ** 2 * weight).flatten(1).sum(dim=1)
     error = ((rebuilt.float() - true.float()) ** 2 * weight).flatten(1).sum(dim=1)
-    return torch.where(floor > 0, error / floor.clamp(min=1e-6), torch.zeros_like(error))
+    return torch.where(baseline > 0, error / baseline.clamp(min=1e-6), torch.zeros_like(error))
 
 
 def _huber(error: Tensor, bend: float) -> Tensor:

@@ -216,7 +216,7 @@ class MaskExtent(NamedTuple):
 
 
 def mask_extent(masks: Bool[Tensor, "b s height width"]) -> MaskExtent:
-    """Measure masks, without the ``STRAY_SHARE`` of their pixels that lie outermost on each side; of no meaning where a
+    """Measure masks, without the ``STRAY_SHARE`` of their pixels that lie outermost on each side; undefined where a
     mask is empty."""
     return MaskExtent(*_extent(masks.sum(dim=-2)), *_extent(masks.sum(dim=-1)))
 

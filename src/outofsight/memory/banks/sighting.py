@@ -124,7 +124,7 @@ class FrameSeen(NamedTuple):
 
 
 class Sighting(NamedTuple):
-    """What a frame shows of s subjects; of no meaning where ``visibility`` is 0.
+    """What a frame shows of s subjects; undefined where ``visibility`` is 0.
 
     ``visibility``: the largest share of a token. ``position``: of the origin; ``variance``: of that along an axis, m².
     ``gate``: how clearly, 0 to 1. ``box``: as in ``Tracks``; ``cut``: it reaches the left or right edge of the

@@ -60,7 +60,7 @@ class Tracker(nn.Module):
     ) -> tuple[Tracks, Int[Tensor, " b"], Float[Tensor, "b s h w"]]:
         """Return the subjects at the frame's time, births so far, and which share of each token shows each subject.
 
-        ``before``: the time that ``tracks`` are of; of no meaning while all slots are empty.
+        ``before``: the time that ``tracks`` are of; undefined while all slots are empty.
         """
         with full_precision(frame.tokens.device):
             elapsed = (frame.time - before).clamp(min=0).float()
@@ -243,7 +243,7 @@ def place_for_one_more(
 
 
 def _lowest(measure: Float[Tensor, "b s"], candidates: Bool[Tensor, "b s"]) -> Int[Tensor, " b"]:
-    """Return the first of the candidates with the lowest measure; of no meaning where there is none."""
+    """Return the first of the candidates with the lowest measure; undefined where there is none."""
     lowest = measure.masked_fill(~candidates, torch.inf).amin(dim=1, keepdim=True)
     return first_of(candidates & (measure <= lowest))
 

@@ -100,9 +100,9 @@ def add_windows(draft: Draft, panes: list[Mesh], frame: Colour, lit_share: float
     lit_panes = [pane for pane, on in zip(panes, glow, strict=True) if on and draft.windows_lit]
     dark_panes = [pane for pane, on in zip(panes, glow, strict=True) if not (on and draft.windows_lit)]
     if dark_panes:
-        draft.hang("windows", join(*dark_panes), dark, "gloss")
+        draft.decal("windows", join(*dark_panes), dark, "gloss")
     if lit_panes:
-        draft.hang("lit windows", join(*lit_panes), lit, "glow")
+        draft.decal("lit windows", join(*lit_panes), lit, "glow")
 
 
 def _front_panes(look: HouseLook, rng: np.random.Generator) -> tuple[list[Mesh], list[Mesh]]:
@@ -133,7 +133,7 @@ def house(draft: Draft, look: HouseLook, x: float, y: float, yaw: float, *, all_
     """Build a house whose front looks to −y before turning; windows on the front alone unless asked."""
     rng = draft.rng
     body = box(look.width_m, look.depth_m, look.wall_m)
-    draft.clad("house wall", body.at(x, y, yaw), *look.wall)
+    draft.textured("house wall", body.at(x, y, yaw), *look.wall)
     front, others = _front_panes(look, rng)
     if not look.shop:
         middle = len(front) // look.floors // 2
@@ -156,7 +156,7 @@ def house(draft: Draft, look: HouseLook, x: float, y: float, yaw: float, *, all_
         lit = draft.windows_lit
         name = draft.show(f"shop {len(draft.images)}", _shop_image(draft, lit))
         shop_panel = panel(0.94 * look.width_m, look.floor_m + 0.25).moved(0, -look.depth_m / 2 - 0.04, 0)
-        draft.hang("shop front", shop_panel.at(x, y, yaw), name, "glow" if lit else "satin")
+        draft.decal("shop front", shop_panel.at(x, y, yaw), name, "glow" if lit else "satin")
         if rng.random() < 0.6:
             awning = quad([[-0.46, -1.35, 2.55], [0.46, -1.35, 2.55], [0.46, 0, 3.1], [-0.46, 0, 3.1]])
             awning = awning.scaled(look.width_m, 1, 1).moved(0, -look.depth_m / 2 - 0.04, 0)
@@ -184,13 +184,13 @@ def _roof(draft: Draft, look: HouseLook, x: float, y: float, yaw: float) -> None
     top = look.wall_m
     if look.pitched:
         slopes, gables = gable_roof(look.width_m, look.depth_m, 0.38 * look.depth_m, 0.35)
-        draft.clad("roof", slopes.moved(0, 0, top).at(x, y, yaw), "roof tiles", look.roof)
-        draft.clad("gable", gables.moved(0, 0, top).at(x, y, yaw), *look.wall)
+        draft.textured("roof", slopes.moved(0, 0, top).at(x, y, yaw), "roof tiles", look.roof)
+        draft.textured("gable", gables.moved(0, 0, top).at(x, y, yaw), *look.wall)
         chimney = box(0.7, 0.7, 1.6).moved(0.3 * look.width_m, 0.12 * look.depth_m, top + 0.2 * look.depth_m)
-        draft.clad("chimney", chimney.at(x, y, yaw), "brick", (0.6, 0.4, 0.34))
+        draft.textured("chimney", chimney.at(x, y, yaw), "brick", (0.6, 0.4, 0.34))
         return
     cornice = box(look.width_m + 0.3, look.depth_m + 0.5, 0.35).moved(0, 0, top - 0.1)
-    draft.clad("cornice", cornice.at(x, y, yaw), "plaster", (0.8, 0.78, 0.74))
+    draft.textured("cornice", cornice.at(x, y, yaw), "plaster", (0.8, 0.78, 0.74))
 
 
 def random_look(
@@ -278,11 +278,11 @@ def church(draft: Draft, x: float, y: float, yaw: float, *, snow: bool = False) 
     roof = ("snow", (1.0, 1.0, 1.0)) if snow else ("roof tiles", (0.5, 0.27, 0.21))
     nave = box(7, 12, 5.5).moved(0, 6, 0)
     slopes, gables = gable_roof(12, 7, 3.6, 0.3)
-    draft.clad("nave", nave.at(x, y, yaw), *wall)
-    draft.clad("nave roof", slopes.turned(pi / 2).moved(0, 6, 5.5).at(x, y, yaw), *roof)
-    draft.clad("nave gable", gables.turned(pi / 2).moved(0, 6, 5.5).at(x, y, yaw), *wall)
-    draft.clad("tower", box(3.6, 3.6, 12).moved(0, -1.2, 0).at(x, y, yaw), *wall)
-    draft.clad("spire", hexahedron((4.1, 4.1), (0.1, 0.1), 6).moved(0, -1.2, 12).at(x, y, yaw), *roof)
+    draft.textured("nave", nave.at(x, y, yaw), *wall)
+    draft.textured("nave roof", slopes.turned(pi / 2).moved(0, 6, 5.5).at(x, y, yaw), *roof)
+    draft.textured("nave gable", gables.turned(pi / 2).moved(0, 6, 5.5).at(x, y, yaw), *wall)
+    draft.textured("tower", box(3.6, 3.6, 12).moved(0, -1.2, 0).at(x, y, yaw), *wall)
+    draft.textured("spire", hexahedron((4.1, 4.1), (0.1, 0.1), 6).moved(0, -1.2, 12).at(x, y, yaw), *roof)
     clock = cylinder(0.85, 0.1, 16).pitched(pi / 2).turned(-pi / 2).moved(0, -3.08, 9.8)
     draft.paint("clock", clock.at(x, y, yaw), (0.95, 0.94, 0.88))
     hands = join(box(0.1, 0.05, 0.65).moved(0, -3.12, 9.8), box(0.5, 0.05, 0.1).moved(0.2, -3.12, 9.75))

@@ -235,7 +235,7 @@ def _market(draft: Draft, y: float) -> None:
     """A long flat shop hall with a sign and a glass front."""
     wall = draft.pick((0.92, 0.9, 0.86), (0.75, 0.78, 0.8), (0.85, 0.74, 0.58))
     brand = draft.pick((0.8, 0.15, 0.15), (0.1, 0.4, 0.7), (0.15, 0.5, 0.25), (0.9, 0.55, 0.1))
-    draft.clad("market", box(44, 9, 6).moved(0, y), "metal", wall)
+    draft.textured("market", box(44, 9, 6).moved(0, y), "metal", wall)
     glass = [box(2.6, 0.1, 2.8).moved(k, y - 4.55, 0.2) for k in range(-12, 13, 3)]
     draft.paint(
         "market glass",

@@ -94,7 +94,7 @@ class Draft:
         shown = np.minimum(levels, 255).astype(np.uint8)
         self.parts.append(Part(name=name, mesh=mesh, material=self._material(finish, None), colours=shown))
 
-    def clad(
+    def textured(
         self, name: str, mesh: Mesh, surface: str, tint: Colour = (1, 1, 1), finish: Finish = "matte"
     ) -> None:
         """Add a part covered with a tiled surface, tinted."""
@@ -103,7 +103,7 @@ class Draft:
             Part(name=name, mesh=mesh, material=self._material(finish, surface, tint, TILE_M[surface]))
         )
 
-    def hang(
+    def decal(
         self, name: str, mesh: Mesh, image: str, finish: Finish = "matte", tint: Colour = (1, 1, 1)
     ) -> None:
         """Add a part that shows one image (surface coordinates 0 to 1) already given to ``show``."""

@@ -103,10 +103,10 @@ def _draw_yard_ground(draft: Draft) -> None:
 def _barn(draft: Draft, x: float, y: float, yaw: float) -> None:
     red = draft.pick((0.66, 0.17, 0.13), (0.58, 0.14, 0.12), (0.5, 0.36, 0.25))
     width, depth, tall = 13.0, 10.0, 5.0
-    draft.clad("barn", box(width, depth, tall).at(x, y, yaw), "planks", red)
+    draft.textured("barn", box(width, depth, tall).at(x, y, yaw), "planks", red)
     low = hexahedron((depth + 0.6, width + 0.6), (0.62 * depth, width + 0.6), 2.2).turned(pi / 2)
     high = hexahedron((0.62 * depth, width + 0.6), (0.05, width + 0.6), 1.3).turned(pi / 2).moved(0, 0, 2.2)
-    draft.clad(
+    draft.textured(
         "barn roof",
         join(low, high).moved(0, 0, tall).at(x, y, yaw),
         "corrugated",
@@ -121,7 +121,7 @@ def _barn(draft: Draft, x: float, y: float, yaw: float) -> None:
     ]
     for side in (-1, 1):
         x0, x1 = sorted((side * 2.4, side * 4.4))
-        draft.clad(
+        draft.textured(
             "barn door leaf",
             panel(2.0, 3.9, picture=False).moved((x0 + x1) / 2, front - 0.06, 0).at(x, y, yaw),
             "planks",
@@ -136,7 +136,7 @@ def _barn(draft: Draft, x: float, y: float, yaw: float) -> None:
 
 
 def _silo(draft: Draft, x: float, y: float) -> None:
-    draft.clad("silo", cylinder(2.1, 11, 16).moved(x, y), "corrugated", (0.8, 0.82, 0.84), "satin")
+    draft.textured("silo", cylinder(2.1, 11, 16).moved(x, y), "corrugated", (0.8, 0.82, 0.84), "satin")
     draft.paint(
         "silo cap",
         lathe([(2.2, 0), (1.7, 0.9), (0.8, 1.5), (0, 1.7)], 16).moved(x, y, 11),
@@ -166,7 +166,7 @@ def _wind_pump(draft: Draft, x: float, y: float) -> None:
 def _shed(draft: Draft, x: float, y: float, yaw: float) -> None:
     """An open cart shed: back wall, posts, a sloped roof, straw inside."""
     posts = [box(0.2, 0.2, 2.7).moved(k, -2.4) for k in (-4, -1.4, 1.4, 4)]
-    draft.clad(
+    draft.textured(
         "shed",
         join(
             box(8.4, 0.2, 3.3).moved(0, 2.4), *[box(0.2, 5, 2.9).moved(k, 0) for k in (-4.2, 4.2)], *posts
@@ -174,7 +174,7 @@ def _shed(draft: Draft, x: float, y: float, yaw: float) -> None:
         "planks",
         (0.5, 0.38, 0.28),
     )
-    draft.clad(
+    draft.textured(
         "shed roof",
         box(9, 5.8, 0.15).rolled(0.12).moved(0, 0, 3.0).at(x, y, yaw),
         "corrugated",
@@ -185,13 +185,13 @@ def _shed(draft: Draft, x: float, y: float, yaw: float) -> None:
         for row in range(3)
         for k in range(5 - row)
     ]
-    draft.clad("bales", join(*bales).at(x, y, yaw), "hay", (0.88, 0.72, 0.36))
+    draft.textured("bales", join(*bales).at(x, y, yaw), "hay", (0.88, 0.72, 0.36))
     draft.block_box("shed", x, y, (9.0, 5.8), yaw, 3.3)
 
 
 def _round_bale(draft: Draft, x: float, y: float) -> None:
     yaw = draft.rng.uniform(0, pi)
-    draft.clad(
+    draft.textured(
         "round bale",
         wheel(0.75, 1.25, 16).moved(0, 0, 0.73).at(x, y, yaw),
         "hay",
@@ -206,7 +206,7 @@ def _bale_stack(draft: Draft, x: float, y: float, yaw: float) -> None:
         for row in range(3)
         for k in range(3 - row)
     ]
-    draft.clad(
+    draft.textured(
         "bale stack",
         join(*[b.moved(0, s) for b in bales for s in (-0.4, 0.4)]).at(x, y, yaw),
         "hay",
@@ -219,8 +219,8 @@ def _trough(draft: Draft, x: float, y: float, yaw: float) -> None:
     walls = [box(2.2, 0.1, 0.6).moved(0, k) for k in (-0.4, 0.4)] + [
         box(0.1, 0.8, 0.6).moved(k, 0) for k in (-1.05, 1.05)
     ]
-    draft.clad("trough", join(*walls).at(x, y, yaw), "concrete", (0.66, 0.65, 0.62))
-    draft.clad("trough water", box(2.1, 0.8, 0.5).at(x, y, yaw), "water", (0.4, 0.55, 0.6), "gloss")
+    draft.textured("trough", join(*walls).at(x, y, yaw), "concrete", (0.66, 0.65, 0.62))
+    draft.textured("trough water", box(2.1, 0.8, 0.5).at(x, y, yaw), "water", (0.4, 0.55, 0.6), "gloss")
     draft.block_box("trough", x, y, (2.3, 1.0), yaw, 0.6)
 
 
@@ -230,10 +230,10 @@ def _cart(draft: Draft, x: float, y: float, yaw: float) -> None:
         *[box(2.2, 0.06, 0.4).moved(0, k, 0.75) for k in (-0.58, 0.58)],
         tube([[1.1, 0, 0.7], [2.0, 0, 0.1]], 0.05, 5),
     )
-    draft.clad("cart", bed.at(x, y, yaw), "planks", (0.56, 0.4, 0.26))
+    draft.textured("cart", bed.at(x, y, yaw), "planks", (0.56, 0.4, 0.26))
     rims = [wheel(0.5, 0.1, 14).moved(-0.2, k, 0.5) for k in (-0.68, 0.68)]
     draft.paint("cart wheels", join(*rims).at(x, y, yaw), (0.4, 0.2, 0.13))
-    draft.clad(
+    draft.textured(
         "cart hay",
         blob(draft.rng, (1.0, 0.5, 0.5), 0.15, 1).moved(0, 0, 1.05).at(x, y, yaw),
         "hay",
@@ -243,7 +243,7 @@ def _cart(draft: Draft, x: float, y: float, yaw: float) -> None:
 
 
 def _coop(draft: Draft, x: float, y: float, yaw: float) -> None:
-    draft.clad(
+    draft.textured(
         "coop",
         box(1.8, 1.3, 1.2).moved(0, 0, 0.4).at(x, y, yaw),
         "siding",
@@ -258,7 +258,7 @@ def _coop(draft: Draft, x: float, y: float, yaw: float) -> None:
         (0.5, 0.38, 0.26),
     )
     slopes, gables = gable_roof(1.8, 1.3, 0.55, 0.15)
-    draft.clad(
+    draft.textured(
         "coop roof", join(slopes, gables).moved(0, 0, 1.6).at(x, y, yaw), "roof tiles", (0.4, 0.3, 0.28)
     )
     draft.paint("coop hole", panel(0.5, 0.6).moved(0, -0.66, 0.5).at(x, y, yaw), (0.1, 0.08, 0.07))

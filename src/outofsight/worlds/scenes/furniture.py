@@ -46,7 +46,7 @@ def table(
     colour: Colour | None = None,
 ) -> None:
     colour = draft.pick(*WOODS) if colour is None else colour
-    draft.clad("table top", box(*size_m, 0.05).moved(0, 0, 0.7).at(x, y, yaw), "wood", colour)
+    draft.textured("table top", box(*size_m, 0.05).moved(0, 0, 0.7).at(x, y, yaw), "wood", colour)
     draft.paint(
         "table legs",
         join(*legs(size_m[0] / 2 - 0.08, size_m[1] / 2 - 0.08, 0.7)).at(x, y, yaw),
@@ -92,7 +92,7 @@ def monitor(
         box(0.24, 0.16, 0.015),
     )
     draft.paint("monitor", frame.at(x, y, yaw, z), (0.09, 0.09, 0.1))
-    draft.hang("screen", panel(width_m, high).moved(0, -0.02, 0.135).at(x, y, yaw, z), image, "glow")
+    draft.decal("screen", panel(width_m, high).moved(0, -0.02, 0.135).at(x, y, yaw, z), image, "glow")
 
 
 def desk(draft: Draft, x: float, y: float, yaw: float, image: str, top: Colour, chair_colour: Colour) -> None:
@@ -132,7 +132,7 @@ def sofa(
         hexahedron((width_m, 0.24), (width_m, 0.18), 0.6).moved(0, 0.36, 0.25),
     ]
     frame += [box(0.2, 0.85, 0.5).moved(k, 0, 0.1) for k in (-width_m / 2 + 0.1, width_m / 2 - 0.1)]
-    draft.clad("sofa", join(*frame).at(x, y, yaw), "fabric", colour)
+    draft.textured("sofa", join(*frame).at(x, y, yaw), "fabric", colour)
     count = max(1, round(inner / 0.75))
     seats = [
         hexahedron((inner / count - 0.03, 0.62), (inner / count - 0.08, 0.58), 0.15).moved(
@@ -140,9 +140,9 @@ def sofa(
         )
         for k in range(count)
     ]
-    draft.clad("sofa seats", join(*seats).at(x, y, yaw), "fabric", toned(colour, 1.12))
+    draft.textured("sofa seats", join(*seats).at(x, y, yaw), "fabric", toned(colour, 1.12))
     cushion = box(0.42, 0.14, 0.42).rolled(-0.3).moved(0.32 * inner, 0.2, 0.55)
-    draft.clad("cushion", cushion.at(x, y, yaw), "fabric", draft.pick(*FABRICS))
+    draft.textured("cushion", cushion.at(x, y, yaw), "fabric", draft.pick(*FABRICS))
     draft.block_box("sofa", x, y, (width_m + 0.1, 1.0), yaw, 0.9)
 
 
@@ -159,9 +159,9 @@ def book_shelf(
     shown = (
         draft.show(f"books {len(draft.images)}", pictures.book_rows(draft.rng)) if image is None else image
     )
-    draft.clad("book shelf", box(width_m, 0.34, height_m).at(x, y, yaw), "wood", draft.pick(*WOODS))
+    draft.textured("book shelf", box(width_m, 0.34, height_m).at(x, y, yaw), "wood", draft.pick(*WOODS))
     front = panel(width_m - 0.1, height_m - 0.12).moved(0, -0.175, 0.06)
-    draft.hang("books", front.at(x, y, yaw), shown)
+    draft.decal("books", front.at(x, y, yaw), shown)
     draft.block_box("shelf", x, y, (width_m + 0.06, 0.42), yaw, height_m)
 
 
@@ -170,7 +170,7 @@ def cupboard(
 ) -> None:
     """A low or tall cabinet with door lines and knobs."""
     width, depth, height = size_m
-    draft.clad("cupboard", box(width, depth, height).at(x, y, yaw), "wood", colour)
+    draft.textured("cupboard", box(width, depth, height).at(x, y, yaw), "wood", colour)
     doors = max(1, round(width / 0.55))
     lines = [
         box(0.015, 0.01, 0.9 * height).moved((k / doors - 0.5) * width, -depth / 2, 0.05 * height)
@@ -206,7 +206,7 @@ def television(draft: Draft, x: float, y: float, yaw: float, image: str) -> None
         (0.06, 0.06, 0.07),
         finish="satin",
     )
-    draft.hang("television screen", panel(1.28, 0.72).moved(0, 0.015, 0.54).at(x, y, yaw), image, "glow")
+    draft.decal("television screen", panel(1.28, 0.72).moved(0, 0.015, 0.54).at(x, y, yaw), image, "glow")
 
 
 def pallet_rack(draft: Draft, x: float, y: float, yaw: float, bays: int = 3, levels: int = 3) -> None:
@@ -244,7 +244,7 @@ def pallet_rack(draft: Draft, x: float, y: float, yaw: float, bays: int = 3, lev
         ("crate", "crate", (0.78, 0.6, 0.38)),
     ):
         if what in placed:
-            draft.clad(what, placed[what], surface, tint)
+            draft.textured(what, placed[what], surface, tint)
     if "drum" in placed:
         colour = draft.pick((0.2, 0.4, 0.7), (0.75, 0.2, 0.15), (0.25, 0.5, 0.3))
         draft.paint("drum", placed["drum"], colour, 0.06, "satin")
@@ -265,7 +265,7 @@ def _rack_load(rng: np.random.Generator) -> tuple[str, Mesh]:
 def pallet_stack(draft: Draft, x: float, y: float, yaw: float) -> None:
     """A pallet on the floor with cartons, wrapped or in layers."""
     rng = draft.rng
-    draft.clad("pallet", box(1.2, 1.0, 0.14).at(x, y, yaw), "wood", (0.7, 0.55, 0.36))
+    draft.textured("pallet", box(1.2, 1.0, 0.14).at(x, y, yaw), "wood", (0.7, 0.55, 0.36))
     rows, size = int(rng.integers(1, 4)), 0.5
     cartons = [
         box(0.56, 0.47, 0.42).moved(a, b, 0.14 + 0.43 * row)
@@ -275,7 +275,7 @@ def pallet_stack(draft: Draft, x: float, y: float, yaw: float) -> None:
         if row < rows - 1 or rng.random() < 0.75
     ]
     if cartons:
-        draft.clad(
+        draft.textured(
             "cartons",
             join(*cartons).at(x, y, yaw),
             "cardboard",
@@ -302,12 +302,12 @@ def goods_shelf(
                 .moved(middle if turn == 0 else -middle, -0.46, 0.1)
                 .turned(turn)
             )
-            draft.hang("goods", front.at(x, y, yaw), images[int(draft.rng.integers(len(images)))])
+            draft.decal("goods", front.at(x, y, yaw), images[int(draft.rng.integers(len(images)))])
     ends = [
         panel(0.9, height_m - 0.15).moved(0, -length_m / 2 - 0.01, 0.1).turned(turn)
         for turn in (pi / 2, -pi / 2)
     ]
-    draft.hang("goods", join(*ends).at(x, y, yaw), images[int(draft.rng.integers(len(images)))])
+    draft.decal("goods", join(*ends).at(x, y, yaw), images[int(draft.rng.integers(len(images)))])
     draft.block_box("goods shelf", x, y, (length_m + 0.15, 1.05), yaw, height_m)
 
 

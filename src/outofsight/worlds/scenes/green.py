@@ -207,7 +207,7 @@ def desert(kind: SceneKind, layout_seed: int, light: str) -> Draft:
             hexahedron((2.3 * size, 2 * size), (1.7 * size, 1.5 * size), 0.5 * size),
             box(1.35 * size, 1.15 * size, 0.75 * size).moved(0, 0, 0.5 * size),
         ]
-        draft.clad("mesa", join(*stack).at(x, y, rng.uniform(0, pi)), "rock", red)
+        draft.textured("mesa", join(*stack).at(x, y, rng.uniform(0, pi)), "rock", red)
     oasis = rng.random() < 0.5
     if oasis:
         centre = draft.find_spot((-12, 6, 12, 11) if rng.random() < 0.5 else (-12, -11, 12, -6), 3)

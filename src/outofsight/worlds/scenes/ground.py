@@ -199,7 +199,7 @@ class GroundMap:
             _open_ground(self.draft, far, haze)
         name = self.draft.show("ground", self.image)
         mesh = floor(x1 - x0, y1 - y0, picture=True).moved((x0 + x1) / 2, (y0 + y1) / 2)
-        self.draft.hang("ground", mesh, name)
+        self.draft.decal("ground", mesh, name)
 
 
 def _span(places: Field, middle: float, reach: float) -> slice:
@@ -216,7 +216,7 @@ def _open_ground(draft: Draft, colour: Colour, haze: float) -> None:
     tone = 1 + 0.09 * fractal_noise(draft.rng, _FAR_PX, _FAR_PX, 24, 3) * np.clip(distance / 60, 0, 1)
     image = blend(shade(colour, tone), draft.haze_colour, veil)
     mesh = floor(2 * _FAR_HALF_M, 2 * _FAR_HALF_M, picture=True).moved(0, 0, -0.04)
-    draft.hang("open ground", mesh, draft.show("open ground", image))
+    draft.decal("open ground", mesh, draft.show("open ground", image))
 
 
 def outline_points(
@@ -255,4 +255,6 @@ def hills(
     inner = np.abs(y)[seen & (np.abs(x) < 8)].min(initial=20.0)
     for strip in (y >= inner, y <= -inner, (np.abs(y) < inner) & (x > 0), (np.abs(y) < inner) & (x <= 0)):
         kept = seen & strip
-        draft.clad(name, Mesh(land.corners[kept], land.normals[kept], land.texcoords[kept]), surface, tint)
+        draft.textured(
+            name, Mesh(land.corners[kept], land.normals[kept], land.texcoords[kept]), surface, tint
+        )

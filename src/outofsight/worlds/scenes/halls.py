@@ -53,7 +53,7 @@ def museum(kind: SceneKind, layout_seed: int, light: str) -> Draft:
             column = lathe(
                 [(0.45, 0), (0.45, 0.3), (0.33, 0.4), (0.28, 4.6), (0.42, 4.8), (0.45, 5.1), (0, 5.1)], 14
             )
-            draft.clad("column", column.moved(x, y), "marble", (0.93, 0.91, 0.87))
+            draft.textured("column", column.moved(x, y), "marble", (0.93, 0.91, 0.87))
             draft.block_disc("column", x, y, 0.48, 5.1)
     centre = draft.find_spot((-5.5, 4.0, 5.5, 5.6) if rng.random() < 0.5 else (-5.5, -5.6, 5.5, -4.0), 1.5)
     if centre:
@@ -223,7 +223,7 @@ def shop(kind: SceneKind, layout_seed: int, light: str) -> Draft:
         plate = join(panel(1.5, 0.8).moved(0, -0.02), panel(1.5, 0.8).moved(0, -0.02).turned(pi)).turned(
             rng.choice([0.0, pi / 2])
         )
-        draft.hang("hanging sign", plate.moved(x, rng.uniform(-2, 2), 2.75), name)
+        draft.decal("hanging sign", plate.moved(x, rng.uniform(-2, 2), 2.75), name)
     _draw_shop_floor(draft, brand)
     return draft
 
@@ -272,7 +272,7 @@ def _fridge(draft: Draft, x: float, y: float, yaw: float, image: str) -> None:
         (0.9, 0.91, 0.92),
         finish="satin",
     )
-    draft.hang(
+    draft.decal(
         "fridge goods", panel(4.4, 1.7).moved(0, -0.36, 0.4).at(x, y, yaw), image, "glow", (0.85, 0.95, 1.0)
     )
     bars = [box(0.06, 0.04, 1.75).moved(k, -0.38, 0.38) for k in (-2.2, -1.1, 0, 1.1, 2.2)]
@@ -300,7 +300,7 @@ def _checkout(draft: Draft, x: float, y: float, brand: Colour) -> None:
 
 def _fruit_stand(draft: Draft, x: float, y: float, yaw: float) -> None:
     rng = draft.rng
-    draft.clad("fruit stand", box(1.8, 1.0, 0.7).at(x, y, yaw), "planks", (0.62, 0.45, 0.28))
+    draft.textured("fruit stand", box(1.8, 1.0, 0.7).at(x, y, yaw), "planks", (0.62, 0.45, 0.28))
     for k, colour in enumerate(
         rng.permutation(
             [[0.85, 0.15, 0.12], [0.95, 0.6, 0.1], [0.55, 0.7, 0.2], [0.95, 0.85, 0.25], [0.45, 0.2, 0.4]]

@@ -83,9 +83,9 @@ def _draw_quay(draft: Draft) -> None:
     ground.ground_things()
     ground.spread(None)
     land = floor(220, 70, picture=False).moved(0, 54, -0.05)
-    draft.clad("land behind", land, "concrete", (0.6, 0.6, 0.56))
+    draft.textured("land behind", land, "concrete", (0.6, 0.6, 0.56))
     sides = [floor(80, 29.5).moved(side * 69, 5.2, -0.05) for side in (-1, 1)]
-    draft.clad("quay sides", join(*sides), "concrete", (0.6, 0.58, 0.55))
+    draft.textured("quay sides", join(*sides), "concrete", (0.6, 0.58, 0.55))
 
 
 def _moor_boats(draft: Draft) -> None:
@@ -122,15 +122,15 @@ def _water(draft: Draft) -> None:
     image = shade(deep, 1 + 0.22 * waves)
     haze = np.clip((np.hypot(x, y) * 240 - 30) / 210, 0, 1) ** 0.6
     draft.show("sea", blend(image, draft.haze_colour, 0.9 * haze))
-    draft.hang("sea", floor(480, 480, picture=True).moved(0, -60, WATER_M - 0.05), "sea")
-    draft.clad("near water", floor(150, 42).moved(0, -30, WATER_M), "water", (0.25, 0.48, 0.58), "gloss")
+    draft.decal("sea", floor(480, 480, picture=True).moved(0, -60, WATER_M - 0.05), "sea")
+    draft.textured("near water", floor(150, 42).moved(0, -30, WATER_M), "water", (0.25, 0.48, 0.58), "gloss")
 
 
 def _quay_edge(draft: Draft) -> None:
     wall = panel(220, 2.2, picture=False).moved(0, -9.6, -2.2)
-    draft.clad("quay wall", wall, "stone blocks", (0.5, 0.48, 0.45))
+    draft.textured("quay wall", wall, "stone blocks", (0.5, 0.48, 0.45))
     kerb = box(220, 0.45, 0.22).moved(0, -9.4)
-    draft.clad("quay kerb", kerb, "concrete", (0.8, 0.78, 0.72))
+    draft.textured("quay kerb", kerb, "concrete", (0.8, 0.78, 0.72))
     draft.block_box("quay kerb", 0, -9.4, (220, 0.5), 0, 0.3)
     for x in np.arange(-24, 25, 6.0):
         iron = lathe([(0, 0), (0.26, 0), (0.17, 0.1), (0.17, 0.42), (0.3, 0.5), (0.28, 0.62), (0, 0.66)], 10)
@@ -143,7 +143,7 @@ def _quay_edge(draft: Draft) -> None:
 def _breakwater(draft: Draft) -> None:
     rng = draft.rng
     side = float(rng.choice([-1, 1]))
-    draft.clad(
+    draft.textured(
         "breakwater",
         hexahedron((90, 9), (88, 4), 2.6).moved(side * 25, -68, WATER_M - 0.4),
         "rock",
@@ -209,7 +209,7 @@ def _crane(draft: Draft, x: float, y: float) -> None:
 def _nets(draft: Draft, x: float, y: float) -> None:
     plants_like = draft.pick((0.2, 0.45, 0.42), (0.75, 0.42, 0.15), (0.25, 0.35, 0.6))
     heap = hexahedron((1.8, 1.4), (0.7, 0.5), 0.7).turned(draft.rng.uniform(0, 3))
-    draft.clad("nets", heap.moved(x, y), "fabric", plants_like)
+    draft.textured("nets", heap.moved(x, y), "fabric", plants_like)
     draft.block_disc("nets", x, y, 1.15, 0.7)
 
 
@@ -220,7 +220,7 @@ def _rope_coil(draft: Draft, x: float, y: float) -> None:
         )
         for k in range(4)
     ]
-    draft.clad("rope", join(*rings), "hay", (0.8, 0.7, 0.5))
+    draft.textured("rope", join(*rings), "hay", (0.8, 0.7, 0.5))
     draft.block_disc("rope", x, y, 0.62, 0.5)
 
 
@@ -242,5 +242,5 @@ def _lobster_pots(draft: Draft, x: float, y: float) -> None:
         for row in range(2)
         for k in range(-1, 2 - row)
     ]
-    draft.clad("lobster pots", join(*pots).moved(x, y), "hay", (0.6, 0.5, 0.36))
+    draft.textured("lobster pots", join(*pots).moved(x, y), "hay", (0.6, 0.5, 0.36))
     draft.block_box("lobster pots", x, y, (0.8, 2.8), 0, 1.2)

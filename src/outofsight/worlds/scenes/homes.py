@@ -146,7 +146,7 @@ def _printer(draft: Draft, x: float, y: float, accent: Colour) -> None:
 
 def _partition(draft: Draft, x: float, y: float, accent: Colour) -> None:
     yaw = float(draft.rng.integers(2)) * pi / 2
-    draft.clad("partition", box(1.8, 0.07, 1.35).moved(0, 0, 0.1).at(x, y, yaw), "fabric", accent)
+    draft.textured("partition", box(1.8, 0.07, 1.35).moved(0, 0, 0.1).at(x, y, yaw), "fabric", accent)
     draft.paint(
         "partition frame",
         join(
@@ -179,7 +179,7 @@ def _lockers(draft: Draft, x: float, y: float, accent: Colour) -> None:
 
 
 def _pouf(draft: Draft, x: float, y: float, accent: Colour) -> None:
-    draft.clad("pouf", cylinder(0.36, 0.42, 14).moved(x, y), "fabric", draft.pick(*furniture.FABRICS))
+    draft.textured("pouf", cylinder(0.36, 0.42, 14).moved(x, y), "fabric", draft.pick(*furniture.FABRICS))
     draft.block_disc("pouf", x, y, 0.4, 0.45)
 
 
@@ -293,7 +293,7 @@ def _curtains(draft: Draft, look: RoomLook, side: str) -> None:
                 for k in (-1, 0, 1)
             ]
             x, y = at_wall(look, side, 0, 0.1)
-            draft.clad("curtain", join(*folds).at(x, y, wall_yaw(side)), "fabric", colour)
+            draft.textured("curtain", join(*folds).at(x, y, wall_yaw(side)), "fabric", colour)
 
 
 def _sofa_corner(draft: Draft, look: RoomLook, side: str) -> None:
@@ -326,8 +326,10 @@ def _fire_place(draft: Draft, look: RoomLook, side: str) -> None:
         box(2.0, 0.6, 0.35).moved(0, 0, 1.15),
         box(1.7, 0.5, 1.7).moved(0, 0.05, 1.5),
     ]
-    draft.clad("fireplace", join(*pieces).at(x, y, turn), surface, (0.8, 0.72, 0.66))
-    draft.clad("mantel", box(2.3, 0.7, 0.08).moved(0, -0.02, 1.5).at(x, y, turn), "wood", (0.45, 0.3, 0.19))
+    draft.textured("fireplace", join(*pieces).at(x, y, turn), surface, (0.8, 0.72, 0.66))
+    draft.textured(
+        "mantel", box(2.3, 0.7, 0.08).moved(0, -0.02, 1.5).at(x, y, turn), "wood", (0.45, 0.3, 0.19)
+    )
     draft.paint("hearth", panel(1.0, 1.15).moved(0, 0.1, 0).at(x, y, turn), (0.07, 0.06, 0.06))
     flames = [cylinder(0.12, 0.4, 6, 0.0).moved(k, -0.05, 0.12) for k in (-0.22, 0, 0.22)]
     draft.paint("fire", join(*flames).at(x, y, turn), (1.0, 0.55, 0.12), 0.2, "glow")

@@ -216,7 +216,7 @@ def container(
         if colour is None
         else colour
     )
-    draft.clad("container", box(6.1, 2.44, 2.59).at(x, y, yaw, z), "corrugated", colour)
+    draft.textured("container", box(6.1, 2.44, 2.59).at(x, y, yaw, z), "corrugated", colour)
     bars = [panel(0.06, 2.3, picture=False).moved(k, -1.23, 0.15) for k in (-0.7, -0.3, 0.3, 0.7)]
     draft.paint(
         "container bars",

@@ -27,7 +27,7 @@ def _trunk(
         stem.normals,
         stem.texcoords,
     )
-    draft.clad(name, leaning.moved(*base), "birch" if birch else "bark", (1, 1, 1) if birch else TRUNK)
+    draft.textured(name, leaning.moved(*base), "birch" if birch else "bark", (1, 1, 1) if birch else TRUNK)
 
 
 def broadleaf(
@@ -49,7 +49,7 @@ def broadleaf(
     middle = (crown_low + height_m) / 2
     crown = _crown(rng, radius, (height_m - crown_low) / 2, 2 if hypot(x, y) < _NEAR_M else 1)
     low = float(crown.corners[..., 2].min())
-    draft.clad("crown", crown.moved(x, y, max(middle, _CLEAR_M - low)), "leaves", leaf)
+    draft.textured("crown", crown.moved(x, y, max(middle, _CLEAR_M - low)), "leaves", leaf)
     draft.block_disc("tree", x, y, trunk + 0.1, height_m)
 
 
@@ -88,9 +88,9 @@ def conifer(
                 .turned(rng.uniform(0, pi))
                 .moved(x, y, base + 0.24 * span)
             )
-    draft.clad("branches", join(*skirts), "leaves", leaf)
+    draft.textured("branches", join(*skirts), "leaves", leaf)
     if caps:
-        draft.clad("snow on branches", join(*caps), "snow")
+        draft.textured("snow on branches", join(*caps), "snow")
     draft.block_disc("tree", x, y, radius + 0.1, height_m)
 
 
@@ -98,14 +98,14 @@ def poplar(draft: Draft, x: float, y: float, height_m: float = 10.0) -> None:
     """A slim column of leaves."""
     _trunk(draft, "trunk", (x, y), 0.4 * height_m, 0.16, False)
     crown = blob(draft.rng, (0.13 * height_m, 0.13 * height_m, 0.4 * height_m), 0.12, 2)
-    draft.clad("crown", crown.moved(x, y, 0.58 * height_m), "leaves", draft.pick(*GREENS))
+    draft.textured("crown", crown.moved(x, y, 0.58 * height_m), "leaves", draft.pick(*GREENS))
     draft.block_disc("tree", x, y, 0.13 * height_m, height_m)
 
 
 def pine(draft: Draft, x: float, y: float, height_m: float = 11.0) -> None:
     """A tall bare trunk with a flat crown, as woods have them."""
     rng = draft.rng
-    draft.clad(
+    draft.textured(
         "trunk",
         cylinder(0.018 * height_m + 0.05, 0.85 * height_m, 8, 0.09).moved(x, y),
         "bark",
@@ -119,7 +119,7 @@ def pine(draft: Draft, x: float, y: float, height_m: float = 11.0) -> None:
             (0.11 * height_m, *rng.uniform(-0.5, 0.5, 2), 0.96),
         )
     ]
-    draft.clad("crown", join(*lumps), "leaves", draft.pick((0.30, 0.47, 0.27), (0.36, 0.52, 0.29)))
+    draft.textured("crown", join(*lumps), "leaves", draft.pick((0.30, 0.47, 0.27), (0.36, 0.52, 0.29)))
     draft.block_disc("tree", x, y, 0.018 * height_m + 0.15, height_m)
 
 
@@ -128,7 +128,7 @@ def palm(draft: Draft, x: float, y: float, height_m: float = 6.0) -> None:
     lean = rng.uniform(-0.6, 0.6, 2)
     share = np.linspace(0, 1, 6)
     stem = np.stack([x + lean[0] * share**2, y + lean[1] * share**2, height_m * share], -1)
-    draft.clad("palm trunk", tube(stem, 0.17, 7), "bark", (0.6, 0.47, 0.33))
+    draft.textured("palm trunk", tube(stem, 0.17, 7), "bark", (0.6, 0.47, 0.33))
     fronds = []
     for angle in np.arange(9) * 2 * pi / 9 + rng.uniform(0, 1):
         out = np.array([cos(angle), sin(angle), 0.0])
@@ -149,7 +149,7 @@ def palm(draft: Draft, x: float, y: float, height_m: float = 6.0) -> None:
 def bush(draft: Draft, x: float, y: float, radius_m: float = 0.6, leaf: Colour | None = None) -> None:
     leaf = draft.pick(*GREENS) if leaf is None else leaf
     lump = blob(draft.rng, (radius_m, radius_m, 0.8 * radius_m), 0.16, 1).moved(x, y, 0.55 * radius_m)
-    draft.clad("bush", lump, "leaves", leaf)
+    draft.textured("bush", lump, "leaves", leaf)
     draft.block_disc("bush", x, y, 1.15 * radius_m, 1.4 * radius_m)
 
 
@@ -180,7 +180,7 @@ def rock(draft: Draft, x: float, y: float, radius_m: float, colour: Colour = STO
         .turned(rng.uniform(0, 6))
         .moved(x, y, 0.35 * high)
     )
-    draft.clad("rock", stone, "rock", draft.pick(colour))
+    draft.textured("rock", stone, "rock", draft.pick(colour))
     draft.block_disc("rock", x, y, 1.26 * radius_m, 1.3 * high)
 
 
@@ -211,7 +211,7 @@ def bare_tree(draft: Draft, x: float, y: float, height_m: float = 4.0) -> None:
         elbow = fork + out + np.array([0, 0, max(0.2 * height_m, _CLEAR_M - fork[2])])
         tip = elbow + 0.5 * out + np.array([0, 0, rng.uniform(0.15, 0.33) * height_m])
         bars.append(tube([fork, elbow, tip], 0.02 * height_m, 5))
-    draft.clad("dead tree", join(*bars), "bark", (0.55, 0.48, 0.42))
+    draft.textured("dead tree", join(*bars), "bark", (0.55, 0.48, 0.42))
     draft.block_disc("dead tree", x, y, 0.35 * height_m, height_m)
 
 
@@ -235,7 +235,7 @@ def log(draft: Draft, x: float, y: float, length_m: float, yaw: float, radius_m:
     lying = (
         cylinder(radius_m, length_m, 9).moved(0, 0, -length_m / 2).pitched(pi / 2).moved(0, 0, 0.9 * radius_m)
     )
-    draft.clad("log", lying.at(x, y, yaw), "bark", (0.45, 0.36, 0.27))
+    draft.textured("log", lying.at(x, y, yaw), "bark", (0.45, 0.36, 0.27))
     ends = cylinder(0.86 * radius_m, length_m + 0.02, 9).moved(0, 0, -length_m / 2 - 0.01).pitched(pi / 2)
     draft.paint("cut wood", ends.moved(0, 0, 0.9 * radius_m).at(x, y, yaw), (0.76, 0.62, 0.42))
     draft.block_box("log", x, y, (length_m + 0.1, 2.2 * radius_m), yaw, 2 * radius_m)
@@ -249,5 +249,5 @@ def potted_plant(draft: Draft, x: float, y: float, height_m: float = 1.2) -> Non
     )
     radius = 0.3 * height_m
     crown = blob(draft.rng, (radius, radius, 0.4 * height_m), 0.3, 1).moved(x, y, 0.3 + 0.42 * height_m)
-    draft.clad("plant", crown, "leaves", draft.pick(*GREENS))
+    draft.textured("plant", crown, "leaves", draft.pick(*GREENS))
     draft.block_disc("plant", x, y, 1.35 * radius, height_m)

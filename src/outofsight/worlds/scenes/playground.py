@@ -193,7 +193,7 @@ def _spring_rider(draft: Draft, x: float, y: float, yaw: float) -> None:
 
 
 def _play_house(draft: Draft, x: float, y: float, yaw: float) -> None:
-    draft.clad("play house", box(1.8, 1.8, 1.4).at(x, y, yaw), "siding", draft.pick(*PLAY_COLOURS[1:]))
+    draft.textured("play house", box(1.8, 1.8, 1.4).at(x, y, yaw), "siding", draft.pick(*PLAY_COLOURS[1:]))
     slopes, gables = gable_roof(1.8, 1.8, 0.8, 0.2)
     draft.paint(
         "play house roof", join(slopes, gables).moved(0, 0, 1.4).at(x, y, yaw), draft.pick(*PLAY_COLOURS)
@@ -205,8 +205,8 @@ def _play_house(draft: Draft, x: float, y: float, yaw: float) -> None:
 
 def _sand_box(draft: Draft, x: float, y: float) -> None:
     rim = [box(3.0, 0.22, 0.3).moved(0, 1.4).turned(k * pi / 2) for k in range(4)]
-    draft.clad("sand box", join(*rim).moved(x, y), "wood", (0.66, 0.48, 0.3))
-    draft.clad("sand", box(2.7, 2.7, 0.14).moved(x, y), "sand", (0.93, 0.82, 0.58))
+    draft.textured("sand box", join(*rim).moved(x, y), "wood", (0.66, 0.48, 0.3))
+    draft.textured("sand", box(2.7, 2.7, 0.14).moved(x, y), "sand", (0.93, 0.82, 0.58))
     toys = [
         wheel(0.16, 0.2, 8).moved(0.5, 0.2, 0.3),
         box(0.25, 0.25, 0.25).moved(-0.6, -0.3, 0.12),

@@ -41,7 +41,7 @@ def rooftop(kind: SceneKind, layout_seed: int, light: str) -> Draft:
         panel(28.4, -STREET_M + 0.1, picture=False).moved(0, -11.22, STREET_M),
         panel(22.4, -STREET_M + 0.1, picture=False).moved(0, -14.22, STREET_M).turned(pi / 2),
     ]
-    draft.clad("own walls", join(*body, *[wall.turned(pi) for wall in body]), "brick", (0.7, 0.5, 0.42))
+    draft.textured("own walls", join(*body, *[wall.turned(pi) for wall in body]), "brick", (0.7, 0.5, 0.42))
     makers = [
         _stair_house,
         _water_tank,
@@ -92,7 +92,7 @@ def _city_around(draft: Draft) -> None:
     )
     haze = np.clip((np.hypot(x, y) * 240 - 40) / 200, 0, 1) ** 0.7
     draft.show("streets below", blend(streets, draft.haze_colour, haze))
-    draft.hang("streets below", floor(480, 480, picture=True).moved(0, 0, STREET_M), "streets below")
+    draft.decal("streets below", floor(480, 480, picture=True).moved(0, 0, STREET_M), "streets below")
     for ring, count, tall in ((32, 11, (14, 34)), (55, 13, (20, 48)), (85, 14, (28, 65))):
         for k in range(count):
             angle = (k + rng.uniform(-0.25, 0.25)) * 2 * pi / count
@@ -108,7 +108,7 @@ def _city_around(draft: Draft) -> None:
 
 
 def _stair_house(draft: Draft, x: float, y: float, yaw: float) -> None:
-    draft.clad(
+    draft.textured(
         "stair house",
         box(3.2, 3.0, 2.7).at(x, y, yaw),
         "plaster",
@@ -136,7 +136,7 @@ def _water_tank(draft: Draft, x: float, y: float, yaw: float) -> None:
         join(*legs, *braces, cylinder(1.35, 0.12, 14).moved(0, 0, 2.4)).at(x, y, yaw),
         (0.28, 0.28, 0.3),
     )
-    draft.clad(
+    draft.textured(
         "water tank",
         cylinder(1.25, 2.3, 16).moved(x, y, 2.5),
         "planks",
@@ -147,7 +147,7 @@ def _water_tank(draft: Draft, x: float, y: float, yaw: float) -> None:
 
 
 def _air_unit(draft: Draft, x: float, y: float, yaw: float) -> None:
-    draft.clad(
+    draft.textured(
         "air unit", box(1.7, 1.1, 1.1).moved(0, 0, 0.12).at(x, y, yaw), "metal", (0.82, 0.83, 0.82), "satin"
     )
     fans = [cylinder(0.4, 0.06, 14).moved(k, 0, 1.2) for k in (-0.4, 0.42)]

@@ -53,7 +53,7 @@ def build_room(draft: Draft, look: RoomLook) -> None:
         pieces += [piece.moved(0, away).turned(turn) for piece in _wall(half, look.height_m, openings)]
         frames += [piece.moved(0, away).turned(turn) for hole in openings for piece in _frame(hole)]
         boards.append(box(2 * half, 0.03, 0.1).moved(0, away - 0.015).turned(turn))
-    draft.clad("walls", join(*pieces), *look.walls)
+    draft.textured("walls", join(*pieces), *look.walls)
     if frames:
         draft.paint("window frames", join(*frames), look.frame)
     if look.skirting is not None and not any(
@@ -61,7 +61,7 @@ def build_room(draft: Draft, look: RoomLook) -> None:
     ):
         draft.paint("skirting", join(*boards), look.skirting)
     x, y, z = look.half_x_m, look.half_y_m, look.height_m
-    draft.clad("ceiling", quad([[x, -y, z], [-x, -y, z], [-x, y, z], [x, y, z]]), *look.ceiling)
+    draft.textured("ceiling", quad([[x, -y, z], [-x, -y, z], [-x, y, z], [x, y, z]]), *look.ceiling)
 
 
 def _wall(half_m: float, height_m: float, openings: list[Opening]) -> list[Mesh]:
@@ -164,7 +164,7 @@ def hung_picture(
         ],
         picture=True,
     )
-    draft.hang("picture", canvas.moved(0, away - 0.06).turned(SIDES[side]), image)
+    draft.decal("picture", canvas.moved(0, away - 0.06).turned(SIDES[side]), image)
 
 
 def wall_yaw(side: str) -> float:

@@ -111,26 +111,26 @@ def chalet(draft: Draft, x: float, y: float, yaw: float) -> None:
     rng = draft.rng
     width, depth, base, upper = rng.uniform(6, 8), rng.uniform(7, 9), 2.6, rng.uniform(1.6, 2.8)
     timber = draft.pick(*TIMBER)
-    draft.clad(
+    draft.textured(
         "chalet base",
         box(width, depth, base).at(x, y, yaw),
         "plaster",
         draft.pick((0.93, 0.9, 0.84), (0.85, 0.75, 0.6)),
     )
-    draft.clad(
+    draft.textured(
         "chalet wall", box(width + 0.1, depth + 0.1, upper).moved(0, 0, base).at(x, y, yaw), "siding", timber
     )
     slopes, gables = gable_roof(depth + 0.1, width + 0.1, 0.36 * width, 0.8)
     top = base + upper
-    draft.clad("chalet gable", gables.turned(pi / 2).moved(0, 0, top).at(x, y, yaw), "siding", timber)
-    draft.clad(
+    draft.textured("chalet gable", gables.turned(pi / 2).moved(0, 0, top).at(x, y, yaw), "siding", timber)
+    draft.textured(
         "chalet roof", slopes.turned(pi / 2).moved(0, 0, top).at(x, y, yaw), "planks", (0.4, 0.3, 0.22)
     )
-    draft.clad(
+    draft.textured(
         "roof snow", slopes.scaled(0.97, 0.97, 1).turned(pi / 2).moved(0, 0, top + 0.28).at(x, y, yaw), "snow"
     )
     rim = [tube(p, 0.14, 6) for p in _eaves(width, depth, top)]
-    draft.clad("snow rim", join(*rim).at(x, y, yaw), "snow")
+    draft.textured("snow rim", join(*rim).at(x, y, yaw), "snow")
     front = -depth / 2 - 0.08
     panes = [panel(0.9, 1.1).moved(k * width, front, 1.0) for k in (-0.3, 0.3)]
     panes += [panel(0.9, 1.1).moved(k * width, front, base + 0.5) for k in (-0.28, 0, 0.28)]
@@ -150,8 +150,8 @@ def chalet(draft: Draft, x: float, y: float, yaw: float) -> None:
         box(width, 0.9, 0.12).moved(0, front - 0.45, base),
         box(width, 0.06, 0.8).moved(0, front - 0.88, base + 0.12),
     )
-    draft.clad("balcony", balcony.at(x, y, yaw), "planks", timber)
-    draft.clad(
+    draft.textured("balcony", balcony.at(x, y, yaw), "planks", timber)
+    draft.textured(
         "chimney",
         box(0.6, 0.6, 1.5).moved(0.2 * width, 0.2 * depth, top + 0.22 * width).at(x, y, yaw),
         "stone blocks",
@@ -198,7 +198,7 @@ def _snowman(draft: Draft, x: float, y: float) -> None:
 
 
 def _well(draft: Draft, x: float, y: float) -> None:
-    draft.clad(
+    draft.textured(
         "well",
         lathe([(0.75, 0), (0.8, 0), (0.8, 0.8), (0.6, 0.8), (0.6, 0.3)], 14).moved(x, y),
         "stone blocks",
@@ -209,7 +209,7 @@ def _well(draft: Draft, x: float, y: float) -> None:
         "well posts", join(*posts, tube([[-0.7, 0, 1.7], [0.7, 0, 1.7]], 0.08, 7)).moved(x, y), TIMBER[1]
     )
     slopes, _ = gable_roof(1.7, 1.4, 0.6, 0.15)
-    draft.clad("well roof", slopes.moved(x, y, 2.1), "snow")
+    draft.textured("well roof", slopes.moved(x, y, 2.1), "snow")
     draft.block_disc("well", x, y, 1.35, 2.7)
 
 
@@ -223,7 +223,7 @@ def _wood_pile(draft: Draft, x: float, y: float) -> None:
         for k in range(7 - row % 2)
     ]
     draft.paint("wood pile", join(*logs).turned(pi / 2).at(x, y, yaw), (0.55, 0.4, 0.26), 0.2)
-    draft.clad("wood pile snow", box(2.0, 1.1, 0.15).moved(0, 0, 0.98).at(x, y, yaw), "snow")
+    draft.textured("wood pile snow", box(2.0, 1.1, 0.15).moved(0, 0, 0.98).at(x, y, yaw), "snow")
     draft.block_box("wood pile", x, y, (2.1, 1.2), yaw, 1.2)
 
 
@@ -246,7 +246,7 @@ def _spruce(draft: Draft, x: float, y: float) -> None:
 
 def _snow_heap(draft: Draft, x: float, y: float) -> None:
     radius = draft.rng.uniform(0.5, 1.0)
-    draft.clad(
+    draft.textured(
         "snow heap", blob(draft.rng, (radius, 0.8 * radius, 0.6 * radius), 0.12, 2).moved(x, y), "snow", SNOW
     )
     draft.block_disc("snow heap", x, y, 1.1 * radius, 0.6 * radius)

@@ -187,8 +187,8 @@ def fountain(draft: Draft, x: float, y: float, radius_m: float = 2.4) -> None:
         14,
     )
     stone = draft.pick((0.8, 0.77, 0.7), (0.66, 0.66, 0.66), (0.78, 0.68, 0.6))
-    draft.clad("fountain", join(rim, bowl).moved(x, y), "marble", stone)
-    draft.clad(
+    draft.textured("fountain", join(rim, bowl).moved(x, y), "marble", stone)
+    draft.textured(
         "fountain water",
         join(cylinder(r - 0.25, 0.42, 18), cylinder(0.9, 0.03, 14).moved(0, 0, 1.78)).moved(x, y),
         "water",
@@ -216,7 +216,7 @@ def statue(draft: Draft, x: float, y: float, yaw: float, *, rider: bool = False,
     """A bronze or marble figure on a plinth; looks to −y before turning."""
     s = scale
     plinth = join(box(1.5 * s, 1.5 * s, 0.25), box(1.1 * s, 1.1 * s, 1.5 * s))
-    draft.clad("plinth", plinth.at(x, y, yaw), "marble", (0.75, 0.72, 0.68))
+    draft.textured("plinth", plinth.at(x, y, yaw), "marble", (0.75, 0.72, 0.68))
     body = join(
         hexahedron((0.62, 0.5), (0.38, 0.3), 1.0),
         hexahedron((0.4, 0.28), (0.56, 0.32), 0.62).moved(0, 0, 0.98),
@@ -276,7 +276,7 @@ def cafe_table(draft: Draft, x: float, y: float, yaw: float, cloth: Colour | Non
 
 
 def planter(draft: Draft, x: float, y: float, yaw: float = 0.0, length_m: float = 1.6) -> None:
-    draft.clad(
+    draft.textured(
         "planter",
         box(length_m, 0.6, 0.5).at(x, y, yaw),
         "concrete",
@@ -308,7 +308,7 @@ def barrel(draft: Draft, x: float, y: float, colour: Colour = (0.5, 0.34, 0.2)) 
 def crate(draft: Draft, x: float, y: float, size_m: float, yaw: float, z: float = 0.0) -> None:
     """A wooden crate with braced faces; takes ground only when it stands on it."""
     block = box(size_m, size_m, size_m)
-    draft.clad(
+    draft.textured(
         "crate",
         Mesh(block.corners, block.normals, block.texcoords / size_m).at(x, y, yaw, z),
         "crate",
@@ -324,7 +324,7 @@ def gazebo(draft: Draft, x: float, y: float, radius_m: float = 2.3) -> None:
         cylinder(0.08, 2.5, 6).moved(radius_m * cos(a), radius_m * sin(a)) for a in np.arange(8) * pi / 4
     ]
     draft.paint("gazebo", join(*posts, cylinder(radius_m + 0.15, 0.16, 8)).moved(x, y), (0.92, 0.9, 0.85))
-    draft.clad(
+    draft.textured(
         "gazebo roof",
         cylinder(radius_m + 0.5, 1.4, 8, 0.05).moved(x, y, 2.5),
         "roof tiles",
@@ -351,5 +351,5 @@ def wall_line(
     length = hypot(end[0] - start[0], end[1] - start[1])
     yaw = atan2(end[1] - start[1], end[0] - start[0])
     x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
-    draft.clad("wall", box(length + thick_m, thick_m, height_m).at(x, y, yaw), surface, tint)
+    draft.textured("wall", box(length + thick_m, thick_m, height_m).at(x, y, yaw), surface, tint)
     draft.block_box("wall", x, y, (length + thick_m, thick_m + 0.04), yaw, height_m)

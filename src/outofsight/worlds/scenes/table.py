@@ -142,7 +142,7 @@ def _room(draft: Draft) -> None:
     legs = furniture.legs(HALF_X_M - 0.06, HALF_Y_M - 0.06, TABLE_M, 0.07)
     draft.paint("table legs", join(*legs), (0.35, 0.36, 0.38))
     floor_colour = draft.pick((0.55, 0.42, 0.3), (0.5, 0.5, 0.5), (0.62, 0.58, 0.52))
-    draft.clad("room floor", box(6.8, 5.8, 0.01).moved(0, 0, -0.01), "planks", floor_colour)
+    draft.textured("room floor", box(6.8, 5.8, 0.01).moved(0, 0, -0.01), "planks", floor_colour)
     draft.parts[first:] = [
         replace(part, mesh=part.mesh.moved(0, 0, -TABLE_M)) for part in draft.parts[first:]
     ]

@@ -105,7 +105,7 @@ def _gates(draft: Draft, look: RoomLook, wall: str) -> None:
         x, y = at_wall(look, wall, along, 0.05)
         leaf = panel(3.8, 4.0, picture=False)
         turned = Mesh(leaf.corners, leaf.normals, leaf.texcoords[..., ::-1].copy())
-        draft.clad("gate", turned.at(x, y, wall_yaw(wall)), "corrugated", colour)
+        draft.textured("gate", turned.at(x, y, wall_yaw(wall)), "corrugated", colour)
         posts = [box(0.22, 0.2, 4.1).moved(a, 0) for a in (-2.05, 2.05)]
         draft.paint("gate posts", join(*posts).at(x, y, wall_yaw(wall)), (0.95, 0.8, 0.1))
         stripes = [
