@@ -29,8 +29,11 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
+# In how many processes: make test WORKERS=2; 0: in one, with output as it comes.
+WORKERS ?= auto
+
 test: $(STAMP)
-	$(PYTEST) -m "not slow and not gpu and not browser"
+	$(PYTEST) -n $(WORKERS) --maxprocesses 8 --dist loadfile -m "not slow and not gpu and not browser"
 
 test-slow: $(STAMP)
 	$(PYTEST) -m "slow and not gpu"

@@ -10,8 +10,10 @@ import pytest
 # Read when the libraries are imported: no test may reach for the network, and tiny models run best on one thread.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# What is remembered between runs is remembered for this one alone, also by the processes that it starts.
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="outofsight-tests-")
+# What is remembered between runs is remembered for this one alone, also by the processes that it starts (pytest-xdist's
+# among them, which would otherwise all compile the same kernels).
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="outofsight-tests-")
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
