@@ -38,8 +38,8 @@ def bank_figures(
     * ``seen_error_m``: of their places while they are seen, after each frame; ``seen_error_diag``: the same in the
       picture, as a share of its diagonal.
     * ``hidden_error_m``: of places predicted from the context alone for the target's frames in which they are hidden;
-      ``return_error_m``, ``return_error_diag``: for those in which they are seen. ``..._line``: of the true place and
-      velocity when last seen, gone on with in a straight line; ``..._still``: standing still there.
+      ``return_error_m``, ``return_error_diag``: for those in which they are seen. ``..._constant_velocity``: of
+      the true place and velocity when last seen, gone on with; ``..._static``: standing still there.
     * ``background``: error of rebuilt static tokens, 1 for their mean token; ``covered``: share of static tokens that
       the archivist knows.
     * ``before``, ``after`` [b, s, e], ``pair`` [b, s]: for telling subjects from each other.
@@ -87,12 +87,12 @@ def _prediction_errors(unrolled: Unrolled, view: Watched, truth: SubjectTruth) -
     predicted = of_slots(predicted_in(unrolled.asked[0].predicted).position, view.known_slots)
     last, ever = last_seen_in(view.seen[:, :, :context])
     found = ever & (view.known_slots >= 0)
-    line, still = _straight(truth, last, context)
+    moving, static = _simple_guesses(truth, last, context)
     true, poses = truth.position[:, :, context:], unrolled.poses[:, context:]
     seen = truth.seen[:, :, context:] & truth.known[..., None]
     hidden = ~truth.seen[:, :, context:] & truth.known[..., None]
     figures = {}
-    for ending, position in (("", predicted), ("_line", line), ("_still", still)):
+    for ending, position in (("", predicted), ("_constant_velocity", moving), ("_static", static)):
         metres, diagonal = _errors(position, true, poses, view, unrolled.intrinsics)
         figures[f"hidden_error_m{ending}"] = _mean(metres, hidden & found[..., None])
         figures[f"return_error_m{ending}"] = _mean(metres, seen & found[..., None])
@@ -100,10 +100,10 @@ def _prediction_errors(unrolled: Unrolled, view: Watched, truth: SubjectTruth) -
     return figures
 
 
-def _straight(
+def _simple_guesses(
     truth: SubjectTruth, last: Int[Tensor, "b s"], context: int
 ) -> tuple[Float[Tensor, "b s t 3"], Float[Tensor, "b s t 3"]]:
-    """Return where subjects come who go on straight from where they truly were last seen, and who stand still."""
+    """Return where subjects come at constant velocity from where they truly were last seen, and that place itself."""
     pick = last[..., None, None].expand(-1, -1, 1, 3)
     place, velocity = truth.position.gather(2, pick), truth.velocity.gather(2, pick)
     since = truth.times[:, None, context:] - truth.times.gather(1, last)[..., None]
