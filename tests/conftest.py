@@ -3,6 +3,8 @@
 import os
 import tempfile
 import warnings
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,10 +12,13 @@ import pytest
 # Read when the libraries are imported: no test may reach for the network, and tiny models run best on one thread.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# What is remembered between runs is remembered for this one alone, also by the processes that it starts (pytest-xdist's
-# among them, which would otherwise all compile the same kernels).
+# What is remembered between runs is remembered for this one alone, also by the processes that it starts, pytest-xdist's
+# among them. Not so compiled kernels and the list of fonts, which take seconds to make and are the same in every run.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="outofsight-tests-")
+KEPT = Path(tempfile.gettempdir()) / f"outofsight-tests-of-{os.getuid()}"
+os.environ.setdefault("WARP_CACHE_PATH", str(KEPT / f"warp-{find_spec('warp') and version('warp-lang')}"))
+os.environ.setdefault("MPLCONFIGDIR", str(KEPT / "matplotlib"))
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

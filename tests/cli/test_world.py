@@ -66,10 +66,10 @@ def test_preview_shows_a_world_and_its_spec_again(world, tmp_path):
     assert (tmp_path / "two" / "clip.mp4").read_bytes() == (tmp_path / "one" / "clip.mp4").read_bytes()
 
 
-def test_build_check_stats_pack(new_process, world, tmp_path):
+def test_build_check_stats_pack(world, tmp_path):
     """Two clips by two workers are those of one worker; they check out, are counted, and are packed."""
     options = ("--clips", 2, "--seed", 9, "--splits", "0,0", *IN_THE_DESERT)
-    code, out, error = new_process("world", "build", "--out", tmp_path / "two", "--workers", 2, *options)
+    code, out, error = world("build", "--out", tmp_path / "two", "--workers", 2, *options)
     assert code == 0, error
     assert "2 clips, 0 of them were there already" in out
     assert "confirmed by masks: 2 of" in out
