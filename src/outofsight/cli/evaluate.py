@@ -43,6 +43,10 @@ Videos = Annotated[
 Truth = Annotated[
     Path | None, typer.Option(help="in place of --data: a folder of true videos, without annotation")
 ]
+Contexts = Annotated[
+    Path | None,
+    typer.Option(help="in place of --data: contexts and cameras of which no truth is known (exchange read)"),
+]
 ContextFrames = Annotated[
     int, typer.Option(min=0, help="with --truth: how many frames of each true video are context")
 ]
@@ -98,6 +102,7 @@ def evaluate(
     model: Models = None,
     videos: Videos = None,
     truth: Truth = None,
+    contexts: Contexts = None,
     context_frames: ContextFrames = 0,
     with_context: WithContext = False,
     baselines: Baselines = True,
@@ -137,20 +142,20 @@ def evaluate(
         given=tuple(model or ()), steps=_numbers(steps), strategies=_words(strategy, "--strategy"),
         guidance=guidance, seed=seed, others=parse_settings(settings or []), source=source, roll=roll,
     )  # fmt: skip
-    clips = choose_clips(data, truth, split=split, limit=limit, context_frames=context_frames)
+    clips = choose_clips(data, truth, contexts, split=split, limit=limit, context_frames=context_frames)
     clips, broken = whole_clips(clips) if skip_broken else (clips, ())
     others = VideoChoice(given=tuple(videos or ()), with_context=with_context)
     config = EvalConfig(
         out=out, load_world=load_source, instruments=_instruments(detector, features, lpips, device, console),
         metrics=_metric_names(metrics),
     )  # fmt: skip
-    _check_place(out, [data, truth], chosen, others)
+    _check_place(out, [data, truth, contexts], chosen, others)
     evaluation = Evaluation(
         config=config, clips=clips, methods=choose_methods(clips, chosen, others, baselines=baselines),
         workers=workers, cluster=ray, overwrite=overwrite,
     )  # fmt: skip
     asked = {
-        "data": str(data or truth), "split": split, "limit": limit, "seed": seed, "metrics": metrics,
+        "data": str(data or truth or contexts), "split": split, "limit": limit, "seed": seed, "metrics": metrics,
         **({} if roll is None else {"roll": roll}),
     }  # fmt: skip
     wanted = Wanted(baseline=baseline, report_clips=report_clips, sheet=sheet)

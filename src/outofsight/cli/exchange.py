@@ -342,36 +342,48 @@ def read(
     limit: Limit = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Take a system's results, and the truth of their frames, to where `evaluate --truth --videos` reads them."""
+    """Take results to where `evaluate` reads them: with their truth, or with their context where there is none."""
     from outofsight.data.video import write_video
     from outofsight.files import folder_in_one_piece
+    from outofsight.geometry.pose_files import write_poses
 
     found, chosen = _read(name, cases, sources, camera, limit)
     if not (results / system).is_dir():
         raise InputError(f"--results: there is no {results / system}; name the folder above the system's")
     there = found.results(results, system, chosen)
-    pairs = [(case, there[case.name]) for case in chosen if case.name in there and case.truth is not None]
+    pairs = [(case, there[case.name]) for case in chosen if case.name in there]
     if not pairs:
         raise InputError(
-            f"{results / system}: no result of a case that has a truth; {name} may have none at all"
+            f"{results / system}: holds no result of these {len(chosen)} cases, such as {chosen[0].name}"
         )
+    if system in ("truth", "contexts"):
+        raise InputError(f"--system: {system} is a folder of its own in --out; call the system otherwise")
     check_outputs([out], [cases, results, sources])
     if out.exists() and any(out.iterdir()):
         raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
     if dry_run:
         for case, path in pairs:
-            _truth_and_result(found, case, path)
+            (_context_and_result if case.truth is None else _truth_and_result)(found, case, path)
         print(f"would write {out}: {len(pairs)} cases")
         return
     with claimed(out), folder_in_one_piece(out) as temporary:
         for case, path in pairs:
-            truth, made = _truth_and_result(found, case, path)
-            for folder, video in ((temporary / "truth", truth), (temporary / system, made)):
-                folder.mkdir(exist_ok=True)
+            kind = "contexts" if case.truth is None else "truth"
+            (temporary / kind).mkdir(exist_ok=True)
+            (temporary / system).mkdir(exist_ok=True)
+            if case.truth is None:
+                given, made, cameras = _context_and_result(found, case, path)
+                write_poses(temporary / kind / f"{case.name}.json", cameras, num_context_frames=len(given))
+            else:
+                given, made = _truth_and_result(found, case, path)
+            for folder, video in ((temporary / kind, given), (temporary / system, made)):
                 write_video(folder / f"{case.name}.mp4", video, case.fps)
-    print(
-        f"{out}: {len(pairs)} cases; outofsight evaluate --truth {out}/truth --videos {system}={out}/{system}"
-    )
+    for kind in ("truth", "contexts"):
+        count = sum((case.truth is None) == (kind == "contexts") for case, _ in pairs)
+        if count:
+            print(
+                f"{out}: {count} cases; outofsight evaluate --{kind} {out}/{kind} --videos {system}={out}/{system}"
+            )
 
 
 def _truth_and_result(found: "Benchmark", case: "Case", path: Path) -> "tuple[Frames, Frames]":
@@ -383,6 +395,26 @@ def _truth_and_result(found: "Benchmark", case: "Case", path: Path) -> "tuple[Fr
     most = case.truth_from + len(made)
     truth = frames_of(case.truth, size=made.shape[1:3], most=most)[case.truth_from :]
     return truth, made[: len(truth)]
+
+
+def _context_and_result(found: "Benchmark", case: "Case", path: Path) -> "tuple[Frames, Frames, CameraPath]":
+    """Read a result of which no truth is known: its context, its own frames, and the cameras of both."""
+    import numpy as np
+
+    from outofsight.data.video import fit_intrinsics
+    from outofsight.exchange.case import context_of, frames_of
+    from outofsight.types import CameraPath
+
+    frames, split = frames_of(path), found.context_in(path)
+    if split >= len(frames):
+        raise InputError(f"{path}: has {len(frames)} frames, its {split} of context leave none of them")
+    height, width = frames.shape[1:3]
+    made = frames[split:]
+    context, told = (frames[:split], None) if split else context_of(case, 1, (height, width))
+    before, after = _cameras(case, told, len(context), len(made))
+    lens = None if after.intrinsics is None else fit_intrinsics(after.intrinsics, height, width)
+    poses = np.concatenate([before.world_from_camera, after.world_from_camera])
+    return context, made, CameraPath(world_from_camera=poses, intrinsics=lens)
 
 
 def score_cameras(

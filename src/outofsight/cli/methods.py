@@ -47,23 +47,34 @@ class VideoChoice:
 
 
 def choose_clips(
-    data: Path | None, truth: Path | None, *, split: str | None, limit: int | None, context_frames: int
+    data: Path | None,
+    truth: Path | None,
+    contexts: Path | None,
+    *,
+    split: str | None,
+    limit: int | None,
+    context_frames: int,
 ) -> "tuple[EvalClip, ...]":
-    """Find the clips to judge on: a data set's, or true videos by themselves.
+    """Find the clips to judge on: a data set's, true videos by themselves, or contexts without a truth.
 
     Raises:
-        InputError: both or neither is given, or options of the one with the other.
+        InputError: not exactly one is given, or options of the one with the other.
     """
-    from outofsight.evaluation.clips import dataset_clips, video_clips
+    from outofsight.evaluation.clips import context_clips, dataset_clips, video_clips
 
-    if (data is None) == (truth is None):
-        raise InputError("name the clips to judge on: by --data, or by --truth for videos without annotation")
+    if (data is not None) + (truth is not None) + (contexts is not None) != 1:
+        raise InputError(
+            "name the clips to judge on: by --data, by --truth for videos without annotation, or by --contexts where "
+            "there is no truth"
+        )
+    if data is None and split is not None:
+        raise InputError("--split: goes with --data; a folder of videos has no parts")
+    if truth is None and context_frames:
+        raise InputError("--context-frames: goes with --truth; other clips say it themselves")
+    if contexts is not None:
+        return context_clips(contexts, limit)
     if truth is not None:
-        if split is not None:
-            raise InputError("--split: goes with --data; a folder of true videos has no parts")
         return video_clips(truth, context_frames, limit)
-    if context_frames:
-        raise InputError("--context-frames: goes with --truth; the clips of a data set say it themselves")
     assert data is not None
     return dataset_clips(data, split, limit)
 
@@ -84,12 +95,10 @@ def choose_methods(
     if baselines:
         with may_be_skipped():
             first = clips[0].read().case
-        case, has_context = (
-            first,
-            clips[0].entry is not None or clips[0].num_context_frames > 0,
-        )
-        chosen += [BaselineMethod(name=name) for name in usable_baselines(case, has_context=has_context)]
-        chosen += [*_rendered(chosen), *_round_trips(chosen), TruthMethod()]
+        names = usable_baselines(first, has_context=clips[0].has_context)
+        chosen += [BaselineMethod(name=name) for name in names]
+        chosen += _rendered(chosen)
+        chosen += [*_round_trips(chosen), TruthMethod()] if first.has_truth else []
     if not chosen:
         raise InputError("nothing to evaluate: name a --model or --videos, or leave --baselines on")
     check_names(chosen)

@@ -37,7 +37,8 @@ class ClipCase:
     ``context`` uint8 [c, h, w, 3]; ``truth`` uint8 [t, h, w, 3]; ``foreground`` bool [c + t, h, w]: where any subject
     is seen; ``subject_masks`` bool [s, c + t, h, w]: where each subject is seen; ``visibility`` int8 [s, c + t] of
     ``Visibility``; ``subject_names``: the kind of each; ``subjects``: all that is annotated of each, places in the
-    world included. ``None``, or an empty tuple: the video has no such annotation.
+    world included. ``None``, or an empty tuple: the video has no such annotation. Without ``has_truth`` it is not known
+    what follows; ``truth`` then holds the last frame given, repeated, and says of what shape an answer is.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ClipCase:
     cameras: CameraPath | None = None
     subject_names: tuple[str, ...] = ()
     subjects: tuple[SubjectTrack, ...] = ()
+    has_truth: bool = True
 
     def __post_init__(self) -> None:
         for part in ("context", "truth"):

@@ -15,6 +15,7 @@ from outofsight.data.video import read_video
 from outofsight.errors import DatasetError, InputError
 from outofsight.evaluation.case import ClipCase, case_from_clip
 from outofsight.files import read_json
+from outofsight.geometry.pose_files import read_poses
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 
@@ -39,7 +40,8 @@ class EvalClip:
     """One clip to judge on, read when it is its turn.
 
     ``group``: why it is a test clip. ``entry``: a data set's sample; or ``truth``: a video that is the truth by
-    itself, of which the first ``num_context_frames`` are the context. ``donors``: samples with another kind of subject,
+    itself, of which the first ``num_context_frames`` are the context; or ``cameras``: a pose file beside the video of a
+    context, by which so many frames follow that nobody knows. ``donors``: samples with another kind of subject,
     one of which lends it to the *swapped* baseline; the first that can is taken.
     """
 
@@ -48,6 +50,7 @@ class EvalClip:
     entry: SampleEntry | None = None
     truth: Path | None = None
     num_context_frames: int = 0
+    cameras: Path | None = None
     donors: tuple[SampleEntry, ...] = ()
 
     def read(self) -> Sample:
@@ -56,13 +59,22 @@ class EvalClip:
             clip = self.entry.read()
             instances = clip.masks if clip.masks_are_instances else None
             return Sample(case=case_from_clip(clip), caption=clip.caption, instances=instances)
+        if self.cameras is not None:
+            return Sample(case=_case_without_truth(self.name, self.cameras))
         assert self.truth is not None
         return Sample(case=_case_of_video(self.truth, self.num_context_frames))
+
+    @property
+    def has_context(self) -> bool:
+        return self.entry is not None or self.cameras is not None or self.num_context_frames > 0
 
     @property
     def identity(self) -> str:
         """Tell the clip's content from another of the same name: a digest of its annotation, or of the video."""
         path = self.truth
+        if self.cameras is not None:
+            parts = self.cameras.read_bytes() + _context_video(self.cameras).read_bytes()
+            return hashlib.sha256(parts).hexdigest()[:16]
         if self.entry is not None:
             own = self.entry.folder / "annotation.json"
             path = own if own.is_file() else self.entry.folder / "camera.json"
@@ -113,6 +125,23 @@ def video_clips(folder: Path, num_context_frames: int = 0, limit: int | None = N
         EvalClip(name=name, group="all", truth=path, num_context_frames=num_context_frames)
         for name, path in list(found.items())[:limit]
     )
+
+
+def context_clips(folder: Path, limit: int | None = None) -> tuple[EvalClip, ...]:
+    """Take contexts of which nobody knows what follows: NAME.mp4, and NAME.json with the cameras of all frames.
+
+    Raises:
+        InputError: no such folder, or no pose file in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"--contexts: expected a folder of contexts, found none at {folder}; check the path")
+    found = sorted(folder.glob("*.json"), key=lambda path: natural_order(path.name))
+    if not found:
+        raise InputError(
+            f"{folder}: expected contexts, NAME.mp4 with cameras NAME.json, found none; outofsight exchange read "
+            "writes them"
+        )
+    return tuple(EvalClip(name=path.stem, group="all", cameras=path) for path in found[:limit])
 
 
 def videos_of(folder: Path) -> dict[str, Path]:
@@ -194,3 +223,25 @@ def _case_of_video(path: Path, num_context_frames: int) -> ClipCase:
         )
     context = frames[: max(num_context_frames, 1)]
     return ClipCase(name=path.stem, context=context, truth=frames[num_context_frames:], fps=fps)
+
+
+def _context_video(cameras: Path) -> Path:
+    return cameras.with_suffix(".mp4")
+
+
+def _case_without_truth(name: str, path: Path) -> ClipCase:
+    """Make a case of a context and the cameras of context and target.
+
+    Raises:
+        VideoError, CameraError: either is missing or damaged. InputError: there are not more cameras than frames.
+    """
+    context, fps = read_video(_context_video(path))
+    cameras = read_poses(path)
+    follow = len(cameras) - len(context)
+    if follow < 1:
+        raise InputError(
+            f"{path}: has {len(cameras)} poses for {len(context)} frames of context; expected poses of the frames that "
+            "follow, too"
+        )
+    unknown = np.repeat(context[-1:], follow, axis=0)
+    return ClipCase(name=name, context=context, truth=unknown, fps=fps, cameras=cameras, has_truth=False)

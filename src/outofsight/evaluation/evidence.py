@@ -343,6 +343,7 @@ def annotated(case: ClipCase) -> Detections | None:
 
 
 NEEDS: dict[str, tuple[Callable[[Evidence], bool], str]] = {
+    "truth": (lambda e: e.case.has_truth, "it is not known what truly follows"),
     "masks": (lambda e: e.case.foreground is not None, "no subject masks are annotated"),
     "visibility": (lambda e: e.case.visibility is not None, "it is not annotated when subjects are seen"),
     "cameras": (lambda e: e.case.cameras is not None, "the camera path is not known"),

@@ -170,13 +170,13 @@ def _decibels(name: str, needs: set[str], what: str, compute: Compute) -> Metric
 
 
 IMAGE_METRICS = (
-    _decibels("psnr", set(), "PSNR of whole target frames, the mean over frames", psnr),
+    _decibels("psnr", {"truth"}, "PSNR of whole target frames, the mean over frames", psnr),
     Metric(
         name="ssim",
         tier=0,
         unit="",
         higher_is_better=True,
-        needs=frozenset(),
+        needs=frozenset({"truth"}),
         what="structural similarity of target frames, the mean over frames",
         source="Wang et al. 2004: Gaussian 11×11 window, σ 1.5, each colour by itself",
         compute=ssim,
@@ -372,7 +372,7 @@ PERCEPTUAL_METRICS = (
         tier=1,
         unit="",
         higher_is_better=False,
-        needs=frozenset({"perceptual"}),
+        needs=frozenset({"perceptual", "truth"}),
         what="perceptual distance of target frames, the mean over frames",
         source="Zhang et al. 2018, AlexNet as published",
         compute=lpips,

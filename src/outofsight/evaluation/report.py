@@ -72,7 +72,7 @@ class View:
     @property
     def has_context(self) -> bool:
         """Whether the context's frames are frames before the target, or only stand for missing ones."""
-        return self.clip.entry is not None or self.clip.num_context_frames > 0
+        return self.clip.has_context
 
     @property
     def target_phases(self) -> list[int]:
@@ -243,7 +243,10 @@ def clip_part(view: View, store: Store) -> dict[str, Any]:
         "context": encoded(case.context) if view.has_context else None,
         "context_seconds": case.num_context_frames / case.fps if view.has_context else 0.0,
         "target_seconds": case.num_target_frames / case.fps,
-        "videos": {name: encoded(video) for name, video in {"truth": case.truth, **view.answers}.items()},
+        "videos": {
+            name: encoded(video)
+            for name, video in {**({"truth": case.truth} if case.has_truth else {}), **view.answers}.items()
+        },
         "spans": spans(view),
         "pictures": [svg_uri(picture) for picture in _retrievals(view, store)],
     }

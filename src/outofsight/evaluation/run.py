@@ -283,7 +283,9 @@ class Scorer:
             case, video, observed=observed, truth_observed=self.truth, features=self.instruments.networks,
             gallery=self.gallery, names=self.metrics, tracked=answer.tracked,
         )  # fmt: skip
-        by_frame = tuple(round(float(value), 3) for value in frame_psnr(video, case.truth))
+        by_frame = (
+            tuple(round(float(value), 3) for value in frame_psnr(video, case.truth)) if case.has_truth else ()
+        )
         return replace(
             record, measured_by=measured_by, measured=measured, psnr_by_frame=by_frame,
             video_seconds=case.num_target_frames / case.fps,

@@ -60,7 +60,8 @@ def _block(view: View, heading: str) -> Image.Image:
     target = _spread(case.num_target_frames)
     if view.has_context:
         rows.append(("context", case.context, _spread(case.num_context_frames), 0))
-    rows.append(("truth", case.truth, target, case.num_context_frames))
+    if case.has_truth:
+        rows.append(("truth", case.truth, target, case.num_context_frames))
     rows += [(name, video, target, case.num_context_frames) for name, video in view.answers.items()]
     height = round(PICTURE_PX * case.truth.shape[1] / case.truth.shape[2])
     row_px = height + BAR_PX + GAP_PX
