@@ -83,3 +83,11 @@ def test_no_message_names_our_classes_or_is_a_repr_of_an_error():
             continue
         faults += [f"{file}:{node.lineno}: {name}" for name in sorted(named)]
     assert not faults
+
+
+def test_no_text_but_a_mistake_of_ours_names_the_class_of_an_error():
+    """Also where it is sent to a page, not raised."""
+    root = Path(outofsight.__file__).parent
+    texts = {str(path.relative_to(root)): path.read_text() for path in root.rglob("*.py")}
+    naming = {file for file, text in texts.items() if "type(error).__name__" in text}
+    assert naming == {"cli/failures.py", "cli/__init__.py"}

@@ -110,8 +110,13 @@ def make_inputs(folder: Path) -> None:
         write_published_sample(folder / "samples" / f"{sample.name}.pth", sample)
     _make_cases(folder / "cases")
     _make_run(folder / "run", folder / "clips")
-    _make_exchange(folder)
-    _make_released(folder / "released")
+    make_exchange(folder)
+    make_released(folder / "released")
+    make_foreign(folder)
+
+
+def make_foreign(folder: Path) -> None:
+    """Make a LoRA and a camera path as other programs write them."""
     ones = {f"{LORA}.lora_down.weight": torch.ones(2, 48), f"{LORA}.lora_up.weight": torch.ones(48, 2)}
     save_file({**ones, f"{LORA}.alpha": torch.tensor(1.0)}, folder / "style.safetensors")
     np.savez(folder / "vipe.npz", data=make_path("truck:right:1", 5).world_from_camera, inds=np.arange(5))
@@ -151,7 +156,7 @@ def _make_run(folder: Path, clips: Path) -> None:
     (clips / "dataset.json").write_text(json.dumps({**identity, "recipe": json.loads(plan.read_text())}))
 
 
-def _make_exchange(folder: Path) -> None:
+def make_exchange(folder: Path) -> None:
     """Make a case to run, a case with a truth, somebody's video of it, and that video where it belongs."""
     natural, case, made = (
         folder / "natural25",
@@ -176,7 +181,7 @@ def _make_exchange(folder: Path) -> None:
     shutil.copy(made / f"{MIND_CASE}.mp4", folder / "results/theirs/1st_data/mem_test/data-1/video.mp4")
 
 
-def _make_released(folder: Path) -> None:
+def make_released(folder: Path) -> None:
     """Make HM-World's archive of one sample in two parts."""
     whole = io.BytesIO()
     write_sample(folder.with_name("sample"), square_clip("0001_park"))

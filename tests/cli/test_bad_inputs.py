@@ -17,12 +17,14 @@ from models import tiny_world
 from outofsight.cli import main
 from outofsight.codec.checkpoint_files import load_state_dict, save_state_dict
 from outofsight.data.latent_cache import open_latent_cache
-from outofsight.data.video import write_video
+from outofsight.data.video import read_video, write_video
 from outofsight.errors import InputError
 from outofsight.geometry.camera_files import write_cameras
 from outofsight.geometry.path_expressions import make_path
+from outofsight.geometry.pose_files import write_poses
 from outofsight.training.encoding import Encoder, encode_dataset
 from small_world import write_small_dataset
+from writing_verbs import make_exchange, make_foreign, make_released
 
 FRAMES, HEIGHT, WIDTH = 21, 48, 64
 PATHS = (
@@ -115,9 +117,59 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "demo": ("--steps=0", {"model": "path", "casting": "word", "device": "word", "guidance": "number"}),
     "info": ("", {"": "path"}),
+    "push": ("tiny --repo=me/tiny", {"1": "path", "repo": "word", "license": "word", "out": "path"}),
+    "convert lora": ("--lora=style.safetensors --model=tiny", {"lora": "path", "model": "path", "out": "path"}),
+    "convert merge-lora": (
+        "--lora=style.safetensors --model=tiny",
+        {"lora": "weighted", "model": "path", "out": "path"},
+    ),
+    "cameras import": (
+        "vipe.npz",
+        {"1": "path", "camera": "word", "metres-per-unit": "number", "out": "path"},
+    ),
+    "cameras estimate": (
+        "1.mp4 --num-frames=8",
+        {"1": "path", "fov": "number", "masks": "path", "detector": "path", "height-m": "number",
+         "num-frames": "number", "out": "path"},
+    ),
+    "data import-hm-world": ("released", {"1": "path", "captions": "path", "limit": "number", "out": "path"}),
+    "data lens": ("data --dry-run", {"1": "path", "enough": "number"}),
+    "exchange list": (
+        "wrbench --cases=natural25 --camera=yaw_LR_60",
+        {"1": "word", "cases": "path", "sources": "path", "camera": "word", "limit": "number"},
+    ),
+    "exchange run": (
+        "wrbench --cases=natural25 --camera=yaw_LR_60 --model=tiny --system=tiny --frames=5+5 --steps=1 --guidance=1 "
+        "--dry-run",
+        {"1": "word", "cases": "path", "model": "path", "system": "word", "sources": "path", "camera": "word",
+         "limit": "number", "strategy": "word", "size": "size", "frames": "span", "fov": "number", "steps": "number",
+         "guidance": "number", "seed": "number", "device": "word", "dtype": "word", "out": "path"},
+    ),
+    "exchange write": (
+        "mind --cases=MIND-Data --videos=made --system=theirs",
+        {"1": "word", "cases": "path", "videos": "path", "system": "word", "sources": "path", "camera": "word",
+         "limit": "number", "context-frames": "number", "out": "path"},
+    ),
+    "exchange read": (
+        "mind --cases=MIND-Data --results=results --system=theirs",
+        {"1": "word", "cases": "path", "results": "path", "system": "word", "sources": "path", "limit": "number",
+         "out": "path"},
+    ),
+    "exchange cameras": ("poses.json poses.json", {"1": "path", "2": "path"}),
+    "explore": (
+        "--video=1.mp4 --prompt=dog --model=tiny --no-browser",
+        {"seed": "number", "clip": "path", "video": "path", "prompt": "word", "fov": "number", "state": "path",
+         "model": "path", "strategy": "word", "set": "set", "latent-frames": "number", "walks": "path",
+         "port": "number", "threads": "number", "device": "word"},
+    ),
     "strategies": ("nope", {"model": "path", "size": "size", "frames": "span"}),
 }  # fmt: skip
-VALUES = {"path": PATHS, "number": NUMBERS, "word": WORDS, "size": SIZES, "span": SPANS, "set": SETS}
+WEIGHTED = (*PATHS, *(f"style.safetensors:{text}" for text in ("", "x", "nan", "1e400", "1:1", "٣")), ":1")
+ENDINGS = {"generate": ".mp4", "roll": ".mp4", "cameras": ".json"}
+WITHOUT_OUT = (["info"], ["strategies"], ["explore"], ["world", "check"], ["world", "stats"], ["data", "lens"],
+               ["exchange", "list"], ["exchange", "cameras"])  # fmt: skip
+VALUES = {"path": PATHS, "weighted": WEIGHTED, "number": NUMBERS, "word": WORDS, "size": SIZES, "span": SPANS,
+          "set": SETS}  # fmt: skip
 BY_HAND = [
     (verb, option, value)
     for verb, (_, options) in VERBS.items()
@@ -159,6 +211,10 @@ def inputs(tmp_path_factory):
     (folder / "folder.mp4").mkdir()
     (folder / "samples").mkdir()
     (folder / "loop").symlink_to("loop")
+    make_foreign(folder)
+    make_exchange(folder)
+    make_released(folder / "released")
+    write_poses(folder / "poses.json", context)
     return folder
 
 
@@ -180,13 +236,16 @@ def ask(inputs, tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.chdir(inputs)
     patch.setattr("outofsight.demo.run.run_demo", _no_demo)
+    patch.setattr("outofsight.web.serve.serve", lambda *_arguments, **_settings: None)
+    patch.setattr("outofsight.web.studio.decode_apart", _decoded)
+    patch.setattr("outofsight.cli.explore._cache", lambda: place / "out" / "walks")
 
     def run(arguments: list[str], out: str | None = None) -> int:
-        target = place / "out" / "o.mp4" if arguments[0] in ("generate", "roll") else place / "out" / "o"
-        if out is not None:
-            arguments = [*arguments, f"--out={out}"]
-        elif arguments[0] not in ("info", "strategies") and arguments[1] not in ("check", "stats"):
-            arguments = [*arguments, f"--out={target}"]
+        suffix = ENDINGS.get(arguments[0], "")
+        if not any(arguments[: len(words)] == words for words in WITHOUT_OUT):
+            given = place / "out" / f"o{suffix}" if out is None else out
+            at = arguments.index("--") if "--" in arguments else len(arguments)
+            arguments = [*arguments[:at], f"--out={given}", *arguments[at:]]
         patch.setattr("sys.argv", ["outofsight", *arguments])
         said, shown = StringIO(), StringIO()
         with redirect_stderr(said), redirect_stdout(shown), pytest.raises(SystemExit) as stopped:
@@ -217,13 +276,22 @@ def _no_demo(*_arguments: object) -> None:
     raise InputError("the demo would begin")
 
 
+def _decoded(path: Path, size: tuple[int, int] | None, num_frames: int) -> np.ndarray:
+    return read_video(path, num_frames=num_frames, size=size).frames
+
+
 def command(verb: str, option: str, value: str) -> tuple[list[str], str | None]:
-    """Put a bad value into a command that would otherwise work."""
+    """Put a bad value into a command that would otherwise work. ``option``: "1", "2": of the arguments; "" adds one."""
     base = [part for part in VERBS[verb][0].split() if not part.startswith(f"--{option}=") or option == "set"]
-    words = verb.split()
-    if option == "out":
-        return [*words, *base], value
-    return [*words, *base, *([f"--{option}={value}"] if option else ["--", value])], None
+    places = [part for part in base if not part.startswith("--")]
+    words = [*verb.split(), *(part for part in base if part.startswith("--"))]
+    if option.isdecimal():
+        places[int(option) - 1] = value
+    elif not option:
+        places.append(value)
+    elif option != "out":
+        words.append(f"--{option}={value}")
+    return [*words, *(["--", *places] if places else [])], value if option == "out" else None
 
 
 def chunks() -> Iterator[tuple[str, str]]:

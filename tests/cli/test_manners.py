@@ -10,7 +10,10 @@ from rich.console import Console
 import outofsight.cli.progress as progress
 from outofsight.cli import build_app
 from outofsight.cli.failures import explained
+from outofsight.cli.values import refuse_empty_values
 from outofsight.data.video import read_video
+from outofsight.errors import InputError
+from small_world import write_small_dataset
 
 
 def verbs(command, path=()):
@@ -31,6 +34,31 @@ def test_help_shows_every_option_in_full(width):
         )
         for option in (option for one in command.params for option in one.opts if option.startswith("--")):
             assert any(word.rstrip(",").split("/")[0].rstrip(",") == option for word in words), (name, option)
+
+
+def test_an_empty_value_is_refused_by_every_option_of_every_verb():
+    """An empty path would be the current folder."""
+    command = typer.main.get_command(build_app())
+    refuse_empty_values(command)
+    asked = 0
+    for name, verb in verbs(command):
+        for one in verb.params:
+            if getattr(one, "is_flag", False):
+                continue
+            words = [f"{one.opts[0]}="] if one.opts[0].startswith("-") else ["--", ""]
+            with pytest.raises(InputError, match="is empty; give a value"):
+                command([*name.split(), *words], standalone_mode=False)
+            asked += 1
+    assert asked > 200
+
+
+def test_an_empty_folder_name_makes_nothing_here(cli, model_folder, tmp_path, monkeypatch):
+    data = write_small_dataset(tmp_path / "data")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    code, error = cli("data", "encode", f"--data={data}", f"--model={model_folder}", "--out", "")
+    assert (code, error) == (2, "outofsight: --out: is empty; give a value, or leave it out")
+    assert not any((tmp_path / "here").iterdir())
 
 
 def test_the_version(new_process):

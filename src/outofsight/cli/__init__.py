@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from outofsight.cli.failures import STOPPED, explained
+from outofsight.cli.values import refuse_empty_values
 
 
 def build_app() -> typer.Typer:
@@ -79,7 +80,9 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # names of files may be no text
     warnings.formatwarning = lambda message, *_, **__: f"outofsight: note: {message}\n"
     try:
-        code = typer.main.get_command(build_app())(standalone_mode=False) or 0
+        command = typer.main.get_command(build_app())
+        refuse_empty_values(command)
+        code = command(standalone_mode=False) or 0
         if code == STOPPED:  # typer makes a code of Ctrl-C, and says nothing
             raise KeyboardInterrupt
         sys.exit(code)

@@ -3,7 +3,8 @@
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,21 @@ DryRun = Annotated[
 ]
 MOST_PX, MOST_FRAMES = 8192, 100_000
 """Beyond these a number is taken for a slip."""
+
+
+def refuse_empty_values(command: Any) -> None:
+    """Have a command, and those below it, refuse ``--option ""``: an empty path would be the current folder."""
+    for inner in getattr(command, "commands", {}).values():
+        refuse_empty_values(inner)
+    for parameter in command.params:
+        parameter.process_value = partial(_filled, parameter.process_value, parameter)
+
+
+def _filled(process: Callable[[Any, Any], Any], parameter: Any, context: Any, value: Any) -> Any:
+    if "" in (value if isinstance(value, list | tuple) else [value]):
+        name = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.name.upper()
+        raise InputError(f"{name}: is empty; give a value, or leave it out")
+    return process(context, value)
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -19,13 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.errors import InputError, OutOfSightError, VideoError
+from outofsight.errors import InputError, OutOfSightError, VideoError, first_line
 from outofsight.web.protocol import Begin
 
 JOB_S, DECODE_S = 600.0, 30.0
 DECODE_BYTES = 4 << 30
 MOST_PIXELS, MOST_FRAMES = 1920 * 1088, 900
 """Of an uploaded video: of one frame, and frames that are read."""
+CALLED = {"clip": "rendering the world", "view": "rendering what is really there"}
+"""What jobs are called on the page."""
 
 
 class Studio:
@@ -49,11 +51,11 @@ class Studio:
                 pipe.send((job, arguments))
                 if not pipe.poll(seconds):
                     self._end()
-                    raise InputError(f"{job}: took longer than {seconds:g} s and was stopped")
+                    raise InputError(f"{CALLED[job]} took longer than {seconds:g} s and was stopped")
                 good, value = pipe.recv()
             except (EOFError, OSError) as error:
                 self._end()
-                raise InputError(f"{job}: its process ended before it was done") from error
+                raise InputError(f"{CALLED[job]}: its process ended before it was done") from error
         if not good:
             raise InputError(value)
         return value
@@ -127,8 +129,12 @@ def _decode(pipe: Connection, path: str, size: tuple[int, int] | None, num_frame
         pipe.send((True, video))
     except OutOfSightError as error:
         pipe.send((False, str(error).replace(path, "the video")))
-    except (MemoryError, ValueError) as error:
-        pipe.send((False, f"the video could not be decoded ({type(error).__name__})"))
+    except MemoryError:
+        pipe.send(
+            (False, "the video could not be decoded: it needs too much memory; give a shorter or smaller one")
+        )
+    except ValueError as error:
+        pipe.send((False, f"the video could not be decoded ({first_line(error)})"))
 
 
 def _check_pixels(path: str) -> None:
@@ -161,7 +167,7 @@ def _work(pipe: Connection) -> None:
         except OutOfSightError as error:
             answer = False, str(error)
         except Exception as error:  # whatever the renderer does, a walk goes on
-            answer = False, f"{job}: {type(error).__name__}: {error}"
+            answer = False, f"{CALLED[job]} failed ({first_line(error)})"
         pipe.send(answer)
 
 
