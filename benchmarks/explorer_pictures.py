@@ -45,7 +45,7 @@ ASK = """async () => {
   return {
     frame: map.frame, truth: newest, walking: status.walking,
     waiting: master.waiting.filter((item) => item.bitmap).length,
-    heading: pose ? Math.atan2(pose[6], pose[2]) : map.camera.heading,
+    heading: pose ? Math.atan2(pose[6], pose[2]) : map.camera?.heading ?? 0,
   };
 }"""
 

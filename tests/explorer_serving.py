@@ -109,5 +109,5 @@ async def greeted(socket, session=None):
     await page.send("hello", version=protocol.VERSION, session=session)
     welcome = await page.until("welcome")
     page.session = welcome["session"]
-    await page.until("frame")  # the last frame so far: all has been told
+    await page.until("memory")  # all has been told
     return page

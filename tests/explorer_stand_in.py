@@ -236,6 +236,9 @@ class StandInMind:
         )
         return rollout, told["strategy"]
 
+    def last_frame(self, rollout):
+        return picture(rollout.last_pose, rollout.now)
+
     def rival(self, rollout, strategy):
         if strategy not in self.strategies:
             raise InputError(f"unknown strategy {strategy!r}")
@@ -251,7 +254,7 @@ class StandInStudio:
         if job == "view":
             _, frames, poses = arguments
             return np.stack([picture(pose, frame) for frame, pose in zip(frames, poses, strict=True)])
-        _, request = arguments
+        _, request = self.asked = arguments
         clip = square_clip(f"seed {request['seed']}")
         return replace(clip, caption=f"A world of seed {request['seed']}.")
 

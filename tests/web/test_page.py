@@ -302,6 +302,127 @@ def apart(one, other):
     return np.abs(np.subtract(one, other, dtype=float)).mean()
 
 
+WATCH = """async () => {
+  const { map, pictures, status } = await import("./main.js");
+  const apart = (window.apart = []);
+  window.watched = 0;
+  const look = () => {
+    const shown = pictures.master.header;
+    const words = document.querySelector(".card p")?.textContent;
+    const record = map.camera && map.of.nearest(map.frame);
+    if ((shown === null) !== (map.camera === null)) apart.push(["one is there", shown?.frame, map.frame]);
+    else if (shown && record) {
+      window.watched += 1;
+      const seen = record.subjects[0]?.seen;
+      if (shown.frame !== map.frame) apart.push(["frames", shown.frame, map.frame]);
+      if (Math.atan2(shown.pose[6], shown.pose[2]) !== map.camera.heading) apart.push(["cameras", shown.frame]);
+      if (Math.abs(record.frame - shown.frame) > 4) apart.push(["record", shown.frame, record.frame]);
+      if (words && seen !== (words === "in sight")) apart.push(["shelf", shown.frame, words]);
+    }
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+"""Whether map and shelf belong to the frame on the screen, at every frame of the display. A step has 8 frames."""
+
+
+def test_the_map_and_the_shelf_belong_to_the_frame_on_the_screen(visitor):
+    visitor.page.evaluate(WATCH)
+    visitor.hold("a", lambda told: step_of(told) > 3 and not seen(told))
+    visitor.hold("d", lambda told: step_of(told) > 6)
+    visitor.stop()
+    visitor.page.get_by_role("button", name="Go back to step 2").click()
+    visitor.until(lambda told: step_of(told) == 2)
+    visitor.hold("d", lambda told: step_of(told) > 3)
+    visitor.page.keyboard.press("f")
+    visitor.until(lambda told: len(told["panes"]) == 2)
+    visitor.hold("a", lambda told: step_of(told, 1) > 5)
+    visitor.stop()
+    visitor.page.keyboard.press("1")
+    visitor.until(lambda told: told["status"]["focus"] == 0)
+    frame = visitor.memory()["frame"]
+    visitor.sees(f"map.frame === {frame}")
+    assert visitor.page.evaluate("window.watched") > 20
+    assert visitor.page.evaluate("window.apart.slice(0, 5)") == []
+
+
+def test_what_is_pinned_counts_for_frames_that_still_wait(visitor):
+    told = visitor.page.evaluate(
+        """async () => {
+          const { Remembered } = await import("./remembered.js");
+          const rest = { y_m: 0, spread_m: 1, pinned: false, seen: true };
+          const subject = (number, x_m, more) => ({ number, x_m, ...rest, ...more });
+          const record = (frame, ...subjects) => ({ frame, subjects, views: [], truth: [] });
+          const of = new Remembered();
+          of.take(record(0, subject(0, 1), subject(1, 5)));
+          of.take(record(8, subject(0, 3, { seen: false }), subject(1, 5)));
+          const before = [of.at(2), of.at(6), of.at(99), of.at(-1)].map((one) => one.subjects);
+          of.take(record(8, subject(0, 3, { pinned: true })));
+          const after = of.at(2).subjects;
+          of.clear(3);
+          return { before, after, left: of.records.length, way: of.trails.get(0).length };
+        }"""
+    )
+    assert [[one["x_m"] for one in each] for each in told["before"]] == [[1.5, 5], [2.5, 5], [3, 5], [1, 5]]
+    assert [each[0]["seen"] for each in told["before"]] == [True, False, False, True]
+    assert [(one["number"], one["pinned"]) for one in told["after"]] == [(0, True)]
+    assert (told["left"], told["way"]) == (1, 1)
+
+
+GAMEPAD = """() => {
+  window.pad = { connected: true, mapping: "standard", axes: [0, 0, 0, 0], buttons: Array.from({ length: 17 }, () => ({ value: 0, pressed: false })) };
+  navigator.getGamepads = () => [null, { connected: true, mapping: "", axes: [-1, -1, -1, -1], buttons: [] }, window.pad];
+}"""  # noqa: E501
+"""A stand-in; one that is not of the standard layout comes before it, whose axes rest at -1."""
+
+
+def test_a_gamepad_walks_looks_rises_and_pauses(visitor):
+    def push(words, wanted):
+        visitor.page.evaluate(words)
+        return visitor.until(lambda told: wanted(told["panes"][0]["memory"]["camera"]))
+
+    before = visitor.memory()["camera"]
+    visitor.page.evaluate(GAMEPAD)
+    visitor.page.wait_for_timeout(300)
+    assert not visitor.state()["status"]["walking"]  # nothing is pushed
+    push("pad.axes[1] = -1", lambda camera: camera["x_m"] > before["x_m"] + 0.2)
+    push("pad.axes[1] = 0; pad.axes[0] = 1", lambda camera: camera["y_m"] < before["y_m"] - 0.2)
+    push("pad.axes[0] = 0; pad.axes[2] = -1", lambda camera: camera["heading"] > before["heading"] + 0.2)
+    push("pad.axes[2] = 0; pad.axes[3] = -1", lambda camera: camera["pitch"] > before["pitch"] + 0.1)
+    push("pad.axes[3] = 0; pad.buttons[7].value = 1", lambda camera: camera["z_m"] > before["z_m"] + 0.2)
+    push("pad.buttons[7].value = 0; pad.buttons[6].value = 1", lambda camera: camera["z_m"] < before["z_m"])
+    visitor.page.evaluate("pad.buttons[6].value = 0; pad.buttons[9].pressed = true")
+    visitor.until(lambda told: not told["status"]["walking"])
+    visitor.page.wait_for_timeout(300)
+    assert not visitor.state()["status"]["walking"]  # held: it counts once
+    visitor.page.evaluate("pad.buttons[9].pressed = false")
+    visitor.page.wait_for_timeout(100)
+    visitor.page.evaluate("pad.buttons[9].pressed = true")
+    visitor.until(lambda told: told["status"]["walking"])
+
+
+def test_a_saved_walk_brings_both_panes_back(visitor):
+    visitor.page.locator("#rival").select_option("window")
+    visitor.until(lambda told: len(told["panes"]) == 2)
+    visitor.hold("a", lambda told: step_of(told) >= 2)
+    told = visitor.stop()
+    visitor.page.get_by_role("button", name="Save", exact=True).click()
+    visitor.page.locator("#save-name").fill(f"two {visitor.session[:5]}")
+    visitor.page.get_by_role("button", name="Save this walk").click()
+    item = visitor.page.locator("#saved li", has_text=visitor.session[:5])
+    expect(item).to_contain_text("hybrid and window")
+    visitor.page.keyboard.press("Escape")
+    picture = visitor.pixels("1-model")
+    visitor.page.locator("#rival").select_option("")
+    visitor.until(lambda now: len(now["panes"]) == 1)
+    visitor.page.get_by_role("button", name="Walks").click()
+    item.get_by_role("button").click()
+    now = visitor.until(lambda now: len(now["panes"]) == 2)
+    assert now["status"]["panes"] == told["status"]["panes"]
+    visitor.soon(lambda: visitor.pixels("1-model") == picture)
+    visitor.hold("d", lambda now: step_of(now, 1) > step_of(told))
+
+
 def test_save_load_and_download(visitor):
     visitor.hold("a", lambda told: step_of(told) >= 2)
     told = visitor.stop()
@@ -360,13 +481,20 @@ def test_another_caption_is_marked_on_the_timeline_and_is_no_html(visitor):
     expect(visitor.page.locator("#caption")).to_have_text("<b>Snow</b> falls & falls.")
 
 
-def test_a_new_world(visitor):
+def test_a_new_world(visitor, server):
     visitor.page.get_by_role("button", name="New world").click()
     visitor.page.locator("#scene-seed").fill("77")
     visitor.page.locator("#scene-place").select_option("park")
     expect(visitor.page.locator("#scene-light option", has_text="dusk")).to_have_count(1)
+    kinds = [name for name in choices_of(mini_plan()).known if name in choices_of(mini_plan()).subjects][:2]
+    visitor.page.locator("#scene-kinds").select_option(kinds)
+    visitor.page.locator("#scene-count").fill("3")
+    visitor.page.locator("#scene-sheds").check()
     visitor.page.get_by_role("button", name="Begin", exact=True).click()
     visitor.until(lambda told: told["status"]["seed"] == 77)
+    _, request = server[1].sessions.get(visitor.session).house.studio.asked
+    assert (request["scene"], sorted(request["subjects"])) == ("park", sorted(kinds))
+    assert (request["num_subjects"], request["sheds"]) == (3, True)
     expect(visitor.page.locator("#caption")).to_have_text("A world of seed 77.")
 
 
@@ -458,9 +586,14 @@ FINGER_PX = 40
 
 
 @pytest.fixture
-def phone(browser, server):
+def size():
+    return PHONE
+
+
+@pytest.fixture
+def phone(browser, server, size):
     context = browser.new_context(
-        viewport=PHONE, has_touch=True, is_mobile=True, device_scale_factor=2, bypass_csp=True
+        viewport=size, has_touch=True, is_mobile=True, device_scale_factor=2, bypass_csp=True
     )
     made = Visitor(context, server[0])
     yield made
@@ -468,10 +601,12 @@ def phone(browser, server):
     assert made.troubles == []
 
 
-def test_on_a_phone_everything_can_be_reached_by_a_finger(phone):
+@pytest.mark.parametrize("size", [PHONE], ids=["landscape"])
+def test_on_a_phone_everything_can_be_reached_by_a_finger(phone, size):
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415 - of the extra "browser" alone
 
     page = phone.page
+    figures = ("#speed", "#latency")
     push(phone, 20, lambda told: step_of(told) >= 3)
     phone.stop()
     page.locator("#show-truth").tap()
@@ -480,14 +615,14 @@ def test_on_a_phone_everything_can_be_reached_by_a_finger(phone):
     tools = {
         "map": ["#closer", "#farther", "#follow", "#key"],
         "shelf": ["#subjects .card", "#views .thumb"],
-        "timeline": ["#back", "#fork", "#moments li", "#prompt-text", "#save", "#film", "#log"],
+        "timeline": ["#back", "#fork", "#fork-at", "#moments li", "#prompt-text", "#save", "#film", "#log"],
     }
     for tab, signs in tools.items():
         page.locator(f"#tab-{tab}").tap()
-        for sign in (*signs, "#pause", "#show-truth", "#show-rendered", "#stick", "#speed", "#latency"):
+        for sign in (*signs, "#pause", "#show-truth", "#show-rendered", "#stick", "#pad", *figures):
             expect(page.locator(sign).first).to_be_visible()
         assert page.evaluate(OUT_OF_REACH, ["body", FINGER_PX]) == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
     for name in ("scenes", "walks", "help"):
         page.locator(f"#open-{name}").tap()
         assert page.locator(f"#{name}").evaluate("dialog => dialog.scrollTop") == 0
@@ -507,6 +642,29 @@ def test_on_a_phone_the_stick_walks_and_the_caption_changes(phone):
     phone.until(lambda told: told["status"]["prompt"] == "Snow falls.")
 
 
+def test_on_a_phone_one_steps_aside_rises_and_forks_from_an_earlier_step(phone):
+    camera, page = phone.memory()["camera"], phone.page
+    wanted = {
+        "Step to the left": lambda now: now["y_m"] > camera["y_m"] + 0.2,
+        "Step to the right": lambda now: now["y_m"] < camera["y_m"],
+        "Rise": lambda now: now["z_m"] > camera["z_m"] + 0.2,
+        "Sink": lambda now: now["z_m"] < camera["z_m"],
+    }
+    for name, there in wanted.items():
+        box = page.get_by_role("button", name=name).bounding_box()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        phone.until(lambda told, there=there: there(told["panes"][0]["memory"]["camera"]))
+        page.mouse.up()
+    told = phone.stop()
+    page.locator("#tab-timeline").tap()
+    page.get_by_role("button", name="Fork at").tap()
+    page.get_by_role("button", name=f"Go back to step {step_of(told) - 2}", exact=True).tap()
+    now = phone.until(lambda now: len(now["panes"]) == 2)
+    assert (step_of(now), step_of(now, 1)) == (step_of(told), step_of(told) - 2)
+    expect(page.get_by_role("button", name="Fork at")).to_have_attribute("aria-pressed", "false")
+
+
 def push(phone, up_px, wanted):
     """Push the stick on the picture away from oneself until the walk is as wanted."""
     page, box = phone.page, phone.page.locator("#stick").bounding_box()
@@ -522,7 +680,7 @@ ATTACK = """<!doctype html><title>waiting</title><script>
 const target = "TARGET";
 const tries = {
   socket: () => new Promise((done) => { const s = new WebSocket(`ws://${target}/socket`);
-    s.onopen = () => { s.send('{"kind":"hello","version":1}'); }; s.onmessage = () => done("read"); s.onerror = s.onclose = () => done("refused"); }),
+    s.onopen = () => { s.send('{"kind":"hello","version":2}'); }; s.onmessage = () => done("read"); s.onerror = s.onclose = () => done("refused"); }),
   state: () => fetch(`http://${target}/walks/SESSION/state.json`).then((a) => a.text()).then(() => "read", () => "refused"),
   opaque: () => fetch(`http://${target}/walks/SESSION/walk.json`, { mode: "no-cors" }).then((a) => a.type === "opaque" && !a.ok ? "refused" : "read", () => "refused"),
   post: () => fetch(`http://${target}/walks/SESSION/video?caption=x`, { method: "POST", mode: "no-cors", body: "x" }).then(() => "sent", () => "refused"),

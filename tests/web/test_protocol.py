@@ -103,7 +103,7 @@ def test_not_a_number_is_refused():
 
 
 def test_pictures_carry_their_header():
-    header = protocol.PictureHeader(id="v3")
+    header = protocol.PictureHeader(pane=1, id="v3")
     told, jpeg = protocol.split_picture(protocol.with_picture(header, b"\xff\xd8abc"))
-    assert told == {"kind": "picture", "id": "v3"}
+    assert told == {"kind": "picture", "pane": 1, "id": "v3"}
     assert jpeg == b"\xff\xd8abc"

@@ -13,8 +13,10 @@ from websockets.exceptions import InvalidStatus
 from explorer_serving import at, greeted, served
 from explorer_stand_in import CONTEXT
 from outofsight.data.video import write_video
+from outofsight.errors import VideoError
 from outofsight.web import server as server_module
 from outofsight.web.guard import doors_for
+from outofsight.web.studio import decode_apart
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +171,13 @@ def test_a_video_of_ones_own(address, tmp_path):
                 assert "/tmp" not in answer.text
 
     asyncio.run(work())
+
+
+def test_a_video_of_too_many_pixels_or_too_few_frames_is_refused(tmp_path):
+    for shape, line in (((1, 1090, 1922, 3), "at most 1920×1088"), ((2, 32, 48, 3), "at least 9 frames")):
+        write_video(tmp_path / "own.mp4", np.zeros(shape, np.uint8), 10)
+        with pytest.raises(VideoError, match=line):
+            decode_apart(tmp_path / "own.mp4", (32, 48), CONTEXT)
 
 
 def test_uploads_are_bounded(address, monkeypatch):

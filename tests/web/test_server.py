@@ -86,7 +86,7 @@ def test_greeting(address):
         (b"\x00\xff\x00", "expected a greeting"),
         ("{", "expected a greeting"),
         ('{"kind": "hello"}', "version"),
-        ('{"kind": "hello", "version": 1, "session": "../../etc/passwd....."}', "session"),
+        ('{"kind": "hello", "version": 2, "session": "../../etc/passwd....."}', "session"),
         ("[" * 10000, "expected a greeting"),
     ],
 )
@@ -313,7 +313,7 @@ def test_sessions_are_bounded(tmp_path):
         async with at(address) as one, at(address) as two:
             await greeted(one)
             await greeted(two)
-            line, code = await first_words(address, '{"kind": "hello", "version": 1}')
+            line, code = await first_words(address, '{"kind": "hello", "version": 2}')
             assert "full" in line
             assert code == 4000
         await asyncio.sleep(0.2)

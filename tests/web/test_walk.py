@@ -1,10 +1,12 @@
 """A walk with a true, tiny model: panes, memory, and what is kept on the disk."""
 
 import json
+from io import BytesIO
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from outofsight.data.video import read_video
 from outofsight.errors import CheckpointError, InputError
@@ -295,6 +297,18 @@ def test_a_walk_of_before_there_were_two_panes_still_opens(walk, mind, store):
     other.resume(folder)
     assert other.main.memory().subjects == walk.main.memory().subjects
     assert (other.main.still, len(other.main.moments)) == (walk.main.still, 2)
+
+
+def test_a_rolled_walk_is_shown_where_it_stands(walk, mind, store, tmp_path):
+    steps(walk, 1)
+    walk.main.rollout.save(tmp_path / "rolled")
+    other = Walk(mind, store.session(new_id()), walk.watch)
+    other.resume_state(tmp_path / "rolled", 10.0)
+    rollout = walk.main.rollout
+    frame = (rollout.world.decode_latents(rollout.state.latents)[0, -1].permute(1, 2, 0) + 1) * 127.5
+    still = np.asarray(Image.open(BytesIO(other.main.still)), float)
+    assert np.abs(still - frame.numpy().clip(0, 255)).mean() < 8  # it is a JPEG, of noise
+    assert len(steps(other, 1)[0][0].frames) == 8
 
 
 def test_a_caption_that_comes_after_going_back_is_marked(walk):

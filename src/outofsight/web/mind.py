@@ -5,10 +5,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
 from outofsight.errors import CheckpointError, InputError
 from outofsight.memory.strategies import STRATEGIES, check_without_training, strategy
 from outofsight.model_folders import ModelUse
 from outofsight.sampling.continuation import SamplingSettings
+from outofsight.sampling.inputs import to_uint8
 from outofsight.sampling.rollout import Rollout
 from outofsight.sampling.rollout_files import load_rollout
 from outofsight.sampling.rollout_start import rival_of
@@ -21,6 +26,8 @@ Watch = Callable[[str, int, int], None]
 """Told of each stage of a step; what it raises ends the step as if it had never begun."""
 
 KEEP_STEPS = 40
+LATENTS_BEFORE = 4
+"""Latent frames that a single frame is decoded from."""
 
 
 class Mind(Protocol):
@@ -37,6 +44,7 @@ class Mind(Protocol):
     def start(self, scene: Scene, strategy: str, watch: Watch) -> Any: ...
     def resume(self, folder: Path, watch: Watch) -> tuple[Any, str]: ...
     def rival(self, rollout: Any, strategy: str) -> Any: ...
+    def last_frame(self, rollout: Any) -> NDArray[np.uint8]: ...
 
 
 class ModelMind:
@@ -98,6 +106,13 @@ class ModelMind:
                 f"{folder}: remembers by {name}, which this model does not; name its own --model"
             )
         return self.world_of(name).resume(folder, on_progress=watch), name
+
+    def last_frame(self, rollout: Rollout) -> NDArray[np.uint8]:
+        """Decode the last frame [h, w, 3] that a resumed rollout knows of: nearly the one that was shown, where it had
+        no skip from a render and the decoder did not look farther back."""
+        with torch.inference_mode():
+            latents = rollout.state.latents[:, :, -LATENTS_BEFORE:].to(rollout.world.work_device)
+            return to_uint8(rollout.world.decode_latents(latents)[0, -1:])[0]
 
     def rival(self, rollout: Rollout, strategy: str) -> Rollout:
         """Let the same walk be remembered by another strategy from now on."""

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from outofsight.errors import InputError
 
-VERSION = 1
+VERSION = 2
 MAX_MESSAGE_BYTES = 16 * 1024
 """Of one message from a page; the longest true one, a caption, is a tenth of it."""
 
@@ -396,9 +396,10 @@ class FrameHeader(Message):
 
 
 class PictureHeader(Message):
-    """Goes before a small JPEG that other messages name."""
+    """Goes before a small JPEG that other messages of its pane name."""
 
     kind: Literal["picture"] = "picture"
+    pane: int
     id: str
 
 

@@ -129,7 +129,7 @@ async def _download(request: Request) -> Response:
 
 
 async def _upload(request: Request, offer: Offer) -> Response:
-    """Begin a walk anew in a video of one's own: a still context of its last frames."""
+    """Begin a walk anew in a video of one's own: a still context of its first frames."""
     session = _session(request)
     if session is None:
         return PlainTextResponse("no such walk\n", 404)

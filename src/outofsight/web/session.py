@@ -83,7 +83,7 @@ class Session:
         self._abandon = self._may_abandon = self._hurry = False
         self._written_at = time.monotonic()
         self._truth = TruthView(house.studio)
-        self._sent: dict[str, bytes] = {}
+        self._sent: dict[tuple[int, str], bytes] = {}
         self._driver: asyncio.Task[None] | None = None
 
     # ---- the page ------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ class Session:
             self.tell_pane(number)
 
     def tell_pane(self, number: int) -> None:
-        """Tell all of one pane: that it shows another past now, its pictures, timeline, memory, and its last frame."""
+        """Tell all of one pane: that it shows another past now, its pictures, timeline, last frame, and memory."""
         there = number < len(self.walk.panes)
         if self.outbox is not None:
             self.outbox.forget_frames()
@@ -130,7 +130,6 @@ class Session:
         pane = self.walk.panes[number]
         self._tell_pictures(pane)
         self.tell(timeline_of(pane))
-        self.tell(pane.memory())
         if pane.still is not None and self.outbox is not None:
             pose = np.asarray(pane.rollout.last_pose).reshape(-1).round(4).tolist()
             header = protocol.FrameHeader(
@@ -143,6 +142,7 @@ class Session:
                 pose=pose,
             )
             self.outbox.put(with_picture(header, pane.still))
+        self.tell(pane.memory())
 
     def take(self, message: Any) -> None:
         """Take a command from the page. Keys and pause count at once; the rest in order, between steps.
@@ -427,16 +427,16 @@ class Session:
     def _tell_pictures(self, pane: Pane) -> None:
         if self.outbox is None:
             return
-        names = pictures_of(pane)
-        for name in sorted(names):
+        number = pane.number
+        for name in sorted(pictures_of(pane)):
             jpeg = pane.pictures[name]
-            if self._sent.get(name) is not jpeg:  # another past gives other pictures the same names
-                self.outbox.put(with_picture(protocol.PictureHeader(id=name), jpeg))
-                self._sent[name] = jpeg
+            if self._sent.get((number, name)) is not jpeg:  # another past gives other pictures the same names
+                self.outbox.put(with_picture(protocol.PictureHeader(pane=number, id=name), jpeg))
+                self._sent[number, name] = jpeg
         self._sent = {
-            name: jpeg
-            for name, jpeg in self._sent.items()
-            if any(name in one.pictures for one in self.walk.panes)
+            (of, name): jpeg
+            for (of, name), jpeg in self._sent.items()
+            if of < len(self.walk.panes) and name in self.walk.panes[of].pictures
         }
 
 

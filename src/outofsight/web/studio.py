@@ -24,8 +24,8 @@ from outofsight.web.protocol import Begin
 
 JOB_S, DECODE_S = 600.0, 30.0
 DECODE_BYTES = 4 << 30
-MOST_PIXELS, MOST_FRAMES = 1920 * 1088, 900
-"""Of an uploaded video: of one frame, and frames that are read."""
+MOST_PIXELS = 1920 * 1088
+"""Of one frame of an uploaded video, of which as many frames are read as a context has."""
 CALLED = {"clip": "rendering the world", "view": "rendering what is really there"}
 """What jobs are called on the page."""
 

@@ -13,6 +13,7 @@ from outofsight.types import CameraPath
 from outofsight.web.film import Film, Mark
 from outofsight.web.mind import Mind, Watch
 from outofsight.web.pane import Pane, Shown
+from outofsight.web.pictures import jpeg
 from outofsight.web.protocol import Edit, Forget, Look, Pin
 from outofsight.web.scene import Scene, scene_from_notes, scene_notes
 from outofsight.web.steering import CameraMotion, go_on
@@ -242,6 +243,7 @@ class Walk:
         scene = Scene(caption=rollout.prompt, fps=fps, name=state.name)
         film = Film(self.folder / film_names(0)[0], fps, self.mind.keep_steps, {rollout.num_steps: Mark()})
         self._stand([Pane(0, rollout, strategy, scene, film, self.mind.fov_deg, linked=False)], scene)
+        self.main.stills[rollout.num_steps] = jpeg(self.mind.last_frame(rollout))
 
     def close(self) -> None:
         """Let go of everything in memory."""

@@ -38,7 +38,7 @@ export class Dialogs {
     if (!message.choices) return;
     const known = new Set(message.choices.known);
     fill($("scene-place"), Object.keys(message.choices.scenes), known, "any it knows");
-    fill($("scene-kind"), Object.keys(message.choices.subjects), known, "any it knows");
+    fill($("scene-kinds"), Object.keys(message.choices.subjects), known, "any it knows");
     this.lights();
   }
 
@@ -55,10 +55,10 @@ export class Dialogs {
 
   begin() {
     const place = $("scene-place").value;
-    const kind = $("scene-kind").value;
+    const kinds = [...$("scene-kinds").selectedOptions].map((option) => option.value).filter(Boolean);
     this.link().send("begin", {
       seed: Number($("scene-seed").value), scene: place || null, light: $("scene-light").value || null,
-      subjects: kind ? [kind] : [], num_subjects: Number($("scene-count").value), sheds: $("scene-sheds").checked,
+      subjects: kinds, num_subjects: Number($("scene-count").value), sheds: $("scene-sheds").checked,
     });
   }
 

@@ -15,14 +15,14 @@ export function isTyping(target) {
 }
 
 export class Keys {
-  constructor(stage, stick, onLook, onAct) {
+  constructor(stage, stick, pad, onLook, onAct) {
     this.held = new Set();
     this.slow = false;
     this.onLook = onLook;
     this.onAct = onAct;
     this.pull = { yaw_deg: 0, pitch_deg: 0 };
     this.thumb = { forward: 0, yaw: 0 };
-    this.pad = null;
+    this.started = false; // the gamepad's start button is down
     this.last = "";
     this.sentAt = 0;
     addEventListener("keydown", (event) => this.down(event));
@@ -31,6 +31,7 @@ export class Keys {
     document.addEventListener("visibilitychange", () => document.hidden && this.release());
     this.drag(stage);
     this.joystick(stick);
+    for (const button of pad.children) this.hold(button);
   }
 
   down(event) {
@@ -110,13 +111,28 @@ export class Keys {
     });
   }
 
+  // A button on the screen that is a key for as long as a finger is on it.
+  hold(button) {
+    const { code } = button.dataset;
+    const end = () => this.held.delete(code) && this.send();
+    button.addEventListener("pointerdown", (event) => {
+      button.setPointerCapture(event.pointerId);
+      this.held.add(code);
+      this.send();
+      event.preventDefault();
+    });
+    for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) button.addEventListener(name, end);
+    button.addEventListener("contextmenu", (event) => event.preventDefault());
+  }
+
+  // Of the standard layout: others have axes in any order, and some of those rest at -1.
   gamepad() {
-    const pad = navigator.getGamepads?.().find((each) => each?.connected);
+    const pad = [...(navigator.getGamepads?.() ?? [])].find((each) => each?.connected && each.mapping === "standard");
     if (!pad) return {};
     const axis = (index) => (Math.abs(pad.axes[index] ?? 0) > 0.15 ? pad.axes[index] : 0);
-    const pressed = pad.buttons[9]?.pressed;
-    if (pressed && !this.pad) this.onAct("Space", " ");
-    this.pad = pressed;
+    const pressed = pad.buttons[9]?.pressed ?? false;
+    if (pressed && !this.started) this.onAct("Space", " ");
+    this.started = pressed;
     return {
       right: axis(0), forward: -axis(1), yaw: -axis(2), pitch: -axis(3),
       up: (pad.buttons[7]?.value ?? 0) - (pad.buttons[6]?.value ?? 0),

@@ -6,6 +6,7 @@ import { Keys } from "./keys.js";
 import { Link } from "./link.js";
 import { WorldMap } from "./map.js";
 import { Pictures } from "./pictures.js";
+import { Remembered } from "./remembered.js";
 import { Shelf } from "./shelf.js";
 import { Timeline } from "./timeline.js";
 
@@ -14,7 +15,7 @@ const MOST_PICTURES = 700;
 
 let session = "";
 export let status = null;
-let look = 0;
+let looks = 0;
 export const felt = []; // milliseconds from a change of keys to the first frame on the screen that heeds it
 let pressed = null; // { number, at }: a change of keys whose first frame is yet to be shown
 let lineUntil = 0;
@@ -35,7 +36,9 @@ const shelf = new Shelf(parts, thumbs, touch);
 const timeline = new Timeline($("moments"), thumbs, travel);
 const dialogs = new Dialogs(() => link, () => session);
 dialogs.tell = (line) => tell(line, 8000);
-const memories = [null, null];
+const remembered = [new Remembered(), new Remembered()];
+let record = null; // that the shelf shows
+map.show(remembered[0], true);
 
 const handlers = {
   welcome(message) {
@@ -53,19 +56,22 @@ const handlers = {
   status(message) {
     const changed = status && status.focus !== message.focus;
     status = message;
-    if (changed) showOther(memories[message.focus]);
     pictures.fps = message.fps;
     pictures.focus = message.focus < message.panes.length ? message.focus : 0;
+    if (changed) {
+      map.show(remembered[pictures.focus], false);
+      if (pictures.master.header) look(pictures.master.header);
+    }
     map.fov = (message.fov_deg * Math.PI) / 180;
     showStatus();
   },
   memory(message) {
-    memories[message.pane] = message;
-    if (message.pane === (status?.focus ?? 0)) {
-      map.remember(message);
-      shelf.show(message, status?.panes[message.pane]?.note);
-      $("key-truth").hidden = !message.truth.length;
-    }
+    remembered[message.pane].take(message);
+    if (message.pane !== pictures.focus) return;
+    const { frame, waiting } = pictures.master;
+    if (frame === null && !waiting.length) map.look(message.camera, message.frame); // no picture of it is kept
+    else if (map.of.way.length < 3) map.keepUp();
+    showRecord();
   },
   timeline: (message) => timeline.take(message),
   saves: (message) => dialogs.saves(message),
@@ -75,24 +81,32 @@ const handlers = {
     pictures.close((view) => view.pane === message.pane && view.view === "rendered"); // the next step's is another
     pictures.clear(message.pane);
     timeline.clear(message.pane);
-    if (message.pane === (status?.focus ?? 0)) map.clear(message.frame);
+    remembered[message.pane].clear(message.open ? message.frame : -1);
+    if (message.pane === pictures.focus) map.show(remembered[message.pane], message.frame < 0);
     pressed = null;
   },
   error: (message) => tell(message.line, 8000),
   busy: (message) => tell(message.queue > 1 ? `The world is made ready, ${message.queue} wait …` : "The world is made ready …", 600000, true),
 };
 
-// The keys move the other pane now: the map and the shelf show what that one remembers.
-function showOther(memory) {
-  map.forget();
-  if (!memory) return;
-  map.remember(memory);
-  shelf.show(memory, status.panes[memory.pane]?.note);
+// The map and the shelf belong to the frame on the screen, not to the newest that has come.
+function look({ pose, frame }) {
+  const [x, y, z] = [pose[3], pose[7], pose[11]];
+  map.look({ x_m: x, y_m: y, z_m: z, heading: Math.atan2(pose[6], pose[2]) }, frame);
+  showRecord();
+}
+
+function showRecord() {
+  const nearest = map.camera && map.of.nearest(map.frame);
+  if (!nearest || nearest === record) return;
+  record = nearest;
+  shelf.show(record, status?.panes[record.pane]?.note);
+  $("key-truth").hidden = !record.truth.length;
 }
 
 async function take(message, blob) {
   if (message.kind === "frame") await pictures.take(message, blob);
-  else if (message.kind === "picture") keepPicture(message.id, blob);
+  else if (message.kind === "picture") keepPicture(`${message.pane} ${message.id}`, blob);
   else handlers[message.kind]?.(message);
 }
 
@@ -107,8 +121,7 @@ function keepPicture(id, blob) {
 }
 
 function shown(header, now) {
-  const [x, y, z] = [header.pose[3], header.pose[7], header.pose[11]];
-  map.look({ x_m: x, y_m: y, z_m: z, heading: Math.atan2(header.pose[6], header.pose[2]) }, header.frame);
+  look(header);
   if (pressed && header.heeds >= pressed.number) {
     felt.push(now - pressed.at);
     if (felt.length > 200) felt.shift();
@@ -131,7 +144,7 @@ function showStatus() {
   $("rival").value = panes[1]?.linked ? panes[1].strategy : "";
   $("rival").options[0].textContent = panes[1] && !panes[1].linked ? "the fork" : "no other memory";
   $("back").disabled = !panes[focus] || panes[focus].step === 0;
-  $("fork").disabled = panes.length > 1 && focus === 1;
+  $("fork").disabled = $("fork-at").disabled = panes.length > 1 && focus === 1;
   document.body.classList.toggle("walking", status.walking);
   timeline.show(focus);
   timeline.step = panes[focus]?.step ?? 0;
@@ -140,9 +153,8 @@ function showStatus() {
   if (!status.rendered) pictures.close((view) => view.view === "rendered");
   panes.forEach((pane, number) => {
     const view = pictures.view(number, "model");
-    const words = pane.num_frames ? `generated, ${(pane.num_frames / status.fps).toFixed(1)} s` : "last frame of the context";
-    const who = panes.length > 1 ? (pane.linked ? `${pane.strategy}: ` : number ? "fork: " : `${pane.strategy}: `) : "";
-    view.caption.textContent = who + words;
+    view.who = panes.length > 1 ? (number && !pane.linked ? "fork: " : `${pane.strategy}: `) : "";
+    pictures.label(view);
     view.figure.classList.toggle("focus", panes.length > 1 && number === focus);
   });
   dialogs.status(status);
@@ -172,7 +184,13 @@ function turned([right, ahead]) {
   return [c * right - s * ahead, s * right + c * ahead];
 }
 
+function forkAt(on) {
+  timeline.forks = on;
+  $("fork-at").setAttribute("aria-pressed", on);
+}
+
 function travel(kind, step) {
+  forkAt(false);
   if (kind === "fork") link.send("fork", { step });
   else link.send("rewind", { pane: status?.focus ?? 0, step });
 }
@@ -185,12 +203,12 @@ function pause(on) {
 }
 
 function onLook(asked, moves, now) {
-  look += 1;
-  link.send("look", { number: look, ...asked });
+  looks += 1;
+  link.send("look", { number: looks, ...asked });
   if (!moves) return;
   $("welcome").hidden = true;
   if (status && !status.walking) pause(false);
-  if (!pressed) pressed = { number: look, at: now };
+  if (!pressed) pressed = { number: looks, at: now };
   pictures.hurry = true;
 }
 
@@ -203,7 +221,7 @@ const acts = {
   Digit2: () => status?.panes.length > 1 && link.send("focus", { pane: 1 }),
 };
 
-const keys = new Keys($("panes"), $("stick"), onLook, (code, key) => {
+const keys = new Keys($("panes"), $("stick"), $("pad"), onLook, (code, key) => {
   if (key === "?") {
     $("help").showModal();
     return true;
@@ -217,6 +235,7 @@ const keys = new Keys($("panes"), $("stick"), onLook, (code, key) => {
 $("pause").onclick = acts.Space;
 $("back").onclick = acts.KeyB;
 $("fork").onclick = acts.KeyF;
+$("fork-at").onclick = () => forkAt(!timeline.forks);
 $("closer").onclick = () => map.zoom(1.3);
 $("farther").onclick = () => map.zoom(1 / 1.3);
 $("follow").onclick = () => {

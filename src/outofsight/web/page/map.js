@@ -1,8 +1,8 @@
 // The map: camera and lens, filed views, subjects seen and unseen, and the truth where it is known.
 
 import { subjectColour } from "./colours.js";
+import { Remembered } from "./remembered.js";
 
-const MOST_TRAIL = 400;
 const NEAR_PX = 14;
 const VIEW_M = 0.9;
 const FIT_M = 14;
@@ -18,60 +18,20 @@ export class WorldMap {
     this.up = null; // the direction that is drawn upwards: where the first camera looked
     this.following = true; // the map keeps the camera and the subjects in sight by itself
     this.fov = 1.4;
-    this.camera = null;
-    this.memories = [];
+    this.camera = null; // of the frame on the screen; null until there is one
     this.frame = -1;
-    this.trails = new Map();
-    this.truths = new Map();
-    this.way = [];
+    this.of = new Remembered(); // by the pane that is shown
     this.dragged = null;
     new ResizeObserver(() => this.resize()).observe(canvas);
     this.listen();
   }
 
-  clear(frame) {
-    this.memories = this.memories.filter((memory) => memory.frame <= frame);
-    this.way = this.way.filter((point) => point.frame <= frame);
-    for (const trails of [this.trails, this.truths]) {
-      for (const [name, points] of trails) trails.set(name, points.filter((point) => point.frame <= frame));
-    }
-    if (frame < 0) {
-      this.up = null;
-      this.forget();
-    }
-    this.frame = frame;
+  // Another pane, or another past of this one, is on the screen from its next frame on; until then stays what was drawn.
+  show(remembered, isNew) {
+    this.of = remembered;
     this.camera = null;
+    if (isNew) this.up = null;
     this.closeMenu();
-  }
-
-  // Another pane is shown from now on.
-  forget() {
-    this.way = [];
-    this.trails.clear();
-    this.truths.clear();
-    this.memories = [];
-    this.camera = null;
-  }
-
-  remember(memory) {
-    if (this.memories.at(-1)?.frame === memory.frame) this.memories.pop();
-    this.memories.push(memory);
-    if (this.memories.length > 8) this.memories.shift();
-    for (const subject of memory.subjects) {
-      this.trail(this.trails, subject.number, { ...subject, frame: memory.frame });
-    }
-    for (const [index, subject] of memory.truth.entries()) {
-      this.trail(this.truths, `${index} ${subject.name}`, { ...subject, frame: memory.frame });
-    }
-    if (!this.camera || this.way.length < 3) this.look(this.camera ?? memory.camera, this.camera ? this.frame : memory.frame);
-  }
-
-  trail(trails, name, point) {
-    const points = trails.get(name) ?? [];
-    if (points.at(-1)?.frame === point.frame) points.pop();
-    points.push(point);
-    if (points.length > MOST_TRAIL) points.shift();
-    trails.set(name, points);
   }
 
   // Where the camera of the frame that is shown stands and looks.
@@ -79,9 +39,12 @@ export class WorldMap {
     this.camera = camera;
     this.frame = frame;
     if (this.up === null) this.up = camera.heading;
-    if (this.way.at(-1)?.frame !== frame) this.way.push({ ...camera, frame });
-    if (this.way.length > MOST_TRAIL * 8) this.way.shift();
-    if (this.following) this.fit(this.way.length < 3 ? 1 : 0.1);
+    this.of.went(camera, frame);
+    this.keepUp();
+  }
+
+  keepUp() {
+    if (this.following) this.fit(this.of.way.length < 3 ? 1 : 0.1);
   }
 
   // Move and zoom a share of the way to where the camera, some ground before it, and all subjects are in sight.
@@ -104,30 +67,9 @@ export class WorldMap {
     this.middle = this.middle.map((value, axis) => value + gain * (aim[axis] - value));
   }
 
-  // What is remembered at the frame that is shown: between two steps, places between the two.
+  // What is remembered at the frame that is shown.
   now() {
-    let before = null;
-    let after = null;
-    for (const memory of this.memories) {
-      if (memory.frame <= this.frame) before = memory;
-      else after ??= memory;
-    }
-    if (!before) return after;
-    if (!after) return before;
-    const share = (this.frame - before.frame) / (after.frame - before.frame);
-    const blend = (one, next) => {
-      if (!next) return one;
-      const mix = (field) => one[field] + share * (next[field] - one[field]);
-      const spread = "spread_m" in one ? { spread_m: mix("spread_m") } : {};
-      return { ...(share > 0.5 ? next : one), x_m: mix("x_m"), y_m: mix("y_m"), ...spread };
-    };
-    const latest = share > 0.5 ? after : before;
-    const blended = (list, pick) => list.map((one, index) => blend(one, pick(one, index)));
-    return {
-      ...latest,
-      subjects: blended(before.subjects, (one) => after.subjects.find((other) => other.number === one.number)),
-      truth: blended(before.truth, (one, index) => after.truth[index]),
-    };
+    return this.of.at(this.frame);
   }
 
   resize() {
@@ -171,22 +113,22 @@ export class WorldMap {
   }
 
   draw() {
-    if (!this.width || !this.ink) return;
+    if (!this.width || !this.ink || !this.camera) return;
     const { pen, ink } = this;
     pen.fillStyle = ink.paper;
     pen.fillRect(0, 0, this.width, this.height);
     this.grid();
     const memory = this.now();
-    if (this.camera) this.lens(this.camera);
-    this.line(this.way, ink.faint, 1, []);
+    this.lens(this.camera);
+    this.line(this.of.way, ink.faint, 1, []);
     if (!memory) return;
     for (const view of memory.views) if (!view.retrieved) this.filed(view);
     for (const view of memory.views) if (view.retrieved) this.filed(view);
-    for (const points of this.truths.values()) this.line(this.until(points), ink.truth, 0.8, [1, 4]);
+    for (const points of this.of.truths.values()) this.line(this.until(points), ink.truth, 0.8, [1, 4]);
     for (const subject of memory.subjects) this.subjectTrail(subject);
     for (const subject of memory.truth) this.cross(subject);
     for (const subject of memory.subjects) this.subject(subject);
-    if (this.camera) this.eye(this.camera);
+    this.eye(this.camera);
   }
 
   until(points) {
@@ -286,7 +228,7 @@ export class WorldMap {
   }
 
   subjectTrail(subject) {
-    const points = this.until(this.trails.get(subject.number) ?? []);
+    const points = this.until(this.of.trails.get(subject.number) ?? []);
     const colour = subjectColour(subject.number);
     for (let index = 1; index < points.length; index++) {
       const hidden = !points[index].seen;

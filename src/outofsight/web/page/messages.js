@@ -1,6 +1,6 @@
 // Every message and its fields; a test compares them with the server's models.
 
-export const VERSION = 1;
+export const VERSION = 2;
 
 export const UP = {
   hello: ["version", "session"],
@@ -31,7 +31,7 @@ export const DOWN = {
   error: ["line"],
   busy: ["queue"],
   frame: ["pane", "view", "step", "frame", "heeds", "last", "pose"],
-  picture: ["id"],
+  picture: ["pane", "id"],
 };
 
 export function checked(kind, fields) {

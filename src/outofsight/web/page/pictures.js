@@ -13,10 +13,11 @@ function newCanvas(parent, name) {
   const caption = document.createElement("figcaption");
   figure.append(canvas, caption);
   parent.append(figure);
-  return { figure, canvas, caption, pen: canvas.getContext("2d"), waiting: [], frame: null };
+  return { figure, canvas, caption, pen: canvas.getContext("2d"), waiting: [], who: "", frame: null, header: null };
 }
 
 export class Pictures {
+  // onShown: called with the header of each frame of the focused pane that comes on the screen.
   constructor(parent, onShown) {
     this.parent = parent;
     this.onShown = onShown;
@@ -61,7 +62,11 @@ export class Pictures {
     view.waiting.push(item);
     if (view.waiting.length > MOST_WAITING) view.waiting.shift().bitmap?.close();
     item.bitmap = await createImageBitmap(blob);
-    if (view.frame === null && header.view === "model") this.draw(view, view.waiting.shift() ?? item);
+    if (!view.waiting.includes(item)) item.bitmap.close(); // of a past that was left meanwhile
+    else if (view.frame === null && header.view === "model" && view.waiting[0] === item) {
+      this.draw(view, view.waiting.shift());
+      if (view === this.master) this.onShown(header, performance.now());
+    }
   }
 
   clear(pane) {
@@ -69,7 +74,7 @@ export class Pictures {
       if (view.pane !== pane) continue;
       for (const item of view.waiting) item.bitmap?.close();
       view.waiting = [];
-      view.frame = null;
+      view.frame = view.header = null;
     }
     this.nextAt = 0;
   }
@@ -116,7 +121,16 @@ export class Pictures {
     view.pen.drawImage(bitmap, 0, 0);
     bitmap.close();
     view.frame = header.frame;
+    view.header = header;
+    this.label(view);
     view.canvas.setAttribute("aria-label", `${view.caption.textContent}, frame ${header.frame + 1}`);
+  }
+
+  // Say of a pane's picture who made it, and what it is.
+  label(view) {
+    if (view.view !== "model" || view.frame === null) return;
+    const what = view.frame < 0 ? "last frame of the context" : `generated, ${((view.frame + 1) / this.fps).toFixed(1)} s`;
+    view.caption.textContent = view.who + what;
   }
 
   get shownRate() {

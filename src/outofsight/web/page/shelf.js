@@ -25,7 +25,7 @@ export function seconds(value) {
 export class Shelf {
   constructor(parts, pictures, act) {
     this.parts = parts; // subjects, views, numSubjects, numViews, note
-    this.pictures = pictures; // id → object URL
+    this.pictures = pictures; // pane and id → object URL
     this.act = act;
     this.cards = new Map();
     this.thumbs = new Map();
@@ -156,7 +156,7 @@ export class Shelf {
   }
 
   picture(image, id) {
-    const url = id ? this.pictures.get(id) : null;
+    const url = id ? this.pictures.get(`${this.memory.pane} ${id}`) : null;
     if (url && image.src !== url) image.src = url;
     image.hidden = !url;
   }

@@ -12,6 +12,7 @@ export class Timeline {
     this.shown = 0;
     this.nodes = new Map();
     this.step = 0; // of the pane that is shown
+    this.forks = false; // what the next click on a step does without Shift
   }
 
   clear(pane) {
@@ -51,7 +52,7 @@ export class Timeline {
       if (!this.nodes.has(moment.picture)) this.nodes.set(moment.picture, this.newNode(moment));
       const node = this.nodes.get(moment.picture);
       node.go.disabled = moment.step < this.firstKept[this.shown];
-      const url = this.pictures.get(moment.picture);
+      const url = this.pictures.get(`${this.shown} ${moment.picture}`);
       if (url && node.image.src !== url) node.image.src = url;
     }
     if (atEnd) this.list.scrollTo(this.list.scrollWidth, this.list.scrollHeight); // down, where they wrap
@@ -63,7 +64,7 @@ export class Timeline {
     go.type = "button";
     go.setAttribute("aria-label", `Go back to step ${moment.step}`);
     go.title = `step ${moment.step}, frame ${moment.frame + 1}: go back to it; with Shift: fork`;
-    go.onclick = (event) => this.act(event.shiftKey ? "fork" : "rewind", moment.step);
+    go.onclick = (event) => this.act(event.shiftKey || this.forks ? "fork" : "rewind", moment.step);
     const image = document.createElement("img");
     image.alt = "";
     const number = document.createElement("span");
