@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from gpu_parts import FULL, published_on_meta
-from outofsight.cli.cards import LATENT_FRAMES, Way, ways
+from outofsight.cli.info import LATENT_FRAMES, Way, ways
 from outofsight.memory.strategies import strategy
 from outofsight.sampling.card_fit import rollout_ways
 from outofsight.sampling.plan import VideoSize

@@ -24,7 +24,7 @@ from outofsight.data.dataset import Dataset, open_dataset
 from outofsight.perception.network import num_parameters
 from outofsight.perception.recogniser import Recogniser
 from outofsight.training.models import load_vae
-from outofsight.training.recogniser_training import ClipFigures, augmented_video, figures_of, look_at
+from outofsight.training.recogniser_training import ClipFigures, answers_on, augmented_video, figures_of
 from outofsight.training.task import to_frames
 from outofsight.training.tasks import Augmentation, RecogniserTask
 from outofsight.training.vae_training import to_signal
@@ -67,7 +67,9 @@ def look(
     counted: dict[str, dict[str, list[ClipFigures]]] = {form: {} for form in forms}
     for clip in track(clips, description="clips", total=len(clips), console=Console(stderr=True)):
         for form, spoil in forms.items():
-            counted[form].setdefault(group_of(clip), []).append(look_at(recogniser, clip, task, spoil(clip)))
+            counted[form].setdefault(group_of(clip), []).append(
+                answers_on(recogniser, clip, task, spoil(clip))
+            )
     return counted
 
 

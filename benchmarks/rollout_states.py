@@ -16,8 +16,8 @@ from rich.table import Table
 
 from gpu_parts import FULL, published_on_meta
 from outofsight.memory.strategies import strategy
+from outofsight.sampling.card_fit import rollout_size
 from outofsight.sampling.plan import VideoSize
-from outofsight.sampling.rollout_size import rollout_size
 from outofsight.sampling.rollout_state import RolloutLimits
 from record import add_out, finish
 

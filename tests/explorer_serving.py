@@ -15,9 +15,9 @@ from outofsight.web.engine import Engine
 from outofsight.web.guard import doors_for
 from outofsight.web.protocol import MAX_MESSAGE_BYTES, split_picture
 from outofsight.web.serve import listen
-from outofsight.web.server import Offer, build_app
+from outofsight.web.server import Offer, explorer_app
 from outofsight.web.session import House
-from outofsight.web.store import Store
+from outofsight.web.store import WalkStore
 from outofsight.web.studio import Studio
 
 
@@ -26,13 +26,13 @@ def served(folder, mind=None, *, token=None, studio=None, plan=None, choices=Non
     """Serve walks of a stand-in. Gives the address, and the application's state."""
     mind = mind or StandInMind()
     house = House(
-        mind=mind, engine=Engine(), studio=studio or Studio(), store=Store(folder), plan=plan, latent_frames=2,
+        mind=mind, engine=Engine(), studio=studio or Studio(), store=WalkStore(folder), plan=plan, latent_frames=2,
         first=lambda walk: walk.begin(begin or scene()),
     )  # fmt: skip
     listening = listen("127.0.0.1", None)
     port = listening.getsockname()[1]
     offer = Offer(choices=choices, num_context=CONTEXT, size=(HEIGHT, WIDTH), fps=FPS)
-    app = build_app(house, offer, doors_for("127.0.0.1", port, token), **limits)
+    app = explorer_app(house, offer, doors_for("127.0.0.1", port, token), **limits)
     config = uvicorn.Config(
         app, log_level="warning", ws="websockets-sansio", ws_max_size=MAX_MESSAGE_BYTES, timeout_graceful_shutdown=1,
         lifespan="on",

@@ -177,8 +177,12 @@ SEVERAL = {
 """Public names that more than one module defines, one of them in a room of the model; and why that is meant."""
 
 
-def test_a_public_name_of_the_models_rooms_is_defined_once():
-    """``flow``, ``nn``, ``memory`` and ``backbone``, against the whole package."""
+VERBS = {"evaluate", "train"}
+"""Verbs of the command line that are called as what they run."""
+
+
+def defined(*, constants: bool) -> dict[str, list[str]]:
+    """The modules that define each public class and function, and constants too."""
     where: dict[str, list[str]] = {}
     for path in MODULES:
         for node in ast.parse(path.read_text()).body:
@@ -186,9 +190,27 @@ def test_a_public_name_of_the_models_rooms_is_defined_once():
             names = [target.id for target in targets if isinstance(target, ast.Name)]
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 names = [node.name]
+            elif not constants:
+                continue
             for name in names:
                 if not name.startswith("_"):
                     where.setdefault(name, []).append(module_name(path))
+    return where
+
+
+def test_a_public_class_or_function_is_defined_once():
+    """In the whole package, but for what ``worlds`` calls a thing in each of its own modules."""
+    several = {
+        name: modules
+        for name, modules in defined(constants=False).items()
+        if sum(room_of(module) != "worlds" for module in modules) > 1
+    }
+    assert several.keys() == VERBS, several
+
+
+def test_a_public_name_of_the_models_rooms_is_defined_once():
+    """``flow``, ``nn``, ``memory`` and ``backbone``, against the whole package, constants too."""
+    where = defined(constants=True)
     rooms = {"flow", "nn", "memory", "backbone"}
     several = {
         name: modules

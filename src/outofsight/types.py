@@ -31,6 +31,12 @@ class Visibility(IntEnum):
     OUT_OF_VIEW = 3
 
 
+def is_seen(visibility: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Tell where something of a subject is seen: wholly, or cut by the frame."""
+    seen: NDArray[np.bool_] = (visibility == Visibility.VISIBLE) | (visibility == Visibility.CUT)
+    return seen
+
+
 @dataclass(frozen=True, kw_only=True)
 class Intrinsics:
     """A pinhole camera. The picture spans [0, width] × [0, height]; x right, y down; pixel centres at .5."""

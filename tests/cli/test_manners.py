@@ -9,7 +9,7 @@ from rich.console import Console
 
 import outofsight.cli.progress as progress
 from outofsight.cli import build_app
-from outofsight.cli.failures import explained
+from outofsight.cli.failures import exit_line
 from outofsight.cli.values import refuse_empty_values
 from outofsight.data.video import read_video
 from outofsight.errors import InputError
@@ -165,4 +165,4 @@ def test_a_name_that_is_no_text_is_one_line():
     with pytest.raises(UnicodeEncodeError) as raised:
         "detector-\udcff.pt".encode()  # as a file's bytes come from the command line
     said = r"'detector-\udcff.pt': expected text in UTF-8, got other bytes; give another name"
-    assert explained(raised.value) == (2, said)
+    assert exit_line(raised.value) == (2, said)

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from outofsight.cli.world import build
+from outofsight.cli.world import build_world
 from outofsight.errors import OutOfSightError
 
 QUICK = (
@@ -20,7 +20,7 @@ def world():
     """Run a verb in this process, which has the renderer's kernels loaded: exit code, output, the error's message."""
 
     def run(*arguments):
-        result = CliRunner().invoke(build(), [str(argument) for argument in arguments])
+        result = CliRunner().invoke(build_world(), [str(argument) for argument in arguments])
         if result.exception is not None and not isinstance(result.exception, SystemExit | OutOfSightError):
             raise result.exception
         return result.exit_code, result.stdout, str(result.exception)

@@ -15,10 +15,9 @@ from outofsight.evaluation.case import (
     case_from_clip,
     check_generated,
     first_return,
-    is_seen,
     phases_of,
 )
-from outofsight.types import Visibility
+from outofsight.types import Visibility, is_seen
 from square_world import square_case
 
 

@@ -16,7 +16,7 @@ from outofsight.evaluation.rollouts import (
     load_tracked,
     memory_step,
     predicted_tracks,
-    roll,
+    roll_clip,
     save_tracked,
     seen_context,
     step_spans,
@@ -71,11 +71,11 @@ def test_at_once_the_target_is_foretold(world, sample):
 
 
 def test_a_walk_shows_its_own_frames_to_the_tracker(world, sample):
-    rolled = roll(world, sample, SAMPLING, 2)
+    rolled = roll_clip(world, sample, SAMPLING, 2)
     assert rolled.tracked.times.tolist() == [0, 4, 8, 9, 13, 17]
     assert rolled.tracked.held.seen[3:].any()
     np.testing.assert_array_equal(rolled.tracked.world_from_anchor, sample.case.cameras.world_from_camera[8])
-    assert roll(tiny_world(), sample, SAMPLING, 2).tracked is None
+    assert roll_clip(tiny_world(), sample, SAMPLING, 2).tracked is None
     assert predicted_tracks(tiny_world(), sample.case) is None
 
 
@@ -123,7 +123,7 @@ def test_a_target_is_cut_as_its_latent_frames_are():
 
 
 def test_a_rollout_answers_every_target_frame(sample):
-    rolled = roll(tiny_world(memory_strategy="window", context_recent=2), sample, SAMPLING, 2)
+    rolled = roll_clip(tiny_world(memory_strategy="window", context_recent=2), sample, SAMPLING, 2)
     assert rolled.video.shape == sample.case.truth.shape
     assert rolled.video.dtype == np.uint8
     assert {"start", "denoise", "decode"} <= set(rolled.seconds)
@@ -144,7 +144,7 @@ def test_a_method_that_rolls_is_another_method(sample):
     assert "roll" not in MODEL.settings  # what was written down before rollouts were there stays valid
     assert rolling.settings["roll"] == 2
     with pytest.raises(InputError, match="needs the clip's cameras and caption"):
-        roll(tiny_world(), replace(sample, caption=None), SAMPLING, 2)
+        roll_clip(tiny_world(), replace(sample, caption=None), SAMPLING, 2)
     assert NUM_TARGET == 9
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from outofsight.evaluation.baselines import camera_warped, frozen, rounded, sampled
+from outofsight.evaluation.baselines import camera_warped, frozen, sampled, to_bytes
 from outofsight.evaluation.evidence import Evidence, annotated, observed_from_masks
 from outofsight.evaluation.motion import (
     SMOOTHED_FRAMES,
@@ -130,7 +130,7 @@ def test_tall_pictures_are_reduced_and_speeds_stay_in_pixels():
     height, width = WALK.truth.shape[1:3]
     x, y = np.meshgrid((np.arange(8 * width) + 0.5) / 8, (np.arange(8 * height) + 0.5) / 8)
     places = np.stack([x, y], axis=-1)
-    video = np.stack([rounded(sampled(frame, places)) for frame in WALK.truth])
+    video = np.stack([to_bytes(sampled(frame, places)) for frame in WALK.truth])
     large = np.repeat(np.repeat(masks, 8, axis=2), 8, axis=3)
     slow = np.nanmean(own_speeds(WALK.truth, observed_from_masks(masks)))
     assert np.nanmean(own_speeds(video, observed_from_masks(large))) == pytest.approx(8 * slow, rel=0.1)

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from outofsight.errors import CameraError, DatasetError, InputError, VideoError
+from outofsight.exchange import benchmark
 from outofsight.exchange.case import Ask, context_of, frames_of, resampled
-from outofsight.exchange.named import benchmark
 from outofsight.exchange.stevo import keyed_path
-from outofsight.exchange.wrbench import context_in, score_system
-from outofsight.exchange.wrbench_cameras import camera_poses
+from outofsight.exchange.wrbench import score_system
+from outofsight.exchange.wrbench_cameras import worded_poses
 from outofsight.geometry.path_expressions import make_path
 from small_films import film
 
@@ -82,7 +82,7 @@ def written(request, tmp_path, camera, context=2):
 def test_wrbench_sidecars_are_of_the_generated_frames(request, tmp_path):
     path, _ = written(request, tmp_path, "yaw_LR_60")
     poses = np.load(path.with_name(path.name + ".target_c2w.npy"))
-    whole = camera_poses("yaw_LR_60")
+    whole = worded_poses("yaw_LR_60")
     assert poses.shape == (4, 4, 4)
     assert poses[[0, -1], :3] == pytest.approx(whole[[0, -1]], abs=1e-6)
     told = json.loads(path.with_name(path.name + ".camera.json").read_text())
@@ -91,7 +91,7 @@ def test_wrbench_sidecars_are_of_the_generated_frames(request, tmp_path):
     kinds = ("control_direction", "control_family", "target_coordinate_convention")
     assert [told[name] for name in kinds] == ["yaw_LR", "rotation", "opencv_c2w"]
     assert [told[name] for name in ("condition_frame_count", "num_frames", "image_size")] == [2, 4, [64, 48]]
-    assert context_in(path) == 2
+    assert benchmark("wrbench").context_in(path) == 2
     track = json.loads(path.with_name(path.name + ".camera_trajectory.json").read_text())
     assert np.shape(track["c2w"]) == (4, 4, 4)
     assert track["intrinsics"][0][0][0] == pytest.approx(32 / np.tan(np.radians(30)))
@@ -129,7 +129,7 @@ def test_wrbench_results_are_scored_by_a_pose_cache(request, tmp_path):
         score_system(tmp_path, tmp_path)
     path.with_name(path.name + ".camera.json").write_text("[]")
     with pytest.raises(DatasetError, match="expected condition_frame_count"):
-        context_in(path)
+        benchmark("wrbench").context_in(path)
 
 
 def test_a_source_clip_is_the_truth_of_a_still_camera(request, tmp_path):

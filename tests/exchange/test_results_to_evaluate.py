@@ -9,8 +9,8 @@ from PIL import Image
 
 from outofsight.cli import main
 from outofsight.data.video import read_video
+from outofsight.exchange import benchmark
 from outofsight.exchange.case import Ask
-from outofsight.exchange.named import benchmark
 from outofsight.geometry.pose_files import read_poses
 from small_films import film
 

@@ -1,9 +1,16 @@
 """What fits a card is counted on shapes alone."""
 
 from models import tiny_text_encoder, tiny_transformer, tiny_vae
-from outofsight.sampling.card_fit import CHUNK, OFFLOAD, SEQUENTIAL, TILES, generation_ways, rollout_ways
+from outofsight.sampling.card_fit import (
+    CHUNK,
+    OFFLOAD,
+    SEQUENTIAL,
+    TILES,
+    generation_ways,
+    rollout_size,
+    rollout_ways,
+)
 from outofsight.sampling.plan import VideoSize
-from outofsight.sampling.rollout_size import rollout_size
 
 SIZE = VideoSize(height=64, width=96, context_frames=5, target_frames=5)
 

@@ -12,9 +12,9 @@ from outofsight.errors import CameraError, CheckpointError, InputError, OutputEr
 from outofsight.geometry.path_expressions import make_path
 from outofsight.memory.banks.state import bank_tensors
 from outofsight.memory.strategies import strategy
+from outofsight.sampling.card_fit import rollout_size
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.plan import VideoSize
-from outofsight.sampling.rollout_size import rollout_size
 from outofsight.sampling.rollout_state import RolloutLimits
 from outofsight.sampling.world import WorldModel
 from outofsight.types import CameraPath, Intrinsics

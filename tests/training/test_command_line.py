@@ -6,7 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from outofsight.cli.data import build as build_data
+from outofsight.cli.data import build_data
 from outofsight.cli.generate import generate
 from outofsight.cli.train import train
 from outofsight.data.latent_cache import open_latent_cache

@@ -20,9 +20,9 @@ from outofsight.training.pixel_training import (
     PixelObjective,
     coded,
     last_start,
-    mask_loss,
     mask_sample,
     pixel_parts,
+    reader_loss,
     skip_sample,
 )
 from outofsight.training.recipes import recipe
@@ -110,7 +110,7 @@ def test_the_loss_of_masks():
     mask = torch.zeros(2, 1, 4, 4)
     mask[:, :, :2] = 1
     right, wrong = (2 * mask - 1) * 40, (1 - 2 * mask) * 40
-    loss = mask_loss(torch.cat((right[:1], wrong[:1])), mask)
+    loss = reader_loss(torch.cat((right[:1], wrong[:1])), mask)
     assert float(loss[0]) == pytest.approx(0, abs=1e-5)
     assert float(loss[1]) == pytest.approx(4 * 40 + 1 - 1 / 17, rel=1e-4)
 

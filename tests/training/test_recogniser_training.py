@@ -30,17 +30,17 @@ from outofsight.training.recogniser_batches import (
     annotation_of,
     augmented,
     blurred,
+    moved_aside,
     pasted,
-    shifted,
 )
 from outofsight.training.recogniser_training import (
     FoundSubject,
     RecogniserObjective,
+    answers_on,
     best_match,
     contrast,
     figures_of,
     is_false,
-    look_at,
     make_network,
     mask_loss,
     mean_by_sample,
@@ -244,7 +244,7 @@ def test_mirrored_frames_keep_their_masks():
     frame = CHANCE(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
     ids = (frame[..., 0] > 128).astype(np.uint8)
     settings = Augmentation(flip_share=1.0, zoom_share=0.0)
-    picture, own = shifted(frame, ids, settings, CHANCE(1))
+    picture, own = moved_aside(frame, ids, settings, CHANCE(1))
     np.testing.assert_array_equal(picture, frame[:, ::-1])
     np.testing.assert_array_equal(own, ids[:, ::-1])
 
@@ -253,7 +253,7 @@ def test_enlarged_frames_keep_their_masks():
     frame = np.zeros((32, 48, 3), dtype=np.uint8)
     frame[8:24, 16:32] = 255
     ids = (frame[..., 0] > 0).astype(np.uint8) * 3
-    picture, own = shifted(frame, ids, Augmentation(flip_share=0.0, zoom_share=1.0, zoom=0.7), CHANCE(2))
+    picture, own = moved_aside(frame, ids, Augmentation(flip_share=0.0, zoom_share=1.0, zoom=0.7), CHANCE(2))
     assert picture.shape == frame.shape
     assert set(np.unique(own)) <= {0, 3}
     assert (own > 0).sum() > (ids > 0).sum()
@@ -352,11 +352,11 @@ class Oracle:
 def test_figures_of_a_clip_by_hand():
     clip = hand_made_clip()  # white in frames 0–3 and 8–10; hidden between
     task = RecogniserTask(kinds=("white square", "square"))
-    counted = look_at(Oracle(), clip, task)
+    counted = answers_on(Oracle(), clip, task)
     assert (counted.num_shown, counted.num_found, counted.num_right_kind) == (7, 7, 0)
     assert counted.overlap_px == counted.union_px == 7 * 120
     assert [one.after for one in counted.sightings] == [False] * 4 + [True] * 3
     assert (counted.num_false, counted.num_frames) == (0, 11)
     assert figures_of([counted])["identity_accuracy"] == 1.0
-    dark = look_at(Oracle(), clip, task, np.zeros_like(clip.video))
+    dark = answers_on(Oracle(), clip, task, np.zeros_like(clip.video))
     assert (dark.overlap_px, dark.union_px, dark.num_found) == (0, 7 * 120, 0)

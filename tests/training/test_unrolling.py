@@ -12,9 +12,9 @@ from outofsight.training.unrolling import (
     ChunkSpan,
     chunk_batch,
     chunk_chance,
+    chunk_spans,
     drawn_sizes,
     seen_later,
-    spans,
 )
 from outofsight.training.world_objective import UnrolledObjective, WorldObjective
 
@@ -39,7 +39,7 @@ def world_batch(sizes=(4,), chunks=None, **more):
 
 
 def test_spans_follow_each_other():
-    assert spans((4, 4, 3)) == [ChunkSpan(0, 4), ChunkSpan(4, 8), ChunkSpan(8, 11)]
+    assert chunk_spans((4, 4, 3)) == [ChunkSpan(0, 4), ChunkSpan(4, 8), ChunkSpan(8, 11)]
 
 
 def test_sizes_are_drawn_for_a_step_and_must_fit():

@@ -16,7 +16,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from explorer_serving import served
 from explorer_stand_in import StandInMind, StandInStudio, scene
-from outofsight.web.choices import choices_of
+from outofsight.web.own_worlds import choices_of
 from outofsight.worlds.plan import plan_world
 from outofsight.worlds.presets import mini_plan
 

@@ -17,7 +17,7 @@ from outofsight.types import Intrinsics
 from outofsight.web.mind import ModelMind
 from outofsight.web.protocol import Edit, Forget, Look, Pin
 from outofsight.web.scene import Scene
-from outofsight.web.store import Store, new_id
+from outofsight.web.store import WalkStore, new_id
 from outofsight.web.walk import Walk
 from watchful_world import watchful_world
 
@@ -64,7 +64,7 @@ def scene():
 
 @pytest.fixture
 def store(tmp_path):
-    return Store(tmp_path / "store")
+    return WalkStore(tmp_path / "store")
 
 
 @pytest.fixture

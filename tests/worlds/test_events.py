@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from outofsight.types import Intrinsics, Visibility
+from outofsight.types import Intrinsics, Visibility, is_seen
 from outofsight.worlds.cameras import camera_poses
 from outofsight.worlds.events import (
     HiddenSpan,
@@ -16,7 +16,6 @@ from outofsight.worlds.events import (
     blocked,
     hidden_spans,
     inside_frame,
-    is_seen,
     least_pixels,
     picture_boxes,
     reentries,

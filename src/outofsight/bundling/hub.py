@@ -48,7 +48,7 @@ def check_repo(repo_id: str) -> None:
         raise InputError(f"--repo: expected OWNER/NAME, got {repo_id!r}")
 
 
-def files_of(folder: Path) -> Iterator[Path]:
+def files_to_send(folder: Path) -> Iterator[Path]:
     """Give what belongs to a model or data set: no hidden files, and none that lead elsewhere."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
@@ -111,7 +111,7 @@ def stage(folder: Path, out: Path, license_name: str = "apache-2.0") -> Kind:
     kind = kind_of(folder)
     card = card_of(folder, kind, license_name)
     with explained(out):
-        for inside in files_of(folder):
+        for inside in files_to_send(folder):
             (out / inside).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / inside, out / inside)
         (out / CARD).write_text(card, encoding="utf-8")
@@ -146,7 +146,7 @@ def _model_data(license_name: str) -> ModelCardData:
 
 
 def _dataset_data(folder: Path, license_name: str) -> DatasetCardData:
-    count = sum(path.name == "annotation.json" for path in files_of(folder))
+    count = sum(path.name == "annotation.json" for path in files_to_send(folder))
     size = next(name for most, name in SIZES.items() if count < most)
     return DatasetCardData(
         license=license_name, language="en", pretty_name="Clips of worlds whose subjects leave and return",

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 from math import degrees, radians
+from pathlib import Path
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,8 @@ from outofsight.camera_estimation.matches import Masks, Matches, Progress, Video
 from outofsight.camera_estimation.structure import Structure, estimate_structure
 from outofsight.camera_estimation.turning import Turning, estimate_turning, strictness
 from outofsight.camera_estimation.verdict import Verdict, disagreement
-from outofsight.errors import CameraError
+from outofsight.data.video import video_facts
+from outofsight.errors import CameraError, VideoError
 from outofsight.geometry.poses import Poses
 from outofsight.types import CameraPath, Intrinsics
 
@@ -139,3 +142,32 @@ def _second_opinion(
 
 def _in_place(rotations: NDArray[np.float64]) -> Poses:
     return np.concatenate([rotations, np.zeros((len(rotations), 3, 1))], axis=2)
+
+
+HDR_CURVES = {16: "PQ", 18: "HLG"}
+"""FFmpeg's numbers of transfer curves that screens without HDR show too pale."""
+
+
+def notes_on_file(path: Path) -> list[str]:
+    """Say what is unusual about a video: turned, of varying rate, HDR, odd in size. Raises ``VideoError``."""
+    facts = video_facts(path)
+    notes = []
+    try:
+        with path.open("rb") as file, av.open(file, "r") as container:
+            frame = next(container.decode(video=0))
+            curve, rotation = int(frame.color_trc), int(frame.rotation)
+    except (av.FFmpegError, StopIteration, OSError) as error:
+        raise VideoError(f"{path}: damaged, cut short or not a video: {error}") from error
+    if rotation:
+        notes.append(f"is filmed turned by {abs(rotation)}°, and read upright")
+    if facts.varies:
+        notes.append(
+            f"shows frames of varying length ({facts.fps:.4g} a second in the mean); each gets one camera"
+        )
+    if curve in HDR_CURVES:
+        notes.append(
+            f"is HDR ({HDR_CURVES[curve]}): its colours are read as they are, too pale; convert it to SDR for a model"
+        )
+    if facts.height % 2 or facts.width % 2:
+        notes.append(f"has an odd size ({facts.height}×{facts.width}); --size of generate crops it")
+    return [f"{path.name} {note}" for note in notes]

@@ -8,19 +8,19 @@ from typing import Annotated
 
 import typer
 
-from outofsight.cli.failures import STOPPED, explained
+from outofsight.cli.failures import STOPPED, exit_line
 from outofsight.cli.values import refuse_empty_values
 
 
 def build_app() -> typer.Typer:
     """Gather the verbs."""
     from outofsight.cli.bundle import bundle
-    from outofsight.cli.cameras import build as build_cameras
-    from outofsight.cli.convert import build as build_convert
-    from outofsight.cli.data import build as build_data
+    from outofsight.cli.cameras import build_cameras
+    from outofsight.cli.convert import build_convert
+    from outofsight.cli.data import build_data
     from outofsight.cli.demo import demo
     from outofsight.cli.evaluate import evaluate
-    from outofsight.cli.exchange import build as build_exchange
+    from outofsight.cli.exchange import build_exchange
     from outofsight.cli.explore import explore
     from outofsight.cli.generate import generate
     from outofsight.cli.info import info
@@ -28,7 +28,7 @@ def build_app() -> typer.Typer:
     from outofsight.cli.roll import roll
     from outofsight.cli.strategies import strategies
     from outofsight.cli.train import train
-    from outofsight.cli.world import build as build_world
+    from outofsight.cli.world import build_world
 
     app = typer.Typer(
         name="outofsight",
@@ -92,6 +92,6 @@ def main() -> None:
         if type(error).__name__ == "NoArgsIsHelpError":  # of typer's own copy of click
             print(error)
             sys.exit(2)
-        code, message = explained(error)
+        code, message = exit_line(error)
         print(f"outofsight: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(code)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from outofsight.cli.values import DryRun
+from outofsight.cli.options import DryRun
 from outofsight.data.outputs import check_outputs, claimed
 
 

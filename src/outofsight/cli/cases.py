@@ -56,7 +56,7 @@ class Shape:
 
     frames: tuple[int, int]
     size: tuple[int, int] | None
-    repairs: tuple[str, ...]
+    repairs: tuple[str, ...] = ()
     fov_x_deg: float | None = None
     fps: float | None = None
     resample: bool = False
@@ -321,7 +321,7 @@ def _from_expression(case: Case, shape: Shape) -> CaseInputs:
 
 def _from_estimate(case: Case, shape: Shape) -> CaseInputs:
     """Estimate the context's cameras from the video itself. Raises ``CameraError`` if they cannot be believed."""
-    from outofsight.cli.estimating import estimated_context
+    from outofsight.cli.cameras import estimated_context
     from outofsight.geometry.path_expressions import make_path
 
     num_context, num_target = shape.frames

@@ -1,4 +1,4 @@
-"""``outofsight convert``: published checkpoint files → a model folder, and back."""
+"""``outofsight convert``: published checkpoint files → a model folder, and back; LoRAs of any layout."""
 
 import json
 from collections.abc import Iterator
@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outofsight.cli import loras
-from outofsight.cli.folders import refuse_existing
-from outofsight.cli.values import DryRun, parse_settings
-from outofsight.data.outputs import claimed
-from outofsight.errors import CheckpointError, InputError, first_line
+from outofsight.cli.options import DryRun
+from outofsight.cli.values import parse_settings
+from outofsight.data.outputs import check_outputs, claimed, refuse_existing
+from outofsight.errors import CheckpointError, InputError, OutputError, first_line
 from outofsight.files import folder_in_one_piece
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ OFFICIAL_NAMES = {
 }
 
 
-def build() -> typer.Typer:
+def build_convert() -> typer.Typer:
     """Gather the two directions, and LoRAs."""
     app = typer.Typer(
         help="Convert published checkpoints to a model folder, and back.",
@@ -35,8 +34,8 @@ def build() -> typer.Typer:
     )
     app.command("to-diffusers")(to_diffusers)
     app.command("to-official")(to_official)
-    app.command("lora")(loras.lora)
-    app.command("merge-lora")(loras.merge)
+    app.command("lora")(lora)
+    app.command("merge-lora")(merge)
     return app
 
 
@@ -219,3 +218,70 @@ def _load_tokenizer(name_or_path: str) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"--tokenizer {name_or_path}: no tokenizer there ({reason})") from error
+
+
+def lora(
+    file: Annotated[Path, typer.Option("--lora", help="a LoRA of Wan, in any of the six layouts")],
+    model: Annotated[str, typer.Option(help="the model it is for: model folder or hub id")],
+    out: Annotated[
+        Path, typer.Option(help="the .safetensors to write, under diffusion_model. + original names")
+    ],
+    dry_run: DryRun = False,
+) -> None:
+    """Write a LoRA under the names that ComfyUI and LightX2V read."""
+    from outofsight.backbone.loras import check_widths, read_lora, write_lora
+    from outofsight.cli.loading import quiet_libraries
+    from outofsight.sampling.world import WorldModel
+
+    if out.exists():
+        raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
+    check_outputs([out], [file, model])
+    quiet_libraries()
+    weights = dict(WorldModel.from_pretrained(model).transformer.named_parameters())
+    found = read_lora(file, weights)
+    check_widths(found, {name: tuple(weight.shape) for name, weight in weights.items()})
+    if dry_run:
+        typer.echo(f"would write {out}: {len(found.parts)} layers")
+        return
+    with claimed(out, new=True):
+        write_lora(out, found)
+    typer.echo(f"wrote {out}: {len(found.parts)} layers")
+
+
+def merge(
+    files: Annotated[list[str], typer.Option("--lora", help="FILE or FILE:STRENGTH; may be given again")],
+    model: Annotated[str, typer.Option(help="mini (bundled), model folder or hub id")],
+    out: Annotated[Path, typer.Option(help="the model folder to make")],
+    dry_run: DryRun = False,
+) -> None:
+    """Add LoRAs to a model's weights for good, and write the model."""
+    from outofsight.backbone.loras import merge_lora, read_lora
+    from outofsight.cli.loading import quiet_libraries
+    from outofsight.sampling.world import WorldModel
+
+    asked = [_strength(text) for text in files]
+    refuse_existing(out, [model, *(path for path, _ in asked)])
+    quiet_libraries()
+    world = WorldModel.from_pretrained(model)
+    names = list(world.transformer.state_dict())
+    for path, strength in asked:
+        merge_lora(world.transformer, read_lora(path, names), strength)
+    if dry_run:
+        typer.echo(f"would write {out}")
+        return
+    with claimed(out), folder_in_one_piece(out) as folder:
+        world.save_pretrained(folder)
+    typer.echo(f"wrote {out}")
+
+
+def _strength(text: str) -> tuple[Path, float]:
+    """Read FILE or FILE:STRENGTH."""
+    path, colon, strength = text.rpartition(":")
+    if not colon or Path(text).is_file():
+        return Path(text), 1.0
+    try:
+        return Path(path), float(strength)
+    except ValueError as error:
+        raise InputError(
+            f"--lora: expected FILE or FILE:STRENGTH, as style.safetensors:0.8, got {text!r}"
+        ) from error

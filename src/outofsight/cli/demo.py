@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from outofsight.cli.values import DryRun
+from outofsight.cli.options import Device, DryRun, Guidance, Seed, Steps
+from outofsight.cli.values import sampling_settings
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 from outofsight.model_folders import find_model, read_use
@@ -33,12 +34,10 @@ def demo(
         ),
     ] = "known",
     model: Annotated[str, typer.Option(help="mini, or a folder of a model of the mini's world")] = "mini",
-    steps: Annotated[int | None, typer.Option(help="denoising steps (default: the model's)")] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="guidance scale; 1 is twice as fast (default: the model's)")
-    ] = None,
-    noise: Annotated[int, typer.Option(help="seed of the starting noise")] = 42,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
+    steps: Steps = None,
+    guidance: Guidance = None,
+    noise: Seed = 42,
+    device: Device = "auto",
     dry_run: DryRun = False,
 ) -> None:
     """Render a clip of the mini's world that training never saw, continue it, measure it, and draw it."""
@@ -51,18 +50,14 @@ def demo(
     from outofsight.cli.loading import choose_device, empty_model, load_world
     from outofsight.demo.run import DemoConfig, is_demo, run_demo
     from outofsight.demo.unseen_clip import UnseenRequest, check_unseen, unseen_size
-    from outofsight.sampling.continuation import check_settings
     from outofsight.sampling.plan import token_grid
 
     use, console = read_use(model), Console(stderr=True)
     config = DemoConfig(
         out=out,
         request=UnseenRequest(seed=seed, casting=casting),
-        sampling=check_settings(
-            num_inference_steps=use.num_inference_steps if steps is None else steps,
-            guidance_scale=use.guidance_scale if guidance is None else guidance,
-            strength=use.strength,
-            seed=noise,
+        sampling=sampling_settings(
+            use, {"num_inference_steps": steps, "guidance_scale": guidance, "seed": noise}
         ),
         maker="the mini" if model == "mini" else Path(model).name,
     )

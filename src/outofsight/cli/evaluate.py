@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from outofsight.cli import options as opt
 from outofsight.cli.methods import ModelChoice, VideoChoice, choose_clips, choose_methods, named
-from outofsight.cli.options import AttentionChunk, Device, Dtype, Offload, SkipBroken, TileVae
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import DryRun, parse_settings, tell_broken
+from outofsight.cli.values import parse_settings, tell_broken
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 from outofsight.files import write_text
@@ -32,7 +32,6 @@ TABLE_COLUMNS = 160
 Out = Annotated[Path, typer.Option(help="folder for records, results.json, plots and report.html")]
 Data = Annotated[Path | None, typer.Option(help="clips: a data set, or one part of it")]
 Split = Annotated[str | None, typer.Option(help="part of the data set (default: test)")]
-Limit = Annotated[int | None, typer.Option(min=1, help="only the first N clips")]
 Models = Annotated[
     list[str] | None, typer.Option(help="[NAME=]MODEL: folder, hub id or mini; may be repeated")
 ]
@@ -60,9 +59,6 @@ Strategies = Annotated[
     str | None,
     typer.Option(help="remember by this strategy with the weights as they are; hydra,fov: a row of each"),
 ]
-Guidance = Annotated[float | None, typer.Option(help="guidance scale (default: the model's own)")]
-Seed = Annotated[int, typer.Option(help="each clip's noise is drawn from this and its name")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="other sampling settings: shift=3")]
 Roll = Annotated[
     int | None,
     typer.Option(
@@ -98,7 +94,7 @@ def evaluate(
     out: Out,
     data: Data = None,
     split: Split = None,
-    limit: Limit = None,
+    limit: opt.Limit = None,
     model: Models = None,
     videos: Videos = None,
     truth: Truth = None,
@@ -108,9 +104,9 @@ def evaluate(
     baselines: Baselines = True,
     steps: Steps = None,
     strategy: Strategies = None,
-    guidance: Guidance = None,
-    seed: Seed = 42,
-    settings: Settings = None,
+    guidance: opt.Guidance = None,
+    seed: opt.SeedOfEach = 42,
+    settings: opt.Settings = None,
     roll: Roll = None,
     metrics: Metrics = None,
     detector: Detector = None,
@@ -119,16 +115,16 @@ def evaluate(
     baseline: Baseline = None,
     workers: Workers = 1,
     ray: Ray = False,
-    device: Device = "auto",
-    dtype: Dtype = None,
-    offload: Offload = "none",
-    attention_chunk: AttentionChunk = None,
-    tile_vae: TileVae = False,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = None,
+    offload: opt.Offload = "none",
+    attention_chunk: opt.AttentionChunk = None,
+    tile_vae: opt.TileVae = False,
     report_clips: ReportClips = 24,
     sheet: Sheet = False,
-    skip_broken: SkipBroken = False,
+    skip_broken: opt.SkipBroken = False,
     overwrite: Overwrite = False,
-    dry_run: DryRun = False,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Judge models and videos on clips. Stop it when you like; run it again to go on."""
     from outofsight.evaluation.methods import ModelSource

@@ -1,32 +1,29 @@
 """``outofsight exchange``: run a benchmark's cases, and take results of its layout into ``evaluate``."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from outofsight.cli.options import Device, Dtype, Fov, Model, StrategyName
+from outofsight.cli import options as opt
+from outofsight.cli.cases import Shape
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import DryRun, check_fov, parse_frames, parse_size
+from outofsight.cli.values import check_fov, parse_frames, parse_size, sampling_settings
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.files import write_json
 
 if TYPE_CHECKING:
-    from outofsight.exchange.case import Benchmark, Case, Frames
+    from outofsight.exchange.case import Benchmark, BenchmarkCase, Frames
+    from outofsight.sampling.continuation import SamplingSettings
     from outofsight.sampling.world import WorldModel
     from outofsight.types import CameraPath
-
-RECORD = "outofsight.json"
-"""Beside a system's results: the settings that made them, by which the same command goes on."""
-
-Shape = tuple[tuple[int, int], tuple[int, int] | None]
-"""Frames of context and target, and height and width; ``None``: as the video is."""
 
 Format = Annotated[str, typer.Argument(help="wrbench, mind, memobench or stevo")]
 Cases = Annotated[Path, typer.Option(help="the benchmark's folder of cases")]
@@ -34,10 +31,9 @@ Sources = Annotated[Path | None, typer.Option(help="what lies apart: source clip
 Cameras = Annotated[
     list[str] | None, typer.Option(help="wrbench: preset, yaw:left:60@40,..., or file; may be repeated")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="only the first N cases")]
 
 
-def build() -> typer.Typer:
+def build_exchange() -> typer.Typer:
     """Gather the verbs."""
     app = typer.Typer(
         help="Other benchmarks' cases and results.", no_args_is_help=True, rich_markup_mode=None
@@ -52,9 +48,9 @@ def build() -> typer.Typer:
 
 def _read(
     name: str, cases: Path, sources: Path | None, camera: list[str] | None, limit: int | None
-) -> "tuple[Benchmark, list[Case]]":
+) -> "tuple[Benchmark, list[BenchmarkCase]]":
+    from outofsight.exchange import benchmark
     from outofsight.exchange.case import Ask
-    from outofsight.exchange.named import benchmark
 
     found = benchmark(name)
     if camera and name != "wrbench":
@@ -66,7 +62,7 @@ def _read(
 
 
 def list_cases(
-    name: Format, cases: Cases, sources: Sources = None, camera: Cameras = None, limit: Limit = None
+    name: Format, cases: Cases, sources: Sources = None, camera: Cameras = None, limit: opt.Limit = None
 ) -> None:
     """Say which cases there are; whatever is missing or not as documented is one line."""
     _, found = _read(name, cases, sources, camera, limit)
@@ -79,74 +75,86 @@ def list_cases(
 def run(
     name: Format,
     cases: Cases,
-    model: Model,
+    model: opt.Model,
     out: Annotated[Path, typer.Option(help="folder of results, in the benchmark's layout")],
     system: Annotated[
         str | None, typer.Option(help="name of the system there (default: the model's)")
     ] = None,
     sources: Sources = None,
     camera: Cameras = None,
-    limit: Limit = None,
-    strategy: StrategyName = None,
-    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH (default: the model's)")] = None,
-    frames: Annotated[
-        str | None, typer.Option(help="CONTEXT+TARGET (default: the model's, or 77+77)")
-    ] = None,
-    fov: Fov = None,
-    steps: Annotated[int | None, typer.Option(help="denoising steps (default: the model's, or 50)")] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="guidance scale (default: the model's, or 5)")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="each case's noise is drawn from this and its name")] = 42,
-    device: Device = "auto",
-    dtype: Dtype = None,
-    dry_run: DryRun = False,
+    limit: opt.Limit = None,
+    strategy: opt.StrategyName = None,
+    size: opt.Size = None,
+    frames: opt.Frames = None,
+    fov: opt.Fov = None,
+    steps: opt.Steps = None,
+    guidance: opt.Guidance = None,
+    seed: opt.SeedOfEach = 42,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = None,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Continue every case and write it where the benchmark's evaluation looks. Stopped, the same command goes on."""
     from outofsight.cli.loading import check_loading, empty_model, load_world
     from outofsight.model_folders import read_use
-    from outofsight.sampling.continuation import check_settings
 
     check_fov(fov)
     found, chosen = _read(name, cases, sources, camera, limit)
     use = read_use(model)
-    shape = (parse_frames(frames) if frames else use.frames, parse_size(size) if size else use.size)
-    sampling = {
-        "num_inference_steps": use.num_inference_steps if steps is None else steps,
-        "guidance_scale": use.guidance_scale if guidance is None else guidance,
-        "strength": use.strength,
-        "seed": seed,
-    }
-    check_settings(**sampling)
+    shape = Shape(
+        frames=parse_frames(frames) if frames else use.frames, size=parse_size(size) if size else use.size,
+        fov_x_deg=fov, fps=use.fps,
+    )  # fmt: skip
+    sampling = sampling_settings(
+        use, {"num_inference_steps": steps, "guidance_scale": guidance, "seed": seed}
+    )
     check_loading(device, dtype, "none")
     networks = empty_model(model, strategy, whole=dry_run)
     label = _system(system or Path(model).name)
     settings = {
-        "benchmark": name, "model": model, "strategy": strategy, "sampling": sampling, "frames": list(shape[0]),
-        "size": list(shape[1]) if shape[1] else None, "fov": fov,
+        "benchmark": name, "model": model, "strategy": strategy,
+        "sampling": {key: getattr(sampling, key) for key in (*use.sampling, "seed")},
+        "frames": list(shape.frames), "size": list(shape.size) if shape.size else None, "fov": fov,
     }  # fmt: skip
-    _check_place(out, label, settings, [cases, sources, model])
-    done = _there(found, out, label, chosen)
+    _check_place(found, out, label, settings, [cases, sources, model])
+    done = found.written(out, label, chosen)
     todo = [case for case in chosen if case.name not in done]
     if dry_run:
         for case in todo:
-            _check_case(networks, case, shape, fov)
+            _check_case(networks, case, shape)
         print(f"would write {out / label}: {len(chosen)} cases, {len(done)} of them are there")
         return
     with claimed(out, filled=True):
-        _note(out, label, settings)
-        world = load_world(model, device, dtype, "none") if todo else None
-        if world is not None and strategy is not None:
-            world.set_memory(strategy)
-        with shown_progress(Console(stderr=True), "cases") as show:
-            for number, case in enumerate(todo, start=1):
-                assert world is not None
-                video = _continued(world, case, shape, fov, sampling, with_context=found.with_context)
-                beginning = _begun(case, shape[0][0] if found.with_context else 0)
-                found.write(out, label, beginning, video, use.fps or case.fps)
-                show(number, len(todo), case.name)
+        _note(found, out, label, settings)
+        if todo:
+            world = load_world(model, device, dtype, "none")
+            if strategy is not None:
+                world.set_memory(strategy)
+            _continue(world, found, todo, shape, sampling, put=partial(found.write, out, label))
         found.finish(out, label, chosen)
     print(f"{out / label}: {len(chosen)} cases, {len(done)} of them were there already")
+
+
+def _continue(
+    world: "WorldModel", found: "Benchmark", cases: "Sequence[BenchmarkCase]", shape: Shape,
+    sampling: "SamplingSettings", put: "Callable[[BenchmarkCase, Frames, float], None]",
+) -> None:  # fmt: skip
+    """Continue cases: target paths in as many frames as are asked for, from where the context ends."""
+    import numpy as np
+
+    from outofsight.evaluation.methods import sampling_of
+
+    num_context = shape.frames[0] if found.with_context else 0
+    with shown_progress(Console(stderr=True), "cases") as show:
+        for number, case in enumerate(cases, start=1):
+            video, context, target = _inputs(case, shape)
+            made = world.continue_video(
+                video, context, target, case.prompt, sampling_of(sampling, case.name),
+                on_progress=lambda stage, done, total: None,
+            )  # fmt: skip
+            frames = np.concatenate([video, made.video]) if found.with_context else made.video
+            put(_begun(case, num_context), frames, shape.fps or case.fps)
+            show(number, len(cases), case.name)
 
 
 def _system(text: str) -> str:
@@ -155,9 +163,11 @@ def _system(text: str) -> str:
     return text
 
 
-def _check_place(out: Path, label: str, settings: dict[str, Any], reads: Sequence[str | Path | None]) -> None:
+def _check_place(
+    found: "Benchmark", out: Path, label: str, settings: dict[str, Any], reads: Sequence[str | Path | None]
+) -> None:
     """Refuse a folder that holds another system's results, or results of other settings."""
-    record = _record(out, label, settings["benchmark"])
+    record = found.record_path(out, label)
     if record.is_file():
         try:
             recorded = json.loads(record.read_bytes())
@@ -174,60 +184,30 @@ def _check_place(out: Path, label: str, settings: dict[str, Any], reads: Sequenc
     check_outputs([out / label], reads, ours=True)
 
 
-def _record(out: Path, label: str, benchmark: str) -> Path:
-    """Say where the settings of results lie: among them, or beside them where the folder may hold one JSON alone."""
-    return out / f"{label}.{RECORD}" if benchmark == "stevo" else out / label / RECORD
-
-
-def _note(out: Path, label: str, settings: dict[str, Any]) -> None:
+def _note(found: "Benchmark", out: Path, label: str, settings: dict[str, Any]) -> None:
     """Write the settings first: by them what is there is known to be ours."""
-    place = _record(out, label, settings["benchmark"])
+    place = found.record_path(out, label)
     place.parent.mkdir(parents=True, exist_ok=True)
     write_json(place, {**settings, **provenance()}, indent=1)
 
 
-def _there(found: "Benchmark", out: Path, label: str, chosen: "Sequence[Case]") -> dict[str, Path]:
-    """Find the results that are there; STEVO's map of them is written last, so its videos themselves count."""
-    if found.name != "stevo":
-        return found.results(out, label, chosen)
-    paths = {case.name: out / label / f"{case.name}.mp4" for case in chosen}
-    return {name: path for name, path in paths.items() if path.is_file()}
-
-
-def _begun(case: "Case", num_context: int) -> "Case":
+def _begun(case: "BenchmarkCase", num_context: int) -> "BenchmarkCase":
     """Note how many frames of context the case's result begins with."""
     return replace(case, facts={**case.facts, "condition_frame_count": num_context})
 
 
-def _continued(
-    world: "WorldModel", case: "Case", shape: Shape, fov: float | None, sampling: dict[str, Any], *, with_context: bool
-) -> "Frames":  # fmt: skip
-    """Continue one case: its target path in as many frames as are asked for, from where the context ends."""
-    import numpy as np
-
-    from outofsight.evaluation.methods import sampling_of
-    from outofsight.sampling.continuation import check_settings
-
-    video, context, target = _inputs(case, shape, fov)
-    made = world.continue_video(
-        video, context, target, case.prompt, sampling_of(check_settings(**sampling), case.name),
-        on_progress=lambda stage, done, total: None,
-    )  # fmt: skip
-    return np.concatenate([video, made.video]) if with_context else made.video
-
-
-def _check_case(networks: dict[str, Any], case: "Case", shape: Shape, fov: float | None) -> None:
+def _check_case(networks: dict[str, Any], case: "BenchmarkCase", shape: Shape) -> None:
     """Refuse a case that could not be continued."""
     from outofsight.sampling.plan import VideoSize, token_grid
 
-    video, _, target = _inputs(case, shape, fov)
+    video, _, target = _inputs(case, shape)
     size = VideoSize(
         height=video.shape[1], width=video.shape[2], context_frames=len(video), target_frames=len(target)
     )
     token_grid(networks["transformer"], networks["vae"], size)
 
 
-def _inputs(case: "Case", shape: Shape, fov: float | None) -> "tuple[Frames, CameraPath, CameraPath]":
+def _inputs(case: "BenchmarkCase", shape: Shape) -> "tuple[Frames, CameraPath, CameraPath]":
     """Read a case's context, and the cameras of both halves, with the lens where it is known."""
     from math import radians
 
@@ -235,20 +215,20 @@ def _inputs(case: "Case", shape: Shape, fov: float | None) -> "tuple[Frames, Cam
     from outofsight.exchange.case import context_of
     from outofsight.types import Intrinsics
 
-    (num_context, num_target), size = shape
-    video, context_path = context_of(case, num_context, size)
+    num_context, num_target = shape.frames
+    video, context_path = context_of(case, num_context, shape.size)
     context, target = _cameras(case, context_path, num_context, num_target)
     if target.intrinsics is not None:
         target = replace(target, intrinsics=fit_intrinsics(target.intrinsics, *video.shape[1:3]))
-    elif fov is not None:
+    elif shape.fov_x_deg is not None:
         height, width = video.shape[1:3]
-        lens = Intrinsics.from_fov(width_px=width, height_px=height, fov_x_rad=radians(fov))
+        lens = Intrinsics.from_fov(width_px=width, height_px=height, fov_x_rad=radians(shape.fov_x_deg))
         target = replace(target, intrinsics=lens)
     return video, context, target
 
 
 def _cameras(
-    case: "Case", context_path: "CameraPath | None", num_context: int, num_target: int
+    case: "BenchmarkCase", context_path: "CameraPath | None", num_context: int, num_target: int
 ) -> "tuple[CameraPath, CameraPath]":
     """Give context and target paths. A case with truth is followed frame for frame, another at the asked length."""
     import numpy as np
@@ -284,11 +264,11 @@ def write(
     system: Annotated[str, typer.Option(help="name of the system there")],
     sources: Sources = None,
     camera: Cameras = None,
-    limit: Limit = None,
+    limit: opt.Limit = None,
     context_frames: Annotated[
         int, typer.Option(min=0, help="wrbench: frames of context that each video begins with")
     ] = 0,
-    dry_run: DryRun = False,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Put videos that are there already into a benchmark's layout."""
     from outofsight.evaluation.clips import videos_of
@@ -304,17 +284,17 @@ def write(
     if context_frames and not found.with_context:
         raise InputError(f"--context-frames: results of {name} hold no context; leave it out")
     settings = {"benchmark": name, "videos": str(videos), "context_frames": context_frames}
-    _check_place(out, label, settings, [cases, sources, videos])
+    _check_place(found, out, label, settings, [cases, sources, videos])
     if dry_run:
         for case in answered:
             _with_target(there[case.name], context_frames)
         print(f"would write {out / label}: {len(answered)} of {len(chosen)} cases")
         return
     with claimed(out, filled=True):
-        _note(out, label, settings)
+        _note(found, out, label, settings)
         for case in answered:
             frames, fps = _with_target(there[case.name], context_frames)
-            if _there(found, out, label, [case]):
+            if found.written(out, label, [case]):
                 continue
             found.write(out, label, _begun(case, context_frames), frames, fps)
         found.finish(out, label, answered)
@@ -339,8 +319,8 @@ def read(
     out: Annotated[Path, typer.Option(help="folder for truth/ and SYSTEM/, which evaluate reads")],
     sources: Sources = None,
     camera: Cameras = None,
-    limit: Limit = None,
-    dry_run: DryRun = False,
+    limit: opt.Limit = None,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Take results to where `evaluate` reads them: with their truth, or with their context where there is none."""
     from outofsight.data.video import write_video
@@ -386,7 +366,7 @@ def read(
             )
 
 
-def _truth_and_result(found: "Benchmark", case: "Case", path: Path) -> "tuple[Frames, Frames]":
+def _truth_and_result(found: "Benchmark", case: "BenchmarkCase", path: Path) -> "tuple[Frames, Frames]":
     """Read the frames of a result, and the truth of the same ones."""
     from outofsight.exchange.case import frames_of
 
@@ -397,7 +377,9 @@ def _truth_and_result(found: "Benchmark", case: "Case", path: Path) -> "tuple[Fr
     return truth, made[: len(truth)]
 
 
-def _context_and_result(found: "Benchmark", case: "Case", path: Path) -> "tuple[Frames, Frames, CameraPath]":
+def _context_and_result(
+    found: "Benchmark", case: "BenchmarkCase", path: Path
+) -> "tuple[Frames, Frames, CameraPath]":
     """Read a result of which no truth is known: its context, its own frames, and the cameras of both."""
     import numpy as np
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from outofsight.cli.options import Device, Model, StrategyName
+from outofsight.cli.options import Device, Model, RolloutSettings, StrategyName
 from outofsight.cli.values import parse_settings, text_or_file
 from outofsight.data.outputs import claimed
 from outofsight.errors import InputError
@@ -33,7 +33,6 @@ Fov = Annotated[
     float, typer.Option(min=10, max=150, help="lens of --video: horizontal field of view, degrees")
 ]
 State = Annotated[Path | None, typer.Option(help="go on with a walk that was saved here, or by roll")]
-Settings = Annotated[list[str] | None, typer.Option("--set", help="sampling settings: num_inference_steps=8")]
 LatentFrames = Annotated[
     int, typer.Option(min=1, max=16, help="latent frames of a step; each is 4 video frames")
 ]
@@ -57,7 +56,7 @@ def explore(
     state: State = None,
     model: Model = "mini",
     strategy: StrategyName = None,
-    settings: Settings = None,
+    settings: RolloutSettings = None,
     latent_frames: LatentFrames = 2,
     walks: Walks = None,
     host: Host = "127.0.0.1",
@@ -77,7 +76,7 @@ def explore(
     with claimed(folder, filled=True):
         pass  # it can be written; walks lie in folders of their own
     from outofsight.web.serve import address_of, doors_of, listen, open_browser, serve
-    from outofsight.web.server import build_app
+    from outofsight.web.server import explorer_app
 
     use, console = read_use(model), Console(stderr=True)
     plan = _plan(model, use)
@@ -93,7 +92,7 @@ def explore(
         house, offer = _house(mind, use, plan, folder, latent_frames, threads, {**asked, "begin": begin})
         doors = doors_of(host, listening)
         address = address_of(host, listening, doors)
-        app = build_app(house, offer, doors)
+        app = explorer_app(house, offer, doors)
         console.print(f"walk at {address} (Ctrl-C ends it)", soft_wrap=True, highlight=False)
         serve(app, listening, on_start=None if no_browser else lambda: open_browser(address))
 
@@ -148,18 +147,18 @@ def _house(
 ) -> "tuple[House, Any]":  # fmt: skip
     import torch
 
-    from outofsight.web.choices import choices_of
     from outofsight.web.engine import Engine
+    from outofsight.web.own_worlds import choices_of
     from outofsight.web.server import Offer
     from outofsight.web.session import House
-    from outofsight.web.store import Store
+    from outofsight.web.store import WalkStore
     from outofsight.web.studio import Studio
 
     count = threads or max(1, (os.cpu_count() or 2) - 1)
     studio = Studio()
     house = House(
-        mind=mind, engine=Engine(lambda: torch.set_num_threads(count)), studio=studio, store=Store(folder), plan=plan,
-        latent_frames=latent_frames, first=_first(mind, studio, plan, asked),
+        mind=mind, engine=Engine(lambda: torch.set_num_threads(count)), studio=studio, store=WalkStore(folder),
+        plan=plan, latent_frames=latent_frames, first=_first(mind, studio, plan, asked),
     )  # fmt: skip
     offer = Offer(
         choices=None if plan is None else choices_of(plan), num_context=use.num_context_frames, size=use.size,

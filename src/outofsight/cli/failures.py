@@ -14,7 +14,7 @@ STOPPED = 130
 """What shells give a command that was stopped by Ctrl-C."""
 
 
-def explained(error: BaseException) -> tuple[int, str]:
+def exit_line(error: BaseException) -> tuple[int, str]:
     """Give an exit code and a line: 2 for what a user can mend, 1 for what only we can."""
     if isinstance(error, OutOfSightError):
         return 2, str(error)

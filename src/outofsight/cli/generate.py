@@ -9,29 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from outofsight.cli import options as opt
 from outofsight.cli.cases import Case, CaseInputs, Shape, files_of, find_cases, is_clip, read_case
-from outofsight.cli.options import (
-    AttentionChunk,
-    Camera,
-    Device,
-    Dtype,
-    Fov,
-    Model,
-    Offload,
-    Prompt,
-    Quantize,
-    Resample,
-    StrategyName,
-    TileVae,
-    Vae,
-)
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import DryRun, check_fov, parse_frames, parse_settings, parse_size
+from outofsight.cli.values import check_fov, parse_frames, parse_settings, parse_size, sampling_settings
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.files import explained, write_json
-from outofsight.model_folders import ModelUse, present_names, read_use
+from outofsight.model_folders import present_names, read_use
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,32 +39,10 @@ ContextVideo = Annotated[
     typer.Option(help="context video; a clip's folder; or a folder of cases (N.mp4, camN.json, caption.txt)"),
 ]
 Out = Annotated[Path, typer.Option(help="the .mp4 to make, or a folder for a folder of cases")]
-ContextCamera = Annotated[
-    str | None,
-    typer.Option(help="how the camera moved in the context, if --camera is a path: file, path, or estimate"),
-]
-Size = Annotated[
-    str | None,
-    typer.Option(help="HEIGHTxWIDTH: scale to cover and crop (default: the model's, or as it is)"),
-]
-Frames = Annotated[
-    str | None, typer.Option(help="CONTEXT+TARGET frames, each 4k+1 (default: the model's, or 77+77)")
-]
-Steps = Annotated[int | None, typer.Option(help="denoising steps (default: the model's, or 50)")]
-Guidance = Annotated[
-    float | None,
-    typer.Option(help="guidance scale; 1 is twice as fast (default: the model's, or 5)"),
-]
-Seed = Annotated[int, typer.Option(help="seed of the starting noise")]
 Mask = Annotated[
     Path | None,
     typer.Option(help="video of the subjects, white on black, for models that need such masks"),
 ]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="other sampling settings: shift=3, negative_prompt=blurry"),
-]
-WithContext = Annotated[bool, typer.Option(help="put the context in front of the continuation")]
 SaveRetrieval = Annotated[
     bool, typer.Option(help="also write which memory each frame retrieved, at each step and layer")
 ]
@@ -90,34 +54,34 @@ Overwrite = Annotated[bool, typer.Option(help="make outputs again that exist wit
 
 
 def generate(
-    model: Model,
+    model: opt.Model,
     video: ContextVideo,
     out: Out,
-    camera: Camera = None,
-    context_camera: ContextCamera = None,
-    prompt: Prompt = None,
-    size: Size = None,
-    fov: Fov = None,
-    frames: Frames = None,
-    steps: Steps = None,
-    guidance: Guidance = None,
-    seed: Seed = 42,
-    strategy: StrategyName = None,
+    camera: opt.Camera = None,
+    context_camera: opt.ContextCamera = None,
+    prompt: opt.Prompt = None,
+    size: opt.Size = None,
+    fov: opt.Fov = None,
+    frames: opt.Frames = None,
+    steps: opt.Steps = None,
+    guidance: opt.Guidance = None,
+    seed: opt.Seed = 42,
+    strategy: opt.StrategyName = None,
     mask: Mask = None,
-    settings: Settings = None,
-    with_context: WithContext = False,
+    settings: opt.Settings = None,
+    with_context: opt.WithContext = False,
     save_retrieval: SaveRetrieval = False,
     repair: Repair = None,
-    resample: Resample = False,
-    vae: Vae = None,
-    tile_vae: TileVae = False,
-    attention_chunk: AttentionChunk = None,
-    device: Device = "auto",
-    dtype: Dtype = None,
-    offload: Offload = "none",
-    quantize: Quantize = "none",
+    resample: opt.Resample = False,
+    vae: opt.Vae = None,
+    tile_vae: opt.TileVae = False,
+    attention_chunk: opt.AttentionChunk = None,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = None,
+    offload: opt.Offload = "none",
+    quantize: opt.Quantize = "none",
     overwrite: Overwrite = False,
-    dry_run: DryRun = False,
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Continue a video, or every video of a folder, along a camera path."""
     cases = find_cases(video, camera, context_camera, prompt, out)
@@ -129,9 +93,11 @@ def generate(
         frames=parse_frames(frames) if frames else use.frames, size=parse_size(size) if size else use.size,
         repairs=_repairs(repair or []), fov_x_deg=fov, fps=use.fps, resample=resample,
     )  # fmt: skip
+    asked = {"num_inference_steps": steps, "guidance_scale": guidance, "seed": seed}
+    sampling = sampling_settings(use, asked, parse_settings(settings or []))
     options = Options(
         model=model, strategy=strategy, mask=mask, shape=shape, with_context=with_context,
-        sampling=_sampling(use, steps, guidance, seed, settings or []), save_retrieval=save_retrieval, vae=vae,
+        sampling=sampling, save_retrieval=save_retrieval, vae=vae,
         tile_vae=tile_vae, attention_chunk=attention_chunk, device=device, dtype=dtype, offload=offload,
         quantize=quantize,
     )  # fmt: skip
@@ -268,25 +234,6 @@ def _repairs(names: list[str]) -> tuple[str, ...]:
         known = ", ".join(("published", *PUBLISHED_REPAIRS))
         raise InputError(f"--repair: expected one of {known}, got {unknown[0]!r}")
     return tuple(PUBLISHED_REPAIRS) if "published" in names else tuple(names)
-
-
-def _sampling(
-    use: ModelUse, steps: int | None, guidance: float | None, seed: int, pairs: list[str]
-) -> "SamplingSettings":
-    """Gather what was asked for; the rest is the model's own."""
-    from outofsight.sampling.continuation import check_settings
-
-    flags = {
-        "num_inference_steps": use.num_inference_steps if steps is None else steps,
-        "guidance_scale": use.guidance_scale if guidance is None else guidance,
-        "strength": use.strength,
-        "seed": seed,
-    }
-    others = parse_settings(pairs)
-    twice = sorted(flags.keys() & others.keys())
-    if twice:
-        raise InputError(f"--set {twice[0]}: this setting has an option of its own; see --help")
-    return check_settings(**flags, **others)
 
 
 def _sidecar(case: Case) -> Path:

@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from outofsight.cli.values import sampling_settings
 from outofsight.errors import InputError
 from outofsight.model_folders import BUNDLED, find_model, read_use
 
@@ -118,7 +119,6 @@ def named(text: str, option: str) -> tuple[str | None, str]:
 def _models(choice: ModelChoice) -> "list[Method]":
     """Make a row for each model, strategy and number of steps."""
     from outofsight.evaluation.methods import ModelMethod, files_digest
-    from outofsight.sampling.continuation import check_settings
     from outofsight.world_model import check_folder
 
     rows: list[Method] = []
@@ -129,19 +129,11 @@ def _models(choice: ModelChoice) -> "list[Method]":
         if folder.exists():
             check_folder(folder)
         digest = files_digest(folder) if folder.is_dir() else "hub"
-        guidance = use.guidance_scale if choice.guidance is None else choice.guidance
-        twice = sorted({"num_inference_steps", "guidance_scale", "seed"} & choice.others.keys())
-        if twice:
-            raise InputError(f"--set {twice[0]}: this setting has an option of its own; see --help")
         for strategy, steps in product(
             choice.strategies or (None,), choice.steps or (use.num_inference_steps,)
         ):
-            sampling = check_settings(
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                seed=choice.seed,
-                **{"strength": use.strength, **choice.others},
-            )
+            asked = {"num_inference_steps": steps, "guidance_scale": choice.guidance, "seed": choice.seed}
+            sampling = sampling_settings(use, asked, choice.others)
             own = strategy.rpartition(":")[2] if strategy and len(choice.strategies) > 1 else None
             parts = [name, *([own] if own else [])]
             parts += [f"{steps}steps"] if len(choice.steps) > 1 else []

@@ -33,3 +33,32 @@ Quantize = Annotated[
 SkipBroken = Annotated[
     bool, typer.Option("--skip-broken", help="leave out clips that cannot be read, and list them")
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="check everything, say what would be done, and make nothing")
+]
+ContextCamera = Annotated[
+    str | None,
+    typer.Option(help="how the camera moved in the context, if --camera is a path: file, path, or estimate"),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(help="HEIGHTxWIDTH: scale to cover and crop (default: the model's, or as it is)"),
+]
+Frames = Annotated[
+    str | None, typer.Option(help="CONTEXT+TARGET frames, each 4k+1 (default: the model's, or 77+77)")
+]
+Steps = Annotated[int | None, typer.Option(help="denoising steps (default: the model's, or 50)")]
+Guidance = Annotated[
+    float | None, typer.Option(help="guidance scale; 1 is twice as fast (default: the model's, or 5)")
+]
+Seed = Annotated[int, typer.Option(help="seed of the starting noise")]
+SeedOfEach = Annotated[int, typer.Option(help="each clip's noise is drawn from this and its name")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="other sampling settings: shift=3, negative_prompt=blurry"),
+]
+RolloutSettings = Annotated[
+    list[str] | None, typer.Option("--set", help="sampling settings: num_inference_steps=8, guidance_scale=1")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="only the first N")]
+WithContext = Annotated[bool, typer.Option(help="put the context in front of the continuation")]

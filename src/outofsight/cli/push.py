@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from outofsight.cli.folders import refuse_existing
-from outofsight.cli.values import DryRun
-from outofsight.data.outputs import claimed
+from outofsight.cli.options import DryRun
+from outofsight.data.outputs import claimed, refuse_existing
 from outofsight.files import folder_in_one_piece
 
 

@@ -2,16 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from outofsight.cli import options as opt
 from outofsight.cli.cases import Shape, case_of, is_file
-from outofsight.cli.options import Device, Dtype, Fov, Model, Prompt, Quantize, Resample, StrategyName, Vae
 from outofsight.cli.rollout_run import RolloutModel, RolloutPlan, run_rollout
-from outofsight.cli.values import DryRun, check_fov, parse_settings, parse_size, text_or_file
+from outofsight.cli.values import check_fov, parse_settings, parse_size, sampling_settings, text_or_file
 from outofsight.errors import InputError
-from outofsight.model_folders import ModelUse, read_use
+from outofsight.model_folders import read_use
 from outofsight.types import WAN_CLOCK
 
 ContextVideo = Annotated[
@@ -24,10 +24,6 @@ Out = Annotated[Path, typer.Option(help="the .mp4 to make; it grows and plays fr
 Steps = Annotated[int, typer.Option(min=1, max=100_000, help="steps to make in all")]
 Camera = Annotated[
     str | None, typer.Option(help="camera file, or the path to come, such as pan:left:60,back")
-]
-ContextCamera = Annotated[
-    str | None,
-    typer.Option(help="how the camera moved in the context, if --camera is a path: file or path"),
 ]
 LatentFrames = Annotated[
     int, typer.Option(min=1, max=1000, help="latent frames of a step; each is 4 video frames")
@@ -45,17 +41,9 @@ LoopFrames = Annotated[
 PromptAt = Annotated[
     list[str] | None, typer.Option(help="another caption from a step on: 12:Snow begins to fall.")
 ]
-Size = Annotated[
-    str | None, typer.Option(help="HEIGHTxWIDTH: scale to cover and crop (default: the model's)")
-]
 ContextFrames = Annotated[
     int | None, typer.Option(min=1, max=100_000, help="frames of context, 4k+1 (default: the model's, or 77)")
 ]
-Seed = Annotated[int, typer.Option(help="seed of the noise")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="sampling settings: num_inference_steps=8, guidance_scale=1")
-]
-WithContext = Annotated[bool, typer.Option(help="put the context in front")]
 MemoryPictures = Annotated[
     Path | None,
     typer.Option(
@@ -69,34 +57,34 @@ Offload = Annotated[str, typer.Option(help="keep weights off the GPU: none or mo
 
 
 def roll(
-    model: Model,
+    model: opt.Model,
     video: ContextVideo,
     out: Out,
     steps: Steps,
     camera: Camera = None,
-    prompt: Prompt = None,
-    context_camera: ContextCamera = None,
+    prompt: opt.Prompt = None,
+    context_camera: opt.ContextCamera = None,
     latent_frames: LatentFrames = 3,
     loop_frames: LoopFrames = None,
     prompt_at: PromptAt = None,
-    size: Size = None,
-    fov: Fov = None,
+    size: opt.Size = None,
+    fov: opt.Fov = None,
     context_frames: ContextFrames = None,
-    seed: Seed = 42,
-    settings: Settings = None,
-    strategy: StrategyName = None,
-    with_context: WithContext = False,
+    seed: opt.Seed = 42,
+    settings: opt.RolloutSettings = None,
+    strategy: opt.StrategyName = None,
+    with_context: opt.WithContext = False,
     memory_pictures: MemoryPictures = None,
-    resample: Resample = False,
-    vae: Vae = None,
+    resample: opt.Resample = False,
+    vae: opt.Vae = None,
     save_every: SaveEvery = 1,
     resume: Resume = False,
     overwrite: Overwrite = False,
-    device: Device = "auto",
-    dtype: Dtype = None,
+    device: opt.Device = "auto",
+    dtype: opt.Dtype = None,
     offload: Offload = "none",
-    quantize: Quantize = "none",
-    dry_run: DryRun = False,
+    quantize: opt.Quantize = "none",
+    dry_run: opt.DryRun = False,
 ) -> None:
     """Walk on through a video's world: frames, state and a line for each step are written as they come."""
     if offload == "sequential":
@@ -106,11 +94,10 @@ def roll(
     check_fov(fov)
     use = read_use(model)
     case = case_of(video, camera, context_camera, prompt, out)
-    sampling = _sampling(use, seed, settings or [])
+    sampling = asdict(sampling_settings(use, {"seed": seed}, parse_settings(settings or [])))
     shape = Shape(
-        frames=(context_frames or use.num_context_frames, 1), size=parse_size(size) if size else use.size, repairs=(),
-        fov_x_deg=fov,
-        fps=use.fps, resample=resample,
+        frames=(context_frames or use.num_context_frames, 1), size=parse_size(size) if size else use.size,
+        fov_x_deg=fov, fps=use.fps, resample=resample,
     )  # fmt: skip
     request = {
         "model": model, "strategy": strategy, "video": str(video), "camera": case.camera,
@@ -137,15 +124,6 @@ def roll(
 def _spread_over(camera: str, num_frames: int) -> int | None:
     """A path in words is spread over all steps: with more of them it is another path. A file's is not."""
     return None if is_file(camera) else num_frames
-
-
-def _sampling(use: ModelUse, seed: int, pairs: list[str]) -> dict[str, Any]:
-    from outofsight.sampling.continuation import check_settings
-
-    given = parse_settings(pairs)
-    if "seed" in given:
-        raise InputError("--set seed: this setting has an option of its own; see --help")
-    return asdict(check_settings(**{**use.sampling, **given, "seed": seed}))
 
 
 def _prompts(pairs: list[str], steps: int) -> dict[int, str]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from outofsight.cli.options import DryRun
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import DryRun, parse_settings, tell_broken
+from outofsight.cli.values import parse_settings, tell_broken
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
 

@@ -3,22 +3,21 @@
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from outofsight.errors import InputError
 from outofsight.files import read_text
 
+if TYPE_CHECKING:
+    from outofsight.model_folders import ModelUse
+    from outofsight.sampling.continuation import SamplingSettings
+
 FILE_NAME = re.compile(r".*\.(txt|text|md|json|srt|csv)", re.IGNORECASE)
 """Words that end so are meant as the name of a file: no caption does."""
 NAME_BYTES = 256
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="check everything, say what would be done, and make nothing")
-]
 MOST_PX, MOST_FRAMES = 8192, 100_000
 """Beyond these a number is taken for a slip."""
 
@@ -78,6 +77,23 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
         except (ValueError, RecursionError):
             settings[key.strip()] = value
     return settings
+
+
+def sampling_settings(
+    use: "ModelUse", options: Mapping[str, Any], others: Mapping[str, Any] | None = None
+) -> "SamplingSettings":
+    """Gather how to sample: by options (``None``: not given), by ``--set``, and for the rest as the model says.
+
+    Raises:
+        InputError: a setting that has an option of its own is set by ``--set``, or that is impossible.
+    """
+    from outofsight.sampling.continuation import check_settings
+
+    twice = sorted(options.keys() & (others or {}).keys())
+    if twice:
+        raise InputError(f"--set {twice[0]}: this setting has an option of its own; see --help")
+    given = {name: value for name, value in options.items() if value is not None}
+    return check_settings(**{**use.sampling, **given, **(others or {})})
 
 
 def text_or_file(value: str, option: str) -> str:

@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from outofsight.cli.options import DryRun
 from outofsight.cli.progress import shown_progress
-from outofsight.cli.values import DryRun, parse_frames, parse_settings, parse_size
+from outofsight.cli.values import parse_frames, parse_settings, parse_size
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError, in_words
 from outofsight.plugins import own_name
@@ -35,7 +36,7 @@ Preset = Annotated[
 ]
 
 
-def build() -> typer.Typer:
+def build_world() -> typer.Typer:
     """Gather the verbs of ``outofsight world``."""
     app = typer.Typer(
         help="Worlds whose subjects leave, move on unseen, and return.",

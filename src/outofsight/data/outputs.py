@@ -112,3 +112,10 @@ def _one_in_the_other(path: Path, read: Path) -> bool:
 
 def _is_empty_folder(path: Path) -> bool:
     return path.is_dir() and not any(path.iterdir())
+
+
+def refuse_existing(out: Path, reads: Sequence[str | Path | None]) -> None:
+    """Raise ``OutputError`` if there is something at ``out`` already, or it is what is read."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
+    check_outputs([out], reads)

@@ -14,6 +14,7 @@ import io
 import re
 import tarfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
@@ -21,7 +22,7 @@ from typing import BinaryIO, cast
 from outofsight.data.dataset import natural_order
 from outofsight.data.hm_world import HM_WORLD_FILES
 from outofsight.errors import DatasetError
-from outofsight.files import explained, folder_in_one_piece, remove_unfinished
+from outofsight.files import explained, folder_in_one_piece, read_json, remove_unfinished, write_text
 
 PART = re.compile(r"(?P<stem>.+_)(?P<suffix>(part)?([a-z]+|\d+))(\.tar(\.gz)?|\.tgz)?")
 KNOWN_FILES = (
@@ -207,3 +208,29 @@ def named_captions(content: bytes) -> dict[str, str]:
         raise DatasetError("captions: expected text in UTF-8, got other bytes") from error
     pairs = [line.partition("\t" if "\t" in line else ":") for line in lines if line.strip()]
     return {name.strip(): caption.strip() for name, mark, caption in pairs if mark and caption.strip()}
+
+
+OPTIONAL = ("cond_mask.mp4", "tgt_mask.mp4", "character.json", "check.json", "caption.txt")
+NEVER = (
+    "splits and a list of clips for evaluation", "a lens (intrinsics)", "depth", "a mask for each subject",
+    "a schema of its JSON files",
+)  # fmt: skip
+LENS = "lens.json"
+
+
+def write_import_card(folder: Path, incomplete: int) -> str:
+    """Write README.md of a folder with train/NAME samples; give its last line. ``incomplete``: samples left out."""
+    names = [path for path in (folder / "train").iterdir() if path.is_dir() and not path.name.startswith(".")]
+    missing = Counter(file for path in names for file in OPTIONAL if not (path / file).is_file())
+    lacks = ", ".join(f"{file} of {count}" for file, count in missing.items()) or "nothing"
+    lens = "unknown; `outofsight data lens` estimates it"
+    if (folder / LENS).is_file():
+        found = read_json(folder / LENS)
+        lens = f"{found['fov_x_deg']:.2f}° across, estimated from {found['clips']} clips (± {found['spread_deg']:.2f}°)"
+    summary = f"{len(names)} samples; missing: {lacks}; {incomplete} incomplete ones left out"
+    write_text(
+        folder / "README.md",
+        "# HM-World, imported from its published archive\n\n"
+        f"* {summary}\n* lens: {lens}\n* never published: {', '.join(NEVER)}\n",
+    )
+    return summary

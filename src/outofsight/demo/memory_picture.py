@@ -24,9 +24,9 @@ from outofsight.demo.moving_picture import (
     PAPER,
     Rgb,
     SideBySide,
+    blended,
     enlarged,
     font,
-    mixed,
     phase_bar,
 )
 from outofsight.evaluation.case import phases_of
@@ -175,7 +175,8 @@ def _put_cell(pen: ImageDraw.ImageDraw, row: int, index: int, use: MemoryUse) ->
     left, top = LEFT + index * CELL, TOP + row * ROW
     share, first = float(use.chosen[row, index]), float(use.first[row, index])
     pen.rectangle(
-        (left + 3, top + 3, left + CELL - 4, top + ROW - 4), fill=mixed(PAPER, RETRIEVED, 0.06 + 0.84 * share)
+        (left + 3, top + 3, left + CELL - 4, top + ROW - 4),
+        fill=blended(PAPER, RETRIEVED, 0.06 + 0.84 * share),
     )
     radius = 15 * first**0.5
     if radius >= 1:
@@ -205,7 +206,7 @@ def _put_key(pen: ImageDraw.ImageDraw, top: int) -> None:
     x = LEFT + 3
     for share, words in ((0.0, "never"), (0.5, "half of all steps and layers"), (1.0, "always retrieved")):
         pen.rectangle(
-            (x, top, x + 22, top + 16), fill=mixed(PAPER, RETRIEVED, 0.06 + 0.84 * share), outline=LINE
+            (x, top, x + 22, top + 16), fill=blended(PAPER, RETRIEVED, 0.06 + 0.84 * share), outline=LINE
         )
         pen.text((x + 30, top), words, fill=FAINT, font=font(14))
         x += 46 + round(pen.textlength(words, font=font(14)))

@@ -45,7 +45,7 @@ def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size_px)
 
 
-def mixed(colour: Rgb, other: Rgb, share: float) -> Rgb:
+def blended(colour: Rgb, other: Rgb, share: float) -> Rgb:
     """Mix two colours; ``share`` of the second."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))
     return red, green, blue
@@ -70,7 +70,7 @@ def phase_bar(pen: ImageDraw.ImageDraw, box: Box, phases: NDArray[np.int8], dimm
     x0, y0, x1, y1 = box
     edges = np.linspace(x0, x1, len(phases) + 1).round().astype(int)
     for phase, left, right in zip(phases, edges[:-1], edges[1:], strict=True):
-        colour = mixed(PHASES_ON_DARK[Phase(int(phase))], PAPER, dimmed)
+        colour = blended(PHASES_ON_DARK[Phase(int(phase))], PAPER, dimmed)
         pen.rectangle((int(left), y0, int(right) - 1, y1 - 1), fill=colour)
 
 

@@ -16,7 +16,7 @@ from outofsight.demo.memory_picture import MemoryUse, memory_use, save_memory_pi
 from outofsight.demo.moving_picture import SideBySide, write_moving_picture
 from outofsight.demo.unseen_clip import UnseenRequest, unseen_clip
 from outofsight.evaluation.baselines import camera_warped, frozen, round_trip
-from outofsight.evaluation.case import ClipCase, Phase, Video, case_from_clip, is_seen, phases_of
+from outofsight.evaluation.case import ClipCase, Phase, Video, case_from_clip, phases_of
 from outofsight.evaluation.evidence import Measured
 from outofsight.evaluation.metrics import measure_clip
 from outofsight.files import write_json
@@ -24,7 +24,7 @@ from outofsight.memory.selectors import local_window
 from outofsight.sampling.continuation import Continuation, SamplingSettings
 from outofsight.sampling.inputs import to_uint8
 from outofsight.sampling.world import WorldModel
-from outofsight.types import Clip
+from outofsight.types import Clip, is_seen
 from outofsight.world_model import WorldModelBase
 from outofsight.worlds.plan_config import PlanConfig
 

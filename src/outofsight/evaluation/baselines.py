@@ -61,7 +61,7 @@ def camera_warped(case: ClipCase) -> Video:
     source = poses[split - 1]
     return np.stack(
         [
-            rounded(sampled(case.context[-1], turned_pixels(pose, source, intrinsics)))
+            to_bytes(sampled(case.context[-1], turned_pixels(pose, source, intrinsics)))
             for pose in poses[split:]
         ]
     )
@@ -106,7 +106,7 @@ def rendered_view(case: ClipCase) -> Video:
         time = torch.tensor([float(frame)])
         views.append(view_of(Picture(pixels, shown, anchored[:, frame], time, intrinsics)))
     drawn = render(joined(views), anchored[:, split:], intrinsics, (height, width))
-    return rounded((drawn.pixels[0].permute(0, 2, 3, 1).double().numpy() + 1) * 127.5)
+    return to_bytes((drawn.pixels[0].permute(0, 2, 3, 1).double().numpy() + 1) * 127.5)
 
 
 def vanished(case: ClipCase) -> Video:
@@ -143,7 +143,7 @@ def _without(case: ClipCase, video: Video, hidden: Masks, frame: int) -> NDArray
         column = np.clip(places[:, 0].astype(int), 0, picture.shape[1] - 1)
         seen &= ~hidden[other][row, column]
         rows, columns, places = rows[seen], columns[seen], places[seen]
-        picture[rows, columns] = rounded(sampled(video[other], places))
+        picture[rows, columns] = to_bytes(sampled(video[other], places))
         left[rows, columns] = False
     return _filled_from_nearest(picture, left)
 
@@ -174,7 +174,7 @@ def _filled_from_nearest(picture: NDArray[np.uint8], missing: Masks) -> NDArray[
                 total += values[there]
                 number += known[there]
         reached = missing & (number > 0)
-        picture[reached] = rounded(total[reached] / number[reached][:, None])
+        picture[reached] = to_bytes(total[reached] / number[reached][:, None])
         missing &= ~reached
     return picture
 
@@ -234,7 +234,7 @@ def _paste(
     places = np.stack([(columns + 0.5 - x0) * scale, (rows + 0.5 - y0) * scale], axis=-1)
     inside = within_picture(places, *mask.shape)
     cover = inside & (sampled(mask[..., None], places)[..., 0] >= 0.5)
-    picture[cover] = rounded(sampled(cutout, places[cover]))
+    picture[cover] = to_bytes(sampled(cutout, places[cover]))
 
 
 def round_trip(case: ClipCase, through: Callable[[Video], Video]) -> Video:
@@ -303,6 +303,6 @@ def sampled(picture: NDArray[np.generic], pixels: NDArray[np.float64]) -> NDArra
     return upper * (1 - along_y) + lower * along_y
 
 
-def rounded(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+def to_bytes(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Round values 0..255 to uint8."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)

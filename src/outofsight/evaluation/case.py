@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.errors import InputError
-from outofsight.types import CameraPath, Clip, SubjectTrack, Visibility
+from outofsight.types import CameraPath, Clip, SubjectTrack, is_seen
 
 Video = NDArray[np.uint8]
 """[n, height, width, 3], RGB."""
@@ -196,12 +196,6 @@ class Phases:
     @property
     def target_frames(self) -> NDArray[np.int8]:
         return self.frames[self.num_context_frames :]
-
-
-def is_seen(visibility: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """Tell where something of a subject is seen: wholly, or cut by the frame."""
-    seen: NDArray[np.bool_] = (visibility == Visibility.VISIBLE) | (visibility == Visibility.CUT)
-    return seen
 
 
 def phases_of(

@@ -22,7 +22,7 @@ from outofsight.evaluation.baselines import (
 )
 from outofsight.evaluation.case import ClipCase, Video, case_from_clip, check_generated
 from outofsight.evaluation.clips import EvalClip, Sample, videos_of
-from outofsight.evaluation.rollouts import asked_masks, predicted_tracks, roll
+from outofsight.evaluation.rollouts import asked_masks, predicted_tracks, roll_clip
 from outofsight.evaluation.tracked_positions import Tracked
 from outofsight.sampling.continuation import Retrieval, SamplingSettings, rendered_memory
 from outofsight.sampling.inputs import to_uint8
@@ -123,7 +123,7 @@ class ModelMethod:
         assert world is not None
         tiling = LatentTiling() if self.source.tile_vae else None
         if self.roll is not None:
-            rolled = roll(world, sample, sampling_of(self.sampling, clip.name), self.roll, tiling)
+            rolled = roll_clip(world, sample, sampling_of(self.sampling, clip.name), self.roll, tiling)
             return Answer(video=rolled.video, seconds=rolled.seconds, tracked=rolled.tracked)
         case = sample.case
         if case.cameras is None or sample.caption is None:

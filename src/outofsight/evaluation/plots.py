@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from outofsight.evaluation.drawing import colour, svg
 from outofsight.evaluation.evidence import Metric
 from outofsight.evaluation.methods import ModelMethod
-from outofsight.evaluation.records import Store
+from outofsight.evaluation.records import RecordStore
 from outofsight.evaluation.results import Results, Summary, format_number, shown_metrics
 from outofsight.evaluation.retrieval import (
     Frequencies,
@@ -42,7 +42,7 @@ def write_plots(folder: Path, pictures: dict[str, str]) -> None:
         write_text(folder / f"{name}.svg", picture)
 
 
-def all_plots(results: Results, store: Store) -> dict[str, str]:
+def all_plots(results: Results, store: RecordStore) -> dict[str, str]:
     """Draw all plots that the results allow. Gives SVG by name."""
     pictures = {"psnr_by_frame": frame_plot(results)}
     pictures |= {f"steps_{name}": line_plot(curves, f"{name} against denoising steps", "steps")
@@ -149,7 +149,7 @@ def sweeps(results: Results) -> dict[str, Curves]:
     return found
 
 
-def retrieved_by(results: Results, store: Store, method: str) -> Frequencies | None:
+def retrieved_by(results: Results, store: RecordStore, method: str) -> Frequencies | None:
     """Average what a method retrieved over its clips; ``None`` where nothing was recorded, or lengths differ."""
     paths = [store.retrieval(method, clip.name) for clip in results.clips]
     counts = [frequencies(load_retrieval(path)) for path in paths if path.is_file()]

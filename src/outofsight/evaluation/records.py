@@ -88,7 +88,7 @@ def record_of(content: Mapping[str, Any]) -> Record:
 
 
 @dataclass(frozen=True)
-class Store:
+class RecordStore:
     """The records of an evaluation's folder."""
 
     out: Path

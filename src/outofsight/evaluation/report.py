@@ -25,7 +25,7 @@ from outofsight.evaluation.clips import EvalClip, Sample
 from outofsight.evaluation.drawing import PHASE_COLOURS
 from outofsight.evaluation.evidence import Metric
 from outofsight.evaluation.methods import Method
-from outofsight.evaluation.records import Record, Store
+from outofsight.evaluation.records import Record, RecordStore
 from outofsight.evaluation.results import (
     Results,
     Summary,
@@ -57,7 +57,7 @@ LISTED_METRICS = ("psnr", "fg_psnr", "fg_psnr_reentered")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class View:
+class ClipView:
     """One clip with everybody's answers: the target frames of every method that answered, in the methods' order.
 
     ``phases`` int8 [c + t] of ``Phase``, of the whole frames; ``None``: visibility is not annotated.
@@ -80,7 +80,7 @@ class View:
         return [] if self.phases is None else self.phases[self.case.num_context_frames :].tolist()
 
 
-def read_view(evaluation: Evaluation, clip: EvalClip) -> View:
+def read_view(evaluation: Evaluation, clip: EvalClip) -> ClipView:
     """Gather a clip and all answers to it."""
     sample = clip.read()
     case = sample.case
@@ -90,7 +90,7 @@ def read_view(evaluation: Evaluation, clip: EvalClip) -> View:
         if video is not None:
             answers[method.name] = video
     phases = None if case.visibility is None else phases_of(case.visibility, case.num_context_frames).frames
-    return View(clip=clip, case=case, caption=sample.caption, answers=answers, phases=phases)
+    return ClipView(clip=clip, case=case, caption=sample.caption, answers=answers, phases=phases)
 
 
 def _answer_again(evaluation: Evaluation, method: Method, clip: EvalClip, sample: Sample) -> Video | None:
@@ -233,7 +233,7 @@ def shown_clips(ranked: Sequence[str], number: int) -> Sequence[str]:
     return [*worst, *(others[(2 * place + 1) * len(others) // (2 * places)] for place in range(places))]
 
 
-def clip_part(view: View, store: Store) -> dict[str, Any]:
+def clip_part(view: ClipView, store: RecordStore) -> dict[str, Any]:
     """Give what the template asks of one clip: videos and pictures as data URIs, and the spans of its timeline."""
     case, encoded = view.case, partial(video_uri, fps=view.case.fps)
     return {
@@ -247,12 +247,12 @@ def clip_part(view: View, store: Store) -> dict[str, Any]:
             name: encoded(video)
             for name, video in {**({"truth": case.truth} if case.has_truth else {}), **view.answers}.items()
         },
-        "spans": spans(view),
+        "spans": timeline_spans(view),
         "pictures": [svg_uri(picture) for picture in _retrievals(view, store)],
     }
 
 
-def _retrievals(view: View, store: Store) -> list[str]:
+def _retrievals(view: ClipView, store: RecordStore) -> list[str]:
     """Draw which slices each method's target frames used, where it was recorded."""
     stored = {name: store.retrieval(name, view.clip.name) for name in view.answers}
     return [
@@ -266,7 +266,7 @@ def _retrievals(view: View, store: Store) -> list[str]:
     ]
 
 
-def spans(view: View) -> list[dict[str, Any]]:
+def timeline_spans(view: ClipView) -> list[dict[str, Any]]:
     """Part a clip's time, in percent: the context, then the target by its phases."""
     split = view.case.num_context_frames if view.has_context else 0
     share = 100 / (split + view.case.num_target_frames)

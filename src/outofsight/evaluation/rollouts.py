@@ -170,7 +170,7 @@ class Rolled:
     tracked: Tracked | None = None
 
 
-def roll(
+def roll_clip(
     world: WorldModel,
     sample: Sample,
     settings: SamplingSettings,

@@ -31,7 +31,7 @@ from outofsight.evaluation.metrics import (
     read_gallery,
     write_gallery,
 )
-from outofsight.evaluation.records import Record, Store, digest_of, in_earlier_words
+from outofsight.evaluation.records import Record, RecordStore, digest_of, in_earlier_words
 from outofsight.evaluation.rollouts import load_tracked, save_tracked
 from outofsight.files import explained, remove_unfinished
 from outofsight.memory.strategies import strategy
@@ -57,8 +57,8 @@ class EvalConfig:
     metrics: tuple[str, ...] | None = None
 
     @property
-    def store(self) -> Store:
-        return Store(self.out)
+    def store(self) -> RecordStore:
+        return RecordStore(self.out)
 
     @property
     def gallery(self) -> Path:
@@ -293,7 +293,7 @@ class Scorer:
 
 
 def _answered(
-    store: Store, method: Method, clip: EvalClip, sample: Sample, world: WorldModel | None
+    store: RecordStore, method: Method, clip: EvalClip, sample: Sample, world: WorldModel | None
 ) -> tuple[Answer, Record]:
     """Take an answer that is written down already, or have it made and write it down."""
     wanted, path = made_by(method, clip), store.video(method.name, clip.name)
@@ -317,7 +317,7 @@ def _answered(
     return answer, Record(made_by=wanted, measured_by="", seconds=seconds, peak_bytes=peak)
 
 
-def _kept(store: Store, method: Method, clip: EvalClip, world: WorldModel | None) -> Answer | None:
+def _kept(store: RecordStore, method: Method, clip: EvalClip, world: WorldModel | None) -> Answer | None:
     """Read an answer that was written down; ``None`` where a part is missing or damaged: it must be made again."""
     path, tracked = store.video(method.name, clip.name), store.tracked(method.name, clip.name)
     if not method.is_kept or not path.is_file():

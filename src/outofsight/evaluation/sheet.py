@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from outofsight.evaluation.case import PHASE_WORDS, Phase, Video
 from outofsight.evaluation.drawing import PHASE_COLOURS
 from outofsight.evaluation.evidence import Metric
-from outofsight.evaluation.report import View, read_view
+from outofsight.evaluation.report import ClipView, read_view
 from outofsight.evaluation.results import Results, format_number, leading_method, ranked_clips, ranking_metric
 from outofsight.evaluation.run import Evaluation
 from outofsight.files import file_in_one_piece
@@ -53,7 +53,7 @@ def _heading(results: Results, word: str, name: str, leader: str, metric: Metric
     return f"{word} of {leader}: {name} ({group}), {metric.name} {value} {metric.unit}".rstrip()
 
 
-def _block(view: View, heading: str) -> Image.Image:
+def _block(view: ClipView, heading: str) -> Image.Image:
     """Draw one clip: its heading, then a strip of frames for the context, the truth and each method."""
     case = view.case
     rows: list[tuple[str, Video, NDArray[np.int_], int]] = []

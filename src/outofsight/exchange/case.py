@@ -1,30 +1,28 @@
-"""The shape between all benchmarks: a case to continue, and where its result belongs.
+"""The shape between all benchmarks: a case to continue, and where its result belongs."""
 
-A benchmark's module has ``read_cases(folder, ask)``, ``write(root, system, case, video, fps)``, which puts one result
-in its place, ``finish(root, system, cases)``, which writes what lists them, and ``results(root, system, cases)``, which
-finds them again.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from scipy.spatial.transform import Rotation, Slerp
 
-from outofsight.data.video import fit_video, read_video
+from outofsight.data.video import fit_video, read_video, write_video
 from outofsight.errors import CameraError, DatasetError, VideoError
 from outofsight.types import CameraPath
 
 Frames = NDArray[np.uint8]
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+RECORD = "outofsight.json"
+"""Beside a system's results: the settings that made them, by which the same command goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Case:
+class BenchmarkCase:
     """One thing to continue.
 
     ``context``: a video, a folder of frames, or one picture, which is repeated; of it ``context_frames`` (first, end)
@@ -61,18 +59,45 @@ class Ask:
     limit: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Benchmark:
-    """A benchmark's module, as functions. ``with_context``: its results begin with the context, of as many frames as
-    ``context_in`` says of one."""
+class Benchmark(ABC):
+    """A benchmark's cases, and its results' layout. ``with_context``: its results begin with the context."""
 
-    name: str
-    read_cases: Callable[[Path, Ask], list[Case]]
-    write: Callable[[Path, str, Case, Frames, float], None]
-    finish: Callable[[Path, str, Sequence[Case]], None]
-    results: Callable[[Path, str, Sequence[Case]], dict[str, Path]]
-    with_context: bool = False
-    context_in: Callable[[Path], int] = lambda path: 0
+    name: ClassVar[str]
+    with_context: ClassVar[bool] = False
+
+    @abstractmethod
+    def read_cases(self, folder: Path, ask: Ask) -> list[BenchmarkCase]:
+        """Read the cases. Raises ``DatasetError`` or ``CameraError`` naming what is not as documented."""
+
+    @abstractmethod
+    def result_path(self, root: Path, system: str, case: BenchmarkCase) -> Path:
+        """Say where a case's result lies."""
+
+    def record_path(self, root: Path, system: str) -> Path:
+        """Say where the settings lie that made a system's results."""
+        return root / system / RECORD
+
+    def write(self, root: Path, system: str, case: BenchmarkCase, video: Frames, fps: float) -> None:
+        """Put one result in its place, all or nothing."""
+        path = self.result_path(root, system, case)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(path, video, fps)
+
+    def finish(self, root: Path, system: str, cases: Sequence[BenchmarkCase]) -> None:  # noqa: B027 - most list nothing
+        """Write what lists the results, where anything does."""
+
+    def written(self, root: Path, system: str, cases: Sequence[BenchmarkCase]) -> dict[str, Path]:
+        """Find the results that are there, whether or not they are listed yet."""
+        paths = {case.name: self.result_path(root, system, case) for case in cases}
+        return {name: path for name, path in paths.items() if path.is_file()}
+
+    def results(self, root: Path, system: str, cases: Sequence[BenchmarkCase]) -> dict[str, Path]:
+        """Find a finished system's results, as the benchmark's own evaluation does."""
+        return self.written(root, system, cases)
+
+    def context_in(self, path: Path) -> int:
+        """Tell how many frames of context a result begins with."""
+        return 0
 
 
 def frames_of(path: Path, *, size: tuple[int, int] | None = None, most: int | None = None) -> Frames:
@@ -107,7 +132,9 @@ def _picture(path: Path) -> Frames:
         raise VideoError(f"{path}: missing, damaged or no picture ({error})") from error
 
 
-def context_of(case: Case, num_frames: int, size: tuple[int, int] | None) -> tuple[Frames, CameraPath | None]:
+def context_of(
+    case: BenchmarkCase, num_frames: int, size: tuple[int, int] | None
+) -> tuple[Frames, CameraPath | None]:
     """Give a model's context: so many frames, the last of those that it may see; one picture stands for all.
 
     Raises:
@@ -162,7 +189,7 @@ def matrices_in(path: Path) -> NDArray[np.float64]:
     return checked.world_from_camera
 
 
-def limited(cases: list[Case], ask: Ask, folder: Path) -> list[Case]:
+def limited(cases: list[BenchmarkCase], ask: Ask, folder: Path) -> list[BenchmarkCase]:
     """Cut to the cases asked for. Raises ``DatasetError`` if there is none, or two of one name."""
     if not cases:
         raise DatasetError(f"{folder}: no case of this benchmark was found; name its folder of cases")

@@ -18,26 +18,13 @@ from PIL import Image
 
 from outofsight.data.dataset import natural_order
 from outofsight.errors import CameraError, DatasetError, first_line
-from outofsight.exchange.case import PICTURES, Ask, Benchmark, Case, Frames, limited, matrices_in
+from outofsight.exchange.case import PICTURES, Ask, Benchmark, BenchmarkCase, Frames, limited, matrices_in
 from outofsight.files import folder_in_one_piece, read_text
 from outofsight.geometry.conventions import z_up_world
 from outofsight.types import CameraPath, Intrinsics
 
 NAME_COLUMNS, PROMPT_COLUMNS = ("clip", "clip_id", "name", "id"), ("prompt", "caption", "text")
 FPS = 30.0
-
-
-def read_cases(folder: Path, ask: Ask) -> list[Case]:
-    """Read both parts. Raises ``DatasetError`` or ``CameraError`` naming what is missing or not as documented."""
-    if ask.sources is None:
-        raise DatasetError(
-            f"{folder}: MemoBench's prompts lie apart; give a CSV (clip, prompt), or lines of name<tab>caption, "
-            "as --sources"
-        )
-    prompts = _prompts(ask.sources)
-    clips = [*_folders(folder / "Synthetic_processed", deep=True), *_folders(folder / "Real_Raw", deep=False)]
-    cases = [_case(clip, prompts) for clip in clips]
-    return limited(cases, ask, folder)
 
 
 def _folders(folder: Path, *, deep: bool) -> list[Path]:
@@ -61,14 +48,14 @@ def _prompts(path: Path) -> dict[str, str]:
     return {row[name].strip(): (row[prompt] or "").strip() for row in rows}
 
 
-def _case(clip: Path, prompts: dict[str, str]) -> Case:
+def _case(clip: Path, prompts: dict[str, str]) -> BenchmarkCase:
     if clip.name not in prompts:
         raise DatasetError(f"{clip.name}: has no prompt in --sources")
     frames = _frames(clip)
     synthetic = clip.parent.parent.name == "Synthetic_processed"
     cameras = _cameras(clip, frames) if synthetic else None
     inner = ("Synthetic", clip.parent.name, clip.name) if synthetic else ("Real", clip.name)
-    return Case(
+    return BenchmarkCase(
         name=clip.name, prompt=prompts[clip.name], context=frames, context_frames=(0, 1), cameras=cameras, truth=frames,
         truth_from=1, fps=FPS, facts={"place": "/".join(inner)},
     )  # fmt: skip
@@ -104,33 +91,42 @@ def _cameras(clip: Path, frames: Path) -> CameraPath:
     return CameraPath(world_from_camera=z_up_world(poses, "-y")[1:], intrinsics=lens)
 
 
-def _place(root: Path, system: str, case: Case) -> Path:
-    return root / system / case.facts["place"] / "frames"
+class MemoBench(Benchmark):
+    """MemoBench's cases and results; nothing lists these but their folders."""
 
+    name = "memobench"
 
-def write(root: Path, system: str, case: Case, video: Frames, fps: float) -> None:
-    """Write the frames as one folder, all or nothing."""
-    path = _place(root, system, case)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with folder_in_one_piece(path) as temporary:
-        for number, frame in enumerate(video):
-            Image.fromarray(frame).save(temporary / f"{number:05d}.png")
+    def read_cases(self, folder: Path, ask: Ask) -> list[BenchmarkCase]:
+        """Read both parts. Raises ``DatasetError`` or ``CameraError`` naming what is missing or not as documented."""
+        if ask.sources is None:
+            raise DatasetError(
+                f"{folder}: MemoBench's prompts lie apart; give a CSV (clip, prompt), or lines of name<tab>caption, "
+                "as --sources"
+            )
+        prompts = _prompts(ask.sources)
+        clips = [
+            *_folders(folder / "Synthetic_processed", deep=True),
+            *_folders(folder / "Real_Raw", deep=False),
+        ]
+        cases = [_case(clip, prompts) for clip in clips]
+        return limited(cases, ask, folder)
 
+    def result_path(self, root: Path, system: str, case: BenchmarkCase) -> Path:
+        return root / system / case.facts["place"] / "frames"
 
-def finish(root: Path, system: str, cases: Sequence[Case]) -> None:
-    """Nothing lists MemoBench's results but their folders."""
+    def write(self, root: Path, system: str, case: BenchmarkCase, video: Frames, fps: float) -> None:
+        """Write the frames as one folder, all or nothing."""
+        path = self.result_path(root, system, case)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with folder_in_one_piece(path) as temporary:
+            for number, frame in enumerate(video):
+                Image.fromarray(frame).save(temporary / f"{number:05d}.png")
 
-
-def results(root: Path, system: str, cases: Sequence[Case]) -> dict[str, Path]:
-    found = {}
-    for case in cases:
-        frames = _place(root, system, case)
-        videos = sorted(frames.parent.glob("*.mp4")) if frames.parent.is_dir() else []
-        if frames.is_dir() or videos:
-            found[case.name] = frames if frames.is_dir() else videos[0]
-    return found
-
-
-MEMOBENCH = Benchmark(
-    name="memobench", read_cases=read_cases, write=write, finish=finish, results=results, with_context=False
-)
+    def written(self, root: Path, system: str, cases: Sequence[BenchmarkCase]) -> dict[str, Path]:
+        found = {}
+        for case in cases:
+            frames = self.result_path(root, system, case)
+            videos = sorted(frames.parent.glob("*.mp4")) if frames.parent.is_dir() else []
+            if frames.is_dir() or videos:
+                found[case.name] = frames if frames.is_dir() else videos[0]
+        return found

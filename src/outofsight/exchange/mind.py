@@ -9,7 +9,7 @@ for granted. Of the first person only the actor's pose is given, and taken for t
 2602.08025), README.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.data.dataset import natural_order
-from outofsight.data.video import write_video
 from outofsight.errors import CameraError, DatasetError, first_line
-from outofsight.exchange.case import Ask, Benchmark, Case, Frames, limited
+from outofsight.exchange.case import Ask, Benchmark, BenchmarkCase, limited
 from outofsight.files import read_json
 from outofsight.geometry.conventions import from_unreal
 from outofsight.types import CameraPath
@@ -28,19 +27,7 @@ PERSPECTIVES, KINDS = ("1st_data", "3rd_data"), ("mem_test", "action_space_test"
 FPS = 24.0
 
 
-def read_cases(folder: Path, ask: Ask) -> list[Case]:
-    """Read the test cases. Raises ``DatasetError`` or ``CameraError`` naming the file that is not as documented."""
-    cases = []
-    for perspective in PERSPECTIVES:
-        for kind in KINDS:
-            place = folder / perspective / "test" / kind
-            found = [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
-            for path in sorted(found, key=lambda path: natural_order(path.name)):
-                cases.append(_case(path, perspective, kind))
-    return limited(cases, ask, folder)
-
-
-def _case(folder: Path, perspective: str, kind: str) -> Case:
+def _case(folder: Path, perspective: str, kind: str) -> BenchmarkCase:
     path = folder / "action.json"
     content = read_json(path)
     try:
@@ -58,7 +45,7 @@ def _case(folder: Path, perspective: str, kind: str) -> Case:
         cameras = CameraPath(world_from_camera=from_unreal(poses))
     except CameraError as error:
         raise CameraError(f"{path}: {error}") from error
-    return Case(
+    return BenchmarkCase(
         name=f"{perspective}__{kind}__{folder.name}", prompt=caption, context=folder / "video.mp4",
         context_frames=(0, mark), context_cameras=cameras[:mark], cameras=cameras[mark:],
         truth=folder / "video.mp4", truth_from=mark, fps=FPS,
@@ -88,24 +75,22 @@ def unreal_rotation(roll_deg: float, pitch_deg: float, yaw_deg: float) -> NDArra
     )
 
 
-def _place(root: Path, system: str, case: Case) -> Path:
-    facts = case.facts
-    return root / system / facts["perspective"] / facts["kind"] / facts["folder"] / "video.mp4"
+class MindBenchmark(Benchmark):
+    """MIND's cases and results; nothing lists these but their folders."""
 
+    name = "mind"
 
-def write(root: Path, system: str, case: Case, video: Frames, fps: float) -> None:
-    path = _place(root, system, case)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_video(path, video, fps)
+    def read_cases(self, folder: Path, ask: Ask) -> list[BenchmarkCase]:
+        """Read the test cases. Raises ``DatasetError`` or ``CameraError`` naming the file that is not as documented."""
+        cases = []
+        for perspective in PERSPECTIVES:
+            for kind in KINDS:
+                place = folder / perspective / "test" / kind
+                found = [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
+                for path in sorted(found, key=lambda path: natural_order(path.name)):
+                    cases.append(_case(path, perspective, kind))
+        return limited(cases, ask, folder)
 
-
-def finish(root: Path, system: str, cases: Sequence[Case]) -> None:
-    """Nothing lists MIND's results but their folders."""
-
-
-def results(root: Path, system: str, cases: Sequence[Case]) -> dict[str, Path]:
-    paths = {case.name: _place(root, system, case) for case in cases}
-    return {name: path for name, path in paths.items() if path.is_file()}
-
-
-MIND = Benchmark(name="mind", read_cases=read_cases, write=write, finish=finish, results=results)
+    def result_path(self, root: Path, system: str, case: BenchmarkCase) -> Path:
+        facts = case.facts
+        return root / system / facts["perspective"] / facts["kind"] / facts["folder"] / "video.mp4"

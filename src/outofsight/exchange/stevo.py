@@ -16,9 +16,8 @@ from typing import Any
 import yaml
 
 from outofsight.data.dataset import natural_order
-from outofsight.data.video import write_video
 from outofsight.errors import CameraError, DatasetError, first_line
-from outofsight.exchange.case import Ask, Benchmark, Case, Frames, limited
+from outofsight.exchange.case import RECORD, Ask, Benchmark, BenchmarkCase, limited
 from outofsight.files import read_json, read_text, write_json
 from outofsight.geometry.path_expressions import make_path
 from outofsight.types import CameraPath
@@ -32,13 +31,7 @@ PLAYER = "HY-WorldPlay"
 FPS = 16.0
 
 
-def read_cases(folder: Path, ask: Ask) -> list[Case]:
-    """Read the tasks. Raises ``DatasetError`` or ``CameraError`` naming the file that is not as documented."""
-    paths = sorted(folder.rglob("*.yaml"), key=lambda path: natural_order(path.name))
-    return limited([_case(path, ask.sources) for path in paths[: ask.limit]], ask, folder)
-
-
-def _case(path: Path, sources: Path | None) -> Case:
+def _case(path: Path, sources: Path | None) -> BenchmarkCase:
     try:
         task = yaml.safe_load(read_text(path))
         name, prompt = str(task["id"]), str(task["prompts"]["camera_WM"])
@@ -47,7 +40,7 @@ def _case(path: Path, sources: Path | None) -> Case:
         raise DatasetError(
             f"{path}: expected a task with id and prompts.camera_WM ({first_line(error)})"
         ) from error
-    return Case(
+    return BenchmarkCase(
         name=name, prompt=prompt, context=_first_frame(path, name, task, sources),
         cameras=None if control is None else keyed_path(str(control), str(path)), fps=FPS,
         facts={"category": task.get("category")},
@@ -83,36 +76,49 @@ def keyed_path(control: str, source: str) -> CameraPath:
     return make_path(",".join(steps), total + 1)
 
 
-def write(root: Path, system: str, case: Case, video: Frames, fps: float) -> None:
-    (root / system).mkdir(parents=True, exist_ok=True)
-    write_video(root / system / f"{case.name}.mp4", video, fps)
+class Stevo(Benchmark):
+    """STEVO-Bench's tasks and results."""
 
+    name = "stevo"
 
-def finish(root: Path, system: str, cases: Sequence[Case]) -> None:
-    """Write the map of the results that are there: exactly one JSON file is expected."""
-    found = [case.name for case in cases if (root / system / f"{case.name}.mp4").is_file()]
-    write_json(root / system / "output_map.json", {name: f"{name}.mp4" for name in found}, indent=1)
+    def read_cases(self, folder: Path, ask: Ask) -> list[BenchmarkCase]:
+        """Read the tasks. Raises ``DatasetError`` or ``CameraError`` naming the file that is not as documented."""
+        paths = sorted(folder.rglob("*.yaml"), key=lambda path: natural_order(path.name))
+        return limited([_case(path, ask.sources) for path in paths[: ask.limit]], ask, folder)
 
+    def result_path(self, root: Path, system: str, case: BenchmarkCase) -> Path:
+        return root / system / f"{case.name}.mp4"
 
-def results(root: Path, system: str, cases: Sequence[Case]) -> dict[str, Path]:
-    """Find the results by the folder's map. Raises ``DatasetError`` unless there is exactly one, of names in it."""
-    maps = sorted((root / system).glob("*.json"))
-    if len(maps) != 1:
-        raise DatasetError(
-            f"{root / system}: expected exactly one .json, the map of results, found {len(maps)}"
+    def record_path(self, root: Path, system: str) -> Path:
+        return root / f"{system}.{RECORD}"  # the results' own folder may hold one JSON alone
+
+    def finish(self, root: Path, system: str, cases: Sequence[BenchmarkCase]) -> None:
+        """Write the map of the results that are there: exactly one JSON file is expected."""
+        found = self.written(root, system, cases)
+        write_json(
+            root / system / "output_map.json", {name: path.name for name, path in found.items()}, indent=1
         )
-    by_name = read_json(maps[0])
-    if not isinstance(by_name, dict) or not all(isinstance(name, str) for name in by_name.values()):
-        raise DatasetError(f"{maps[0]}: expected an object of task id → file name")
-    names = {case.name for case in cases}
-    found = {name: (root / system / file) for name, file in by_name.items() if name in names}
-    outside = [
-        name for name, path in found.items() if not path.resolve().is_relative_to((root / system).resolve())
-    ]
-    missing = [name for name, path in found.items() if not path.is_file()]
-    if outside or missing:
-        raise DatasetError(f"{maps[0]}: names {by_name[(outside or missing)[0]]}, which is not in the folder")
-    return found
 
-
-STEVO = Benchmark(name="stevo", read_cases=read_cases, write=write, finish=finish, results=results)
+    def results(self, root: Path, system: str, cases: Sequence[BenchmarkCase]) -> dict[str, Path]:
+        """Find the results by the folder's map. Raises ``DatasetError`` unless there is exactly one, of names in it."""
+        maps = sorted((root / system).glob("*.json"))
+        if len(maps) != 1:
+            raise DatasetError(
+                f"{root / system}: expected exactly one .json, the map of results, found {len(maps)}"
+            )
+        by_name = read_json(maps[0])
+        if not isinstance(by_name, dict) or not all(isinstance(name, str) for name in by_name.values()):
+            raise DatasetError(f"{maps[0]}: expected an object of task id → file name")
+        names = {case.name for case in cases}
+        found = {name: (root / system / file) for name, file in by_name.items() if name in names}
+        outside = [
+            name
+            for name, path in found.items()
+            if not path.resolve().is_relative_to((root / system).resolve())
+        ]
+        missing = [name for name, path in found.items() if not path.is_file()]
+        if outside or missing:
+            raise DatasetError(
+                f"{maps[0]}: names {by_name[(outside or missing)[0]]}, which is not in the folder"
+            )
+        return found

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from outofsight.data.video import write_video
 from outofsight.errors import DatasetError, InputError
-from outofsight.exchange.case import Ask, Benchmark, Case, Frames, limited, matrices_in, resampled
-from outofsight.exchange.wrbench_cameras import PRESETS, as_camera_path, camera_poses, camera_scores
+from outofsight.exchange.case import Ask, Benchmark, BenchmarkCase, Frames, limited, matrices_in, resampled
+from outofsight.exchange.wrbench_cameras import PRESETS, as_camera_path, camera_scores, worded_poses
 from outofsight.files import file_in_one_piece, read_json, read_text, write_json, write_text
 from outofsight.geometry.poses import Poses
 from outofsight.types import CameraPath, Intrinsics
@@ -35,40 +35,6 @@ CONTEXT_FRAMES = 77
 FOV_X_DEG = 60.0
 FAMILIES = {"yaw_LR": "rotation", "yaw_RL": "rotation", "static": "static"}
 TARGET, CAMERA, TRAJECTORY = ".target_c2w.npy", ".camera.json", ".camera_trajectory.json"
-
-
-def read_cases(folder: Path, ask: Ask) -> list[Case]:
-    """Read variants and pair each with its source and every camera. ``ask.cameras``: presets, paths in words, or
-    files ``NAME.target_c2w.npy``; ``ask.sources``: where source clips lie (default: beside the variants).
-
-    Raises:
-        DatasetError: no variants, a row without a field, or a variant without a source.
-        CameraError: a camera that cannot be understood.
-    """
-    path = folder / "variants.jsonl" if folder.is_dir() else folder
-    rows = _rows(path)
-    sources = ask.sources or path.parent
-    cameras = dict(_camera(text) for text in ask.cameras or DEFAULT_CAMERAS)
-    cases = []
-    for row in rows:
-        if row.get("oov_gap", "none") != "none":
-            continue  # the benchmark is of these rows
-        source = _source(sources, row)
-        for name, poses in cameras.items():
-            video = source.suffix == ".mp4"
-            known = video and name == "static"
-            prompt = (
-                row["world_state_prompt"] if video else row.get("ti2v_prompt") or row["world_state_prompt"]
-            )
-            cases.append(
-                Case(
-                    name=f"{row['variant_id']}__{name}", prompt=str(prompt), context=source,
-                    context_frames=(0, CONTEXT_FRAMES) if video else None, cameras=as_camera_path(poses),
-                    truth=source if known else None, truth_from=CONTEXT_FRAMES, fps=15.0,
-                    facts={**row, "camera_type": _camera_type(name), "target_c2w": poses.tolist()},
-                )
-            )  # fmt: skip
-    return limited(cases, ask, folder)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -112,55 +78,13 @@ def _camera(text: str) -> tuple[str, Poses]:
     if text.endswith(".npy"):
         return Path(text).name.removesuffix(".npy").removesuffix(".target_c2w"), matrices_in(Path(text))
     if text in PRESETS:
-        return text, camera_poses(text)
-    return "".join(mark if mark.isalnum() or mark in "-." else "_" for mark in text), camera_poses(text)
+        return text, worded_poses(text)
+    return "".join(mark if mark.isalnum() or mark in "-." else "_" for mark in text), worded_poses(text)
 
 
 def _camera_type(name: str) -> str:
     """Take the angle off a preset's name, as its evaluation knows cameras."""
     return name.removesuffix("_60").removesuffix("_30") if name in PRESETS else name
-
-
-def write(root: Path, system: str, case: Case, video: Frames, fps: float) -> None:
-    """Write a result and its sidecars, the video last: where it is, the result is whole.
-
-    ``case.facts["condition_frame_count"]``: frames of context that the video begins with (0 if it is not given).
-    """
-    folder = root / system / "videos"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{case.name}.mp4"
-    context = int(case.facts.get("condition_frame_count", 0))
-    target = resampled(CameraPath(world_from_camera=np.array(case.facts["target_c2w"])), len(video) - context)
-    poses = np.tile(np.eye(4), (len(target), 1, 1))
-    poses[:, :3] = target.world_from_camera
-    beside = path.with_name(path.name + TARGET)
-    with file_in_one_piece(beside) as temporary, temporary.open("wb") as file:
-        np.save(file, poses.astype(np.float32))
-    size = (video.shape[2], video.shape[1])
-    kind, written = case.facts["camera_type"], f"videos/{path.name}"
-    facts = {"camera_type": kind, "fps": float(fps), "conversion_mode": "direct_pose"}
-    write_json(
-        path.with_name(path.name + TRAJECTORY),
-        {
-            **facts, "coordinate_convention": "opencv_c2w", "source": "camera_trajectory", "frame_count": len(poses),
-            "c2w": poses.tolist(), "intrinsics": np.tile(_lens(size), (len(poses), 1, 1)).tolist(),
-        },
-    )  # fmt: skip
-    peak = _yaw_peak_deg(np.array(case.facts["target_c2w"]))  # as intended: fewer frames may not meet it
-    write_json(
-        path.with_name(path.name + CAMERA),
-        {
-            **facts, "target_coordinate_convention": "opencv_c2w", "target_role": "benchmark_intended_control",
-            "target_pose_path": written + TARGET, "camera_trajectory_path": written + TRAJECTORY,
-            "control_direction": kind, "control_family": FAMILIES.get(kind, "unknown"),
-            "control_profile": _profile(kind, peak), "yaw_peak_deg": peak, "evidence_level": "benchmark_intent",
-            "adapter_provenance": "deterministic_adapter",
-            "num_frames": len(poses), "image_size": list(size), "fov": FOV_X_DEG,
-            "trajectory_sampling_rule": "resampled to the generated frames, ends kept",
-            "condition_frame_count": context, "generated_frame_count": len(poses),
-        },
-    )  # fmt: skip
-    write_video(path, video, fps)
 
 
 def _lens(size: tuple[int, int]) -> list[list[float]]:
@@ -177,23 +101,6 @@ def _profile(kind: str, peak_deg: float) -> str:
     if FAMILIES.get(kind) != "rotation":
         return "canonical_static" if kind == "static" else "unknown"
     return "canonical_60deg" if peak_deg == 60 else f"diagnostic_{peak_deg:g}deg"
-
-
-def context_in(path: Path) -> int:
-    """Tell how many frames of context a result begins with, by what lies beside it.
-
-    Raises:
-        DatasetError: nothing there says so.
-    """
-    beside = path.with_name(path.name + CAMERA)
-    camera = read_json(beside) if beside.is_file() else None
-    keys = ("condition_frame_count", "source_frame_count", "num_frames")
-    count = next((camera[key] for key in keys if key in camera), None) if isinstance(camera, dict) else None
-    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
-        raise DatasetError(
-            f"{beside}: expected condition_frame_count, the frames of context that the video begins with; found none"
-        )
-    return count
 
 
 def score_system(folder: Path, cache: Path) -> dict[str, Any]:
@@ -238,29 +145,124 @@ def score_system(folder: Path, cache: Path) -> dict[str, Any]:
     }
 
 
-def finish(root: Path, system: str, cases: Sequence[Case]) -> None:
-    """Write both manifests of the results that are there."""
-    found = results(root, system, cases)
-    rows = [
-        {
-            "video_id": case.name, "path": str(found[case.name].relative_to(root / system)),
-            "world_state_prompt": case.facts["world_state_prompt"], "camera_type": case.facts["camera_type"],
-            "model": system, "variant_id": case.facts["variant_id"],
-        }
-        for case in cases if case.name in found
-    ]  # fmt: skip
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_text(root / system / "manifest.shard00.jsonl", lines)
-    write_json(root / system / "eval_manifest.json", rows, indent=1)
+class WRBench(Benchmark):
+    """WRBench's variants and results."""
 
+    name = "wrbench"
+    with_context = True
 
-def results(root: Path, system: str, cases: Sequence[Case]) -> dict[str, Path]:
-    """Find the results of a system by the cases' names."""
-    paths = {case.name: root / system / "videos" / f"{case.name}.mp4" for case in cases}
-    return {name: path for name, path in paths.items() if path.is_file()}
+    def read_cases(self, folder: Path, ask: Ask) -> list[BenchmarkCase]:
+        """Read variants and pair each with its source and every camera. ``ask.cameras``: presets, paths in words, or
+        files ``NAME.target_c2w.npy``; ``ask.sources``: where source clips lie (default: beside the variants).
 
+        Raises:
+            DatasetError: no variants, a row without a field, or a variant without a source.
+            CameraError: a camera that cannot be understood.
+        """
+        path = folder / "variants.jsonl" if folder.is_dir() else folder
+        rows = _rows(path)
+        sources = ask.sources or path.parent
+        cameras = dict(_camera(text) for text in ask.cameras or DEFAULT_CAMERAS)
+        cases = []
+        for row in rows:
+            if row.get("oov_gap", "none") != "none":
+                continue  # the benchmark is of these rows
+            source = _source(sources, row)
+            for name, poses in cameras.items():
+                video = source.suffix == ".mp4"
+                known = video and name == "static"
+                prompt = (
+                    row["world_state_prompt"]
+                    if video
+                    else row.get("ti2v_prompt") or row["world_state_prompt"]
+                )
+                cases.append(
+                    BenchmarkCase(
+                        name=f"{row['variant_id']}__{name}", prompt=str(prompt), context=source,
+                        context_frames=(0, CONTEXT_FRAMES) if video else None, cameras=as_camera_path(poses),
+                        truth=source if known else None, truth_from=CONTEXT_FRAMES, fps=15.0,
+                        facts={**row, "camera_type": _camera_type(name), "target_c2w": poses.tolist()},
+                    )
+                )  # fmt: skip
+        return limited(cases, ask, folder)
 
-WRBENCH = Benchmark(
-    name="wrbench", read_cases=read_cases, write=write, finish=finish, results=results, with_context=True,
-    context_in=context_in,
-)  # fmt: skip
+    def result_path(self, root: Path, system: str, case: BenchmarkCase) -> Path:
+        return root / system / "videos" / f"{case.name}.mp4"
+
+    def write(self, root: Path, system: str, case: BenchmarkCase, video: Frames, fps: float) -> None:
+        """Write a result and its sidecars, the video last: where it is, the result is whole.
+
+        ``case.facts["condition_frame_count"]``: frames of context that the video begins with (0 if it is not given).
+        """
+        path = self.result_path(root, system, case)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        context = int(case.facts.get("condition_frame_count", 0))
+        target = resampled(
+            CameraPath(world_from_camera=np.array(case.facts["target_c2w"])), len(video) - context
+        )
+        poses = np.tile(np.eye(4), (len(target), 1, 1))
+        poses[:, :3] = target.world_from_camera
+        beside = path.with_name(path.name + TARGET)
+        with file_in_one_piece(beside) as temporary, temporary.open("wb") as file:
+            np.save(file, poses.astype(np.float32))
+        size = (video.shape[2], video.shape[1])
+        kind, written = case.facts["camera_type"], f"videos/{path.name}"
+        facts = {"camera_type": kind, "fps": float(fps), "conversion_mode": "direct_pose"}
+        write_json(
+            path.with_name(path.name + TRAJECTORY),
+            {
+                **facts, "coordinate_convention": "opencv_c2w", "source": "camera_trajectory",
+                "frame_count": len(poses), "c2w": poses.tolist(),
+                "intrinsics": np.tile(_lens(size), (len(poses), 1, 1)).tolist(),
+            },
+        )  # fmt: skip
+        peak = _yaw_peak_deg(np.array(case.facts["target_c2w"]))  # as intended: fewer frames may not meet it
+        write_json(
+            path.with_name(path.name + CAMERA),
+            {
+                **facts, "target_coordinate_convention": "opencv_c2w", "target_role": "benchmark_intended_control",
+                "target_pose_path": written + TARGET, "camera_trajectory_path": written + TRAJECTORY,
+                "control_direction": kind, "control_family": FAMILIES.get(kind, "unknown"),
+                "control_profile": _profile(kind, peak),
+                "yaw_peak_deg": peak, "evidence_level": "benchmark_intent",
+                "adapter_provenance": "deterministic_adapter",
+                "num_frames": len(poses), "image_size": list(size), "fov": FOV_X_DEG,
+                "trajectory_sampling_rule": "resampled to the generated frames, ends kept",
+                "condition_frame_count": context, "generated_frame_count": len(poses),
+            },
+        )  # fmt: skip
+        write_video(path, video, fps)
+
+    def finish(self, root: Path, system: str, cases: Sequence[BenchmarkCase]) -> None:
+        """Write both manifests of the results that are there."""
+        found = self.written(root, system, cases)
+        rows = [
+            {
+                "video_id": case.name, "path": str(found[case.name].relative_to(root / system)),
+                "world_state_prompt": case.facts["world_state_prompt"], "camera_type": case.facts["camera_type"],
+                "model": system, "variant_id": case.facts["variant_id"],
+            }
+            for case in cases if case.name in found
+        ]  # fmt: skip
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_text(root / system / "manifest.shard00.jsonl", lines)
+        write_json(root / system / "eval_manifest.json", rows, indent=1)
+
+    def context_in(self, path: Path) -> int:
+        """Tell how many frames of context a result begins with, by what lies beside it.
+
+        Raises:
+            DatasetError: nothing there says so.
+        """
+        beside = path.with_name(path.name + CAMERA)
+        camera = read_json(beside) if beside.is_file() else None
+        keys = ("condition_frame_count", "source_frame_count", "num_frames")
+        count = (
+            next((camera[key] for key in keys if key in camera), None) if isinstance(camera, dict) else None
+        )
+        if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+            raise DatasetError(
+                f"{beside}: expected condition_frame_count, the frames of context that the video begins with; "
+                "found none"
+            )
+        return count

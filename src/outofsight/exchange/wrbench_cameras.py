@@ -44,7 +44,7 @@ ROTATION_SCALE_DEG, STILL_DEG, STILL_UNITS = 45.0, 5.0, 0.1
 LEAST_WAY = 1e-6
 
 
-def camera_poses(path: str) -> Poses:
+def worded_poses(path: str) -> Poses:
     """Follow a path in words, or a preset by name: [n, 3, 4], camera to world, OpenCV, the first the identity.
 
     Raises:

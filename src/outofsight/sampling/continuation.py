@@ -20,7 +20,7 @@ from outofsight.errors import InputError, fault, first_line
 from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.model_folders import EARLIER_NAMES
 from outofsight.sampling.inputs import as_pixels, conditioning
-from outofsight.sampling.remembered import Seen, retrieve_for_target
+from outofsight.sampling.remembered import RetrievalInputs, retrieve_for_target
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
@@ -127,7 +127,7 @@ def rendered_memory(
     pixels = as_pixels(video, world)
     cameras = conditioning(world, pixels, context_cameras, target_cameras)
     generator = torch.Generator().manual_seed(seed)
-    seen = Seen(pixels, context_cameras, target_cameras, subject_masks, generator, tiling)
+    seen = RetrievalInputs(pixels, context_cameras, target_cameras, subject_masks, generator, tiling)
     _, rendered = retrieve_for_target(world, world.encode_video(pixels, tiling), cameras, seen)
     assert rendered is not None
     return rendered.pixels

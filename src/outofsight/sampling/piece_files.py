@@ -39,7 +39,7 @@ Known = WeakTensorKeyDictionary
 """Layouts of tensors that were looked at before. Tensors of a state are never changed, so theirs never are."""
 
 
-def cut(tensor: Tensor, axis: int) -> list[Tensor]:
+def pieces_along(tensor: Tensor, axis: int) -> list[Tensor]:
     """Give the pieces of a tensor, which share its memory."""
     return [tensor] if axis < 0 else list(tensor.split(1, dim=axis))
 
@@ -49,7 +49,7 @@ def layout_of(tensor: Tensor, axis: int | None, known: Known) -> Layout:
     if tensor not in known:
         whole = axis is None or tensor.nbytes <= SMALLEST_CUT
         at = -1 if whole or axis is None else axis
-        known[tensor] = Layout(at, tuple(digest(piece) for piece in cut(tensor, at)))
+        known[tensor] = Layout(at, tuple(digest(piece) for piece in pieces_along(tensor, at)))
     return known[tensor]
 
 

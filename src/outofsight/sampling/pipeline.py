@@ -30,7 +30,7 @@ from outofsight.sampling.inputs import (
     conditioning,
     latent_subject_masks,
 )
-from outofsight.sampling.remembered import RenderedTarget, Seen, given_lens, retrieve_for_target
+from outofsight.sampling.remembered import RenderedTarget, RetrievalInputs, given_lens, retrieve_for_target
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
@@ -97,7 +97,7 @@ class _Clip:
 
 
 @torch.no_grad()
-def generate(world: WorldModelBase, request: Request) -> WorldModelOutput:
+def generate_clips(world: WorldModelBase, request: Request) -> WorldModelOutput:
     """Make the videos that are asked for. See ``WorldModel.__call__``."""
     _check(request)
     world._interrupt = False  # an interruption was another call's
@@ -298,7 +298,7 @@ def _retrieve(
     """Ask each clip's banks by themselves, so that no result depends on the batch that it came in."""
     found, rendered = [], []
     for index, (clip, generator) in enumerate(zip(clips, placing, strict=True)):
-        seen = Seen(clip.pixels, clip.context_path, clip.target, clip.ids, generator, tiling)
+        seen = RetrievalInputs(clip.pixels, clip.context_path, clip.target, clip.ids, generator, tiling)
         retrieved, shown = retrieve_for_target(world, context[index : index + 1], clip.cameras, seen)
         found.append(retrieved)
         rendered += [] if shown is None else [shown]

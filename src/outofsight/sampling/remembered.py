@@ -129,7 +129,7 @@ def given_lens(cameras: CameraConditioning, device: torch.device) -> Float[Tenso
     return None if cameras.intrinsics is None else torch.from_numpy(cameras.intrinsics)[None].to(device)
 
 
-class Seen(NamedTuple):
+class RetrievalInputs(NamedTuple):
     """What the banks' pictures are made of, beside latents."""
 
     pixels: Float[Tensor, "1 t 3 height width"]
@@ -142,7 +142,10 @@ class Seen(NamedTuple):
 
 @torch.no_grad()
 def retrieve_for_target(
-    world: WorldModelBase, context: Float[Tensor, "1 c f h w"], cameras: CameraConditioning, seen: Seen
+    world: WorldModelBase,
+    context: Float[Tensor, "1 c f h w"],
+    cameras: CameraConditioning,
+    seen: RetrievalInputs,
 ) -> tuple[RetrievedMemory, RenderedTarget | None]:
     """Let the two banks see the context, and ask them what matters for the target, and what it will look like."""
     transformer, device = world.transformer, context.device

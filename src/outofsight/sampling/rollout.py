@@ -270,11 +270,11 @@ class Rollout:
             in_force = {moment.prompt for moment in (*self._past.values(), self.state)}
             self._texts = {kept: text for kept, text in self._texts.items() if kept in in_force}
             negative = next((text.negative for text in self._texts.values()), None)
-            self._texts[prompt] = encode(self._sampler, prompt, negative)
+            self._texts[prompt] = encode_texts(self._sampler, prompt, negative)
         return self._texts[prompt]
 
 
-def encode(sampler: Sampler, prompt: str, negative: Tensor | None = None) -> Texts:
+def encode_texts(sampler: Sampler, prompt: str, negative: Tensor | None = None) -> Texts:
     """Encode a caption, and what guidance leads away from where it is not given and needed.
 
     Raises:

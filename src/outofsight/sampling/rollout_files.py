@@ -33,7 +33,7 @@ from outofsight.memory.banks.state import bank_tensors, banks_from_tensors
 from outofsight.memory.strategies import MEMORY_FIELDS
 from outofsight.model_folders import BUNDLED, MODELS
 from outofsight.sampling.continuation import SamplingSettings
-from outofsight.sampling.piece_files import Known, Layout, cut, layout_of, read_tensors, write_pieces
+from outofsight.sampling.piece_files import Known, Layout, layout_of, pieces_along, read_tensors, write_pieces
 from outofsight.sampling.rollout_state import RolloutLimits, RolloutState
 from outofsight.world_model import WorldModelBase
 
@@ -83,7 +83,7 @@ def save_rollout(folder: Path, saved: Saved, world: WorldModelBase, digest: str,
     pieces = {
         piece: part
         for name, layout in layouts.items()
-        for piece, part in zip(layout.pieces, cut(tensors[name], layout.axis), strict=True)
+        for piece, part in zip(layout.pieces, pieces_along(tensors[name], layout.axis), strict=True)
     }
     files = _kept_files(folder, pieces)
     there = {piece for inside in files.values() for piece in inside}

@@ -26,7 +26,7 @@ from outofsight.sampling.inputs import (
 from outofsight.sampling.model_digest import world_digest
 from outofsight.sampling.moments import on_device, put_aside
 from outofsight.sampling.remembered import see_pictures, subject_share, to_pictures
-from outofsight.sampling.rollout import Rollout, encode
+from outofsight.sampling.rollout import Rollout, encode_texts
 from outofsight.sampling.rollout_files import Saved, check_model
 from outofsight.sampling.rollout_state import RolloutLimits, RolloutState
 from outofsight.sampling.rollout_step import (
@@ -75,7 +75,7 @@ def start_rollout(
     check_lens(context_cameras, pixels)
     _check_bank(world, (pixels.shape[-2], pixels.shape[-1]))
     masks = latent_subject_masks(world, subject_masks, num_context, 0)
-    text = encode(sampler, request.prompt)
+    text = encode_texts(sampler, request.prompt)
     latents = world.encode_video(pixels, request.tiling)
     shown = to_pictures(pixels[:, :: world.temporal_stride])
     given = subject_masks if world.transformer.shows_rendered else None

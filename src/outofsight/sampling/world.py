@@ -22,7 +22,7 @@ from outofsight.sampling.continuation import (
     check_settings,
 )
 from outofsight.sampling.inputs import Cameras, check_prompt
-from outofsight.sampling.pipeline import Generators, Request, WorldModelOutput, generate
+from outofsight.sampling.pipeline import Generators, Request, WorldModelOutput, generate_clips
 from outofsight.sampling.rollout import Rollout
 from outofsight.sampling.rollout_files import load_rollout
 from outofsight.sampling.rollout_start import RolloutRequest, resume_rollout, start_rollout
@@ -138,7 +138,7 @@ class WorldModel(WorldModelBase):
             callback_on_step_end_tensor_inputs=callback_on_step_end_tensor_inputs, subject_masks=subject_masks,
             tiling=tiling, record_retrieval=record_retrieval, on_progress=on_progress,
         )  # fmt: skip
-        made = generate(self, request)
+        made = generate_clips(self, request)
         return made if return_dict else (made.frames,)
 
     @takes_turns("transformer")
@@ -218,7 +218,7 @@ class WorldModel(WorldModelBase):
             generator=torch.Generator().manual_seed(settings.seed), subject_masks=[subject_masks], tiling=tiling,
             record_retrieval=record_retrieval, on_progress=on_progress,
         )  # fmt: skip
-        made = generate(self, request)
+        made = generate_clips(self, request)
         pixels = (made.frames[0] * 255).round().clamp(0, 255).to(torch.uint8)
         return Continuation(
             video=pixels.permute(0, 2, 3, 1).cpu().numpy(), settings=settings, seconds=made.seconds,

@@ -209,7 +209,7 @@ class PixelObjective(nn.Module):
         if "evidence" in batch:
             size = batch["evidence"].shape[:2]
             logits = self.masks(batch["evidence"].flatten(0, 1)).unflatten(0, size)
-            losses["mask"] = mask_loss(logits, batch["mask"])
+            losses["mask"] = reader_loss(logits, batch["mask"])
             result["shown"] = logits > 0
         if "given" in batch:
             mixed = self.skip(batch["decoded"].flatten(0, 1), batch["given"].flatten(0, 1))
@@ -224,7 +224,7 @@ class PixelObjective(nn.Module):
         return figures | {"loss": parts.sum(dim=0)} | ({} if self.training else result)
 
 
-def mask_loss(logits: Float[Tensor, "b f h w"], mask: Float[Tensor, "b f h w"]) -> Float[Tensor, " b"]:
+def reader_loss(logits: Float[Tensor, "b f h w"], mask: Float[Tensor, "b f h w"]) -> Float[Tensor, " b"]:
     """Return cross-entropy plus 1 − soft IoU of a sample's frames together."""
     entropy = binary_cross_entropy_with_logits(logits, mask, reduction="none").flatten(1).mean(dim=1)
     shares = logits.sigmoid()

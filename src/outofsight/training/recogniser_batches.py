@@ -36,7 +36,9 @@ UNNAMED = 255
 """Id of a subject that belongs to another clip."""
 
 
-def shifted(frame: Frame, ids: Ids, settings: Augmentation, chance: np.random.Generator) -> tuple[Frame, Ids]:
+def moved_aside(
+    frame: Frame, ids: Ids, settings: Augmentation, chance: np.random.Generator
+) -> tuple[Frame, Ids]:
     """Mirror the frame, and enlarge a part of it, or neither."""
     flip, zoom = chance.random() < settings.flip_share, chance.random() < settings.zoom_share
     scale, across, down = chance.uniform(settings.zoom, 1), chance.random(), chance.random()
@@ -181,7 +183,7 @@ class RecogniserBatches:
             behind = int(chance.integers(len(donor.video)))
             donor_ids = self._annotation(other).ids(donor, behind)
             frame, ids = pasted(frame, ids, donor.video[behind], donor_ids)
-        frame, ids = shifted(frame, ids, augmentation, chance)
+        frame, ids = moved_aside(frame, ids, augmentation, chance)
         return augmented(frame, augmentation, chance), ids, not paste
 
 

@@ -161,7 +161,7 @@ class ClipFigures:
     sightings: tuple[FoundSubject, ...]
 
 
-def look_at(
+def answers_on(
     recogniser: Recogniser, clip: Clip, task: RecogniserTask, video: NDArray[np.uint8] | None = None
 ) -> ClipFigures:
     """Count on one clip. ``video``: the clip's frames, augmented in some way; ``None``: as they are.
@@ -354,9 +354,9 @@ class RecogniserValidation:
         clips = self.clips[: self.config.validation.num_samples]
         plain, worse = [], []
         for clip in clips:
-            plain.append(look_at(recogniser, clip, self.task))
+            plain.append(answers_on(recogniser, clip, self.task))
             worse.append(
-                look_at(
+                answers_on(
                     recogniser,
                     clip,
                     self.task,

@@ -34,7 +34,7 @@ class ChunkSpan(NamedTuple):
     end: int
 
 
-def spans(sizes: Sequence[int]) -> list[ChunkSpan]:
+def chunk_spans(sizes: Sequence[int]) -> list[ChunkSpan]:
     """Turn sizes into spans that follow each other."""
     ends = list(accumulate(sizes))
     return [ChunkSpan(end - size, end) for size, end in zip(sizes, ends, strict=True)]

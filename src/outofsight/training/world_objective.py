@@ -22,7 +22,7 @@ from outofsight.training.bank_figures import bank_figures
 from outofsight.training.bank_objective import Asked, Unrolled, bank_losses, observed_together
 from outofsight.training.subject_truth import truth_of
 from outofsight.training.tasks import WorldTask
-from outofsight.training.unrolling import ChunkSpan, chunk_batch, seen_later, spans
+from outofsight.training.unrolling import ChunkSpan, chunk_batch, chunk_spans, seen_later
 from outofsight.types import LatentGrid
 
 
@@ -231,7 +231,7 @@ class UnrolledObjective(WorldObjective):
         text = self.text_states(batch) if generate else None
         banks = BankRollout(self.transformer, batch) if self.transformer.has_banks else None
         history, flows = context, []
-        cut = spans(batch["chunk_sizes"][0].tolist())
+        cut = chunk_spans(batch["chunk_sizes"][0].tolist())
         for index, span in enumerate(cut):
             part = chunk_batch(batch, history, index, span)
             retrieved = banks.ask(history, span) if banks is not None else None

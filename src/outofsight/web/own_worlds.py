@@ -1,4 +1,4 @@
-"""The worlds that a model is at home in: those it learned from, as its folder says."""
+"""The worlds that a model is at home in, those it learned from, and what scenes can be asked for."""
 
 import json
 from dataclasses import replace
@@ -7,8 +7,11 @@ from typing import Any
 
 from outofsight.errors import CheckpointError, WorldError
 from outofsight.model_folders import ModelUse, find_model
+from outofsight.web.protocol import Choices
 from outofsight.worlds.plan_config import PlanConfig
 from outofsight.worlds.presets import mini_plan
+from outofsight.worlds.scenes import scene_catalogue
+from outofsight.worlds.subjects import subject_catalogue
 
 RECORD = "training.json"
 
@@ -44,3 +47,17 @@ def _recorded(path: Path) -> PlanConfig | None:
         raise CheckpointError(
             f"{path}: does not say which worlds the model learned from ({error})"
         ) from error
+
+
+def choices_of(plan: PlanConfig) -> Choices:
+    """List all scenes, lights and subjects of the engine; known are those of the plan that are not held out."""
+    scenes, kinds = scene_catalogue(), subject_catalogue()
+    known = [name for name in plan.scenes or scenes if not scenes[name].held_out]
+    known += [name for name in plan.kinds or kinds if not kinds[name].held_out]
+    return Choices(
+        scenes={name: scene.noun for name, scene in scenes.items()},
+        lights={name: list(scene.lights) for name, scene in scenes.items()},
+        subjects={name: kind.category for name, kind in kinds.items()},
+        known=known,
+        sheds=[name for name, kind in kinds.items() if kind.removable],
+    )

@@ -56,7 +56,7 @@ class Offer:
     fps: float
 
 
-def build_app(
+def explorer_app(
     house: House, offer: Offer, doors: Doors, *, most: int = MOST_SESSIONS, grace_s: float = GRACE_S
 ) -> Starlette:
     """Make the application. ``app.state.sessions``: its sessions, once it runs."""

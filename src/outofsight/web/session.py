@@ -21,7 +21,7 @@ from outofsight.web.outbox import Outbox
 from outofsight.web.pane import Pane, Shown
 from outofsight.web.protocol import Look, Message, to_text, with_picture
 from outofsight.web.scene import Scene, scene_of_clip
-from outofsight.web.store import Store
+from outofsight.web.store import WalkStore
 from outofsight.web.studio import Studio
 from outofsight.web.telling import pictures_of, saves_of, session_state, status_of, timeline_of
 from outofsight.web.truth import TruthView
@@ -56,7 +56,7 @@ class House:
     mind: Mind
     engine: Engine
     studio: Studio
-    store: Store
+    store: WalkStore
     plan: PlanConfig | None
     latent_frames: int
     first: Callable[[Walk], None]

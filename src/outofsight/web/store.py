@@ -31,7 +31,7 @@ def new_id() -> str:
     return secrets.token_urlsafe(16)
 
 
-class Store:
+class WalkStore:
     """A folder of walks. Ids are checked before they become names; no other part of a path comes from outside."""
 
     def __init__(self, root: Path) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from outofsight.web import protocol
 from outofsight.web.pane import Pane
-from outofsight.web.store import Store
+from outofsight.web.store import WalkStore
 
 if TYPE_CHECKING:
     from outofsight.web.session import Session
@@ -54,7 +54,7 @@ def pictures_of(pane: Pane) -> set[str]:
     return {name for name in shown if name is not None and name in pane.pictures}
 
 
-def saves_of(store: Store) -> protocol.Saves:
+def saves_of(store: WalkStore) -> protocol.Saves:
     """Tell of all saved walks."""
     return protocol.Saves(
         walks=[

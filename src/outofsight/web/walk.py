@@ -17,7 +17,7 @@ from outofsight.web.pictures import jpeg
 from outofsight.web.protocol import Edit, Forget, Look, Pin
 from outofsight.web.scene import Scene, scene_from_notes, scene_notes
 from outofsight.web.steering import CameraMotion, go_on
-from outofsight.web.store import ABOUT, STATE, Store, film_names, read_about, state_name, states_of
+from outofsight.web.store import ABOUT, STATE, WalkStore, film_names, read_about, state_name, states_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -197,7 +197,7 @@ class Walk:
                 shutil.rmtree(old, ignore_errors=True)
         self._written = states
 
-    def save(self, store: Store, name: str) -> str:
+    def save(self, store: WalkStore, name: str) -> str:
         """Save the walk under a name, with the moments that can be rewound to; return its id."""
         states = [state_name(pane.number) for pane in self.panes]
         about = {"name": name, **self.about(), **self._going_on(states)}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.geometry.frustum import picture_of
-from outofsight.types import Intrinsics, Visibility
+from outofsight.types import Intrinsics, Visibility, is_seen
 from outofsight.worlds.scenes import Obstacle
 
 LEAST_DEPTH_M = 0.02
@@ -151,11 +151,6 @@ def visibility_from_masks(
     visibility = np.where(share >= INSIDE_SHARE, Visibility.VISIBLE, Visibility.CUT).astype(np.int8)
     visibility[~seen] = np.where(share[~seen] > OUTSIDE_SHARE, Visibility.OCCLUDED, Visibility.OUT_OF_VIEW)
     return visibility
-
-
-def is_seen(visibility: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """Tell the frames that show something of the subject."""
-    return (visibility == Visibility.VISIBLE) | (visibility == Visibility.CUT)
 
 
 def hidden_spans(visibility: NDArray[np.int8]) -> tuple[HiddenSpan, ...]:

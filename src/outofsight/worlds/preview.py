@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from outofsight.files import file_in_one_piece
-from outofsight.types import Clip, SubjectTrack
-from outofsight.worlds.events import is_seen
+from outofsight.types import Clip, SubjectTrack, is_seen
 from outofsight.worlds.model import World
 
 COLOURS = ("#d1495b", "#2f7fc1", "#2e9e4f", "#c98a00", "#8e5bb5", "#008a8a", "#a0522d", "#e377c2")
