@@ -154,7 +154,7 @@ def test_another_width_adds_nothing(model):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-@pytest.mark.parametrize("layout", ["diffusers", "original", "kohya"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 def test_adapters_are_never_silently_ignored(layout):
     pytest.importorskip("peft")
     adapted, merged = tiny_transformer(), tiny_transformer()

@@ -1,7 +1,10 @@
 """Published checkpoint files → a model folder → the same files, bit for bit; and files that are something else."""
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import ByT5Tokenizer
 
 from golden import load_golden
@@ -81,6 +84,32 @@ def test_a_golden_checkpoint_converts(cli, files, tmp_path):
     torch.save(load_golden("dit_A").under("weights."), files["transformer"])
     code, error = cli(*convert(files, tmp_path, tmp_path / "model"), "--set", "num_attention_heads=2")
     assert code == 0, error
+
+
+def test_comfyui_parts_in_scaled_fp8_convert(cli, files, states, tmp_path):
+    """ComfyUI's names, two parts and their index, matrices of the blocks in fp8 with a scale, the rest bf16."""
+    folder, parts, wanted = tmp_path / "comfy", ({}, {}), {}
+    folder.mkdir()
+    for number, (name, weight) in enumerate(states["transformer"].items()):
+        part, given = parts[number % 2], f"model.diffusion_model.{name}"
+        if name.startswith("blocks.") and name.endswith(".weight") and weight.ndim == 2:
+            part[given] = (weight / 4).to(torch.float8_e4m3fn)
+            part[given.removesuffix("weight") + "scale_weight"] = torch.tensor(4.0)
+            wanted[name] = (4 * part[given].float()).bfloat16()
+        else:
+            part[given] = wanted[name] = weight.bfloat16()
+    names = [f"wan-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    for name, part in zip(names, parts, strict=True):
+        save_file({key: value.contiguous() for key, value in part.items()}, folder / name)
+    where = {key: name for name, part in zip(names, parts, strict=True) for key in part}
+    (folder / "wan.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    model, back = tmp_path / "model", tmp_path / "back"
+    code, error = cli(*convert(files, tmp_path, model, transformer=folder))
+    assert code == 0, error
+    assert cli("convert", "to-official", "--model", model, "--out", back)[0] == 0
+    written = load_state_dict(back / "hydra.safetensors")
+    assert written.keys() == wanted.keys()
+    assert all(torch.equal(written[key], wanted[key]) for key in wanted)
 
 
 def test_plain_wan_needs_leave(cli, files, states, tmp_path, read_json):

@@ -50,8 +50,10 @@ def test_a_missing_part_a_lone_part_and_a_lie(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "prefix", ["module.", "model.diffusion_model.", "_orig_mod.", "module._orig_mod.", "diffusion_model.", ""]
-)
+    "prefix",
+    ["module.", "model.diffusion_model.", "_orig_mod.", "module._orig_mod.", "diffusion_model.", "model.", "pipe.dit.",
+     "dit.", "transformer.", ""],
+)  # fmt: skip
 def test_prefixes_come_off(prefix):
     assert list(bare_names({f"{prefix}blocks.0.x": A, f"{prefix}head": B})) == ["blocks.0.x", "head"]
 
