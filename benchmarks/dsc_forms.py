@@ -1,7 +1,7 @@
 """What does the published misregistration do to the ranking? DSC in its forms on the same clips, strategy by strategy.
 
     outofsight evaluate --data test --limit 66 --model mini --strategy hydra,window,warp,hybrid,hybrid+hydra --steps 8 \
-        --no-floors --out report
+        --no-baselines --out report
     python benchmarks/dsc_forms.py --report report --baseline mini-hydra --out benchmarks/results/dsc_forms.json
 
 ``dsc_*``: ours; ``dsc_official_*``: as published; ``dsc_official_registered_*``: the same, with the box in place.

@@ -104,6 +104,48 @@ def test_onnx_is_run_by_onnxruntime(tmp_path, monkeypatch):
     assert found[0].box_px == pytest.approx(BOXES[0])
 
 
+def test_a_real_onnx_network_finds_what_its_export_finds(exported, tmp_path):
+    """The same network by onnxruntime as by torch; installed where `onnxruntime` and `onnx` are."""
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    path = tmp_path / "real.onnx"
+    path.write_bytes(_told_in_onnx(onnx).SerializeToString())
+    path.with_suffix(".names").write_text("\n".join(WORDS))
+    frames = np.zeros((2, 48, 96, 3), np.uint8)
+    frames[0] = 255
+    for given, wanted in zip(
+        subject_detector(path).detect(frames), subject_detector(exported).detect(frames), strict=True
+    ):
+        assert [(one.kind, one.score) for one in given] == [(one.kind, one.score) for one in wanted]
+        assert all(np.array_equal(one.box_px, two.box_px) for one, two in zip(given, wanted, strict=True))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(CheckpointError, match="could not be read as an ONNX network") as caught:
+        subject_detector(path)
+    assert "\n" not in str(caught.value)
+
+
+def _told_in_onnx(onnx):
+    """Write ``Told`` as an ONNX network: boxes as they are, scores times whether anything is bright."""
+    boxes, scores = np.split(np.concatenate([centred(), SCORES], axis=1).T[None], [4], axis=1)
+    make, kind = onnx.helper, onnx.TensorProto.FLOAT
+    held = [
+        onnx.numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name)
+        for name, value in (("boxes", boxes), ("scores", scores), ("bright", np.array(0.9)))
+    ]
+    nodes = [
+        make.make_node("ReduceMax", ["images"], ["most"], keepdims=0),
+        make.make_node("Greater", ["most", "bright"], ["is_seen"]),
+        make.make_node("Cast", ["is_seen"], ["seen"], to=kind),
+        make.make_node("Mul", ["scores", "seen"], ["shown"]),
+        make.make_node("Concat", ["boxes", "shown"], ["told"], axis=1),
+    ]
+    graph = make.make_graph(
+        nodes, "told", [make.make_tensor_value_info("images", kind, [1, 3, SIDE, SIDE])],
+        [make.make_tensor_value_info("told", kind, [1, 4 + len(WORDS), len(BOXES)])], held,
+    )  # fmt: skip
+    return make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
+
+
 def test_what_is_missing_or_damaged_is_one_line(exported, tmp_path):
     with pytest.raises(InputError, match="there is no such file"):
         subject_detector(tmp_path / "none.pt2")
