@@ -5,6 +5,7 @@ import pytest
 
 from outofsight.camera_estimation.estimate import estimate_cameras
 from outofsight.camera_estimation.verdict import disagreement
+from outofsight.cli.cases import Shape, find_cases, read_case
 from outofsight.data.video import write_video
 from outofsight.errors import CameraError
 from outofsight.geometry.path_expressions import make_path
@@ -42,6 +43,22 @@ def test_grey_frames_have_no_cameras():
         estimate_cameras(np.full((8, 128, 128, 3), 90, np.uint8))
     with pytest.raises(CameraError, match="8 frames or more"):
         estimate_cameras(np.full((3, 128, 128, 3), 90, np.uint8))
+
+
+def test_a_context_that_generate_is_to_estimate(tmp_path):
+    path = make_path("pan:left:20", 9, intrinsics=LENS)
+    write_video(tmp_path / "pan.mp4", film(path), 15)
+    (case,) = find_cases(tmp_path / "pan.mp4", "pan:right:10", "estimate", "A room.", tmp_path / "a.mp4")
+    read = read_case(case, Shape(frames=(9, 5), size=(80, 120), repairs=()))
+    assert read.video.shape == (9, 80, 120, 3)
+    assert disagreement(path.world_from_camera, read.context.world_from_camera)[0] < 0.5
+    assert np.degrees(read.lens.intrinsics.fov_x_rad) == pytest.approx(65, abs=1.5)
+    assert (read.lens.source, read.lens.intrinsics.width_px) == ("estimate", 120)
+    assert read.notes[0].startswith("cameras estimated: the camera turns: 9 of 9 frames")
+    ahead = [read.context.world_from_camera[-1, :, 2], read.target.world_from_camera[-1, :, 2]]
+    assert np.degrees(np.arccos(ahead[0] @ ahead[1])) == pytest.approx(
+        10, abs=0.01
+    )  # goes on from its last pose
 
 
 def test_the_verb(outofsight, tmp_path):
