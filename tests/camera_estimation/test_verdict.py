@@ -25,6 +25,11 @@ GOOD = Verdict(
         ({"error_px": float("nan")}, "missed by nan"),
         ({"turn_deg": 4.0}, "turns by 4.0°"),
         ({"shift_share": 0.3}, "30% of the path"),
+        (
+            {"turn_deg": 0.56, "shift_share": 0.051, "fov_deg": 0.3},
+            "5% of the path",
+        ),  # as measured, and wrong
+        ({"motion": "nearly turns", "error_px": 5.0}, r"missed by 5.00 px \(at most 4\)"),
         ({"fov_deg": 9.0}, "9.0° wider"),
         ({"fov_x_deg": 150.0}, "150° across"),
     ],
@@ -39,6 +44,13 @@ def test_a_lens_that_is_given_need_not_be_agreed_on():
     with pytest.raises(CameraError):
         replace(GOOD, fov_deg=9.0).check("a.mp4")
     assert replace(GOOD, fov_deg=9.0, lens_is_known=True).check("a.mp4") is None
+
+
+def test_a_camera_that_nearly_turns_says_what_is_left_out():
+    near = replace(GOOD, motion="nearly turns", error_px=3.0, shift_share=0.0)
+    assert near.check("a.mp4") is None
+    assert "the camera nearly turns" in str(near)
+    assert str(near).endswith("is left out")
 
 
 def test_disagreement_knows_no_world_and_no_unit():

@@ -22,6 +22,8 @@ LEAST_FRAMES, LONG_FRAMES, LEAST_SIDE_PX = 8, 32, 128
 FIRST_FOV_DEG = 65.0
 TURNS_SHARE, TURNS_PX = 0.85, 0.6
 """A camera turns in place if so many matches agree with rotations alone, with such a median error."""
+NEARLY_SHARE = 0.4
+"""Where structure cannot be told, a camera of which so many matches agree is taken to turn, and its shifts left out."""
 CORRELATED = 10.0
 """Matches err together (movers, lenses, rolling shutters): their spread alone makes the lens look too sure."""
 
@@ -80,6 +82,9 @@ def estimate_cameras(
         every = 4 if len(video) >= LONG_FRAMES else 2
         first = estimate_structure(matches, free_focal=known is None, every=every)
         progress("placing", 1, 2)
+        nearly = turning.fitting_share >= NEARLY_SHARE
+        if first is None and nearly:
+            return _of_turning(matches, turning, known, guess, height_m, motion="nearly turns")
         if first is None:
             raise CameraError(
                 f"its cameras cannot be estimated: the camera moves ({100 * turning.fitting_share:.0f}% of matches "
@@ -87,11 +92,20 @@ def estimate_cameras(
             )
         second = estimate_structure(matches, free_focal=known is None, start=every // 2, every=every)
         progress("placing", 2, 2)
-        return _of_structure(first, second, len(video), known, guess, height_m)
+        found = _of_structure(first, second, len(video), known, guess, height_m)
+        if nearly and found.verdict.problems():
+            turned = _of_turning(matches, turning, known, guess, height_m, motion="nearly turns")
+            return found if turned.verdict.problems() else turned
+        return found
 
 
 def _of_turning(
-    matches: Matches, turning: Turning, known: Intrinsics | None, guess: Intrinsics, height_m: float | None
+    matches: Matches,
+    turning: Turning,
+    known: Intrinsics | None,
+    guess: Intrinsics,
+    height_m: float | None,
+    motion: str = "turns",
 ) -> Estimate:
     halves = [estimate_turning(matches, known, part=part) for part in (0, 1)]
     poses, *others = (_in_place(one.rotations) for one in (turning, *halves))
@@ -100,7 +114,7 @@ def _of_turning(
     fovs = [degrees(replace(guess, fx_px=one.focal_px).fov_x_rad) for one in halves]
     unsure = max(abs(fovs[0] - fovs[1]), CORRELATED * turning.fov_deviation_deg)
     verdict = Verdict(
-        motion="turns", frames=matches.num_frames, placed=turning.joined, error_px=turning.median_px, turn_deg=turned,
+        motion=motion, frames=matches.num_frames, placed=turning.joined, error_px=turning.median_px, turn_deg=turned,
         shift_share=0.0, fov_deg=unsure, fov_x_deg=degrees(lens.fov_x_rad), lens_is_known=known is not None,
     )  # fmt: skip
     placed, _ = levelled(poses, np.zeros((0, 3)), height_m)

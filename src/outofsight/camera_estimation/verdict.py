@@ -14,16 +14,22 @@ from outofsight.errors import CameraError
 from outofsight.geometry.poses import Poses
 
 MOST_ERROR_PX = 1.2
+MOST_NEARLY_PX = 4.0
+"""Of a camera that nearly only turns: what its shifts, which are left out, may move points."""
 MOST_TURN_DEG = 1.0
-MOST_SHIFT_SHARE = 0.1
+MOST_SHIFT_SHARE = 0.03
+"""Measured: good estimates 0.8% to 1.1%, one that was off by 80% of the path 5.1%."""
 MOST_FOV_DEG = 3.0
 FOVS_DEG = (20.0, 130.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """``motion``: turns or moves. ``placed`` of ``frames``; ``error_px``: of reprojection. How far a second estimate is
-    off: ``turn_deg`` at most, ``shift_share`` (of the path's size) in the mean, ``fov_deg`` in its lens."""
+    """``motion``: turns, nearly turns or moves. ``placed`` of ``frames``; ``error_px``: of reprojection.
+
+    How far a second estimate is off: ``turn_deg`` at most, ``shift_share`` (of the path) in the mean, ``fov_deg``
+    in its lens.
+    """
 
     motion: str
     frames: int
@@ -40,8 +46,9 @@ class Verdict:
         found = []
         if self.placed < self.frames:
             found.append(f"{self.placed} of {self.frames} frames could be placed")
-        if not self.error_px <= MOST_ERROR_PX:
-            found.append(f"points are missed by {self.error_px:.2f} px (at most {MOST_ERROR_PX:g})")
+        most_px = MOST_NEARLY_PX if self.motion == "nearly turns" else MOST_ERROR_PX
+        if not self.error_px <= most_px:
+            found.append(f"points are missed by {self.error_px:.2f} px (at most {most_px:g})")
         if not FOVS_DEG[0] <= self.fov_x_deg <= FOVS_DEG[1]:
             found.append(f"its lens would be {self.fov_x_deg:.0f}° across")
         if not self.turn_deg <= MOST_TURN_DEG:
@@ -74,7 +81,9 @@ class Verdict:
 
     def __str__(self) -> str:
         known = "given" if self.lens_is_known else f"± {self.fov_deg:.1f}"
-        moved = "" if self.motion == "turns" else f" and {100 * self.shift_share:.1f}% of the path"
+        moved = f" and {100 * self.shift_share:.1f}% of the path" if self.motion == "moves" else ""
+        if self.motion == "nearly turns":
+            moved = "; what it moves beside is too little to be told, and is left out"
         return (
             f"the camera {self.motion}: {self.placed} of {self.frames} frames, {self.error_px:.2f} px, lens "
             f"{self.fov_x_deg:.1f}° ({known}); a second estimate differs by {self.turn_deg:.2f}°{moved}"
