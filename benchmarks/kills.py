@@ -39,7 +39,7 @@ from outofsight.worlds.render import RenderSettings, check_rendering
 from record import add_out, finish
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from writing_verbs import long_commands, make_inputs, short_commands
+from writing_verbs import FILLED, long_commands, make_inputs, short_commands
 
 MEASURED = {"seconds", "peak_bytes", "peak_gpu_bytes", "samples_per_second", "cost", "changes"}
 """Keys of JSON files whose values are of the run and not of its result."""
@@ -125,9 +125,18 @@ class Victim:
         return self.out.with_suffix(".log")
 
 
-def undisturbed(arguments: list[str], out: Path, *, forked: bool) -> tuple[dict[str, str], float]:
-    """Run a command to its end; gives digests of what it made, and its seconds of the processor."""
+def cleared(out: Path, given: Path | None = None) -> None:
+    """Take a result away; where a verb writes into what it reads, ``given`` is put there anew."""
     shutil.rmtree(out, ignore_errors=True)
+    if given is not None:
+        shutil.copytree(given, out)
+
+
+def undisturbed(
+    arguments: list[str], out: Path, *, forked: bool, given: Path | None = None
+) -> tuple[dict[str, str], float]:
+    """Run a command to its end; gives digests of what it made, and its seconds of the processor."""
+    cleared(out, given)
     log = out.with_suffix(".log")
     _, status, used = os.wait4(started(arguments, log, forked=forked), 0)
     if status:
@@ -197,11 +206,11 @@ def kill_often(verb: str, arguments: list[str], out: Path, options: argparse.Nam
                 file.write(json.dumps(asdict(done[-1])) + "\n")
 
 
-def at_once(arguments: list[str], out: Path, number: int) -> dict[str, Any]:
+def at_once(arguments: list[str], out: Path, number: int, given: Path | None = None) -> dict[str, Any]:
     """Start so many processes on one output; gives how many worked, how many were refused, and what is wrong."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    wanted, _ = undisturbed(arguments, out, forked=True)
-    shutil.rmtree(out)
+    wanted, _ = undisturbed(arguments, out, forked=True, given=given)
+    cleared(out, given)
     logs = [out.with_suffix(f".log{index}") for index in range(number)]
     children = [started(arguments, log, forked=True) for log in logs]
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
@@ -252,7 +261,8 @@ def main() -> None:
                 continue
             out = Path(place) / verb.replace(" ", "_") / "out"
             if options.at_once:
-                results[verb] = at_once(make(out), out, options.at_once)
+                given = inputs / FILLED[verb] if verb in FILLED else None
+                results[verb] = at_once(make(out), out, options.at_once, given)
             else:
                 kill_often(verb, make(out), out, options, commit)
                 results[verb] = summary(verb, read_rounds(options.rounds, commit))

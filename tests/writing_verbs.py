@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+import textured_room
 from models import tiny_world
 from outofsight.data.latent_cache import open_latent_cache
 from outofsight.data.published_samples import write_published_sample
@@ -23,6 +24,7 @@ from outofsight.training.config import to_dict
 from outofsight.training.encoding import Encoder, encode_dataset
 from outofsight.training.models import cast_for_export
 from outofsight.training.recipes import recipe
+from outofsight.types import Clip, Intrinsics
 from small_films import film
 from small_world import square_clip, write_small_dataset
 
@@ -90,7 +92,14 @@ def short_commands(inputs: Path) -> dict[str, Command]:
         "exchange read": lambda out: ["exchange", "read", "mind", mind, f"--results={inputs / 'results'}",
                                       "--system=theirs", f"--out={out}"],
         "demo": lambda out: ["demo", *quick, f"--out={out}"],
+        "cameras estimate": lambda out: ["cameras", "estimate", str(inputs / "pan.mp4"), "--fov=65",
+                                         f"--out={out / 'c.json'}"],
+        "data lens": lambda out: ["data", "lens", str(out)],
     }  # fmt: skip
+
+
+FILLED = {"data lens": "turning"}
+"""Verbs that write into what they read, and the input of which ``out`` is a copy."""
 
 
 def make_inputs(folder: Path) -> None:
@@ -112,6 +121,7 @@ def make_inputs(folder: Path) -> None:
     _make_run(folder / "run", folder / "clips")
     make_exchange(folder)
     make_released(folder / "released")
+    make_turning(folder)
     make_foreign(folder)
 
 
@@ -179,6 +189,17 @@ def make_exchange(folder: Path) -> None:
     (case / "action.json").write_text(json.dumps(told))
     write_video(made / f"{MIND_CASE}.mp4", film(12)[7:], 24)
     shutil.copy(made / f"{MIND_CASE}.mp4", folder / "results/theirs/1st_data/mem_test/data-1/video.mp4")
+
+
+def make_turning(folder: Path) -> None:
+    """Film a room by a camera that turns in its place: a video, and a clip whose lens is not known."""
+    lens = Intrinsics.from_fov(width_px=200, height_px=144, fov_x_rad=np.radians(65))
+    path = make_path("pan:left:20", 10, intrinsics=lens)
+    frames = textured_room.film(path)
+    write_video(folder / "pan.mp4", frames, 15)
+    clip = Clip(name="turn", video=frames, num_context_frames=5, fps=15, cameras=path, caption="A room.",
+                masks=np.zeros(frames.shape[:3], np.uint8), masks_are_instances=True)  # fmt: skip
+    write_sample(folder / "turning" / "turn", clip)
 
 
 def make_released(folder: Path) -> None:

@@ -6,7 +6,7 @@ from fractions import Fraction
 import av
 import pytest
 
-from outofsight.camera_estimation.filmed import told_of_file
+from outofsight.camera_estimation.filmed import notes_on_file
 from outofsight.errors import VideoError
 from small_films import HEIGHT, WIDTH, film
 
@@ -37,7 +37,7 @@ def turned(path):
 
 
 def test_an_ordinary_file_says_nothing(tmp_path):
-    assert told_of_file(filmed(tmp_path / "a.mp4")) == []
+    assert notes_on_file(filmed(tmp_path / "a.mp4")) == []
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_an_ordinary_file_says_nothing(tmp_path):
     ],
 )
 def test_what_is_unusual_is_said(make, said, tmp_path):
-    (note,) = told_of_file(make(tmp_path / "a.mp4"))
+    (note,) = notes_on_file(make(tmp_path / "a.mp4"))
     assert note.startswith(said)
 
 
 def test_what_is_no_video_is_one_line(tmp_path):
     (tmp_path / "a.mp4").write_bytes(b"no video")
     with pytest.raises(VideoError, match=r"a\.mp4: damaged, cut short or not a video"):
-        told_of_file(tmp_path / "a.mp4")
+        notes_on_file(tmp_path / "a.mp4")

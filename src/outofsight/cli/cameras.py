@@ -114,9 +114,7 @@ def estimate(
     if out.suffix.lower() != ".json":
         raise InputError(f"--out: expected a name that ends in .json, got {out}")
     picture, report = out.with_suffix(".png"), out.with_suffix(".verdict.json")
-    for path in (out, picture, report):
-        if path.exists():
-            raise OutputError(f"{path} exists already; choose a new --out, so that nothing is overwritten")
+    _check_new(out, picture, report)
     check_outputs([out, picture, report], [video, masks])
     console = Console(stderr=True)
     for note in notes_on_file(video):
@@ -124,6 +122,7 @@ def estimate(
     frames = read_video(video, num_frames=num_frames).frames
     moving = moving_in(frames, masks, detector)
     with claimed(out):
+        _check_new(out, picture, report)  # again, under the lock: another process may have been quicker
         with shown_progress(console, video.name) as show:
             found = estimate_cameras(
                 frames, fov_x_deg=fov, masks=moving, height_m=height_m,
@@ -141,6 +140,12 @@ def estimate(
         else "; distances are arbitrary (the scenery is taken to be 5 m away): --height-m tells"
     )
     typer.echo(f"{found.verdict}\nwrote {out}, {picture.name} and {report.name}{unit}")
+
+
+def _check_new(*paths: Path) -> None:
+    for path in paths:
+        if path.exists():
+            raise OutputError(f"{path} exists already; choose a new --out, so that nothing is overwritten")
 
 
 KNOWN: "dict[tuple[str, int, int, float | None], tuple[CameraPath, tuple[str, ...]]]" = {}

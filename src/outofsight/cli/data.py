@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -254,10 +255,11 @@ def lens(
                 )
                 yield clip.video, clip.cameras
 
-    found = set_lens(read(), enough)
-    if not dry_run:
-        write_json(data / LENS, asdict(found))
-        if (data / "train").is_dir() and (data / "README.md").is_file():
-            write_import_card(data, 0)
+    with nullcontext() if dry_run else claimed(data, filled=True):
+        found = set_lens(read(), enough)
+        if not dry_run:
+            write_json(data / LENS, asdict(found))
+            if (data / "train").is_dir() and (data / "README.md").is_file():
+                write_import_card(data, 0)
     measured = f"{found.fov_x_deg:.2f}° across, from {found.clips} clips (± {found.spread_deg:.2f}°)"
     print(f"{'would write ' if dry_run else ''}{data / LENS}: {measured}")
