@@ -23,7 +23,7 @@ FIRST_FOV_DEG = 65.0
 TURNS_SHARE, TURNS_PX = 0.85, 0.6
 """A camera turns in place if so many matches agree with rotations alone, with such a median error."""
 NEARLY_SHARE = 0.4
-"""Where structure cannot be told, a camera of which so many matches agree is taken to turn, and its shifts left out."""
+"""Where structure fails, a camera of which so many matches agree is taken to turn, and its shifts left out."""
 CORRELATED = 10.0
 """Matches err together (movers, lenses, rolling shutters): their spread alone makes the lens look too sure."""
 

@@ -83,7 +83,7 @@ class Verdict:
         known = "given" if self.lens_is_known else f"± {self.fov_deg:.1f}"
         moved = f" and {100 * self.shift_share:.1f}% of the path" if self.motion == "moves" else ""
         if self.motion == "nearly turns":
-            moved = "; what it moves beside is too little to be told, and is left out"
+            moved = "; what it moves beside is too little to be estimated, and is left out"
         return (
             f"the camera {self.motion}: {self.placed} of {self.frames} frames, {self.error_px:.2f} px, lens "
             f"{self.fov_x_deg:.1f}° ({known}); a second estimate differs by {self.turn_deg:.2f}°{moved}"
