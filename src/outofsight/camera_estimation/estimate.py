@@ -95,7 +95,7 @@ def estimate_cameras(
         found = _of_structure(first, second, len(video), known, guess, height_m)
         if nearly and found.verdict.problems():
             turned = _of_turning(matches, turning, known, guess, height_m, motion="nearly turns")
-            return found if turned.verdict.problems() else turned
+            return min((turned, found), key=lambda one: len(one.verdict.problems()))
         return found
 
 
