@@ -6,7 +6,7 @@ from fractions import Fraction
 import av
 import pytest
 
-from outofsight.camera_estimation.filmed import notes_on_file
+from outofsight.camera_estimation.estimate import notes_on_file
 from outofsight.errors import VideoError
 from small_films import HEIGHT, WIDTH, film
 
