@@ -67,8 +67,8 @@ def flat(pose: Pose) -> Tensor:
 def contents(pose: Tensor, field: Tensor) -> Tensor:
     """Return the tokens [1, p, d] that a camera sees: waves over direction and moment."""
     direction, moment = token_rays(pose[None, None], GRID, LENS)
-    told = torch.cat((3 * direction, 0.3 * moment.clamp(-9, 9)), dim=-1)
-    waves = torch.cat([wave(k * told) for k in (1, 2, 3) for wave in (torch.sin, torch.cos)], dim=-1)
+    reported = torch.cat((3 * direction, 0.3 * moment.clamp(-9, 9)), dim=-1)
+    waves = torch.cat([wave(k * reported) for k in (1, 2, 3) for wave in (torch.sin, torch.cos)], dim=-1)
     return waves @ field.T
 
 

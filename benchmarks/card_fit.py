@@ -34,8 +34,8 @@ def measure() -> list[Way]:
 
 def ways_of_walks(size: VideoSize) -> list[Way]:
     networks = published_on_meta(torch.bfloat16, strategy("hybrid"))
-    told = rollout_ways(networks, size, LATENT_FRAMES, guided=True)
-    return [Way(use="rollout", flags=flags, gib=count / 2**30) for flags, count in told.items()]
+    reported = rollout_ways(networks, size, LATENT_FRAMES, guided=True)
+    return [Way(use="rollout", flags=flags, gib=count / 2**30) for flags, count in reported.items()]
 
 
 def table(figures: Iterable[Mapping[str, Any]]) -> str:

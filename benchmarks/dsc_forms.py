@@ -81,12 +81,12 @@ def main() -> None:
     options = parser.parse_args()
     results = json.loads((options.report / "results.json").read_text(encoding="utf-8"))
     figures = {form: judged(results["records"], form, options.baseline) for form in FORMS}
-    for form, told in figures.items():
+    for form, result in figures.items():
         print(
-            f"{form} ({told['clips']} clips): {' > '.join(told['order'])}, the same in {told['order kept']:.0%}"
+            f"{form} ({result['clips']} clips): {' > '.join(result['order'])}, the same in {result['order kept']:.0%}"
         )
-        for name in told["order"]:
-            row, apart = told["rows"][name], told["rows"][name]["against baseline"]
+        for name in result["order"]:
+            row, apart = result["rows"][name], result["rows"][name]["against baseline"]
             print(
                 f"  {name:20} {row['mean']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
                 f"  {apart['mean']:+.3f} ({apart['low']:+.3f} to {apart['high']:+.3f})"

@@ -76,28 +76,32 @@ def _measured(kept: Path, name: str, path: Path, truth: CameraPath | None) -> di
         truth = truth or read_poses(path.parent / "cameras.json")
         video = read_video(path, num_frames=len(truth)).frames
         write_json(kept, _judged(name, video, truth))
-    told: dict[str, Any] = read_json(kept)
-    print(told, flush=True)
-    return told
+    reported: dict[str, Any] = read_json(kept)
+    print(reported, flush=True)
+    return reported
 
 
 def _judged(name: str, video: Any, truth: CameraPath) -> dict[str, Any]:
     """Estimate from pixels alone: the lens unknown, movers unmasked."""
     begin = time.process_time()
-    told: dict[str, Any] = {"video": name, "way_m": round(_size_m(truth), 3)}
+    reported: dict[str, Any] = {"video": name, "way_m": round(_size_m(truth), 3)}
     try:
         found = estimate_cameras(video)
     except CameraError as error:
         return {
-            **told,
+            **reported,
             "refused": True,
             "bad": None,
             "said": str(error),
             "cpu_s": round(time.process_time() - begin),
         }
-    told |= {"refused": bool(found.verdict.problems()), "cpu_s": round(time.process_time() - begin)}
-    told |= {"motion": found.verdict.motion, "said": str(found.verdict), "problems": found.verdict.problems()}
-    return told | _errors(found, truth)
+    reported |= {"refused": bool(found.verdict.problems()), "cpu_s": round(time.process_time() - begin)}
+    reported |= {
+        "motion": found.verdict.motion,
+        "said": str(found.verdict),
+        "problems": found.verdict.problems(),
+    }
+    return reported | _errors(found, truth)
 
 
 def _errors(found: Estimate, truth: CameraPath) -> dict[str, Any]:

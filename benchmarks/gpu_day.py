@@ -77,8 +77,12 @@ def in_a_process(name: str, options: argparse.Namespace, minutes: float) -> str 
         os.killpg(child.pid, 9)
         child.communicate()
         return f"cut off after {minutes:.1f} minutes"
-    told = errors.strip().splitlines()
-    return None if child.returncode == 0 else (told[-1] if told else f"ended with {child.returncode}")[:300]
+    reported = errors.strip().splitlines()
+    return (
+        None
+        if child.returncode == 0
+        else (reported[-1] if reported else f"ended with {child.returncode}")[:300]
+    )
 
 
 def run_all(options: argparse.Namespace, run: Callable[..., str | None] = in_a_process) -> list[str]:

@@ -214,9 +214,11 @@ def at_once(arguments: list[str], out: Path, number: int, given: Path | None = N
     logs = [out.with_suffix(f".log{index}") for index in range(number)]
     children = [started(arguments, log, forked=True) for log in logs]
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-    told = [log.read_text().strip().splitlines()[-1:] for code, log in zip(codes, logs, strict=True) if code]
+    reported = [
+        log.read_text().strip().splitlines()[-1:] for code, log in zip(codes, logs, strict=True) if code
+    ]
     got = digests(out)
-    faults = [str(line) for line in told if not REFUSED.search(" ".join(line))]
+    faults = [str(line) for line in reported if not REFUSED.search(" ".join(line))]
     faults += sorted(name for name in {*got, *wanted} if got.get(name) != wanted.get(name))
     return {"worked": codes.count(0), "refused": codes.count(2), "faults": faults[:5]}
 

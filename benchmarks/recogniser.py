@@ -84,18 +84,18 @@ def table(counted: dict[str, dict[str, list[ClipFigures]]]) -> dict[str, Any]:
         "identity_accuracy_in_kind",
     )
     print(f"{'form':10} {'clips':18} {'n':>4} " + " ".join(f"{name:>25}" for name in names))
-    told: dict[str, Any] = {}
+    reported: dict[str, Any] = {}
     for form, groups in counted.items():
         everyone = [clip for clips in groups.values() for clip in clips]
         for group, clips in {"all": everyone, **groups}.items():
             figures = figures_of(clips)
-            told[f"{form}, {group}"] = {
+            reported[f"{form}, {group}"] = {
                 name: None if np.isnan(v) else round(v, 4) for name, v in figures.items()
             }
             print(
                 f"{form:10} {group:18} {len(clips):4} " + " ".join(f"{figures[name]:25.3f}" for name in names)
             )
-    return told
+    return reported
 
 
 def seconds_a_frame(recogniser: Recogniser, height: int, width: int) -> float:

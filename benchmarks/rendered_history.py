@@ -85,8 +85,8 @@ def measured(options: argparse.Namespace) -> dict[str, dict[str, dict[str, float
             settings = sampling_of(
                 SamplingSettings(num_inference_steps=options.steps, guidance_scale=1.0), case.name
             )
-            told = measure_clip(case, answer(world, clip, row, settings), names=MEASURES)
-            numbers = {key: each.value for key, each in told.items() if each.value is not None}
+            reported = measure_clip(case, answer(world, clip, row, settings), names=MEASURES)
+            numbers = {key: each.value for key, each in reported.items() if each.value is not None}
             found[name][case.name] = numbers
             with kept.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"row": name, "clip": case.name, "measures": numbers}) + "\n")
@@ -129,9 +129,9 @@ def main() -> None:
     options = parser.parse_args()
     figures = table(measured(options))
     for name, row in figures["rows"].items():
-        told = row["psnr"]["against slices"]
+        gain = row["psnr"]["against slices"]
         print(
-            f"{name:40} {row['psnr']['mean']:6.2f} dB  {told['mean']:+.2f} ({told['low']:+.2f} to {told['high']:+.2f})"
+            f"{name:40} {row['psnr']['mean']:6.2f} dB  {gain['mean']:+.2f} ({gain['low']:+.2f} to {gain['high']:+.2f})"
         )
     config = {key: str(value) for key, value in vars(options).items()}
     finish(

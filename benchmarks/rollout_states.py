@@ -28,15 +28,15 @@ STRATEGIES = ("window", "hydra", "hybrid", "hybrid+hydra")
 def measure(name: str) -> dict[str, float]:
     networks = published_on_meta(torch.bfloat16, strategy(name))
     size = VideoSize(height=FULL.height, width=FULL.width, context_frames=FULL.frames, target_frames=5)
-    told = rollout_size(networks, size, LATENT_FRAMES)
+    reported = rollout_size(networks, size, LATENT_FRAMES)
     moments = 1 + RolloutLimits().keep_steps
     return {
-        "history": told.history,
-        "decoder": told.decoder,
-        "banks": told.banks,
-        "state": told.state,
-        "saved_before": moments * told.state,
-        "saved_now": told.history_of_step + told.decoder + told.banks_of_step,
+        "history": reported.history,
+        "decoder": reported.decoder,
+        "banks": reported.banks,
+        "state": reported.state,
+        "saved_before": moments * reported.state,
+        "saved_now": reported.history_of_step + reported.decoder + reported.banks_of_step,
     }
 
 
@@ -46,8 +46,8 @@ def main() -> None:
     options = parser.parse_args()
     figures = {name: measure(name) for name in STRATEGIES}
     table = Table("strategy", *next(iter(figures.values())), title="MB, 480×832, steps of 2 latent frames")
-    for name, told in figures.items():
-        table.add_row(name, *(f"{value / 1e6:,.1f}" for value in told.values()))
+    for name, reported in figures.items():
+        table.add_row(name, *(f"{value / 1e6:,.1f}" for value in reported.values()))
     Console(width=110).print(table)
     config = {"size": [FULL.height, FULL.width], "context": FULL.frames, "latent_frames": LATENT_FRAMES}
     finish("rollout_states", __doc__.splitlines()[0], config, figures, options.out)

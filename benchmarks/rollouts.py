@@ -146,16 +146,16 @@ def draw(figures: Mapping[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def print_table(told: Mapping[str, Any]) -> None:
+def print_table(reported: Mapping[str, Any]) -> None:
     print("| strategy | step, ms | last fifth over first | the same, one walk | state | state, KiB |")
     print("|---|---|---|---|---|---|")
-    for name, values in told["strategies"].items():
+    for name, values in reported["strategies"].items():
         step, ratio = (shown(values[key], as_median=True) for key in ("step_ms", "last_over_first"))
         print(
             f"| {name} | {step} | {ratio} | {values['last_over_own_first']} | {values['state_last_over_first']} "
             f"| {values['state_bytes'][-1] / 1024:.0f} |"
         )
-    print(f"process, all together, last fifth over first: {told['process']['last_over_first']}")
+    print(f"process, all together, last fifth over first: {reported['process']['last_over_first']}")
 
 
 def main() -> None:
@@ -176,12 +176,12 @@ def main() -> None:
         )
     torch.set_num_threads(1)
     worlds = {name: remembering(options.model, name) for name in options.strategies}
-    told = walk(worlds, clip_for(options.model), options)
-    print_table(told)
+    reported = walk(worlds, clip_for(options.model), options)
+    print_table(reported)
     if options.figure is not None:
-        draw(told["strategies"], options.figure)
+        draw(reported["strategies"], options.figure)
     config = {name: value for name, value in vars(options).items() if name not in ("out", "figure")}
-    finish("rollouts", "Do memory and time of a rollout's step stay flat?", config, told, options.out)
+    finish("rollouts", "Do memory and time of a rollout's step stay flat?", config, reported, options.out)
 
 
 if __name__ == "__main__":

@@ -112,7 +112,7 @@ def changes(
     walks = [scene(hidden, reader.seed) for reader in readers]
     memory = make(subject_slots=4, archive_slots=4, subject_rate=rate)
     drawn = [looks(likeness, memory.settings.identity_width, reader.seed) for reader in readers]
-    _, observed = observe(memory, prepared(memory, walks, readers, [told for told, _ in drawn]))
+    _, observed = observe(memory, prepared(memory, walks, readers, [reported for reported, _ in drawn]))
     first_seen = AWAY.stop if hidden else CHANGE
     measured = []
     for index, (walk, reader, (_, both)) in enumerate(zip(walks, readers, drawn, strict=True)):

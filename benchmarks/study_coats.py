@@ -82,8 +82,8 @@ def coat_rows(model: str, number: int, kinds: Sequence[str] | None) -> list[Row]
     parts: Counter[str] = Counter()
     for spec in shedding_worlds(coat_plan(model, kinds), number):
         kept, bare = (clip_from_spec("coat", one, RenderSettings()) for one in twins(spec))
-        for change, told in both_changes(world, kept, bare, spec).items():
-            measured[change].append(told)
+        for change, reported in both_changes(world, kept, bare, spec).items():
+            measured[change].append(reported)
         parts[f"{spec.subjects[0].kind}: {spec.subjects[0].sheds}"] += 1
     return [
         {"change": change, **{name: [one[name] for one in found] for name in found[0]}, "parts": dict(parts)}
@@ -155,12 +155,12 @@ def both_changes(
     assert hidden is not None
     frames = {"in view": change_in_view(truth.seen[:, 0], times), "hidden": hidden}
     on, off = (watched(world, clip, clip.video, times, truth) for clip in (kept, bare))
-    told = {}
+    reported = {}
     for change, frame in frames.items():
         video = np.concatenate((kept.video[:frame], bare.video[frame:]))
         shed = watched(world, kept, video, times, truth)
-        told[change] = change_figures(shed, on, off, truth.seen[:, 0], int((times < frame).sum()))
-    return told
+        reported[change] = change_figures(shed, on, off, truth.seen[:, 0], int((times < frame).sum()))
+    return reported
 
 
 def change_in_view(seen: NDArray[np.bool_], times: NDArray[np.float64]) -> int:
@@ -202,7 +202,7 @@ def change_figures(
     after = first_changed + np.flatnonzero(seen[first_changed:])
     before = int(np.flatnonzero(seen[:first_changed])[-1])
     alike = cosine_similarity(on.identity[after], off.identity[after], dim=-1)
-    told: dict[str, float | None] = {
+    reported: dict[str, float | None] = {
         "likeness": _known_mean(alike),
         "same_number": same_number(shed.places, before, int(after[-1])),
         "same_number_kept": same_number(on.places, before, int(after[-1])),
@@ -212,11 +212,11 @@ def change_figures(
     for name, part in (("", "identity"), ("tokens_", "tokens")):
         three = [getattr(one, part)[after] for one in (shed, on, off)]
         moved = [_known(followed(*looks)) for looks in zip(*three, strict=True)]
-        told[f"{name}frames_to_follow"] = half_way(moved) if told["same_number"] else None
+        reported[f"{name}frames_to_follow"] = half_way(moved) if reported["same_number"] else None
         for count in AFTER:
-            told[f"{name}followed_after_{count}"] = moved[count - 1] if count <= len(moved) else None
-        told[f"{name}followed_in_the_end"] = moved[-1]
-    return told
+            reported[f"{name}followed_after_{count}"] = moved[count - 1] if count <= len(moved) else None
+        reported[f"{name}followed_in_the_end"] = moved[-1]
+    return reported
 
 
 def same_number(places: TrackedPositions, before: int, after: int) -> float | None:

@@ -38,7 +38,9 @@ def study(options: argparse.Namespace) -> list[Row]:
     sizes = [None, *bank_sizes()]
     worlds = [remembering(options.model, "window" if banks is None else "hybrid", banks) for banks in sizes]
     measured = timed(worlds, clip_for(options.model), options)
-    rows = summarised([{**size_of(banks), **told} for banks, told in zip(sizes, measured, strict=True)])
+    rows = summarised(
+        [{**size_of(banks), **reported} for banks, reported in zip(sizes, measured, strict=True)]
+    )
     table(rows, SHOWN, SHOWN)
     return rows
 

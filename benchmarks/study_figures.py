@@ -15,11 +15,15 @@ def figures_of(values: Sequence[float | None]) -> Row:
 
     ``None`` stands for a scene in which it could not be measured; they are counted in ``n_undefined``.
     """
-    told = summarise(values)
+    reported = summarise(values)
     low, high = median_interval([value for value in values if value is not None])
-    named = (("mean", told.mean), ("low", told.low), ("high", told.high), ("median", told.median),
+    named = (("mean", reported.mean), ("low", reported.low), ("high", reported.high), ("median", reported.median),
              ("median_low", low), ("median_high", high))  # fmt: skip
-    return {**{name: rounded(value) for name, value in named}, "n": told.n, "n_undefined": told.n_undefined}
+    return {
+        **{name: rounded(value) for name, value in named},
+        "n": reported.n,
+        "n_undefined": reported.n_undefined,
+    }
 
 
 def median_interval(values: Sequence[float], seed: int = 0) -> tuple[float | None, float | None]:
@@ -45,10 +49,10 @@ def summarised(measured: Sequence[Row]) -> list[Row]:
     ]
 
 
-def shown(told: Row, *, as_median: bool = False) -> str:
+def shown(reported: Row, *, as_median: bool = False) -> str:
     """Write one measure for people: mean or median, and its interval."""
     names = ("median", "median_low", "median_high") if as_median else ("mean", "low", "high")
-    middle, low, high = (told[name] for name in names)
+    middle, low, high = (reported[name] for name in names)
     if middle is None:
         return "–"
     return f"{middle:.3g}" + ("" if low is None else f" ({low:.3g} to {high:.3g})")

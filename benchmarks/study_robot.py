@@ -48,8 +48,8 @@ def robot_rows(options: argparse.Namespace) -> list[Row]:
         spans: dict[str, list[Row]] = {}
         for index, plan in enumerate(drawn):
             reader = Reader(noise=options.noise, identity_noise=options.identity_noise, seed=index)
-            for span, told in one_table(make, walk_of(plan, seed=index), reader).items():
-                spans.setdefault(span, []).append(told)
+            for span, reported in one_table(make, walk_of(plan, seed=index), reader).items():
+                spans.setdefault(span, []).append(reported)
         rows += [
             {"dynamics": name, "seen": span, "scenes": len(spans[span]), **_listed(spans[span])}
             for span in SPANS if span in spans
@@ -93,8 +93,8 @@ def span_of(ago_s: float) -> str:
 
 
 def _mean(values: list[float]) -> float | None:
-    told = float(np.mean(values))
-    return None if np.isnan(told) else told
+    reported = float(np.mean(values))
+    return None if np.isnan(reported) else reported
 
 
 def _listed(found: list[Row]) -> dict[str, list[float | None]]:

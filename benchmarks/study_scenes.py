@@ -134,14 +134,17 @@ def prepared(
 
     ``identities``: [1, s, f, e] of each scene.
     """
-    told = [_told(*scene) for scene in zip(walks, readers, identities, strict=True)]
+    reported = [_told(*scene) for scene in zip(walks, readers, identities, strict=True)]
     tokens = [
-        tokens_of(shares, memory.dim, reader.seed) for (_, shares), reader in zip(told, readers, strict=True)
+        tokens_of(shares, memory.dim, reader.seed)
+        for (_, shares), reader in zip(reported, readers, strict=True)
     ]
     size = readers[0].size
     return Prepared(
         tokens=torch.cat(tokens),
-        reading=SceneReading(*(torch.cat(parts) for parts in zip(*(one for one, _ in told), strict=True))),
+        reading=SceneReading(
+            *(torch.cat(parts) for parts in zip(*(one for one, _ in reported), strict=True))
+        ),
         poses=torch.cat([walk.poses for walk in walks]),
         times=torch.cat([walk.times for walk in walks]),
         intrinsics=torch.cat([walk.intrinsics for walk in walks]),
@@ -172,10 +175,10 @@ def _told(walk: Walk, reader: Reader, identity: Tensor) -> tuple[SceneReading, T
     distance = (walk.position - camera).norm(dim=-1, keepdim=True)
     wrong = walk.position + reader.noise * distance * torch.randn(walk.position.shape, generator=generator)
     blurred = torch.randn(identity.shape, generator=generator) / identity.shape[-1] ** 0.5
-    told = normalize(identity + reader.identity_noise * blurred, dim=-1)
+    reported = normalize(identity + reader.identity_noise * blurred, dim=-1)
     shares = shares_of(walk, reader.size)
     noise = max(reader.noise, 0.005)
-    return reading_from_truth(wrong, told, shares, walk.poses, walk.intrinsics, noise=noise), shares
+    return reading_from_truth(wrong, reported, shares, walk.poses, walk.intrinsics, noise=noise), shares
 
 
 def tokens_of(shares: Tensor, width: int, seed: int = 0) -> Tensor:

@@ -70,11 +70,11 @@ def subject_rows(options: argparse.Namespace) -> list[Row]:
         for size in SIZES:
             reader = Reader(size=size, noise=options.noise, identity_noise=options.identity_noise, seed=index)
             for name, make in made.items():
-                told = [one_scene(make, walks[number], reader) for number in numbers]
-                for number, one in zip(numbers, told, strict=True):
+                reported = [one_scene(make, walks[number], reader) for number in numbers]
+                for number, one in zip(numbers, reported, strict=True):
                     row = rows[size, name, number]
                     row["bank_kilobytes"] = one.pop("bank_kilobytes")
-                    ratio = {"time_over_fewest": one["ms_a_frame"] / told[0]["ms_a_frame"]}  # type: ignore[operator]
+                    ratio = {"time_over_fewest": one["ms_a_frame"] / reported[0]["ms_a_frame"]}  # type: ignore[operator]
                     for key, value in {**one, **ratio}.items():
                         row.setdefault(key, []).append(value)
     return list(rows.values())

@@ -38,18 +38,18 @@ def spoil(path, fault):
     name = sorted(state)[0]
     if fault == "missing":
         del state[name]
-        told = f"1 missing: {name}"
+        reported = f"1 missing: {name}"
     elif fault == "unexpected":
         state["stranger.weight"] = torch.zeros(2)
-        told = "1 unexpected: stranger.weight"
+        reported = "1 unexpected: stranger.weight"
     elif fault == "shape":
         state[name] = torch.zeros(3, 1, 7)
-        told = f"1 of another shape: {name}"
+        reported = f"1 of another shape: {name}"
     else:
         state[name] = torch.full_like(state[name], float("nan"))
-        told = f"not finite: {name}"
+        reported = f"not finite: {name}"
     save_state_dict(path, state)
-    return told
+    return reported
 
 
 def test_a_whole_model_is_taken(whole):
@@ -60,16 +60,16 @@ def test_a_whole_model_is_taken(whole):
 @pytest.mark.parametrize("part", FILES)
 @pytest.mark.parametrize("fault", ["missing", "unexpected", "shape", "nan"])
 def test_each_part_and_each_fault(folder, part, fault):
-    told = spoil(folder / FILES[part], fault)
+    reported = spoil(folder / FILES[part], fault)
     with pytest.raises(CheckpointError) as refused:
         WorldModel.from_pretrained(folder)
-    assert told in str(refused.value)
+    assert reported in str(refused.value)
     with pytest.raises(CheckpointError, match=part):
         check_whole(folder, values=True)
     if part == "vae":
         with pytest.raises(CheckpointError) as refused:
             load_vae(folder)
-        assert told in str(refused.value)
+        assert reported in str(refused.value)
 
 
 def test_weights_that_are_not_there(folder):

@@ -43,12 +43,14 @@ class Scene:
     def __init__(self, positions, identities, degrees, noise: float = 0.01) -> None:
         self.positions = torch.stack(list(positions))[None]
         frames = self.positions.shape[2]
-        told = [identity if identity.ndim == 2 else identity.expand(frames, -1) for identity in identities]
+        reported = [
+            identity if identity.ndim == 2 else identity.expand(frames, -1) for identity in identities
+        ]
         self.poses = turned(*degrees)
         box = torch.tensor(BOX).expand(1, self.positions.shape[1], 4)
         self.shares = shares_of_boxes(self.positions, box, self.poses, SIZE, LENS)
         self.reading = reading_from_truth(
-            self.positions, torch.stack(told)[None], self.shares, self.poses, LENS, noise=noise
+            self.positions, torch.stack(reported)[None], self.shares, self.poses, LENS, noise=noise
         )
         self.times = torch.arange(frames).float() * FRAMES_APART
 

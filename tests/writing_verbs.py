@@ -185,8 +185,12 @@ def make_exchange(folder: Path) -> None:
     Image.fromarray(film(1)[0]).save(natural / "cup.png")
     write_video(case / "video.mp4", film(12), 24)
     pose = {"actor_pos": {"x": 0, "y": 0, "z": 160}, "actor_rpy": {"x": 0, "y": 0, "z": 0}}
-    told = {"mark_time": 7, "caption": "A street.", "data": [{"time": time, **pose} for time in range(12)]}
-    (case / "action.json").write_text(json.dumps(told))
+    reported = {
+        "mark_time": 7,
+        "caption": "A street.",
+        "data": [{"time": time, **pose} for time in range(12)],
+    }
+    (case / "action.json").write_text(json.dumps(reported))
     write_video(made / f"{MIND_CASE}.mp4", film(12)[7:], 24)
     shutil.copy(made / f"{MIND_CASE}.mp4", folder / "results/theirs/1st_data/mem_test/data-1/video.mp4")
 

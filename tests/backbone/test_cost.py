@@ -66,13 +66,13 @@ def test_equals_the_counter(memory):
     )
     with FlopCounterMode(display=False) as geometry:
         grid = LatentGrid(frames=9, height=5, width=6, context_frames=4)
-        told = lens(90, 5, 6, len(cameras))
+        reported = lens(90, 5, 6, len(cameras))
         given = Inputs(
             latents,
             timestep,
             cameras[:, :4],
             cameras[:, 4:],
-            told,
+            reported,
             masks,
             rendered=None,
             history=None,
@@ -80,7 +80,7 @@ def test_equals_the_counter(memory):
         )
         kept = choose_sequence(given, model.context_settings)
         if octaves := model.config["camera_ray_octaves"]:
-            ray_features(cameras, grid, told, octaves)  # of all frames, wherever they are read
+            ray_features(cameras, grid, reported, octaves)  # of all frames, wherever they are read
         if (form := model.config["subject_mask"]) != "none":
             mask_channel(given, form)
     assert kept.grid.num_tokens == cost.tokens

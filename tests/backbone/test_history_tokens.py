@@ -40,21 +40,21 @@ def tokens_of(rendered):
 
 
 def test_tokens_lie_at_the_coming_frames_own_places():
-    model, told = tokens_of(shown())
-    assert told.places.shape == (1, TARGET * TOKENS, 3)
-    assert told.places[0, 0].tolist() == [4, 0, 0]
-    assert told.places[0, TOKENS + 7].tolist() == [5, 1, 1]  # rows of 6 tokens
+    model, reported = tokens_of(shown())
+    assert reported.places.shape == (1, TARGET * TOKENS, 3)
+    assert reported.places[0, 0].tolist() == [4, 0, 0]
+    assert reported.places[0, TOKENS + 7].tolist() == [5, 1, 1]  # rows of 6 tokens
     with torch.no_grad():
         embedded = model.patch_embedding(shown()[:, :16])
-    torch.testing.assert_close(told.tokens[0, TOKENS + 7], embedded[0, :, 1, 1, 1])
-    assert told.known.all()
+    torch.testing.assert_close(reported.tokens[0, TOKENS + 7], embedded[0, :, 1, 1, 1])
+    assert reported.known.all()
 
 
 def test_what_memory_has_not_seen_is_dropped():
     rendered = shown(0.0)
     rendered[:, 16:20, 1, 2:4, 4:6] = 1.0  # the token in row 1 and column 2 of frame 1
-    _, told = tokens_of(rendered)
-    assert told.known[0].nonzero().tolist() == [[TOKENS + 6 + 2]]
+    _, reported = tokens_of(rendered)
+    assert reported.known[0].nonzero().tolist() == [[TOKENS + 6 + 2]]
 
 
 @pytest.mark.parametrize("name", HISTORIES)
@@ -95,9 +95,9 @@ def test_the_keys_cost_what_is_said(octaves):
     given = tiny_inputs(1, CONTEXT, TARGET)
     grid = LatentGrid(frames=CONTEXT + TARGET, height=HEIGHT // 2, width=WIDTH // 2, context_frames=CONTEXT)
     cost = forward_cost(model.config, grid, text_tokens=6)
-    _, told = tokens_of(shown())
+    _, reported = tokens_of(shown())
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
-        model.memory_keys(told, given["encoder_hidden_states"])
+        model.memory_keys(reported, given["encoder_hidden_states"])
     assert counter.get_total_flops() == cost.keys_flops
     assert cost.bank_keys_per_query == TARGET * TOKENS
 
@@ -108,8 +108,10 @@ def test_saved_and_loaded(tmp_path):
     model.save_pretrained(tmp_path)
     again = HydraTransformer3DModel.from_pretrained(tmp_path)
     assert again.shows_history
-    told = {"rendered": shown()}
-    torch.testing.assert_close(sample(again, given, **told).sample, sample(model, given, **told).sample)
+    reported = {"rendered": shown()}
+    torch.testing.assert_close(
+        sample(again, given, **reported).sample, sample(model, given, **reported).sample
+    )
 
 
 def test_what_does_not_fit_is_refused():

@@ -17,13 +17,15 @@ def test_the_configured_lens_stands_in_where_none_is_told():
     """90° across: f is half the width, which is a whole height of 4 by 8."""
     default = torch.tensor([0.5, 1.0, 0.5, 0.5])
     assert known_intrinsics(CONFIG, None, *PICTURES).tolist() == [default.tolist()] * 2
-    told = torch.tensor([[0.7, 1.4, 0.4, 0.5], [NAN, NAN, NAN, NAN]])
-    torch.testing.assert_close(known_intrinsics(CONFIG, told, *PICTURES), torch.stack((told[0], default)))
+    reported = torch.tensor([[0.7, 1.4, 0.4, 0.5], [NAN, NAN, NAN, NAN]])
+    torch.testing.assert_close(
+        known_intrinsics(CONFIG, reported, *PICTURES), torch.stack((reported[0], default))
+    )
 
 
 def test_half_a_lens_is_none():
-    told = torch.tensor([[0.7, NAN, 0.4, 0.5]] * 2)
-    assert known_intrinsics(CONFIG, told, *PICTURES).tolist() == [[0.5, 1.0, 0.5, 0.5]] * 2
+    reported = torch.tensor([[0.7, NAN, 0.4, 0.5]] * 2)
+    assert known_intrinsics(CONFIG, reported, *PICTURES).tolist() == [[0.5, 1.0, 0.5, 0.5]] * 2
 
 
 @pytest.mark.parametrize("shape", [(4,), (1, 4), (2, 3), (2, 1, 4)])

@@ -53,7 +53,7 @@ def test_another_target_sees_the_context_as_it_was():
     model(**given, kept_context=kept)
     other = {**given, "hidden_states": given["hidden_states"].clone(), "timestep": given["timestep"] / 2}
     other["hidden_states"][:, :, :4] = 0  # no longer looked at
-    told = model(**other, kept_context=kept).sample[:, :, 4:]
+    reported = model(**other, kept_context=kept).sample[:, :, 4:]
     other["hidden_states"][:, :, :4] = given["hidden_states"][:, :, :4]
-    assert torch.equal(told, model(**other, kept_context=kept).sample[:, :, 4:])
-    assert not torch.allclose(told, model(**other).sample[:, :, 4:], **CLOSE)
+    assert torch.equal(reported, model(**other, kept_context=kept).sample[:, :, 4:])
+    assert not torch.allclose(reported, model(**other).sample[:, :, 4:], **CLOSE)

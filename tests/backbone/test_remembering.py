@@ -93,9 +93,9 @@ def test_a_flat_name_is_no_argument():
 
 @pytest.mark.parametrize("name", ["concat", "hydra", "dfot", "segmentation", "oracle"])
 def test_the_whole_context_matters(name):
-    told = {"subject_masks": masks()} if name in ("segmentation", "oracle") else {}
+    reported = {"subject_masks": masks()} if name in ("segmentation", "oracle") else {}
     assert frames_that_matter(
-        made(name, memory_top_k=strategy(name).settings["memory_top_k"]), inputs(), **told
+        made(name, memory_top_k=strategy(name).settings["memory_top_k"]), inputs(), **reported
     ) == [*range(CONTEXT)]
 
 
@@ -248,39 +248,39 @@ def test_the_state_is_as_many_keys_whatever_the_context():
     ],
 )
 def test_what_is_added_begins_as_nothing(name, base, part):
-    given, told = inputs(), masks()
+    given, reported = inputs(), masks()
     plain, model = made(base), made(name)
     missing, unexpected = model.load_state_dict(plain.state_dict(), strict=False)
     assert not unexpected
     assert all(is_memory_parameter(each) for each in missing)
     torch.testing.assert_close(
-        target(model, given, subject_masks=told), target(plain, given), rtol=1e-5, atol=1e-6
+        target(model, given, subject_masks=reported), target(plain, given), rtol=1e-5, atol=1e-6
     )
     torch.nn.init.normal_(
         dict(model.named_parameters())[next(n for n in missing if part in n and "bias" not in n)]
     )
-    assert not torch.allclose(target(model, given, subject_masks=told), target(plain, given), rtol=1e-3)
+    assert not torch.allclose(target(model, given, subject_masks=reported), target(plain, given), rtol=1e-3)
 
 
 def test_identity_shows_the_last_visible_frame_alone():
     """The subject is last seen in frame 1, which the window has forgotten; its crop still tells."""
     model = stirred(made("identity"), "identity_attention.to_out")
-    told = masks(frames=CONTEXT)
-    told[:, :, 2:] = 0
-    assert frames_that_matter(model, inputs(), subject_masks=told) == [1, 3, 4, 5, 6, 7]
+    reported = masks(frames=CONTEXT)
+    reported[:, :, 2:] = 0
+    assert frames_that_matter(model, inputs(), subject_masks=reported) == [1, 3, 4, 5, 6, 7]
 
 
 def test_segmentation_looks_at_the_context_and_oracle_at_the_truth():
-    given, told = inputs(), masks()
-    other = told.clone()
+    given, reported = inputs(), masks()
+    other = reported.clone()
     other[:, :, CONTEXT:] = 0
     for name, same in (("segmentation", True), ("oracle", False)):
         model = made(name)
         torch.nn.init.normal_(model.patch_embedding.mask_weight)
-        before = target(model, given, subject_masks=told)
+        before = target(model, given, subject_masks=reported)
         assert torch.equal(before, target(model, given, subject_masks=other)) is same
     with pytest.raises(InputError, match=r"12, height, width.*got masks of 8 latent frames"):
-        model(**given, subject_masks=told[:, :, :CONTEXT])
+        model(**given, subject_masks=reported[:, :, :CONTEXT])
 
 
 @pytest.mark.parametrize("name", ["identity", "segmentation", "oracle"])
@@ -298,8 +298,8 @@ def test_every_strategy_takes_a_step_and_its_own_parts_learn():
         given = inputs(batch=2)
         if model.has_frame_noise:
             given["timestep"] = torch.rand(2, CONTEXT + TARGET) * 1000
-        told = {} if model.needs_subject_masks == "none" else {"subject_masks": masks(2)}
-        out = model(**given, **told).sample
+        reported = {} if model.needs_subject_masks == "none" else {"subject_masks": masks(2)}
+        out = model(**given, **reported).sample
         out[:, :, -TARGET:].square().mean().backward()
         assert out.isfinite().all()
         retrieves = model.memory_settings.retrieves
@@ -322,9 +322,9 @@ def test_folders_carry_their_strategy(tmp_path):
         model.save_pretrained(tmp_path / name)
         again = HydraTransformer3DModel.from_pretrained(tmp_path / name)
         assert again.config["memory_strategy"] == name
-        told = {} if model.needs_subject_masks == "none" else {"subject_masks": masks()}
+        reported = {} if model.needs_subject_masks == "none" else {"subject_masks": masks()}
         torch.testing.assert_close(
-            target(again, inputs(), **told), target(model, inputs(), **told), rtol=1e-5, atol=1e-6
+            target(again, inputs(), **reported), target(model, inputs(), **reported), rtol=1e-5, atol=1e-6
         )
 
 

@@ -307,15 +307,15 @@ def test_each_strategy_shows_its_own_share_of_memory_with_the_same_weights():
     settings = {**strategy("hybrid+hydra").settings, "banks": SMALL}
     model = tiny_transformer(rendering={}, memory_strategy="hybrid+hydra", **settings)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
-    told = {}
+    reported = {}
     for name in ("hydra", "warp", "hybrid", "hybrid+hydra", "window", "hydra"):
         chosen = dict(strategy(name).settings)
         if chosen["banks"] is not None:
             chosen["banks"] = {**SMALL, **chosen["banks"]}
         model.set_memory(name, chosen)
         banks = model.two_banks.settings if model.has_banks else None
-        told[name] = (model.shows_rendered, None if banks is None else (banks.rendered, banks.top_k))
-    assert told == {
+        reported[name] = (model.shows_rendered, None if banks is None else (banks.rendered, banks.top_k))
+    assert reported == {
         "hydra": (False, None),
         "warp": (True, ("scenery", 0)),
         "hybrid": (True, ("all", 3)),

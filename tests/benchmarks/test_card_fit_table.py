@@ -21,6 +21,6 @@ def test_the_page_shows_the_record():
 
 @pytest.mark.slow
 def test_the_record_is_what_is_counted():
-    for way, told in zip(card_fit.measure(), figures(), strict=True):
-        assert (way.use, way.flags, way.cards) == (told["use"], told["flags"], told["cards"])
-        assert way.gib == pytest.approx(told["gib"], rel=0.02)
+    for way, reported in zip(card_fit.measure(), figures(), strict=True):
+        assert (way.use, way.flags, way.cards) == (reported["use"], reported["flags"], reported["cards"])
+        assert way.gib == pytest.approx(reported["gib"], rel=0.02)

@@ -25,14 +25,16 @@ def test_of_two_at_once_one_works(tmp_path):
 
 @pytest.mark.slow
 def test_of_eight_at_once_one_works_or_all_share(tmp_path):
-    told = figures(tmp_path, "--at-once=8")
-    assert len(told) == 13
-    assert all(one["worked"] >= 1 and one["worked"] + one["refused"] == 8 for one in told.values()), told
+    reported = figures(tmp_path, "--at-once=8")
+    assert len(reported) == 13
+    assert all(one["worked"] >= 1 and one["worked"] + one["refused"] == 8 for one in reported.values()), (
+        reported
+    )
 
 
 @pytest.mark.slow
 def test_a_run_that_was_killed_ends_with_the_same_bytes(tmp_path):
-    told = figures(tmp_path, "--kills=4", "--processes=1")
-    assert all(one["kills"] >= 4 and one["same"] == one["ends"] for one in told.values()), told
+    reported = figures(tmp_path, "--kills=4", "--processes=1")
+    assert all(one["kills"] >= 4 and one["same"] == one["ends"] for one in reported.values()), reported
     again = figures(tmp_path, "--kills=4", "--processes=1")  # nothing is left to do
-    assert again == told
+    assert again == reported

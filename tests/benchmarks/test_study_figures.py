@@ -7,18 +7,18 @@ from study_figures import figures_of, median_interval, rounded, shown, summarise
 
 
 def test_figures_of_known_numbers_and_of_what_could_not_be_measured():
-    told = figures_of([1.0, None, 3.0, 8.0])
-    assert (told["mean"], told["median"], told["n"], told["n_undefined"]) == (4.0, 3.0, 3, 1)
-    assert 1.0 <= told["low"] < told["mean"] < told["high"] <= 8.0
-    assert (told["median_low"], told["median_high"]) == (1.0, 8.0)
+    reported = figures_of([1.0, None, 3.0, 8.0])
+    assert (reported["mean"], reported["median"], reported["n"], reported["n_undefined"]) == (4.0, 3.0, 3, 1)
+    assert 1.0 <= reported["low"] < reported["mean"] < reported["high"] <= 8.0
+    assert (reported["median_low"], reported["median_high"]) == (1.0, 8.0)
 
 
 @pytest.mark.parametrize("values", [[], [2.0]])
 def test_no_interval_can_be_told_of_fewer_than_two(values):
     assert median_interval(values) == (None, None)
-    told = figures_of(values)
-    assert told["median_low"] is told["high"] is None
-    assert told["median"] == (values[0] if values else None)
+    reported = figures_of(values)
+    assert reported["median_low"] is reported["high"] is None
+    assert reported["median"] == (values[0] if values else None)
 
 
 def test_the_medians_interval_holds_the_true_median_about_as_often_as_it_says():

@@ -83,14 +83,14 @@ def test_change_figures_by_hand():
     shed = torch.tensor([[1.0, 0], [1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]])
     kept = places(seen, [0, 0, 0, 0, 0])
     three = [Watched(held, 2 * held[:, None], kept) for held in (shed, on, off)]
-    told = change_figures(*three, seen, 1)
-    assert told["likeness"] == 0
-    assert (told["same_number"], told["same_number_kept"]) == (1, 1)
+    reported = change_figures(*three, seen, 1)
+    assert reported["likeness"] == 0
+    assert (reported["same_number"], reported["same_number_kept"]) == (1, 1)
     for name in ("", "tokens_"):
-        assert told[f"{name}frames_to_follow"] == 2
-        assert told[f"{name}followed_after_1"] == pytest.approx(0.25)
-        assert told[f"{name}followed_after_3"] == told[f"{name}followed_in_the_end"] == 1
-        assert told[f"{name}followed_after_5"] is None
+        assert reported[f"{name}frames_to_follow"] == 2
+        assert reported[f"{name}followed_after_1"] == pytest.approx(0.25)
+        assert reported[f"{name}followed_after_3"] == reported[f"{name}followed_in_the_end"] == 1
+        assert reported[f"{name}followed_after_5"] is None
     lost = Watched(shed, 2 * shed[:, None], places(seen, [0, 0, 7, 7, 7]))
     again = change_figures(lost, three[1], three[2], seen, 1)
     assert (again["same_number"], again["frames_to_follow"]) == (0, None)
@@ -148,16 +148,16 @@ def test_all_strategies_walk_at_once_and_are_compared_beside_each_other(tmp_path
     for world in worlds.values():
         world.set_progress_bar_config(disable=True)
     options = argparse.Namespace(steps=14, latent_frames=1, denoising_steps=1)
-    told = rollouts.walk(worlds, standing_clip(), options)
-    assert list(told["strategies"]) == ["hydra", "hybrid"]
-    for figures in told["strategies"].values():
+    reported = rollouts.walk(worlds, standing_clip(), options)
+    assert list(reported["strategies"]) == ["hydra", "hybrid"]
+    for figures in reported["strategies"].values():
         assert len(figures["seconds"]) == 14
         assert len(figures["seconds_beside"]) == rollouts.WARM_UP + 2
         assert figures["last_over_first"]["n"] == 2
         assert figures["state_last_over_first"] == 1
         assert len(set(figures["state_bytes"][rollouts.WARM_UP :])) == 1
-    assert len(told["process"]["resident_bytes"]) == 14
-    rollouts.draw(told["strategies"], tmp_path / "walks.svg")
+    assert len(reported["process"]["resident_bytes"]) == 14
+    rollouts.draw(reported["strategies"], tmp_path / "walks.svg")
     assert b"<svg" in (tmp_path / "walks.svg").read_bytes()
 
 

@@ -72,9 +72,9 @@ def test_who_is_read_without_error_is_held_where_they_are(untrained):
 
 def test_stopping_dynamics_stop_at_the_stated_rate():
     made = trackers(None, tuple(HABITS))
-    told = {name: make().tracker.dynamics.outer.bias.detach().tanh() for name, make in made.items()}
-    assert float(told["as it begins"].abs().max()) == 0
-    assert float(told["steadier, stopping"][0] * FASTEST_STOP) == pytest.approx(0.03, rel=1e-3)
+    reported = {name: make().tracker.dynamics.outer.bias.detach().tanh() for name, make in made.items()}
+    assert float(reported["as it begins"].abs().max()) == 0
+    assert float(reported["steadier, stopping"][0] * FASTEST_STOP) == pytest.approx(0.03, rel=1e-3)
 
 
 def test_a_models_own_weights_are_measured_with_room_for_more(banked_folder):
@@ -98,11 +98,11 @@ def test_a_model_without_banks_is_refused_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("held", "told"), [([1.0, 0.0], 0.0), ([0.0, 1.0], 1.0), ([0.5, 0.5], 0.5), ([9.0, 9.0], 0.5)]
+    ("held", "reported"), [([1.0, 0.0], 0.0), ([0.0, 1.0], 1.0), ([0.5, 0.5], 0.5), ([9.0, 9.0], 0.5)]
 )
-def test_followed_is_the_way_gone_from_old_to_new(held, told):
+def test_followed_is_the_way_gone_from_old_to_new(held, reported):
     old, new = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
-    assert followed(torch.tensor(held), old, new) == pytest.approx(told)
+    assert followed(torch.tensor(held), old, new) == pytest.approx(reported)
 
 
 def test_where_looks_are_one_there_is_no_way_to_go():
@@ -115,11 +115,11 @@ def test_half_way_counts_frames():
 
 
 def test_looks_have_the_cosine_asked_for_and_change_where_they_should():
-    told, (old, new) = looks(0.3, 16, seed=4)
+    reported, (old, new) = looks(0.3, 16, seed=4)
     assert float(old @ new) == pytest.approx(0.3, abs=1e-5)
-    assert torch.equal(told[0, 0, CHANGE - 1], old)
-    assert torch.equal(told[0, 0, CHANGE], new)
-    assert torch.equal(told[0, 1, 0], told[0, 1, -1])
+    assert torch.equal(reported[0, 0, CHANGE - 1], old)
+    assert torch.equal(reported[0, 0, CHANGE], new)
+    assert torch.equal(reported[0, 1, 0], reported[0, 1, -1])
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -135,22 +135,22 @@ def test_both_subjects_are_in_view_but_where_the_camera_looks_away(seed):
 def test_a_slot_in_view_follows_by_its_rate(untrained, rate):
     """Without errors m' = m + α·g·(c − m): what is left of the old looks shrinks by 1 − α·g, g ≤ 1, in every frame."""
     readers = [Reader(size=(12, 20), seed=seed, **CLEAR) for seed in range(2)]
-    for told in changes(untrained, readers, hidden=False, likeness=0.6, rate=rate):
-        assert told["same_slot"] == 1
-        assert told["others_disturbed"] == 0
-        left = cos(0) - told["followed_after_1"]
+    for reported in changes(untrained, readers, hidden=False, likeness=0.6, rate=rate):
+        assert reported["same_slot"] == 1
+        assert reported["others_disturbed"] == 0
+        left = cos(0) - reported["followed_after_1"]
         assert left >= 1 - rate - 0.02
-        assert 0 < told["followed_after_1"] < told["followed_after_3"] < told["followed_after_5"]
-        assert told["followed_after_20"] > 0.95
-        assert told["likes_new_in_the_end"] > 0.99
-        assert told["frames_to_follow"] >= 1
+        assert 0 < reported["followed_after_1"] < reported["followed_after_3"] < reported["followed_after_5"]
+        assert reported["followed_after_20"] > 0.95
+        assert reported["likes_new_in_the_end"] > 0.99
+        assert reported["frames_to_follow"] >= 1
 
 
 def test_who_comes_back_as_another_is_another(untrained):
     readers = [Reader(size=(12, 20), seed=seed, **CLEAR) for seed in range(2)]
-    for told in changes(untrained, readers, hidden=True, likeness=0.0, rate=0.3):
-        assert told["same_slot"] == 0
-        assert told["frames_to_follow"] is None
+    for reported in changes(untrained, readers, hidden=True, likeness=0.0, rate=0.3):
+        assert reported["same_slot"] == 0
+        assert reported["frames_to_follow"] is None
 
 
 # --- how many subjects, and the robot's table

@@ -21,11 +21,11 @@ def test_the_nearest_context_frame_is_the_one_that_is_turned_alike_most():
     frames, degrees = nearest_turns(turned(0, 30, 60), turned(61, 28, -90, 30))
     assert frames.tolist() == [[2, 1, 0, 1]]
     assert degrees[0].tolist() == pytest.approx([1, 2, 90, 0], abs=0.05)
-    told = [
+    reported = [
         [bool(of_turn(degrees, index)[0, frame]) for index in range(len(TURNS_DEG))] for frame in range(4)
     ]
-    assert [row.index(True) for row in told] == [1, 2, 4, 0]
-    assert [sum(row) for row in told] == [1] * 4
+    assert [row.index(True) for row in reported] == [1, 2, 4, 0]
+    assert [sum(row) for row in reported] == [1] * 4
 
 
 def test_means_are_over_the_pixels_that_count():

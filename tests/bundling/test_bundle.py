@@ -149,7 +149,7 @@ def test_the_card_tells_recipe_data_hardware_curve_and_results(config):
     make_bundle(config)
     card = (config.out / "README.md").read_text()
     assert card.startswith("---\nlicense: apache-2.0\nlibrary_name: diffusers\n")
-    for told in (
+    for reported in (
         "Hardware: two slow cores.",
         "`mini_world`, seed 0",
         "`mini_vae`, seed 0",
@@ -168,7 +168,7 @@ def test_the_card_tells_recipe_data_hardware_curve_and_results(config):
         "num_inference_steps=16",
         "commit | abc123",
     ):
-        assert told in card, told
+        assert reported in card, reported
     assert "relative_motion" not in card.split("## Parts")[0]  # nobody could be measured by it
     for link in re.findall(r"!\[[^]]*]\(([^)]+)\)", card):
         picture = config.out / link

@@ -43,8 +43,8 @@ def cli(monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", ["outofsight", "evaluate", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
             main()
-        told = capsys.readouterr()
-        return stopped.value.code or 0, told.out, told.err
+        reported = capsys.readouterr()
+        return stopped.value.code or 0, reported.out, reported.err
 
     return run
 
@@ -86,9 +86,9 @@ def test_a_run_again_gives_the_same_and_does_nothing(cli, data, model_folder, tm
     command = ("--data", data, "--limit=1", "--model", model_folder, "--out", tmp_path / "out", *PLAIN, *FAST)
     assert cli(*command)[0] == 0
     before = results_of(tmp_path / "out")
-    code, _, told = cli(*command, "--dry-run")
+    code, _, reported = cli(*command, "--dry-run")
     assert code == 0
-    assert "tiny (model): 0 of 1 clips to do" in told
+    assert "tiny (model): 0 of 1 clips to do" in reported
     assert cli(*command)[0] == 0
     assert results_of(tmp_path / "out") == before
 
@@ -107,13 +107,13 @@ def test_a_row_for_each_number_of_steps(cli, data, model_folder, tmp_path):
 
 
 def test_a_row_of_a_strategy_from_a_module_has_its_short_name(cli, data, model_folder, tmp_path):
-    code, _, told = cli(
+    code, _, reported = cli(
         "--data", data, "--limit=1", "--model", f"m={model_folder}", "--out", tmp_path / "out",
         "--strategy=outofsight.memory.strategies:hydra,outofsight.memory.strategies:concat", "--dry-run", *PLAIN,
     )  # fmt: skip
     assert code == 0
-    assert "m-hydra (model)" in told
-    assert "m-concat (model)" in told
+    assert "m-hydra (model)" in reported
+    assert "m-concat (model)" in reported
 
 
 def test_a_row_for_each_strategy(cli, data, model_folder, tmp_path):
@@ -240,9 +240,9 @@ def test_true_videos_that_begin_with_context(cli, videos, tmp_path):
 
 
 def test_nothing_is_done_in_a_dry_run(cli, data, tmp_path):
-    code, _, told = cli("--data", data, "--out", tmp_path / "out", "--dry-run", *PLAIN)
+    code, _, reported = cli("--data", data, "--out", tmp_path / "out", "--dry-run", *PLAIN)
     assert code == 0
-    assert "frozen (baseline): 3 of 3 clips to do" in told
+    assert "frozen (baseline): 3 of 3 clips to do" in reported
     assert not (tmp_path / "out").exists()
 
 

@@ -66,8 +66,12 @@ def test_results_of_others_go_to_evaluate(outofsight, tmp_path):
     case.mkdir(parents=True)
     write_video(case / "video.mp4", film(12), 24)
     pose = {"actor_pos": {"x": 0, "y": 0, "z": 160}, "actor_rpy": {"x": 0, "y": 0, "z": 0}}
-    told = {"mark_time": 7, "caption": "A street.", "data": [{"time": time, **pose} for time in range(12)]}
-    (case / "action.json").write_text(json.dumps(told))
+    reported = {
+        "mark_time": 7,
+        "caption": "A street.",
+        "data": [{"time": time, **pose} for time in range(12)],
+    }
+    (case / "action.json").write_text(json.dumps(reported))
     (tmp_path / "made").mkdir()
     write_video(tmp_path / "made" / "1st_data__mem_test__data-1.mp4", film(12)[7:], 24)
     code, _, error = outofsight(

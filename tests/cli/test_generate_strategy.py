@@ -101,9 +101,9 @@ def test_the_table_of_costs(cli):
 
 def test_the_costs_that_are_kept_are_of_every_strategy(cli):
     kept = json.loads(COUNTED.read_text())["costs"]
-    told = [(cost["name"], cost["what"], cost["source"]) for cost in kept]
+    reported = [(cost["name"], cost["what"], cost["source"]) for cost in kept]
     wanted = [(each.name, each.what, each.source) for each in STRATEGIES.values()]
-    assert told == wanted, f"make {COUNTED.name} again: its module says how"
+    assert reported == wanted, f"make {COUNTED.name} again: its module says how"
     code, out, _ = cli("strategies")
     assert (code, [name for name in STRATEGIES if name not in out]) == (0, [])
 

@@ -137,8 +137,8 @@ def test_a_disk_that_is_full_is_one_line(cli, model_folder, tmp_path):
             code, error = cli(*command, f"--out={tmp_path / 'new' / 'm'}")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, full)
-        told = error.split("outofsight: ")[-1]
-        assert (code, "Traceback" in error, "written" in told) == (2, False, True), error
+        reported = error.split("outofsight: ")[-1]
+        assert (code, "Traceback" in error, "written" in reported) == (2, False, True), error
         assert not (tmp_path / "new").exists()
 
 

@@ -189,10 +189,10 @@ def test_from_a_clip_memory_is_drawn_against_the_truth(
     kept = json.loads((tmp_path / "w.rollout" / "rollout.json").read_text())["notes"]["intrinsics"]
     assert (kept["source"], kept["fov_x_deg"]) == ("clip", 68.755)  # 1.2 rad
     assert lenses == [pytest.approx(1.2)]  # so wide is the map's wedge
-    told = json.loads((memory / "places.json").read_text())
-    assert told["frames"] == [9, 13, 17, 21]
-    assert told["num_known"] == 3
-    (subject,) = told["subjects"]
+    reported = json.loads((memory / "places.json").read_text())
+    assert reported["frames"] == [9, 13, 17, 21]
+    assert reported["num_known"] == 3
+    (subject,) = reported["subjects"]
     assert subject["name"] == "red cube"
     assert [value is None for value in subject["error_m"]] == [False, False, False, True]
     assert [value is None for value in subject["number"]] == [False, False, False, True]
@@ -216,10 +216,10 @@ def test_from_a_clip_along_its_own_cameras_and_gone_on_with(cli, watchful_folder
     code, error = cli(*arguments)
     assert (code, "too few target poses for 2 steps" in error) == (2, True)
     assert cli(*arguments, "--steps=1")[0] == 0
-    told = json.loads((tmp_path / "m" / "places.json").read_text())
-    assert told["frames"] == [9, 13]
-    assert told["subjects"][0]["seen"] == [False, True]  # as annotated: the walk has the clip's cameras
-    assert told["seen_error_m"] > 0
+    reported = json.loads((tmp_path / "m" / "places.json").read_text())
+    assert reported["frames"] == [9, 13]
+    assert reported["subjects"][0]["seen"] == [False, True]  # as annotated: the walk has the clip's cameras
+    assert reported["seen_error_m"] > 0
     code, error = cli(*arguments, "--steps=1", "--latent-frames=1", "--resume")
     assert (code, "begun with latent_frames=2" in error) == (2, True)
     (kept,) = (tmp_path / "m" / "steps").iterdir()

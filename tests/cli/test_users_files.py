@@ -192,13 +192,13 @@ def test_a_dry_run_of_encoding_refuses_what_a_run_would(cli, tmp_path, model_fol
     encode = ("data", "encode", f"--data={data}", f"--out={cache}", "--dry-run")
     model = f"--model={model_folder}"
     before = digests(data)
-    for wrong, told in (
+    for wrong, reported in (
         ((model, "--device=cuda:99"), "cuda:99"), ((model, "--dtype=fp16"), "float16 or float32"),
         ((model, "--rendered=-1"), "expected ≥ 0 draws"), (("--model=nope",), "nope"),
         ((model, "--text=words"), "captions or states"),
     ):  # fmt: skip
         code, error = cli(*encode, *wrong)
-        assert (code, told in error) == (2, True), error
+        assert (code, reported in error) == (2, True), error
     assert cli(*encode, model)[0] == 0
     assert not cache.exists()
     film = data / "test" / "clip_000001" / "cond.mp4"

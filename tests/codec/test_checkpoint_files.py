@@ -74,14 +74,14 @@ def test_metadata_is_kept_beside_the_format_that_other_libraries_ask_for(tmp_pat
 
 
 def test_the_same_content_makes_the_same_file(tmp_path):
-    path, told = tmp_path / "w.safetensors", {name: name for name in ("zä", "b", "a", "\n", "c")}
+    path, reported = tmp_path / "w.safetensors", {name: name for name in ("zä", "b", "a", "\n", "c")}
     written = set()
     for _ in range(6):
-        save_state_dict(path, {"w": torch.ones(3)}, told)
+        save_state_dict(path, {"w": torch.ones(3)}, reported)
         written.add(path.read_bytes())
     assert len(written) == 1
     with safe_open(path, framework="pt") as file:
-        assert file.metadata() == {**told, "format": "pt"}
+        assert file.metadata() == {**reported, "format": "pt"}
 
 
 def test_tied_sliced_and_transposed_tensors_keep_their_values(tmp_path):

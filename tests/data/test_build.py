@@ -270,15 +270,15 @@ def test_shares_must_leave_room():
 
 
 @pytest.mark.parametrize(
-    ("told", "seen"), [("2,3", ["2", "3", "2"]), (None, ["0", "1", "0"]), ("1", ["1"] * 3)]
+    ("reported", "seen"), [("2,3", ["2", "3", "2"]), (None, ["0", "1", "0"]), ("1", ["1"] * 3)]
 )
-def test_each_worker_sees_a_gpu_of_its_own(told, seen, tmp_path, monkeypatch):
+def test_each_worker_sees_a_gpu_of_its_own(reported, seen, tmp_path, monkeypatch):
     for name in ("0000:01:00.0", "0000:02:00.0"):
         (tmp_path / name).mkdir()
     monkeypatch.setattr("outofsight.data.build.GPUS", tmp_path)
     found = []
     for worker in range(3):
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", told or "")
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", reported or "")
         take_gpu(worker, 3)
         found.append(os.environ["CUDA_VISIBLE_DEVICES"])
     assert found == seen

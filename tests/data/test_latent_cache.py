@@ -216,13 +216,13 @@ def test_annotation_at_latent_resolution_by_hand():
 
 def test_a_lens_is_kept_and_read_from_caches_of_before(tmp_path):
     """They had it in pixels, among the facts."""
-    told = np.float32([0.6, 0.9, 0.45, 0.5])
+    reported = np.float32([0.6, 0.9, 0.45, 0.5])
     before = {"size_px": [100, 200], "intrinsics_px": [120.0, 90.0, 90.0, 50.0]}
-    samples = [replace(sample("a"), intrinsics=told), replace(sample("b"), facts=before)]
+    samples = [replace(sample("a"), intrinsics=reported), replace(sample("b"), facts=before)]
     LatentCacheWriter(tmp_path / "cache", IDENTITY, ["a", "b"]).write(0, samples)
     path = tmp_path / "cache" / shard_name(0)
     for name in "ab":
-        np.testing.assert_allclose(read_latent_sample(path, name).intrinsics, told)
+        np.testing.assert_allclose(read_latent_sample(path, name).intrinsics, reported)
     assert sample().intrinsics is None
 
 

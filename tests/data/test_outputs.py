@@ -116,8 +116,8 @@ def test_who_comes_second_replaces_nothing_that_was_to_be_new(tmp_path):
 
 
 def test_the_second_writer_is_told_who_the_first_is(tmp_path, holder):
-    told = rf"o\.mp4: another process \({holder.pid} on .*, since 20"
-    with pytest.raises(OutputError, match=told), claimed(tmp_path / "o.mp4"):
+    reported = rf"o\.mp4: another process \({holder.pid} on .*, since 20"
+    with pytest.raises(OutputError, match=reported), claimed(tmp_path / "o.mp4"):
         pass
     with claimed(tmp_path / "p.mp4"):
         pass
@@ -160,9 +160,9 @@ def test_of_eight_at_once_one_works(tmp_path):
         process.start()
     for process in processes:
         process.join()
-    told = [results.get() for _ in processes]
-    assert told.count("refused") == 7
-    assert told.count("worked") == 1
+    reported = [results.get() for _ in processes]
+    assert reported.count("refused") == 7
+    assert reported.count("worked") == 1
     assert not (tmp_path / "lock").exists()
 
 

@@ -39,8 +39,8 @@ def test_the_whole_demo(tmp_path):
         maker="a tiny model",
         plan=SMALL,
     )
-    told: list[str] = []
-    report = run_demo(config, tiny_world, told.append)
+    reported: list[str] = []
+    report = run_demo(config, tiny_world, reported.append)
     assert [row.name for row in report.rows] == [
         "a tiny model",
         "last context frame, repeated",
@@ -52,7 +52,7 @@ def test_the_whole_demo(tmp_path):
     assert set(report.seconds) == {"render", "load", "text", "encode", "denoise", "decode", "measure", "draw"}
     assert report.memory is not None
     assert 0 <= report.memory.first_choice <= 1
-    assert len(told) == 5
+    assert len(reported) == 5
     for path in report.files.values():
         assert path.stat().st_size > 0
     assert read_video(tmp_path / "generated.mp4").frames.shape == (13, 48, 80, 3)

@@ -102,9 +102,9 @@ def test_what_is_missing_is_said():
         assert measured[name].value is None
     assert measured["subject_consistency"].reason == "no feature network is given"
     still = square_case(np.zeros(16))
-    told = measure_clip(still, still.truth, features=BlockMeans())
-    assert told["revisit_likeness"].reason == "the camera does not come back to a view of the context"
-    assert "in one phase" in told["recovery"].reason
+    reported = measure_clip(still, still.truth, features=BlockMeans())
+    assert reported["revisit_likeness"].reason == "the camera does not come back to a view of the context"
+    assert "in one phase" in reported["recovery"].reason
 
 
 ACROSS, ALONG = [1.0, 0.0], [0.0, 1.0]
@@ -187,5 +187,5 @@ def test_the_measures_of_a_clip():
     bare = measure_clip(case, case.truth)
     assert bare["wrbench_d2"].reason == "no feature network is given"
     still = square_case(np.zeros(16))
-    told = measure_clip(still, still.truth, features=BlockMeans())
-    assert told["memobench_recovery"].reason == "no subject comes back in the target"
+    reported = measure_clip(still, still.truth, features=BlockMeans())
+    assert reported["memobench_recovery"].reason == "no subject comes back in the target"

@@ -70,11 +70,11 @@ def test_errors_by_hand():
 def test_two_that_cross_while_hidden():
     """A tracker that keeps them apart errs by nothing; one that swaps their numbers errs by the whole way, twice."""
     seen = [[1, 1], [0, 0], [1, 1]]
-    told = truth([[-1, 1], [0, 0], [1, -1]], seen)
-    right = tracked_positions(held([[-1, 1], [0, 0], [1, -1]], seen), told)
+    reported = truth([[-1, 1], [0, 0], [1, -1]], seen)
+    right = tracked_positions(held([[-1, 1], [0, 0], [1, -1]], seen), reported)
     assert number_switches(right) == 0
     assert right.mean_m(right.phases == SEEN) == 0
-    swapped = tracked_positions(held([[-1, 1], [-1, 1], [-1, 1]], seen), told)
+    swapped = tracked_positions(held([[-1, 1], [-1, 1], [-1, 1]], seen), reported)
     assert number_switches(swapped) == 2
     np.testing.assert_allclose(swapped.error_m[1], [1, 1])  # hidden: each is still who it was
 
@@ -92,8 +92,8 @@ def test_somebody_who_is_lost_is_nan_and_counts_as_not_held():
 
 def test_matching_takes_the_least_distance_in_sum():
     """Nearest first: 0.9 takes 1.0, and 1.6 takes 0.0, 1.7 m in sum; the other way round it is 1.5 m."""
-    told = truth([[0.9, 1.6]], [[1, 1]])
-    places = tracked_positions(held([[1.0, 0.0]], [[1, 1]]), told)
+    reported = truth([[0.9, 1.6]], [[1, 1]])
+    places = tracked_positions(held([[1.0, 0.0]], [[1, 1]]), reported)
     assert places.numbers[0].tolist() == [1, 0]
     assert places.error_m[0].sum() == pytest.approx(1.5)
 
@@ -208,8 +208,8 @@ def test_the_truth_is_known_as_far_as_the_clip_goes():
     assert found.seen[:, 0].tolist() == [True, False, False, True, True, False]
     assert np.isfinite(found.position_m).all(axis=(1, 2)).tolist() == [True] * 5 + [False]
     assert np.isfinite(found.velocity_m).all(axis=(1, 2)).tolist() == [True] * 5 + [False]
-    told = true_subjects(CLIP, np.array([4, 8, 9, 13, 17]), ANCHOR)
-    np.testing.assert_array_equal(found.position_m[:5], told.position_m)
+    reported = true_subjects(CLIP, np.array([4, 8, 9, 13, 17]), ANCHOR)
+    np.testing.assert_array_equal(found.position_m[:5], reported.position_m)
     assert true_rollout(replace(CLIP, subjects=()), 5, times, cameras, ANCHOR, FOV) is None
 
 
@@ -242,8 +242,8 @@ def test_places_of_a_walk_by_hand():
             seen=np.array([1, 1, 0, 0, 1, 0, 0], bool)[:, None], numbers=np.full((7, 1), 7),
         ),
     )  # fmt: skip
-    told = positions_of_rollout(tracked, truth)
-    assert told == {
+    reported = positions_of_rollout(tracked, truth)
+    assert reported == {
         "frames": [9, 13, 17, 21], "num_known": 3, "held_share": pytest.approx(2 / 3, abs=1e-4),
         "seen_error_m": 1.5, "hidden_error_m": 0.5,
         "subjects": [

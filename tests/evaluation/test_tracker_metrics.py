@@ -43,13 +43,15 @@ def tracked(x_m, filled=True) -> Tracked:
     return Tracked(times=times, num_context=3, held=held, world_from_anchor=np.eye(4)[:3])
 
 
-def told(case, given) -> dict:
+def reported(case, given) -> dict:
     return measure_clip(case, case.truth, names=NAMES, tracked=given)
 
 
 def test_numbers_by_hand():
     """Seen till frame 4, back at frame 13: what counts is frame 9, where it is held 0.75 m off."""
-    found = {name: measured.value for name, measured in told(CASE, tracked([0, 0, 0.5, 0.75, 2, 2])).items()}
+    found = {
+        name: measured.value for name, measured in reported(CASE, tracked([0, 0, 0.5, 0.75, 2, 2])).items()
+    }
     assert found == {
         "tracked_at_return": 1, "tracked_position_error": 0.75, "static_position_error": 0,
         "constant_velocity_position_error": 0,
@@ -58,26 +60,26 @@ def test_numbers_by_hand():
     moving = replace(
         subject, velocity_m_s=np.tile([0.0, 0.0, 4.0], (18, 1))
     )  # 0.5 m a frame at 8 frames a second
-    gone_on = told(replace(CASE, subjects=(moving,)), tracked(np.zeros(6)))
+    gone_on = reported(replace(CASE, subjects=(moving,)), tracked(np.zeros(6)))
     assert gone_on["constant_velocity_position_error"].value == pytest.approx(2.5)  # 5 frames
 
 
 def test_reasons():
-    assert {m.reason for m in told(CASE, None).values()} == {"what made this video has no tracker"}
+    assert {m.reason for m in reported(CASE, None).values()} == {"what made this video has no tracker"}
     foreign = replace(CASE, subjects=())
-    assert {m.reason for m in told(foreign, tracked(np.zeros(6))).values()} == {
+    assert {m.reason for m in reported(foreign, tracked(np.zeros(6))).values()} == {
         "it is not annotated where subjects are"
     }
-    nobody = told(CASE, tracked(np.zeros(6), filled=False))
+    nobody = reported(CASE, tracked(np.zeros(6), filled=False))
     assert nobody["tracked_at_return"].value == 0
     assert {nobody[name].reason for name in NAMES[1:]} == {NOBODY_HELD}
     (subject,) = CASE.subjects
     slow = replace(CASE, subjects=(replace(subject, velocity_m_s=None),))
-    found = told(slow, tracked(np.ones(6)))
+    found = reported(slow, tracked(np.ones(6)))
     assert found["constant_velocity_position_error"].reason == NO_VELOCITY
     assert found["tracked_position_error"].value == 1
     gone = replace(subject, visibility=np.where(np.arange(18) < 9, subject.visibility, 3).astype(np.int8))
-    away = told(replace(CASE, subjects=(gone,)), tracked(np.zeros(6)))
+    away = reported(replace(CASE, subjects=(gone,)), tracked(np.zeros(6)))
     assert {m.reason for m in away.values()} == {NO_KNOWN_RETURN}
 
 

@@ -42,8 +42,8 @@ def mind(tmp_path):
         rows = [
             _row(time, matrix, perspective) for time, matrix in enumerate(to_unreal(path.world_from_camera))
         ]
-        told = {"mark_time": 6, "total_time": 12, "caption": "A street.", "data": rows}
-        (folder / "action.json").write_text(json.dumps(told))
+        reported = {"mark_time": 6, "total_time": 12, "caption": "A street.", "data": rows}
+        (folder / "action.json").write_text(json.dumps(reported))
     return tmp_path / "MIND-Data"
 
 

@@ -74,8 +74,8 @@ def written(request, tmp_path, camera, context=2):
     """Write a result of six frames, of which the first ones are context; return its path, and the case."""
     folder = request.getfixturevalue("wrbench")
     case = benchmark("wrbench").read_cases(folder, Ask(cameras=(camera,)))[0]
-    told = replace(case, facts={**case.facts, "condition_frame_count": context})
-    benchmark("wrbench").write(tmp_path / "results", "ours", told, film(6), 15)
+    reported = replace(case, facts={**case.facts, "condition_frame_count": context})
+    benchmark("wrbench").write(tmp_path / "results", "ours", reported, film(6), 15)
     return benchmark("wrbench").results(tmp_path / "results", "ours", [case])[case.name], case
 
 
@@ -85,12 +85,16 @@ def test_wrbench_sidecars_are_of_the_generated_frames(request, tmp_path):
     whole = worded_poses("yaw_LR_60")
     assert poses.shape == (4, 4, 4)
     assert poses[[0, -1], :3] == pytest.approx(whole[[0, -1]], abs=1e-6)
-    told = json.loads(path.with_name(path.name + ".camera.json").read_text())
+    reported = json.loads(path.with_name(path.name + ".camera.json").read_text())
     for name in ("target_pose_path", "camera_trajectory_path"):
-        assert (path.parents[1] / told[name]).is_file()  # from the system's folder
+        assert (path.parents[1] / reported[name]).is_file()  # from the system's folder
     kinds = ("control_direction", "control_family", "target_coordinate_convention")
-    assert [told[name] for name in kinds] == ["yaw_LR", "rotation", "opencv_c2w"]
-    assert [told[name] for name in ("condition_frame_count", "num_frames", "image_size")] == [2, 4, [64, 48]]
+    assert [reported[name] for name in kinds] == ["yaw_LR", "rotation", "opencv_c2w"]
+    assert [reported[name] for name in ("condition_frame_count", "num_frames", "image_size")] == [
+        2,
+        4,
+        [64, 48],
+    ]
     assert benchmark("wrbench").context_in(path) == 2
     track = json.loads(path.with_name(path.name + ".camera_trajectory.json").read_text())
     assert np.shape(track["c2w"]) == (4, 4, 4)
@@ -105,8 +109,8 @@ def test_wrbench_profiles(request, tmp_path, camera, profile):
     folder = request.getfixturevalue("wrbench")
     case = benchmark("wrbench").read_cases(folder, Ask(cameras=(camera,)))[0]
     benchmark("wrbench").write(tmp_path / "results", "ours", case, film(4), 15)
-    told = json.loads(next((tmp_path / "results" / "ours" / "videos").glob("*.camera.json")).read_text())
-    assert told["control_profile"] == profile
+    reported = json.loads(next((tmp_path / "results" / "ours" / "videos").glob("*.camera.json")).read_text())
+    assert reported["control_profile"] == profile
 
 
 def test_wrbench_results_are_scored_by_a_pose_cache(request, tmp_path):
@@ -192,9 +196,9 @@ def spoil_mind_mark(folder):
 
 def spoil_mind_nan(folder):
     path = next(folder.rglob("action.json"))
-    told = json.loads(path.read_text())
-    told["data"][3]["actor_pos"]["x"] = told["data"][3].get("camera_pos", {})["x"] = float("nan")
-    path.write_text(json.dumps(told))
+    reported = json.loads(path.read_text())
+    reported["data"][3]["actor_pos"]["x"] = reported["data"][3].get("camera_pos", {})["x"] = float("nan")
+    path.write_text(json.dumps(reported))
 
 
 def spoil_mind_cut(folder):

@@ -90,8 +90,8 @@ def test_a_clip_has_a_lens_of_its_own_shape():
 def test_one_lens_for_context_and_target():
     half = LENS.scaled_to(width_px=100, height_px=50)
     for context, target in ((LENS, None), (None, LENS), (LENS, LENS), (LENS, half)):
-        told = camera_conditioning(seen(CONTEXT, context), seen(TARGET, target)).intrinsics
-        np.testing.assert_allclose(told, LENS.normalized)
+        reported = camera_conditioning(seen(CONTEXT, context), seen(TARGET, target)).intrinsics
+        np.testing.assert_allclose(reported, LENS.normalized)
     assert camera_conditioning(CONTEXT, TARGET).intrinsics is None
     other = Intrinsics.from_fov(width_px=200, height_px=100, fov_x_rad=1.0)
     with pytest.raises(CameraError, match="the context and the target have two lenses"):

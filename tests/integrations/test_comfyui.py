@@ -38,9 +38,9 @@ def folder(tmp_path_factory):
 def run(pack, name, **given):
     """Call a node as ComfyUI does: a new object, its FUNCTION, inputs by their names."""
     node = pack.NODE_CLASS_MAPPINGS[name]
-    told = node.INPUT_TYPES()
-    assert given.keys() <= told["required"].keys() | told.get("optional", {}).keys()
-    assert told["required"].keys() <= given.keys()
+    reported = node.INPUT_TYPES()
+    assert given.keys() <= reported["required"].keys() | reported.get("optional", {}).keys()
+    assert reported["required"].keys() <= given.keys()
     result = getattr(node(), node.FUNCTION)(**given)
     assert len(result) == len(node.RETURN_TYPES)
     return result

@@ -22,11 +22,18 @@ def test_evidence_shows_what_moved():
     sky = to_bytes(painted(pose())).float() / 127.5 - 1
     moved = torch.zeros(SIZE, dtype=torch.bool)
     moved[5:11, 28:] = True  # where a fourth frame shows the square
-    told = evidence(views, square_at(pose(), 28)[None, None], pose()[:, None], LENS, torch.tensor([[9.0]]))
-    assert told.shape == (1, 1, EVIDENCE_CHANNELS, *SIZE)
-    frame, median, apart, share = told[0, 0, :3], told[0, 0, 3:6], told[0, 0, 7], told[0, 0, 8]
+    reported = evidence(
+        views, square_at(pose(), 28)[None, None], pose()[:, None], LENS, torch.tensor([[9.0]])
+    )
+    assert reported.shape == (1, 1, EVIDENCE_CHANNELS, *SIZE)
+    frame, median, apart, share = (
+        reported[0, 0, :3],
+        reported[0, 0, 3:6],
+        reported[0, 0, 7],
+        reported[0, 0, 8],
+    )
     torch.testing.assert_close(median, sky, atol=1e-5, rtol=0)
-    difference = told[0, 0, 6]
+    difference = reported[0, 0, 6]
     torch.testing.assert_close(difference, (frame - median).abs().mean(dim=0))
     assert (difference[~moved] < 1e-5).all()
     assert (difference[moved] > 0.1).float().mean() > 0.9
@@ -41,25 +48,25 @@ def test_a_view_of_the_frames_own_time_is_no_witness():
     views = views_of(pose(), pose())._replace(
         pixels=torch.stack((square_at(pose(), 3), to_bytes(painted(pose()))))[None]
     )
-    told = evidence(views, views.pixels[:, :1], pose()[:, None], LENS, torch.tensor([[0.0]]))
-    torch.testing.assert_close(told[0, 0, 3:6], painted(pose()), atol=0.01, rtol=0)
-    assert (told[0, 0, 8] == 0.5).all()  # of two views one testifies
+    reported = evidence(views, views.pixels[:, :1], pose()[:, None], LENS, torch.tensor([[0.0]]))
+    torch.testing.assert_close(reported[0, 0, 3:6], painted(pose()), atol=0.01, rtol=0)
+    assert (reported[0, 0, 8] == 0.5).all()  # of two views one testifies
     alone = evidence(views, views.pixels[:, :1], pose()[:, None], LENS, torch.tensor([[5.0]]))
     assert (alone[0, 0, 8] == 1).all()
 
 
 def test_where_nobody_testifies_the_frame_stands_for_itself():
     frame = square_at(pose(), 3)
-    told = evidence(views_of(pose(30.0)), frame[None, None], pose()[:, None], LENS, torch.tensor([[9.0]]))
+    reported = evidence(views_of(pose(30.0)), frame[None, None], pose()[:, None], LENS, torch.tensor([[9.0]]))
     seen = within(pose(), pose(30.0))
-    assert torch.equal(told[0, 0, 8] > 0, seen)
-    assert torch.equal(told[0, 0, 3:6][:, ~seen], told[0, 0, :3][:, ~seen])
-    assert (told[0, 0, 6:8][:, ~seen] == 0).all()
+    assert torch.equal(reported[0, 0, 8] > 0, seen)
+    assert torch.equal(reported[0, 0, 3:6][:, ~seen], reported[0, 0, :3][:, ~seen])
+    assert (reported[0, 0, 6:8][:, ~seen] == 0).all()
     nobody = views_of(pose(), filled=torch.zeros(1, 1, dtype=torch.bool))
-    told = evidence(nobody, frame[None, None], pose()[:, None], LENS, torch.tensor([[9.0]]))
-    assert torch.equal(told[0, 0, 3:6], told[0, 0, :3])
-    assert not told[0, 0, 6:].any()
-    assert told.isfinite().all()
+    reported = evidence(nobody, frame[None, None], pose()[:, None], LENS, torch.tensor([[9.0]]))
+    assert torch.equal(reported[0, 0, 3:6], reported[0, 0, :3])
+    assert not reported[0, 0, 6:].any()
+    assert reported.isfinite().all()
 
 
 def test_what_a_view_takes_for_a_subject_is_no_testimony():
@@ -67,21 +74,21 @@ def test_what_a_view_takes_for_a_subject_is_no_testimony():
         pixels=torch.stack((square_at(pose(), 3), to_bytes(painted(pose()))))[None]
     )
     views.static[0, 0, 5:11, 3:9] = 0
-    told = evidence(
+    reported = evidence(
         views, to_bytes(painted(pose()))[None, None], pose()[:, None], LENS, torch.tensor([[9.0]])
     )
-    assert (told[0, 0, 8, 5:11, 3:9] == 0.5).all()
-    assert (told[0, 0, 6:8] < 1e-5).all()
+    assert (reported[0, 0, 8, 5:11, 3:9] == 0.5).all()
+    assert (reported[0, 0, 6:8] < 1e-5).all()
 
 
 @pytest.mark.parametrize("size", [(16, 32), (13, 21), (7, 9), (1, 1)])
 def test_masks_are_read_in_pictures_of_any_size(size):
     torch.manual_seed(0)
     reader = MaskReader(4)
-    told = torch.randn(3, EVIDENCE_CHANNELS, *size)
+    reported = torch.randn(3, EVIDENCE_CHANNELS, *size)
     with torch.no_grad():
-        logits = reader(told)
-        one = reader(told[1:2])
+        logits = reader(reported)
+        one = reader(reported[1:2])
     assert logits.shape == (3, *size)
     torch.testing.assert_close(one, logits[1:2], rtol=1e-4, atol=1e-5)
     assert float(logits.mean()) < -1  # at first nothing is likely to be a subject
@@ -90,15 +97,15 @@ def test_masks_are_read_in_pictures_of_any_size(size):
 def test_it_learns_what_differs_from_the_witnesses():
     torch.manual_seed(0)
     reader = MaskReader(4)
-    told = torch.zeros(4, EVIDENCE_CHANNELS, *SIZE)
+    reported = torch.zeros(4, EVIDENCE_CHANNELS, *SIZE)
     mask = torch.zeros(4, *SIZE)
     for index in range(4):
         mask[index, 4:10, 5 * index : 5 * index + 6] = 1
-    told[:, :3] = mask[:, None]
+    reported[:, :3] = mask[:, None]
     optimizer = torch.optim.Adam(reader.parameters(), lr=0.01)
     losses = []
     for _ in range(10):
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(reader(told), mask)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(reader(reported), mask)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -73,9 +73,9 @@ def test_read_in_pieces_as_in_the_whole():
         for begin, end in ((0, 2), (2, 5), (5, 9)):
             first = max(0, begin - model.history)
             piece = model(whole[:, :, first:end], LENS)
-            for told, expected in zip(piece, at_once, strict=True):
+            for reported, expected in zip(piece, at_once, strict=True):
                 torch.testing.assert_close(
-                    told[:, begin - first :], expected[:, begin:end], atol=1e-5, rtol=1e-4
+                    reported[:, begin - first :], expected[:, begin:end], atol=1e-5, rtol=1e-4
                 )
 
 
@@ -89,11 +89,11 @@ def test_clips_of_a_batch_do_not_touch_each_other():
 
 def test_an_untaught_reader_gives_birth_to_nobody():
     model, settings = SceneReader(16, 64, 32, (2, 2)), BankSettings()
-    told = 3 * torch.randn(1, 16, 6, 8, 12, generator=torch.Generator().manual_seed(2))
+    reported = 3 * torch.randn(1, 16, 6, 8, 12, generator=torch.Generator().manual_seed(2))
     banks, mover, before = empty_banks(settings, 24, 5), Tracker(settings), torch.tensor([-1.0])
     tracks, births, level = banks.tracks, banks.births, torch.eye(3, 4).flatten()[None]
     with torch.no_grad():
-        reading = model(told, LENS[:1])
+        reading = model(reported, LENS[:1])
         assert reading.dynamic.sigmoid().max() < 0.2
         for index in range(6):
             frame = FrameSeen(
@@ -230,8 +230,8 @@ def test_a_true_reading_tells_the_true_place(seed, x, y, z):
     reading = reading_from_truth(
         point.view(1, 1, 1, 3), torch.ones(1, 1, 1, 4), torch.ones(1, 1, 1, 4, 6), pose[:, None], SMALL_LENS
     )
-    told = read_positions(reading, pose[:, None], SMALL_LENS[:, None])
-    torch.testing.assert_close(told, point.expand_as(told), atol=1e-3, rtol=1e-4)
+    reported = read_positions(reading, pose[:, None], SMALL_LENS[:, None])
+    torch.testing.assert_close(reported, point.expand_as(reported), atol=1e-3, rtol=1e-4)
 
 
 def test_a_true_reading_gives_tokens_to_who_covers_most_of_them():

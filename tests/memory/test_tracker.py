@@ -74,8 +74,8 @@ def test_identity_merges_by_the_same_rate():
 def test_a_place_is_measured_as_kalman_does():
     """Variance 1 meets a measurement of variance 3: gain ¼. Covariance ½ moves the velocity by ½/4 of the surprise."""
     tracks = standing(position=[[0.0, 0.0, 4.0]], velocity=[[0.1, 0.0, 0.0]], covariance=[[1.0, 0.5, 0.5]])
-    told = torch.tensor([[[0.0, 0.0, 8.0]] * 4])
-    position, velocity, covariance = filtered(tracks, told, torch.full((1, 4), 3.0))
+    reported = torch.tensor([[[0.0, 0.0, 8.0]] * 4])
+    position, velocity, covariance = filtered(tracks, reported, torch.full((1, 4), 3.0))
     torch.testing.assert_close(position[0, 0], torch.tensor([0.0, 0.0, 5.0]))
     torch.testing.assert_close(velocity[0, 0], torch.tensor([0.1, 0.0, 0.5]))
     torch.testing.assert_close(covariance[0, 0], torch.tensor([0.75, 0.375, 0.4375]))
@@ -87,8 +87,8 @@ def test_who_is_seen_where_it_cannot_be_is_believed_and_doubted():
     Its speed is as doubtful as a newborn's by 1 − ¼/4 = 15/16.
     """
     tracks = standing(position=[[0.0, 0.0, 4.0]], covariance=[[0.125, 0.0, 0.0]])
-    told = torch.tensor([[[8.0, 0.0, 4.0]] * 4])
-    position, velocity, covariance = filtered(tracks, told, torch.full((1, 4), 0.125))
+    reported = torch.tensor([[[8.0, 0.0, 4.0]] * 4])
+    position, velocity, covariance = filtered(tracks, reported, torch.full((1, 4), 0.125))
     torch.testing.assert_close(position[0, 0], torch.tensor([7.75, 0.0, 4.0]))
     assert velocity[0, 0].tolist() == [0, 0, 0]
     torch.testing.assert_close(
@@ -98,8 +98,8 @@ def test_who_is_seen_where_it_cannot_be_is_believed_and_doubted():
 
 def test_the_chance_of_being_lost_by_hand():
     """0.1 · (1 − 2^(−t/24)): 0.05 after 24 frames, 0.075 after 48."""
-    told = lost_chance(torch.tensor([[-1.0, 0.0, 24.0, 48.0]]))
-    torch.testing.assert_close(told, torch.tensor([[0.0, 0.0, 0.05, 0.075]]))
+    reported = lost_chance(torch.tensor([[-1.0, 0.0, 24.0, 48.0]]))
+    torch.testing.assert_close(reported, torch.tensor([[0.0, 0.0, 0.05, 0.075]]))
 
 
 def test_the_nearest_slot_wins_a_token_and_nobody_wins_what_is_far_from_all():
@@ -141,11 +141,11 @@ def test_a_sighting_joins_what_tokens_tell():
     position[0, 1, 0] = 2.0
     shares = torch.zeros(1, 1, 24)
     shares[0, 0, :2] = 0.5
-    told = sight(shares, facts._replace(noise=noise, position=position), frame, (3, 3))
-    assert told.visibility[0, 0] == 0.5
-    assert told.position[0, 0, 0].item() == pytest.approx(2 / 17)
+    reported = sight(shares, facts._replace(noise=noise, position=position), frame, (3, 3))
+    assert reported.visibility[0, 0] == 0.5
+    assert reported.position[0, 0, 0].item() == pytest.approx(2 / 17)
     apart = (16 * (2 / 17) ** 2 + (2 - 2 / 17) ** 2) / 17 / 3
-    assert told.variance[0, 0].item() == pytest.approx(((16 * 1 + 16) / 17 + apart) / 0.5)
+    assert reported.variance[0, 0].item() == pytest.approx(((16 * 1 + 16) / 17 + apart) / 0.5)
 
 
 def test_a_subject_seen_at_constant_velocity_is_where_it_should_be_after_30_hidden_frames():
@@ -333,10 +333,10 @@ def test_a_box_that_the_side_of_the_picture_cuts_does_not_make_a_subject_narrowe
 def test_a_reader_can_be_believed_less():
     """Noise told thrice too small: the newborn's variance is nine times what the reading says."""
     scene, mover = Scene([resting(1)], [unit(0)], [0]), tracker()
-    told = scene.tracked(mover)[0].covariance[0, 0, 0]
+    reported = scene.tracked(mover)[0].covariance[0, 0, 0]
     with torch.no_grad():
         mover.log_noise.fill_(log(3))
-    torch.testing.assert_close(scene.tracked(mover)[0].covariance[0, 0, 0], 9 * told)
+    torch.testing.assert_close(scene.tracked(mover)[0].covariance[0, 0, 0], 9 * reported)
 
 
 def test_clips_of_a_batch_do_not_touch_each_other():
@@ -432,8 +432,8 @@ BEHIND = (0.0, 1.0, -8.0)
 def shown_by(scene, probability):
     """Let tokens that show a subject say so with this probability, frame by frame."""
     logit = torch.tensor(probability).logit()[None, :, None, None]
-    told = torch.where(scene.reading.dynamic > 0, logit, scene.reading.dynamic)
-    scene.reading = scene.reading._replace(dynamic=told)
+    reported = torch.where(scene.reading.dynamic > 0, logit, scene.reading.dynamic)
+    scene.reading = scene.reading._replace(dynamic=reported)
     return scene
 
 

@@ -72,12 +72,12 @@ def test_one_by_one_is_all_at_once_and_clips_do_not_meet():
     given = [(*video(6, seed=seed)[:4], lens(fov, 4, 6)) for seed, fov in enumerate((40, 100))]
     both = [torch.cat(part) for part in zip(*given, strict=True)]
     whole, observed = model.observe(model.empty(2, GRID), *both)
-    for clip, (tokens, latents, poses, times, told) in enumerate(given):
+    for clip, (tokens, latents, poses, times, reported) in enumerate(given):
         banks = model.empty(1, GRID)
         for i in range(6):
             seen = slice(max(i - model.history, 0), i + 1)
             banks, one = model.observe(
-                banks, tokens[:, [i]], latents[:, :, seen], poses[:, [i]], times[:, [i]], told
+                banks, tokens[:, [i]], latents[:, :, seen], poses[:, [i]], times[:, [i]], reported
             )
             expected = observed.reading.dynamic[[clip], i]
             torch.testing.assert_close(one.reading.dynamic[:, 0], expected, rtol=1e-4, atol=1e-5)
@@ -217,11 +217,13 @@ def test_a_true_lens_places_a_subject_rightly_where_the_default_errs():
     position = torch.tensor([2.0, 0.0, 5.0]).expand(1, 1, 3, 3)
     still = turned_cameras(0.0, 0.0, 0.0)
     shares = shares_of_boxes(position, torch.tensor([[[0.0, 0.0, 0.8, 0.8]]]), still, (4, 6), true)
-    told = reading_from_truth(position, torch.eye(4)[:1].expand(1, 1, 3, 4), shares, still, true)
+    reported = reading_from_truth(position, torch.eye(4)[:1].expand(1, 1, 3, 4), shares, still, true)
     model, (tokens, latents, _, times, _) = memory(), video(3)
     held = []
     for believed in (true, LENS):
-        banks, _ = model.observe(model.empty(1, GRID), tokens, latents, still, times, believed, reading=told)
+        banks, _ = model.observe(
+            model.empty(1, GRID), tokens, latents, still, times, believed, reading=reported
+        )
         assert banks.tracks.filled.tolist() == [[True, False]]
         held.append(banks.tracks.position[0, 0])
     torch.testing.assert_close(held[0], torch.tensor([2.0, 0.0, 5.0]), atol=0.01, rtol=0)

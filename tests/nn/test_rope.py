@@ -139,8 +139,8 @@ def test_an_off_centre_axis():
     direction, _ = token_rays(poses(0.0), GRID, OFF_CENTRE)
     ahead = direction[0].unflatten(0, (2, 3, 5))[0]
     torch.testing.assert_close(ahead[1, 1], torch.tensor([0.0, 0.0, 1.0]))
-    told = torch.tensor([0.6, -1 / 6, 1.0])
-    torch.testing.assert_close(ahead[0, 4], told / told.norm())
+    reported = torch.tensor([0.6, -1 / 6, 1.0])
+    torch.testing.assert_close(ahead[0, 4], reported / reported.norm())
 
 
 def test_a_turned_camera_sees_a_far_point_along_the_same_ray_off_the_centre_too():

@@ -28,8 +28,8 @@ class Told(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        told = np.concatenate([centred(), SCORES], axis=1).T[None]
-        self.register_buffer("told", torch.from_numpy(np.ascontiguousarray(told)))
+        reported = np.concatenate([centred(), SCORES], axis=1).T[None]
+        self.register_buffer("told", torch.from_numpy(np.ascontiguousarray(reported)))
 
     def forward(self, pixels):
         seen = (pixels.amax(dim=(1, 2, 3)) > 0.9).float()[:, None, None]

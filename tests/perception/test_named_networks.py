@@ -61,16 +61,16 @@ def tower(name):
 def test_patches_are_the_last_hidden_state_without_the_class_token(name, tmp_path):
     network = saved(tower(name), tmp_path)
     video = frames()
-    told = feature_network(tmp_path).features(video)
+    reported = feature_network(tmp_path).features(video)
     processor = transformers.AutoImageProcessor.from_pretrained(tmp_path)
     whole = {"size": {"height": 32, "width": 32}, "do_center_crop": False}  # patches cover the picture
     with torch.no_grad():
         expected = network(**processor(images=list(video), return_tensors="pt", **whole))
     tokens = expected.last_hidden_state
-    np.testing.assert_allclose(told.patches.reshape(2, 16, 16), tokens[:, 1:].numpy(), atol=1e-5)
+    np.testing.assert_allclose(reported.patches.reshape(2, 16, 16), tokens[:, 1:].numpy(), atol=1e-5)
     picture = expected.image_embeds if name == "clip" else tokens[:, 0]
-    np.testing.assert_allclose(told.pictures, picture.numpy(), atol=1e-5)
-    assert told.pictures.shape == (2, 12 if name == "clip" else 16)
+    np.testing.assert_allclose(reported.pictures, picture.numpy(), atol=1e-5)
+    assert reported.pictures.shape == (2, 12 if name == "clip" else 16)
 
 
 def test_a_tower_without_its_preparation_is_refused(tmp_path):
@@ -149,8 +149,8 @@ def test_a_detector_gives_what_its_network_says(tmp_path):
     found = detector.detect(video)
     prepared = detector.processor(images=list(video), return_tensors="pt")["pixel_values"]
     with torch.no_grad():
-        told = network(pixel_values=prepared)
-    scores, classes = told.logits.softmax(-1)[..., :3].max(-1)
+        reported = network(pixel_values=prepared)
+    scores, classes = reported.logits.softmax(-1)[..., :3].max(-1)
     for frame in range(2):
         best = sorted(
             (float(s) for s, c in zip(scores[frame], classes[frame], strict=True) if c > 0), reverse=True
@@ -188,9 +188,9 @@ def test_detections_by_hand():
         {0: "chair", 1: "dog"},
         batch=2,
     )
-    told = detector.detect(frames(3, 100, 200))
-    assert len(told) == 3
-    for surest, other in told:
+    reported = detector.detect(frames(3, 100, 200))
+    assert len(reported) == 3
+    for surest, other in reported:
         assert (surest.kind, other.kind) == ("dog", "dog")
         np.testing.assert_allclose(surest.box_px, [0, 0, 60, 100], atol=1e-4)  # cut at the left edge
         np.testing.assert_allclose(other.box_px, [80, 30, 120, 70], atol=1e-4)

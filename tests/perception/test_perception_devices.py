@@ -13,15 +13,15 @@ def test_the_recogniser():
     video, masks = frames(3, 96, 160), np.zeros((3, 96, 160), bool)
     masks[:2, 20:60, 30:80] = True
 
-    def told(recogniser):
+    def reported(recogniser):
         recogniser.rule = type(recogniser.rule)(least_probability=0.02)  # noise shows nobody
         found = [(one.box_px, one.score, one.identity) for here in recogniser.detect(video) for one in here]
         seen = recogniser.features(video)
         return found, recogniser.identities_under(video, masks), (seen.patches, seen.pictures)
 
-    here = told(Recogniser.from_pretrained("mini"))
+    here = reported(Recogniser.from_pretrained("mini"))
     with pretended() as device:
-        there = told(Recogniser.from_pretrained("mini", device))
+        there = reported(Recogniser.from_pretrained("mini", device))
     assert len(here[0]) == len(there[0]) > 0
     for one, other in zip(flat(here), flat(there), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
@@ -44,7 +44,7 @@ def test_features(name, tmp_path):
 def test_a_detector(tmp_path):
     tiny_yolos(tmp_path)
 
-    def told(detector):
+    def reported(detector):
         detector.least_score = 0.0
         return [
             (one.kind, one.score, *one.box_px)
@@ -52,8 +52,8 @@ def test_a_detector(tmp_path):
             for one in found
         ]
 
-    here = told(subject_detector(tmp_path))
+    here = reported(subject_detector(tmp_path))
     with pretended() as device:
-        there = told(subject_detector(tmp_path, device))
+        there = reported(subject_detector(tmp_path, device))
     assert [one[0] for one in here] == [one[0] for one in there] != []
     np.testing.assert_allclose([one[1:] for one in here], [one[1:] for one in there], atol=1e-3)

@@ -80,11 +80,11 @@ def test_frames_are_seen_by_themselves_however_many_at_once():
 
 
 def test_features_are_of_length_one():
-    told = Recogniser(tiny_network()).features(frames(3))
-    assert told.patches.shape == (3, 9, 13, 6)
-    assert told.pictures.shape == (3, 5)
-    np.testing.assert_allclose(np.linalg.norm(told.patches, axis=-1), 1, rtol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(told.pictures, axis=-1), 1, rtol=1e-5)
+    reported = Recogniser(tiny_network()).features(frames(3))
+    assert reported.patches.shape == (3, 9, 13, 6)
+    assert reported.pictures.shape == (3, 5)
+    np.testing.assert_allclose(np.linalg.norm(reported.patches, axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(reported.pictures, axis=-1), 1, rtol=1e-5)
 
 
 def test_pooling_weights_a_patch_by_the_pixels_that_are_covered():

@@ -182,7 +182,7 @@ def test_a_model_that_looks_at_the_lens_is_told_it_by_either_half(given):
 
 
 def test_a_published_model_is_told_poses_alone(world, given):
-    told = world.continue_video(
+    reported = world.continue_video(
         **{**given, "context_cameras": seen(given["context_cameras"], 32, 48)}, settings=FAST
     )
-    assert np.array_equal(told.video, world.continue_video(**given, settings=FAST).video)
+    assert np.array_equal(reported.video, world.continue_video(**given, settings=FAST).video)

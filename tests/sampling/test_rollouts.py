@@ -187,11 +187,11 @@ def test_the_state_is_as_large_as_counted_on_meta(world):
     state, parts = rollout.state, ("transformer", "vae")
     networks = {name: deepcopy(getattr(world, name)).to("meta") for name in parts}
     size = VideoSize(height=32, width=48, context_frames=CONTEXT, target_frames=5)
-    told = rollout_size(networks, size, 1)
-    assert told.history == state.latents.nbytes
-    assert told.decoder == sum(value.nbytes for value in state.decoded.kept.values())
+    reported = rollout_size(networks, size, 1)
+    assert reported.history == state.latents.nbytes
+    assert reported.decoder == sum(value.nbytes for value in state.decoded.kept.values())
     banks = {} if state.banks is None else bank_tensors(state.banks)
-    assert told.banks == sum(value.nbytes for value in banks.values())
+    assert reported.banks == sum(value.nbytes for value in banks.values())
 
 
 @pytest.mark.parametrize("keep_in", ["memory", "disk"])
@@ -369,10 +369,10 @@ def test_retrieval_may_be_recorded(hydra):
 
 
 def test_progress_is_told(hydra):
-    told = []
-    start(hydra, on_progress=lambda *what: told.append(what)).step(PARTS[0])
-    assert ("denoise", 2, 2) in told
-    assert told[-1] == ("decode", 1, 1)
+    reported = []
+    start(hydra, on_progress=lambda *what: reported.append(what)).step(PARTS[0])
+    assert ("denoise", 2, 2) in reported
+    assert reported[-1] == ("decode", 1, 1)
 
 
 @pytest.mark.parametrize(

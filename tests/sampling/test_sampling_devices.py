@@ -73,10 +73,10 @@ def test_every_strategy_generates(name):
 
 
 @pytest.mark.parametrize("name", RENDERED)
-@pytest.mark.parametrize("told", [True, False], ids=["told", "read"])
-def test_rendered_memory_generates(name, told):
+@pytest.mark.parametrize("reported", [True, False], ids=["told", "read"])
+def test_rendered_memory_generates(name, reported):
     """``told``: masks are given; else the mask reader reads them."""
-    given = clip() if told else {**clip(), "subject_masks": None}
+    given = clip() if reported else {**clip(), "subject_masks": None}
     settings = SamplingSettings(num_inference_steps=2, guidance_scale=1.0, strength=0.7)
 
     def run(world):

@@ -45,7 +45,7 @@ def sets(*settings):
 
 
 def test_from_clips_to_a_world_model(run, data, vae_folder, tmp_path):
-    told = run(
+    reported = run(
         "data",
         "encode",
         "--data",
@@ -57,26 +57,26 @@ def test_from_clips_to_a_world_model(run, data, vae_folder, tmp_path):
         "--device",
         "cpu",
     )
-    assert "train: 6 samples, 0 of them" in told
+    assert "train: 6 samples, 0 of them" in reported
     options = ["--data", tmp_path / "cache", "--out", tmp_path / "run"]
     settings = sets(*TOY, f"task.vae={vae_folder}")
-    told = run("train", "--recipe", "mini_world", *options, *settings, "--state-shard-mb", 1)
-    assert "step 2 of 2, finished" in told
+    reported = run("train", "--recipe", "mini_world", *options, *settings, "--state-shard-mb", 1)
+    assert "step 2 of 2, finished" in reported
     saved = json.loads((tmp_path / "run" / "config.json").read_text())
     assert saved["config"]["state"]["shard_mb"] == 1
     assert saved["provenance"]["versions"]["torch"]
     clip = next(path for path in sorted((data / "train").iterdir()) if path.is_dir())
     run("generate", "--model", tmp_path / "run" / "export", "--video", clip, "--out", tmp_path / "clip.mp4")
     assert len(read_video(tmp_path / "clip.mp4").frames) == 9  # what it learned from: frames, size and rate
-    told = run("train", "--out", tmp_path / "run", "--resume", *sets("num_steps=50"), "--max-minutes", 0)
-    assert "step 3 of 50, stopped; the same command goes on" in told
+    reported = run("train", "--out", tmp_path / "run", "--resume", *sets("num_steps=50"), "--max-minutes", 0)
+    assert "step 3 of 50, stopped; the same command goes on" in reported
 
 
 def test_a_dry_run_prints_what_would_be_done(run, tmp_path):
-    told = run(
+    reported = run(
         "train", "--recipe", "mini_vae", "--out", tmp_path / "run", "--dry-run", *sets("task.kl_weight=0.5")
     )
-    assert json.loads(told)["task"]["kl_weight"] == 0.5
+    assert json.loads(reported)["task"]["kl_weight"] == 0.5
     assert not (tmp_path / "run").exists()
 
 
@@ -123,5 +123,5 @@ def test_published_weights_are_tuned_on_a_cpu(run, cache_of_world, world_folder,
     few = sets(f"task.initial={world_folder}", "num_steps=2", "optimisation.warmup_steps=0",
                "optimisation.cooldown_steps=0", "validation.every_steps=0", "validation.videos_every_steps=0",
                "batch.size=1", "batch.accumulation=1")  # fmt: skip
-    told = run("train", "--recipe", recipe, "--data", cache_of_world, "--out", tmp_path / "run", *few)
-    assert "step 2 of 2, finished" in told
+    reported = run("train", "--recipe", recipe, "--data", cache_of_world, "--out", tmp_path / "run", *few)
+    assert "step 2 of 2, finished" in reported

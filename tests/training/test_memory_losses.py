@@ -47,24 +47,26 @@ def test_split_of_an_even_guess_and_of_a_sure_one():
 
 
 def test_reading_half_a_metre_off_at_five():
-    told = torch.tensor([0.3, 0.4, 5.0]).view(1, 1, 1, 1, 3)  # 0.5 m from (0, 0, 5): a tenth of the distance
+    reported = torch.tensor([0.3, 0.4, 5.0]).view(
+        1, 1, 1, 1, 3
+    )  # 0.5 m from (0, 0, 5): a tenth of the distance
     noise = torch.full((1, 1, 1, 1), log(0.1))
     found = reading_loss(
-        told, noise, torch.ones(1, 1, 1, 1, 1), torch.tensor([0.0, 0, 5]).view(1, 1, 1, 3), torch.tensor([[[5.0]]])
+        reported, noise, torch.ones(1, 1, 1, 1, 1), torch.tensor([0.0, 0, 5]).view(1, 1, 1, 3), torch.tensor([[[5.0]]])
     )  # fmt: skip
     assert found.item() == pytest.approx(0.05 + UNCERTAINTY_WEIGHT * (0.5 + 3 * log(0.1)), rel=1e-5)
 
 
 def test_reading_counts_a_token_as_much_as_it_shows():
-    told = torch.zeros(1, 1, 1, 2, 3)
-    told[..., 1, 0] = 3.0  # the second token is 3 m off, and shows nothing
+    reported = torch.zeros(1, 1, 1, 2, 3)
+    reported[..., 1, 0] = 3.0  # the second token is 3 m off, and shows nothing
     arguments = (torch.zeros(1, 1, 1, 3), torch.tensor([[[2.0]]]))
     only_first = reading_loss(
-        told, torch.zeros(1, 1, 1, 2), torch.tensor([0.5, 0.0]).view(1, 1, 1, 1, 2), *arguments
+        reported, torch.zeros(1, 1, 1, 2), torch.tensor([0.5, 0.0]).view(1, 1, 1, 1, 2), *arguments
     )
     assert only_first.item() == 0
     both = reading_loss(
-        told, torch.zeros(1, 1, 1, 2), torch.tensor([0.5, 0.5]).view(1, 1, 1, 1, 2), *arguments
+        reported, torch.zeros(1, 1, 1, 2), torch.tensor([0.5, 0.5]).view(1, 1, 1, 1, 2), *arguments
     )
     assert both.item() == pytest.approx(
         (1.45 + UNCERTAINTY_WEIGHT * 0.5 * 1.5**2) / 2

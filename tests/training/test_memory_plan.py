@@ -24,6 +24,6 @@ def test_checkpointing_keeps_less_and_cards_share():
 
 
 def test_who_learns_less_needs_less():
-    told = training_ways(make, GRID, 6)
-    assert told[""].learned < told[""].weights
-    assert told[""].bytes() < min(told[flags].bytes() for flags in told if flags)
+    reported = training_ways(make, GRID, 6)
+    assert reported[""].learned < reported[""].weights
+    assert reported[""].bytes() < min(reported[flags].bytes() for flags in reported if flags)

@@ -62,9 +62,9 @@ def task_of(world, **changes) -> PixelTask:
 
 def test_samples_hold_what_is_learned():
     clip, generator = standing(), np.random.default_rng(0)
-    told = mask_sample(clip, np.array([2, 0]))
-    assert told["evidence"].shape == (2, 9, HEIGHT, WIDTH)
-    assert np.array_equal(told["mask"].numpy(), clip.masks[[8, 0]])
+    reported = mask_sample(clip, np.array([2, 0]))
+    assert reported["evidence"].shape == (2, 9, HEIGHT, WIDTH)
+    assert np.array_equal(reported["mask"].numpy(), clip.masks[[8, 0]])
     with torch.no_grad():
         found = skip_sample(patch_vae(), clip, slice(4, 9), PixelTask(agreed_share=0), generator)
     assert found["truth"].shape == found["decoded"].shape == (5, 3, HEIGHT, WIDTH)
@@ -173,9 +173,9 @@ def test_one_part_learns_alone_and_costs_nothing_of_the_other(learned, world, cl
         validation=Validation(every_steps=2, num_samples=1, videos_every_steps=0),
     )  # fmt: skip
     train(config, clips, tmp_path / "run")
-    told = {name for name in read_log(tmp_path / "run")[-1] if name.startswith("validation/")}
-    assert ("validation/mask_iou" in told) == (learned == "mask")
-    assert ("validation/psnr" in told) == (learned == "skip")
+    reported = {name for name in read_log(tmp_path / "run")[-1] if name.startswith("validation/")}
+    assert ("validation/mask_iou" in reported) == (learned == "mask")
+    assert ("validation/psnr" in reported) == (learned == "skip")
     first = pixel_parts(task_of(world), config.seed)
     after = WorldModel.from_pretrained(tmp_path / "run" / "export")
     masks = (

@@ -219,9 +219,9 @@ def test_one_alone_has_nothing_to_learn():
     )
     vectors.requires_grad_()
     assert contrast(vectors, torch.tensor([0, 0, 0]), 0.1).tolist() == [0, 0, 0]  # all are fellows
-    told = contrast(vectors, torch.tensor([0, 0, 1]), 0.1)
-    assert told[2] == 0
-    told.sum().backward()
+    reported = contrast(vectors, torch.tensor([0, 0, 1]), 0.1)
+    assert reported[2] == 0
+    reported.sum().backward()
     assert vectors.grad.isfinite().all()
     assert contrast(vectors[:1], torch.tensor([0]), 0.1).tolist() == [0]
     assert contrast(vectors[:0], torch.tensor([], dtype=torch.long), 0.1).tolist() == []
@@ -321,10 +321,10 @@ def test_knowing_again_by_hand():
         sighting("a", "cow", [1, 0], True), sighting("b", "cow", [0.9, 0.1], True),  # the second is taken for a
         sighting("c", "van", [-0.9, 0], True), sighting("d", "van", [1, 0], True),  # d was never seen before
     ]  # fmt: skip
-    told = retrieval(seen)
-    assert told["identity_accuracy"] == pytest.approx(2 / 3)
-    assert told["identity_accuracy_in_kind"] == pytest.approx(1 / 2)  # c has no rival of its kind
-    assert told["num_subjects"] == 3
+    reported = retrieval(seen)
+    assert reported["identity_accuracy"] == pytest.approx(2 / 3)
+    assert reported["identity_accuracy_in_kind"] == pytest.approx(1 / 2)  # c has no rival of its kind
+    assert reported["num_subjects"] == 3
 
 
 def test_no_clips_give_no_figures():

@@ -78,12 +78,12 @@ def test_a_cache_without_rendered_memory(clips, tmp_path):
 
 def test_masks_come_back_as_shares(rendered_cache):
     sample = open_latent_cache(rendered_cache / "train")[0]
-    told = [rendered_draw(sample, "all", draw) for draw in (0, 1, 2)]
-    assert told[0].shape == (24, 3, 4, 8)
-    assert torch.equal(told[0], told[2])
-    assert not torch.equal(told[0], told[1])
-    assert float(told[0][16:].min()) >= 0
-    assert float(told[0][16:].max()) == 1
+    reported = [rendered_draw(sample, "all", draw) for draw in (0, 1, 2)]
+    assert reported[0].shape == (24, 3, 4, 8)
+    assert torch.equal(reported[0], reported[2])
+    assert not torch.equal(reported[0], reported[1])
+    assert float(reported[0][16:].min()) >= 0
+    assert float(reported[0][16:].max()) == 1
 
 
 def test_a_strategy_that_shows_scenery_alone_learns_from_scenery_alone(rendered_cache):

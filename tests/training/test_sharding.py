@@ -67,11 +67,11 @@ def test_one_is_killed_and_three_go_on(count, world_config, cache, tmp_path):
     assert (out / "processes.txt").read_text() == "3"
     assert len(list(load_latest_state(out / "states").parts.glob("*.distcp"))) == 3
     assert_near(weights_of(tmp_path / "one"), weights_of(out))
-    told = [
+    reported = [
         json.loads(line)["validation/loss"] for folder in ("one", "cut")
         for line in (tmp_path / folder / "log.jsonl").read_text().splitlines() if "validation/loss" in line
     ]  # fmt: skip
-    assert told[0] == pytest.approx(told[1], rel=1e-3)
+    assert reported[0] == pytest.approx(reported[1], rel=1e-3)
 
 
 @pytest.mark.slow

@@ -66,12 +66,12 @@ def same_on_a_device(tmp_path, monkeypatch, forget_accelerate):
             assert {name for name in one if one[name] is None} == {
                 name for name in other if other[name] is None
             }
-            told = [
+            reported = [
                 {name: value for name, value in line.items() if value is not None} for line in (one, other)
             ]
-            for line in told:
+            for line in reported:
                 line.pop("samples_per_second", None)
-            assert told[0] == pytest.approx(told[1], rel=2e-3, abs=1e-4)
+            assert reported[0] == pytest.approx(reported[1], rel=2e-3, abs=1e-4)
         videos = [
             sorted(path.name for path in (tmp_path / name).rglob("*.mp4")) for name in ("cpu", "device")
         ]
