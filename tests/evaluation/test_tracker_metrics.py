@@ -16,7 +16,7 @@ from outofsight.evaluation.metrics import measure_clip
 from outofsight.evaluation.results import gather, print_tables, tracker_table
 from outofsight.evaluation.run import EvalConfig, Evaluation, evaluate, pending_tasks
 from outofsight.evaluation.tracked_positions import Tracked
-from outofsight.evaluation.tracking import NO_KNOWN_RETURN, NO_VELOCITY, NOBODY_HELD
+from outofsight.evaluation.tracking import NO_KNOWN_RETURN, NO_VELOCITY, NONE_TRACKED
 from outofsight.sampling.continuation import SamplingSettings
 from small_world import square_clip, write_small_dataset
 from watchful_world import watchful_world
@@ -72,7 +72,7 @@ def test_reasons():
     }
     nobody = reported(CASE, tracked(np.zeros(6), filled=False))
     assert nobody["tracked_at_return"].value == 0
-    assert {nobody[name].reason for name in NAMES[1:]} == {NOBODY_HELD}
+    assert {nobody[name].reason for name in NAMES[1:]} == {NONE_TRACKED}
     (subject,) = CASE.subjects
     slow = replace(CASE, subjects=(replace(subject, velocity_m_s=None),))
     found = reported(slow, tracked(np.ones(6)))

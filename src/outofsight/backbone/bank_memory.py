@@ -320,7 +320,7 @@ def keys_of_retrieved(
 ) -> BankKeys:
     """Return every layer's keys and values of the retrieved tokens. ``text``: the caption's states.
 
-    Recalled tokens see each other and the caption, and nothing of the video, at one time step for all; so they are the
+    Retrieved tokens see each other and the caption, and nothing of the video, at one time step for all; so they are the
     same in every denoising step.
 
     Raises:

@@ -54,7 +54,7 @@ class TrueSubjects:
     """Where q subjects truly are at n moments: ``position_m`` [n, q, 3]; ``seen`` bool [n, q]; ``names``.
 
     ``velocity_m`` [n, q, 3]: metres a video frame; ``None``: not known. A moment of which nothing is known has NaN for
-    places and velocities, and shows nobody.
+    places and velocities, and shows no subject.
     """
 
     position_m: Floats

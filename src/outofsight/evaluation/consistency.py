@@ -223,7 +223,7 @@ EPSILON = 1e-6
 
 
 def phase_bounds(phases: Phases) -> tuple[int, int] | None:
-    """Give h and r of the first subject that comes back in the target; ``None``: nobody does."""
+    """Give h and r of the first subject that comes back in the target; ``None``: none does."""
     returns = phases.subjects == Phase.REENTERED
     if not returns.any():
         return None

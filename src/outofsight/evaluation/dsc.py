@@ -181,7 +181,7 @@ DSC_METRICS = (
 
 
 def union_boxes(observed: Detections) -> NDArray[np.float64]:
-    """Give the box around all subjects of each frame [n, 4], NaN where nobody is seen."""
+    """Give the box around all subjects of each frame [n, 4], NaN where none is seen."""
     boxes = observed.boxes_px.astype(np.float64)
     known = ~np.isnan(boxes)
     low = np.where(known, boxes, np.inf)[..., :2].min(axis=0, initial=np.inf)

@@ -82,7 +82,7 @@ class Detections:
     ``boxes_px`` float32 [s, n, 4] x0, y0, x1, y1; ``centroids_px`` float32 [s, n, 2] x, y; ``area_px`` float32 [s, n];
     ``masks`` bool [s, n, h, w]; ``identities`` float32 [s, n, d], length 1; ``kinds`` str [s, n]. Where a subject is
     not ``detected`` [s, n], boxes, centroids and identities are NaN, area 0, kind empty. ``mistakes`` float32
-    [n, m, d]: identities of what a detector found where the annotation knows of nobody, NaN beyond their number.
+    [n, m, d]: identities of what a detector found where the annotation knows of none, NaN beyond their number.
     """
 
     detected: NDArray[np.bool_]

@@ -42,9 +42,9 @@ FAR_M = 1e6
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrackedPositions:
-    """Errors of n moments and q true subjects, NaN where the tracker holds nobody for the subject.
+    """Errors of n moments and q true subjects, NaN where no track is matched to the subject.
 
-    ``numbers`` int [n, q]: who is held for each (−1: nobody). ``error_m`` [n, q]: distance of positions;
+    ``numbers`` int [n, q]: the track matched to each (−1: none). ``error_m`` [n, q]: distance of positions;
     ``velocity_error_m`` [n, q]: of velocities, metres a video frame (NaN where the true one is unknown);
     ``deviations`` [n, q]: the same distance in standard deviations that the tracker claims (√3 were right on average).
     ``phases`` int8 [n, q]: ``SEEN``, ``HIDDEN``, or ``NEVER_SEEN`` before its first sighting.
@@ -59,7 +59,7 @@ class TrackedPositions:
     returns: NDArray[np.bool_]
 
     def mean_m(self, chosen: NDArray[np.bool_]) -> float | None:
-        """Average the error over chosen moments and subjects; ``None`` where nobody is held in any."""
+        """Average the error over chosen moments and subjects; ``None`` where no track is matched in any."""
         known = self.error_m[chosen & ~np.isnan(self.error_m)]
         return float(known.mean()) if known.size else None
 
@@ -97,7 +97,7 @@ class Tracked:
 class PositionErrors:
     """Errors in metres, [q], at the return of the q subjects that come back in the target.
 
-    ``tracked_m``: of the place that the tracker holds, NaN where it holds nobody for the subject. ``static_m``: of who
+    ``tracked_m``: of the place that the tracker holds, NaN where no track is matched to it. ``static_m``: of who
     takes the subject to be where it was last truly seen; ``constant_velocity_m``: of who lets it go on from there as it
     truly moved then, NaN where velocities are not annotated.
     """
@@ -212,7 +212,7 @@ def number_switches(places: TrackedPositions) -> int:
 
 
 def _numbers(held: TrackedSubjects, truth: TrueSubjects) -> NDArray[np.int64]:
-    """Say who is held for each true subject at each moment; −1: nobody."""
+    """Say the track matched to each true subject at each moment; −1: none."""
     moments, subjects = truth.seen.shape
     numbers = np.full((moments, subjects), -1, dtype=np.int64)
     for moment in range(moments):
@@ -282,7 +282,7 @@ def in_view(position_m: Floats, cameras: Floats, fov_x_rad: float) -> NDArray[np
 def positions_of_rollout(tracked: Tracked, truth: TrueSubjects) -> dict[str, Any]:
     """Tell, as JSON can hold it, who was held for each subject at each latent frame of a rollout, and how far off.
 
-    ``truth``: of all moments of ``tracked``. Metres; ``null`` where the truth is not known, or nobody is held.
+    ``truth``: of all moments of ``tracked``. Metres; ``null`` where the truth is not known, or no track is matched.
     """
     places = context_positions(tracked, truth)
     rolled = slice(tracked.num_context, None)

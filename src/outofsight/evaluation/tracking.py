@@ -204,7 +204,7 @@ TRACKING_METRICS = (
 
 
 NO_KNOWN_RETURN = "no subject that the context shows comes back in the target"
-NOBODY_HELD = "the tracker holds none of the subjects that come back"
+NONE_TRACKED = "the tracker holds none of the subjects that come back"
 NO_VELOCITY = "it is not annotated how fast subjects move"
 
 
@@ -223,7 +223,7 @@ def position_error(who: str) -> Compute:
         if not len(places.tracked_m):
             return undefined(NO_KNOWN_RETURN)
         if not places.is_held.any():
-            return undefined(NOBODY_HELD)
+            return undefined(NONE_TRACKED)
         return mean_or_undefined(getattr(places, who)[places.is_held], NO_VELOCITY)
 
     return compute
@@ -286,7 +286,7 @@ def identity_accuracy(evidence: Evidence) -> Measured:
             hits.append(recognised(_identities(evidence)[subject][seen], own[subject], others))
     if not hits:
         return undefined(
-            "the gallery holds nobody else, or the detector does not know the subject from the context"
+            "the gallery holds no other subject, or the detector does not know the subject from the context"
         )
     return Measured(float(np.concatenate(hits).mean()))
 

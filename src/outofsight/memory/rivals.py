@@ -80,7 +80,7 @@ def _crop_places(
 
 
 class IdentityEncoder(nn.Module):
-    """Turn crops into tokens: a linear map of each latent pixel, and a learned place. One more token says "nobody"."""
+    """Turn crops into tokens: a linear map of each latent pixel, and a learned place. One more stands for none."""
 
     def __init__(self, channels: int, grid: tuple[int, int], dim: int) -> None:
         super().__init__()
@@ -91,12 +91,12 @@ class IdentityEncoder(nn.Module):
     def forward(
         self, crops: Float[Tensor, "b s channels rows columns"], seen: Bool[Tensor, "b s"]
     ) -> tuple[Float[Tensor, "b n dim"], Bool[Tensor, "b n"]]:
-        """Return the tokens of all subjects, and which of them stand for someone ("nobody" always counts)."""
+        """Return the tokens of all subjects, and which of them count (the one for none always does)."""
         tokens = self.projection(crops.flatten(3).transpose(2, 3)) + self.places
-        nobody = self.nobody.expand(crops.shape[0], -1, -1).to(tokens.dtype)
+        none = self.nobody.expand(crops.shape[0], -1, -1).to(tokens.dtype)
         known = seen.repeat_interleave(self.places.shape[0], dim=1)
         always = known.new_ones(crops.shape[0], 1)
-        return torch.cat((nobody, tokens.flatten(1, 2)), dim=1), torch.cat((always, known), dim=1)
+        return torch.cat((none, tokens.flatten(1, 2)), dim=1), torch.cat((always, known), dim=1)
 
 
 class IdentityAttention(nn.Module):

@@ -96,7 +96,7 @@ def match_slots(
     """Return the slot of every annotated subject, −1 for none: the nearest pair first, in the frame given.
 
     ``frame``: for each subject, the one in which it was last seen. No two subjects get one slot; a slot that is not
-    filled, or lies farther off than ``MATCH_GATE``, is nobody's.
+    filled, or lies farther off than ``MATCH_GATE``, is no subject's.
     """
     batch = torch.arange(frame.shape[0], device=frame.device)[:, None]
     subject = torch.arange(frame.shape[1], device=frame.device)

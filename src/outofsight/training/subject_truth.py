@@ -84,7 +84,7 @@ def _of_sample(sample: LatentSample) -> SubjectTruth:
         raise DatasetError(_missing(sample, "no subject masks"))
     share = torch.from_numpy(sample.subject_share).float() / 255
     if not named:
-        return _nobody(share, places)
+        return _no_subjects(share, places)
     if sample.world_from_subject is None or sample.velocity_m_s is None:
         raise DatasetError(_missing(sample, "no positions of its subjects"))
     if len(named) > 1 and not sample.facts.get("masks_are_instances", False):
@@ -122,7 +122,7 @@ def _places(sample: LatentSample, context: int, target: int) -> list[int]:
     return places
 
 
-def _nobody(share: Tensor, places: list[int]) -> SubjectTruth:
+def _no_subjects(share: Tensor, places: list[int]) -> SubjectTruth:
     zeros = torch.zeros(1, len(places), 3)
     return SubjectTruth(
         shares=torch.zeros_like(share)[None], position=zeros, velocity=zeros.clone(),

@@ -1,4 +1,4 @@
-"""How subjects move while nobody looks: constant velocity to begin with, turning and stopping as it is learned.
+"""How subjects move unseen: constant velocity to begin with, turning and stopping as it is learned.
 
 Over a span of t video frames a subject's velocity turns by ω·t about the vertical and shrinks by e^(−r·t); its path is
 the exact integral of that. Both are constant within one span and chosen anew for the next.
@@ -29,7 +29,7 @@ NOISE_OCTAVES = 4.0
 """Learned factors of ``ACCELERATION`` lie within e^±4."""
 
 LARGEST_VARIANCE = 1e4
-"""Nobody is less certain of a place than ±100 m: a bound for worlds without end."""
+"""No position is less certain than ±100 m: a bound for endless worlds."""
 
 FASTEST_M = 10.0
 """Nobody goes faster, metres a video frame: a learned growth of speed would have no end for one hidden long enough."""

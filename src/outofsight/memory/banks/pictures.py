@@ -160,7 +160,7 @@ def own_masks(
 ) -> Float[Tensor, "b s height width"]:
     """Divide a mask of all subjects among them, by the shares of the tokens around each pixel.
 
-    Where tokens show nobody, with less than ``SPECK_SHARE``, a mask's pixels are specks and no subject's.
+    Where tokens show no subject, with less than ``SPECK_SHARE``, a mask's pixels are specks and no subject's.
     """
     shares = interpolate(assigned.float(), size=subject.shape[-2:], mode="bilinear", align_corners=False)
     total = shares.sum(dim=1, keepdim=True)

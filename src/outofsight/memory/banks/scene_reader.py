@@ -39,7 +39,7 @@ class SceneReader(nn.Module):
     each of which mixes in its own frame before; beside the latents it is given where in the picture a token lies, as
     tangents of angles, so that one set of weights reads any size and any lens.
 
-    An untrained reader says of every token that it shows a subject with 5%, which gives birth to nobody.
+    An untrained reader says of every token that it shows a subject with 5%, which gives birth to none.
     """
 
     history = TOKEN_BLOCKS

@@ -20,7 +20,7 @@ APPEARANCE_WEIGHT = 8.0
 """Nats between a token whose identity is a slot's own and one that has nothing in common with it, to begin with."""
 
 BACKGROUND = -1.4
-"""Log density of "nobody", to begin with: even over a ball whose radius is the distance to the token (−log 4π/3)."""
+"""Log density of the background, to begin with: even over a ball of the token's distance (−log 4π/3)."""
 
 EVEN = -1.4
 """Log density of a place of which nothing is known: even over that ball."""
@@ -45,13 +45,13 @@ class TokenFacts(NamedTuple):
 
 
 class SlotAttention(nn.Module):
-    """Give every dynamic token to the slots by softmax over all slots and "nobody".
+    """Give every dynamic token to the slots by softmax over all slots and the background.
 
     The logit of a slot is log((1 − ε)·N(read place; predicted place, σ²) + ε·even) with lengths as shares of the
     token's distance, σ² = slot's variance + token's noise², plus ``appearance`` · (max(cos of identities, 0) − ½). Near
     places count most while a place is well known, so a subject in view keeps its slot whatever it wears. Once it was
     hidden it may have turned round: with a chance ε (``lost_chance``) it is anywhere, and identity decides. Learned:
-    ``appearance`` and the logit of "nobody".
+    ``appearance`` and the logit of the background (``nobody`` among the weights).
 
     Source: Slot Attention (arXiv 2006.15055), whose softmax over slots makes them compete; its recurrent update is
     the Kalman filter and the gated merge of ``Tracker`` here.
@@ -70,7 +70,7 @@ class SlotAttention(nn.Module):
         identity: Float[Tensor, "b s e"],
         lost: Float[Tensor, "b s"],
     ) -> Float[Tensor, "b s n"]:
-        """Return the logit of every token for every slot, in nats above "nobody". ``lost``: ε."""
+        """Return the logit of every token for every slot, in nats above the background. ``lost``: ε."""
         scale = tokens.distance[:, None] ** -2
         sigma2 = (variance[..., None] + tokens.noise[:, None] ** 2) * scale
         away2 = ((tokens.position[:, None] - position[:, :, None]) ** 2).sum(dim=-1) * scale
@@ -83,9 +83,9 @@ class SlotAttention(nn.Module):
     def forward(
         self, tokens: TokenFacts, tracks: Tracks, lost: Float[Tensor, "b s"]
     ) -> tuple[Float[Tensor, "b s n"], Float[Tensor, "b n"]]:
-        """Return the share of every token that is each slot's, and that shows a subject who is nobody yet.
+        """Return the share of every token that is each slot's, and that shows a subject that has no slot yet.
 
-        Both are parts of ``dynamic``: they add up to it over slots and "nobody".
+        Both are parts of ``dynamic``: they add up to it over slots and background.
         """
         logits = self.logits(tokens, tracks.position, tracks.covariance[..., 0], tracks.identity, lost)
         logits = torch.where(tracks.taken[..., None], logits, torch.full_like(logits, ABSENT))

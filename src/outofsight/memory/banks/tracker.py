@@ -1,8 +1,8 @@
-"""The tracker: subjects whose identity is kept and who go on moving while nobody sees them.
+"""The tracker: subjects whose identity is kept and who go on moving unseen.
 
 For every clean latent frame, in order: all subjects move on to its time; slots compete for its dynamic tokens; a
 subject that is seen is measured (Kalman filter) and merged (gated); one that is not keeps identity, tokens and box to
-the last bit; tokens that nobody explains give birth; doubles become one; those who should be there and are not, fade.
+the last bit; tokens that no slot explains give birth; doubles become one; those who should be there and are not, fade.
 """
 
 import torch
@@ -190,7 +190,7 @@ def _joined(shares: Float[Tensor, "b s n"], duplicates: Tensor) -> Float[Tensor,
 
 
 BORN_AT = 0.5
-"""A token that shows a subject who is nobody yet with more than this gives birth to one."""
+"""A token that shows a subject that has no slot yet with more than this gives birth to one."""
 
 FIRST_CONFIDENCE = 0.5
 """Of a newborn subject that is fully seen, else in proportion. Who falls below it may lose the slot to a newborn."""
