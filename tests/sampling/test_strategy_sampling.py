@@ -167,7 +167,7 @@ def test_banks_are_asked_once_for_all_steps(clip):
 
 
 @torch.no_grad()
-def test_recall_and_keys_may_be_given():
+def test_what_is_retrieved_and_keys_may_be_given():
     """Observed by the sampler, retrieved before, or keys made before: the same video, and other memories another."""
     model = tiny_transformer(**{**strategy("hybrid").settings, "context_recent": 2, "banks": SMALL_BANKS})
     noise, given = conditions()
@@ -175,8 +175,8 @@ def test_recall_and_keys_may_be_given():
     cameras = given.context_cameras, given.target_cameras
     itself, _ = denoise(model, noise, given, euler(sigmas), 3.0)
     retrieved = model.retrieve_for_context(given.context_latents, *cameras)
-    retrieved, _ = denoise(model, noise, given._replace(retrieved=retrieved), euler(sigmas), 3.0)
-    assert torch.equal(retrieved, itself)
+    by_memory, _ = denoise(model, noise, given._replace(retrieved=retrieved), euler(sigmas), 3.0)
+    assert torch.equal(by_memory, itself)
     keys = {
         "cond": model.memory_keys(retrieved, given.text),
         "uncond": model.memory_keys(retrieved, given.negative_text),
