@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Read when the libraries are imported: no test may reach for the network, and tiny models run best on one thread.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -19,6 +20,10 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 KEPT = Path(tempfile.gettempdir()) / f"outofsight-tests-of-{os.getuid()}"
 os.environ.setdefault("WARP_CACHE_PATH", str(KEPT / f"warp-{find_spec('warp') and version('warp-lang')}"))
 os.environ.setdefault("MPLCONFIGDIR", str(KEPT / "matplotlib"))
+
+# A busy machine is no fault of what is tested.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
