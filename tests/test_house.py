@@ -233,3 +233,10 @@ def test_files_are_written_whole_in_one_way():
     renames = re.compile(r"os\.(replace|rename)\b|\.rename\(|\.replace\([^,()]+\)|shutil\.move")
     others = [str(path) for path in MODULES if path.name != "files.py" and renames.search(path.read_text())]
     assert others == []
+
+
+def test_text_is_read_in_one_way():
+    """``files.read_text`` knows byte-order marks; JSON is read from bytes, where it finds them by itself."""
+    own = {"report.py"}  # reads its page from the package
+    others = [path.name for path in MODULES if ".read_text(" in path.read_text() and path.name not in own]
+    assert others == []

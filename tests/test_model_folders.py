@@ -69,6 +69,11 @@ def test_the_use_of_an_earlier_folder_is_read(tmp_path):
     assert read_use(tmp_path) == USE
 
 
+def test_a_use_file_with_a_byte_order_mark(tmp_path):
+    (tmp_path / USE_FILE).write_text(use_as_json(USE), encoding="utf-8-sig")
+    assert read_use(tmp_path) == USE
+
+
 @pytest.mark.parametrize("content", ['{"frames": 3}', "[]", "{", '{"size": 4}'])
 def test_a_damaged_use_file_is_named(tmp_path, content):
     (tmp_path / USE_FILE).write_text(content)

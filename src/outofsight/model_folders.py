@@ -77,7 +77,7 @@ def read_use(name_or_path: str | Path) -> ModelUse:
     if not path.is_file():
         return ModelUse()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
         if content.get("size") is not None:
             content["size"] = tuple(content["size"])
         if "walk" in content:  # of earlier versions

@@ -71,12 +71,13 @@ def test_a_data_set_gets_its_metadata_and_keeps_its_own_words(cli, clips, tmp_pa
             "me/clips",
             "size_categories: expected one of n<1K",
         ),
+        ("# Mädchen\n".encode("latin-1"), "me/clips", "README.md: expected text in UTF-8"),
         ("# Clips\n", "clips", "expected OWNER/NAME, got 'clips'"),
         ("# Clips\n", "me/cl ips", "--repo: "),
     ],
 )
 def test_what_the_hub_would_refuse_is_refused_here(cli, clips, tmp_path, card, repo, says):
-    (clips / "README.md").write_text(card)
+    (clips / "README.md").write_bytes(card if isinstance(card, bytes) else card.encode())
     code, _, error = cli("push", clips, "--repo", repo, "--out", tmp_path / "staged")
     assert code == 2
     assert says in error

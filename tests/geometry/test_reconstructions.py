@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from geometry_strategies import as_homogeneous
-from outofsight.errors import CameraError
+from outofsight.errors import CameraError, InputError
 from outofsight.geometry.conventions import to_colmap, to_opengl
 from outofsight.geometry.path_expressions import make_path
 from outofsight.geometry.poses import invert_rigid
@@ -70,6 +70,18 @@ def test_colmap_text_and_binary(tmp_path):
         found = read_reconstruction(folder if folder.name == "text" else tmp_path / "project")
         assert found.world_from_camera == pytest.approx(POSES, abs=1e-9)
         assert found.intrinsics == LENS
+
+
+def test_text_as_editors_of_other_systems_leave_it(tmp_path):
+    """A byte-order mark, lines that end in CR LF, names in another language's letters."""
+    folder = colmap_text(tmp_path, names=[f"Straße_{number}.png" for number in range(7)])
+    for path in folder.iterdir():
+        path.write_bytes(path.read_text().replace("\n", "\r\n").encode("utf-8-sig"))
+    assert read_reconstruction(folder).world_from_camera == pytest.approx(POSES, abs=1e-9)
+    for path in folder.iterdir():
+        path.write_bytes(path.read_text("utf-8-sig").encode("latin-1"))
+    with pytest.raises(InputError, match=r"images\.txt: expected text in UTF-8"):
+        read_reconstruction(folder)
 
 
 def test_nerfstudio(tmp_path):

@@ -146,6 +146,13 @@ def _told_in_onnx(onnx):
     return make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9)
 
 
+def test_words_with_a_byte_order_mark(exported):
+    exported.with_suffix(".names").write_bytes("\r\n".join(WORDS).encode("utf-8-sig"))
+    detector = subject_detector(exported)
+    assert isinstance(detector, DetectorFile)
+    assert detector.words == list(WORDS)
+
+
 def test_what_is_missing_or_damaged_is_one_line(exported, tmp_path):
     with pytest.raises(InputError, match="there is no such file"):
         subject_detector(tmp_path / "none.pt2")

@@ -11,7 +11,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from outofsight.errors import InputError, OutputError
-from outofsight.files import explained
+from outofsight.files import explained, read_text
 
 Kind = Literal["model", "dataset"]
 MARKS: Mapping[Kind, str] = {"model": "model_index.json", "dataset": "dataset.json"}
@@ -67,7 +67,7 @@ def card_of(folder: Path, kind: Kind, license_name: str) -> str:
         InputError: the metadata is damaged, or names what the hub does not know.
     """
     path = folder / CARD
-    text = path.read_text(encoding="utf-8") if path.is_file() else f"# {folder.resolve().name}\n"
+    text = read_text(path) if path.is_file() else f"# {folder.resolve().name}\n"
     card = ModelCard if kind == "model" else DatasetCard
     try:
         made: Any = card(text)

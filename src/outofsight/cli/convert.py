@@ -133,9 +133,7 @@ def _num_heads_of(path: Path) -> dict[str, Any]:
     if not path.is_dir() or not config.is_file():
         return {}
     try:
-        return {
-            "num_attention_heads": int(json.loads(config.read_text(encoding="utf-8"))["num_attention_heads"])
-        }
+        return {"num_attention_heads": int(json.loads(config.read_bytes())["num_attention_heads"])}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{config}: expected num_attention_heads, could not read it ({first_line(error)})"

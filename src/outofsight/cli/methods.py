@@ -201,7 +201,7 @@ def _renders(model: str, strategy_name: str | None) -> bool:
     path = Path(find_model(model)) / "transformer" / "config.json"
     if not path.is_file():
         return False
-    config = {"banks": None, "rendering": None, **json.loads(path.read_text(encoding="utf-8"))}
+    config = {"banks": None, "rendering": None, **json.loads(path.read_bytes())}
     if strategy_name is not None:
         config |= strategy(strategy_name).settings
     banks = read_bank_settings(config)

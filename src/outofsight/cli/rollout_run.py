@@ -275,9 +275,9 @@ def _resumed(
     shown = GrowingVideo(plan.case.out, fps=plan.fps, **rollout.notes["video"])
     # Lines end in "\n" alone: a caption may hold other signs that splitlines() takes for an end. A rollout that
     # was killed at its very beginning has no log yet.
-    written = plan.log.read_text(encoding="utf-8") if plan.log.exists() else ""
-    lines = [line + "\n" for line in written.split("\n") if line]
-    write_text(plan.log, "".join(lines[: rollout.num_steps]))
+    written = plan.log.read_bytes().split(b"\n") if plan.log.exists() else []
+    lines = [line for line in written if line][: rollout.num_steps]
+    write_text(plan.log, "".join(f"{line.decode()}\n" for line in lines))
     console.print(f"{plan.state}: goes on after step {rollout.num_steps}", soft_wrap=True, markup=False)
     return rollout, _begun(shown, plan, inputs)
 

@@ -38,7 +38,7 @@ def strategies(
 ) -> None:
     """Show the memory strategies, and keys, arithmetic and memory of one forward with each."""
     if not (names or model or size or frames):
-        counted = json.loads(COUNTED.read_text(encoding="utf-8"))
+        counted = json.loads(COUNTED.read_bytes())
     else:
         counted = _counted(names or [], model, size, frames)
     if as_json:

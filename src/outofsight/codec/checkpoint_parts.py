@@ -162,7 +162,7 @@ def _refuse_lone_part(path: Path) -> None:
 
 def _read_parts(index: Path) -> dict[str, Tensor]:
     try:
-        where = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        where = json.loads(index.read_bytes())["weight_map"]
         parts = sorted(set(where.values()))
         safe = all(isinstance(part, str) and Path(part).name == part for part in parts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

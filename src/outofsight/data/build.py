@@ -16,7 +16,7 @@ from outofsight.data.outputs import check_outputs
 from outofsight.data.sample import write_sample
 from outofsight.data.workers import run_tasks
 from outofsight.errors import DatasetError
-from outofsight.files import explained, read_json, remove_unfinished, write_json, write_text
+from outofsight.files import explained, read_json, read_text, remove_unfinished, write_json, write_text
 from outofsight.types import Clip
 
 DATASET_VERSION = 1
@@ -159,8 +159,5 @@ def make_sample(task: Task) -> str:
 def _write_captions(folder: Path, jobs: list[ClipJob]) -> None:
     """Write the part's caption.txt: name, tab, caption."""
     if jobs:
-        lines = [
-            f"{job.name}\t{(folder / job.name / 'caption.txt').read_text(encoding='utf-8').strip()}"
-            for job in jobs
-        ]
+        lines = [f"{job.name}\t{read_text(folder / job.name / 'caption.txt').strip()}" for job in jobs]
         write_text(folder / "caption.txt", "\n".join(lines) + "\n")

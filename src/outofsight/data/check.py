@@ -11,7 +11,7 @@ from outofsight.data.dataset import Dataset, SampleEntry, open_dataset
 from outofsight.data.sample import HALVES, REQUIRED_FILES, characters, checks
 from outofsight.data.video import read_video
 from outofsight.errors import OutOfSightError
-from outofsight.files import TEMPORARY_PREFIX, read_json
+from outofsight.files import TEMPORARY_PREFIX, read_json, read_text
 from outofsight.geometry.camera_files import read_cameras
 from outofsight.types import Clip, SubjectTrack, Visibility
 
@@ -99,9 +99,7 @@ def _own_findings(folder: Path, clip: Clip, ious: list[float]) -> Iterator[str]:
     for name, expected in (("check.json", checks(clip)), ("character.json", characters(clip))):
         if read_json(folder / name) != expected:
             yield f"{name} does not agree with annotation.json"
-    if (folder / "caption.txt").read_text(
-        encoding="utf-8"
-    ).strip() != clip.caption.strip() or not clip.caption.strip():
+    if read_text(folder / "caption.txt").strip() != clip.caption.strip() or not clip.caption.strip():
         yield "caption.txt is empty or does not agree with annotation.json"
     for subject in clip.subjects:
         yield from _subject_findings(subject, ids, ious)

@@ -108,7 +108,7 @@ class RecordStore:
     def read(self, method: str, clip: str) -> Record | None:
         """Read a clip's record; ``None`` if there is none that can be read: it is then made again."""
         try:
-            content = json.loads((self.folder(method) / f"{clip}.json").read_text(encoding="utf-8"))
+            content = json.loads((self.folder(method) / f"{clip}.json").read_bytes())
             return record_of(content) if content["format"] == FORMAT else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None

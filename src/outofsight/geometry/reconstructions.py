@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.errors import CameraError, first_line
+from outofsight.files import read_text
 from outofsight.geometry.conventions import check_homogeneous, from_colmap, from_opengl
 from outofsight.geometry.json_files import number_array, read_camera_json
 from outofsight.geometry.poses import invert_rigid
@@ -85,7 +86,7 @@ def _read_text(folder: Path) -> tuple[dict[int, Lens], list[Pose]]:
 
 
 def _lines(path: Path, keep_empty: bool = False) -> Iterator[str]:
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path).splitlines():
         if not line.startswith("#") and (keep_empty or line.strip()):
             yield line
 
@@ -102,7 +103,7 @@ def _read_binary(folder: Path) -> tuple[dict[int, Lens], list[Pose]]:
     with (folder / "images.bin").open("rb") as file:
         for _ in range(_unpack(file, "<Q")[0]):
             _, *pose, lens = _unpack(file, "<i7di")
-            name = b"".join(iter(lambda: _unpack(file, "<c")[0], b"\0")).decode()
+            name = b"".join(iter(lambda: _unpack(file, "<c")[0], b"\0")).decode(errors="surrogateescape")
             file.seek(24 * _unpack(file, "<Q")[0], 1)
             images.append((name, lens, np.array(pose)))
     return lenses, images

@@ -23,6 +23,7 @@ from PIL import Image
 
 from outofsight.data.check import box_iou
 from outofsight.errors import CheckpointError, InputError, first_line
+from outofsight.files import read_text
 from outofsight.perception.published import LEAST_SCORE, subject_words
 from outofsight.perception.seeing import Found, Frames, check_frames
 
@@ -54,8 +55,8 @@ class DetectorFile:
         if not path.is_file():
             raise InputError(f"detector {path}: there is no such file")
         try:
-            words = [line.strip() for line in names.read_text(encoding="utf-8").splitlines() if line.strip()]
-        except (OSError, ValueError) as error:
+            words = [line.strip() for line in read_text(names).splitlines() if line.strip()]
+        except InputError as error:
             raise InputError(
                 f"detector {path}: expected its words in {names}, one a line, in the network's order ({error})"
             ) from error

@@ -68,7 +68,7 @@ class Source:
         try:
             folder = Path(self.place)
             path = folder / file if folder.is_dir() else Path(hf_hub_download(self.place, file))
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_bytes())
         except (*MISSING, ValueError) as error:
             raise self.not_there(file, error) from error
         if not isinstance(content, dict):

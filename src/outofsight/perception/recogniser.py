@@ -202,7 +202,7 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path.parent}: expected a recogniser's folder, found no {CONFIG_FILE}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: expected JSON, could not read it: {error}") from error
     if not isinstance(content, dict) or content.pop("_class_name", None) != MODEL_CLASS:
@@ -213,7 +213,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 def is_recogniser_folder(folder: Path) -> bool:
     """Tell whether a folder holds a recogniser rather than a network of another library."""
     path = folder / CONFIG_FILE
-    return path.is_file() and MODEL_CLASS in path.read_text(encoding="utf-8")
+    return path.is_file() and MODEL_CLASS.encode() in path.read_bytes()
 
 
 def _folder_of(name_or_folder: str | Path) -> Path:

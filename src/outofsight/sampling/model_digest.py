@@ -87,7 +87,7 @@ def _place() -> Path:
 
 def _remembered() -> dict[str, str]:
     try:
-        known = json.loads(_place().read_text(encoding="utf-8"))
+        known = json.loads(_place().read_bytes())
         return {str(key): str(value) for key, value in known.items()}
     except (OSError, ValueError, AttributeError, RuntimeError):
         return {}

@@ -215,7 +215,7 @@ def _read_manifest(folder: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{folder}: expected the folder of a saved rollout, found no {MANIFEST} in it")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: damaged ({first_line(error)}); use another copy") from error
     if not isinstance(manifest, dict) or manifest.get("version") != VERSION:
@@ -305,7 +305,7 @@ def _check_place(folder: Path) -> None:
 def _drop_others(folder: Path) -> None:
     """Remove tensors that the manifest does not name, and what a crash left behind."""
     try:
-        named = set(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
+        named = set(json.loads((folder / MANIFEST).read_bytes())["files"])
     except FileNotFoundError:
         named = set()
     for entry in folder.iterdir():

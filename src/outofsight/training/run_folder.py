@@ -98,10 +98,10 @@ def read_log(out: Path) -> list[dict[str, Any]]:
     if not (out / LOG).exists():
         return []
     lines = []
-    for text in (out / LOG).read_text(encoding="utf-8").splitlines():
+    for text in (out / LOG).read_bytes().splitlines():
         try:
             lines.append(json.loads(text))
-        except json.JSONDecodeError:
+        except ValueError:
             break
     return lines
 

@@ -113,7 +113,7 @@ def load_state(path: Path) -> State:
     """
     advice = f"remove {path} to go on from the state before it"
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((path / MANIFEST).read_bytes())
         if manifest["version"] != STATE_VERSION:
             raise CheckpointError(
                 f"{path}: a state of version {manifest['version']}, this program reads {STATE_VERSION}; {advice}"

@@ -37,7 +37,7 @@ def _recorded(path: Path) -> PlanConfig | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
         plan = ((content.get("data") or {}).get("recipe") or {}).get("plan")
         if plan is None:
             return None

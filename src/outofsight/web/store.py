@@ -121,7 +121,7 @@ def states_of(folder: Path) -> list[Path]:
 def read_about(folder: Path) -> dict[str, Any]:
     """Read what is told of a walk. Raises ``CheckpointError`` where it is missing or damaged."""
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = json.loads((folder / ABOUT).read_bytes())
         if not isinstance(about, dict):
             raise ValueError("not an object")
         return about
