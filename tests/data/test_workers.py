@@ -1,6 +1,9 @@
 """Many processes give what one gives; a worker that dies, or a task that fails, is one clear error."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from importlib.util import find_spec
 
@@ -46,3 +49,21 @@ def test_no_workers():
 def test_without_ray():
     with pytest.raises(InputError, match="needs Ray; install it"):
         run_tasks(squared, [1], cluster=True)
+
+
+def test_ctrl_c_is_for_the_one_who_waits(tmp_path):
+    """A terminal sends it to all processes; workers print no tracebacks of their own."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, time\nfrom outofsight.data.workers import run_tasks\n"
+        "def main():\n"
+        "    try:\n"
+        "        for _ in run_tasks(time.sleep, [0.05] * 1000, workers=2): print('done', flush=True)\n"
+        "    except KeyboardInterrupt: sys.exit(130)\n"
+        "if __name__ == '__main__': main()\n"
+    )
+    process = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               start_new_session=True)  # fmt: skip
+    assert process.stdout.readline() == b"done\n"
+    os.killpg(process.pid, signal.SIGINT)
+    assert (process.communicate()[1], process.returncode) == (b"", 130)

@@ -2,10 +2,12 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -71,7 +73,8 @@ def _as_completed(
     pool: ProcessPoolExecutor, work: Callable[[Task], Result], tasks: Iterator[Task], most: int
 ) -> Iterator[Result]:
     """Keep at most so many tasks under way; one that fails ends it all once those under way have come to rest."""
-    pending: set[Future[Result]] = {pool.submit(work, task) for task in islice(tasks, most)}
+    with _deaf_to_interrupts():  # the first submit starts the workers
+        pending: set[Future[Result]] = {pool.submit(work, task) for task in islice(tasks, most)}
     while pending:
         done, pending = wait(pending, return_when=FIRST_COMPLETED)
         for future in done:
@@ -79,6 +82,16 @@ def _as_completed(
             for task in islice(tasks, 1):
                 pending.add(pool.submit(work, task))
             yield result
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that never see Ctrl-C, which a terminal sends to all: it is for the one that waits for them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin_worker(begin: Begin | None, numbers: Any, workers: int) -> None:
