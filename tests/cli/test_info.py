@@ -1,10 +1,18 @@
 """``outofsight info``, and the front door itself."""
 
+import json
 import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
 
 from models import tiny_world
+from outofsight.cli.info import COUNTED
 from outofsight.memory.strategies import strategy
-from outofsight.model_folders import USE_FILE, ModelUse, use_as_json
+from outofsight.model_folders import USE_FILE, ModelUse, read_use, use_as_json
+from outofsight.sampling.plan import networks_on_meta
 
 
 def test_sizes_memory_and_arithmetic(outofsight, model_folder):
@@ -40,6 +48,39 @@ def test_keys_that_the_banks_recall_are_told_apart(outofsight, tmp_path):
     assert ": hybrid, " in out
     assert "144 of 144, and up to " in out
     assert "that the banks retrieve" in " ".join(out.split())
+
+
+def test_the_bundled_model_is_told_without_counting():
+    code = (
+        "import sys; sys.argv = ['outofsight', 'info', 'mini']; from outofsight.cli import main\n"
+        "try: main()\nfinally: sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "what" in done.stdout
+
+
+@pytest.mark.slow
+def test_what_is_told_of_the_bundled_model_is_what_counting_gives(outofsight):
+    code, out, error = outofsight("info", "mini", "--dtype", "bfloat16", "--json")
+    assert code == 0, error
+    assert json.loads(out) == json.loads(COUNTED.read_text()), (
+        f"make {COUNTED.name} again: its module says how"
+    )
+
+
+def test_what_is_told_of_the_bundled_model_is_of_this_model():
+    """The quick part of the test above: weights and use, which a new bundled model changes."""
+    figures, use = json.loads(COUNTED.read_text()), read_use("mini")
+    networks = networks_on_meta("mini", torch.bfloat16)
+    assert figures["num_parameters"] == {
+        name: sum(value.numel() for value in network.parameters()) for name, network in networks.items()
+    }
+    settings = vars(networks["transformer"].memory_settings).items()
+    assert figures["settings"] == json.loads(
+        json.dumps({name: value for name, value in settings if name[0] != "_"})
+    )
+    assert (figures["sampling"], figures["explore"]) == (use.sampling, use.explore)
+    assert (figures["size"], figures["frames"]) == (list(use.size), list(use.frames))
 
 
 def test_a_size_the_model_cannot_take(outofsight, model_folder):

@@ -1,7 +1,15 @@
-"""``outofsight info``: what a model is and what a run of it will need, before anything runs."""
+"""``outofsight info``: what a model is and what a run of it will need, before anything runs.
 
+Counting takes ten seconds, most of it imports, so what is shown of the bundled model without options lies beside this
+file as ``COUNTED``, made by the command that counts the same::
+
+    outofsight info mini --dtype bfloat16 --json > src/outofsight/cli/mini_plan.json
+"""
+
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,11 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from outofsight.cli.values import parse_frames, parse_size
-from outofsight.model_folders import read_use
+from outofsight.errors import InputError
+from outofsight.model_folders import find_model, read_use
 
 if TYPE_CHECKING:
     from outofsight.sampling.plan import RunPlan, VideoSize
 
+COUNTED = Path(__file__).with_name("mini_plan.json")
 PUBLISHED_SIZE = (480, 832)
 
 
@@ -33,7 +43,7 @@ def info(
     guidance: Annotated[
         float | None, typer.Option(help="guidance scale; 1 halves the forwards (default: the model's, or 5)")
     ] = None,
-    dtype: Annotated[str, typer.Option(help="bfloat16, float16 or float32")] = "bfloat16",
+    dtype: Annotated[str | None, typer.Option(help="bfloat16 (the default), float16 or float32")] = None,
     tile_vae: Annotated[bool, typer.Option(help="encode and decode in the published tiles")] = False,
     attention_chunk: Annotated[
         int | None, typer.Option(min=1, help="query frames that attention gathers at a time (default: all)")
@@ -42,8 +52,16 @@ def info(
         float | None, typer.Option(min=1, help="GiB of a GPU: which flags fit it, for each use")
     ] = None,
     gpus: Annotated[int, typer.Option(min=1, help="with --vram: GPUs that training is sharded over")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Show a model's parts and sizes, and the memory and arithmetic of a run."""
+    if as_json and vram is not None:
+        raise InputError("--json: holds no table of --vram; leave one of them out")
+    find_model(model)
+    asked = (size, frames, steps, guidance, dtype, attention_chunk, vram)
+    if model == "mini" and not tile_vae and all(each is None for each in asked):
+        _show(json.loads(COUNTED.read_bytes()), as_json=as_json)
+        return
     from outofsight.cli.loading import parse_dtype, quiet_libraries
     from outofsight.codec.video_vae import LatentTiling
     from outofsight.sampling.plan import VideoSize, networks_on_meta, plan_run
@@ -53,6 +71,7 @@ def info(
     height, width = parse_size(size) if size else use.size or PUBLISHED_SIZE
     context, target = parse_frames(frames) if frames else use.frames
     steps = use.num_inference_steps if steps is None else steps
+    dtype = dtype or "bfloat16"
     networks = networks_on_meta(model, parse_dtype(dtype))
     networks["transformer"].attention_frames_per_chunk = attention_chunk
     video = VideoSize(height=height, width=width, context_frames=context, target_frames=target)
@@ -64,48 +83,88 @@ def info(
         guided=guided,
         tiling=LatentTiling() if tile_vae else None,
     )
-    console = Console(width=100)
-    strategy = networks["transformer"].config["memory_strategy"]
     settings = vars(networks["transformer"].memory_settings).items()
-    listed = ", ".join(f"{name} {value}" for name, value in settings if not name.startswith("_"))
-    console.print(f"{model}: {strategy}, {listed}", soft_wrap=True, highlight=False)
-    for what, chosen in (("sampling", use.sampling), ("explore", use.explore)):
-        listed = ", ".join(f"{name} {value}" for name, value in chosen.items())
-        console.print(f"{what}: {listed or 'as sampling'}", soft_wrap=True, highlight=False)
-    console.print(_components(plan))
-    console.print(_run(plan, f"{height}×{width}, {context}+{target} frames, {steps} steps, {dtype}"))
-    if vram is not None:
+    figures = {
+        "model": model,
+        "strategy": networks["transformer"].config["memory_strategy"],
+        "settings": {name: value for name, value in settings if not name.startswith("_")},
+        "sampling": dict(use.sampling),
+        "explore": dict(use.explore),
+        "num_inference_steps": steps,
+        **_figures(plan, video, dtype),
+    }
+    _show(figures, as_json=as_json)
+    if vram is not None and not as_json:
         found = ways(networks, video, guided=guided, cards=(1,) if gpus == 1 else (1, gpus))
         Console(width=120).print(
             cards_table(found, vram)
         )  # its commands are to be copied, so they stay whole
 
 
-def _components(plan: "RunPlan") -> Table:
-    table = Table("part", "parameters", "weights", title="parts")
-    for name, count in plan.num_parameters.items():
-        table.add_row(name, f"{count / 1e6:,.1f} M", _size(plan.weight_bytes[name]))
-    table.add_row(
-        "all",
-        f"{sum(plan.num_parameters.values()) / 1e6:,.1f} M",
-        _size(sum(plan.weight_bytes.values())),
+def _figures(plan: "RunPlan", video: "VideoSize", dtype: str) -> dict[str, Any]:
+    """Name what is shown of a plan."""
+    forward, grid = plan.forward, plan.grid
+    return {
+        "size": [video.height, video.width],
+        "frames": [video.context_frames, video.target_frames],
+        "dtype": dtype,
+        "num_parameters": plan.num_parameters,
+        "weight_bytes": plan.weight_bytes,
+        "token_grid": [grid.frames, grid.height, grid.width],
+        "keys_per_query": forward.keys_per_query - forward.bank_keys_per_query,
+        "bank_keys_per_query": forward.bank_keys_per_query,
+        "forward_flops": forward.flops,
+        "dense_forward_flops": forward.linear_flops + plan.dense_attention_flops,
+        "denoise_flops": plan.denoise_flops,
+        "num_forwards": plan.num_forwards,
+        "peak_bytes": plan.peak_bytes,
+    }
+
+
+def _show(figures: Mapping[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures, indent=1, ensure_ascii=False))
+        return
+    console = Console(width=100)
+    settings = _listed(figures["settings"])
+    console.print(f"{figures['model']}: {figures['strategy']}, {settings}", soft_wrap=True, highlight=False)
+    for what, chosen in (("sampling", figures["sampling"]), ("explore", figures["explore"])):
+        console.print(f"{what}: {_listed(chosen) or 'as sampling'}", soft_wrap=True, highlight=False)
+    console.print(_components(figures))
+    console.print(_run(figures))
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {tuple(value) if isinstance(value, list) else value}" for name, value in settings.items()
     )
+
+
+def _components(figures: Mapping[str, Any]) -> Table:
+    counts, weights = figures["num_parameters"], figures["weight_bytes"]
+    table = Table("part", "parameters", "weights", title="parts")
+    for name, count in counts.items():
+        table.add_row(name, f"{count / 1e6:,.1f} M", _size(weights[name]))
+    table.add_row("all", f"{sum(counts.values()) / 1e6:,.1f} M", _size(sum(weights.values())))
     return table
 
 
-def _run(plan: "RunPlan", title: str) -> Table:
-    forward, grid = plan.forward, plan.grid
-    dense = forward.linear_flops + plan.dense_attention_flops
+def _run(figures: Mapping[str, Any]) -> Table:
+    (height, width), (context, target) = figures["size"], figures["frames"]
+    title = f"{height}×{width}, {context}+{target} frames, {figures['num_inference_steps']} steps, {figures['dtype']}"
     table = Table("what", "how much", title=title)
-    table.add_row("tokens", f"{grid.num_tokens:,} ({grid.frames} frames of {grid.height}×{grid.width})")
-    own, retrieved = forward.keys_per_query - forward.bank_keys_per_query, forward.bank_keys_per_query
+    frames, rows, columns = figures["token_grid"]
+    tokens = frames * rows * columns
+    table.add_row("tokens", f"{tokens:,} ({frames} frames of {rows}×{columns})")
+    retrieved = figures["bank_keys_per_query"]
     banks = f", and up to {retrieved:,} that the banks retrieve" if retrieved else ""
-    table.add_row("keys per query", f"{own:,} of {grid.num_tokens:,}{banks}")
+    table.add_row("keys per query", f"{figures['keys_per_query']:,} of {tokens:,}{banks}")
+    dense = _operations(figures["dense_forward_flops"])
+    table.add_row("one forward", f"{_operations(figures['forward_flops'])} ({dense} if attention were dense)")
     table.add_row(
-        "one forward", f"{_operations(forward.flops)} ({_operations(dense)} if attention were dense)"
+        "denoising", f"{_operations(figures['denoise_flops'])} in {figures['num_forwards']} forwards"
     )
-    table.add_row("denoising", f"{_operations(plan.denoise_flops)} in {plan.num_forwards} forwards")
-    for stage, peak in plan.peak_bytes.items():
+    for stage, peak in figures["peak_bytes"].items():
         table.add_row(
             f"memory, {stage}", f"{_size(peak)} with this stage's weights, without kernels' workspaces"
         )
