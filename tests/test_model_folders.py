@@ -1,5 +1,7 @@
 """Names of models: the bundled one, folders, hub ids; and what a model says it is used with."""
 
+from pathlib import Path
+
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -42,9 +44,24 @@ def test_the_bundled_name_is_its_folder_everywhere(bundled):
     assert find_model("mini") == bundled
 
 
-def test_paths_and_hub_ids_stay_as_they_are(bundled):
+def test_paths_and_hub_ids_stay_as_they_are(bundled, monkeypatch):
+    monkeypatch.chdir(bundled.parent)
     for name in ("./mini", "someone/mini", bundled):
         assert find_model(name) == name
+
+
+@pytest.mark.parametrize("name", ["minni", "a/b/c", "./minni", "x" * 5000, "nul\0", Path("minni")])
+def test_what_is_neither_a_folder_nor_a_name_is_said_before_the_hub_is_asked(name):
+    with pytest.raises(CheckpointError, match=r"no such folder, and no bundled model \(mini\)"):
+        find_model(name)
+
+
+@pytest.mark.parametrize(
+    ("given", "called"), [(None, "nothing"), (3, "a whole number"), (["mini"], "a list")]
+)
+def test_what_is_no_name_at_all(given, called):
+    with pytest.raises(CheckpointError, match=f"expected a model's name or folder, got {called}"):
+        WorldModel.from_pretrained(given)
 
 
 def test_an_installation_without_weights_says_so(tmp_path, monkeypatch):

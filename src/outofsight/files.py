@@ -194,7 +194,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, or in UTF-16 with a byte-order mark; the mark is left out.
+    """Read a text file in UTF-8, or in UTF-16 with a byte-order mark; the mark is left out, lines end in a line feed.
 
     Raises:
         InputError: it is missing, cannot be read, or is in another encoding.
@@ -202,7 +202,8 @@ def read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
         wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        text = content.decode("utf-16" if wide else "utf-8-sig")
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

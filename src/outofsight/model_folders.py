@@ -1,6 +1,7 @@
 """Where a model is, by its name, and what it was made for. Read from small files; nothing is loaded."""
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -8,14 +9,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from outofsight.errors import CheckpointError, first_line
+from outofsight.errors import CheckpointError, first_line, in_words
 
 MODELS = Path(__file__).parent / "models"
 BUNDLED = ("mini",)
 USE_FILE, EARLIER_USE_FILE = "generation_config.json", "use.json"
 EARLIER_NAMES = {"num_steps": "num_inference_steps"}
 """Of sampling settings, as files of earlier versions have them."""
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +53,17 @@ def find_model(name_or_path: str | Path) -> str | Path:
     A bundled name wins over a folder of that name where one stands; write ``./mini`` for the folder.
 
     Raises:
-        CheckpointError: the model belongs to the package but is not in this installation.
+        CheckpointError: no folder, no bundled name and no hub id; or the model belongs to the package but is not in
+            this installation.
     """
+    if not isinstance(name_or_path, str | Path):
+        raise CheckpointError(f"expected a model's name or folder, got {in_words(type(name_or_path))}")
     if name_or_path not in BUNDLED:
+        if not HUB_ID.fullmatch(str(name_or_path)) and not os.path.lexists(name_or_path):
+            known = ", ".join(BUNDLED)
+            raise CheckpointError(
+                f"{str(name_or_path)[:200]}: no such folder, and no bundled model ({known}); a hub id is OWNER/NAME"
+            )
         return name_or_path
     folder = MODELS / str(name_or_path)
     if not folder.is_dir():

@@ -123,7 +123,12 @@ class CameraPath:
     intrinsics: Intrinsics | None = None
 
     def __post_init__(self) -> None:
-        poses = np.array(self.world_from_camera, dtype=np.float64)  # a copy: the caller keeps theirs
+        try:
+            poses = np.array(self.world_from_camera, dtype=np.float64)  # a copy: the caller keeps theirs
+        except (TypeError, ValueError) as error:
+            raise CameraError(
+                "camera path: expected poses of shape [n, 3, 4], got no array of numbers"
+            ) from error
         if poses.ndim != 3 or poses.shape[1:] != (3, 4) or len(poses) == 0:
             raise CameraError(f"camera path: expected poses of shape [n, 3, 4] with n ≥ 1, got {poses.shape}")
         check_rotations(poses[:, :, :3], poses[:, :, 3], "camera path")

@@ -122,7 +122,7 @@ def test_a_long_video_takes_the_memory_of_the_frames_that_are_used(tmp_path):
     assert read_video(tmp_path / "long.mp4", num_frames=2).frames.shape == (2, 240, 416, 3)
 
 
-def test_a_disk_that_is_full_is_one_line(cli, model_folder, tmp_path):
+def test_a_disk_that_is_full_is_one_line(cli, cases, model_folder, tmp_path):
     full = resource.getrlimit(resource.RLIMIT_FSIZE)
     parts = {
         "transformer": "transformer",
@@ -131,7 +131,15 @@ def test_a_disk_that_is_full_is_one_line(cli, model_folder, tmp_path):
         "tokenizer": "tokenizer",
     }
     convert = ("convert", "to-diffusers", *(f"--{key}={model_folder / part}" for key, part in parts.items()))
-    for command in (convert, ("convert", "to-official", f"--model={model_folder}")):
+    made = (
+        "generate",
+        f"--model={model_folder}",
+        f"--video={cases}",
+        "--frames=9+9",
+        "--steps=1",
+        "--guidance=1",
+    )
+    for command in (convert, ("convert", "to-official", f"--model={model_folder}"), made):
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, full[1]))
         try:
             code, error = cli(*command, f"--out={tmp_path / 'new' / 'm'}")

@@ -126,6 +126,15 @@ def test_folders_as_systems_leave_them(ask, cases, tmp_path):
     assert (code, "would both become 1.mp4" in error) == (2, True)
 
 
+def test_a_card_that_writes_all_names_in_capitals(ask, cases, tmp_path):
+    for path in list(cases.iterdir()):
+        path.rename(path.with_name(path.name.upper()))
+    (cases / "CAPTION.TXT").write_bytes(b"\xef\xbb\xbfA cat.\rA dog.\r\n\r\nA bus.\n")
+    code, error = ask(f"--video={cases}", f"--out={tmp_path / 'out'}", "--dry-run")
+    assert (code, error.count("would write")) == (0, 3), error
+    assert '"prompt": "A dog."' in error
+
+
 @pytest.mark.parametrize(
     "option",
     ["--device=cuda:99", "--dtype=fp16", "--offload=blah", "--offload=model", "--strategy=nope", "--mask=no.mp4",

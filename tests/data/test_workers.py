@@ -55,8 +55,9 @@ def test_ctrl_c_is_for_the_one_who_waits(tmp_path):
     """A terminal sends it to all processes; workers print no tracebacks of their own."""
     script = tmp_path / "script.py"
     script.write_text(
-        "import sys, time\nfrom outofsight.data.workers import run_tasks\n"
+        "import signal, sys, time\nfrom outofsight.data.workers import run_tasks\n"
         "def main():\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background has none
         "    try:\n"
         "        for _ in run_tasks(time.sleep, [0.05] * 1000, workers=2): print('done', flush=True)\n"
         "    except KeyboardInterrupt: sys.exit(130)\n"

@@ -120,6 +120,14 @@ def test_a_network_that_is_not_there_is_one_line_that_helps(load, name, place, t
     assert "\n" not in message
 
 
+@pytest.mark.parametrize("load", [subject_detector, feature_network])
+def test_a_name_that_is_mistyped_is_said_before_the_hub_is_asked(load):
+    with pytest.raises(
+        InputError, match=r"'minni': no such folder, and none of mini, .*a hub id is OWNER/NAME"
+    ):
+        load("minni")
+
+
 def test_our_own_folder_is_both(tmp_path):
     size = RecogniserSize(kinds=("cow",), widths=(8, 8, 8, 8), num_blocks=1)
     Recogniser(RecogniserNetwork(size)).save_pretrained(tmp_path)

@@ -10,6 +10,7 @@ from models import tiny_world
 from outofsight.errors import InputError
 from outofsight.geometry.path_expressions import make_path
 from outofsight.sampling.continuation import SamplingSettings
+from outofsight.types import CameraPath
 
 FRAMES = 9
 FEW = {"num_inference_steps": 1, "guidance_scale": 1.0}
@@ -54,6 +55,7 @@ def test_videos_and_settings_as_users_have_them(world, video):
         ({"context_cameras": None}, "camera"),
         ({"settings": {"steps": 3}}, "steps"),
         ({"settings": 3}, "[Ss]ettings"),
+        ({"settings": {1: 2}}, "1: no such setting"),
         ({"video": None}, "video"),
         ({"video": "street.mp4"}, "video"),
     ],
@@ -61,6 +63,36 @@ def test_videos_and_settings_as_users_have_them(world, video):
 def test_what_is_none_says_what_is_expected(world, video, changes, says):
     with pytest.raises(InputError, match=says):
         ask(world, video, **changes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"num_steps": 3}, "num_steps: it is called num_inference_steps now"),
+        (
+            {"guidance_scale": "high", "sed": 1},
+            "guidance_scale: expected a number, got 'high'; sed: no such setting",
+        ),
+        ({"strength": 0}, r"strength must lie in \(0, 1\], got 0.0"),
+    ],
+)
+def test_settings_are_refused_in_one_line(settings, says):
+    with pytest.raises(InputError, match=f"^sampling settings: {says}$"):
+        SamplingSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("ask", "says"),
+    [
+        (lambda world: world.set_memory(None), "expected a strategy's name, got nothing"),
+        (lambda _: CameraPath(world_from_camera="still"), "got no array of numbers"),
+        (lambda _: make_path(None, 9), "expected a path in words"),
+        (lambda _: make_path("still", 2.5), "a whole number of frames, got 'still' and 2.5"),
+    ],
+)
+def test_what_has_another_type_says_what_is_expected(world, ask, says):
+    with pytest.raises(InputError, match=says):
+        ask(world)
 
 
 def test_threads_that_share_a_model_get_their_own_answers(world, video):

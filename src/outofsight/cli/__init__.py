@@ -78,6 +78,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of files may be no text
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # of a hub out of reach it tells at each of five tries
     warnings.formatwarning = lambda message, *_, **__: f"outofsight: note: {message}\n"
     try:
         command = typer.main.get_command(build_app())

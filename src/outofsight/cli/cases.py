@@ -371,17 +371,25 @@ def is_file(camera: str) -> bool:
 
 def _camera_beside(video: Path) -> Path:
     for name in (f"cam{video.stem}.json", f"{video.stem}.json"):
-        if (video.parent / name).is_file():
-            return video.parent / name
+        if (path := _in_any_case(video.parent / name)).is_file():
+            return path
     raise CameraError(
         f"{video}: expected its cameras in cam{video.stem}.json beside it; or give --camera for all"
     )
 
 
+def _in_any_case(path: Path) -> Path:
+    """Find a file under its name, or under the same name in capitals, as cameras and their cards write it."""
+    if path.is_file():
+        return path
+    alike = (each for each in _listed(path.parent) if each.name.casefold() == path.name.casefold())
+    return next(alike, path)
+
+
 def _captions(folder: Path, videos: list[Path], prompt: str | None) -> list[str]:
     if prompt is not None:
         return [text_or_file(prompt, "--prompt")] * len(videos)
-    path = folder / CAPTION_FILE
+    path = _in_any_case(folder / CAPTION_FILE)
     if not path.is_file():
         raise InputError(
             f"{folder}: expected {CAPTION_FILE} with a line for each video; or give --prompt for all"

@@ -63,9 +63,11 @@ def to_diffusers(
     """Make a model folder of published checkpoint files."""
     from diffusers import FlowMatchEulerDiscreteScheduler
 
+    from outofsight.cli.loading import quiet_libraries
     from outofsight.sampling.world import WorldModel
 
     refuse_existing(out, [transformer, vae, text_encoder, tokenizer])
+    quiet_libraries()
     world = WorldModel(
         transformer=_load_transformer(transformer, untrained_memory, parse_settings(settings or [])),
         vae=_load_vae(vae),
@@ -88,11 +90,13 @@ def to_official(
 ) -> None:
     """Write a model's weights as checkpoint files under their published names."""
     from outofsight.backbone.official import transformer_to_official
+    from outofsight.cli.loading import quiet_libraries
     from outofsight.codec.checkpoint_files import save_state_dict
     from outofsight.codec.official import text_encoder_to_official, vae_to_official
     from outofsight.sampling.world import WorldModel
 
     refuse_existing(out, [model])
+    quiet_libraries()
     world = WorldModel.from_pretrained(model)
     states = {
         "transformer": transformer_to_official(world.transformer),

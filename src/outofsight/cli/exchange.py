@@ -429,4 +429,4 @@ def _poses(path: Path) -> Any:
     from outofsight.exchange.case import matrices_in
     from outofsight.geometry.pose_files import read_poses
 
-    return read_poses(path).world_from_camera if path.suffix == ".json" else matrices_in(path)
+    return read_poses(path).world_from_camera if path.suffix.lower() == ".json" else matrices_in(path)

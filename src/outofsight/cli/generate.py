@@ -354,10 +354,15 @@ def _write(
     shown = np.concatenate((inputs.video, result.video)) if options.with_context else result.video
     with explained(case.out):
         case.out.unlink(missing_ok=True)  # of other settings: the record to come is not its own
-    write_json(_sidecar(case), record, indent=2)
-    if result.retrieval is not None:
-        result.retrieval.save(_retrieved(case))
-    write_video(case.out, shown, record["fps"])
+    try:
+        write_json(_sidecar(case), record, indent=2)
+        if result.retrieval is not None:
+            result.retrieval.save(_retrieved(case))
+        write_video(case.out, shown, record["fps"])
+    except OutputError:  # a full disk: nothing stays of a video that is not there
+        for path in (_sidecar(case), _retrieved(case)):
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _measured(result: "Continuation", load_seconds: float, world: "WorldModel") -> dict[str, Any]:

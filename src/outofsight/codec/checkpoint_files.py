@@ -131,7 +131,7 @@ def save_state_dict(
         with written_whole(path) as temporary:
             temporary.touch()
             mode = temporary.stat().st_mode  # what the user's umask allows; safetensors would leave 0600
-            if path.suffix == ".safetensors":
+            if path.suffix.lower() == ".safetensors":
                 content = {**(metadata or {}), "format": "pt"}
                 save_file(_with_own_storage(state_dict), temporary, metadata=content)
                 _sort_metadata(temporary)
@@ -273,7 +273,7 @@ def _sniff_form(path: Path) -> Literal["safetensors", "zip", "pickle"]:
         raise CheckpointError(f"{path}: this is a Git LFS pointer, not the weights; run `git lfs pull`")
     is_zip = head.startswith(b"PK\x03\x04")
     if is_zip or (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
-        if path.suffix == ".safetensors":
+        if path.suffix.lower() == ".safetensors":
             raise CheckpointError(
                 f"{path}: expected safetensors, got a pickle under that name; rename it to .pth"
             )
@@ -331,7 +331,7 @@ def _is_entry(name: Any, value: Any) -> bool:
 
 
 def _check_saveable(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str] | None) -> None:
-    if path.suffix != ".safetensors" and path.suffix not in PICKLE_SUFFIXES:
+    if path.suffix.lower() not in (".safetensors", *PICKLE_SUFFIXES):
         raise InputError(
             f"{path}: expected a name that ends in .safetensors, {', '.join(PICKLE_SUFFIXES)}, "
             f"got {path.suffix!r}; rename it"
@@ -342,7 +342,7 @@ def _check_saveable(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapp
         raise InputError(
             f"{path}: no data behind {quote_names(hollow)} (meta device); load the weights first"
         )
-    if metadata and path.suffix != ".safetensors":
+    if metadata and path.suffix.lower() != ".safetensors":
         raise InputError(
             f"{path}: a {path.suffix} file has no place for metadata; use .safetensors or give none"
         )

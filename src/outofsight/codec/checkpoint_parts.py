@@ -128,7 +128,7 @@ def _index_of(path: Path) -> Path | None:
 
 def _only_file(path: Path) -> Path:
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix in WEIGHT_SUFFIXES)
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in WEIGHT_SUFFIXES)
         if len(files) != 1:
             raise CheckpointError(
                 f"{path}: expected one weight file, or parts and their index ({INDEX_SUFFIXES[0]}), found "
@@ -146,7 +146,7 @@ def _refuse_gguf(path: Path) -> None:
             is_gguf = file.read(4) == b"GGUF"
     except OSError:
         return  # ``load_state_dict`` says what is wrong with it
-    if is_gguf or path.suffix == ".gguf":
+    if is_gguf or path.suffix.lower() == ".gguf":
         raise CheckpointError(
             f"{path}: GGUF files cannot be read here; give the .safetensors they were made from"
         )

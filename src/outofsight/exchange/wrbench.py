@@ -169,7 +169,7 @@ class WRBench(Benchmark):
                 continue  # the benchmark is of these rows
             source = _source(sources, row)
             for name, poses in cameras.items():
-                video = source.suffix == ".mp4"
+                video = source.suffix.lower() == ".mp4"
                 known = video and name == "static"
                 prompt = (
                     row["world_state_prompt"]

@@ -18,6 +18,7 @@ The first frame is the start; the steps share the others. A step's last frame ha
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Literal, get_args
 
 import numpy as np
@@ -78,6 +79,11 @@ def make_path(
     Raises:
         CameraError: an expression that cannot be understood, or durations that do not fit ``num_frames``.
     """
+    if not isinstance(expression, str) or not isinstance(num_frames, Integral):
+        raise CameraError(
+            f"expected a path in words, such as pan:left:60, and a whole number of frames, got {expression!r:.80} "
+            f"and {num_frames!r:.80}"
+        )
     if ease not in get_args(Ease):
         raise CameraError(f"expected ease to be one of {', '.join(get_args(Ease))}, got {ease!r}")
     steps = parse_path(expression, fps)

@@ -48,9 +48,9 @@ def read_reconstruction(path: str | Path) -> CameraPath:
     try:
         if path.is_dir():
             return _read_folder(path)
-        if path.suffix == ".npz":
+        if path.suffix.lower() == ".npz":
             return _read_npz(path)
-        if path.suffix == ".json":
+        if path.suffix.lower() == ".json":
             return _read_nerfstudio(path)
     except (OSError, ValueError, KeyError, IndexError, struct.error, zipfile.BadZipFile, EOFError) as error:
         raise CameraError(

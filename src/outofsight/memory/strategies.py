@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from outofsight.errors import InputError
+from outofsight.errors import InputError, in_words
 from outofsight.memory.context_choice import ContextSettings
 from outofsight.memory.settings import (
     MemorySettings,
@@ -278,6 +278,8 @@ def strategy(name: str) -> Strategy:
     Raises:
         InputError: there is no such strategy, with those that there are; or no such module.
     """
+    if not isinstance(name, str):
+        raise InputError(f"expected a strategy's name, got {in_words(type(name))}")
     own = own_name(name, "--strategy")
     if own not in STRATEGIES:
         raise InputError(f"unknown strategy {own!r}; known are {', '.join(STRATEGIES)}")

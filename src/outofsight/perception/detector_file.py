@@ -62,7 +62,7 @@ class DetectorFile:
             ) from error
         if not words:
             raise InputError(f"{names}: expected a detector's words, one a line, found none")
-        run, side = _onnx(path) if path.suffix == ".onnx" else _exported(path, device)
+        run, side = _onnx(path) if path.suffix.lower() == ".onnx" else _exported(path, device)
         return cls(run, side, words, str(path))
 
     def detect(self, frames: Frames) -> list[list[Found]]:

@@ -1,9 +1,12 @@
 """Networks by name or folder: ours, and those that others published."""
 
+import os
 from pathlib import Path
 
 import torch
 
+from outofsight.errors import InputError
+from outofsight.model_folders import HUB_ID
 from outofsight.perception.detector_file import SUFFIXES, DetectorFile
 from outofsight.perception.published import ImageTower, Lpips, ObjectDetector, Source
 from outofsight.perception.recogniser import BUNDLED, Recogniser, is_recogniser_folder
@@ -49,7 +52,7 @@ def subject_detector(
     """
     if _is_ours(name_or_folder):
         return Recogniser.from_pretrained(name_or_folder, device)
-    if Path(name_or_folder).suffix in SUFFIXES:
+    if Path(name_or_folder).suffix.lower() in SUFFIXES:
         return DetectorFile.load(Path(name_or_folder), device)
     return ObjectDetector.load(_source(name_or_folder, SUBJECT_DETECTORS, "detector"), device)
 
@@ -65,4 +68,9 @@ def _is_ours(name_or_folder: str | Path) -> bool:
 
 def _source(name_or_folder: str | Path, names: dict[str, str], what: str) -> Source:
     name = str(name_or_folder)
+    if name not in names and not HUB_ID.fullmatch(name) and not os.path.lexists(name):
+        known = ", ".join((*BUNDLED, *names))
+        raise InputError(
+            f"{what} {name[:200]!r}: no such folder, and none of {known}; a hub id is OWNER/NAME"
+        )
     return Source(place=names.get(name, name), what=what, name=name)

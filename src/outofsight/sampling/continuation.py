@@ -16,7 +16,7 @@ from torch import Tensor
 
 from outofsight.codec.checkpoint_files import save_state_dict
 from outofsight.codec.video_vae import LatentTiling
-from outofsight.errors import InputError, fault, first_line
+from outofsight.errors import InputError, fault
 from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.model_folders import EARLIER_NAMES
 from outofsight.sampling.inputs import as_pixels, conditioning
@@ -34,7 +34,7 @@ SEEDS = 2**63
 
 @validated_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class SamplingSettings:
-    """How to sample. The defaults are the published ones.
+    """How to sample. The defaults are the published ones. What is unknown or impossible raises ``InputError``.
 
     ``shift``, ``history_guidance``: ``None`` takes the model's own. ``history_guidance``: how far a model with a noise
     level for each frame is led away from having no context; 1 is plain conditioning.
@@ -68,6 +68,15 @@ class SamplingSettings:
         if not -SEEDS <= self.seed < SEEDS:
             raise ValueError(f"seed must be a number of at most 63 bits, got {self.seed}")
         return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_one_line(cls, given: Any, check: Callable[[Any], "SamplingSettings"]) -> "SamplingSettings":
+        try:
+            return check(given)
+        except ValidationError as error:
+            reasons = [_fault(found) for found in error.errors()]
+            raise InputError(f"sampling settings: {'; '.join(reasons)}") from error
 
     def history_guidance_of(self, config: Mapping[str, Any]) -> float:
         """Return the history guidance in force: this one, or that of a transformer's configuration."""
@@ -136,7 +145,7 @@ def rendered_memory(
 def as_settings(settings: "SamplingSettings | Mapping[str, Any] | None") -> SamplingSettings:
     """Take nothing, a dictionary or settings for settings. Raises ``InputError`` for anything else."""
     if settings is None or isinstance(settings, Mapping):
-        return check_settings(**(settings or {}))
+        return check_settings(**{str(name): value for name, value in (settings or {}).items()})
     if not isinstance(settings, SamplingSettings):
         raise InputError(
             f"expected SamplingSettings, or a dictionary of them, got a {type(settings).__name__}"
@@ -150,13 +159,7 @@ def check_settings(**given: object) -> SamplingSettings:
     Raises:
         InputError: an unknown or impossible setting.
     """
-    try:
-        return SamplingSettings(**given)  # type: ignore[arg-type]
-    except ValidationError as error:
-        reasons = [_fault(found) for found in error.errors()]
-        raise InputError(f"sampling settings: {'; '.join(reasons)}") from error
-    except TypeError as error:  # keys that are no words
-        raise InputError(f"sampling settings: expected names and values ({first_line(error)})") from error
+    return SamplingSettings(**given)  # type: ignore[arg-type]
 
 
 def _fault(found: Mapping[str, Any]) -> str:
