@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def build_data() -> typer.Typer:
     """Gather the verbs of ``outofsight data``."""
-    app = typer.Typer(help="Encode clips for training.", rich_markup_mode=None)
+    app = typer.Typer(help="Encode clips for training.", no_args_is_help=True, rich_markup_mode=None)
     app.command("encode")(encode)
     app.command("to-samples")(to_samples)
     app.command("from-samples")(from_samples)
