@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: setup demo check lint types test test-slow test-kills test-gpu browser test-browser format clean
+.PHONY: setup demo check lint types test test-slow test-kills test-gpu check-minimum browser test-browser format clean
 
 setup: $(STAMP)
 
@@ -47,6 +47,21 @@ test-kills: $(STAMP)
 test-gpu: $(STAMP)
 	$(PYTEST) -m gpu
 
+# The lowest versions that pyproject.toml promises (uv reads them there), and fast tests with them. The lowest torch is a
+# CUDA build of 3 GB on x86; with another: make check-minimum TORCH=2.13.0+cpu. All rooms: make check-minimum ROOMS=.
+MINIMUM := .venv-minimum
+ROOMS ?= backbone codec flow geometry memory nn sampling
+TORCH ?=
+
+check-minimum:
+	$(PYTHON) -m venv $(MINIMUM)
+	$(MINIMUM)/bin/python -m pip install --quiet uv
+	echo '$(TORCH:%=torch==%)' > $(MINIMUM)/other.txt
+	$(MINIMUM)/bin/uv pip install --quiet --python $(MINIMUM)/bin/python --resolution lowest-direct \
+	  --override $(MINIMUM)/other.txt -r pyproject.toml --all-extras
+	$(MINIMUM)/bin/uv pip install --quiet --python $(MINIMUM)/bin/python --no-deps --editable .
+	$(MINIMUM)/bin/python -m pytest -m "not slow and not gpu and not browser" $(ROOMS:%=tests/%)
+
 # Chromium from the system's packages, where it is not there and may be installed.
 browser: $(STAMP)
 	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
@@ -62,4 +77,4 @@ format: $(STAMP)
 	$(BIN)/ruff format src tests benchmarks examples integrations
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(MINIMUM) build dist .mypy_cache .pytest_cache .ruff_cache
