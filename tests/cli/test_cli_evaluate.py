@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -91,6 +92,32 @@ def test_a_run_again_gives_the_same_and_does_nothing(cli, data, model_folder, tm
     assert "tiny (model): 0 of 1 clips to do" in reported
     assert cli(*command)[0] == 0
     assert results_of(tmp_path / "out") == before
+
+
+@pytest.mark.skipif(find_spec("torchao") is None, reason="torchao is not installed")
+@pytest.mark.filterwarnings("ignore")  # torchao's own, at import
+def test_quantised_answers_are_others(cli, data, model_folder, tmp_path):
+    command = ("--data", data, "--limit=1", "--model", model_folder, "--no-baselines", *PLAIN, *FAST)
+    values = {}
+    for way in ("none", "int8"):
+        code, _, error = cli(*command, "--out", tmp_path / way, "--quantize", way)
+        assert code == 0, error
+        values[way] = results_of(tmp_path / way)["records"]["tiny"]["clip_000000"]["values"]["psnr"]
+    assert values["none"] != values["int8"]
+    assert values["int8"] == pytest.approx(values["none"], abs=0.5)
+    code, _, error = cli(*command, "--out", tmp_path / "int8")
+    assert code == 2
+    assert "the answers of 'tiny'" in error
+
+
+def test_quantised_where_it_cannot_be(cli, data, model_folder, tmp_path):
+    code, _, error = cli(
+        "--data", data, "--model", model_folder, "--out", tmp_path / "out", "--device=cpu", "--quantize=nf4"
+    )
+    assert (code, error) == (
+        2,
+        "outofsight: --quantize nf4: bitsandbytes quantises on a CUDA GPU, the run is on cpu; use --quantize int8\n",
+    )
 
 
 def test_a_row_for_each_number_of_steps(cli, data, model_folder, tmp_path):

@@ -1,10 +1,18 @@
 """What is said before a model is loaded that its device cannot hold."""
 
+import re
+
 import pytest
 import torch
 
+from outofsight.cli import main
 from outofsight.cli.loading import check_loading, check_room
+from outofsight.codec.quantisation import quantised_bytes
+from outofsight.data.sample import write_sample
 from outofsight.errors import InputError
+from outofsight.sampling.card_fit import GpuRun
+from outofsight.sampling.plan import networks_on_meta
+from small_world import square_clip
 
 GPU = torch.device("cuda:0")
 
@@ -28,9 +36,36 @@ def test_quantised_weights_are_asked_for_before_loading(monkeypatch):
 def test_too_little_memory_is_foreseen(model_folder, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100_000, 2**30))
     with pytest.raises(InputError, match=r"weights need .* are free; add --offload model, .* --vram 1$"):
-        check_room(str(model_folder), torch.bfloat16, "none", GPU)
-    with pytest.raises(InputError, match="add --offload sequential instead"):
-        check_room(str(model_folder), torch.bfloat16, "model", GPU)
-    check_room(str(model_folder), torch.bfloat16, "sequential", GPU)
+        check_room(str(model_folder), torch.bfloat16, GPU, GpuRun())
+    with pytest.raises(InputError, match="see --offload, free some memory"):
+        check_room(str(model_folder), torch.bfloat16, GPU, GpuRun(offload="model"))
+    check_room(str(model_folder), torch.bfloat16, GPU, GpuRun(offload="sequential"))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**30, 2**30))
-    check_room(str(model_folder), torch.bfloat16, "none", GPU)
+    check_room(str(model_folder), torch.bfloat16, GPU, GpuRun())
+
+
+@pytest.mark.parametrize("verb", ["generate", "roll", "evaluate", "evaluate --roll"])
+def test_a_run_is_weighed_by_its_size(verb, model_folder, tmp_path, monkeypatch, capsys):
+    """The weights alone would fit."""
+    write_sample(tmp_path / "data" / "clip", square_clip("clip"))
+    weights = sum(quantised_bytes(networks_on_meta(str(model_folder), torch.bfloat16), "none").values())
+    monkeypatch.setattr("outofsight.cli.loading.choose_device", lambda _: GPU)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2 * weights, 2**30))
+    more = {
+        "generate": ("--video", tmp_path / "data" / "clip", "--out", tmp_path / "x.mp4", "--frames=9+9"),
+        "roll": ("--video", tmp_path / "data" / "clip", "--out", tmp_path / "x.mp4", "--context-frames=9", "--steps=1"),
+        "evaluate": ("--data", tmp_path / "data", "--out", tmp_path / "out", "--detector=none", "--features=none"),
+        "evaluate --roll": ("--roll=2", "--data", tmp_path / "data", "--out", tmp_path / "out", "--detector=none",
+                            "--features=none"),
+    }[verb]  # fmt: skip
+    monkeypatch.setattr(
+        "sys.argv", ["outofsight", verb.split()[0], "--model", str(model_folder), *map(str, more)]
+    )
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    reported = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert re.fullmatch(
+        r"outofsight: cuda:0: \S+'s run needs about 0\.\d GiB there at once, .*; add --offload model, .*\n",
+        reported,
+    ), reported

@@ -6,7 +6,10 @@ from outofsight.sampling.card_fit import (
     OFFLOAD,
     SEQUENTIAL,
     TILES,
+    GpuRun,
+    generation_bytes,
     generation_ways,
+    rollout_bytes,
     rollout_size,
     rollout_ways,
 )
@@ -32,6 +35,20 @@ def test_flags_need_less_from_way_to_way():
         < needs[f"{OFFLOAD} {TILES} {CHUNK}"]
         <= needs[f"{OFFLOAD} {TILES}"]
     )
+
+
+def test_one_run_needs_what_its_way_does():
+    parts = networks()
+    needs = generation_ways(parts, SIZE, guided=True)
+    assert generation_bytes(parts, SIZE, GpuRun()) == needs[""]
+    assert (
+        generation_bytes(parts, SIZE, GpuRun(offload="model", tile_vae=True)) == needs[f"{OFFLOAD} {TILES}"]
+    )
+    assert generation_bytes(parts, SIZE, GpuRun(quantize="int8")) < needs[""]
+    assert generation_bytes(parts, SIZE, GpuRun(text_stays=True)) >= needs[""]
+    rolled = rollout_ways(parts, SIZE, 2, guided=True)
+    assert rollout_bytes(parts, SIZE, 2, GpuRun(offload="model")) == rolled[OFFLOAD]
+    assert rollout_bytes(parts, SIZE, 2, GpuRun(tiny_decoder=True)) <= rolled[""]
 
 
 def test_a_rollout_s_state_is_on_the_card():

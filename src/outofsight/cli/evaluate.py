@@ -18,10 +18,11 @@ from outofsight.errors import InputError
 from outofsight.files import write_text
 
 if TYPE_CHECKING:
-    from outofsight.evaluation.methods import ModelSource
+    from outofsight.evaluation.methods import Method, ModelSource
     from outofsight.evaluation.metrics import InstrumentNames
     from outofsight.evaluation.results import Results
     from outofsight.evaluation.run import Evaluation
+    from outofsight.sampling.plan import VideoSize
     from outofsight.sampling.world import WorldModel
 
 WRITTEN = ("records", "results.json", "table.txt", "plots", "sheet.png", "report.html")
@@ -118,6 +119,7 @@ def evaluate(
     device: opt.Device = "auto",
     dtype: opt.Dtype = None,
     offload: opt.Offload = "none",
+    quantize: opt.Quantize = "none",
     attention_chunk: opt.AttentionChunk = None,
     tile_vae: opt.TileVae = False,
     report_clips: ReportClips = 24,
@@ -132,7 +134,8 @@ def evaluate(
 
     console = Console(stderr=True)
     source = ModelSource(
-        path="", device=device, dtype=dtype, offload=offload, attention_chunk=attention_chunk, tile_vae=tile_vae
+        path="", device=device, dtype=dtype, offload=offload, quantize=quantize, attention_chunk=attention_chunk,
+        tile_vae=tile_vae,
     )  # fmt: skip
     chosen = ModelChoice(
         given=tuple(model or ()), steps=_numbers(steps), strategies=_words(strategy, "--strategy"),
@@ -192,9 +195,11 @@ def judge(
     from outofsight.evaluation.run import check_claims, check_models
 
     for source in {one.source for one in evaluation.methods if one.source is not None}:
-        check_loading(source.device, source.dtype, source.offload)
+        check_loading(source.device, source.dtype, source.offload, source.quantize)
         empty_model(source.path, source.strategy, whole=dry_run)
-    check_models(evaluation.methods, evaluation.clips[0])
+    size = check_models(evaluation.methods, evaluation.clips[0])
+    for method in evaluation.methods:
+        _check_room(method, size)
     check_baseline(evaluation, wanted.baseline)
     check_claims(evaluation)
     if dry_run:
@@ -206,11 +211,36 @@ def judge(
         _write(results, evaluation, made, wanted, console)
 
 
+def _check_room(method: "Method", size: "VideoSize") -> None:
+    """Refuse a model that needs more than its GPU has free to answer a clip. Workers beside it are not counted."""
+    from outofsight.cli.loading import check_loading, check_room
+    from outofsight.evaluation.methods import ModelMethod
+    from outofsight.sampling.card_fit import GpuRun, generation_bytes, rollout_bytes
+
+    if not isinstance(method, ModelMethod):
+        return
+    source, roll = method.source, method.roll
+    run = GpuRun(
+        guided=method.sampling.guidance_scale != 1, offload=source.offload, tile_vae=source.tile_vae,
+        attention_chunk=source.attention_chunk, quantize=source.quantize, text_stays=source.offload == "none",
+    )  # fmt: skip
+
+    def needs(networks: dict[str, Any]) -> int:
+        return (
+            generation_bytes(networks, size, run)
+            if roll is None
+            else rollout_bytes(networks, size, roll, run)
+        )
+
+    device, dtype = check_loading(source.device, source.dtype, source.offload, source.quantize)
+    check_room(source.path, dtype, device, run, needs, source.strategy)
+
+
 def load_source(source: "ModelSource") -> "WorldModel":
     """Load a model as the options say. A worker process calls this too."""
     from outofsight.cli.loading import load_world
 
-    world = load_world(source.path, source.device, source.dtype, source.offload)
+    world = load_world(source.path, source.device, source.dtype, source.offload, quantize=source.quantize)
     if source.strategy is not None:
         world.set_memory(source.strategy)
     world.transformer.attention_frames_per_chunk = source.attention_chunk

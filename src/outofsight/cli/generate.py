@@ -21,10 +21,12 @@ from outofsight.model_folders import present_names, read_use
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
     from outofsight.backbone.transformer import HydraTransformer3DModel
     from outofsight.sampling.continuation import Continuation, SamplingSettings
+    from outofsight.sampling.plan import VideoSize
     from outofsight.sampling.world import WorldModel
 
 OURS = {"video", "camera", "prompt", "sampling", "versions"}
@@ -162,11 +164,32 @@ def _checked(
     of a single one. ``whole``: check the model's weights as well."""
     from outofsight.cli.loading import check_loading
 
-    check_loading(options.device, options.dtype, options.offload, options.quantize)
+    device, dtype = check_loading(options.device, options.dtype, options.offload, options.quantize)
     for case in cases:
         _check_place(case, reads, options.save_retrieval)
     remaining = [case for case in cases if not _is_done(case, options, overwrite)]
-    return remaining, _check_inputs(remaining, options, whole=whole)
+    inputs, sizes = _check_inputs(remaining, options, whole=whole)
+    if sizes:
+        _check_room(options, max(sizes, key=lambda size: size.height * size.width), device, dtype)
+    return remaining, inputs
+
+
+def _check_room(options: Options, size: "VideoSize", device: "torch.device", dtype: "torch.dtype") -> None:
+    from outofsight.cli.loading import check_room
+    from outofsight.sampling.card_fit import GpuRun, generation_bytes
+
+    run = GpuRun(
+        guided=options.sampling.guidance_scale != 1, offload=options.offload, tile_vae=options.tile_vae,
+        attention_chunk=options.attention_chunk, quantize=options.quantize, tiny_decoder=options.vae is not None,
+    )  # fmt: skip
+    check_room(
+        options.model,
+        dtype,
+        device,
+        run,
+        lambda networks: generation_bytes(networks, size, run),
+        options.strategy,
+    )
 
 
 def _continue(cases: list[Case], inputs: CaseInputs | None, options: Options) -> None:
@@ -282,13 +305,17 @@ def _is_done(case: Case, options: Options, overwrite: bool) -> bool:
     )
 
 
-def _check_inputs(cases: list[Case], options: Options, *, whole: bool) -> CaseInputs | None:
-    """Find whatever is wrong with the model's folder or any case. Returns what was read, where it is one case's."""
+def _check_inputs(
+    cases: list[Case], options: Options, *, whole: bool
+) -> "tuple[CaseInputs | None, list[VideoSize]]":
+    """Find whatever is wrong with the model's folder or any case. Returns what was read, where it is one case's, and
+    the size of each."""
     from outofsight.cli.loading import empty_model
     from outofsight.sampling.plan import VideoSize, token_grid
 
     networks = empty_model(options.model, options.strategy, whole=whole, decoder=options.vae)
     transformer, shape, inputs = networks["transformer"], options.shape, None
+    sizes = []
     for case in cases:
         inputs = read_case(case, shape)
         height, width = inputs.video.shape[1:3]
@@ -296,6 +323,7 @@ def _check_inputs(cases: list[Case], options: Options, *, whole: bool) -> CaseIn
             height=height, width=width, context_frames=shape.frames[0], target_frames=shape.frames[1]
         )
         token_grid(transformer, networks["vae"], size)
+        sizes.append(size)
         if options.mask is not None:
             _masks(options.mask, inputs, shape, transformer)
         elif transformer.needs_subject_masks != "none":
@@ -303,7 +331,7 @@ def _check_inputs(cases: list[Case], options: Options, *, whole: bool) -> CaseIn
                 f"--mask: this model ({transformer.config['memory_strategy']}) needs subject masks; give a "
                 "video of them, white on black"
             )
-    return inputs if len(cases) == 1 else None
+    return inputs if len(cases) == 1 else None, sizes
 
 
 def _masks(

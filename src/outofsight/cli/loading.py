@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from outofsight.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from outofsight.sampling.card_fit import GpuRun
     from outofsight.sampling.world import WorldModel
 
 DTYPES = ("bfloat16", "float16", "float32")
@@ -115,26 +117,41 @@ def empty_model(
 
 
 def check_room(
-    model: str, dtype: "torch.dtype", offload: str, device: "torch.device", quantize: str = "none"
+    model: str,
+    dtype: "torch.dtype",
+    device: "torch.device",
+    run: "GpuRun",
+    needs: Callable[[dict[str, Any]], int] | None = None,
+    strategy_name: str | None = None,
 ) -> None:
-    """Refuse a model whose weights alone are more than a GPU has free, before they are read.
+    """Refuse a model that needs more than a GPU has free, before it is read.
+
+    ``needs``: counts what a run needs at once, by the networks without numbers; ``None``: the weights alone.
 
     Raises:
-        InputError: it is; the message says what helps.
+        InputError: it does; the message says what helps.
     """
     import torch
 
     from outofsight.codec.quantisation import quantised_bytes
+    from outofsight.memory.strategies import strategy
     from outofsight.sampling.plan import networks_on_meta
 
-    weights = quantised_bytes(networks_on_meta(model, dtype), quantize)
-    needed = {"none": sum(weights.values()), "model": max(weights.values()), "sequential": 0}[offload]
+    if device.type != "cuda":
+        return
+    networks = networks_on_meta(model, dtype)
+    if strategy_name is not None:
+        chosen = strategy(strategy_name)
+        networks["transformer"].set_memory(chosen.name, chosen.settings)
+    weights = quantised_bytes(networks, run.quantize)
+    held = {"none": sum(weights.values()), "model": max(weights.values()), "sequential": 0}[run.offload]
+    what, needed = ("weights need", held) if needs is None else ("run needs about", needs(networks))
     free, whole = torch.cuda.mem_get_info(device)
     if needed > free:
-        other = {"none": "add --offload model", "model": "add --offload sequential instead"}[offload]
+        other = {"none": "add --offload model, ", "model": "see --offload, ", "sequential": ""}[run.offload]
         raise InputError(
-            f"{device}: {model}'s weights need {needed / 2**30:.1f} GiB there at once, {free / 2**30:.1f} of "
-            f"{whole / 2**30:.1f} GiB are free; {other}, free some memory, or see what fits: outofsight info {model} "
+            f"{device}: {model}'s {what} {needed / 2**30:.1f} GiB there at once, {free / 2**30:.1f} of "
+            f"{whole / 2**30:.1f} GiB are free; {other}free some memory, or see what fits: outofsight info {model} "
             f"--vram {whole / 2**30:.0f}"
         )
 
@@ -153,13 +170,13 @@ def load_world(
     """
     from outofsight.codec.quantisation import quantisation
     from outofsight.codec.tiny_decoder import load_tiny_decoder
+    from outofsight.sampling.card_fit import GpuRun
     from outofsight.sampling.world import WorldModel
 
     device, dtype = check_loading(device_name, dtype_name, offload, quantize)
     quiet_libraries()
     tiny = None if decoder is None else load_tiny_decoder(decoder)
-    if device.type == "cuda":
-        check_room(model, dtype, offload, device, quantize)
+    check_room(model, dtype, device, GpuRun(offload=offload, quantize=quantize))
     more = {} if quantize == "none" else {"quantization_config": quantisation(quantize, dtype, device)}
     world = WorldModel.from_pretrained(model, dtype=dtype, **more)
     world.tiny_decoder = tiny

@@ -20,6 +20,9 @@ from outofsight.model_folders import present_names
 from outofsight.types import WAN_CLOCK
 
 if TYPE_CHECKING:
+    import torch
+
+    from outofsight.sampling.plan import VideoSize
     from outofsight.sampling.rollout import Rollout
     from outofsight.sampling.rollout_step import StepRecord
     from outofsight.sampling.stream_video import GrowingVideo
@@ -83,9 +86,11 @@ def run_rollout(plan: RolloutPlan, *, resume: bool, overwrite: bool, dry_run: bo
     from outofsight.cli.loading import check_loading
 
     goes_on = _check_outputs(plan, resume=resume, overwrite=overwrite)
-    check_loading(plan.model.device, plan.model.dtype, plan.model.offload, plan.model.quantize)
+    device, dtype = check_loading(
+        plan.model.device, plan.model.dtype, plan.model.offload, plan.model.quantize
+    )
     inputs, path = read_inputs(plan)
-    _check_model(plan, inputs, dry_run=dry_run)
+    _check_room(plan, _check_model(plan, inputs, dry_run=dry_run), device, dtype)
     pictures = plan.memory_pictures
     truth = None if pictures is None or plan.case.clip is None else read_truth(plan.case.clip, inputs)
     console, out = Console(stderr=True), plan.case.out
@@ -202,8 +207,8 @@ def _other_request(plan: RolloutPlan, made: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _check_model(plan: RolloutPlan, inputs: CaseInputs, *, dry_run: bool) -> None:
-    """Find what is wrong with the model, the strategy or the video's size before anything is loaded."""
+def _check_model(plan: RolloutPlan, inputs: CaseInputs, *, dry_run: bool) -> "VideoSize":
+    """Find what is wrong with the model, the strategy or the video's size before anything is loaded; give the size."""
     from outofsight.cli.loading import empty_model
     from outofsight.sampling.plan import VideoSize, token_grid
 
@@ -215,6 +220,22 @@ def _check_model(plan: RolloutPlan, inputs: CaseInputs, *, dry_run: bool) -> Non
     token_grid(transformer, networks["vae"], size)
     if plan.memory_pictures is not None:
         check_banks(transformer)
+    return size
+
+
+def _check_room(plan: RolloutPlan, size: "VideoSize", device: "torch.device", dtype: "torch.dtype") -> None:
+    from outofsight.cli.loading import check_room
+    from outofsight.sampling.card_fit import GpuRun, rollout_bytes
+
+    model, latent_frames = plan.model, plan.latent_frames
+    run = GpuRun(
+        guided=model.sampling["guidance_scale"] != 1, offload=model.offload, quantize=model.quantize,
+        tiny_decoder=model.vae is not None,
+    )  # fmt: skip
+    check_room(
+        model.model, dtype, device, run, lambda networks: rollout_bytes(networks, size, latent_frames, run),
+        model.strategy,
+    )  # fmt: skip
 
 
 def _load(model: RolloutModel) -> "WorldModel":

@@ -29,6 +29,10 @@ def quantisation(name: str, dtype: torch.dtype, device: torch.device) -> Pipelin
     """
     if name not in LIBRARIES:
         raise InputError(f"--quantize: expected one of none, {', '.join(LIBRARIES)}, got {name!r}")
+    if name == "nf4" and device.type != "cuda":
+        raise InputError(
+            f"--quantize nf4: bitsandbytes quantises on a CUDA GPU, the run is on {device}; use --quantize int8"
+        )
     library = LIBRARIES[name]
     if not importlib.util.find_spec(library):
         raise InputError(
@@ -42,10 +46,6 @@ def quantisation(name: str, dtype: torch.dtype, device: torch.device) -> Pipelin
             "text_encoder": TextTorchAoConfig(rows),
         }
     else:
-        if device.type != "cuda":
-            raise InputError(
-                f"--quantize nf4: bitsandbytes quantises on a CUDA GPU, the run is on {device}; use --quantize int8"
-            )
         settings = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
         mapping = {
             "transformer": BitsAndBytesConfig(**settings),

@@ -42,6 +42,7 @@ class ModelSource:
     device: str = "auto"
     dtype: str | None = None
     offload: str = "none"
+    quantize: str = "none"
     attention_chunk: int | None = None
     tile_vae: bool = False
 
@@ -113,6 +114,7 @@ class ModelMethod:
             "sampling": asdict(self.sampling),
             "dtype": self.source.dtype,
             "tile_vae": self.source.tile_vae,
+            **({} if self.source.quantize == "none" else {"quantize": self.source.quantize}),
             **({} if self.roll is None else {"roll": self.roll}),
         }
 

@@ -168,8 +168,8 @@ def whole_clips(clips: Sequence[EvalClip]) -> tuple[tuple[EvalClip, ...], tuple[
     return tuple(whole), tuple(broken)
 
 
-def check_models(methods: Sequence[Method], clip: EvalClip) -> None:
-    """Find what cannot work before anything long begins.
+def check_models(methods: Sequence[Method], clip: EvalClip) -> VideoSize:
+    """Find what cannot work before anything long begins; give the clip's size.
 
     Raises:
         InputError: a model cannot take videos of the clip's size, or remember by the strategy asked for.
@@ -189,6 +189,7 @@ def check_models(methods: Sequence[Method], clip: EvalClip) -> None:
         if source.strategy is not None:
             chosen = strategy(source.strategy)
             networks["transformer"].set_memory(chosen.name, chosen.settings)
+    return size
 
 
 def pending_tasks(evaluation: Evaluation) -> list[ClipTask]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from outofsight.codec.quantisation import quantised_bytes
 from outofsight.codec.stream_decoding import decode_more
 from outofsight.codec.video_vae import LatentTiling, spatial_factor
 from outofsight.memory.banks.pictures import empty_views
@@ -89,64 +90,121 @@ def _banks(transformer: Any, grid: Any, size: tuple[int, int]) -> dict[str, Tens
 
 OFFLOAD, TILES, CHUNK = "--offload model", "--tile-vae", "--attention-chunk 1"
 SEQUENTIAL = "--offload sequential"
+TEXT_TOKENS = 512
+WORKS = {"text": "text_encoder", "encode": "vae", "denoise": "transformer", "decode": "vae"}
+"""The network of each stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuRun:
+    """How a model is run on a GPU. ``text_stays``: the text encoder is kept on the GPU, for many clips.
+    ``tiny_decoder``: decoded by one, whose needs are not counted."""
+
+    guided: bool = True
+    offload: str = "none"
+    tile_vae: bool = False
+    attention_chunk: int | None = None
+    quantize: str = "none"
+    text_stays: bool = False
+    tiny_decoder: bool = False
 
 
 def generation_ways(
-    networks: dict[str, Any], size: VideoSize, *, guided: bool, text_tokens: int = 512
+    networks: dict[str, Any], size: VideoSize, *, guided: bool, text_tokens: int = TEXT_TOKENS
 ) -> dict[str, int]:
     """Give the bytes that a continuation needs at once, by flags, from the fastest way to the smallest."""
-    weights = {name: _weights(network) for name, network in networks.items()}
-    text = _text_peak(networks["text_encoder"], text_tokens, 1 + guided)
-    whole = _activations(networks, size, None, None)
-    tiled = _activations(networks, size, LatentTiling(), None)
-    least = _activations(networks, size, LatentTiling(), 1)
-
-    def resident(stages: dict[str, int]) -> int:
-        """Transformer and VAE stay; the text encoder comes and goes."""
-        stay = weights["transformer"] + weights["vae"]
-        return stay + max(weights["text_encoder"] + text, *stages.values())
-
-    def offloaded(stages: dict[str, int], held: dict[str, int]) -> int:
-        """One network at a time, or one layer."""
-        own = {"encode": "vae", "denoise": "transformer", "decode": "vae"}
-        return max(held["text_encoder"] + text, *(held[own[name]] + peak for name, peak in stages.items()))
-
+    text = {"text": _text_peak(networks["text_encoder"], text_tokens, 1 + guided)}
+    whole = text | _activations(networks, size, None, None)
+    tiled = text | _activations(networks, size, LatentTiling(), None)
+    least = text | _activations(networks, size, LatentTiling(), 1)
+    weights = quantised_bytes(networks, "none")
     layers = {name: _largest_layer(network) for name, network in networks.items()}
     return {
-        "": resident(whole),
-        TILES: resident(tiled),
-        OFFLOAD: offloaded(whole, weights),
-        f"{OFFLOAD} {TILES}": offloaded(tiled, weights),
-        f"{OFFLOAD} {TILES} {CHUNK}": offloaded(least, weights),
-        f"{SEQUENTIAL} {TILES} {CHUNK}": offloaded(least, layers),
+        "": _resident(weights, whole),
+        TILES: _resident(weights, tiled),
+        OFFLOAD: _offloaded(weights, whole),
+        f"{OFFLOAD} {TILES}": _offloaded(weights, tiled),
+        f"{OFFLOAD} {TILES} {CHUNK}": _offloaded(weights, least),
+        f"{SEQUENTIAL} {TILES} {CHUNK}": _offloaded(layers, least),
     }
 
 
+def generation_bytes(networks: dict[str, Any], size: VideoSize, run: GpuRun) -> int:
+    """Give the bytes that one continuation needs at once."""
+    tiling = LatentTiling() if run.tile_vae else None
+    return _needed(networks, _activations(networks, size, tiling, run.attention_chunk), run)
+
+
+def _needed(networks: dict[str, Any], stages: dict[str, int], run: GpuRun) -> int:
+    if run.tiny_decoder:
+        del stages["decode"]
+    stages["text"] = _text_peak(networks["text_encoder"], TEXT_TOKENS, 1 + run.guided)
+    weights = quantised_bytes(networks, run.quantize)
+    if run.offload == "none":
+        return _resident(weights, stages, text_stays=run.text_stays)
+    layers = {name: _largest_layer(network) for name, network in networks.items()}
+    return _offloaded(layers if run.offload == "sequential" else weights, stages)
+
+
+def _resident(weights: dict[str, int], stages: dict[str, int], *, text_stays: bool = False) -> int:
+    """Transformer and VAE stay; the text encoder comes and goes, or stays too."""
+    visit = 0 if text_stays else weights["text_encoder"]
+    return sum(weights.values()) - visit + max(stages["text"] + visit, *stages.values())
+
+
+def _offloaded(held: dict[str, int], stages: dict[str, int]) -> int:
+    """One network at a time, or one layer."""
+    return max(held[WORKS[stage]] + peak for stage, peak in stages.items())
+
+
 def rollout_ways(
-    networks: dict[str, Any], size: VideoSize, latent_frames: int, *, guided: bool, text_tokens: int = 512
+    networks: dict[str, Any],
+    size: VideoSize,
+    latent_frames: int,
+    *,
+    guided: bool,
+    text_tokens: int = TEXT_TOKENS,
 ) -> dict[str, int]:
     """Give the bytes that a step of a rollout needs at once, by flags; moments to go back to are in main memory."""
+    text = {"text": _text_peak(networks["text_encoder"], text_tokens, 1 + guided)}
+    denoise = _step_peak(networks, size, latent_frames, text_tokens)
+    whole = text | _rolled(networks, size, latent_frames, denoise, None)
+    tiled = text | _rolled(networks, size, latent_frames, denoise, LatentTiling())
+    weights = quantised_bytes(networks, "none")
+    return {
+        "": _resident(weights, whole),
+        TILES: _resident(weights, tiled),
+        OFFLOAD: _offloaded(weights, whole),
+        f"{OFFLOAD} {TILES}": _offloaded(weights, tiled),
+    }
+
+
+def rollout_bytes(networks: dict[str, Any], size: VideoSize, latent_frames: int, run: GpuRun) -> int:
+    """Give the bytes that a step of one rollout needs at once."""
+    denoise = _step_peak(networks, size, latent_frames, TEXT_TOKENS)
+    tiling = LatentTiling() if run.tile_vae else None
+    return _needed(networks, _rolled(networks, size, latent_frames, denoise, tiling), run)
+
+
+def _step_peak(networks: dict[str, Any], size: VideoSize, latent_frames: int, text_tokens: int) -> int:
     transformer, grid = networks["transformer"], token_grid(networks["transformer"], networks["vae"], size)
     kept = kept_history(transformer, grid.context_frames)
     step = LatentGrid(frames=kept + latent_frames, height=grid.height, width=grid.width, context_frames=kept)
-    weights = {name: _weights(network) for name, network in networks.items()}
-    text = _text_peak(networks["text_encoder"], text_tokens, 1 + guided)
-    denoise = forward_peak_bytes(transformer, step, text_tokens)
-    ways = {}
-    for flags, tiling in (("", None), (TILES, LatentTiling())):
-        rollout = rollout_size(networks, size, latent_frames, tiling)
-        # The state before and the state after are there at once; decoding counts the decoder's new one.
-        state, decode = rollout.state, rollout.decoding + rollout.banks + rollout.history
-        encode = encode_peak(networks["vae"], size, tiling)
-        stay = weights["transformer"] + weights["vae"]
-        begin = max(weights["text_encoder"] + text, encode)
-        ways[flags] = stay + max(begin, state + max(denoise, decode))
-        key = f"{OFFLOAD} {flags}".strip()
-        ways[key] = max(
-            weights["text_encoder"] + text, weights["vae"] + max(encode, state + decode),
-            weights["transformer"] + state + denoise,
-        )  # fmt: skip
-    return {flags: ways[flags] for flags in ("", TILES, OFFLOAD, f"{OFFLOAD} {TILES}")}
+    return forward_peak_bytes(transformer, step, text_tokens)
+
+
+def _rolled(
+    networks: dict[str, Any], size: VideoSize, latent_frames: int, denoise: int, tiling: LatentTiling | None
+) -> dict[str, int]:
+    """Give what each stage holds beside weights, the state included."""
+    rollout = rollout_size(networks, size, latent_frames, tiling)
+    # The state before and the state after are there at once; decoding counts the decoder's new one.
+    decode = rollout.decoding + rollout.banks + rollout.history
+    return {
+        "encode": encode_peak(networks["vae"], size, tiling),
+        "denoise": rollout.state + denoise,
+        "decode": rollout.state + decode,
+    }
 
 
 def _weights(network: torch.nn.Module) -> int:
@@ -167,8 +225,7 @@ def _activations(
     networks["transformer"].attention_frames_per_chunk = chunk
     peaks = plan_run(networks, size, num_inference_steps=1, guided=False, tiling=tiling).peak_bytes
     networks["transformer"].attention_frames_per_chunk = None
-    own = {"encode": "vae", "denoise": "transformer", "decode": "vae"}
-    return {stage: peak - _weights(networks[own[stage]]) for stage, peak in peaks.items()}
+    return {stage: peak - _weights(networks[WORKS[stage]]) for stage, peak in peaks.items()}
 
 
 def _text_peak(encoder: Any, tokens: int, prompts: int) -> int:
