@@ -29,7 +29,6 @@ GOOD = Verdict(
             {"turn_deg": 0.56, "shift_share": 0.051, "fov_deg": 0.3},
             "5% of the path",
         ),  # as measured, and wrong
-        ({"motion": "nearly turns", "error_px": 5.0}, r"missed by 5.00 px \(at most 4\)"),
         ({"fov_deg": 9.0}, "9.0° wider"),
         ({"fov_x_deg": 150.0}, "150° across"),
     ],
@@ -47,8 +46,7 @@ def test_a_lens_that_is_given_need_not_be_agreed_on():
 
 
 def test_a_camera_that_nearly_turns_says_what_is_left_out():
-    near = replace(GOOD, motion="nearly turns", error_px=3.0, shift_share=0.0)
-    assert near.check("a.mp4") is None
+    near = replace(GOOD, motion="nearly turns", shift_share=0.0)
     assert "the camera nearly turns" in str(near)
     assert str(near).endswith("is left out")
 

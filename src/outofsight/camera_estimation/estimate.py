@@ -22,7 +22,7 @@ LEAST_FRAMES, LONG_FRAMES, LEAST_SIDE_PX = 8, 32, 128
 FIRST_FOV_DEG = 65.0
 TURNS_SHARE, TURNS_PX = 0.85, 0.6
 """A camera turns in place if so many matches agree with rotations alone, with such a median error."""
-NEARLY_SHARE = 0.4
+NEARLY_SHARE = 0.7
 """Where structure fails, a camera of which so many matches agree is taken to turn, and its shifts left out."""
 CORRELATED = 10.0
 """Matches err together (movers, lenses, rolling shutters): their spread alone makes the lens look too sure."""
