@@ -51,6 +51,7 @@ def test_what_does_not_fit_writes_nothing(cli, model_folder, tmp_path):
         code, said = cli("convert", verb, "--lora", style, "--model", model_folder, "--out", out)
         assert code == 2
         assert "another width" in said
+        assert str(style) in said
         assert said.count("\n") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["style.safetensors"]
 

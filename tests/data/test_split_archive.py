@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from clips import hand_made_clip
+from outofsight.cli import main
 from outofsight.data.dataset import open_dataset
 from outofsight.data.sample import write_sample
 from outofsight.data.shards import read_shard, write_shards
@@ -113,3 +114,13 @@ def test_what_is_no_such_archive(parts, tmp_path):
         archive.add(parts.parent / "made" / NAMES[0] / "cond.mp4", "../cond.mp4")
     with pytest.raises(DatasetError, match="lies in no folder"):
         list(samples_in([tmp_path / "flat_aa"]))
+
+
+def test_what_is_no_archive_leaves_no_folder(tmp_path, monkeypatch, capsys):
+    (tmp_path / "HM-World_aa").write_bytes(b"no archive" * 100)
+    command = ["data", "import-hm-world", str(tmp_path / "HM-World_aa"), "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", ["outofsight", *command])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert (stopped.value.code, "damaged" in capsys.readouterr().err) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["HM-World_aa"]

@@ -127,8 +127,9 @@ def test_what_is_broken_is_refused_in_one_line(tmp_path):
         (tmp_path / "empty", "expected a COLMAP folder"),
         (tmp_path / "poses.txt", "expected a COLMAP folder"),
     ):
-        with pytest.raises(CameraError, match=said):
+        with pytest.raises(CameraError, match=said) as caught:
             read_reconstruction(path)
+        assert str(caught.value).startswith(str(path))
 
 
 def test_nerfstudio_without_frames(tmp_path):

@@ -169,16 +169,16 @@ def to_peft(lora: Lora) -> dict[str, Tensor]:
     return state
 
 
-def check_widths(lora: Lora, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def check_widths(lora: Lora, shapes: Mapping[str, tuple[int, ...]], what: str = "the LoRA") -> None:
     """Raise ``CheckpointError`` unless every part fits the parameter that it adds to, by name and shape."""
     adds = {name: (part.up.shape[0], *part.down.shape[1:]) for name, part in lora.parts.items()}
     adds |= {name: tuple(tensor.shape) for name, tensor in lora.diffs.items()}
     for name, shape in adds.items():
         if name not in shapes:
-            raise CheckpointError(f"the LoRA adds to {name}, which this transformer lacks")
+            raise CheckpointError(f"{what} adds to {name}, which this transformer lacks")
         if shape != shapes[name]:
             raise CheckpointError(
-                f"the LoRA adds {list(shape)} to {name}, which is {list(shapes[name])} here; it is of a model of "
+                f"{what} adds {list(shape)} to {name}, which is {list(shapes[name])} here; it is of a model of "
                 "another width"
             )
 

@@ -241,7 +241,7 @@ def lora(
     quiet_libraries()
     weights = dict(WorldModel.from_pretrained(model).transformer.named_parameters())
     found = read_lora(file, weights)
-    check_widths(found, {name: tuple(weight.shape) for name, weight in weights.items()})
+    check_widths(found, {name: tuple(weight.shape) for name, weight in weights.items()}, str(file))
     if dry_run:
         typer.echo(f"would write {out}: {len(found.parts)} layers")
         return
@@ -257,7 +257,7 @@ def merge(
     dry_run: DryRun = False,
 ) -> None:
     """Add LoRAs to a model's weights for good, and write the model."""
-    from outofsight.backbone.loras import merge_lora, read_lora
+    from outofsight.backbone.loras import check_widths, merge_lora, read_lora
     from outofsight.cli.loading import quiet_libraries
     from outofsight.sampling.world import WorldModel
 
@@ -265,9 +265,12 @@ def merge(
     refuse_existing(out, [model, *(path for path, _ in asked)])
     quiet_libraries()
     world = WorldModel.from_pretrained(model)
+    shapes = {name: tuple(weight.shape) for name, weight in world.transformer.named_parameters()}
     names = list(world.transformer.state_dict())
     for path, strength in asked:
-        merge_lora(world.transformer, read_lora(path, names), strength)
+        lora = read_lora(path, names)
+        check_widths(lora, shapes, str(path))
+        merge_lora(world.transformer, lora, strength)
     if dry_run:
         typer.echo(f"would write {out}")
         return

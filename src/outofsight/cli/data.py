@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from outofsight.cli.options import Device, DryRun, SkipBroken
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.values import tell_broken
 from outofsight.data.outputs import check_outputs, claimed
-from outofsight.errors import InputError
+from outofsight.errors import DatasetError, InputError
 from outofsight.files import read_text, write_json
 
 if TYPE_CHECKING:
@@ -220,12 +220,17 @@ def import_hm_world(
         return
     with claimed(out, filled=True):
         (out / "train").mkdir(exist_ok=True)
-        with shown_progress(Console(stderr=True), "samples") as show:
-            for name, outcome in import_archive(found, out / "train", by_name, limit):
-                new, there, left_out = (
-                    new + (outcome == "new"), there + (outcome == "there"), left_out + (outcome == "incomplete")
-                )  # fmt: skip
-                show(new + there, limit or new + there, name)
+        try:
+            with shown_progress(Console(stderr=True), "samples") as show:
+                for name, outcome in import_archive(found, out / "train", by_name, limit):
+                    new, there, left_out = (
+                        new + (outcome == "new"), there + (outcome == "there"), left_out + (outcome == "incomplete")
+                    )  # fmt: skip
+                    show(new + there, limit or new + there, name)
+        except DatasetError:
+            with suppress(OSError):  # not empty: samples were read before
+                (out / "train").rmdir()
+            raise
         summary = write_import_card(out, left_out)
     print(f"{out}: {new} new, {there} were there already; {summary}")
 

@@ -185,7 +185,10 @@ def matrices_in(path: Path) -> NDArray[np.float64]:
         raise CameraError(f"{path}: expected an array of poses, could not read it ({error})") from error
     if poses.ndim != 3 or poses.shape[1:] not in ((4, 4), (3, 4)) or not len(poses):
         raise CameraError(f"{path}: expected poses [n, 4, 4], got {list(poses.shape)}")
-    checked = CameraPath(world_from_camera=poses[:, :3].astype(np.float64))  # rotations, and no NaN
+    try:
+        checked = CameraPath(world_from_camera=poses[:, :3].astype(np.float64))  # rotations, and no NaN
+    except CameraError as error:
+        raise CameraError(f"{path}: {error}") from error
     return checked.world_from_camera
 
 

@@ -52,6 +52,8 @@ def read_reconstruction(path: str | Path) -> CameraPath:
             return _read_npz(path)
         if path.suffix.lower() == ".json":
             return _read_nerfstudio(path)
+    except CameraError as error:
+        raise error if str(error).startswith(str(path)) else CameraError(f"{path}: {error}") from error
     except (OSError, ValueError, KeyError, IndexError, struct.error, zipfile.BadZipFile, EOFError) as error:
         raise CameraError(
             f"{path}: truncated or of another version ({first_line(error)}); export it again"
