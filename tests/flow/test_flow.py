@@ -100,7 +100,12 @@ def test_loss_counts_target_frames_alone():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"num_steps": 0}, {"num_steps": 4, "start": 0.0}, {"num_steps": 4, "shift": 0.0}]
+    "bad",
+    [
+        {"num_inference_steps": 0},
+        {"num_inference_steps": 4, "start": 0.0},
+        {"num_inference_steps": 4, "shift": 0.0},
+    ],
 )
 def test_impossible_schedules_are_refused(bad):
     with pytest.raises(InputError, match="a schedule needs"):

@@ -63,7 +63,9 @@ def shift_sigmas(sigmas: Float[Tensor, " n"], shift: float) -> Float[Tensor, " n
     return shift * sigmas / (1 + (shift - 1) * sigmas)
 
 
-def sampling_sigmas(num_steps: int, shift: float = 5.0, start: float = 1.0) -> Float[Tensor, " n_plus_1"]:
+def sampling_sigmas(
+    num_inference_steps: int, shift: float = 5.0, start: float = 1.0
+) -> Float[Tensor, " n_plus_1"]:
     """Return the sigmas between which the sampler steps, from noise to an appended 0.
 
     ``start``: the unshifted sigma of the first step (the published "denoising strength"); 1 is pure noise.
@@ -71,12 +73,12 @@ def sampling_sigmas(num_steps: int, shift: float = 5.0, start: float = 1.0) -> F
     Raises:
         InputError: fewer than one step, or a start outside (0, 1].
     """
-    if num_steps < 1 or not 0 < start <= 1 or shift <= 0:
+    if num_inference_steps < 1 or not 0 < start <= 1 or shift <= 0:
         raise InputError(
             "a schedule needs ≥ 1 steps, 0 < start ≤ 1 and shift > 0; "
-            f"got {num_steps} steps, start {start}, shift {shift}"
+            f"got {num_inference_steps} steps, start {start}, shift {shift}"
         )
-    return shift_sigmas(torch.linspace(start, 0.0, num_steps + 1), shift)
+    return shift_sigmas(torch.linspace(start, 0.0, num_inference_steps + 1), shift)
 
 
 def timesteps(sigmas: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
