@@ -62,7 +62,7 @@ def find_model(name_or_path: str | Path) -> str | Path:
         if not HUB_ID.fullmatch(str(name_or_path)) and not os.path.lexists(name_or_path):
             known = ", ".join(BUNDLED)
             raise CheckpointError(
-                f"{str(name_or_path)[:200]}: no such folder, and no bundled model ({known}); a hub id is OWNER/NAME"
+                f"{str(name_or_path)[:200]!r}: no such folder, and no bundled model ({known}); a hub id is OWNER/NAME"
             )
         return name_or_path
     folder = MODELS / str(name_or_path)

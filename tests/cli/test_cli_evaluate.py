@@ -356,3 +356,11 @@ def test_a_damaged_clip_costs_no_finished_work(cli, tmp_path):
     assert code == 2
     assert "clip_000002" in error
     assert (tmp_path / "out" / "records" / "frozen" / "clip_000001.json").is_file()
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+@pytest.mark.parametrize("option", ["detector", "features"])
+def test_a_network_that_is_not_there_is_said_before_anything_is_made(cli, data, tmp_path, option, dry):
+    code, _, error = cli("--data", data, "--out", tmp_path / "out", *PLAIN, f"--{option}=minni", *dry)
+    assert (code, "'minni': no such folder, and none of mini, " in error) == (2, True), error
+    assert not (tmp_path / "out").exists()

@@ -90,6 +90,18 @@ def test_wrong_options_are_a_line(outofsight, tmp_path):
     assert error.count("\n") == 1
 
 
+def test_a_start_that_fails_leaves_no_walks(outofsight, model_folder, tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"")
+    walks = ("--no-browser", f"--walks={tmp_path / 'walks'}", f"--model={model_folder}")
+    for begun, said in (
+        ((f"--video={tmp_path / 'film.mp4'}", "--prompt=missing.txt"), "there is no file missing.txt"),
+        ((f"--state={tmp_path}",), "expected the folder of a saved rollout"),
+    ):
+        code, _, error = outofsight("explore", *begun, *walks)
+        assert (code, said in error) == (2, True), error
+        assert not (tmp_path / "walks").exists()
+
+
 @pytest.mark.slow
 def test_it_starts_says_where_and_ends_cleanly(tmp_path):
     pytest.importorskip("mujoco_warp", reason="pip install 'outofsight[worlds]'")

@@ -67,3 +67,14 @@ def test_a_lora_with_nan_is_refused(cli, model_folder, tmp_path):
         assert f"{style.name}: 1 weights hold numbers that are not finite: {STEM}.lora_up.weight" in said
         assert said.count("\n") == 1
     assert not out.exists()
+
+
+@pytest.mark.parametrize("given", ["style:nan", "style:1e400", "style:", ":1", "style:much"])
+def test_a_strength_is_a_number(cli, model_folder, tmp_path, given):
+    code, said = cli(
+        "convert", "merge-lora", "--lora", given, "--model", model_folder, "--out", tmp_path / "out"
+    )
+    assert (code, f"expected FILE or FILE:STRENGTH, as style.safetensors:0.8, got {given!r}" in said) == (
+        2,
+        True,
+    ), said

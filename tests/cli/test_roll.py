@@ -329,6 +329,8 @@ def test_a_walk_that_is_there_is_not_lost(cli, cases, model_folder, tmp_path):
     assert out.read_bytes() == before
     code, error = cli(*walk(cases, model_folder, out, steps=1, prompt="A bus."))
     assert (code, "was begun with prompt='A cat sits.'" in error) == (2, True)
+    code, error = cli(*arguments, "--seed=7")
+    assert (code, "was begun with seed=42, not 7; give what" in error) == (2, True), error
     code, error = cli(*walk(cases, model_folder, out, steps=2, prompt="A bus."), "--resume")
     assert (code, "was begun with prompt='A cat sits.'" in error) == (2, True)
     code, error = cli(*walk(cases, model_folder, out, steps=2), "--resume")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -285,8 +286,11 @@ def _strength(text: str) -> tuple[Path, float]:
     if not colon or Path(text).is_file():
         return Path(text), 1.0
     try:
-        return Path(path), float(strength)
-    except ValueError as error:
+        number = float(strength)
+    except ValueError:
+        number = nan
+    if not path or not isfinite(number):
         raise InputError(
-            f"--lora: expected FILE or FILE:STRENGTH, as style.safetensors:0.8, got {text!r}"
-        ) from error
+            f"--lora: expected FILE or FILE:STRENGTH, as style.safetensors:0.8, got {text[:200]!r}"
+        )
+    return Path(path), number

@@ -1,7 +1,7 @@
 """``outofsight evaluate``: measure models, or anybody's videos, against what truly follows."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -202,6 +202,8 @@ def judge(
         _check_room(method, size)
     check_baseline(evaluation, wanted.baseline)
     check_claims(evaluation)
+    config = evaluation.config
+    config.load_instruments(replace(config.instruments, device="cpu"))  # one that is not there is said now
     if dry_run:
         _tell(evaluation, console)
         return

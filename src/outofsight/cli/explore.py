@@ -71,6 +71,7 @@ def explore(
             f"the explorer needs {', '.join(missing)}; install: pip install 'outofsight[explore]'"
         )
     begin = _beginning(seed, clip, video, prompt, state)
+    caption = None if prompt is None else text_or_file(prompt, "--prompt")
     find_model(model)
     folder = walks or _cache()
     with claimed(folder, filled=True):
@@ -85,7 +86,7 @@ def explore(
             "a world of the engine needs MuJoCo; install: pip install 'outofsight[worlds]', or --video"
         )
     asked = {"seed": SEED if seed is None else seed, "clip": clip, "video": video, "state": state,
-             "prompt": prompt, "fov": fov}  # fmt: skip
+             "prompt": caption, "fov": fov}  # fmt: skip
     listening = listen(host, port)
     with listening:
         mind = _mind(model, use, strategy, settings or [], device)
@@ -156,9 +157,10 @@ def _house(
 
     count = threads or max(1, (os.cpu_count() or 2) - 1)
     studio = Studio()
+    first = _first(mind, studio, plan, asked)
     house = House(
         mind=mind, engine=Engine(lambda: torch.set_num_threads(count)), studio=studio, store=WalkStore(folder),
-        plan=plan, latent_frames=latent_frames, first=_first(mind, studio, plan, asked),
+        plan=plan, latent_frames=latent_frames, first=first,
     )  # fmt: skip
     offer = Offer(
         choices=None if plan is None else choices_of(plan), num_context=use.num_context_frames, size=use.size,
@@ -183,8 +185,7 @@ def _first(mind: "ModelMind", studio: Any, plan: "PlanConfig | None", asked: dic
 
         if begin == "video":
             video = decode_apart(asked["video"], use.size, use.num_context_frames)
-            caption = text_or_file(asked["prompt"], "--prompt")
-            return own_scene(video, caption, asked["fov"], use.fps, asked["video"].name)
+            return own_scene(video, asked["prompt"], asked["fov"], use.fps, asked["video"].name)
         if begin == "clip":
             from outofsight.data.sample import read_sample
 

@@ -318,6 +318,8 @@ def _check_inputs(
     sizes = []
     for case in cases:
         inputs = read_case(case, shape)
+        for note in inputs.notes if whole else ():  # a run says it when it is the case's turn
+            _say(f"{case.name}: {note}")
         height, width = inputs.video.shape[1:3]
         size = VideoSize(
             height=height, width=width, context_frames=shape.frames[0], target_frames=shape.frames[1]

@@ -199,8 +199,15 @@ def _present(request: dict[str, Any]) -> dict[str, Any]:
 def _other_request(plan: RolloutPlan, made: Mapping[str, Any]) -> str | None:
     """Say what is asked for otherwise than a rollout was begun with."""
     for name, value in plan.request.items() if made else ():
-        if made.get(name) != _plain(value):
-            return f"was begun with {name}={made.get(name)!r}, not {_plain(value)!r}; give what it was begun with"
+        then, now = made.get(name), _plain(value)
+        if then != now:
+            if isinstance(then, Mapping) and isinstance(
+                now, Mapping
+            ):  # of many settings one is enough to tell
+                name = next(key for key in {**then, **now} if then.get(key) != now.get(key))
+                then, now = then.get(name), now.get(name)
+            shown = ["nothing" if each is None else f"{each!r:.200}" for each in (then, now)]
+            return f"was begun with {name}={shown[0]}, not {shown[1]}; give what it was begun with"
     context, asked = made.get("num_context_frames"), plan.shape.frames[0]
     if made and context != asked:
         return f"was begun with a context of {context} frames, not {asked}; give --context-frames={context}"
