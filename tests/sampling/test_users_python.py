@@ -95,6 +95,19 @@ def test_what_has_another_type_says_what_is_expected(world, ask, says):
         ask(world)
 
 
+def test_limits_of_a_rollout_as_users_have_them(world, video):
+    begin = (video, make_path("still", FRAMES), "A dog.")
+    with world.start(*begin, settings=FEW, limits={"keep_steps": 0}) as rollout:
+        assert rollout.limits.keep_steps == 0
+    for limits, says in (
+        ({"keep_steps": -1}, "^limits of a rollout: keep_steps must be ≥ 0"),
+        ({"keep": 1}, "^limits of a rollout: keep: no such setting$"),
+        (3, "expected a dictionary of keep_steps, ..., got a whole number"),
+    ):
+        with pytest.raises(InputError, match=says):
+            world.start(*begin, settings=FEW, limits=limits)
+
+
 def test_threads_that_share_a_model_get_their_own_answers(world, video):
     paths = ["pan:left:40", "pan:right:40", "dolly:in:2"] * 2
     alone = [ask(world, video, path) for path in paths]

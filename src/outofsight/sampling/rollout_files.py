@@ -27,7 +27,7 @@ from torch import Tensor
 
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.stream_decoding import Decoded
-from outofsight.errors import CheckpointError, InputError, OutOfSightError, OutputError, first_line
+from outofsight.errors import CheckpointError, InputError, OutputError, first_line
 from outofsight.files import TEMPORARY_PREFIX, remove_unfinished, write_bytes
 from outofsight.memory.banks.state import bank_tensors, banks_from_tensors
 from outofsight.memory.strategies import MEMORY_FIELDS
@@ -173,11 +173,11 @@ def load_rollout(folder: Path) -> tuple[Saved, Mapping[str, Any]]:
             tiling=None if tiling is None else LatentTiling(**{k: tuple(v) for k, v in tiling.items()}),
             notes=manifest["notes"],
         )
-    except OutOfSightError:
+    except CheckpointError:
         raise
     except FileNotFoundError as error:
         raise CheckpointError(f"{error}: missing; the state is not whole, use another copy") from error
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
+    except (InputError, OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
         raise CheckpointError(
             f"{folder}: a damaged state of a rollout ({first_line(error)}); use another copy"
         ) from error

@@ -7,6 +7,7 @@ Time is counted in video frames, frame 0 is the first of the context. The steps 
     camera of it   0 4 8   | 9   13   | 17  21    | ...
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -15,12 +16,12 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as validated_dataclass
 from torch import Tensor
 
 from outofsight.codec.stream_decoding import Decoded
-from outofsight.errors import CameraError, InputError
+from outofsight.errors import CameraError, InputError, fault, in_words
 from outofsight.geometry.conditioning import LENS_TOLERANCE
 from outofsight.geometry.poses import rotation_angle
 from outofsight.memory.banks.state import Banks
@@ -44,6 +45,26 @@ class RolloutLimits:
         if self.keep_steps < 0 or not (self.max_move_m > 0 and self.max_turn_deg > 0):
             raise ValueError("keep_steps must be ≥ 0, max_move_m and max_turn_deg above 0")
         return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_one_line(cls, given: Any, check: Callable[[Any], "RolloutLimits"]) -> "RolloutLimits":
+        try:
+            return check(given)
+        except ValidationError as error:
+            reasons = [fault(found, ".".join(map(str, found["loc"]))) for found in error.errors()]
+            raise InputError(f"limits of a rollout: {'; '.join(reasons)}") from error
+
+
+def as_limits(limits: "RolloutLimits | Mapping[str, Any] | None") -> RolloutLimits:
+    """Take nothing, a dictionary or limits for limits. Raises ``InputError`` for anything else."""
+    if limits is None or isinstance(limits, Mapping):
+        return RolloutLimits(**{str(name): value for name, value in (limits or {}).items()})
+    if not isinstance(limits, RolloutLimits):
+        raise InputError(
+            f"limits of a rollout: expected a dictionary of keep_steps, ..., got {in_words(type(limits))}"
+        )
+    return limits
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

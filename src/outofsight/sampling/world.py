@@ -26,7 +26,7 @@ from outofsight.sampling.pipeline import Generators, Request, WorldModelOutput, 
 from outofsight.sampling.rollout import Rollout
 from outofsight.sampling.rollout_files import load_rollout
 from outofsight.sampling.rollout_start import RolloutRequest, resume_rollout, start_rollout
-from outofsight.sampling.rollout_state import RolloutLimits
+from outofsight.sampling.rollout_state import RolloutLimits, as_limits
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
@@ -150,7 +150,7 @@ class WorldModel(WorldModelBase):
         *,
         seed: int | None = None,
         settings: SamplingSettings | Mapping[str, Any] | None = None,
-        limits: RolloutLimits | None = None,
+        limits: RolloutLimits | Mapping[str, Any] | None = None,
         subject_masks: NDArray[np.uint8] | None = None,
         tiling: LatentTiling | None = None,
         record_retrieval: bool = False,
@@ -171,7 +171,7 @@ class WorldModel(WorldModelBase):
         request = RolloutRequest(
             prompt=prompt,
             settings=settings if seed is None else replace(settings, seed=seed),
-            limits=limits or RolloutLimits(),
+            limits=as_limits(limits),
             tiling=tiling,
             record_retrieval=record_retrieval,
             on_progress=on_progress,
