@@ -159,7 +159,7 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
     "explore": (
         "--video=1.mp4 --prompt=dog --model=tiny --no-browser",
         {"seed": "number", "clip": "path", "video": "path", "prompt": "word", "fov": "number", "state": "path",
-         "model": "path", "strategy": "word", "set": "set", "latent-frames": "number", "walks": "path",
+         "model": "path", "strategy": "word", "set": "set", "latent-frames": "number", "walks": "place",
          "port": "number", "threads": "number", "device": "word"},
     ),
     "strategies": ("nope", {"model": "path", "size": "size", "frames": "span"}),
@@ -168,8 +168,9 @@ WEIGHTED = (*PATHS, *(f"style.safetensors:{text}" for text in ("", "x", "nan", "
 ENDINGS = {"generate": ".mp4", "roll": ".mp4", "cameras": ".json"}
 WITHOUT_OUT = (["info"], ["strategies"], ["explore"], ["world", "check"], ["world", "stats"], ["data", "lens"],
                ["exchange", "list"], ["exchange", "cameras"])  # fmt: skip
-VALUES = {"path": PATHS, "weighted": WEIGHTED, "number": NUMBERS, "word": WORDS, "size": SIZES, "span": SPANS,
-          "set": SETS}  # fmt: skip
+PLACES = tuple(path for path in PATHS if path != "/")  # which may be written
+VALUES = {"path": PATHS, "place": PLACES, "weighted": WEIGHTED, "number": NUMBERS, "word": WORDS, "size": SIZES,
+          "span": SPANS, "set": SETS}  # fmt: skip
 BY_HAND = [
     (verb, option, value)
     for verb, (_, options) in VERBS.items()
@@ -262,7 +263,8 @@ def ask(inputs, tmp_path_factory):
             assert len([line for line in said_so if not line.startswith("outofsight: note: ")]) == 1, words
             assert not (place / "out").exists(), (arguments, list((place / "out").rglob("*")))
         shutil.rmtree(place / "out", ignore_errors=True)
-        made = inputs.rglob("*") if out is not None and code == 0 else ()  # where it was asked for
+        placed = out is not None or any(part.startswith("--walks=") for part in arguments)
+        made = inputs.rglob("*") if placed and code == 0 else ()  # where it was asked for
         for path in [path for path in made if path not in known]:
             shutil.rmtree(path, ignore_errors=True)
         return code

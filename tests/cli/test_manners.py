@@ -2,6 +2,7 @@
 
 import resource
 from io import StringIO
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -174,3 +175,6 @@ def test_a_name_that_is_no_text_is_one_line():
         "detector-\udcff.pt".encode()  # as a file's bytes come from the command line
     said = r"'detector-\udcff.pt': expected text in UTF-8, got other bytes; give another name"
     assert exit_line(raised.value) == (2, said)
+    with pytest.raises(ValueError, match="null byte") as raised:
+        Path("a\0b").open()
+    assert exit_line(raised.value) == (2, "a name holds a null byte; give another")

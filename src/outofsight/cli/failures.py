@@ -31,6 +31,8 @@ def exit_line(error: BaseException) -> tuple[int, str]:
     if isinstance(error, UnicodeEncodeError):  # a name of bytes, where a library wants text
         near = error.object[max(0, error.start - 40) : error.end + 20]
         return 2, f"{near!a}: expected text in UTF-8, got other bytes; give another name"
+    if isinstance(error, ValueError) and "null byte" in str(error):
+        return 2, "a name holds a null byte; give another"
     if isinstance(error, OSError):
         return 2, f"{error.filename or 'a file'}: {_reason(error)}"
     if found := OS_ERROR.search(str(error)):  # of libraries that write by themselves
