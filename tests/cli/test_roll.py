@@ -336,7 +336,7 @@ def test_a_walk_that_is_there_is_not_lost(cli, cases, model_folder, tmp_path):
     code, error = cli(*walk(cases, model_folder, out, steps=2), "--resume")
     assert (code, "begun with path_frames=5, not 13" in error) == (2, True)
     code, error = cli(*arguments, "--resume", "--fov=70")
-    assert (code, "begun with fov=None, not 70.0" in error) == (2, True)
+    assert (code, "begun with fov=nothing, not 70.0" in error) == (2, True)
     state = max((tmp_path / "w.rollout").glob("*.safetensors"), key=lambda piece: piece.stat().st_size)
     os.truncate(state, 100)
     code, error = cli(*arguments, "--resume")
