@@ -206,7 +206,7 @@ async def _greeted(socket: WebSocket) -> Hello | None:
     try:
         message = await asyncio.wait_for(_receive(socket), GREETING_S)
     except TimeoutError:
-        await _farewell(socket, PROTOCOL_ERROR, f"no greeting within {GREETING_S:g} s")
+        await _farewell(socket, TOO_SLOW, f"no greeting within {GREETING_S:g} s")  # it may try again
         return None
     try:
         hello = protocol.read_up(message)

@@ -70,7 +70,6 @@ const handlers = {
     if (message.pane !== pictures.focus) return;
     const { frame, waiting } = pictures.master;
     if (frame === null && !waiting.length) map.look(message.camera, message.frame); // no picture of it is kept
-    else if (map.of.way.length < 3) map.keepUp();
     showRecord();
   },
   timeline: (message) => timeline.take(message),
@@ -295,7 +294,7 @@ for (const dialog of document.querySelectorAll("dialog")) dialog.addEventListene
 function tick(now) {
   keys.tick(now);
   pictures.tick(now);
-  map.draw();
+  map.tick(now);
   if (lineUntil && now > lineUntil) {
     $("line").textContent = "";
     lineUntil = 0;

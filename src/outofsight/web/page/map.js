@@ -6,6 +6,7 @@ import { Remembered } from "./remembered.js";
 const NEAR_PX = 14;
 const VIEW_M = 0.9;
 const FIT_M = 14;
+const FOLLOW_MS = 1000;
 
 export class WorldMap {
   constructor(canvas, menu, act) {
@@ -17,6 +18,8 @@ export class WorldMap {
     this.middle = [0, 0];
     this.up = null; // the direction that is drawn upwards: where the first camera looked
     this.following = true; // the map keeps the camera and the subjects in sight by itself
+    this.jumps = true; // at once, as another moment is on the screen
+    this.tickedAt = 0;
     this.fov = 1.4;
     this.camera = null; // of the frame on the screen; null until there is one
     this.frame = -1;
@@ -30,6 +33,7 @@ export class WorldMap {
   show(remembered, isNew) {
     this.of = remembered;
     this.camera = null;
+    this.jumps = true;
     if (isNew) this.up = null;
     this.closeMenu();
   }
@@ -40,11 +44,17 @@ export class WorldMap {
     this.frame = frame;
     if (this.up === null) this.up = camera.heading;
     this.of.went(camera, frame);
-    this.keepUp();
   }
 
-  keepUp() {
-    if (this.following) this.fit(this.of.way.length < 3 ? 1 : 0.1);
+  // Called for every frame of the display.
+  tick(now) {
+    const soon = this.jumps || this.of.way.length < 3;
+    if (this.following && this.camera) {
+      this.fit(soon ? 1 : 1 - Math.exp((this.tickedAt - now) / FOLLOW_MS));
+      this.jumps = false;
+    }
+    this.tickedAt = now;
+    this.draw();
   }
 
   // Move and zoom a share of the way to where the camera, some ground before it, and all subjects are in sight.
