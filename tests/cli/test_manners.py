@@ -96,6 +96,13 @@ def test_ctrl_c_says_how_to_go_on(cli, cases, model_folder, monkeypatch):
     assert not (cases.parent / "out").exists()
 
 
+def test_ctrl_c_while_a_library_is_imported():
+    stopped = ImportError("initialization failed")
+    stopped.__cause__ = KeyboardInterrupt()
+    assert exit_line(stopped)[0] == 130
+    assert exit_line(ImportError("initialization failed"))[0] == 1
+
+
 def test_progress_without_a_terminal_is_a_line_now_and_then(monkeypatch):
     monkeypatch.setattr(progress, "FIRST_LINE_S", 0.0)
     written = StringIO()

@@ -22,7 +22,7 @@ def exit_line(error: BaseException) -> tuple[int, str]:
         verb = getattr(getattr(error, "ctx", None), "command_path", "outofsight")
         said = error.format_message().replace("Input should be", "expected").partition(", unable to parse")[0]
         return 2, f"{said.rstrip('.')}; see {verb} --help"
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
+    if isinstance(error, typer.Abort) or _was_interrupted(error):
         return STOPPED, "stopped; what is finished is kept, and the same command goes on"
     if isinstance(error, MemoryError) or "out of memory" in str(error) or "can't allocate" in str(error):
         return 2, (
@@ -43,6 +43,13 @@ def exit_line(error: BaseException) -> tuple[int, str]:
         1,
         f"this is a mistake of ours ({what}); OUTOFSIGHT_DEBUG=1 shows where it happened: please report it",
     )
+
+
+def _was_interrupted(error: BaseException | None) -> bool:
+    """Tell whether Ctrl-C is behind an error: a library that is being imported makes an ImportError of it."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _reason(error: OSError) -> str:
