@@ -191,8 +191,8 @@ def _views(pen: ImageDraw.ImageDraw, filed: FiledViews, scale: MapScale) -> None
     for index in np.argsort(filed.retrieved, kind="stable").tolist():
         pose, chosen = filed.cameras[index], bool(filed.retrieved[index])
         left, right = _edges(pose, 0.5, scale, scale.width_m * (0.16 if chosen else 0.12))
-        way = [left, scale(pose[:, 3]), right]
-        pen.line(way, fill=RETRIEVED if chosen else VIEW, width=FINER * (2 if chosen else 1))
+        corners = [left, scale(pose[:, 3]), right]
+        pen.line(corners, fill=RETRIEVED if chosen else VIEW, width=FINER * (2 if chosen else 1))
 
 
 def _true(pen: ImageDraw.ImageDraw, scene: BirdsEye, index: int, scale: MapScale) -> None:
@@ -201,12 +201,12 @@ def _true(pen: ImageDraw.ImageDraw, scene: BirdsEye, index: int, scale: MapScale
     reach = 6.0 * FINER
     for subject in range(scene.truth.seen.shape[1]):
         went = scene.truth.position_m[: index + 1, subject]
-        way = [scale(place) for place in went[np.isfinite(went).all(axis=1)]]
-        if len(way) > 1:
-            pen.line(way, fill=FAINT, width=FINER // 2 + 1)
+        trajectory = [scale(place) for place in went[np.isfinite(went).all(axis=1)]]
+        if len(trajectory) > 1:
+            pen.line(trajectory, fill=FAINT, width=FINER // 2 + 1)
         if not np.isfinite(went[-1]).all():
             continue
-        x, y = way[-1]
+        x, y = trajectory[-1]
         fill = INK if scene.truth.seen[index, subject] else FAINT
         pen.line((x - reach, y, x + reach, y), fill=fill, width=FINER)
         pen.line((x, y - reach, x, y + reach), fill=fill, width=FINER)

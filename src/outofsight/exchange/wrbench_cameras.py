@@ -41,7 +41,7 @@ WAYS = {
 ORDER = ("yaw", "pitch", "roll")
 LEAST_PEAK_DEG, FULL_PEAK_DEG = 2.0, 30.0
 ROTATION_SCALE_DEG, STILL_DEG, STILL_UNITS = 45.0, 5.0, 0.1
-LEAST_WAY = 1e-6
+LEAST_DISTANCE = 1e-6
 
 
 def worded_poses(path: str) -> Poses:
@@ -148,16 +148,19 @@ def _yaw(poses: Poses) -> NDArray[np.float64]:
 
 
 def _is_still(poses: Poses) -> bool:
-    return bool(_angles(poses).max() < LEAST_PEAK_DEG and np.abs(poses[:, :, 3]).max() < LEAST_WAY)
+    return bool(_angles(poses).max() < LEAST_PEAK_DEG and np.abs(poses[:, :, 3]).max() < LEAST_DISTANCE)
 
 
 def _precision(target: Poses, estimated: Poses) -> float:
     between = np.einsum("nji,njk->nik", target[:, :, :3], estimated[:, :, :3])
     turn_off = float(_angles(np.concatenate([between, np.zeros((len(between), 3, 1))], axis=2)).mean())
-    way = float(np.sqrt((target[:, :, 3] ** 2).sum(axis=1).mean()))
+    distance = float(np.sqrt((target[:, :, 3] ** 2).sum(axis=1).mean()))
     off = 0.0
-    if way > LEAST_WAY:
+    if distance > LEAST_DISTANCE:
         size = float((estimated[:, :, 3] ** 2).sum())
-        scale = float((target[:, :, 3] * estimated[:, :, 3]).sum()) / size if size > LEAST_WAY else 0.0
-        off = float(np.sqrt(((scale * estimated[:, :, 3] - target[:, :, 3]) ** 2).sum(axis=1).mean())) / way
+        scale = float((target[:, :, 3] * estimated[:, :, 3]).sum()) / size if size > LEAST_DISTANCE else 0.0
+        off = (
+            float(np.sqrt(((scale * estimated[:, :, 3] - target[:, :, 3]) ** 2).sum(axis=1).mean()))
+            / distance
+        )
     return float(np.exp(-(turn_off / ROTATION_SCALE_DEG + off)))

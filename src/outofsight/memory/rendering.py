@@ -372,8 +372,8 @@ def placed_subjects(
     position = predicted.position
     if draw:
         batch, _, subjects, _ = position.shape
-        way = torch.randn(batch, 1, subjects, 3, generator=generator) * torch.tensor((1.0, 0.0, 1.0))
-        position = position + draw * way.to(position) * predicted.variance.clamp(min=0).sqrt()[..., None]
+        offset = torch.randn(batch, 1, subjects, 3, generator=generator) * torch.tensor((1.0, 0.0, 1.0))
+        position = position + draw * offset.to(position) * predicted.variance.clamp(min=0).sqrt()[..., None]
     shown = predicted.filled[:, None].expand(predicted.variance.shape).float()
     return PlacedSubjects(position, predicted.velocity, shown)
 

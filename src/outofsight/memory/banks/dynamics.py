@@ -132,18 +132,18 @@ def moved(
 ) -> tuple[Float[Tensor, "b s 3"], Float[Tensor, "b s 3"]]:
     """Return way gone and velocity after ``span`` frames of turning by ``turn`` and shrinking by ``decay`` a frame.
 
-    With z = −decay + i·turn, horizontal velocity is multiplied by e^(z·span) and the way is (e^(z·span) − 1)/z of it;
-    vertical velocity only shrinks. Without decay and turn the way is span · velocity to the last bit.
+    With z = −decay + i·turn, horizontal velocity is multiplied by e^(z·span) and the shift is (e^(z·span) − 1)/z of it;
+    vertical velocity only shrinks. Without decay and turn the shift is span · velocity to the last bit.
     """
     axis = velocity.new_tensor(up)
     vertical = (velocity * axis).sum(dim=-1, keepdim=True) * axis
     level = velocity - vertical
     across = torch.linalg.cross(axis.expand_as(level), level)
-    factor, way = _flow(decay, turn, span)
-    straight, straight_way = _flow(decay, torch.zeros_like(turn), span)
+    factor, shift = _flow(decay, turn, span)
+    straight, straight_shift = _flow(decay, torch.zeros_like(turn), span)
     end = velocity + (factor[0] - 1) * level + factor[1] * across + (straight[0] - 1) * vertical
-    gone = span[..., None] * velocity + (way[0] - span[..., None]) * level + way[1] * across
-    return gone + (straight_way[0] - span[..., None]) * vertical, end
+    gone = span[..., None] * velocity + (shift[0] - span[..., None]) * level + shift[1] * across
+    return gone + (straight_shift[0] - span[..., None]) * vertical, end
 
 
 def _flow(decay: Tensor, turn: Tensor, span: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -158,8 +158,8 @@ def _flow(decay: Tensor, turn: Tensor, span: Tensor) -> tuple[tuple[Tensor, Tens
         (factor[1] * real - (factor[0] - 1) * imaginary) / squared,
     )
     series = 1 + real / 2 + (real**2 - imaginary**2) / 6, imaginary / 2 + real * imaginary / 3
-    way = tuple(torch.where(small, near, far) * span for near, far in zip(series, exact, strict=True))
-    return (factor[0][..., None], factor[1][..., None]), (way[0][..., None], way[1][..., None])
+    shift = tuple(torch.where(small, near, far) * span for near, far in zip(series, exact, strict=True))
+    return (factor[0][..., None], factor[1][..., None]), (shift[0][..., None], shift[1][..., None])
 
 
 def grown(
