@@ -72,14 +72,17 @@ def fault(found: Mapping[str, Any], name: str) -> str:
         return said
     ours_says_it = found["type"] in ("value_error", "missing", "unexpected_keyword_argument")
     shown = "" if ours_says_it or not isinstance(found["input"], str | int | float | None) else found["input"]
-    return f"{name}: {said}" + ("" if shown == "" else f", got {shown!r:.80}")
+    got = "nothing" if shown is None else f"{shown!r:.80}"
+    return f"{name}: {said}" + ("" if shown == "" else f", got {got}")
 
 
 FAULTS = {
     "^Input should be": "expected", "a valid integer.*": "a whole number", "a valid number": "a number",
-    "a valid boolean": "true or false", "a valid string": "text", "a valid (tuple|list)": "a list",
+    "a valid boolean": "true or false", "a valid string": "text", "a valid (tuple|list|array)": "a list",
     r"a (valid )?dictionary or (an )?instance of \w+": "an object", "^Field required": "is missing",
     "^Unexpected keyword argument": "no such setting",
+    r"^Invalid JSON: .* at (line \d+ column \d+)$": r"it is damaged or cut short, at \1",
+    r"^\w+ should have (at \w+ \d+ items?) after validation, not (\w+)": r"expected \1, got \2",
 }  # fmt: skip
 """pydantic's words, and what people call it."""
 

@@ -99,6 +99,13 @@ def edited(**changes):
             "subjects.0.path: expected an object",
         ),
         (edited(fps=float("nan")), "finite"),
+        ('{"seed": 1,', "file.json: .*; it is damaged or cut short, at line 1 column 11"),
+        (edited(subjects=None), "subjects: expected a list, got nothing"),
+        (edited(num_context_frames=0), "file.json: a world needs ≥ 1 context"),
+        (
+            edited(camera={**dataclasses.asdict(a_camera()), "position_m": [0, 0, 1, 2]}),
+            "camera.position_m: expected at most 3 items, got 4",
+        ),
     ],
 )
 def test_damaged_files_are_named(text, says):

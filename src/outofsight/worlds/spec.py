@@ -165,6 +165,8 @@ def spec_from_json(text: str, source: str = "spec") -> WorldSpec:
     except ValidationError as error:
         wrong = [fault(found, ".".join(map(str, found["loc"]))) for found in error.errors()]
         raise WorldError(f"{source}: expected a world spec as JSON; {'; '.join(wrong)}") from error
+    except WorldError as error:
+        raise WorldError(f"{source}: {error}") from error
 
 
 def spec_from_dict(value: Any, source: str = "spec") -> WorldSpec:
