@@ -1,15 +1,15 @@
 """``outofsight evaluate``: measure models, or anybody's videos, against what truly follows."""
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
 
 from outofsight.cli import options as opt
-from outofsight.cli.methods import ModelChoice, VideoChoice, choose_clips, choose_methods, named
+from outofsight.cli.methods import ModelChoice, VideoChoice, choose_methods, named
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.values import parse_settings, tell_broken
@@ -18,10 +18,11 @@ from outofsight.errors import InputError
 from outofsight.files import write_text
 
 if TYPE_CHECKING:
+    from outofsight.evaluation.clips import EvalClip
     from outofsight.evaluation.methods import Method, ModelSource
     from outofsight.evaluation.metrics import InstrumentNames
     from outofsight.evaluation.results import Results
-    from outofsight.evaluation.run import Evaluation
+    from outofsight.evaluation.run import EvalConfig, Evaluation
     from outofsight.sampling.plan import VideoSize
     from outofsight.sampling.world import WorldModel
 
@@ -130,7 +131,7 @@ def evaluate(
 ) -> None:
     """Judge models and videos on clips. Stop it when you like; run it again to go on."""
     from outofsight.evaluation.methods import ModelSource
-    from outofsight.evaluation.run import EvalConfig, Evaluation, whole_clips
+    from outofsight.evaluation.run import Evaluation
 
     console = Console(stderr=True)
     source = ModelSource(
@@ -141,25 +142,59 @@ def evaluate(
         given=tuple(model or ()), steps=_numbers(steps), strategies=_words(strategy, "--strategy"),
         guidance=guidance, seed=seed, others=parse_settings(settings or []), source=source, roll=roll,
     )  # fmt: skip
-    clips = choose_clips(data, truth, contexts, split=split, limit=limit, context_frames=context_frames)
-    clips, broken = whole_clips(clips) if skip_broken else (clips, ())
-    others = VideoChoice(given=tuple(videos or ()), with_context=with_context)
-    config = EvalConfig(
-        out=out, load_world=load_source, instruments=_instruments(detector, features, lpips, device, console),
-        metrics=_metric_names(metrics),
+    clips, broken = _clips(
+        data, truth, contexts, split=split, limit=limit, context_frames=context_frames, skip_broken=skip_broken
     )  # fmt: skip
+    others = VideoChoice(given=tuple(videos or ()), with_context=with_context)
+    instruments = _instruments(detector, features, lpips, device, console)
     _check_place(out, [data, truth, contexts], chosen, others)
     evaluation = Evaluation(
-        config=config, clips=clips, methods=choose_methods(clips, chosen, others, baselines=baselines),
+        config=_config(out, instruments, metrics), clips=clips,
+        methods=choose_methods(clips, chosen, others, baselines=baselines),
         workers=workers, cluster=ray, overwrite=overwrite,
     )  # fmt: skip
     asked = {
         "data": str(data or truth or contexts), "split": split, "limit": limit, "seed": seed, "metrics": metrics,
         **({} if roll is None else {"roll": roll}),
     }  # fmt: skip
-    wanted = Wanted(baseline=baseline, report_clips=report_clips, sheet=sheet)
-    judge(evaluation, wanted, asked, console, dry_run=dry_run)
+    judge(evaluation, Wanted(baseline, report_clips, sheet), asked, console, dry_run=dry_run)
     tell_broken(broken)
+
+
+def _clips(
+    data: Path | None,
+    truth: Path | None,
+    contexts: Path | None,
+    *,
+    split: str | None,
+    limit: int | None,
+    context_frames: int,
+    skip_broken: bool,
+) -> "tuple[tuple[EvalClip, ...], tuple[str, ...]]":
+    """Find the clips to judge on: a data set's, true videos by themselves, or contexts without a truth; and what is
+    wrong with those that are left out.
+
+    Raises:
+        InputError: not exactly one is given, or options of the one with the other.
+    """
+    from outofsight.evaluation.clips import context_clips, dataset_clips, video_clips, whole_clips
+
+    if (data is not None) + (truth is not None) + (contexts is not None) != 1:
+        raise InputError(
+            "name the clips to judge on: by --data, by --truth for videos without annotation, or by --contexts where "
+            "there is no truth"
+        )
+    if data is None and split is not None:
+        raise InputError("--split: goes with --data; a folder of videos has no parts")
+    if truth is None and context_frames:
+        raise InputError("--context-frames: goes with --truth; other clips say it themselves")
+    if contexts is not None:
+        clips = context_clips(contexts, limit)
+    elif truth is not None:
+        clips = video_clips(truth, context_frames, limit)
+    elif data is not None:
+        clips = dataset_clips(data, split, limit)
+    return whole_clips(clips) if skip_broken else (clips, ())
 
 
 def _check_place(out: Path, reads: list[str | Path | None], models: ModelChoice, videos: VideoChoice) -> None:
@@ -169,8 +204,7 @@ def _check_place(out: Path, reads: list[str | Path | None], models: ModelChoice,
     check_outputs([out / name for name in WRITTEN], reads, ours=(out / "records").is_dir())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What is made of the records. ``baseline``: the row that others are compared with, ``None``: frozen;
     ``report_clips``: clips whose videos the report shows; ``sheet``: whether sheet.png is drawn."""
 
@@ -271,12 +305,13 @@ def _words(text: str | None, option: str) -> tuple[str, ...]:
     return names
 
 
-def _metric_names(text: str | None) -> tuple[str, ...] | None:
+def _config(out: Path, instruments: "InstrumentNames", metrics: str | None) -> "EvalConfig":
     from outofsight.evaluation.metrics import chosen_metrics
+    from outofsight.evaluation.run import EvalConfig
 
-    names = _words(text, "--metrics") or None
+    names = _words(metrics, "--metrics") or None
     chosen_metrics(names)
-    return names
+    return EvalConfig(out=out, load_world=load_source, instruments=instruments, metrics=names)
 
 
 def _instruments(

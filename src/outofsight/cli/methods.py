@@ -47,39 +47,6 @@ class VideoChoice:
     with_context: bool
 
 
-def choose_clips(
-    data: Path | None,
-    truth: Path | None,
-    contexts: Path | None,
-    *,
-    split: str | None,
-    limit: int | None,
-    context_frames: int,
-) -> "tuple[EvalClip, ...]":
-    """Find the clips to judge on: a data set's, true videos by themselves, or contexts without a truth.
-
-    Raises:
-        InputError: not exactly one is given, or options of the one with the other.
-    """
-    from outofsight.evaluation.clips import context_clips, dataset_clips, video_clips
-
-    if (data is not None) + (truth is not None) + (contexts is not None) != 1:
-        raise InputError(
-            "name the clips to judge on: by --data, by --truth for videos without annotation, or by --contexts where "
-            "there is no truth"
-        )
-    if data is None and split is not None:
-        raise InputError("--split: goes with --data; a folder of videos has no parts")
-    if truth is None and context_frames:
-        raise InputError("--context-frames: goes with --truth; other clips say it themselves")
-    if contexts is not None:
-        return context_clips(contexts, limit)
-    if truth is not None:
-        return video_clips(truth, context_frames, limit)
-    assert data is not None
-    return dataset_clips(data, split, limit)
-
-
 def choose_methods(
     clips: "tuple[EvalClip, ...]", models: ModelChoice, videos: VideoChoice, *, baselines: bool
 ) -> "tuple[Method, ...]":

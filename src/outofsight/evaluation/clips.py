@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from outofsight.data.dataset import SPLITS, SampleEntry, natural_order, open_dataset
 from outofsight.data.video import read_video
-from outofsight.errors import DatasetError, InputError
+from outofsight.errors import DatasetError, InputError, first_line
 from outofsight.evaluation.case import ClipCase, case_from_clip
 from outofsight.files import read_json
 from outofsight.geometry.pose_files import read_poses
@@ -245,3 +245,21 @@ def _case_without_truth(name: str, path: Path) -> ClipCase:
         )
     unknown = np.repeat(context[-1:], follow, axis=0)
     return ClipCase(name=name, context=context, truth=unknown, fps=fps, cameras=cameras, has_truth=False)
+
+
+def whole_clips(clips: Sequence[EvalClip]) -> tuple[tuple[EvalClip, ...], tuple[str, ...]]:
+    """Read every clip once; give those that can be read, and what is wrong with the others.
+
+    Raises:
+        InputError: none can be read.
+    """
+    whole, broken = [], []
+    for clip in clips:
+        try:
+            clip.read()
+            whole.append(clip)
+        except InputError as error:
+            broken.append(first_line(error))
+    if not whole:
+        raise InputError(f"none of {len(clips)} clips can be read; the first: {broken[0]}")
+    return tuple(whole), tuple(broken)

@@ -150,24 +150,6 @@ def check_clip_names(clips: Sequence[EvalClip]) -> None:
         raise InputError(f"two clips are called {twice[0]!r}; choose one part of the data set")
 
 
-def whole_clips(clips: Sequence[EvalClip]) -> tuple[tuple[EvalClip, ...], tuple[str, ...]]:
-    """Read every clip once; give those that can be read, and what is wrong with the others.
-
-    Raises:
-        InputError: none can be read.
-    """
-    whole, broken = [], []
-    for clip in clips:
-        try:
-            clip.read()
-            whole.append(clip)
-        except InputError as error:
-            broken.append(_one_line(error))
-    if not whole:
-        raise InputError(f"none of {len(clips)} clips can be read; the first: {broken[0]}")
-    return tuple(whole), tuple(broken)
-
-
 def check_models(methods: Sequence[Method], clip: EvalClip) -> VideoSize:
     """Find what cannot work before anything long begins; give the clip's size.
 
