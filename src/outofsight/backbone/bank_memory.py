@@ -52,10 +52,8 @@ class BankRemembering:
             return
         weights, mode = self.two_banks.state_dict(), self.two_banks.training
         some = next(self.two_banks.parameters())
-        made = two_bank_memory(self.config)
-        assert made is not None
         # Moved first: weights that only stand for some (meta) cannot be copied to real ones.
-        made = made.to(some)
+        made = two_bank_memory(self.config).to(some)
         made.load_state_dict(weights)
         self.two_banks = made.train(mode)
 
@@ -112,7 +110,7 @@ class BankRemembering:
         Raises:
             InputError: the model has no banks, or the shapes do not fit.
         """
-        memory = self._needed_banks()
+        memory = self.needed_banks()
         bring_weights(self)
         check_patches(self.config, latents)
         batch, new = cameras.shape[:2]
@@ -159,7 +157,7 @@ class BankRemembering:
         reach = history_frames if reach_frames is None else reach_frames
         size = (grid.height, grid.width)
         intrinsics = known_intrinsics(self.config, intrinsics, len(cameras), size, cameras.device)
-        retrieved = self._needed_banks().retrieve(banks, cameras, times, intrinsics, grid, reach)
+        retrieved = self.needed_banks().retrieve(banks, cameras, times, intrinsics, grid, reach)
         shift = retrieved.places.new_tensor([reach - history_frames, 0, 0])
         return retrieved._replace(places=retrieved.places - shift)
 
@@ -229,7 +227,7 @@ class BankRemembering:
         Raises:
             InputError: the banks were shown no pictures.
         """
-        memory = self._needed_banks()
+        memory = self.needed_banks()
         if banks.views is None or banks.cutouts is None:
             raise InputError(
                 "these banks keep no pictures, so nothing can be rendered; observe with pictures"
@@ -246,7 +244,8 @@ class BankRemembering:
         bring_weights(self)
         return keys_of_retrieved(self, retrieved, text)
 
-    def _needed_banks(self) -> TwoBankMemory:
+    def needed_banks(self) -> TwoBankMemory:
+        """Give the banks. Raises ``InputError`` where the model has none."""
         if self.two_banks is None or not self.has_banks:
             raise InputError(
                 f"this model ({self.config['memory_strategy']}) has no banks; strategy hybrid is one that has"
@@ -266,7 +265,7 @@ class BankRemembering:
         rendered memory that is shown as history."""
         if keys is None and retrieved is None and not self.has_banks:
             return None
-        retrieves = self._needed_banks().settings.top_k > 0
+        retrieves = self.needed_banks().settings.top_k > 0
         if not retrieves and given.history is None:
             return None
         if keys is not None:
@@ -292,19 +291,18 @@ def _fresh_banks(transformer: Any) -> TwoBankMemory:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         made = two_bank_memory(transformer.config)
-    assert made is not None
     return made.to(like.device).train(transformer.training)
 
 
-def two_bank_memory(config: Mapping[str, Any]) -> TwoBankMemory | None:
+def two_bank_memory(config: Mapping[str, Any]) -> TwoBankMemory:
     """Make the banks that a transformer's configuration asks for.
 
     Raises:
-        InputError: impossible settings.
+        InputError: impossible settings, or none.
     """
     settings = read_bank_settings(config)
     if settings is None:
-        return None
+        raise InputError("this model has no banks; strategy hybrid is one that has")
     if config["subject_mask"] != "none":
         raise InputError("banks read the context by themselves: subject_mask must be 'none' beside them")
     return TwoBankMemory(

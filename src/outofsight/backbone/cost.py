@@ -127,7 +127,6 @@ def _bank_work(config: Mapping[str, Any], whole: LatentGrid) -> _BankWork:
     patch, channels = config["patch_size"], config["in_channels"]
     with torch.device("meta"), torch.no_grad():
         memory = two_bank_memory(config)
-        assert memory is not None
         tokens = torch.empty(1, 1, whole.tokens_per_frame, memory.dim)
         latents = torch.empty(1, channels, 1, whole.height * patch[1], whole.width * patch[2])
         past, coming = torch.empty(1, 1, 12), torch.empty(1, target, 12)

@@ -155,7 +155,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
             self.identity_encoder = IdentityEncoder(in_channels, rivals.identity_grid, width)
         if rivals.subject_mask != "none":
             self.patch_embedding = MaskedPatchEmbedding(in_channels, width, patch)
-        self.two_banks = two_bank_memory(self.config)
+        self.two_banks = None if self.config["banks"] is None else two_bank_memory(self.config)
         self.rendered_memory = self._rendered_memory(width, patch)
         self.attention_frames_per_chunk: int | None = None
         self._trained_memory = {name: self.config[name] for name in MEMORY_FIELDS}

@@ -34,14 +34,13 @@ class SetLens:
 def turning_stretch(cameras: CameraPath) -> slice | None:
     """Find the longest stretch in which the camera stays in its place and turns enough; ``None``: there is none."""
     places = cameras.world_from_camera[:, :, 3]
-    best: slice | None = None
+    best = slice(0, 0)
     begin = 0
     for end in range(1, len(places) + 1):
         while np.linalg.norm(places[begin:end] - places[begin], axis=1).max() > MOST_WAY_M:
             begin += 1
-        if best is None or end - begin > best.stop - best.start:
+        if end - begin > best.stop - best.start:
             best = slice(begin, end)
-    assert best is not None
     ahead = cameras.world_from_camera[best, :, 2]
     turned = np.degrees(np.arccos(np.clip((ahead @ ahead.T).min(), -1, 1)))
     return best if turned >= LEAST_TURN_DEG else None

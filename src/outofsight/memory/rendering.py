@@ -167,7 +167,7 @@ def warped(
     if views.depth is None:
         local = _turned(poses, rays)
     else:
-        local, depth, agrees = _by_depth(views, poses, rays, moved)
+        local, depth, agrees = _by_depth(views, views.depth, poses, rays, moved)
     places, in_front = _grid_places(local, views.intrinsics)
     picture = torch.cat((views.pixels.float() / 127.5 - 1, views.static[:, :, None].float() / 255), dim=2)
     read = grid_sample(
@@ -199,18 +199,19 @@ def _turned(poses: Float[Tensor, "b n 3 4"], rays: Float[Tensor, "b n 3 height w
 
 
 def _by_depth(
-    views: Views, poses: Tensor, rays: Tensor, moved: Float[Tensor, "b n 3"]
+    views: Views, depth: Tensor, poses: Tensor, rays: Tensor, moved: Float[Tensor, "b n 3"]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Find how far along each ray the first surface lies that a view saw: where the view's depth at the point's picture
     is the point's own. It is sought from the nearest that the view saw, and from what it saw in the ray's direction;
     the nearer one counts. What finds none is hidden there, and does not agree; without depth a pixel counts as far
     away."""
-    assert views.depth is not None
     turned, offset = _turned(poses, rays), torch.einsum("bnji,bnj->bni", poses[..., :3], -moved)
-    ahead = _seen_depth(views, turned)[0]
-    close = views.depth.float().masked_fill(views.depth <= 0, torch.inf).amin(dim=(2, 3))[..., None, None]
+    ahead = _seen_depth(views, depth, turned)[0]
+    close = depth.float().masked_fill(depth <= 0, torch.inf).amin(dim=(2, 3))[..., None, None]
     starts = torch.where(close.isfinite(), close, 1.0).expand_as(ahead), torch.where(ahead > 0, ahead, 1.0)
-    (first, first_agrees), (last, last_agrees) = (_sought(views, turned, offset, start) for start in starts)
+    (first, first_agrees), (last, last_agrees) = (
+        _sought(views, depth, turned, offset, start) for start in starts
+    )
     along = torch.where(first_agrees & (~last_agrees | (first < last)), first, last)
     agrees = first_agrees | last_agrees
     far = ~agrees & (ahead <= 0)
@@ -218,12 +219,14 @@ def _by_depth(
     return local, along * agrees, agrees | far
 
 
-def _sought(views: Views, turned: Tensor, offset: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
+def _sought(
+    views: Views, depth: Tensor, turned: Tensor, offset: Tensor, along: Tensor
+) -> tuple[Tensor, Tensor]:
     """Go along rays to where the depth that a view saw there is the point's own; and tell whether there is such a
     place. Each step would be the last before a plane that faces the view."""
     for _ in range(DEPTH_STEPS):
         local = along[:, :, None] * turned + offset[..., None, None]
-        there, _ = _seen_depth(views, local)
+        there, _ = _seen_depth(views, depth, local)
         facing = turned[:, :, 2] > 0.05
         step = torch.where(
             facing,
@@ -232,15 +235,16 @@ def _sought(views: Views, turned: Tensor, offset: Tensor, along: Tensor) -> tupl
         )
         along = torch.where(there > 0, step.clamp(min=along * 0.25, max=along * 4), along)
     local = along[:, :, None] * turned + offset[..., None, None]
-    there, inside = _seen_depth(views, local)
+    there, inside = _seen_depth(views, depth, local)
     return along, inside & ((there - local[:, :, 2]).abs() <= DEPTH_TOLERANCE * there)
 
 
-def _seen_depth(views: Views, local: Float[Tensor, "b n 3 height width"]) -> tuple[Tensor, Tensor]:
+def _seen_depth(
+    views: Views, depth: Tensor, local: Float[Tensor, "b n 3 height width"]
+) -> tuple[Tensor, Tensor]:
     """Return the depth that each view saw where it pictures points of its own frame, and which lie in its picture."""
-    assert views.depth is not None
     places, in_front = _grid_places(local, views.intrinsics)
-    kept = views.depth.float().flatten(0, 1)[:, None]
+    kept = depth.float().flatten(0, 1)[:, None]
     read = grid_sample(kept, places, mode="nearest", padding_mode="border", align_corners=False)
     inside = (places.abs().amax(dim=-1) <= 1).unflatten(0, views.filled.shape) & in_front
     return read[:, 0].unflatten(0, views.filled.shape), inside

@@ -194,8 +194,7 @@ def observe_frames(
     pictures: Pictures | None = None,
 ) -> tuple[Banks, Observed]:
     """Show the newest of ``latents`` to the banks; those before them only help to read them."""
-    assert transformer.two_banks is not None
-    needed = anchored.shape[1] + transformer.two_banks.history
+    needed = anchored.shape[1] + transformer.needed_banks().history
     return transformer.observe_context(
         latents[:, :, -needed:], anchored, times, banks, intrinsics.to(latents.device)[None], pictures
     )

@@ -226,8 +226,7 @@ def rebuilt_background(
 
     A token counts as it is static and as what is retrieved covers its ray: what was never seen cannot be rebuilt.
     """
-    memory = transformer.two_banks
-    assert memory is not None
+    memory = transformer.needed_banks()
     latents = target[:, :, asked.span.begin : asked.span.end]
     coming = slice(unrolled.num_context + asked.span.begin, unrolled.num_context + asked.span.end)
     with torch.no_grad():

@@ -283,8 +283,7 @@ class BankRollout:
         retrieved = self.transformer.retrieve_for(
             banks, poses, times, self.grid, self.num_context, intrinsics=self.intrinsics
         )
-        memory = self.transformer.two_banks
-        assert memory is not None
+        memory = self.transformer.needed_banks()
         predicted = memory.tracker.predict(banks.tracks, banks.time, times)
         self.asked.append(Asked(span, retrieved, predicted, banks.archive))
         self.banks = memory.note_use(banks, retrieved)
@@ -299,8 +298,7 @@ class BankRollout:
 
     def _see(self, history: Float[Tensor, "b channels f h w"]) -> Banks:
         done = sum(part.assigned.shape[1] for part in self.parts)
-        memory = self.transformer.two_banks
-        assert memory is not None
+        memory = self.transformer.needed_banks()
         new = slice(done, history.shape[2])
         latents = history[:, :, max(done - memory.history, 0) :]
         self.banks, observed = self.transformer.observe_context(

@@ -71,16 +71,16 @@ class Walk:
         pane = self.panes[self.focus]
         rollout = pane.rollout
         count = self.mind.clock.num_frames(num_latent, goes_on=rollout.num_steps > 0)
-        assert self.scene is not None
-        cameras, motion = go_on(rollout.last_pose, look, self.motion.dragged(look), count, self.scene.fps)
-        cameras = CameraPath(world_from_camera=cameras.world_from_camera, intrinsics=self.scene.lens)
+        cameras, motion = go_on(
+            rollout.last_pose, look, self.motion.dragged(look), count, self.main.scene.fps
+        )
+        cameras = CameraPath(world_from_camera=cameras.world_from_camera, intrinsics=self.main.scene.lens)
         return Plan(cameras=cameras, motion=motion, first_frame=rollout.num_frames, heeds=look.number)
 
     def here(self) -> Plan:
         """Give the moment that the pane in focus stands at, as the plan of a single frame."""
         rollout = self.panes[self.focus].rollout
-        assert self.scene is not None
-        cameras = CameraPath(world_from_camera=rollout.last_pose[None], intrinsics=self.scene.lens)
+        cameras = CameraPath(world_from_camera=rollout.last_pose[None], intrinsics=self.main.scene.lens)
         return Plan(cameras=cameras, motion=self.motion, first_frame=rollout.num_frames - 1, heeds=0)
 
     def step(self, plan: Plan) -> list[Shown]:
@@ -122,8 +122,9 @@ class Walk:
         rollout.rewind(step)
         self.close_second()
         film = self.main.film.copy_to(self.folder / film_names(1)[0], step)
-        assert self.scene is not None
-        self._second(Pane(1, rollout, self.main.strategy, self.scene, film, self.mind.fov_deg, linked=False))
+        self._second(
+            Pane(1, rollout, self.main.strategy, self.main.scene, film, self.mind.fov_deg, linked=False)
+        )
         moments = [moment for moment in self.panes[1].moments if moment.step <= step]
         self.panes[1].moments.clear()
         self.panes[1].moments.extend(moments)
@@ -137,8 +138,7 @@ class Walk:
         self.close_second()
         step = self.main.rollout.num_steps
         film = self.main.film.copy_to(self.folder / film_names(1)[0], step)
-        assert self.scene is not None
-        self._second(Pane(1, rollout, name, self.scene, film, self.mind.fov_deg, linked=True))
+        self._second(Pane(1, rollout, name, self.main.scene, film, self.mind.fov_deg, linked=True))
 
     def close_second(self) -> None:
         """Let go of the second pane, if there is one. It is not closed: another thread may be reading it."""
@@ -170,15 +170,14 @@ class Walk:
 
     def about(self) -> dict[str, Any]:
         """Tell what walk it is, as JSON can hold it."""
-        assert self.scene is not None
         return {
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "model": self.mind.name,
             "strategy": " and ".join(pane.strategy for pane in self.panes),
             "world": self.main.rollout.prompt,
             "num_frames": self.main.rollout.num_frames,
-            "fps": self.scene.fps,
-            "scene": scene_notes(self.scene),
+            "fps": self.main.scene.fps,
+            "scene": scene_notes(self.main.scene),
         }
 
     def write(self) -> None:
