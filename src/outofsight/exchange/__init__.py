@@ -2,13 +2,13 @@
 
 from outofsight.errors import InputError
 from outofsight.exchange.case import Benchmark
-from outofsight.exchange.memobench import MemoBench
+from outofsight.exchange.memobench import MemoBenchmark
 from outofsight.exchange.mind import MindBenchmark
-from outofsight.exchange.stevo import Stevo
-from outofsight.exchange.wrbench import WRBench
+from outofsight.exchange.stevo import StevoBenchmark
+from outofsight.exchange.wrbench import WRBenchmark
 
 BENCHMARKS: dict[str, Benchmark] = {
-    one.name: one for one in (WRBench(), MindBenchmark(), MemoBench(), Stevo())
+    one.name: one for one in (WRBenchmark(), MindBenchmark(), MemoBenchmark(), StevoBenchmark())
 }
 
 

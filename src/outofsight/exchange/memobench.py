@@ -91,7 +91,7 @@ def _cameras(clip: Path, frames: Path) -> CameraPath:
     return CameraPath(world_from_camera=z_up_world(poses, "-y")[1:], intrinsics=lens)
 
 
-class MemoBench(Benchmark):
+class MemoBenchmark(Benchmark):
     """MemoBench's cases and results; nothing lists these but their folders."""
 
     name = "memobench"

@@ -76,7 +76,7 @@ def keyed_path(control: str, source: str) -> CameraPath:
     return make_path(",".join(steps), total + 1)
 
 
-class Stevo(Benchmark):
+class StevoBenchmark(Benchmark):
     """STEVO-Bench's tasks and results."""
 
     name = "stevo"

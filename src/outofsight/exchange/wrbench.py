@@ -145,7 +145,7 @@ def score_system(folder: Path, cache: Path) -> dict[str, Any]:
     }
 
 
-class WRBench(Benchmark):
+class WRBenchmark(Benchmark):
     """WRBench's variants and results."""
 
     name = "wrbench"
