@@ -9,6 +9,7 @@ from PIL import Image
 from outofsight.cli.exchange import _check_place, _note
 from outofsight.data.video import read_video, write_video
 from outofsight.errors import OutputError
+from outofsight.exchange import benchmark
 from small_films import film
 
 
@@ -49,15 +50,15 @@ def test_run(outofsight, natural, model_folder, tmp_path):
 
 
 def test_settings_of_results_that_may_hold_one_json_alone_lie_beside_them(tmp_path):
-    settings = {"benchmark": "stevo", "seed": 1}
-    _note(tmp_path, "tiny", settings)
+    settings, stevo = {"benchmark": "stevo", "seed": 1}, benchmark("stevo")
+    _note(stevo, tmp_path, "tiny", settings)
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "cup.mp4").write_bytes(b"a video")
-    _check_place(tmp_path, "tiny", settings, [])  # the same command goes on
+    _check_place(stevo, tmp_path, "tiny", settings, [])  # the same command goes on
     with pytest.raises(OutputError, match="other settings"):
-        _check_place(tmp_path, "tiny", {**settings, "seed": 2}, [])
+        _check_place(stevo, tmp_path, "tiny", {**settings, "seed": 2}, [])
     with pytest.raises(OutputError, match="not made here"):
-        _check_place(tmp_path, "tiny", {**settings, "benchmark": "mind"}, [])
+        _check_place(benchmark("mind"), tmp_path, "tiny", {**settings, "benchmark": "mind"}, [])
     assert [path.name for path in (tmp_path / "tiny").iterdir()] == ["cup.mp4"]
 
 
