@@ -19,8 +19,8 @@ from outofsight.backbone.transformer import HydraTransformer3DModel
 from outofsight.codec.placement import synchronize
 from outofsight.geometry.path_expressions import make_path
 from outofsight.memory.strategies import Strategy, strategy
+from outofsight.nn.live_bytes import shape_of
 from outofsight.sampling.continuation import SamplingSettings
-from outofsight.sampling.plan import shape_of
 from outofsight.sampling.world import WorldModel
 from outofsight.training.world_objective import WorldObjective
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
 
@@ -68,3 +69,21 @@ def test_ctrl_c_is_for_the_one_who_waits(tmp_path):
     assert process.stdout.readline() == b"done\n"
     os.killpg(process.pid, signal.SIGINT)
     assert (process.communicate()[1], process.returncode) == (b"", 130)
+
+
+@pytest.mark.parametrize(("gpus", "on_gpus", "each"), [(2, True, 1), (2, False, 0), (0, True, 0)])
+def test_a_task_of_a_cluster_asks_for_a_gpu_where_there_are_any(gpus, on_gpus, each, monkeypatch):
+    asked = []
+
+    def remote(**resources):
+        asked.append(resources)
+        return lambda work: SimpleNamespace(remote=work)
+
+    cluster = SimpleNamespace(
+        is_initialized=lambda: True, cluster_resources=lambda: {"GPU": gpus}, remote=remote,
+        wait=lambda pending, num_returns: (pending[:1], pending[1:]), get=lambda result: result,
+        exceptions=SimpleNamespace(RayTaskError=RuntimeError),
+    )  # fmt: skip
+    monkeypatch.setattr("outofsight.data.workers._ray", lambda: cluster)
+    assert list(run_tasks(squared, range(3), cluster=True, on_gpus=on_gpus)) == [0, 1, 4]
+    assert asked == [{"num_cpus": 1, "num_gpus": each}]

@@ -33,6 +33,16 @@ def checkpointed(function: Callable[..., Any], *args: Any) -> Any:
     return checkpoint(function, *args, use_reentrant=False, context_fn=contexts)
 
 
+def shape_of(network: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+    """Give a meta-device network the dtypes that ``from_pretrained(dtype=dtype)`` would give it."""
+    wide = set(getattr(network, "_keep_in_fp32_modules", None) or ())
+    for name, parameter in network.named_parameters():
+        if parameter.is_floating_point():
+            kept = dtype == torch.float32 or wide & set(name.split("."))
+            parameter.data = parameter.data.to(torch.float32 if kept else dtype)
+    return network
+
+
 class _LiveBytes(TorchDispatchMode):
     """Adds up the storages that operations make, until they are freed."""
 

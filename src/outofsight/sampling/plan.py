@@ -23,7 +23,7 @@ from outofsight.codec.video_vae import (
 from outofsight.errors import InputError
 from outofsight.memory.strategies import Strategy
 from outofsight.model_folders import find_model
-from outofsight.nn.live_bytes import peak_bytes
+from outofsight.nn.live_bytes import peak_bytes, shape_of
 from outofsight.types import LatentGrid
 from outofsight.whole_models import check_folder, check_transformer_config, empty_networks
 
@@ -108,16 +108,6 @@ def networks_on_meta(name_or_path: str, dtype: torch.dtype) -> dict[str, Any]:
     networks = empty_networks(name_or_path)
     check_transformer_config(networks["transformer"].config, name_or_path)
     return {name: shape_of(network, dtype) for name, network in networks.items()}
-
-
-def shape_of(network: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Give a meta-device network the dtypes that ``from_pretrained(dtype=dtype)`` would give it."""
-    wide = set(getattr(network, "_keep_in_fp32_modules", None) or ())
-    for name, parameter in network.named_parameters():
-        if parameter.is_floating_point():
-            kept = dtype == torch.float32 or wide & set(name.split("."))
-            parameter.data = parameter.data.to(torch.float32 if kept else dtype)
-    return network
 
 
 def token_grid(transformer: HydraTransformer3DModel, vae: VideoAutoencoder, size: VideoSize) -> LatentGrid:

@@ -20,6 +20,7 @@ from outofsight.nn.precision import faster_in_bfloat16
 from outofsight.training.batches import Batch, read_ahead
 from outofsight.training.config import TrainConfig, changed
 from outofsight.training.cpu_attention import MatmulAttention, uses_matmul_attention
+from outofsight.training.memory_plan import check_step
 from outofsight.training.optimiser import (
     EMA,
     full_tensor,
@@ -96,6 +97,8 @@ def train(
     config = with_precision(config)
     task = TASK_MAKERS[config.task.kind](config, data)
     accelerator = make_accelerator(config, out, task.leaves_unused)
+    if accelerator.device.type == "cuda":
+        check_step(task, config, accelerator.num_processes, accelerator.device)
     state = _prepare_folder(accelerator, config, data, out, resume, provenance or {})
     try:
         run = Run(accelerator, config, task, out)

@@ -1,15 +1,22 @@
 """What a training step of a world model needs on each card, by torch's meta device: shapes only."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from outofsight.backbone.transformer import HydraTransformer3DModel
-from outofsight.nn.live_bytes import checkpointed, peak_bytes_with_gradients
+from outofsight.errors import InputError
+from outofsight.nn.live_bytes import checkpointed, peak_bytes_with_gradients, shape_of
+from outofsight.training.batches import Batch
+from outofsight.training.config import TrainConfig
 from outofsight.training.models import choose_trainable
+from outofsight.training.optimiser import is_hidden
 from outofsight.training.recipes import PAPER_TRAINABLE
+from outofsight.training.task import Task
 from outofsight.training.world_objective import WorldObjective
 from outofsight.types import LatentGrid
 
@@ -20,18 +27,24 @@ WEIGHT, GRADIENT, MOMENTS, MEAN, CAST = 4, 4, 8, 4, 2
 @dataclass(frozen=True, kw_only=True)
 class TrainingMemory:
     """``weights``, ``learned``, ``block``: parameters in all, of those that learn, and of the largest block.
-    ``activations``: bytes of one sample, kept for the backward or made in it."""
+    ``by_muon``: of those that learn, with one moment in place of two. ``activations``: bytes of a card's samples, kept
+    for the backward or made in it. ``autocast``: whether there are copies of weights to compute with."""
 
     weights: int
     learned: int
     block: int
     activations: int
+    by_muon: int = 0
+    autocast: bool = True
 
     def bytes(self, cards: int = 1) -> int:
         """Bytes on each card: with several, all is sharded (FSDP2), and two blocks' weights are whole at once."""
-        states = WEIGHT * self.weights + (GRADIENT + MOMENTS + MEAN) * self.learned
-        cast = CAST * (self.weights if cards == 1 else 2 * self.block)
-        return states // cards + cast + self.activations
+        states = (
+            WEIGHT * self.weights + (GRADIENT + MOMENTS + MEAN) * self.learned - MOMENTS // 2 * self.by_muon
+        )
+        whole = self.weights if cards == 1 else 2 * self.block
+        used = CAST * whole if self.autocast else WEIGHT * whole if cards > 1 else 0
+        return states // cards + used + self.activations
 
 
 def training_memory(
@@ -47,19 +60,99 @@ def training_memory(
     ``trainable``: patterns of names (``task.trainable``).
     """
     objective = WorldObjective(make(), None).train()
-    chosen = choose_trainable(objective, trainable)
+    choose_trainable(objective, trainable)
+    return _counted(
+        objective, _batch(objective.transformer.config, grid, text_tokens), checkpointing=checkpointing
+    )
+
+
+def planned_step(task: Task, config: TrainConfig, processes: int) -> int | None:
+    """Give the bytes that a step needs on each card; ``None``: of this kind of task it is not known.
+
+    Known is a world model's that asks for no masks and does not unroll the target. Activations of a text encoder that
+    learns too are not counted.
+    """
+    objective = task.objective
+    if type(objective) is not WorldObjective or objective.transformer.needs_subject_masks != "none":
+        return None
+    memory = _step_memory(
+        task, objective, config, config.batch.size // processes // config.batch.accumulation
+    )
+    # DDP sends gradients from copies.
+    copies = GRADIENT * memory.learned if processes > 1 and not config.batch.shard else 0
+    return memory.bytes(processes if config.batch.shard else 1) + copies
+
+
+def _step_memory(task: Task, objective: WorldObjective, config: TrainConfig, samples: int) -> TrainingMemory:
+    autocast = config.batch.precision != "no"
+    dtype = torch.bfloat16 if autocast else torch.float32
+    transformer = _on_meta(objective.transformer)
+    shape_of(transformer, dtype)
+    first = task.batches.make(0, [0])
+    _, _, context, height, width = first["context_latents"].shape
+    _, rows, columns = transformer.config["patch_size"]
+    grid = LatentGrid(
+        frames=context + first["target_latents"].shape[2], height=height // rows, width=width // columns,
+        context_frames=context,
+    )  # fmt: skip
+    batch = _batch(transformer.config, grid, objective.text_tokens, samples=samples, dtype=dtype)
+    counted = _counted(
+        WorldObjective(transformer, None).train(), batch, checkpointing=config.batch.gradient_checkpointing
+    )
+    by_muon = (
+        value.numel()
+        for name, value in task.trainable.items()
+        if config.optimisation.optimizer == "muon" and is_hidden(name, value)
+    )
+    return replace(
+        counted,
+        weights=sum(value.numel() for value in objective.parameters()),
+        learned=sum(value.numel() for value in task.trainable.values()),
+        by_muon=sum(by_muon),
+        autocast=autocast,
+    )
+
+
+def check_step(task: Task, config: TrainConfig, processes: int, device: torch.device) -> None:
+    """Refuse a run whose step needs more than its GPU has free, before anything is moved there.
+
+    Raises:
+        InputError: it does; the message says what helps.
+    """
+    needed = planned_step(task, config, processes)
+    free, whole = torch.cuda.mem_get_info(device)
+    if needed is not None and needed > free:
+        helps = "" if config.batch.gradient_checkpointing else "--set batch.gradient_checkpointing=true, "
+        raise InputError(
+            f"{device}: a training step needs about {needed / 2**30:.1f} GiB there at once, {free / 2**30:.1f} of "
+            f"{whole / 2**30:.1f} GiB are free; {helps}a smaller batch.size or more batch.accumulation, or more "
+            "cards with --set batch.shard=true"
+        )
+
+
+def _counted(objective: WorldObjective, batch: Batch, *, checkpointing: bool) -> TrainingMemory:
+    """Run an objective on meta, forward and back."""
     if checkpointing:
         objective.transformer.enable_gradient_checkpointing(checkpointed)
-    for value in chosen.values():  # gradients are counted whole, in float32
+    chosen = [value for value in objective.parameters() if value.requires_grad]
+    for value in chosen:  # gradients are counted whole, in float32
         value.register_post_accumulate_grad_hook(lambda value: setattr(value, "grad", None))
-    batch = _batch(objective.transformer.config, grid, text_tokens)
     blocks = objective.transformer.blocks
     return TrainingMemory(
         weights=sum(value.numel() for value in objective.parameters()),
-        learned=sum(value.numel() for value in chosen.values()),
+        learned=sum(value.numel() for value in chosen),
         block=max(sum(value.numel() for value in block.parameters()) for block in blocks),
         activations=peak_bytes_with_gradients(lambda: objective(batch)["loss"].mean().backward()),
     )
+
+
+def _on_meta(module: Any) -> Any:
+    """Copy a module without its numbers."""
+    numbers = {
+        id(value): nn.Parameter(value.detach().to("meta"), value.requires_grad)
+        for value in module.parameters()
+    }
+    return deepcopy(module, numbers | {id(value): value.to("meta") for value in module.buffers()})
 
 
 def training_ways(
@@ -79,20 +172,22 @@ def training_ways(
     }
 
 
-def _batch(config: Any, grid: LatentGrid, text_tokens: int) -> dict[str, torch.Tensor]:
+def _batch(
+    config: Any, grid: LatentGrid, text_tokens: int, *, samples: int = 1, dtype: torch.dtype = torch.bfloat16
+) -> Batch:
     _, rows, columns = config["patch_size"]
     context, target = grid.context_frames, grid.frames - grid.context_frames
     size = (grid.height * rows, grid.width * columns)
 
     def latents(frames: int) -> torch.Tensor:
-        return torch.empty(1, config["in_channels"], frames, *size, dtype=torch.bfloat16, device="meta")
+        return torch.empty(samples, config["in_channels"], frames, *size, dtype=dtype, device="meta")
 
     return {
         "context_latents": latents(context),
         "target_latents": latents(target),
         "noise": latents(target),
-        "levels": torch.empty(1, 3, device="meta"),
-        "context_cameras": torch.empty(1, context, 12, device="meta"),
-        "target_cameras": torch.empty(1, target, 12, device="meta"),
-        "text_states": torch.empty(1, text_tokens, config["text_dim"], dtype=torch.bfloat16, device="meta"),
+        "levels": torch.empty(samples, 3, device="meta"),
+        "context_cameras": torch.empty(samples, context, 12, device="meta"),
+        "target_cameras": torch.empty(samples, target, 12, device="meta"),
+        "text_states": torch.empty(samples, text_tokens, config["text_dim"], dtype=dtype, device="meta"),
     }
