@@ -76,7 +76,8 @@ VERBS: dict[str, tuple[str, dict[str, str]]] = {
     "evaluate": (
         "--data=data --model=tiny --steps=1 --guidance=1 --metrics=psnr --detector=none --features=none --dry-run",
         {"data": "path", "split": "word", "limit": "number", "model": "path", "videos": "path", "truth": "path",
-         "context-frames": "number", "steps": "number", "strategy": "word", "guidance": "number", "seed": "number",
+         "contexts": "path", "context-frames": "number", "steps": "number", "strategy": "word", "guidance": "number",
+         "seed": "number",
          "set": "set", "roll": "number", "metrics": "word", "detector": "path", "features": "path", "lpips": "word",
          "baseline": "word", "workers": "number", "device": "word", "dtype": "word", "offload": "word",
          "quantize": "word", "out": "path"},
