@@ -38,9 +38,9 @@ def test_a_camera_that_moves():
     assert not found.scale_is_known
 
 
-@pytest.mark.parametrize(("way_m", "motion"), [(0.3, "nearly turns"), (0.6, None)])
+@pytest.mark.parametrize(("way_m", "motion"), [(0.2, "nearly turns"), (0.6, None)])
 def test_a_camera_that_nearly_turns_where_structure_fails(way_m, motion, monkeypatch):
-    """Walls are 4 m away. Shifted by 8% of that, turns are off by 1.3°, the lens by 3°; by 15% by twice as much."""
+    """Walls are 4 m away. Shifted by 15% of that, turns and lens would be off by 2.4° and 6°."""
     monkeypatch.setattr("outofsight.camera_estimation.estimate.estimate_structure", lambda *_, **__: None)
     path = make_path(f"pan:left:24+truck:left:{way_m}", 9, intrinsics=LENS)
     if motion is None:
@@ -49,7 +49,7 @@ def test_a_camera_that_nearly_turns_where_structure_fails(way_m, motion, monkeyp
         return
     found = estimate_cameras(film(path))
     assert (found.verdict.motion, found.verdict.problems()) == (motion, [])
-    assert disagreement(path.world_from_camera, found.cameras.world_from_camera)[0] < 1.5
+    assert disagreement(path.world_from_camera, found.cameras.world_from_camera)[0] < 1.2
     assert np.ptp(found.cameras.world_from_camera[:, :, 3], axis=0) == pytest.approx(0)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from outofsight.camera_estimation.levelling import levelled
 from outofsight.camera_estimation.matches import Masks, Matches, Progress, Video, matched
 from outofsight.camera_estimation.structure import Structure, estimate_structure
-from outofsight.camera_estimation.turning import Turning, estimate_turning, strictness
+from outofsight.camera_estimation.turning import FITS_PX, Turning, estimate_turning, strictness
 from outofsight.camera_estimation.verdict import Verdict, disagreement
 from outofsight.data.video import video_facts
 from outofsight.errors import CameraError, VideoError
@@ -23,7 +23,7 @@ FIRST_FOV_DEG = 65.0
 TURNS_SHARE, TURNS_PX = 0.85, 0.6
 """A camera turns in place if so many matches agree with rotations alone, with such a median error."""
 NEARLY_SHARE = 0.7
-"""Where structure fails, a camera of which so many matches agree is taken to turn, and its shifts left out."""
+"""Where structure fails, a camera is taken to turn if so many matches agree, and half of them in 95% of the pairs."""
 CORRELATED = 10.0
 """Matches err together (movers, lenses, rolling shutters): their spread alone makes the lens look too sure."""
 
@@ -82,7 +82,7 @@ def estimate_cameras(
         every = 4 if len(video) >= LONG_FRAMES else 2
         first = estimate_structure(matches, free_focal=known is None, every=every)
         progress("placing", 1, 2)
-        nearly = turning.fitting_share >= NEARLY_SHARE
+        nearly = turning.fitting_share >= NEARLY_SHARE and turning.worst_px <= FITS_PX * strictness(width)
         if first is None and nearly:
             return _of_turning(matches, turning, known, guess, height_m, motion="nearly turns")
         if first is None:

@@ -34,6 +34,7 @@ class Turning:
     """``rotations`` [n, 3, 3], world from camera, the first the identity; pixels are of the video's size.
 
     ``median_px``: of the residuals between frames far apart in time; ``fitting_share``: of those within ``FITS_PX``;
+    ``worst_px``: median residual of the worst twentieth of the pairs far apart, where a camera moves for a while;
     ``fov_deviation_deg``: one standard deviation of the field of view (0 where it was known); ``joined``: how many
     frames a chain of matches joins to the first.
     """
@@ -42,6 +43,7 @@ class Turning:
     focal_px: float
     median_px: float
     fitting_share: float
+    worst_px: float
     fov_deviation_deg: float
     joined: int
 
@@ -75,6 +77,10 @@ def estimate_turning(matches: Matches, known: Intrinsics | None, part: int | Non
     errors = (
         errors[gaps >= np.median(gaps)] if len(gaps) else errors
     )  # a camera that moves shows it over time
+    pairs = (
+        (points.first * matches.num_frames + points.second)[gaps >= np.median(gaps)] if len(gaps) else gaps
+    )
+    medians = [float(np.median(errors[pairs == pair])) for pair in np.unique(pairs)]
     lens = Intrinsics.from_fov(width_px=width, height_px=matches.height_px, fov_x_rad=1.0)
     wide = replace(lens, fx_px=focal * np.exp(-deviation)).fov_x_rad - replace(lens, fx_px=focal).fov_x_rad
     return Turning(
@@ -82,6 +88,7 @@ def estimate_turning(matches: Matches, known: Intrinsics | None, part: int | Non
         focal_px=float(focal),
         median_px=float(np.median(errors)) if len(errors) else float("inf"),
         fitting_share=float((errors < FITS_PX * strictness(width)).mean()) if len(errors) else 0.0,
+        worst_px=float(np.percentile(medians, 95)) if medians else float("inf"),
         fov_deviation_deg=float(np.degrees(wide)),
         joined=joined,
     )
