@@ -5,6 +5,7 @@ import http.server
 import re
 import threading
 import time
+from contextlib import contextmanager
 
 import httpx
 import numpy as np
@@ -91,6 +92,13 @@ class Visitor:
             return self.until(wanted)
         finally:
             self.page.keyboard.up(key)
+
+    @contextmanager
+    def moves(self, axis, by):
+        """Wait until the camera has moved by so much (and in that direction) from where it is now."""
+        before = self.memory()["camera"][axis]
+        yield
+        self.until(lambda told: (told["panes"][0]["memory"]["camera"][axis] - before) / by > 1)
 
     def stop(self):
         """Pause, and wait for the end of the step that runs, and until the page knows of it."""
@@ -379,20 +387,19 @@ GAMEPAD = """() => {
 
 
 def test_a_gamepad_walks_looks_rises_and_pauses(visitor):
-    def push(words, wanted):
-        visitor.page.evaluate(words)
-        return visitor.until(lambda told: wanted(told["panes"][0]["memory"]["camera"]))
+    def push(words, axis, by):
+        with visitor.moves(axis, by):
+            visitor.page.evaluate(words)
 
-    before = visitor.memory()["camera"]
     visitor.page.evaluate(GAMEPAD)
     visitor.page.wait_for_timeout(300)
     assert not visitor.state()["status"]["walking"]  # nothing is pushed
-    push("pad.axes[1] = -1", lambda camera: camera["x_m"] > before["x_m"] + 0.2)
-    push("pad.axes[1] = 0; pad.axes[0] = 1", lambda camera: camera["y_m"] < before["y_m"] - 0.2)
-    push("pad.axes[0] = 0; pad.axes[2] = -1", lambda camera: camera["heading"] > before["heading"] + 0.2)
-    push("pad.axes[2] = 0; pad.axes[3] = -1", lambda camera: camera["pitch"] > before["pitch"] + 0.1)
-    push("pad.axes[3] = 0; pad.buttons[7].value = 1", lambda camera: camera["z_m"] > before["z_m"] + 0.2)
-    push("pad.buttons[7].value = 0; pad.buttons[6].value = 1", lambda camera: camera["z_m"] < before["z_m"])
+    push("pad.axes[1] = -1", "x_m", 0.2)
+    push("pad.axes[1] = 0; pad.axes[0] = 1", "y_m", -0.2)
+    push("pad.axes[0] = 0; pad.axes[2] = -1", "heading", 0.2)
+    push("pad.axes[2] = 0; pad.axes[3] = -1", "pitch", 0.1)
+    push("pad.axes[3] = 0; pad.buttons[7].value = 1", "z_m", 0.2)
+    push("pad.buttons[7].value = 0; pad.buttons[6].value = 1", "z_m", -0.2)
     visitor.page.evaluate("pad.buttons[6].value = 0; pad.buttons[9].pressed = true")
     visitor.until(lambda told: not told["status"]["walking"])
     visitor.page.wait_for_timeout(300)
@@ -645,18 +652,18 @@ def test_on_a_phone_the_stick_walks_and_the_caption_changes(phone):
 
 
 def test_on_a_phone_one_steps_aside_rises_and_forks_from_an_earlier_step(phone):
-    camera, page = phone.memory()["camera"], phone.page
-    wanted = {
-        "Step to the left": lambda now: now["y_m"] > camera["y_m"] + 0.2,
-        "Step to the right": lambda now: now["y_m"] < camera["y_m"],
-        "Rise": lambda now: now["z_m"] > camera["z_m"] + 0.2,
-        "Sink": lambda now: now["z_m"] < camera["z_m"],
-    }
-    for name, there in wanted.items():
+    page = phone.page
+    arrows = (
+        ("Step to the left", "y_m", 1),
+        ("Step to the right", "y_m", -1),
+        ("Rise", "z_m", 1),
+        ("Sink", "z_m", -1),
+    )
+    for name, axis, sign in arrows:
         box = page.get_by_role("button", name=name).bounding_box()
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        page.mouse.down()
-        phone.until(lambda told, there=there: there(told["panes"][0]["memory"]["camera"]))
+        with phone.moves(axis, 0.2 * sign):
+            page.mouse.down()
         page.mouse.up()
     told = phone.stop()
     page.locator("#tab-timeline").tap()
