@@ -1,5 +1,6 @@
 """The one place that joins backbone, memory and codec: a diffusers pipeline folder, loaded as a world model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,20 @@ class WorldModelBase(DiffusionPipeline):
                 known = ", ".join(BUNDLED)
                 reason = f"it is no folder here and no bundled model ({known}); from the hub: {reason}"
             raise CheckpointError(f"{name_or_path} could not be loaded as a world model: {reason}") from error
+
+    def load_lora_weights(
+        self, source: str | Mapping[str, Tensor], adapter_name: str | None = None, **options: Any
+    ) -> None:
+        """Add a LoRA file, or its tensors by name, to the transformer, as diffusers' pipelines do; any known layout.
+
+        Raises:
+            CheckpointError: it is no LoRA of this model, or also changes what no adapter can.
+        """
+        self.transformer.load_lora_adapter(source, adapter_name=adapter_name, **options)
+
+    def unload_lora_weights(self) -> None:
+        """Take all LoRAs off again."""
+        self.transformer.unload_lora()
 
     def enable_sequential_cpu_offload(self, gpu_id: int | None = None, device: Any = None) -> None:
         """Keep weights on the CPU, each layer's until it works; banks and what renders them, small, stay on the GPU.

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from models import tiny_inputs, tiny_transformer
+from models import tiny_inputs, tiny_transformer, tiny_world
 from outofsight.backbone.loras import merge_lora, parse_lora, read_lora, to_original, write_lora
 from outofsight.backbone.official_names import official_name
 from outofsight.errors import CheckpointError
@@ -183,3 +183,16 @@ def test_a_second_adapter_finds_its_layers():
     for layout in ("original", "kohya"):
         model.load_lora_adapter(dict(zip(LAYOUTS[layout], (DOWN, UP), strict=True)), adapter_name=layout)
     assert sum("lora_A" in name for name, _ in model.named_parameters()) == 2
+
+
+def test_a_pipeline_takes_a_lora_and_gives_it_back():
+    pytest.importorskip("peft")
+    world = tiny_world()
+    before = set(world.transformer.state_dict())
+    world.load_lora_weights(dict(zip(LAYOUTS["kohya"], (DOWN, UP), strict=True)), adapter_name="fox")
+    assert world.transformer.active_adapters() == ["fox"]
+    world.unload_lora_weights()
+    assert set(world.transformer.state_dict()) == before
+    with pytest.raises(CheckpointError) as refused:
+        world.load_lora_weights(dict(zip(LAYOUTS["kohya"], (DOWN[:, :32], UP), strict=True)))
+    assert "\n" not in str(refused.value)
