@@ -517,6 +517,18 @@ def test_a_reload_goes_on(visitor):
     visitor.hold("d", lambda now: step_of(now) > step_of(told) + 1)
 
 
+def test_a_held_key_counts_again_when_the_link_was_lost(visitor, server):
+    visitor.page.keyboard.down("a")
+    visitor.until(lambda told: step_of(told) >= 1)
+    session = server[1].sessions.get(visitor.session)
+    lost = session.outbox
+    lost.late = True  # as if the page had read too slowly: it is let go, and comes back
+    visitor.soon(lambda: session.outbox not in (None, lost))
+    step = step_of(visitor.state())
+    visitor.until(lambda told: step_of(told) > step + 1)
+    visitor.page.keyboard.up("a")
+
+
 def test_two_tabs_have_two_walks(browser, server, visitor):
     other = Visitor(visitor.page.context, server[0])
     assert other.session != visitor.session

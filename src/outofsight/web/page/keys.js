@@ -147,6 +147,11 @@ export class Keys {
     return sum;
   }
 
+  // Whatever is held is told once more.
+  again() {
+    this.last = "";
+  }
+
   // Called for every frame of the display: drags and sticks are gathered.
   tick(now) {
     if (now - this.sentAt >= SEND_MS) this.send(now);

@@ -15,6 +15,7 @@ const MOST_PICTURES = 700;
 
 let session = "";
 export let status = null;
+let isGreeted = false; // and its first status is yet to come
 let looks = 0;
 export const felt = []; // milliseconds from a change of keys to the first frame on the screen that heeds it
 let pressed = null; // { number, at }: a change of keys whose first frame is yet to be shown
@@ -43,6 +44,7 @@ map.show(remembered[0], true);
 const handlers = {
   welcome(message) {
     session = message.session;
+    isGreeted = true;
     document.body.classList.remove("apart");
     tell("");
     dialogs.welcome(message);
@@ -64,6 +66,8 @@ const handlers = {
     }
     map.fov = (message.fov_deg * Math.PI) / 180;
     showStatus();
+    if (isGreeted) keys.again(); // the link was lost, and with it what was pressed meanwhile
+    isGreeted = false;
   },
   memory(message) {
     remembered[message.pane].take(message);
