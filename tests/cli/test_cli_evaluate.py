@@ -107,7 +107,7 @@ def test_quantised_answers_are_others(cli, data, model_folder, tmp_path):
     assert values["int8"] == pytest.approx(values["none"], abs=0.5)
     code, _, error = cli(*command, "--out", tmp_path / "int8")
     assert code == 2
-    assert "the answers of 'tiny'" in error
+    assert "holds answers of 'tiny' made with another quantize" in error
 
 
 def test_quantised_where_it_cannot_be(cli, data, model_folder, tmp_path):
