@@ -17,9 +17,11 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from outofsight.evaluation.results import paired_difference, summarise
 from record import add_out, finish
 
 HYDRA = "memory_kernel=[1,1,1],memory_top_k=8,memory_source=context"
@@ -59,6 +61,10 @@ ABLATIONS = (
 )
 """The paper's three: the tokenizer's kernel (in tokens), K, and the rule that chooses."""
 
+BY_CLIP = (
+    "psnr", "bg_psnr", "fg_psnr", "detection_rate", "identity_accuracy", "dsc_gt", "trajectory_error",
+)  # fmt: skip
+"""Measures that are kept clip by clip, so that what is trained another day can be compared in pairs."""
 KEPT = ("loss", "validation/loss", "validation/camera_gain", "samples_per_second")
 
 
@@ -130,6 +136,36 @@ def compact(summary: dict[str, Any]) -> dict[str, Any]:
     return rounded | ({"difference": compact(summary["difference"])} if summary.get("difference") else {})
 
 
+def by_clip(results: dict[str, Any]) -> dict[str, dict[str, list[float | None]]]:
+    """Take a method's values on every clip, in the clips' order, to 4 digits."""
+    names = [clip["name"] for clip in results["clips"]]
+    return {
+        method: {
+            metric: [
+                None if value is None else float(f"{value:.4g}")
+                for value in (records[name]["values"].get(metric) for name in names)
+            ]
+            for metric in BY_CLIP
+        }
+        for method, records in results["records"].items()
+    }
+
+
+def beside(earlier: Path, clips: dict[str, dict[str, list[float | None]]], baseline: str) -> dict[str, Any]:
+    """Summarise the strategies of an earlier file of the same clips, in pairs with today's baseline."""
+    found = json.loads(earlier.read_text(encoding="utf-8"))["figures"]["by_clip"]
+    rows: dict[str, Any] = {}
+    for method, measures in found.items():
+        if method in clips:
+            continue
+        rows[method] = {
+            metric: compact(asdict(summarise(values)))
+            | {"difference": compact(asdict(paired_difference(values, clips[baseline][metric])))}
+            for metric, values in measures.items()
+        }
+    return rows
+
+
 def last_losses(run: Path) -> dict[str, float]:
     """Return the last figures of each kind that a run has logged."""
     figures: dict[str, float] = {}
@@ -164,6 +200,9 @@ def main() -> None:
     parser.add_argument("--sampling-steps", type=int, default=16)
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--baseline", help="row the others are compared with (default: the first)")
+    parser.add_argument(
+        "--beside", type=Path, help="an earlier result on the same clips, whose rows are kept"
+    )
     add_out(parser)
     options = parser.parse_args()
     more = (*(RENDERED if options.rendered else ()), *(ABLATIONS if options.ablations else ()))
@@ -177,7 +216,15 @@ def main() -> None:
         method: {metric: compact(summary) for metric, summary in metrics.items()}
         for method, metrics in next(iter(results["summaries"].values())).items()
     }
-    figures = {"training": {name: last_losses(run) for name, run in runs.items()}, "summaries": over_all}
+    clips = by_clip(results)
+    if options.beside:
+        over_all |= beside(options.beside, clips, results["baseline"])
+        clips = json.loads(options.beside.read_text(encoding="utf-8"))["figures"]["by_clip"] | clips
+    figures = {
+        "training": {name: last_losses(run) for name, run in runs.items()},
+        "summaries": over_all,
+        "by_clip": clips,
+    }
     print((options.work / "verdict" / "table.txt").read_text(encoding="utf-8"))
     config = {key: str(value) for key, value in vars(options).items()}
     finish("strategies", "Which memory is better, all else being equal?", config, figures, options.out)
