@@ -182,7 +182,7 @@ def test_another_in_its_place_is_not():
 
 def test_alone_in_the_gallery_nobody_can_be_told_apart():
     alone = gallery_of({"red": observe_truth(ColourDetector(), RED_CASE)[:16]})
-    assert "nobody else" in judged(RED_CASE.truth, alone)["identity_accuracy"].reason
+    assert "no other subject" in judged(RED_CASE.truth, alone)["identity_accuracy"].reason
     assert judged(RED_CASE.truth)["identity_accuracy"].reason == "no gallery of other subjects is given"
 
 

@@ -6,6 +6,7 @@ file as ``COUNTED``, made by the command that counts the same::
     outofsight info mini --dtype bfloat16 --json > src/outofsight/cli/mini_plan.json
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,11 +58,13 @@ def info(
     """Show a model's parts and sizes, and the memory and arithmetic of a run."""
     if as_json and vram is not None:
         raise InputError("--json: holds no table of --vram; leave one of them out")
-    find_model(model)
+    folder = Path(find_model(model))
     asked = (size, frames, steps, guidance, dtype, attention_chunk, vram)
     if model == "mini" and not tile_vae and all(each is None for each in asked):
-        _show(json.loads(COUNTED.read_bytes()), as_json=as_json)
-        return
+        counted = json.loads(COUNTED.read_bytes())
+        if counted["configuration"] == _configuration(folder):  # else another mini was bundled since
+            _show(counted, as_json=as_json)
+            return
     from outofsight.cli.loading import parse_dtype, quiet_libraries
     from outofsight.codec.video_vae import LatentTiling
     from outofsight.sampling.plan import VideoSize, networks_on_meta, plan_run
@@ -92,6 +95,7 @@ def info(
         "explore": dict(use.explore),
         "num_inference_steps": steps,
         **_figures(plan, video, dtype),
+        "configuration": _configuration(folder),
     }
     _show(figures, as_json=as_json)
     if vram is not None and not as_json:
@@ -99,6 +103,14 @@ def info(
         Console(width=120).print(
             cards_table(found, vram)
         )  # its commands are to be copied, so they stay whole
+
+
+def _configuration(folder: Path) -> str | None:
+    """Digest what a model folder says of itself, its weights apart; ``None``: it is no folder."""
+    if not folder.is_dir():
+        return None
+    files = (folder / "generation_config.json", *sorted(folder.glob("*/config.json")))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files if path.is_file())).hexdigest()[:16]
 
 
 def _figures(plan: "RunPlan", video: "VideoSize", dtype: str) -> dict[str, Any]:
