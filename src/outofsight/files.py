@@ -258,6 +258,12 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder that a kill must not leave in part: it loses its name first. Raises ``OSError`` as it comes."""
+    with _scratch(folder.parent) as scratch:
+        os.rename(folder, scratch / folder.name)
+
+
 def _put_back(old: Path) -> None:
     """Give a folder that was moved out of the way its name again, or remove it where another has that name by now."""
     place = old.with_name(old.name.removeprefix(REPLACED_PREFIX))

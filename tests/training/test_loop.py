@@ -2,6 +2,7 @@
 
 import json
 import math
+from shutil import copytree
 
 import pytest
 import torch
@@ -165,9 +166,14 @@ def test_a_smaller_state_rounds_or_leaves_out_what_it_says(world_config, cache, 
 
 
 def test_only_the_newest_states_are_kept(world_config, cache, tmp_path):
-    train(world_config(num_steps=5, state={"every_steps": 1, "keep": 2}), cache, tmp_path / "run")
-    names = [path.name for path in finished_states(tmp_path / "run" / "states")]
-    assert names == ["state-00000004", "state-00000005"]
+    states, kept = tmp_path / "run" / "states", ["state-00000004", "state-00000005"]
+    config = world_config(num_steps=5, state={"every_steps": 1, "keep": 2})
+    train(config, cache, tmp_path / "run")
+    assert [path.name for path in finished_states(states)] == kept
+    # A kill between the last state and the end of an older one: there is no state left to save, yet it goes.
+    copytree(states / kept[0], states / "state-00000003")
+    train(config, cache, tmp_path / "run", resume=True)
+    assert [path.name for path in finished_states(states)] == kept
 
 
 def test_a_loss_that_is_no_number_stops_with_step_and_sample(world_config, cache, tmp_path, monkeypatch):

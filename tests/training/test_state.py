@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from outofsight.errors import CheckpointError
+from outofsight.files import remove_unfinished
 from outofsight.training.state import State, finished_states, load_latest_state, load_state, save_state
 
 
@@ -38,6 +39,16 @@ def test_a_state_half_written_is_no_state(tmp_path):
     assert load_latest_state(tmp_path).step == 1
     save_state(tmp_path, state(4), shard_mb=1, keep=5)
     assert not list(tmp_path.glob(".unfinished*"))
+
+
+def test_a_state_whose_end_is_cut_short_is_no_state(tmp_path, monkeypatch):
+    save_state(tmp_path, state(1), shard_mb=1, keep=1)
+    with monkeypatch.context() as killed:
+        killed.setattr("outofsight.files.shutil.rmtree", lambda *_, **__: None)
+        save_state(tmp_path, state(2), shard_mb=1, keep=1)
+    assert [path.name for path in finished_states(tmp_path)] == ["state-00000002"]
+    remove_unfinished(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["state-00000002"]
 
 
 def test_the_same_step_again_takes_the_place_of_the_first(tmp_path):

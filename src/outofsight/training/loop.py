@@ -16,6 +16,7 @@ from torch import Tensor
 
 from outofsight.data.video import write_video
 from outofsight.errors import InputError, OutOfSightError
+from outofsight.files import remove_unfinished
 from outofsight.nn.precision import faster_in_bfloat16
 from outofsight.training.batches import Batch, read_ahead
 from outofsight.training.config import TrainConfig, changed
@@ -43,7 +44,7 @@ from outofsight.training.run_folder import (
 )
 from outofsight.training.run_state import restore_run, save_run
 from outofsight.training.sharding import shard
-from outofsight.training.state import State, load_latest_state
+from outofsight.training.state import State, drop_old_states, load_latest_state
 from outofsight.training.task import Task, to_device
 from outofsight.training.vae_training import vae_task
 from outofsight.training.world_training import world_task
@@ -197,6 +198,10 @@ def _prepare_folder(
         step = state.step if state is not None else 0
         go_on_run(out, config, data, provenance, step)
         cut_log(out, step)
+        remove_unfinished(
+            out / STATES
+        )  # a kill may have come between the last state and the end of those before it
+        drop_old_states(out / STATES, config.state.keep)
     accelerator.wait_for_everyone()
     return state
 

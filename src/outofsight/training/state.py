@@ -13,9 +13,9 @@ function of seed and position (``randomness``).
 
 import json
 import os
-import shutil
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from outofsight.errors import CheckpointError, OutputError, first_line
-from outofsight.files import remove_unfinished, replaced_folder
+from outofsight.files import remove_folder, remove_unfinished, replaced_folder
 
 STATE_VERSION = 1
 PREFIX = "state-"
@@ -89,9 +89,10 @@ def save_state(folder: Path, state: State, *, shard_mb: float, keep: int) -> Pat
 
 
 def drop_old_states(folder: Path, keep: int) -> None:
-    """Remove all finished states but the newest."""
+    """Remove all finished states but the newest; one that cannot be removed stays."""
     for old in finished_states(folder)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
+        with suppress(OSError):
+            remove_folder(old)
 
 
 def finished_states(folder: Path) -> list[Path]:

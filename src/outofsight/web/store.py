@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from outofsight.errors import CheckpointError, InputError
-from outofsight.files import explained, folder_in_one_piece, remove_unfinished, write_json
+from outofsight.files import explained, folder_in_one_piece, remove_folder, remove_unfinished, write_json
 
 ABOUT = "about.json"
 STATE = re.compile(r"state[a-z0-9]{0,8}")
@@ -93,7 +93,8 @@ class WalkStore:
         folders = [path for path in (self.root / "sessions").iterdir() if ID.fullmatch(path.name)]
         folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for folder in folders[KEPT_SESSIONS:]:
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                remove_folder(folder)
 
 
 def state_name(number: int, turn: int = 0) -> str:
