@@ -117,7 +117,7 @@ def judge(runs: dict[str, Path], options: argparse.Namespace) -> dict[str, Any]:
     limit = ("--limit", options.limit) if options.limit else ()
     sampling = ("--steps", options.sampling_steps, "--guidance", options.guidance, "--workers", options.jobs)
     subprocess.run(
-        command("evaluate", "--data", options.clips, "--out", out, *models, *limit, *sampling,
+        command("evaluate", "--data", options.clips, "--out", out, "--no-baselines", *models, *limit, *sampling,
                 "--baseline", options.baseline or next(iter(runs))),
         check=True,
     )  # fmt: skip
