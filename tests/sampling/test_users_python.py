@@ -65,10 +65,18 @@ def test_what_is_none_says_what_is_expected(world, video, changes, says):
         ask(world, video, **changes)
 
 
+def test_settings_of_scripts_of_before_are_read():
+    with pytest.warns(DeprecationWarning, match="num_steps is called num_inference_steps now"):
+        assert SamplingSettings(num_steps=3) == SamplingSettings(num_inference_steps=3)
+
+
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"num_steps": 3}, "num_steps: it is called num_inference_steps now"),
+        (
+            {"num_steps": 3, "num_inference_steps": 3},
+            "num_steps: it is called num_inference_steps now",
+        ),
         (
             {"guidance_scale": "high", "sed": 1},
             "guidance_scale: expected a number, got 'high'; sed: no such setting",

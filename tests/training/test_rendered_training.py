@@ -172,7 +172,9 @@ def test_the_new_parts_learn_whatever_else_is_frozen(shown_config, rendered_cach
     )
 
 
-def test_a_run_exports_a_model_that_is_shown_rendered_memory(shown_config, rendered_cache, tmp_path):
+def test_a_run_exports_a_model_that_is_shown_rendered_memory(
+    shown_config, rendered_cache, clips, outofsight, tmp_path
+):
     config = shown_config(
         num_steps=2, task={"gate_strength": 0.3}, validation={"every_steps": 2, "num_samples": 2}
     )
@@ -182,6 +184,13 @@ def test_a_run_exports_a_model_that_is_shown_rendered_memory(shown_config, rende
     assert made.shows_rendered
     assert made.rendered_memory.embed.abs().sum() > 0
     assert float(made.rendered_memory.gate.strength.detach()) != 0.3
+    # What it is to be trained on further is encoded with rendered memory without being asked for.
+    encode = ("data", "encode", "--data", clips, "--model", tmp_path / "run" / "export")
+    for out, more, draws in (("asked", ("--rendered", "0"), None), ("not_asked", (), 1)):
+        code, _, said = outofsight(*encode, "--out", tmp_path / out, *more)
+        assert code == 0, said
+        found = open_latent_cache(tmp_path / out / "train")[0].rendered_latents
+        assert (None if found is None else len(found)) == draws
 
 
 def test_training_without_rendered_memory_in_the_cache_is_refused(shown_config, clips, tmp_path):

@@ -15,7 +15,8 @@ from outofsight.cli.progress import shown_progress
 from outofsight.cli.values import tell_broken
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import DatasetError, InputError
-from outofsight.files import read_text, write_json
+from outofsight.files import read_json, read_text, write_json
+from outofsight.model_folders import find_model
 
 if TYPE_CHECKING:
     import torch
@@ -47,8 +48,11 @@ Mirror = Annotated[
     typer.Option("--mirror", help="encode every training clip a second time, left and right exchanged"),
 ]
 RenderedDraws = Annotated[
-    int,
-    typer.Option(help="also encode the target as memory renders it, so many draws of the subjects' places"),
+    int | None,
+    typer.Option(
+        help="also encode the target as memory renders it, so many draws of the subjects' places (default: 1 for a "
+        "model that is shown it)"
+    ),
 ]
 Tile = Annotated[bool, typer.Option("--tile", help="encode in overlapping tiles, for less memory")]
 
@@ -61,7 +65,7 @@ def encode(
     dtype: Dtype = "float16",
     per_shard: PerShard = 64,
     mirror: Mirror = False,
-    rendered: RenderedDraws = 0,
+    rendered: RenderedDraws = None,
     device: Device = "auto",
     tile: Tile = False,
     skip_broken: SkipBroken = False,
@@ -73,12 +77,13 @@ def encode(
 
     if text not in ("captions", "states"):
         raise InputError(f"--text: expected captions or states, got {text!r}")
-    if rendered < 0:
+    if rendered is not None and rendered < 0:
         raise InputError(f"--rendered: expected ≥ 0 draws, got {rendered}")
     _check_cache(out, [data, model], dtype)
     parts, place = dataset_parts(data), choose_device(device)
     quiet_libraries()
-    encoder = _encoder(model, place, states=text == "states", draws=rendered, tile=tile)
+    draws = int(_is_shown_rendered(model)) if rendered is None else rendered
+    encoder = _encoder(model, place, states=text == "states", draws=draws, tile=tile)
     if dry_run:
         reports = check_encoding(
             encoder, parts, out, dtype=dtype, samples_per_shard=per_shard, mirror=mirror, skip_broken=skip_broken
@@ -90,6 +95,12 @@ def encode(
                 skip_broken=skip_broken,
             )  # fmt: skip
     _tell(reports, dry_run=dry_run)
+
+
+def _is_shown_rendered(model: str) -> bool:
+    """Whether a model folder's transformer takes rendered memory in, without which it could not be trained on."""
+    config = Path(find_model(model)) / "transformer" / "config.json"
+    return config.is_file() and read_json(config).get("rendering") is not None
 
 
 def _encoder(model: str, place: "torch.device", *, states: bool, draws: int, tile: bool) -> "Encoder":

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from pydantic import ConfigDict, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as validated_dataclass
+from pydantic_core import ArgsKwargs
 from torch import Tensor
 
 from outofsight.codec.checkpoint_files import save_state_dict
@@ -72,6 +74,11 @@ class SamplingSettings:
     @model_validator(mode="wrap")
     @classmethod
     def _in_one_line(cls, given: Any, check: Callable[[Any], "SamplingSettings"]) -> "SamplingSettings":
+        named = given.kwargs or {} if isinstance(given, ArgsKwargs) else {}
+        for earlier, name in EARLIER_NAMES.items():
+            if earlier in named and name not in named:
+                warn(f"{earlier} is called {name} now", DeprecationWarning, stacklevel=3)
+                named[name] = named.pop(earlier)
         try:
             return check(given)
         except ValidationError as error:

@@ -77,7 +77,7 @@ def known_clip(clip: Clip) -> Float[Tensor, "1 4"]:
     if lacks or clip.cameras.intrinsics is None:
         raise DatasetError(
             f"clip {clip.name!r} has no {' and no '.join(lacks)}, which rendered memory is made of; use clips of "
-            "`outofsight world build`"
+            "`outofsight world build`, or encode with --rendered 0"
         )
     return torch.from_numpy(clip.cameras.intrinsics.normalized)[None]
 
