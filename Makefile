@@ -57,10 +57,10 @@ check-minimum:
 	$(PYTHON) -m venv $(MINIMUM)
 	$(MINIMUM)/bin/python -m pip install --quiet uv
 	echo '$(TORCH:%=torch==%)' > $(MINIMUM)/other.txt
-	$(MINIMUM)/bin/uv pip install --quiet --python $(MINIMUM)/bin/python --resolution lowest-direct \
+	$(MINIMUM)/bin/uv pip install --quiet --python $(MINIMUM)/bin/python --compile-bytecode --resolution lowest-direct \
 	  --override $(MINIMUM)/other.txt -r pyproject.toml --all-extras
 	$(MINIMUM)/bin/uv pip install --quiet --python $(MINIMUM)/bin/python --no-deps --editable .
-	$(MINIMUM)/bin/python -m pytest -W ignore::SyntaxWarning -m "not slow and not gpu and not browser" $(ROOMS:%=tests/%)
+	$(MINIMUM)/bin/python -m pytest -m "not slow and not gpu and not browser" $(ROOMS:%=tests/%)
 
 # Chromium from the system's packages, where it is not there and may be installed.
 browser: $(STAMP)
