@@ -114,6 +114,14 @@ class Visitor:
             f"async () => {{ const {{ status, map }} = await import('./main.js'); return {words}; }}"
         )
 
+    def at_rest(self, name):
+        """The pixels of a view once no more frames come: they are played at the world's own pace."""
+        before = None
+        while (now := self.pixels(name)) != before:
+            before = now
+            self.page.wait_for_timeout(1500)
+        return now
+
     def pixels(self, name="0-model"):
         return self.page.evaluate(
             """name => Array.from(document.querySelector(`[data-name="${name}"] canvas`)
@@ -421,7 +429,7 @@ def test_a_saved_walk_brings_both_panes_back(visitor):
     item = visitor.page.locator("#saved li", has_text=visitor.session[:5])
     expect(item).to_contain_text("hybrid and window")
     visitor.page.keyboard.press("Escape")
-    picture = visitor.pixels("1-model")
+    picture = visitor.at_rest("1-model")
     visitor.page.locator("#rival").select_option("")
     visitor.until(lambda now: len(now["panes"]) == 1)
     visitor.page.get_by_role("button", name="Walks").click()
