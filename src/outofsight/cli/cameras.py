@@ -134,11 +134,7 @@ def estimate(
         )
         write_path_picture(picture, found.cameras, f"{video.name}: {found.verdict}")
         write_poses(out, found.cameras)
-    unit = (
-        ""
-        if found.scale_is_known
-        else "; distances are arbitrary (the scenery is taken to be 5 m away): --height-m tells"
-    )
+    unit = "" if found.scale_is_known else f"; {ARBITRARY}: --height-m tells"
     typer.echo(f"{found.verdict}\nwrote {out}, {picture.name} and {report.name}{unit}")
 
 
