@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from outofsight.evaluation.results import paired_difference, summarise
+from outofsight.evaluation.results import paired_difference
 from record import add_out, finish
 
 HYDRA = "memory_kernel=[1,1,1],memory_top_k=8,memory_source=context"
@@ -151,19 +151,20 @@ def by_clip(results: dict[str, Any]) -> dict[str, dict[str, list[float | None]]]
     }
 
 
-def beside(earlier: Path, clips: dict[str, dict[str, list[float | None]]], baseline: str) -> dict[str, Any]:
-    """Summarise the strategies of an earlier file of the same clips, in pairs with today's baseline."""
-    found = json.loads(earlier.read_text(encoding="utf-8"))["figures"]["by_clip"]
-    rows: dict[str, Any] = {}
-    for method, measures in found.items():
-        if method in clips:
-            continue
-        rows[method] = {
-            metric: compact(asdict(summarise(values)))
-            | {"difference": compact(asdict(paired_difference(values, clips[baseline][metric])))}
-            for metric, values in measures.items()
-        }
-    return rows
+def beside(earlier: dict[str, Any], today: dict[str, Any]) -> dict[str, Any]:
+    """Put today's rows into an earlier record's of the same clips, in pairs with the baseline that those have.
+
+    Only measures that are kept clip by clip have a difference. A method of both is today's.
+    """
+    kept, baseline = earlier["figures"], earlier["config"]["baseline"]
+    clips = kept["by_clip"] | today["by_clip"]
+    for method, metrics in today["summaries"].items():
+        for metric, summary in metrics.items():
+            summary.pop("difference", None)
+            if metric in BY_CLIP and method != baseline:
+                pairs = paired_difference(clips[method][metric], clips[baseline][metric])
+                summary["difference"] = compact(asdict(pairs))
+    return {key: kept[key] | today[key] for key in kept}
 
 
 def last_losses(run: Path) -> dict[str, float]:
@@ -201,7 +202,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=1.0)
     parser.add_argument("--baseline", help="row the others are compared with (default: the first)")
     parser.add_argument(
-        "--beside", type=Path, help="an earlier result on the same clips, whose rows are kept"
+        "--beside", type=Path, help="an earlier result on the same clips, to which these rows are added"
     )
     add_out(parser)
     options = parser.parse_args()
@@ -216,17 +217,18 @@ def main() -> None:
         method: {metric: compact(summary) for metric, summary in metrics.items()}
         for method, metrics in next(iter(results["summaries"].values())).items()
     }
-    clips = by_clip(results)
-    if options.beside:
-        over_all |= beside(options.beside, clips, results["baseline"])
-        clips = json.loads(options.beside.read_text(encoding="utf-8"))["figures"]["by_clip"] | clips
     figures = {
         "training": {name: last_losses(run) for name, run in runs.items()},
         "summaries": over_all,
-        "by_clip": clips,
+        "by_clip": by_clip(results),
     }
     print((options.work / "verdict" / "table.txt").read_text(encoding="utf-8"))
-    config = {key: str(value) for key, value in vars(options).items()}
+    config: dict[str, Any] = {key: str(value) for key, value in vars(options).items()}
+    if options.beside:
+        earlier = json.loads(options.beside.read_text(encoding="utf-8"))
+        figures = beside(earlier, figures)
+        config["baseline"] = earlier["config"]["baseline"]
+        config["beside"] = {key: earlier[key] for key in ("command", "date", "commit", "config")}
     finish("strategies", "Which memory is better, all else being equal?", config, figures, options.out)
 
 

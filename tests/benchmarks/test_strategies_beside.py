@@ -1,23 +1,30 @@
 """Strategies that were trained on two days stand in one table, in pairs."""
 
-import json
-
 import pytest
 
 from outofsight.memory.strategies import STRATEGIES
 from strategies import BY_CLIP, RENDERED, RIVALS, beside, by_clip, parse
 
 
-def test_rows_of_an_earlier_day_are_paired_with_todays_baseline(tmp_path):
+def test_rows_of_today_are_paired_with_the_earlier_baseline():
     records = {"a": {"values": dict.fromkeys(BY_CLIP, 21.0)}, "b": {"values": dict.fromkeys(BY_CLIP)}}
-    today = by_clip({"clips": [{"name": "a"}, {"name": "b"}], "records": {"hydra": records}})
-    assert today["hydra"]["psnr"] == [21.0, None]
-    earlier = {"hydra": {"psnr": [0.0, 0.0]}, "fov": {"psnr": [20.0, 5.0]}}
-    (tmp_path / "earlier.json").write_text(json.dumps({"figures": {"by_clip": earlier}}))
-    rows = beside(tmp_path / "earlier.json", today, "hydra")
-    assert list(rows) == ["fov"]  # today's own rows win
-    assert rows["fov"]["psnr"]["mean"] == 12.5
-    assert (rows["fov"]["psnr"]["difference"]["n"], rows["fov"]["psnr"]["difference"]["mean"]) == (1, -1.0)
+    today = by_clip({"clips": [{"name": "a"}, {"name": "b"}], "records": {"fov": records}})
+    assert today["fov"]["psnr"] == [21.0, None]
+    row = {
+        "psnr": {"mean": 21.0, "difference": {"mean": 0.0}},
+        "ssim": {"mean": 0.5, "difference": {"mean": 0}},
+    }
+    earlier = {"training": {}, "summaries": {"hydra": {}}, "by_clip": {"hydra": {"psnr": [20.0, 5.0]}}}
+    figures = beside(
+        {"figures": earlier, "config": {"baseline": "hydra"}},
+        {"training": {"fov": {}}, "summaries": {"fov": row}, "by_clip": today},
+    )
+    assert list(figures["summaries"]) == list(figures["by_clip"]) == ["hydra", "fov"]
+    difference = figures["summaries"]["fov"]["psnr"]["difference"]
+    assert (difference["n"], difference["mean"]) == (1, 1.0)
+    assert (
+        "difference" not in figures["summaries"]["fov"]["ssim"]
+    )  # the baseline's values are not kept clip by clip
 
 
 @pytest.mark.parametrize("text", [*RIVALS, *RENDERED])
