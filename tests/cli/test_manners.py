@@ -118,10 +118,9 @@ def test_a_long_video_takes_the_memory_of_the_frames_that_are_used(tmp_path):
     import sys  # noqa: PLC0415
 
     code = (
-        "import resource, sys, numpy as np; from outofsight.data.video import VideoWriter, read_video\n"
+        "import resource, sys, numpy as np; from outofsight.data.video import write_video, read_video\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; frame = np.zeros((240, 416, 3), np.uint8)\n"
-        "with VideoWriter(sys.argv[1], fps=15, quality='low') as writer:\n"
-        "    for index in range(500): writer.write(frame + index % 200)\n"
+        "write_video(sys.argv[1], (frame + index % 200 for index in range(500)), fps=15, quality='low')\n"
         "before = peak(); assert len(read_video(sys.argv[1], keep_last=5).frames) == 5; print(peak() - before)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "long.mp4")]

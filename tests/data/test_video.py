@@ -15,7 +15,7 @@ import pytest
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from outofsight.data.video import VideoWriter, fit_intrinsics, fit_video, read_video, write_video
+from outofsight.data.video import fit_intrinsics, fit_video, read_video, write_video
 from outofsight.errors import InputError, OutputError, VideoError
 from outofsight.types import Intrinsics
 
@@ -131,12 +131,7 @@ def test_frame_rates_are_kept(tmp_path, fps):
 
 def test_frames_may_come_one_by_one_or_several_at_once(tmp_path, video_file):
     video = moving_square()
-    with VideoWriter(tmp_path / "streamed.mp4", fps=15) as writer:
-        writer.write(video[0])
-        writer.write(video[1:5])
-        for frame in video[5:]:
-            writer.write(frame)
-    assert writer.num_frames == 12
+    write_video(tmp_path / "streamed.mp4", [video[0], video[1:5], *video[5:]], fps=15)
     assert (tmp_path / "streamed.mp4").read_bytes() == video_file.read_bytes()
     write_video(tmp_path / "generated.mp4", (frame for frame in video), fps=15)
     assert (tmp_path / "generated.mp4").read_bytes() == video_file.read_bytes()
@@ -151,13 +146,13 @@ def test_strided_frames_are_written_as_they_look(tmp_path):
 def test_long_videos_take_constant_memory(tmp_path):
     """2,000 frames of 96×160 are 92 MB of pixels; writing them from an iterator takes a fraction of it."""
     code = (
-        "import resource, sys, numpy as np; from outofsight.data.video import VideoWriter;"
+        "import resource, sys, numpy as np; from outofsight.data.video import write_video\n"
         "frame = np.zeros((96, 160, 3), np.uint8); peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "with VideoWriter(sys.argv[1], fps=15, quality='low') as writer:\n"
+        "def frames():\n"
         "    for index in range(2000):\n"
-        "        writer.write(frame + index % 200)\n"
-        "        if index == 400: before = peak()\n"
-        "print(peak() - before)"
+        "        if index == 400: before.append(peak())\n"
+        "        yield frame + index % 200\n"
+        "before = []; write_video(sys.argv[1], frames(), fps=15, quality='low'); print(peak() - before[0])"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "long.mp4")]
     grown_kib = int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout)
@@ -413,17 +408,14 @@ def test_an_exception_inside_leaves_the_older_file(video_file):
 
 def test_senseless_settings(tmp_path):
     with pytest.raises(InputError, match="0 < fps < 1000, got 0"):
-        VideoWriter(tmp_path / "v.mp4", fps=0)
+        write_video(tmp_path / "v.mp4", moving_square(1), fps=0)
     with pytest.raises(InputError, match="fps < 1000, got nan"):
-        VideoWriter(tmp_path / "v.mp4", fps=float("nan"))
-    with pytest.raises(
-        InputError, match="unknown video quality 'best'; known are low, medium, high, lossless"
-    ):
-        VideoWriter(tmp_path / "v.mp4", fps=15, quality="best")
+        write_video(tmp_path / "v.mp4", moving_square(1), fps=float("nan"))
+    known = "unknown video quality 'best'; known are low, medium, high, lossless"
+    with pytest.raises(InputError, match=known):
+        write_video(tmp_path / "v.mp4", moving_square(1), fps=15, quality="best")
     with pytest.raises(OutputError, match=r"ends in \.mp4"):
-        VideoWriter(tmp_path / "v.gif", fps=15)
-    with pytest.raises(OutputError, match="use it in a with block"):
-        VideoWriter(tmp_path / "v.mp4", fps=15).write(moving_square(1))
+        write_video(tmp_path / "v.gif", moving_square(1), fps=15)
 
 
 def test_places_that_cannot_be_written_to(tmp_path):

@@ -191,9 +191,7 @@ def build_clips(
         return
     with shown_progress(Console(stderr=True), "clips", clips) as show:
         report = build_dataset(out, ClipMaker(plan=plan, render=render), config, progress=show)
-    print(
-        f"{report.folder}: {report.num_clips} clips, {report.num_found} of them were there already; see README.md"
-    )
+    print(f"{out}: {report.num_clips} clips, {report.num_found} of them were there already; see README.md")
     print(
         f"accepted by geometry: {report.num_rendered} of {report.num_drawn} drawn worlds; "
         f"confirmed by masks: {report.num_clips} of {report.num_rendered} rendered"

@@ -28,44 +28,41 @@ MAX_SAFETENSORS_HEADER = 100_000_000  # bytes; the format's own limit
 NUM_NAMES_SHOWN = 3  # names quoted in a message before "and N more"
 
 ModelKind = Literal[
-    "hydra",
-    "wan_dit",
-    "wan_vae",
-    "umt5",
-    "diffusers_hydra",
-    "diffusers_wan_dit",
-    "diffusers_wan_vae",
-    "transformers_umt5",
-    "unknown",
-]
+    "hydra", "wan_dit", "wan_vae", "umt5", "diffusers_hydra", "diffusers_wan_dit", "diffusers_wan_vae",
+    "transformers_umt5", "unknown",
+]  # fmt: skip
 
-# The first kind whose names are all present wins; what is more special stands first.
-_MARKERS: tuple[tuple[ModelKind, tuple[str, ...]], ...] = (
-    (
-        "hydra",
+_DIFFUSERS_DIT = ("patch_embedding.weight", "blocks.0.attn1.to_q.weight", "scale_shift_table")
+_KINDS: dict[ModelKind, tuple[str, tuple[str, ...]]] = {
+    "hydra": (
+        "an official HyDRA transformer",
         ("patch_embedding.weight", "blocks.0.self_attn.q.weight", "blocks.0.self_attn.tokenizer.conv.weight"),
     ),
-    ("wan_dit", ("patch_embedding.weight", "blocks.0.self_attn.q.weight", "blocks.0.cross_attn.q.weight")),
-    ("wan_vae", ("encoder.conv1.weight", "decoder.conv1.weight", "encoder.head.2.weight", "conv2.weight")),
-    ("umt5", ("token_embedding.weight", "blocks.0.attn.q.weight", "blocks.0.pos_embedding.embedding.weight")),
-    ("diffusers_wan_dit", ("patch_embedding.weight", "blocks.0.attn1.to_q.weight", "scale_shift_table")),
-    ("diffusers_wan_vae", ("encoder.conv_in.weight", "decoder.conv_in.weight", "post_quant_conv.weight")),
-    (
-        "transformers_umt5",
+    "wan_dit": (
+        "an original Wan transformer",
+        ("patch_embedding.weight", "blocks.0.self_attn.q.weight", "blocks.0.cross_attn.q.weight"),
+    ),
+    "wan_vae": (
+        "an original Wan VAE (as Wan2.1_VAE.pth)",
+        ("encoder.conv1.weight", "decoder.conv1.weight", "encoder.head.2.weight", "conv2.weight"),
+    ),
+    "umt5": (
+        "an original umT5 text encoder (as models_t5_umt5-xxl-enc-bf16.pth)",
+        ("token_embedding.weight", "blocks.0.attn.q.weight", "blocks.0.pos_embedding.embedding.weight"),
+    ),
+    "diffusers_hydra": ("a HyDRA transformer in diffusers' layout", _DIFFUSERS_DIT),
+    "diffusers_wan_dit": ("a Wan transformer in diffusers' layout", _DIFFUSERS_DIT),
+    "diffusers_wan_vae": (
+        "a Wan VAE in diffusers' layout",
+        ("encoder.conv_in.weight", "decoder.conv_in.weight", "post_quant_conv.weight"),
+    ),
+    "transformers_umt5": (
+        "a umT5 or T5 encoder in transformers' layout",
         ("encoder.block.0.layer.0.SelfAttention.q.weight", "encoder.final_layer_norm.weight"),
     ),
-)
-
-_DESCRIPTIONS: dict[ModelKind, str] = {
-    "hydra": "an official HyDRA transformer",
-    "wan_dit": "an original Wan transformer",
-    "wan_vae": "an original Wan VAE (as Wan2.1_VAE.pth)",
-    "umt5": "an original umT5 text encoder (as models_t5_umt5-xxl-enc-bf16.pth)",
-    "diffusers_hydra": "a HyDRA transformer in diffusers' layout",
-    "diffusers_wan_dit": "a Wan transformer in diffusers' layout",
-    "diffusers_wan_vae": "a Wan VAE in diffusers' layout",
-    "transformers_umt5": "a umT5 or T5 encoder in transformers' layout",
 }
+"""What each is in words, and names that it has. The first kind whose names are all present wins; what is more special
+stands first."""
 
 # What diffusers' own Wan self-attention holds; anything more on it is HyDRA's.
 _PLAIN_ATTENTION = re.compile(r"blocks\.\d+\.attn1\.(to_q|to_k|to_v|to_out|norm_q|norm_k)\.")
@@ -147,12 +144,11 @@ def save_state_dict(
 
 def identify(state_dict: Mapping[str, Any]) -> ModelKind:
     """Tell from its parameter names whose state dict this is, whatever prefix all names share."""
-    for kind, markers in _MARKERS:
+    for kind, (_, markers) in _KINDS.items():
         prefix = shared_prefix(state_dict, markers[0])
         names = {name.removeprefix(prefix) for name in state_dict}
-        if names.issuperset(markers):
-            more_than_plain = kind == "diffusers_wan_dit" and any(map(_is_hydra_extra, names))
-            return "diffusers_hydra" if more_than_plain else kind
+        if names.issuperset(markers) and (kind != "diffusers_hydra" or any(map(_is_hydra_extra, names))):
+            return kind
     return "unknown"
 
 
@@ -171,7 +167,7 @@ def describe_checkpoint(state_dict: Mapping[str, Any]) -> str:
     kind = identify(state_dict)
     if kind == "unknown":
         return f"no model known here (its first names: {quote_names(state_dict)})"
-    return _DESCRIPTIONS[kind]
+    return _KINDS[kind][0]
 
 
 def require_kind(state_dict: Mapping[str, Tensor], kind: ModelKind) -> dict[str, Tensor]:
@@ -180,12 +176,13 @@ def require_kind(state_dict: Mapping[str, Tensor], kind: ModelKind) -> dict[str,
     Raises:
         CheckpointError: They are not; the message says what they seem to be.
     """
+    description, markers = _KINDS[kind]
     if identify(state_dict) != kind:
         raise CheckpointError(
-            f"expected the weights of {_DESCRIPTIONS[kind]}, got {describe_checkpoint(state_dict)}; "
+            f"expected the weights of {description}, got {describe_checkpoint(state_dict)}; "
             "give the file that belongs here"
         )
-    prefix = shared_prefix(state_dict, _anchor(kind))
+    prefix = shared_prefix(state_dict, markers[0])
     return {name.removeprefix(prefix): tensor for name, tensor in state_dict.items()}
 
 
@@ -196,17 +193,16 @@ def require_entries(
 
     ``expected`` maps each name to its shape; ``model`` is what the weights are for, in words.
     """
-    faults = []
-    missing = [name for name in expected if name not in state_dict]
-    unknown = [name for name in state_dict if name not in expected]
-    misshaped = [
-        f"{name} {list(state_dict[name].shape)} instead of {list(shape)}"
-        for name, shape in expected.items()
-        if name in state_dict and tuple(state_dict[name].shape) != tuple(shape)
-    ]
-    for fault, names in (("missing", missing), ("unknown", unknown), ("of another shape", misshaped)):
-        if names:
-            faults.append(f"{len(names)} {fault}: {quote_names(names)}")
+    wrong = {
+        "missing": [name for name in expected if name not in state_dict],
+        "unknown": [name for name in state_dict if name not in expected],
+        "of another shape": [
+            f"{name} {list(state_dict[name].shape)} instead of {list(shape)}"
+            for name, shape in expected.items()
+            if name in state_dict and tuple(state_dict[name].shape) != tuple(shape)
+        ],
+    }
+    faults = [f"{len(names)} {fault}: {quote_names(names)}" for fault, names in wrong.items() if names]
     if faults:
         raise CheckpointError(
             f"these are not all and only the weights of {model} (they seem to be of "
@@ -366,12 +362,6 @@ def _with_own_storage(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return owned
 
 
-def _anchor(kind: ModelKind) -> str:
-    """Name one parameter that every model of this kind has."""
-    marked = "diffusers_wan_dit" if kind == "diffusers_hydra" else kind
-    return next(names[0] for name, names in _MARKERS if name == marked)
-
-
 def _is_hydra_extra(name: str) -> bool:
     return ".attn1." in name and _PLAIN_ATTENTION.match(name) is None
 
@@ -383,11 +373,9 @@ def network_digest(network: nn.Module) -> str:
     """
     stored: Any = network.config
     config = stored.to_dict() if hasattr(stored, "to_dict") else dict(stored)
+    beside = ("torch_dtype", "dtype", "transformers_version", "skip_width")
     description = {
-        key: value
-        for key, value in config.items()
-        if not key.startswith("_")
-        and key not in ("torch_dtype", "dtype", "transformers_version", "skip_width")
+        key: value for key, value in config.items() if not key.startswith("_") and key not in beside
     }
     own = {name: value for name, value in network.state_dict().items() if not name.startswith("skip.")}
     return weights_digest(own, json.dumps(description, sort_keys=True, default=str))

@@ -11,20 +11,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from outofsight.codec.checkpoint_files import load_state_dict, quote_names
+from outofsight.codec.checkpoint_files import PICKLE_SUFFIXES, load_state_dict, quote_names
 from outofsight.errors import CheckpointError, first_line
 
 INDEX_SUFFIXES = (".safetensors.index.json", ".bin.index.json")
-WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
+WEIGHT_SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
 WRAPPER_PREFIXES = (
-    "model.diffusion_model.",
-    "diffusion_model.",
-    "module.",
-    "model.",
-    "pipe.dit.",
-    "dit.",
-    "transformer.",
-)
+    "model.diffusion_model.", "diffusion_model.", "module.", "model.", "pipe.dit.", "dit.", "transformer.",
+)  # fmt: skip
 """What trainers and programs put before every name; taken off one after another."""
 
 FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
@@ -77,18 +71,15 @@ def unquantised(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: a scale is missing or of another kind, or numbers are packed in a way that is not known here.
     """
-    packed = [
-        name for name, tensor in state.items() if not tensor.dtype.is_floating_point and name != FP8_MARK
-    ]
-    packed = [name for name in packed if not name.endswith(".comfy_quant")]
-    if packed:
+    whole = [name for name, tensor in state.items() if not tensor.dtype.is_floating_point]
+    if packed := [name for name in whole if name != FP8_MARK and not name.endswith(".comfy_quant")]:
         raise CheckpointError(
             f"expected floating-point weights, got {state[packed[0]].dtype} in {quote_names(packed)}; this "
             "quantisation cannot be undone here: give the bf16 or fp8-scaled file"
         )
     plain = {}
     for name, tensor in state.items():
-        _, _, leaf = name.rpartition(".")
+        leaf = name.rpartition(".")[2]
         if leaf in (*SCALES, *IDLE, "comfy_quant") or name == FP8_MARK:
             continue
         plain[name] = _undone(name, tensor, state) if tensor.dtype in FP8 else tensor
@@ -107,11 +98,7 @@ def _undone(name: str, tensor: Tensor, state: Mapping[str, Tensor]) -> Tensor:
             f"{name}: expected one scale, or one a row ({tensor.shape[0]}), got {list(scale.shape)}; "
             "block-wise fp8 cannot be undone here"
         )
-    rows = (
-        scale.float().reshape(-1, *(1,) * (tensor.ndim - 1))
-        if scale.numel() > 1
-        else scale.float().reshape(())
-    )
+    rows = scale.float().reshape(-1, *(1,) * (tensor.ndim - 1))
     return (tensor.float() * rows).bfloat16()
 
 

@@ -159,20 +159,15 @@ def _encoder_stages(state: Mapping[str, Tensor]) -> list[tuple[list[int], bool]]
                 f"expected a residual block or, after one, a halving, as {part} of a Wan VAE"
             )
     if not widths:
-        raise CheckpointError(
-            "expected a Wan VAE whose encoder ends with residual blocks, but they are missing"
-        )
+        raise CheckpointError("expected a Wan VAE whose encoder ends with residual blocks; they are missing")
     return [*stages, (widths, False)]
 
 
 def _statistics_config(
     channels: int, latents_mean: Sequence[float] | None, latents_std: Sequence[float] | None
 ) -> dict[str, list[float]]:
-    given = {
-        name: list(numbers)
-        for name, numbers in (("latents_mean", latents_mean), ("latents_std", latents_std))
-        if numbers is not None
-    }
+    statistics = {"latents_mean": latents_mean, "latents_std": latents_std}
+    given = {name: list(numbers) for name, numbers in statistics.items() if numbers is not None}
     if not given and channels == PUBLISHED_CHANNELS:
         return {}
     if len(given) != 2 or any(len(numbers) != channels for numbers in given.values()):
@@ -229,11 +224,10 @@ def text_encoder_from_official(state: Mapping[str, Tensor]) -> UMT5EncoderModel:
     state = require_kind(state, "umt5")
     with torch.device("meta"):  # no storage of its own: the published one has 11 GB
         encoder = UMT5EncoderModel(UMT5Config(**infer_text_encoder_config(state)))
-    shapes = {
-        official: encoder.state_dict()[name].shape for name, official in _official_text_names(encoder).items()
-    }
+    official = _official_text_names(encoder)
+    shapes = {official[name]: value.shape for name, value in encoder.state_dict().items() if name in official}
     require_entries(state, shapes, "an original umT5 encoder of this size")
-    renamed = {name: state[official] for name, official in _official_text_names(encoder).items()}
+    renamed = {name: state[original] for name, original in official.items()}
     encoder.load_state_dict({**renamed, _TIED: renamed["shared.weight"]}, assign=True)
     encoder.tie_weights()
     return encoder.eval()

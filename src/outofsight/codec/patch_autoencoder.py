@@ -81,11 +81,9 @@ class _Layer(nn.Module):
 
     def forward(self, x: Float[Tensor, "b f h w d"]) -> Float[Tensor, "b f h w d"]:
         states = self.norm(x)
-        pictures = (
-            self.space(states.flatten(0, 1).movedim(-1, 1)).movedim(1, -1).unflatten(0, states.shape[:2])
-        )
+        pictures = self.space(states.flatten(0, 1).movedim(-1, 1)).movedim(1, -1)
         earlier = torch.cat([_delayed(states, frames) for frames in range(1, EARLIER_FRAMES + 1)], dim=-1)
-        return x + self.mix(gelu(pictures + self.time(earlier)))
+        return x + self.mix(gelu(pictures.unflatten(0, states.shape[:2]) + self.time(earlier)))
 
 
 def _delayed(states: Float[Tensor, "b f h w d"], frames: int) -> Float[Tensor, "b f h w d"]:
@@ -164,11 +162,8 @@ class PatchVideoAutoencoder(ModelMixin, ConfigMixin):
         skip_width: int = 0,
     ) -> None:
         super().__init__()
-        if (patch_size, scale_factor_spatial, scale_factor_temporal) != (
-            PATCH_PX,
-            PATCH_PX,
-            FRAMES_PER_BLOCK,
-        ):
+        fixed = (PATCH_PX, PATCH_PX, FRAMES_PER_BLOCK)
+        if (patch_size, scale_factor_spatial, scale_factor_temporal) != fixed:
             raise InputError(
                 f"this autoencoder's blocks are {FRAMES_PER_BLOCK} frames × {PATCH_PX} × {PATCH_PX} pixels, got "
                 f"{scale_factor_temporal} × {scale_factor_spatial} (patch_size {patch_size})"

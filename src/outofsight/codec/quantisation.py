@@ -46,11 +46,11 @@ def quantisation(name: str, dtype: torch.dtype, device: torch.device) -> Pipelin
             "text_encoder": TextTorchAoConfig(rows),
         }
     else:
-        settings = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": dtype}
-        mapping = {
-            "transformer": BitsAndBytesConfig(**settings),
-            "text_encoder": TextBitsAndBytesConfig(**settings),
-        }
+        own, texts = (
+            kind(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+            for kind in (BitsAndBytesConfig, TextBitsAndBytesConfig)
+        )
+        mapping = {"transformer": own, "text_encoder": texts}
     return PipelineQuantizationConfig(quant_mapping=mapping)
 
 

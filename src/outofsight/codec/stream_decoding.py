@@ -64,122 +64,81 @@ def decode_more(
     plain = latents.float() / inverse_std + mean
     tiles, factor = plan_tiles((latents.shape[-2], latents.shape[-1]), tiling), spatial_factor(vae)
     bring_weights(vae)
-    part: _PastDecoding | _BlockDecoding | _CacheDecoding
+    kept: dict[str, Tensor] = {}
+    known = 0  # video frames that come a second time
     if isinstance(vae, PatchVideoAutoencoder):
-        part = _PastDecoding(vae, plain, so_far)
-    elif isinstance(vae, TinyVideoDecoder):
-        part = _BlockDecoding(vae, plain, so_far, tiles)
+        plain, known = _after_past(plain, so_far.kept.get(PAST))
+        kept[PAST] = plain[:, :, -max(1, EARLIER_FRAMES * vae.config["num_layers"]) :].clone()
     else:
-        part = _CacheDecoding(vae, plain, so_far, tiles)
-    video = blend_tiles(tiles, part.decode_tile, factor).clamp(-1, 1).transpose(1, 2)
-    return video, Decoded(so_far.num_latent_frames + latents.shape[2], MappingProxyType(part.kept()))
-
-
-class _PastDecoding:
-    """Decodes the latents in the field of view once more, and leaves their frames out."""
-
-    def __init__(self, vae: PatchVideoAutoencoder, latents: Tensor, so_far: Decoded) -> None:
-        past = so_far.kept.get(PAST)
-        if past is not None:
-            _same_size(past, latents)
-            latents = torch.cat((past.to(latents), latents), dim=2)
-        self._vae, self._latents = vae, latents
-        # The first block of every call is taken for a first frame, which is one video frame.
-        self._known = 0 if past is None else 1 + FRAMES_PER_BLOCK * (past.shape[2] - 1)
-
-    def decode_tile(self, tile: Tile) -> Tensor:
-        part = tile.cut(self._latents, 1).to(work_device(self._vae), self._vae.dtype)
-        video = unpatchify(self._vae.decoder(part), PATCH_PX)[:, :, self._known :]
-        return video.to(self._latents.device, torch.float32)
-
-    def kept(self) -> dict[str, Tensor]:
-        needed = max(1, EARLIER_FRAMES * self._vae.config["num_layers"])
-        return {PAST: self._latents[:, :, -needed:].clone()}
-
-
-class _BlockDecoding:
-    """Runs a tiny decoder on from what each of its blocks saw last, in every tile."""
-
-    def __init__(self, vae: TinyVideoDecoder, latents: Tensor, so_far: Decoded, tiles: list[Tile]) -> None:
-        self._vae, self._latents, self._tiles, self._past = vae, latents, tiles, so_far
-        self._kept: dict[str, Tensor] = {}
-        if so_far.num_latent_frames and f"tile{len(tiles) - 1}.block{FIRST_BLOCK}" not in so_far.kept:
+        first = f"block{FIRST_BLOCK}" if isinstance(vae, TinyVideoDecoder) else "layer0"
+        if so_far.num_latent_frames and f"tile{len(tiles) - 1}.{first}" not in so_far.kept:
             raise InputError(
                 "these latents are tiled otherwise than those before, or another decoder decoded them; keep size, "
                 "tiling and decoder"
             )
 
-    def decode_tile(self, tile: Tile) -> Tensor:
-        prefix = f"tile{self._tiles.index(tile)}.block"
-        part = tile.cut(self._latents, 1).to(work_device(self._vae), self._vae.dtype)
-        past = {
-            name.removeprefix(prefix): value
-            for name, value in self._past.kept.items()
-            if name.startswith(prefix)
-        }
+    def decode_tile(tile: Tile) -> Tensor:
+        prefix = f"tile{tiles.index(tile)}."
+        part = tile.cut(plain, 1).to(work_device(vae), vae.dtype)
+        if isinstance(vae, PatchVideoAutoencoder):
+            video = unpatchify(vae.decoder(part), PATCH_PX)[:, :, known:]
+            return video.to(latents.device, torch.float32)
+        old = so_far.kept.items()
+        past = {name.removeprefix(prefix): value for name, value in old if name.startswith(prefix)}
         if past:
-            _same_size(past[str(FIRST_BLOCK)], part)
-        video, kept = self._vae.decode(part, past or None)
-        self._kept |= {f"{prefix}{name}": value for name, value in kept.items()}
-        return video.to(self._latents.device, torch.float32)
+            _check_size(past[first], part)
+        if isinstance(vae, TinyVideoDecoder):
+            video, seen = vae.decode(part, past)
+        else:
+            video, seen = _decode_by_frames(vae, part, past, so_far.num_latent_frames)
+        kept.update({prefix + name: value for name, value in seen.items()})
+        return video.to(latents.device, torch.float32)
 
-    def kept(self) -> dict[str, Tensor]:
-        return self._kept
-
-
-class _CacheDecoding:
-    """Runs diffusers' decoder frame by frame, as its own ``decode`` does, with a cache that outlives the call."""
-
-    def __init__(self, vae: AutoencoderKLWan, latents: Tensor, so_far: Decoded, tiles: list[Tile]) -> None:
-        self._vae, self._latents, self._first = vae, latents, so_far.num_latent_frames
-        self._tiles = tiles
-        count = sum(isinstance(module, WanCausalConv3d) for module in vae.decoder.modules())
-        device = work_device(vae)
-        self._caches: list[list[Any]] = [
-            [_from_kept(so_far.kept.get(_name(tile, layer)), device) for layer in range(count)]
-            for tile in range(len(tiles))
-        ]
-        if so_far.num_latent_frames and _name(len(tiles) - 1, 0) not in so_far.kept:
-            raise InputError("these latents are tiled otherwise than those before; keep size and tiling")
-
-    def decode_tile(self, tile: Tile) -> Tensor:
-        vae, cache = self._vae, self._caches[self._tiles.index(tile)]
-        states = vae.post_quant_conv(tile.cut(self._latents, 1).to(work_device(vae), vae.dtype))
-        if cache[0] is not None:
-            _same_size(cache[0], states)
-        chunks = [
-            vae.decoder(
-                states[:, :, frame : frame + 1],
-                feat_cache=cache,
-                feat_idx=[0],
-                first_chunk=self._first + frame == 0,
-            )
-            for frame in range(states.shape[2])
-        ]
-        video = unpatchify(torch.cat(chunks, dim=2), vae.config["patch_size"] or 1)
-        return video.to(self._latents.device, torch.float32)
-
-    def kept(self) -> dict[str, Tensor]:
-        return {
-            _name(tile, layer): torch.empty(0) if value == REPEATED else value
-            for tile, cache in enumerate(self._caches)
-            for layer, value in enumerate(cache)
-            if value is not None
-        }
+    video = blend_tiles(tiles, decode_tile, factor).clamp(-1, 1).transpose(1, 2)
+    return video, Decoded(so_far.num_latent_frames + latents.shape[2], MappingProxyType(kept))
 
 
-def _name(tile: int, layer: int) -> str:
-    return f"tile{tile}.layer{layer}"
+def _after_past(latents: Tensor, past: Tensor | None) -> tuple[Tensor, int]:
+    """Put the latents in the field of view before the new ones; and count their video frames."""
+    if past is None:
+        return latents, 0
+    _check_size(past, latents)
+    # The first block of every call is taken for a first frame, which is one video frame.
+    return torch.cat((past.to(latents), latents), dim=2), 1 + FRAMES_PER_BLOCK * (past.shape[2] - 1)
 
 
-def _from_kept(value: Tensor | None, device: torch.device) -> Tensor | str | None:
+def _decode_by_frames(
+    vae: AutoencoderKLWan, latents: Tensor, past: Mapping[str, Tensor], num_before: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Run diffusers' decoder frame by frame, as its own ``decode`` does, with a cache that outlives the call."""
+    states = vae.post_quant_conv(latents)
+    count = sum(isinstance(module, WanCausalConv3d) for module in vae.decoder.modules())
+    cache = [_from_kept(past.get(f"layer{layer}"), latents.device) for layer in range(count)]
+    chunks = [
+        vae.decoder(
+            states[:, :, frame : frame + 1],
+            feat_cache=cache,
+            feat_idx=[0],
+            first_chunk=num_before + frame == 0,
+        )
+        for frame in range(states.shape[2])
+    ]
+    kept = {
+        f"layer{layer}": torch.empty(0) if value == REPEATED else value
+        for layer, value in enumerate(cache)
+        if value is not None
+    }
+    return unpatchify(torch.cat(chunks, dim=2), vae.config["patch_size"] or 1), kept
+
+
+def _from_kept(value: Tensor | None, device: torch.device) -> Any:
     """Read one layer's cache; the mark of a repeated frame is kept as an empty tensor."""
     if value is None:
         return None
     return value.to(device) if value.numel() else REPEATED
 
 
-def _same_size(before: Tensor, now: Tensor) -> None:
+def _check_size(before: Tensor, now: Tensor) -> None:
     if before.shape[-2:] != now.shape[-2:]:
         raise InputError(
             f"expected latents of {before.shape[-2]}×{before.shape[-1]} as before, got {now.shape[-2]}×{now.shape[-1]}"

@@ -35,12 +35,8 @@ class _Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv = nn.ModuleDict(
-            {
-                name: nn.Conv2d(2 * width if name == "0" else width, width, 3, padding=1)
-                for name in ("0", "2", "4")
-            }
-        )
+        widths = {"0": 2 * width, "2": width, "4": width}
+        self.conv = nn.ModuleDict({name: nn.Conv2d(w, width, 3, padding=1) for name, w in widths.items()})
 
     def forward(self, frames: Float[Tensor, "f d h w"], before: Float[Tensor, "1 d h w"]) -> Tensor:
         past = torch.cat((before, frames[:-1]))
@@ -83,9 +79,8 @@ class TinyVideoDecoder(nn.Module):
             first = FIRST_BLOCK + stage * STAGE
             parts |= {str(first + block): _Block(widths[stage]) for block in range(BLOCKS)}
             parts[str(first + BLOCKS + 1)] = _Grow(widths[stage], growths[stage])
-            parts[str(first + BLOCKS + 2)] = nn.Conv2d(
-                widths[stage], widths[stage + 1], 3, padding=1, bias=False
-            )
+            out = nn.Conv2d(widths[stage], widths[stage + 1], 3, padding=1, bias=False)
+            parts[str(first + BLOCKS + 2)] = out
         parts[str(LAST_CONV)] = nn.Conv2d(widths[-1], 3 * patch**2, 3, padding=1)
         self.decoder = nn.ModuleDict(parts)
 
@@ -105,16 +100,17 @@ class TinyVideoDecoder(nn.Module):
         states = relu(self.decoder["1"]((latents[0] / 3).tanh().mul(3).transpose(0, 1)))
         for stage in range(STAGES):
             first = FIRST_BLOCK + stage * STAGE
-            for name in map(str, range(first, first + BLOCKS)):
-                before = torch.zeros_like(states[:1]) if past is None else past[name].to(states)
+            for number in range(first, first + BLOCKS):
+                name = f"block{number}"
+                before = past[name].to(states) if past else torch.zeros_like(states[:1])
                 kept[name] = states[-1:].clone()
-                states = self.decoder[name](states, before)
+                states = self.decoder[str(number)](states, before)
             states = interpolate(states, scale_factor=2.0, mode="nearest")
             states = self.decoder[str(first + BLOCKS + 2)](self.decoder[str(first + BLOCKS + 1)](states))
         frames = self.decoder[str(LAST_CONV)](relu(states))
         if self.patch > 1:
             frames = pixel_shuffle(frames, self.patch)
-        frames = frames[FRAMES_A_LATENT - 1 :] if past is None else frames
+        frames = frames if past else frames[FRAMES_A_LATENT - 1 :]
         return frames.clamp(0, 1).mul(2).sub(1).transpose(0, 1)[None], kept
 
 
@@ -154,6 +150,5 @@ def _made_for(decoder: Mapping[str, Tensor]) -> TinyVideoDecoder:
             f"expected a decoder that makes {FRAMES_A_LATENT} frames of a latent frame (growth 1, 2, 2), got {growths}"
         )
     patch = round((axis_size(decoder, f"decoder.{LAST_CONV}.weight", 0) / 3) ** 0.5)
-    return TinyVideoDecoder(
-        axis_size(decoder, "decoder.1.weight", 1), tuple(widths), tuple(growths), max(patch, 1)
-    )
+    channels = axis_size(decoder, "decoder.1.weight", 1)
+    return TinyVideoDecoder(channels, tuple(widths), tuple(growths), max(patch, 1))

@@ -1,15 +1,17 @@
 """``annotation.json``: everything that is known of a clip and that video files cannot hold."""
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.errors import DatasetError, InputError, first_line
+from outofsight.files import read_json
 from outofsight.types import CameraPath, Clip, Intrinsics, SubjectTrack, Visibility
 
 ANNOTATION_VERSION = 1
-INTRINSIC_FIELDS = ("width_px", "height_px", "fx_px", "fy_px", "cx_px", "cy_px")
 
 FIELDS = {
     "version": "version of this file's form",
@@ -42,9 +44,7 @@ def annotate(clip: Clip) -> dict[str, Any]:
         "height_px": clip.video.shape[1],
         "width_px": clip.video.shape[2],
         "caption": clip.caption,
-        "intrinsics": None
-        if intrinsics is None
-        else {key: getattr(intrinsics, key) for key in INTRINSIC_FIELDS},
+        "intrinsics": None if intrinsics is None else asdict(intrinsics),
         "world_from_camera": _rows(clip.cameras.world_from_camera),
         "subjects": [_subject_to_dict(subject) for subject in clip.subjects],
         "extra": clip.extra,
@@ -57,6 +57,7 @@ def _rows(poses: NDArray[np.float64] | None) -> list[list[float]] | None:
 
 def _subject_to_dict(subject: SubjectTrack) -> dict[str, Any]:
     boxes = subject.box_px
+    sides = None if boxes is None else [None if np.isnan(box).any() else box.tolist() for box in boxes]
     return {
         "id": subject.subject_id,
         "name": subject.name,
@@ -64,9 +65,7 @@ def _subject_to_dict(subject: SubjectTrack) -> dict[str, Any]:
         "visibility": subject.visibility.tolist(),
         "world_from_subject": _rows(subject.world_from_subject),
         "velocity_m_s": _rows(subject.velocity_m_s),
-        "box_px": None
-        if boxes is None
-        else [None if np.isnan(box).any() else [float(side) for side in box] for box in boxes],
+        "box_px": sides,
     }
 
 
@@ -93,26 +92,29 @@ def _subject_from_dict(item: dict[str, Any]) -> SubjectTrack:
     visibility = np.array(item["visibility"], dtype=np.int8)
     if not np.isin(visibility, list(Visibility)).all():
         raise InputError(f"visibility holds values beside {', '.join(str(int(v)) for v in Visibility)}")
-    poses, velocity, boxes = item["world_from_subject"], item["velocity_m_s"], item["box_px"]
-    nowhere = [float("nan")] * 4
+    boxes = item["box_px"] and [box or [float("nan")] * 4 for box in item["box_px"]]
     return SubjectTrack(
         subject_id=int(item["id"]),
         name=str(item["name"]),
         category=str(item["category"]),
         visibility=visibility,
-        world_from_subject=None if poses is None else np.array(poses, dtype=np.float64).reshape(-1, 3, 4),
-        velocity_m_s=None if velocity is None else np.array(velocity, dtype=np.float64).reshape(-1, 3),
-        box_px=None
-        if boxes is None
-        else np.array([b or nowhere for b in boxes], dtype=np.float32).reshape(-1, 4),
+        world_from_subject=_array(item["world_from_subject"], np.float64, 3, 4),
+        velocity_m_s=_array(item["velocity_m_s"], np.float64, 3),
+        box_px=_array(boxes, np.float32, 4),
     )
 
 
-def check_version(record: Any, source: str) -> None:
-    """Raise ``DatasetError`` if an annotation is not of the version that this package reads."""
+def _array(values: list[Any] | None, dtype: type[np.generic], *row: int) -> NDArray[Any] | None:
+    return None if values is None else np.array(values, dtype=dtype).reshape(-1, *row)
+
+
+def read_annotation(path: Path) -> dict[str, Any]:
+    """Read an annotation.json. Raises ``DatasetError`` if it is missing, damaged, or of another version."""
+    record = read_json(path)
     version = record.get("version") if isinstance(record, dict) else None
     if version != ANNOTATION_VERSION:
         raise DatasetError(
-            f"{source}: expected an annotation of version {ANNOTATION_VERSION}, got {version!r}; "
+            f"{path}: expected an annotation of version {ANNOTATION_VERSION}, got {version!r}; "
             f"rebuild the data or read it with the release that wrote it"
         )
+    return dict(record)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from outofsight.data.card import write_dataset_card
 from outofsight.data.dataset import SPLITS, ClipJob, SplitShares, clip_job
@@ -56,14 +56,12 @@ class BuildConfig:
         return {"version": DATASET_VERSION, "seed": self.seed, "shares": shares, "recipe": self.recipe}
 
 
-@dataclass(frozen=True, kw_only=True)
-class BuildReport:
+class BuildReport(NamedTuple):
     """What a build did. ``num_found``: clips that were finished before it began.
 
     ``num_drawn``, ``num_rendered``: candidates that all the clips took, where the maker tells (0 where it does not).
     """
 
-    folder: Path
     num_clips: int
     num_found: int
     num_drawn: int
@@ -82,23 +80,17 @@ def build_dataset(
     jobs = [clip_job(index, config.seed, config.shares) for index in range(config.num_clips)]
     waiting = [job for job in jobs if not (folder / job.split / job.name).is_dir()]
     num_found = len(jobs) - len(waiting)
-    tasks = [(make, job, folder / job.split / job.name) for job in waiting]
-    results = run_tasks(
-        make_sample, tasks, workers=config.workers, cluster=config.cluster, begin=take_gpu, on_gpus=True
-    )
-    for done, name in enumerate(results, start=num_found + 1):
+    names = run_tasks(
+        make_sample, [(make, job, folder / job.split / job.name) for job in waiting],
+        workers=config.workers, cluster=config.cluster, begin=take_gpu, on_gpus=True,
+    )  # fmt: skip
+    for done, name in enumerate(names, start=num_found + 1):
         if progress is not None:
             progress(done, len(jobs), name)
     for split in SPLITS:
         _write_captions(folder / split, [job for job in jobs if job.split == split])
     num_drawn, num_rendered = write_dataset_card(folder, config.identity)
-    return BuildReport(
-        folder=folder,
-        num_clips=len(jobs),
-        num_found=num_found,
-        num_drawn=num_drawn,
-        num_rendered=num_rendered,
-    )
+    return BuildReport(len(jobs), num_found, num_drawn, num_rendered)
 
 
 def check_dataset_place(folder: Path, config: BuildConfig) -> bool:
@@ -109,14 +101,11 @@ def check_dataset_place(folder: Path, config: BuildConfig) -> bool:
         OutputError: it cannot be written.
     """
     marker = folder / "dataset.json"
-    check_outputs(
-        [folder / name for name in ("dataset.json", "README.md", *SPLITS)], [], ours=marker.is_file()
-    )
+    ours = [folder / name for name in ("dataset.json", "README.md", *SPLITS)]
+    check_outputs(ours, [], ours=marker.is_file())
     if marker.exists():
-        if (there := read_json(marker)) != config.identity:
-            different = sorted(
-                key for key in {*there, *config.identity} if there.get(key) != config.identity.get(key)
-            )
+        there, wanted = read_json(marker), config.identity
+        if different := sorted(key for key in {*there, *wanted} if there.get(key) != wanted.get(key)):
             raise DatasetError(
                 f"{folder}: holds a data set made with another {', '.join(different)}; "
                 f"choose another folder, or the same settings to go on with it"
@@ -145,10 +134,7 @@ def take_gpu(worker: int, workers: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[worker % len(gpus)]
 
 
-Task = tuple[Maker, ClipJob, Path]
-
-
-def make_sample(task: Task) -> str:
+def make_sample(task: tuple[Maker, ClipJob, Path]) -> str:
     """Make one clip and write it. Gives its name."""
     make, job, folder = task
     if not folder.is_dir():  # another build of the same data set may have made it meanwhile

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from outofsight.data.annotation import ANNOTATION_VERSION, FIELDS, check_version, read_subjects_of
+from outofsight.data.annotation import ANNOTATION_VERSION, FIELDS, read_annotation, read_subjects_of
 from outofsight.data.dataset import SPLITS, SampleEntry, open_dataset
 from outofsight.data.sample import __doc__ as LAYOUT
-from outofsight.files import explained, read_json, write_text, written_whole
-from outofsight.types import SubjectTrack, Visibility
+from outofsight.files import file_in_one_piece, write_text
+from outofsight.types import SubjectTrack, is_seen
 
 FILE_SHAPES = (
     ("cond.mp4", "RGB video", "context frames, H.264"),
@@ -24,18 +24,10 @@ FILE_SHAPES = (
     ("cond_mask.mp4, tgt_mask.mp4", "video", "white where any subject is, lossless"),
     ("camera.json", "{cond_cam, tgt_cam}: frame → 4×4", "camera-to-world, Unreal axes, cm"),
     ("character.json", "{cond_character, tgt_character}: subject → frame → [x, y, z]", "Unreal world, cm"),
-    (
-        "check.json",
-        "{cond_check, tgt_check}: actor → subject → events",
-        "frame within the half, inFrame true or false",
-    ),
+    ("check.json", "{cond_check, tgt_check}: actor → subject → events", "frame of the half, inFrame true or false"),
     ("instances.npz", "ids: uint8 [n, height, width]", "0 scenery, else the subject's id"),
-    (
-        "depth.npz (where asked for)",
-        "depth_m: float16 [n, height, width]",
-        "metres along the camera axis, inf in the sky",
-    ),
-)
+    ("depth.npz (if asked for)", "depth_m: float16 [n, height, width]", "metres along the camera axis, inf in the sky"),
+)  # fmt: skip
 
 
 def write_dataset_card(folder: Path, identity: dict[str, Any]) -> tuple[int, int]:
@@ -43,45 +35,28 @@ def write_dataset_card(folder: Path, identity: dict[str, Any]) -> tuple[int, int
 
     Raises ``OutputError``, or ``DatasetError`` if a sample has no readable annotation.
     """
-    entries = open_dataset(folder).entries
-    records = [read_json(entry.folder / "annotation.json") for entry in entries]
+    samples = [_sample(entry) for entry in open_dataset(folder).entries]
+    stats = count_samples(samples)
     parts = [
         "# Clips of worlds whose subjects leave, move on unseen, and return",
-        _summary(records),
-        _split_table(entries, records),
-        "## Scenes\n\n" + _counted(Counter(scene_of(record) for record in records)),
-        "## Subjects\n\n"
-        + _counted(Counter(item["name"] for record in records for item in record["subjects"])),
-        "## Cameras\n\n" + _counted(Counter(camera_of(record) for record in records)),
+        _summary(stats, [sample.record for sample in samples]),
+        _split_table(samples),
+        "## Scenes\n\n" + _counted(stats.scenes),
+        "## Subjects\n\n" + _counted(stats.subjects),
+        "## Cameras\n\n" + _counted(stats.cameras),
         "## Files of a sample\n\n```" + (LAYOUT or "").split("\n\n", 1)[1] + "```",
         "## Shapes and units\n\n" + _table(("file", "form", "content"), FILE_SHAPES),
         f"## annotation.json, version {ANNOTATION_VERSION}\n\n"
         + _table(("field", "meaning"), FIELDS.items()),
-        "## Made from\n\n```json\n" + _settings(identity) + "\n```\n\nThe same settings give the same clips.",
+        f"## Made from\n\n```json\n{json.dumps(identity, indent=2, ensure_ascii=False)}\n```\n\n"
+        "The same settings give the same clips.",
     ]
     write_text(folder / "README.md", "\n\n".join(parts) + "\n")
-    return acceptance_of(records)
+    return stats.num_drawn, stats.num_rendered
 
 
-def scene_of(record: dict[str, Any]) -> str:
-    """Name a sample's scene, where its annotation tells."""
-    return str(record.get("extra", {}).get("scene", {}).get("name", "unknown"))
-
-
-def camera_of(record: dict[str, Any]) -> str:
-    """Name a sample's camera trajectory, where its annotation tells."""
-    return str(record.get("extra", {}).get("spec", {}).get("camera", {}).get("trajectory", "unknown"))
-
-
-def acceptance_of(records: Sequence[dict[str, Any]]) -> tuple[int, int]:
-    """Give how many worlds were drawn by geometry, and how many rendered, to get these clips."""
-    counts = [record.get("extra", {}).get("acceptance", {}) for record in records]
-    return sum(c.get("num_drawn", 0) for c in counts), sum(c.get("num_rendered", 0) for c in counts)
-
-
-def _summary(records: Sequence[dict[str, Any]]) -> str:
-    first = records[0]
-    drawn, rendered = acceptance_of(records)
+def _summary(stats: "DatasetStats", records: Sequence[dict[str, Any]]) -> str:
+    first, drawn, rendered = records[0], stats.num_drawn, stats.num_rendered
     sizes = sorted({(record["height_px"], record["width_px"]) for record in records})
     lines = [
         f"{len(records)} clips of {first['num_context_frames']} context and {first['num_target_frames']} target frames "
@@ -96,14 +71,16 @@ def _summary(records: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _split_table(entries: Sequence[SampleEntry], records: Sequence[dict[str, Any]]) -> str:
+def _split_table(samples: Sequence["_Sample"]) -> str:
     rows = []
     for split in SPLITS:
-        part = [record for entry, record in zip(entries, records, strict=True) if entry.split == split]
-        held = [record.get("extra", {}).get("held_out", {}) for record in part]
-        scenes = sum(bool(item.get("scene")) for item in held)
-        subjects = sum(bool(item.get("subjects")) for item in held)
-        rows.append((split, str(len(part)), str(scenes), str(subjects)))
+        held = [sample.extra.get("held_out", {}) for sample in samples if sample.split == split]
+        counts = (
+            len(held),
+            sum(bool(one.get("scene")) for one in held),
+            sum(bool(one.get("subjects")) for one in held),
+        )
+        rows.append((split, *map(str, counts)))
     heads = ("part", "clips", "in held-out scenes", "with held-out subjects")
     return "## Parts\n\n" + _table(heads, rows)
 
@@ -115,10 +92,6 @@ def _counted(counter: Counter[str]) -> str:
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def _settings(identity: dict[str, Any]) -> str:
-    return json.dumps(identity, indent=2, ensure_ascii=False)
 
 
 DRAWN_BY = "outofsight"
@@ -134,6 +107,10 @@ class _Sample:
     num_frames: int
     record: dict[str, Any] = field(default_factory=dict)
     split: str = "all"
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        return self.record.get("extra", {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,8 +144,7 @@ def _sample(entry: SampleEntry) -> _Sample:
             subjects=clip.subjects, num_context_frames=clip.num_context_frames, num_frames=len(clip.video)
         )
     path = entry.folder / "annotation.json"
-    record = read_json(path)
-    check_version(record, str(path))
+    record = read_annotation(path)
     subjects = read_subjects_of(record, str(path))
     context, target = int(record["num_context_frames"]), int(record["num_target_frames"])
     return _Sample(
@@ -178,7 +154,6 @@ def _sample(entry: SampleEntry) -> _Sample:
 
 
 def count_samples(samples: Sequence[_Sample]) -> DatasetStats:
-    """Count over samples."""
     hidden, returns = [], []
     for sample in samples:
         for subject in sample.subjects:
@@ -186,7 +161,8 @@ def count_samples(samples: Sequence[_Sample]) -> DatasetStats:
                 hidden.append(entry_frame - exit_frame)
                 if entry_frame >= sample.num_context_frames:
                     returns.append(entry_frame - sample.num_context_frames)
-    drawn, rendered = acceptance_of([sample.record for sample in samples])
+    accepted = [sample.extra.get("acceptance", {}) for sample in samples]
+    cameras = [sample.extra.get("spec", {}).get("camera", {}) for sample in samples]
     return DatasetStats(
         num_clips=len(samples),
         num_frames=sum(sample.num_frames for sample in samples),
@@ -195,17 +171,17 @@ def count_samples(samples: Sequence[_Sample]) -> DatasetStats:
         subjects_per_clip=Counter(len(sample.subjects) for sample in samples),
         subjects=Counter(subject.name for sample in samples for subject in sample.subjects),
         categories=Counter(subject.category for sample in samples for subject in sample.subjects),
-        scenes=Counter(scene_of(sample.record) for sample in samples),
-        cameras=Counter(camera_of(sample.record) for sample in samples),
+        scenes=Counter(str(sample.extra.get("scene", {}).get("name", "unknown")) for sample in samples),
+        cameras=Counter(str(camera.get("trajectory", "unknown")) for camera in cameras),
         splits=Counter(sample.split for sample in samples),
-        num_drawn=drawn,
-        num_rendered=rendered,
+        num_drawn=sum(worlds.get("num_drawn", 0) for worlds in accepted),
+        num_rendered=sum(worlds.get("num_rendered", 0) for worlds in accepted),
     )
 
 
 def absences(subject: SubjectTrack) -> list[tuple[int, int]]:
     """List (first hidden frame, first frame seen again) of each absence that begins and ends within the clip."""
-    seen = (subject.visibility == Visibility.VISIBLE) | (subject.visibility == Visibility.CUT)
+    seen = is_seen(subject.visibility)
     changes = (np.flatnonzero(seen[1:] != seen[:-1]) + 1).tolist()
     return [(a, b) for a, b in pairwise(changes) if not seen[a]]
 
@@ -221,12 +197,9 @@ def draw_stats(stats: DatasetStats, path: Path) -> None:
     upper[0].set(title="Absences", xlabel="hidden frames", ylabel="absences")
     upper[1].hist(stats.reentry_frames or [0], bins=24, color="#228833")
     upper[1].set(title="Returns in the target", xlabel="frames after its start", ylabel="returns")
+    per_clip = {str(count): times for count, times in stats.subjects_per_clip.items()}
     for place, counter, title in (
-        (
-            upper[2],
-            Counter({str(count): times for count, times in stats.subjects_per_clip.items()}),
-            "Subjects a clip",
-        ),
+        (upper[2], per_clip, "Subjects a clip"),
         (lower[0], stats.scenes, "Scenes"),
         (lower[1], stats.subjects, "Subjects"),
         (lower[2], stats.cameras, "Cameras"),
@@ -235,10 +208,8 @@ def draw_stats(stats: DatasetStats, path: Path) -> None:
         place.barh(names, [counter[name] for name in names], color="#ccbb44")
         place.set_title(title)
         place.tick_params(axis="y", labelsize=7 if len(names) > 20 else 9)
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as temporary:
-            figure.savefig(temporary, dpi=110, format="png", metadata={"Software": DRAWN_BY})
+    with file_in_one_piece(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png", metadata={"Software": DRAWN_BY})
 
 
 def is_drawing(path: Path) -> bool:

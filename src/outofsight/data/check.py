@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.data.dataset import Dataset, SampleEntry, open_dataset
+from outofsight.data.hm_world import FOREGROUND_LEVEL
 from outofsight.data.sample import HALVES, REQUIRED_FILES, characters, checks
 from outofsight.data.video import read_video
 from outofsight.errors import OutOfSightError
@@ -18,7 +19,6 @@ from outofsight.types import Clip, SubjectTrack, Visibility
 BOX_SLACK_PX = 2.0  # boxes come from points on the body, masks from pixels
 BOX_SLACK_SHARE = 0.06  # of the box's own size
 CAMERA_TOLERANCE_M = 1e-4
-MASK_LEVEL = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +56,8 @@ def check_dataset(folder: Path) -> CheckReport:
 
 def _folder_findings(dataset: Dataset) -> Iterator[Finding]:
     for path in sorted(dataset.folder.rglob(f"{TEMPORARY_PREFIX}*")):
-        yield Finding(
-            sample=str(path.relative_to(dataset.folder)), message="left over from a build that was stopped"
-        )
+        sample = str(path.relative_to(dataset.folder))
+        yield Finding(sample=sample, message="left over from a build that was stopped")
     for entry in dataset.entries:
         if entry.split in ("train", "validation") and entry.is_ours:
             try:
@@ -66,9 +65,8 @@ def _folder_findings(dataset: Dataset) -> Iterator[Finding]:
             except OutOfSightError:
                 continue  # named by the sample's own check
             if held.get("scene") or held.get("subjects"):
-                yield Finding(
-                    sample=entry.name, message=f"held-out scene or subject in the {entry.split} part: {held}"
-                )
+                message = f"held-out scene or subject in the {entry.split} part: {held}"
+                yield Finding(sample=entry.name, message=message)
 
 
 def check_sample(entry: SampleEntry, ious: list[float] | None = None) -> Iterator[str]:
@@ -91,8 +89,9 @@ def check_sample(entry: SampleEntry, ious: list[float] | None = None) -> Iterato
 def _own_findings(folder: Path, clip: Clip, ious: list[float]) -> Iterator[str]:
     ids = clip.masks
     assert ids is not None  # read_sample reads them
-    known = {0, *(subject.subject_id for subject in clip.subjects)}
-    if unknown := sorted(set(np.unique(ids).tolist()) - known):
+    if unknown := sorted(
+        {*np.unique(ids).tolist()} - {0, *(subject.subject_id for subject in clip.subjects)}
+    ):
         yield f"instances.npz holds ids {unknown} of no subject"
     yield from _mask_findings(folder, ids, clip.num_context_frames)
     yield from _camera_findings(folder, clip)
@@ -108,17 +107,14 @@ def _own_findings(folder: Path, clip: Clip, ious: list[float]) -> Iterator[str]:
 def _mask_findings(folder: Path, ids: NDArray[np.uint8], split: int) -> Iterator[str]:
     for half, part in zip(HALVES, (ids[:split], ids[split:]), strict=True):
         path = folder / f"{half}_mask.mp4"
-        white = read_video(path).frames[..., 0] >= MASK_LEVEL
+        white = read_video(path).frames[..., 0] >= FOREGROUND_LEVEL
         if white.shape != part.shape or (white != (part > 0)).any():
             yield f"{path.name} does not agree with instances.npz"
 
 
 def _camera_findings(folder: Path, clip: Clip) -> Iterator[str]:
     cameras = read_cameras(folder / "camera.json", num_context_frames=clip.num_context_frames)
-    if cameras.context is None or cameras.target is None:
-        yield "camera.json holds only relative poses"
-        return
-    poses = np.concatenate([cameras.context.world_from_camera, cameras.target.world_from_camera])
+    poses = np.concatenate([half.world_from_camera for half in cameras.paths()])
     if poses.shape != clip.cameras.world_from_camera.shape:
         yield f"camera.json has {len(poses)} poses for {len(clip.video)} frames"
     elif np.abs(poses - clip.cameras.world_from_camera).max() > CAMERA_TOLERANCE_M:

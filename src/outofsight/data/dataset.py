@@ -5,7 +5,7 @@ and which clip belongs to which part of it, decided by its number alone, so that
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, overload
 
@@ -78,7 +78,9 @@ def open_dataset(folder: Path | str, split: str | None = None) -> Dataset:
     if split is not None and not parts:
         raise DatasetError(f"{folder}: has no {split} part")
     entries = [entry for name in parts for entry in _entries(folder / name, name)]
-    entries = entries or _entries(folder, None) or _single(folder)
+    entries = entries or _entries(folder, None)
+    if not entries and (alone := _entry(folder, None)):
+        entries = [alone]
     if not entries:
         raise DatasetError(
             f"{folder}: holds no samples; a sample is a folder with cond.mp4, tgt.mp4 and camera.json"
@@ -91,42 +93,25 @@ def natural_order(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
 
 
-def _single(folder: Path) -> list[SampleEntry]:
-    entry = _entry(folder, None)
-    return [] if entry is None else [entry if entry.caption else _captioned(entry, folder / "caption.txt")]
-
-
 def _entry(folder: Path, split: str | None) -> SampleEntry | None:
     if (folder / "annotation.json").is_file():
         return SampleEntry(folder=folder, is_ours=True, split=split)
     if is_hm_world_sample(folder):
-        return SampleEntry(folder=folder, is_ours=False, split=split)
+        own = folder / "caption.txt"
+        caption = read_text(own).strip() if own.is_file() else None
+        return SampleEntry(folder=folder, is_ours=False, split=split, caption=caption)
     return None
 
 
 def _entries(folder: Path, split: str | None) -> list[SampleEntry]:
-    folders = sorted(
-        (path for path in folder.iterdir() if path.is_dir()), key=lambda path: natural_order(path.name)
-    )
-    found = [_entry(path, split) for path in folders if not path.name.startswith(".")]
+    folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    found = [_entry(path, split) for path in sorted(folders, key=lambda path: natural_order(path.name))]
     entries = [entry for entry in found if entry is not None]
-    if any(not entry.is_ours for entry in entries):
-        shared = folder / "caption.txt"
-        captions = read_captions(shared, [entry.name for entry in entries]) if shared.is_file() else {}
-        entries = [
-            SampleEntry(folder=entry.folder, is_ours=False, split=split, caption=captions[entry.name])
-            if entry.name in captions
-            else _captioned(entry, entry.folder / "caption.txt")
-            for entry in entries
-        ]
+    shared = folder / "caption.txt"
+    if shared.is_file() and any(not entry.is_ours for entry in entries):
+        captions = read_captions(shared, [entry.name for entry in entries])
+        entries = [replace(entry, caption=captions[entry.name]) for entry in entries]
     return entries
-
-
-def _captioned(entry: SampleEntry, path: Path) -> SampleEntry:
-    if entry.is_ours or not path.is_file():
-        return entry
-    text = read_text(path).strip()
-    return SampleEntry(folder=entry.folder, is_ours=False, split=entry.split, caption=text)
 
 
 def read_captions(path: Path, names: Sequence[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Reading the released HM-World: its folder form, as published, without an annotation of ours."""
 
+from dataclasses import replace
 from math import radians
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.data.sample import HALVES, WHITE
+from outofsight.data.sample import HALVES, WHITE, read_frames
 from outofsight.data.video import read_video
 from outofsight.errors import CameraError, DatasetError, first_line
 from outofsight.files import read_json
@@ -32,10 +33,8 @@ def read_hm_world_sample(folder: Path, caption: str) -> Clip:
     halves = [read_video(folder / f"{half}.mp4") for half in HALVES]
     sizes = [half.frames.shape[1:3] for half in halves]
     if sizes[0] != sizes[1]:
-        raise DatasetError(
-            f"{folder}: cond.mp4 is {sizes[0]} and tgt.mp4 {sizes[1]}; they must have one size"
-        )
-    counts = [len(half.frames) for half in halves]
+        raise DatasetError(f"{folder}: cond.mp4 is {sizes[0]}, tgt.mp4 {sizes[1]}; they must have one size")
+    counts, places = [len(half.frames) for half in halves], folder / "character.json"
     return Clip(
         name=folder.name,
         video=np.concatenate([half.frames for half in halves]),
@@ -44,20 +43,14 @@ def read_hm_world_sample(folder: Path, caption: str) -> Clip:
         cameras=_seen_through(_cameras(folder / "camera.json", counts), folder, sizes[0]),
         caption=caption,
         masks=_masks(folder, counts),
-        masks_are_instances=False,
         subjects=_subjects(folder, counts),
-        extra=_extra(folder),
+        extra={"character": read_json(places)} if places.exists() else {},
     )
 
 
 def _cameras(path: Path, counts: list[int]) -> CameraPath:
-    cameras = read_cameras(path, num_context_frames=counts[0])
-    if cameras.context is None or cameras.target is None:
-        raise CameraError(
-            f"{path}: holds only relative poses; absolute ones (cond_cam, tgt_cam) are needed here"
-        )
-    poses = []
-    for half, part, count in zip(HALVES, (cameras.context, cameras.target), counts, strict=True):
+    paths, poses = read_cameras(path, num_context_frames=counts[0]).paths(), []
+    for half, part, count in zip(HALVES, paths, counts, strict=True):
         if len(part) < count:
             raise CameraError(f"{path}: {half}_cam has {len(part)} poses, {half}.mp4 has {count} frames")
         poses.append(part.world_from_camera[:count])
@@ -72,11 +65,9 @@ def _seen_through(cameras: CameraPath, folder: Path, size: tuple[int, ...]) -> C
             try:
                 fov = radians(float(content["fov_x_deg"]))
             except (KeyError, TypeError, ValueError) as error:
-                raise DatasetError(
-                    f"{place / 'lens.json'}: expected fov_x_deg ({first_line(error)})"
-                ) from error
+                raise DatasetError(f"{place}/lens.json: expected fov_x_deg ({first_line(error)})") from error
             lens = Intrinsics.from_fov(width_px=size[1], height_px=size[0], fov_x_rad=fov)
-            return CameraPath(world_from_camera=cameras.world_from_camera, intrinsics=lens)
+            return replace(cameras, intrinsics=lens)
     return cameras
 
 
@@ -84,13 +75,8 @@ def _masks(folder: Path, counts: list[int]) -> NDArray[np.uint8] | None:
     paths = [folder / f"{half}_mask.mp4" for half in HALVES]
     if not any(path.exists() for path in paths):
         return None
-    parts = []
-    for path, count in zip(paths, counts, strict=True):
-        frames = read_video(path).frames
-        if len(frames) != count:
-            raise DatasetError(f"{path}: expected {count} frames as in the video, got {len(frames)}")
-        parts.append(np.where(frames[..., 0] >= FOREGROUND_LEVEL, WHITE, 0).astype(np.uint8))
-    return np.concatenate(parts)
+    frames = [read_frames(path, count) for path, count in zip(paths, counts, strict=True)]
+    return np.where(np.concatenate(frames)[..., 0] >= FOREGROUND_LEVEL, WHITE, 0).astype(np.uint8)
 
 
 def _subjects(folder: Path, counts: list[int]) -> tuple[SubjectTrack, ...]:
@@ -98,20 +84,17 @@ def _subjects(folder: Path, counts: list[int]) -> tuple[SubjectTrack, ...]:
     if not path.exists():
         return ()
     content = read_json(path)
-    in_frame = [
+    first, second = (
         _half_events(content, f"{half}_check", count, path)
         for half, count in zip(HALVES, counts, strict=True)
-    ]
-    names = list(dict.fromkeys([*in_frame[0], *in_frame[1]]))
+    )
     tracks = []
-    for index, name in enumerate(names):
-        context = _fill(in_frame[0].get(name, {}), counts[0], None)
-        target = _fill(in_frame[1].get(name, {}), counts[1], bool(context[-1]))
+    for number, name in enumerate(dict.fromkeys([*first, *second]), start=1):
+        context = _fill(first.get(name, {}), counts[0], None)
+        target = _fill(second.get(name, {}), counts[1], bool(context[-1]))
         seen = np.concatenate([context, target])
         visibility = np.where(seen, Visibility.VISIBLE, Visibility.OUT_OF_VIEW).astype(np.int8)
-        tracks.append(
-            SubjectTrack(subject_id=index + 1, name=name, category="unknown", visibility=visibility)
-        )
+        tracks.append(SubjectTrack(subject_id=number, name=name, category="unknown", visibility=visibility))
     return tuple(tracks)
 
 
@@ -128,9 +111,8 @@ def _half_events(content: Any, key: str, num_frames: int, path: Path) -> dict[st
         ) from error
     late = [(name, frame) for name, known in events.items() for frame in known if not 0 <= frame < num_frames]
     if late:
-        raise DatasetError(
-            f"{path}: {late[0][0]} has an event at frame {late[0][1]} of {num_frames} in {key}"
-        )
+        name, frame = late[0]
+        raise DatasetError(f"{path}: {name} has an event at frame {frame} of {num_frames} in {key}")
     return events
 
 
@@ -145,8 +127,3 @@ def _fill(events: dict[int, bool], num_frames: int, before: bool | None) -> NDAr
         state = events.get(frame, state)
         filled[frame] = state
     return filled
-
-
-def _extra(folder: Path) -> dict[str, Any]:
-    path = folder / "character.json"
-    return {"character": read_json(path)} if path.exists() else {}

@@ -12,7 +12,7 @@ for four. Arrays of a sample (``LatentSample``) are checked by a checksum when t
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ class CacheIdentity:
             raise InputError(f"a shard holds ≥ 1 samples, got {self.samples_per_shard}")
 
     def to_dict(self) -> dict[str, Any]:
-        return {"version": CACHE_VERSION, **{item.name: getattr(self, item.name) for item in fields(self)}}
+        return {"version": CACHE_VERSION, **asdict(self)}
 
 
 class CachePlan:
@@ -180,9 +180,7 @@ class LatentCacheWriter(CachePlan):
 
     def finish(self) -> None:
         """Write the index, by which readers know that the cache is whole."""
-        shards = [
-            {"file": shard_name(number), "samples": list(names)} for number, names in enumerate(self.plan)
-        ]
+        shards = [{"file": shard_name(number), "samples": names} for number, names in enumerate(self.plan)]
         content = {"identity": self.identity.to_dict(), "finished": True, "shards": shards}
         write_json(self.folder / INDEX, content, indent=1)
 
@@ -199,11 +197,8 @@ def write_shard(path: Path, samples: Sequence[LatentSample], dtype: np.dtype[Any
         for kind in {name for name in own if name.endswith("_latents")}:
             own[kind] = _cast(own[kind], dtype, sample.name)
         arrays.update({f"{sample.name}/{name}": value for name, value in own.items()})
-        described[sample.name] = {
-            "caption": sample.caption,
-            "facts": sample.facts,
-            "checksum": _checksum(own),
-        }
+        facts = {"caption": sample.caption, "facts": sample.facts, "checksum": _checksum(own)}
+        described[sample.name] = facts
     # One key: safetensors writes several in an order that differs from run to run.
     _write_file(path, save(arrays, metadata={"samples": json.dumps(described, ensure_ascii=False)}))
 
@@ -285,28 +280,19 @@ def read_latent_sample(path: Path, name: str) -> LatentSample:
             facts = json.loads(shard.metadata()["samples"])[name]
             stored = set(shard.keys())
             arrays = {
-                field_name: shard.get_tensor(f"{name}/{field_name}")
-                for field_name in ARRAYS
-                if f"{name}/{field_name}" in stored
+                kind: shard.get_tensor(f"{name}/{kind}") for kind in ARRAYS if f"{name}/{kind}" in stored
             }
         if facts["checksum"] != _checksum(arrays):
             raise ValueError("its checksum differs")
         if "intrinsics" not in arrays and "intrinsics_px" in facts["facts"]:  # as caches were written before
-            arrays["intrinsics"] = _normalized(facts["facts"])
+            sides = facts["facts"]["size_px"][::-1]
+            arrays["intrinsics"] = np.divide(facts["facts"]["intrinsics_px"], 2 * sides).astype(np.float32)
         return LatentSample(name=name, caption=facts["caption"], facts=facts["facts"], **arrays)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, InputError) as error:
         raise DatasetError(
             f"{path}: sample {name!r} is damaged ({first_line(error)}); delete the shard and encode again, the others "
             "are kept"
         ) from error
-
-
-def _normalized(facts: Mapping[str, Any]) -> NDArray[np.float32]:
-    height, width = facts["size_px"]
-    sizes = (width, height, width, height)
-    return np.array(
-        [n / size for n, size in zip(facts["intrinsics_px"], sizes, strict=True)], dtype=np.float32
-    )
 
 
 def open_latent_cache(folder: Path | str) -> LatentCache:

@@ -26,10 +26,9 @@ def check_outputs(writes: Sequence[Path], reads: Iterable[str | Path | None], *,
     for path in writes:
         _check_name(path)
         for read in inputs:
-            if _one_in_the_other(path, read):
+            if how := _one_in_the_other(path, read):
                 raise OutputError(
-                    f"{path}: {'is' if _same(path, read) else 'lies in' if _within(path, read) else 'holds'} an input "
-                    f"({read}), which is never written over; choose another --out"
+                    f"{path}: {how} an input ({read}), which is never written over; choose another --out"
                 )
         if not ours and os.path.lexists(path) and not _is_empty_folder(path):
             raise OutputError(
@@ -97,17 +96,12 @@ def _existing(read: str | Path | None) -> Path | None:
         return None
 
 
-def _same(path: Path, read: Path) -> bool:
-    return path.exists() and path.samefile(read)
-
-
-def _within(path: Path, folder: Path) -> bool:
-    """Tell whether a path lies in a folder, wherever links lead."""
-    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
-
-
-def _one_in_the_other(path: Path, read: Path) -> bool:
-    return _same(path, read) or _within(path, read) or _within(read, path)
+def _one_in_the_other(path: Path, read: Path) -> str:
+    """Say how a path and what is read touch, wherever links lead; nothing if they don't."""
+    if path.exists() and path.samefile(read):
+        return "is"
+    ours, theirs = Path(os.path.realpath(path)), Path(os.path.realpath(read))
+    return "lies in" if ours.is_relative_to(theirs) else "holds" if theirs.is_relative_to(ours) else ""
 
 
 def _is_empty_folder(path: Path) -> bool:
@@ -116,6 +110,6 @@ def _is_empty_folder(path: Path) -> bool:
 
 def refuse_existing(out: Path, reads: Sequence[str | Path | None]) -> None:
     """Raise ``OutputError`` if there is something at ``out`` already, or it is what is read."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not _is_empty_folder(out):
         raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
     check_outputs([out], reads)

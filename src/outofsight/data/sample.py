@@ -18,10 +18,10 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.data.annotation import annotate, check_version, read_cameras_of, read_subjects_of
+from outofsight.data.annotation import annotate, read_annotation, read_cameras_of, read_subjects_of
 from outofsight.data.video import read_video, write_video
 from outofsight.errors import DatasetError, first_line
-from outofsight.files import explained, folder_in_one_piece, read_json, write_json, write_text
+from outofsight.files import explained, folder_in_one_piece, write_json, write_text
 from outofsight.geometry.camera_files import write_cameras
 from outofsight.geometry.conventions import to_unreal
 from outofsight.types import Clip, SubjectTrack, Visibility
@@ -58,12 +58,10 @@ def write_sample(folder: Path, clip: Clip) -> None:
 def read_sample(folder: Path, *, with_masks: bool = True, with_depth: bool = True) -> Clip:
     """Read a sample that ``write_sample`` wrote. Raises ``DatasetError`` or ``VideoError`` naming the damaged file."""
     source = str(folder / "annotation.json")
-    record = read_json(folder / "annotation.json")
-    check_version(record, source)
+    record = read_annotation(folder / "annotation.json")
     counts = _counts(record, source)
-    video = np.concatenate(
-        [_read_half(folder, half, count, ".mp4") for half, count in zip(HALVES, counts, strict=True)]
-    )
+    halves = [read_frames(folder / f"{half}.mp4", count) for half, count in zip(HALVES, counts, strict=True)]
+    video = np.concatenate(halves)
     depth = folder / "depth.npz"
     return Clip(
         name=str(record.get("name", folder.name)),
@@ -91,8 +89,8 @@ def _counts(record: dict[str, Any], source: str) -> tuple[int, int]:
         ) from error
 
 
-def _read_half(folder: Path, half: str, num_frames: int, ending: str) -> NDArray[np.uint8]:
-    path = folder / f"{half}{ending}"
+def read_frames(path: Path, num_frames: int) -> NDArray[np.uint8]:
+    """Read a video that must have so many frames. Raises ``DatasetError``, ``VideoError``."""
     frames = read_video(path).frames
     if len(frames) != num_frames:
         raise DatasetError(f"{path}: expected {num_frames} frames, got {len(frames)}; the sample is damaged")
@@ -127,9 +125,8 @@ def characters(clip: Clip) -> dict[str, Any]:
             continue
         places = to_unreal(subject.world_from_subject)[:, :3, 3].tolist()
         for half, part in zip(HALVES, (places[:split], places[split:]), strict=True):
-            content[f"{half}_character"][subject_key(subject)] = {
-                str(frame): place for frame, place in enumerate(part)
-            }
+            by_frame = {str(frame): place for frame, place in enumerate(part)}
+            content[f"{half}_character"][subject_key(subject)] = by_frame
     return content
 
 

@@ -16,8 +16,9 @@ import tarfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO
 
 from outofsight.data.dataset import natural_order
 from outofsight.data.hm_world import HM_WORLD_FILES
@@ -25,40 +26,27 @@ from outofsight.errors import DatasetError
 from outofsight.files import explained, folder_in_one_piece, read_json, remove_unfinished, write_text
 
 PART = re.compile(r"(?P<stem>.+_)(?P<suffix>(part)?([a-z]+|\d+))(\.tar(\.gz)?|\.tgz)?")
-KNOWN_FILES = (
-    *HM_WORLD_FILES, "cond_mask.mp4", "tgt_mask.mp4", "character.json", "check.json", "caption.txt",
-)  # fmt: skip
+OPTIONAL = ("cond_mask.mp4", "tgt_mask.mp4", "character.json", "check.json", "caption.txt")
+KNOWN_FILES = (*HM_WORLD_FILES, *OPTIONAL)
 MOST_FILE_BYTES = 1 << 30
 CAPTION_FILES = (".txt", ".tsv")
 
 
-class JoinedParts(io.RawIOBase):
-    """Files read one after another, as one."""
+class JoinedParts:
+    """Files read one after another, as the one stream that ``tarfile`` is given."""
 
     def __init__(self, parts: Sequence[Path]) -> None:
         self._waiting = list(parts)
-        self._file: BinaryIO | None = None
+        self._file: BinaryIO = io.BytesIO()
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: object) -> int:
-        view = memoryview(cast("bytearray", buffer))
-        while True:
-            if self._file is None:
-                if not self._waiting:
-                    return 0
-                self._file = self._waiting.pop(0).open("rb")
-            count = self._file.readinto(view)  # type: ignore[attr-defined]
-            if count:
-                return int(count)
+    def read(self, size: int) -> bytes:
+        while not (content := self._file.read(size)) and self._waiting:
             self._file.close()
-            self._file = None
+            self._file = self._waiting.pop(0).open("rb")
+        return content
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        super().close()
+        self._file.close()
 
 
 def find_parts(place: Path) -> list[Path]:
@@ -67,27 +55,19 @@ def find_parts(place: Path) -> list[Path]:
     Raises:
         DatasetError: there is none, or one is missing between others.
     """
-    folder = place if place.is_dir() else place.parent
-    matches = (
-        [(path, PART.fullmatch(path.name)) for path in folder.iterdir() if path.is_file()]
-        if folder.is_dir()
-        else []
-    )
-    stems = {match["stem"] for _, match in matches if match} if place.is_dir() else set()
-    stem = "HM-World_" if "HM-World_" in stems else next(iter(stems), None)
-    if not place.is_dir():
-        own = PART.fullmatch(place.name)
-        if own is None or not place.is_file():
-            raise DatasetError(f"{place}: expected a folder of parts such as HM-World_aa, or one of them")
-        stem = own["stem"]
-    found = sorted(
-        ((match["suffix"], path) for path, match in matches if match and match["stem"] == stem),
-        key=lambda one: natural_order(one[0]),
-    )
+    own = PART.fullmatch(place.name) if place.is_file() else None
+    if own is None and not place.is_dir():
+        raise DatasetError(f"{place}: expected a folder of parts such as HM-World_aa, or one of them")
+    files = [path for path in (place.parent if own else place).iterdir() if path.is_file()]
+    matches = [match for match in (PART.fullmatch(path.name) for path in files) if match]
+    stems = {match["stem"] for match in ([own] if own else matches)}
+    stem = "HM-World_" if "HM-World_" in stems else next(iter(stems), "")
+    found = [match for match in matches if match["stem"] == stem]
     if not found:
         raise DatasetError(f"{place}: holds no parts of an archive; expected HM-World_aa, HM-World_ab ...")
-    _check_sequence([suffix.removeprefix("part") for suffix, _ in found], stem or "")
-    return [path for _, path in found]
+    found.sort(key=lambda match: natural_order(match["suffix"]))
+    _check_sequence([match["suffix"].removeprefix("part") for match in found], stem)
+    return [files[0].with_name(match.string) for match in found]
 
 
 def _check_sequence(suffixes: list[str], stem: str) -> None:
@@ -118,10 +98,9 @@ def samples_in(parts: Sequence[Path]) -> Iterator[tuple[str, dict[str, bytes]]]:
     """
     current: PurePosixPath | None = None
     files: dict[str, bytes] = {}
+    stream: Any = JoinedParts(parts)
     try:
-        with tarfile.open(
-            fileobj=cast("BinaryIO", io.BufferedReader(JoinedParts(parts), 1 << 20)), mode="r|*"
-        ) as archive:
+        with closing(stream), tarfile.open(fileobj=stream, mode="r|*", bufsize=1 << 20) as archive:
             for member in archive:
                 path = PurePosixPath(member.name)
                 if not member.isfile() or member.size > MOST_FILE_BYTES or path.name.startswith("."):
@@ -210,7 +189,6 @@ def named_captions(content: bytes) -> dict[str, str]:
     return {name.strip(): caption.strip() for name, mark, caption in pairs if mark and caption.strip()}
 
 
-OPTIONAL = ("cond_mask.mp4", "tgt_mask.mp4", "character.json", "check.json", "caption.txt")
 NEVER = (
     "splits and a list of clips for evaluation", "a lens (intrinsics)", "depth", "a mask for each subject",
     "a schema of its JSON files",

@@ -1,17 +1,14 @@
 """Read, fit and write video files: uint8 frames [n, height, width, 3], RGB.
 
-Files are written under a temporary name in the same folder and renamed, so that they are there whole or not at all;
-the same frames give the same bytes, whatever the number of processors.
+The same frames give the same bytes, whatever the number of processors.
 """
 
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
 import av
 import numpy as np
@@ -105,8 +102,7 @@ def read_video(
     path = Path(path)
     if num_frames is not None and num_frames < 1:
         raise InputError(f"{path}: expected to read ≥ 1 frames, got num_frames={num_frames}")
-    may_jump = keep_last is not None and num_frames is None and fps is None
-    frames, count, rate = _read(path, num_frames, size, keep_last, fps, may_jump)
+    frames, count, rate = _read(path, num_frames, size, keep_last, fps)
     if not frames:
         raise VideoError(f"{path}: holds no video frame")
     if num_frames is not None and count < num_frames:
@@ -122,7 +118,7 @@ def _read(
     size: tuple[int, int] | None,
     keep_last: int | None,
     fps: float | None,
-    may_jump: bool,
+    may_jump: bool = True,
 ) -> tuple[list[Frames], int, float]:
     """Give the frames that are kept, the number of all that were read, and how many are shown a second."""
     to_rgb, count = VideoReformatter(), 0
@@ -137,7 +133,8 @@ def _read(
 
     with _opened(path) as (container, stream):
         rate = _frame_rate(stream, path)
-        jumped = may_jump and keep_last is not None and _jump(container, stream, keep_last)
+        whole_asked = num_frames is None and fps is None
+        jumped = may_jump and whole_asked and keep_last is not None and _jump(container, stream, keep_last)
         pictures = _pictures(container, stream, path, whole=not jumped)
         for picture in pictures if fps is None else _at_rate(pictures, stream, fps):
             kept.append(picture if keep_last is not None else shown(picture))
@@ -146,7 +143,7 @@ def _read(
                 break
         last = kept[-1] if kept else None
         if jumped and not (count >= kept.maxlen and _at_end(last, stream)):  # type: ignore[operator]
-            return _read(path, num_frames, size, keep_last, fps, False)
+            return _read(path, num_frames, size, keep_last, fps, may_jump=False)
     return [shown(picture) for picture in kept], count, rate if fps is None else fps
 
 
@@ -229,173 +226,117 @@ def _covering(size: tuple[int, int], height: int, width: int) -> tuple[tuple[int
 
 
 def write_video(path: str | Path, frames: Iterable[Frames], fps: float, quality: Quality = "high") -> None:
-    """Write an H.264 mp4 of frames [n, height, width, 3], or of an iterable of frames, in constant memory.
+    """Write an H.264 mp4 of frames as they come, one [height, width, 3] or several at once, in constant memory.
 
     Raises:
-        VideoError: no frames, frames of changing or odd size, or not uint8.
-        OutputError: the file cannot be written; nothing is left behind.
+        VideoError: no frames, frames of changing or odd size (``lossless`` takes any size), or not uint8.
+        OutputError: the file cannot be written; nothing is left behind, and a file of an earlier run stays as it was.
+        InputError: a rate or a quality that there is not.
     """
-    with VideoWriter(path, fps=fps, quality=quality) as writer:
-        for frame in frames:
-            writer.write(frame)
-
-
-class VideoWriter:
-    """Writes frames as they come; the file appears under its name when the ``with`` block ends well.
-
-    ::
-
-        with VideoWriter("out.mp4", fps=15) as writer:
-            writer.write(frame)  # [height, width, 3], or several: [n, height, width, 3]
-
-    If the block ends with an exception nothing is left behind, and a file of an earlier run stays as it was.
-    """
-
-    def __init__(self, path: str | Path, *, fps: float, quality: Quality = "high") -> None:
-        self.path = Path(path)
-        self.num_frames = 0
-        if self.path.suffix.lower() != ".mp4":
-            raise OutputError(
-                f"{self.path}: expected a name that ends in .mp4, the only form that is written"
-            )
-        if not 0 < fps < 1000:
-            raise InputError(f"{self.path}: expected 0 < fps < 1000, got {fps}")
-        if quality not in (*RATE_FACTORS, "lossless"):
-            raise InputError(
-                f"unknown video quality {quality!r}; known are {', '.join(RATE_FACTORS)}, lossless"
-            )
-        self._rate = Fraction(fps).limit_denominator(1001)
-        self._quality = quality
-        self._whole = ExitStack()
-        self._container: OutputContainer | None = None
-        self._stream: VideoStream | None = None
-        self._to_yuv = VideoReformatter()
-
-    def __enter__(self) -> Self:
-        if self.path.is_dir():
-            raise OutputError(f"{self.path}: is a folder; give the name of a file")
-        try:  # a folder that cannot be written to is found before any work is done
-            partial = self._whole.enter_context(written_whole(self.path))
-        except OSError as error:
-            raise self._cannot_write(error) from error
-        # Without version strings, and with the index in front, so that playing starts at once.
-        options = {"movflags": "+faststart", "fflags": "+bitexact"}
+    path = Path(path)
+    rate = checked_rate(path, fps)
+    if quality not in (*RATE_FACTORS, "lossless"):
+        raise InputError(f"unknown video quality {quality!r}; known are {', '.join(RATE_FACTORS)}, lossless")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the name of a file")
+    # Without version strings, and with the index in front, so that playing starts at once.
+    options = {"movflags": "+faststart", "fflags": "+bitexact"}
+    with ExitStack() as whole:
+        with _explained(path):  # a folder that cannot be written to is found before any work is done
+            partial = whole.enter_context(written_whole(path))
+            container = av.open(_file_url(partial), "w", format="mp4", options=options)
         try:
-            self._container = av.open(_file_url(partial), "w", format="mp4", options=options)
+            if code_frames(path, container, frames, rate, quality) is None:
+                raise VideoError(f"{path}: no frames to write; give at least one")
         except BaseException:
-            self._whole.__exit__(*sys.exc_info())
-            raise
-        return self
-
-    def write(self, frames: Frames) -> None:
-        """Append one frame [height, width, 3] or several [n, height, width, 3].
-
-        Raises:
-            VideoError: not uint8 RGB, a changing size, or an odd one (``lossless`` takes any size).
-            OutputError: the disk is full.
-        """
-        if self._container is None:
-            raise OutputError(f"{self.path}: the writer is not open; use it in a with block")
-        for frame in frames if frames.ndim == 4 else [frames]:
-            self._check(frame)
-            if self._stream is None:
-                self._stream = self._new_stream(*frame.shape[:2])
-            picture = self._picture(frame)
-            picture.pts, picture.time_base = self.num_frames, 1 / self._rate
-            self._mux(picture)
-            self.num_frames += 1
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            with suppress(OutputError):  # the first problem is the one to report
-                self._close()
-            self._whole.__exit__(kind, error, trace)
-            return
-        try:
-            with self._whole:
-                self._finish()
-        except OSError as problem:
-            raise self._cannot_write(problem) from problem
-
-    def _finish(self) -> None:
-        try:
-            if self._stream is None:
-                raise VideoError(f"{self.path}: no frames to write; give at least one")
-            self._mux(None)
-            self._close()
-        finally:
-            with suppress(OutputError):
-                self._close()
-
-    def _check(self, frame: Frames) -> None:
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
-            raise VideoError(
-                f"{self.path}: expected uint8 frames [height, width, 3], got {frame.dtype} {list(frame.shape)}"
-            )
-        height, width = frame.shape[:2]
-        if self._stream is not None and (self._stream.height, self._stream.width) != (height, width):
-            raise VideoError(
-                f"{self.path}: frame {self.num_frames} is {height}×{width}, the ones before it "
-                f"{self._stream.height}×{self._stream.width}; all frames must have one size"
-            )
-        if self._quality != "lossless" and (height % 2 or width % 2):
-            raise VideoError(
-                f"{self.path}: expected an even height and width, as players need, got {height}×{width}; crop a row "
-                "or column, or write it lossless"
-            )
-
-    def _new_stream(self, height: int, width: int) -> VideoStream:
-        assert self._container is not None
-        lossless = self._quality == "lossless"
-        rate_control = {"qp": "0"} if lossless else {"crf": str(RATE_FACTORS[self._quality])}
-        options = {**rate_control, "preset": "medium", "flags": "+bitexact", **SAME_BYTES}
-        stream = self._container.add_stream(
-            "libx264rgb" if lossless else "libx264", rate=self._rate, options=options
-        )
-        stream.width, stream.height = width, height
-        stream.pix_fmt = "rgb24" if lossless else "yuv420p"
-        context = stream.codec_context
-        context.color_range = RANGE_FULL if lossless else RANGE_LIMITED
-        context.colorspace = MATRIX_RGB if lossless else MATRIX_BT601
-        context.color_primaries = PRIMARIES_BT709
-        context.color_trc = TRANSFER_BT709
-        return stream
-
-    def _picture(self, frame: Frames) -> VideoFrame:
-        picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        if self._quality == "lossless":
-            return picture
-        return self._to_yuv.reformat(
-            picture,
-            format="yuv420p",
-            dst_colorspace=SCALER_BT601,
-            dst_color_range=RANGE_LIMITED,
-            interpolation=COLOR_CONVERSION,
-        )
-
-    def _mux(self, picture: VideoFrame | None) -> None:
-        """Encode a frame (``None``: what the encoder still holds) and write it."""
-        assert self._container is not None
-        assert self._stream is not None
-        try:
-            for packet in self._stream.encode(picture):
-                self._container.mux(packet)
-        except (av.FFmpegError, OSError) as error:
-            raise self._cannot_write(error) from error
-
-    def _close(self) -> None:
-        container, self._container = self._container, None
-        try:
-            if container is not None:
+            with suppress(av.FFmpegError, OSError):  # the first problem is the one to report
                 container.close()
-        except (av.FFmpegError, OSError) as error:
-            raise self._cannot_write(error) from error
+            raise
+        with _explained(path):
+            container.close()
+            whole.close()
 
-    def _cannot_write(self, error: Exception) -> OutputError:
+
+def checked_rate(path: Path, fps: float) -> Fraction:
+    """Give the rate of a video to be written. Raises ``InputError``, or ``OutputError`` for another name than .mp4."""
+    if path.suffix.lower() != ".mp4":
+        raise OutputError(f"{path}: expected a name that ends in .mp4, the only form that is written")
+    if not 0 < fps < 1000:
+        raise InputError(f"{path}: expected 0 < fps < 1000, got {fps}")
+    return Fraction(fps).limit_denominator(1001)
+
+
+def code_frames(
+    path: Path, container: OutputContainer, frames: Iterable[Frames], rate: Fraction, quality: Quality = "high",
+    **more: str,
+) -> VideoStream | None:  # fmt: skip
+    """Code frames into a container, as ``write_video`` takes them; give their stream, ``None`` where there are none.
+
+    ``more``: options of x264. Raises as ``write_video``, naming ``path``.
+    """
+    stream, to_yuv = None, VideoReformatter()
+    singly = (frame for portion in frames for frame in (portion if portion.ndim == 4 else [portion]))
+    for number, frame in enumerate(singly):
+        _check_frame(path, frame, number, stream, quality)
+        stream = stream or _new_stream(container, rate, frame, quality, more)
+        picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        if quality != "lossless":
+            picture = to_yuv.reformat(
+                picture, format="yuv420p", dst_colorspace=SCALER_BT601, dst_color_range=RANGE_LIMITED,
+                interpolation=COLOR_CONVERSION,
+            )  # fmt: skip
+        picture.pts, picture.time_base = number, 1 / rate
+        with _explained(path):
+            container.mux(stream.encode(picture))
+    with _explained(path):
+        if stream is not None:
+            container.mux(stream.encode(None))  # what the encoder still holds
+    return stream
+
+
+def _check_frame(
+    path: Path, frame: Frames, number: int, stream: VideoStream | None, quality: Quality
+) -> None:
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
+        raise VideoError(
+            f"{path}: expected uint8 frames [height, width, 3], got {frame.dtype} {list(frame.shape)}"
+        )
+    height, width = frame.shape[:2]
+    if stream is not None and (stream.height, stream.width) != (height, width):
+        raise VideoError(
+            f"{path}: frame {number} is {height}×{width}, the ones before it {stream.height}×{stream.width}; all "
+            "frames must have one size"
+        )
+    if quality != "lossless" and (height % 2 or width % 2):
+        raise VideoError(
+            f"{path}: expected an even height and width, as players need, got {height}×{width}; crop a row or column, "
+            "or write it lossless"
+        )
+
+
+def _new_stream(
+    container: OutputContainer, rate: Fraction, frame: Frames, quality: Quality, more: Mapping[str, str]
+) -> VideoStream:
+    lossless = quality == "lossless"
+    rate_control = {"qp": "0"} if lossless else {"crf": str(RATE_FACTORS[quality])}
+    options = {**rate_control, "preset": "medium", "flags": "+bitexact", **more, **SAME_BYTES}
+    stream = container.add_stream("libx264rgb" if lossless else "libx264", rate=rate, options=options)
+    stream.height, stream.width = frame.shape[:2]
+    stream.pix_fmt = "rgb24" if lossless else "yuv420p"
+    context = stream.codec_context
+    context.color_range = RANGE_FULL if lossless else RANGE_LIMITED
+    context.colorspace = MATRIX_RGB if lossless else MATRIX_BT601
+    context.color_primaries, context.color_trc = PRIMARIES_BT709, TRANSFER_BT709
+    return stream
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (av.FFmpegError, OSError) as error:
         reason = write_advice(error) if isinstance(error, OSError) else error
-        return OutputError(f"{self.path}: cannot be written: {reason}")
+        raise OutputError(f"{path}: cannot be written: {reason}") from error
 
 
 def _file_url(path: Path) -> str:

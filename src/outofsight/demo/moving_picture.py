@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from outofsight.data.video import VideoWriter
+from outofsight.data.video import write_video
 from outofsight.evaluation.case import PHASE_WORDS, ClipCase, Phase, Video, phases_of
 from outofsight.files import file_in_one_piece
 
@@ -137,9 +137,8 @@ def write_moving_picture(shown: SideBySide, mp4: Path, webp: Path) -> None:
     """
     fps = shown.case.fps
     pictures = list(draw_frames(shown))
-    with VideoWriter(mp4, fps=fps) as writer:
-        for picture in [*pictures, *[pictures[-1]] * round(LAST_FRAME_S * fps)]:
-            writer.write(np.asarray(picture))
+    shown_longer = [*pictures, *[pictures[-1]] * round(LAST_FRAME_S * fps)]
+    write_video(mp4, map(np.asarray, shown_longer), fps=fps)
     durations_ms = [round(1000 / fps)] * len(pictures)
     durations_ms[-1] = round(1000 * LAST_FRAME_S)
     with file_in_one_piece(webp) as temporary:

@@ -77,12 +77,18 @@ class CameraFile:
         """
         if self.relative is not None:
             return self.relative
-        assert self.context is not None
-        assert self.target is not None
         try:
-            return camera_conditioning(self.context, self.target, temporal_stride)
+            return camera_conditioning(*self.paths(), temporal_stride)
         except InputError as error:
             raise CameraError(f"{self.path}: {error}") from error
+
+    def paths(self) -> tuple[CameraPath, CameraPath]:
+        """Give the poses of context and target. Raises ``CameraError`` in the relative form."""
+        if self.context is None or self.target is None:
+            raise CameraError(
+                f"{self.path}: holds only relative poses; absolute ones (cond_cam, tgt_cam) are needed here"
+            )
+        return self.context, self.target
 
 
 def read_cameras(
@@ -102,31 +108,24 @@ def read_cameras(
     check_repairs(repairs)
     content = read_camera_json(path)
     form = _form_of(content, path)
+    if form == "relative":
+        return _read_relative(content, path)
     if form == "unreal":
         file = _read_unreal(content, path)
-    elif form == "relative":
-        return _read_relative(content, path)
     elif form == "neutral":
         poses, in_file = poses_from_json(content, path)
         file = _split(poses, path, "neutral", num_context_frames if in_file is None else in_file)
     else:
         file = _read_strings(content, path, num_context_frames, repairs)
-    assert file.context is not None
-    if num_context_frames is not None and len(file.context) != num_context_frames:
-        raise CameraError(
-            f"{path}: expected {num_context_frames} context frames, the file has {len(file.context)}"
-        )
+    in_file = len(file.paths()[0])
+    if num_context_frames not in (None, in_file):
+        raise CameraError(f"{path}: expected {num_context_frames} context frames, the file has {in_file}")
     return file
 
 
 def camera_form(path: str | Path) -> CameraForm:
-    """Tell which form a camera file has, by its keys alone.
-
-    Raises:
-        CameraError: missing, not JSON, or of no known form.
-    """
-    path = Path(path)
-    return _form_of(read_camera_json(path), path)
+    """Tell which form a camera file has, by its keys alone. Raises ``CameraError`` if it is of no known form."""
+    return _form_of(read_camera_json(Path(path)), Path(path))
 
 
 def write_cameras(
@@ -159,11 +158,7 @@ def write_cameras(
 
 
 def write_conditioning(path: str | Path, conditioning: CameraConditioning) -> None:
-    """Write what the model reads in the relative form (``context_camera``, ``video_camera``).
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
+    """Write what the model reads, in the relative form. Raises ``OutputError``."""
     rows = (conditioning.context.tolist(), conditioning.target.tolist())
     write_json(Path(path), dict(zip(_HALVES["relative"], rows, strict=True)), indent=1)
 
@@ -199,12 +194,8 @@ def cameras_of_many(content: Any) -> list[str]:
     frames = list(content.values()) if isinstance(content, dict) else []
     if not frames or not all(isinstance(frame, dict) and frame for frame in frames):
         return []
-    first = frames[0]
-    return (
-        sorted(first)
-        if all(isinstance(text, str) and _BRACKET.search(text) for text in first.values())
-        else []
-    )
+    several = all(isinstance(text, str) and _BRACKET.search(text) for text in frames[0].values())
+    return sorted(frames[0]) if several else []
 
 
 def read_one_of_many(path: Path, name: str | None) -> CameraPath:
@@ -231,23 +222,20 @@ def _summary(content: Any) -> str:
 
 
 def _read_unreal(content: Mapping[str, Any], path: Path) -> CameraFile:
-    halves = {}
+    halves = []
     for name in _HALVES["unreal"]:
         source = f"{path}: {name}"
         if not isinstance(content[name], dict):
-            raise CameraError(
-                f"{source}: expected an object of frame → 4×4 matrix, got {_summary(content[name])}"
-            )
+            found = _summary(content[name])
+            raise CameraError(f"{source}: expected an object of frame → 4×4 matrix, got {found}")
         entries = {
             frame: number_array(matrix, (4, 4), f"{source}, frame {frame}")
             for frame, matrix in frame_numbers(content[name], source)
         }
         if not entries:
             raise CameraError(f"{source}: no frames; give at least one pose")
-        matrices, _ = repair_matrices(entries, source, None)
-        halves[name] = _camera_path(matrices, source)
-    context, target = halves.values()
-    return CameraFile(path=path, form="unreal", context=context, target=target)
+        halves.append(_camera_path(repair_matrices(entries, source, None)[0], source))
+    return CameraFile(path=path, form="unreal", context=halves[0], target=halves[1])
 
 
 def _read_strings(
@@ -258,15 +246,9 @@ def _read_strings(
     whole = _camera_path(matrices, str(path))
     if "pad_halves" not in repairs:
         return _split(whole, path, "strings", num_context_frames, applied)
-    context, target, padding = pad_halves(len(whole), str(path))
-    poses = whole.world_from_camera
-    return CameraFile(
-        path=path,
-        form="strings",
-        context=CameraPath(world_from_camera=poses[context]),
-        target=CameraPath(world_from_camera=poses[target]),
-        repairs=(*applied, padding),
-    )
+    *halves, padding = pad_halves(len(whole), str(path))
+    context, target = (CameraPath(world_from_camera=whole.world_from_camera[frames]) for frames in halves)
+    return CameraFile(path=path, form="strings", context=context, target=target, repairs=(*applied, padding))
 
 
 def _read_relative(content: Mapping[str, Any], path: Path) -> CameraFile:
@@ -275,8 +257,8 @@ def _read_relative(content: Mapping[str, Any], path: Path) -> CameraFile:
         source = f"{path}: {name}"
         if not isinstance(content[name], list) or not content[name]:
             raise CameraError(f"{source}: expected a list of 12 numbers for each latent frame")
-        given = enumerate(content[name])
-        rows = [number_array(row, (12,), f"{source}, latent frame {frame}") for frame, row in given]
+        numbered = enumerate(content[name])
+        rows = [number_array(row, (12,), f"{source}, latent frame {frame}") for frame, row in numbered]
         poses = np.stack(rows).reshape(-1, 3, 4)
         check_rotations(poses[:, :, :3], poses[:, :, 3], source)
         halves.append(poses)
@@ -297,24 +279,18 @@ def _split(
     repairs: tuple[AppliedRepair, ...] = (),
 ) -> CameraFile:
     """Divide one path into context and target."""
-    if num_context_frames is None:
+    num = num_context_frames
+    if num is None:
         repair = "permit the repair pad_halves or " if form == "strings" else ""
         raise CameraError(
             f"{path}: holds {len(cameras)} poses and does not say where the target begins; {repair}give "
             "num_context_frames"
         )
-    if not 0 < num_context_frames < len(cameras):
+    if not 0 < num < len(cameras):
         raise CameraError(
-            f"{path}: expected more than {num_context_frames} poses (the context frames, then the target's), "
-            f"got {len(cameras)}"
+            f"{path}: expected more than {num} poses (the context frames, then the target's), got {len(cameras)}"
         )
-    return CameraFile(
-        path=path,
-        form=form,
-        context=cameras[:num_context_frames],
-        target=cameras[num_context_frames:],
-        repairs=repairs,
-    )
+    return CameraFile(path=path, form=form, context=cameras[:num], target=cameras[num:], repairs=repairs)
 
 
 def _camera_path(matrices_cm: NDArray[np.float64], source: str) -> CameraPath:

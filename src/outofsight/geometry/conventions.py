@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from outofsight.errors import CameraError, InputError
 from outofsight.geometry.poses import (
     Poses,
+    checked_poses,
     compose,
     invert_rigid,
     pose,
@@ -46,7 +47,7 @@ def from_unreal(world_from_camera_cm: ArrayLike) -> Poses:
 
 def to_unreal(world_from_camera: ArrayLike) -> NDArray[np.float64]:
     """Convert our poses [n, 3, 4] to Unreal camera-to-world matrices [n, 4, 4] in centimetres."""
-    right, down, forward, translation = np.moveaxis(_as_poses(world_from_camera), -1, 0)
+    right, down, forward, translation = np.moveaxis(checked_poses(world_from_camera), -1, 0)
     poses = np.stack([forward, right, -down, translation * CENTIMETRES_PER_METRE], axis=-1)
     bottom = np.broadcast_to([0.0, 0.0, 0.0, 1.0], (*poses.shape[:-2], 1, 4))
     return np.concatenate([_mirror_y(poses), bottom], axis=-2)
@@ -57,7 +58,7 @@ def from_opengl(world_from_camera: ArrayLike) -> Poses:
 
     Only the camera's axes change; see ``z_up_world`` for a world whose y is up.
     """
-    return _as_poses(world_from_camera) * np.array([1.0, -1.0, -1.0, 1.0])
+    return checked_poses(world_from_camera) * np.array([1.0, -1.0, -1.0, 1.0])
 
 
 def to_opengl(world_from_camera: ArrayLike) -> Poses:
@@ -79,7 +80,7 @@ def from_colmap(quaternions: ArrayLike, translations: ArrayLike) -> Poses:
 
 def to_colmap(world_from_camera: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Convert our poses [n, 3, 4] to COLMAP's quaternions [n, 4] (w x y z) and translations [n, 3]."""
-    camera_from_world = invert_rigid(_as_poses(world_from_camera))
+    camera_from_world = invert_rigid(world_from_camera)
     return quaternion_from_rotation(camera_from_world[..., :3]), camera_from_world[..., 3]
 
 
@@ -89,7 +90,6 @@ def z_up_world(world_from_camera: ArrayLike, up_axis: UpAxis) -> Poses:
     Raises:
         InputError: an unknown axis.
     """
-    poses = _as_poses(world_from_camera)
     turns = {
         "+z": np.eye(3),
         "-z": rotation_about([1.0, 0.0, 0.0], np.pi),
@@ -100,9 +100,8 @@ def z_up_world(world_from_camera: ArrayLike, up_axis: UpAxis) -> Poses:
     }
     if up_axis not in turns:
         raise InputError(f"expected an up axis of {', '.join(get_args(UpAxis))}, got {up_axis!r}")
-    return compose(
-        pose(np.round(turns[up_axis]), [0.0, 0.0, 0.0]), poses
-    )  # quarter turns are exact in whole numbers
+    quarter_turn = np.round(turns[up_axis])  # exact in whole numbers
+    return compose(pose(quarter_turn, [0.0, 0.0, 0.0]), world_from_camera)
 
 
 def check_homogeneous(matrices: ArrayLike, source: str) -> NDArray[np.float64]:
@@ -129,10 +128,3 @@ def check_homogeneous(matrices: ArrayLike, source: str) -> NDArray[np.float64]:
 def _mirror_y(poses: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mirror the world's y axis: left-handed ↔ right-handed."""
     return poses * np.array([1.0, -1.0, 1.0])[:, None]
-
-
-def _as_poses(poses: ArrayLike) -> Poses:
-    poses = np.asarray(poses, dtype=np.float64)
-    if poses.ndim < 2 or poses.shape[-2:] != (3, 4):
-        raise CameraError(f"expected poses of shape [n, 3, 4], got {list(poses.shape)}")
-    return poses

@@ -1,7 +1,6 @@
 """JSON files of numbers, read strictly: a private helper of the camera files."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,37 +44,23 @@ def frame_numbers(entries: Mapping[str, Any], source: str) -> Iterator[tuple[int
 
 
 def number_array(value: Any, shape: tuple[int, ...], source: str) -> NDArray[np.float64]:
-    """Turn nested lists of numbers into an array of exactly this shape; −1 in ``shape`` is any length.
+    """Turn nested lists of numbers into an array of exactly this shape.
 
     Raises:
         CameraError: another shape, something that is not a number, NaN or infinity, naming ``source``.
     """
-    wanted = "×".join("n" if size < 0 else str(size) for size in shape)
-    flat: list[float] = []
-    if not _collect(value, shape, flat):
-        raise CameraError(f"{source}: expected {wanted} numbers, got {_shorten(value)}")
-    if not all(map(math.isfinite, flat)):
+    cells = np.array(value, dtype=object)  # lists of unequal lengths stay lists, and true stays true
+    if cells.shape != shape or not all(type(cell) in (int, float) for cell in cells.flat):
+        wanted, text = "×".join(map(str, shape)), json.dumps(value)
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        raise CameraError(f"{source}: expected {wanted} numbers, got {shown}")
+    try:
+        numbers = cells.astype(np.float64)
+    except OverflowError:  # a whole number beyond float64
+        numbers = np.array(np.inf)
+    if not np.isfinite(numbers).all():
         raise CameraError(f"{source}: holds NaN or infinity; give finite numbers")
-    return np.array(flat, dtype=np.float64).reshape(shape)
-
-
-def _collect(value: Any, shape: tuple[int, ...], flat: list[float]) -> bool:
-    if not shape:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if number:
-            try:
-                flat.append(float(value))
-            except OverflowError:  # a whole number beyond float64
-                flat.append(math.inf)
-        return number
-    if not isinstance(value, list) or (len(value) != shape[0] and shape[0] >= 0):
-        return False
-    return all(_collect(item, shape[1:], flat) for item in value)
-
-
-def _shorten(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return numbers
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,12 +15,7 @@ from numpy.typing import NDArray
 from outofsight.errors import CameraError, InputError
 
 Repair = Literal["identity_for_malformed", "replace_first", "repeat_last", "pad_halves"]
-PUBLISHED_REPAIRS: tuple[Repair, ...] = (
-    "identity_for_malformed",
-    "replace_first",
-    "repeat_last",
-    "pad_halves",
-)
+PUBLISHED_REPAIRS: tuple[Repair, ...] = get_args(Repair)
 
 PUBLISHED_NUM_MATRICES = 149
 PUBLISHED_HALF = 75  # frames of each half that have a matrix of their own
@@ -59,8 +54,8 @@ Matrix = NDArray[np.float64]
 def check_repairs(repairs: Collection[str]) -> None:
     """Raise ``InputError`` for an unknown repair, listing the known ones."""
     for name in repairs:
-        if name not in get_args(Repair):
-            raise InputError(f"unknown camera repair {name!r}; known are {', '.join(get_args(Repair))}")
+        if name not in PUBLISHED_REPAIRS:
+            raise InputError(f"unknown camera repair {name!r}; known are {', '.join(PUBLISHED_REPAIRS)}")
 
 
 def repair_matrices(
@@ -121,6 +116,6 @@ def pad_halves(num_frames: int, source: str) -> tuple[list[int], list[int], Appl
         raise CameraError(f"{source}: pad_halves needs {PUBLISHED_NUM_MATRICES} matrices, got {num_frames}")
     half = PUBLISHED_HALF
     frames = [*range(num_frames), num_frames - 1]
-    halves = [[part[0], *part, part[-1]] for part in (frames[:half], frames[half:])]
-    repeated = (halves[0][0], halves[0][-1], halves[1][0], halves[1][-1])
-    return halves[0], halves[1], AppliedRepair(name="pad_halves", frames=repeated)
+    context, target = ([part[0], *part, part[-1]] for part in (frames[:half], frames[half:]))
+    repeated = (context[0], context[-1], target[0], target[-1])
+    return context, target, AppliedRepair(name="pad_halves", frames=repeated)

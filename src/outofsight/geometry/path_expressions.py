@@ -134,23 +134,16 @@ def _parse_step(text: str, fps: float) -> Step:
         return _parse_group(text, fps)
     if "+" in text:
         return _parse_together(text, fps)
-    makers = {maker.name: maker for maker in describe_paths()}
     name, *fields = (field.strip() for field in text.split(":"))
     if name == "zoom":
-        raise CameraError(
-            f"camera path step {text!r}: a zoom changes the lens, and a video is seen through one; "
-            "dolly:in or dolly:out moves the camera"
-        )
-    if name not in makers or name == THERE_AND_BACK:
-        raise CameraError(
-            f"camera path step {text!r}: unknown; known are {', '.join(m.form for m in makers.values())}"
-        )
-    maker = makers[name]
+        advice = "dolly:in or dolly:out moves the camera"
+        raise _malformed(text, f"a zoom changes the lens, and a video is seen through one; {advice}")
+    maker = next((maker for maker in describe_paths() if maker.name == name), None)
+    if maker is None or name == THERE_AND_BACK:
+        raise _malformed(text, f"unknown; known are {', '.join(maker.form for maker in describe_paths())}")
     num_own = 2 if maker.directions else 0
     if not num_own <= len(fields) <= num_own + 1:
-        raise CameraError(
-            f"camera path step {text!r}: expected {maker.form}[:DURATION], for example {maker.example}"
-        )
+        raise _malformed(text, f"expected {maker.form}[:DURATION], for example {maker.example}")
     duration = _parse_duration(fields[num_own], text, fps) if len(fields) > num_own else None
     step = Step(text=text, maker=maker, num_frames=duration)
     return _with_amount(step, fields[0], fields[1]) if maker.directions else step
@@ -159,12 +152,10 @@ def _parse_step(text: str, fps: float) -> Step:
 def _with_amount(step: Step, direction: str, amount: str) -> Step:
     maker, text = step.maker, step.text
     if direction not in maker.directions:
-        raise CameraError(
-            f"camera path step {text!r}: expected {' or '.join(maker.directions)}, got {direction!r}"
-        )
+        raise _malformed(text, f"expected {' or '.join(maker.directions)}, got {direction!r}")
     value, at, radius = amount.partition("@")
     if at and not maker.has_radius:
-        raise CameraError(f"camera path step {text!r}: only orbit takes a radius (@METRES)")
+        raise _malformed(text, "only orbit takes a radius (@METRES)")
     return replace(
         step,
         amount=maker.directions[direction] * _parse_number(value, "an amount (directions have names)", text),
@@ -176,35 +167,28 @@ def _parse_together(text: str, fps: float) -> Step:
     """Read movements that are made at the same time; a duration, where given, is given once or alike."""
     parts = [part.strip() for part in text.split("+")]
     if not all(parts):
-        raise CameraError(f"camera path step {text!r}: expected movements on both sides of +")
+        raise _malformed(text, "expected movements on both sides of +")
     steps = [_parse_step(part, fps) for part in parts]
     # The vertical first, so that pan and tilt together leave the horizon level, in whatever order they are written.
     first, *others = sorted(steps, key=lambda step: {"tilt": 1, "roll": 2}.get(step.maker.name, 0))
     for step in steps:
         if not step.maker.directions:
-            raise CameraError(
-                f"camera path step {text!r}: {step.text} is no movement that another can go with"
-            )
+            raise _malformed(text, f"{step.text} is no movement that another can go with")
     durations = {step.num_frames for step in steps if step.num_frames is not None}
     if len(durations) > 1:
-        raise CameraError(
-            f"camera path step {text!r}: its movements take {sorted(map(str, durations))} frames; give one duration"
-        )
-    return replace(
-        first, text=text, num_frames=durations.pop() if durations else None, together=tuple(others)
-    )
+        raise _malformed(text, f"its movements take {sorted(map(str, durations))} frames; give one duration")
+    duration = durations.pop() if durations else None
+    return replace(first, text=text, num_frames=duration, together=tuple(others))
 
 
 def _parse_group(text: str, fps: float) -> Step:
     match = re.fullmatch(r"([^(]*)\((.*)\)\s*(?::([^()]*))?", text, re.DOTALL)
     if match is None or match[1].strip() != THERE_AND_BACK:
-        raise CameraError(f"camera path step {text!r}: expected {THERE_AND_BACK}(PATH)[:DURATION]")
+        raise _malformed(text, f"expected {THERE_AND_BACK}(PATH)[:DURATION]")
     makers = {maker.name: maker for maker in describe_paths()}
     inner = parse_path(match[2], fps)
     if not _retraced(inner):
-        raise CameraError(
-            f"camera path step {text!r}: its path ends with a back and leaves nothing to retrace"
-        )
+        raise _malformed(text, "its path ends with a back and leaves nothing to retrace")
     duration = None if match[3] is None else _parse_duration(match[3].strip(), text, fps)
     back = Step(text="back", maker=makers["back"])
     return Step(text=text, maker=makers[THERE_AND_BACK], num_frames=duration, inner=(*inner, back))
@@ -213,8 +197,12 @@ def _parse_group(text: str, fps: float) -> Step:
 def _parse_number(text: str, what: str, step: str) -> float:
     value = float(text) if _NUMBER.fullmatch(text) else 0.0
     if not 0 < value < 1e6:
-        raise CameraError(f"camera path step {step!r}: expected {what} above 0, got {text!r}")
+        raise _malformed(step, f"expected {what} above 0, got {text!r}")
     return value
+
+
+def _malformed(step: str, why: str) -> CameraError:
+    return CameraError(f"camera path step {step!r}: {why}")
 
 
 def _parse_duration(text: str, step: str, fps: float) -> int:
@@ -223,7 +211,7 @@ def _parse_duration(text: str, step: str, fps: float) -> int:
     frames = _parse_number(text.removesuffix("s"), "a duration", step) * (fps if seconds else 1)
     if abs(frames - round(frames)) > 1e-6 or round(frames) < 1:
         unit = f" ({frames:g} frames at {fps:g} a second)" if seconds else ""
-        raise CameraError(f"camera path step {step!r}: expected a whole number of frames, got {text}{unit}")
+        raise _malformed(step, f"expected a whole number of frames, got {text}{unit}")
     return round(frames)
 
 
@@ -292,14 +280,11 @@ def _moving(step: Step, num_frames: int, start: Poses, ease: Ease) -> Stretch:
     def pose_at(frame: float) -> Poses:
         done = frame / num_frames
         done = done * done * (3 - 2 * done) if ease == "smooth" else done
-        moved = [_moved(part, start, done) for part in (step, *step.together)]
+        parts = (step, *step.together)
+        moved = [part.maker.move(start, part.amount * done, part.radius_m) for part in parts]
         return moved[0] if len(moved) == 1 else _superposed(start, moved)
 
     return Stretch(num_frames=num_frames, pose_at=pose_at)
-
-
-def _moved(step: Step, start: Poses, done: float) -> Poses:
-    return start if step.maker.move is None else step.maker.move(start, step.amount * done, step.radius_m)
 
 
 def _superposed(start: Poses, moved: Sequence[Poses]) -> Poses:
@@ -324,8 +309,8 @@ def _joined(stretches: Sequence[Stretch]) -> Stretch:
 
 def _reversed(stretch: Stretch, num_frames: int) -> Stretch:
     """Retrace a stretch in ``num_frames``; frame for frame where it took as many."""
-    length = stretch.num_frames
-    return Stretch(
-        num_frames=num_frames,
-        pose_at=lambda frame: stretch.pose_at(length * (num_frames - frame) / num_frames),
-    )
+
+    def pose_at(frame: float) -> Poses:
+        return stretch.pose_at(stretch.num_frames * (num_frames - frame) / num_frames)
+
+    return Stretch(num_frames=num_frames, pose_at=pose_at)

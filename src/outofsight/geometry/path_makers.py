@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from math import radians
 
 import numpy as np
@@ -26,11 +27,12 @@ class PathMaker:
     example: str
     directions: Mapping[str, int]
     has_radius: bool = False
-    move: Mover | None = None
+    move: Mover = lambda start, _amount, _radius: start
 
 
+@cache
 def describe_paths() -> tuple[PathMaker, ...]:
-    """List everything a path expression may be made of, for help texts."""
+    """List everything a path expression may be made of."""
     sideways, upright = {"left": 1, "right": -1}, {"up": 1, "down": -1}
     return (
         PathMaker(

@@ -36,14 +36,9 @@ from outofsight.geometry.poses import Poses
 from outofsight.types import CameraPath, Intrinsics, check_rotations
 
 _KNOWN_KEYS = (
-    "convention",
-    "world_from_camera",
-    "camera_from_world",
-    "num_context_frames",
-    "up_axis",
-    "metres_per_unit",
+    "convention", "world_from_camera", "camera_from_world", "num_context_frames", "up_axis", "metres_per_unit",
     "intrinsics",
-)
+)  # fmt: skip
 
 
 def read_poses(path: str | Path) -> CameraPath:
@@ -52,11 +47,10 @@ def read_poses(path: str | Path) -> CameraPath:
     Raises:
         CameraError: naming the file, and the frame where one is to blame.
     """
-    path = Path(path)
-    content = read_camera_json(path)
+    content = read_camera_json(Path(path))
     if not isinstance(content, dict) or "convention" not in content:
         raise CameraError(f"{path}: expected an object with a convention and poses")
-    return poses_from_json(content, path)[0]
+    return poses_from_json(content, Path(path))[0]
 
 
 def write_poses(path: str | Path, cameras: CameraPath, *, num_context_frames: int | None = None) -> None:

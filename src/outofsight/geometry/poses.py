@@ -27,14 +27,14 @@ def pose(rotation: ArrayLike, translation_m: ArrayLike) -> Poses:
 
 def invert_rigid(poses: ArrayLike) -> Poses:
     """Turn ``a_from_b`` into ``b_from_a``; the 3×3 part is taken for a rotation, so it is transposed."""
-    poses = _checked(poses)
+    poses = checked_poses(poses)
     inverse = poses[..., :3].swapaxes(-1, -2)
     return np.concatenate([inverse, -inverse @ poses[..., 3:]], axis=-1)
 
 
 def compose(a_from_b: ArrayLike, b_from_c: ArrayLike) -> Poses:
     """Give ``a_from_c``; leading dimensions are broadcast."""
-    first, second = _checked(a_from_b), _checked(b_from_c)
+    first, second = checked_poses(a_from_b), checked_poses(b_from_c)
     rotation = first[..., :3] @ second[..., :3]
     translation = first[..., :3] @ second[..., 3:] + first[..., 3:]
     return np.concatenate([rotation, translation], axis=-1)
@@ -46,7 +46,7 @@ def relative_poses(world_from_camera: ArrayLike, world_from_reference: ArrayLike
     The translations are subtracted before they are rotated, so that a world whose origin is kilometres away
     costs no precision.
     """
-    cameras, reference = _checked(world_from_camera), _checked(world_from_reference)
+    cameras, reference = checked_poses(world_from_camera), checked_poses(world_from_reference)
     from_world = reference[..., :3].swapaxes(-1, -2)
     translation = from_world @ (cameras[..., 3:] - reference[..., 3:])
     return np.concatenate([from_world @ cameras[..., :3], translation], axis=-1)
@@ -54,7 +54,7 @@ def relative_poses(world_from_camera: ArrayLike, world_from_reference: ArrayLike
 
 def transform_points(a_from_b: ArrayLike, points_m: ArrayLike) -> NDArray[np.float64]:
     """Map points [..., p, 3] from b to a by poses [..., 3, 4]; leading dimensions are broadcast."""
-    poses, points = _checked(a_from_b), np.asarray(points_m, dtype=np.float64)
+    poses, points = checked_poses(a_from_b), np.asarray(points_m, dtype=np.float64)
     return points @ poses[..., :3].swapaxes(-1, -2) + poses[..., None, :, 3]
 
 
@@ -149,7 +149,7 @@ def _skew_part(r: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack(parts, axis=-1)
 
 
-def _checked(poses: ArrayLike) -> Poses:
+def checked_poses(poses: ArrayLike) -> Poses:
     """Bring poses to float64 and check their shape; that they are rotations is checked where they come in."""
     poses = np.asarray(poses, dtype=np.float64)
     if poses.shape[-2:] != (3, 4):

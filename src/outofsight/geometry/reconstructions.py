@@ -25,16 +25,15 @@ FORMS = (
     "a COLMAP folder (cameras and images, .bin or .txt), a nerfstudio transforms.json, or an .npz of ViPE, VGGT or "
     "MapAnything"
 )
-PINHOLES = {"SIMPLE_PINHOLE": 3, "PINHOLE": 4, "SIMPLE_RADIAL": 3, "RADIAL": 3, "OPENCV": 4}
-"""COLMAP's camera models, and how many of their parameters are a pinhole's (f cx cy, or fx fy cx cy)."""
-
-MODEL_IDS = {
-    0: ("SIMPLE_PINHOLE", 3),
-    1: ("PINHOLE", 4),
-    2: ("SIMPLE_RADIAL", 4),
-    3: ("RADIAL", 5),
-    4: ("OPENCV", 8),
+MODELS = {
+    "SIMPLE_PINHOLE": (3, 3),
+    "PINHOLE": (4, 4),
+    "SIMPLE_RADIAL": (4, 3),
+    "RADIAL": (5, 3),
+    "OPENCV": (8, 4),
 }
+"""COLMAP's first camera models in the order of their numbers: how many parameters each has, and how many of these are a
+pinhole's (f cx cy, or fx fy cx cy)."""
 MOST_DISTORTION = 0.05
 
 
@@ -98,10 +97,10 @@ def _read_binary(folder: Path) -> tuple[dict[int, Lens], list[Pose]]:
     with (folder / "cameras.bin").open("rb") as file:
         for _ in range(_unpack(file, "<Q")[0]):
             number, model, width, height = _unpack(file, "<iiQQ")
-            if model not in MODEL_IDS:
+            if not 0 <= model < len(MODELS):
                 raise CameraError(f"{folder}: camera model {model} is no pinhole; undistort the frames first")
-            name, count = MODEL_IDS[model]
-            lenses[number] = (name, width, height, np.array(_unpack(file, f"<{count}d")))
+            name = list(MODELS)[model]
+            lenses[number] = (name, width, height, np.array(_unpack(file, f"<{MODELS[name][0]}d")))
     with (folder / "images.bin").open("rb") as file:
         for _ in range(_unpack(file, "<Q")[0]):
             _, *pose, lens = _unpack(file, "<i7di")
@@ -124,13 +123,11 @@ def _from_colmap(place: Path, lenses: dict[int, Lens], images: list[Pose]) -> Ca
             f"{place}: expected one lens for all frames, got {len(used)}; share the intrinsics and run again"
         )
     model, width, height, numbers = lenses[used.pop()]
-    if model not in PINHOLES:
+    if model not in MODELS:
         raise CameraError(f"{place}: camera model {model} is no pinhole; undistort the frames first")
-    own = PINHOLES[model]
-    if np.abs(numbers[own:]).max(initial=0) > MOST_DISTORTION:
-        raise CameraError(
-            f"{place}: the lens bends lines ({model} {numbers[own:]}); undistort the frames first"
-        )
+    own = MODELS[model][1]
+    if np.abs(bent := numbers[own:]).max(initial=0) > MOST_DISTORTION:
+        raise CameraError(f"{place}: the lens bends lines ({model} {bent}); undistort the frames first")
     fx, fy, cx, cy = numbers[[0, 0, 1, 2]] if own == 3 else numbers[:4]
     lens = Intrinsics(width_px=width, height_px=height, fx_px=fx, fy_px=fy, cx_px=cx, cy_px=cy)
     poses = np.stack([pose for _, _, pose in images])
@@ -143,30 +140,27 @@ def _read_nerfstudio(path: Path) -> CameraPath:
         raise CameraError(f"{path}: expected nerfstudio's object with frames")
     frames = sorted(content["frames"], key=lambda frame: _numbers(str(frame["file_path"])))
     _check_frames([str(frame["file_path"]) for frame in frames], path)
-    matrices = [
-        number_array(frame["transform_matrix"], (4, 4), f"{path}, {frame['file_path']}") for frame in frames
-    ]
-    transforms = {**frames[0], **content}
-    bent = max((abs(float(transforms.get(key, 0))) for key in ("k1", "k2", "k3", "p1", "p2")), default=0.0)
+    matrices = np.stack(
+        [number_array(one["transform_matrix"], (4, 4), f"{path}, {one['file_path']}") for one in frames]
+    )
+    poses = from_opengl(check_homogeneous(matrices, str(path))[:, :3])
+    return CameraPath(world_from_camera=poses, intrinsics=_nerfstudio_lens({**frames[0], **content}, path))
+
+
+def _nerfstudio_lens(told: dict[str, Any], path: Path) -> Intrinsics | None:
+    bent = max(abs(float(told.get(key, 0))) for key in ("k1", "k2", "k3", "p1", "p2"))
     if bent > MOST_DISTORTION:
         raise CameraError(f"{path}: the lens bends lines (distortion {bent:g}); undistort the frames first")
-    lens = None
-    if {"fl_x", "w", "h"} <= transforms.keys():
-        width, height, fx = int(transforms["w"]), int(transforms["h"]), float(transforms["fl_x"])
-        lens = Intrinsics(
-            width_px=width, height_px=height, fx_px=fx, fy_px=float(transforms.get("fl_y", fx)),
-            cx_px=float(transforms.get("cx", width / 2)), cy_px=float(transforms.get("cy", height / 2)),
-        )  # fmt: skip
-    elif {"camera_angle_x", "w", "h"} <= transforms.keys():
-        lens = Intrinsics.from_fov(
-            width_px=int(transforms["w"]),
-            height_px=int(transforms["h"]),
-            fov_x_rad=float(transforms["camera_angle_x"]),
-        )
-    return CameraPath(
-        world_from_camera=from_opengl(check_homogeneous(np.stack(matrices), str(path))[:, :3]),
-        intrinsics=lens,
-    )
+    if not {"w", "h"} <= told.keys():
+        return None
+    width, height = int(told["w"]), int(told["h"])
+    if "fl_x" in told:
+        fx, fy = float(told["fl_x"]), float(told.get("fl_y", told["fl_x"]))
+        cx, cy = float(told.get("cx", width / 2)), float(told.get("cy", height / 2))
+        return Intrinsics(width_px=width, height_px=height, fx_px=fx, fy_px=fy, cx_px=cx, cy_px=cy)
+    if "camera_angle_x" in told:
+        return Intrinsics.from_fov(width_px=width, height_px=height, fov_x_rad=float(told["camera_angle_x"]))
+    return None
 
 
 def _read_npz(path: Path) -> CameraPath:

@@ -13,27 +13,14 @@ import io
 import os
 import struct
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
-from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from outofsight.data.video import (
-    COLOR_CONVERSION,
-    MATRIX_BT601,
-    PRIMARIES_BT709,
-    RANGE_LIMITED,
-    RATE_FACTORS,
-    SAME_BYTES,
-    SCALER_BT601,
-    TRANSFER_BT709,
-)
-from outofsight.errors import InputError, OutputError, VideoError
+from outofsight.data.video import checked_rate, code_frames
+from outofsight.errors import OutputError, VideoError
 
 FRAGMENTED = {"movflags": "empty_moov+default_base_moof+frag_custom", "fflags": "+bitexact"}
 HEADER, FRAGMENT = (b"ftyp", b"moov"), (b"moof", b"mdat")
@@ -49,15 +36,8 @@ class GrowingVideo:
 
     def __init__(self, path: str | Path, *, fps: float, num_frames: int = 0, num_bytes: int = 0) -> None:
         self.path = Path(path)
-        if self.path.suffix.lower() != ".mp4":
-            raise OutputError(
-                f"{self.path}: expected a name that ends in .mp4, the only form that is written"
-            )
-        if not 0 < fps < 1000:
-            raise InputError(f"{self.path}: expected 0 < fps < 1000, got {fps}")
+        self._rate = checked_rate(self.path, fps)
         self.num_frames, self.num_bytes = num_frames, num_bytes
-        self._rate = Fraction(fps).limit_denominator(1001)
-        self._to_yuv = VideoReformatter()
         self._cut_back()
 
     def append(self, frames: NDArray[np.uint8]) -> None:
@@ -67,15 +47,6 @@ class GrowingVideo:
             VideoError: not such frames, or of an odd size.
             OutputError: the disk is full; the file is as it was before.
         """
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape:
-            raise VideoError(
-                f"{self.path}: expected uint8 frames [n, height, width, 3], got {frames.dtype} {list(frames.shape)}"
-            )
-        if frames.shape[1] % 2 or frames.shape[2] % 2:
-            raise VideoError(
-                f"{self.path}: expected an even height and width, as players need, got {frames.shape[1]}×"
-                f"{frames.shape[2]}; crop a row or column"
-            )
         content, ticks = self._coded(frames)
         fragment = b"".join(self._placed(kind, box, ticks) for kind, box in _boxes(content))
         try:
@@ -108,31 +79,12 @@ class GrowingVideo:
         buffer = io.BytesIO()
         numbered = {**FRAGMENTED, "fragment_index": str(self.num_frames + 1)}
         with av.open(buffer, "w", format="mp4", options=numbered) as container:
-            stream = self._stream(container, *frames.shape[1:3])
-            for index, frame in enumerate(frames):
-                picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-                picture = self._to_yuv.reformat(
-                    picture,
-                    format="yuv420p",
-                    dst_colorspace=SCALER_BT601,
-                    dst_color_range=RANGE_LIMITED,
-                    interpolation=COLOR_CONVERSION,
-                )
-                picture.pts, picture.time_base = index, 1 / self._rate
-                container.mux(stream.encode(picture))
-            container.mux(stream.encode(None))
+            # Without B-frames, which would shift the clock of a fragment against that of the next.
+            stream = code_frames(self.path, container, frames, self._rate, bf="0")
+            if stream is None or stream.time_base is None:
+                raise VideoError(f"{self.path}: no frames to append; give at least one")
             ticks = 1 / self._rate / stream.time_base
         return buffer.getvalue(), int(ticks)
-
-    def _stream(self, container: Any, height: int, width: int) -> Any:
-        # Without B-frames, which would shift the clock of a fragment against that of the next.
-        options = {"crf": str(RATE_FACTORS["high"]), "preset": "medium", "flags": "+bitexact", "bf": "0"}
-        stream = container.add_stream("libx264", rate=self._rate, options={**options, **SAME_BYTES})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        context = stream.codec_context
-        context.color_range, context.colorspace = RANGE_LIMITED, MATRIX_BT601
-        context.color_primaries, context.color_trc = PRIMARIES_BT709, TRANSFER_BT709
-        return stream
 
     def _placed(self, kind: bytes, box: bytes, ticks: int) -> bytes:
         """Keep the header of the first append and every fragment, and say at what time the fragment begins."""
