@@ -165,14 +165,6 @@ def test_one_tile_over_everything_equals_no_tiling(vae):
     assert torch.equal(decode_latents(vae, latents, tiling), decode_latents(vae, latents))
 
 
-def test_progress_counts_the_tiles_of_the_whole_batch(vae):
-    seen = []
-    tiling = LatentTiling(tile=(1, 2), stride=(1, 2))
-    latents = torch.zeros(2, 16, 1, 2, 2)
-    decode_latents(vae, latents, tiling, lambda done, total: seen.append((done, total)))
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
-
-
 def test_bf16_weights_keep_float32_statistics(vae):
     half = small_vae().to(torch.bfloat16)
     video = random_video(1, 5, 16, 24)

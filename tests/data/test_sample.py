@@ -247,6 +247,17 @@ def test_a_release_folder_is_read_in_natural_order(tmp_path):
     assert len(single) == 1
 
 
+def test_ours_beside_released_samples_keeps_its_annotation(tmp_path):
+    for name in ("a", "b"):
+        write_sample(tmp_path / name, hand_made_clip(name))
+    for name in ("annotation.json", "instances.npz"):
+        (tmp_path / "b" / name).unlink()
+    (tmp_path / "caption.txt").write_text("one\ntwo\n")
+    ours, released = open_dataset(tmp_path)
+    assert ours.masks_are_instances
+    assert (released.caption, released.masks_are_instances) == ("two", False)
+
+
 def test_nothing_to_read_is_said(tmp_path):
     with pytest.raises(DatasetError, match="found none"):
         open_dataset(tmp_path / "nowhere")

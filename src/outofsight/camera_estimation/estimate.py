@@ -4,9 +4,7 @@ from dataclasses import dataclass, replace
 from math import degrees, radians
 from pathlib import Path
 
-import av
 import numpy as np
-from numpy.typing import NDArray
 
 from outofsight.camera_estimation.levelling import levelled
 from outofsight.camera_estimation.matches import Masks, Matches, Progress, Video, matched
@@ -14,8 +12,8 @@ from outofsight.camera_estimation.structure import Structure, estimate_structure
 from outofsight.camera_estimation.turning import FITS_PX, Turning, estimate_turning, strictness
 from outofsight.camera_estimation.verdict import Verdict, disagreement
 from outofsight.data.video import video_facts
-from outofsight.errors import CameraError, VideoError
-from outofsight.geometry.poses import Poses
+from outofsight.errors import CameraError
+from outofsight.geometry.poses import pose
 from outofsight.types import CameraPath, Intrinsics
 
 LEAST_FRAMES, LONG_FRAMES, LEAST_SIDE_PX = 8, 32, 128
@@ -107,20 +105,17 @@ def _of_turning(
     height_m: float | None,
     motion: str = "turns",
 ) -> Estimate:
-    halves = [estimate_turning(matches, known, part=part) for part in (0, 1)]
-    poses, *others = (_in_place(one.rotations) for one in (turning, *halves))
-    turned = disagreement(others[0], others[1])[0]
+    one, other = (estimate_turning(matches, known, part=part) for part in (0, 1))
+    poses, *halves = (pose(found.rotations, np.zeros(3)) for found in (turning, one, other))
+    unsure = max(_fov_difference(one, other, guess), CORRELATED * turning.fov_deviation_deg)
     lens = replace(guess, fx_px=turning.focal_px, fy_px=turning.focal_px)
-    fovs = [degrees(replace(guess, fx_px=one.focal_px).fov_x_rad) for one in halves]
-    unsure = max(abs(fovs[0] - fovs[1]), CORRELATED * turning.fov_deviation_deg)
     verdict = Verdict(
-        motion=motion, frames=matches.num_frames, placed=turning.joined, error_px=turning.median_px, turn_deg=turned,
-        shift_share=0.0, fov_deg=unsure, fov_x_deg=degrees(lens.fov_x_rad), lens_is_known=known is not None,
+        motion=motion, frames=matches.num_frames, placed=turning.joined, error_px=turning.median_px,
+        turn_deg=disagreement(*halves)[0], shift_share=0.0, fov_deg=unsure, fov_x_deg=degrees(lens.fov_x_rad),
+        lens_is_known=known is not None,
     )  # fmt: skip
-    placed, _ = levelled(poses, np.zeros((0, 3)), height_m)
-    return Estimate(
-        cameras=CameraPath(world_from_camera=placed, intrinsics=lens), verdict=verdict, scale_is_known=True
-    )
+    placed = CameraPath(world_from_camera=levelled(poses, np.zeros((0, 3)), height_m), intrinsics=lens)
+    return Estimate(cameras=placed, verdict=verdict, scale_is_known=True)
 
 
 def _of_structure(
@@ -133,29 +128,24 @@ def _of_structure(
         motion="moves", frames=frames, placed=len(first.frames), error_px=first.error_px, turn_deg=turned,
         shift_share=shifted, fov_deg=wider, fov_x_deg=degrees(lens.fov_x_rad), lens_is_known=known is not None,
     )  # fmt: skip
-    placed, _ = levelled(first.poses, first.points, height_m)
-    return Estimate(
-        cameras=CameraPath(world_from_camera=placed, intrinsics=lens), verdict=verdict,
-        scale_is_known=height_m is not None,
-    )  # fmt: skip
+    placed = CameraPath(world_from_camera=levelled(first.poses, first.points, height_m), intrinsics=lens)
+    return Estimate(cameras=placed, verdict=verdict, scale_is_known=height_m is not None)
 
 
 def _second_opinion(
     first: Structure, second: Structure | None, guess: Intrinsics
 ) -> tuple[float, float, float]:
     """Compare with a second estimate on the frames of both; infinitely far off where there is none."""
-    both = np.intersect1d(first.frames, second.frames) if second is not None else np.zeros(0, int)
-    if second is None or len(both) < 2:
+    if second is None or np.isin(first.frames, second.frames).sum() < 2:
         return float("inf"), float("inf"), float("inf")
-    turned, shifted = disagreement(
-        first.poses[np.isin(first.frames, both)], second.poses[np.isin(second.frames, both)]
-    )
-    fovs = [degrees(replace(guess, fx_px=one.focal_px).fov_x_rad) for one in (first, second)]
-    return turned, shifted, abs(fovs[0] - fovs[1])
+    ours, theirs = np.isin(first.frames, second.frames), np.isin(second.frames, first.frames)
+    turned, shifted = disagreement(first.poses[ours], second.poses[theirs])
+    return turned, shifted, _fov_difference(first, second, guess)
 
 
-def _in_place(rotations: NDArray[np.float64]) -> Poses:
-    return np.concatenate([rotations, np.zeros((len(rotations), 3, 1))], axis=2)
+def _fov_difference(one: Turning | Structure, other: Turning | Structure, guess: Intrinsics) -> float:
+    fovs = [degrees(replace(guess, fx_px=found.focal_px).fov_x_rad) for found in (one, other)]
+    return abs(fovs[0] - fovs[1])
 
 
 HDR_CURVES = {16: "PQ", 18: "HLG"}
@@ -166,21 +156,15 @@ def notes_on_file(path: Path) -> list[str]:
     """Say what is unusual about a video: turned, of varying rate, HDR, odd in size. Raises ``VideoError``."""
     facts = video_facts(path)
     notes = []
-    try:
-        with path.open("rb") as file, av.open(file, "r") as container:
-            frame = next(container.decode(video=0))
-            curve, rotation = int(frame.color_trc), int(frame.rotation)
-    except (av.FFmpegError, StopIteration, OSError) as error:
-        raise VideoError(f"{path}: damaged, cut short or not a video: {error}") from error
-    if rotation:
-        notes.append(f"is filmed turned by {abs(rotation)}°, and read upright")
+    if facts.rotation_deg:
+        notes.append(f"is filmed turned by {abs(facts.rotation_deg)}°, and read upright")
     if facts.varies:
         notes.append(
             f"shows frames of varying length ({facts.fps:.4g} a second in the mean); each gets one camera"
         )
-    if curve in HDR_CURVES:
+    if curve := HDR_CURVES.get(facts.curve):
         notes.append(
-            f"is HDR ({HDR_CURVES[curve]}): its colours are read as they are, too pale; convert it to SDR for a model"
+            f"is HDR ({curve}): its colours are read as they are, too pale; convert it to SDR for a model"
         )
     if facts.height % 2 or facts.width % 2:
         notes.append(f"has an odd size ({facts.height}×{facts.width}); --size of generate crops it")

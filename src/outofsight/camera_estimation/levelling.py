@@ -57,8 +57,8 @@ def camera_height(poses: Poses, points: NDArray[np.float64], up: NDArray[np.floa
     return height
 
 
-def levelled(poses: Poses, points: NDArray[np.float64], height_m: float | None) -> tuple[Poses, float]:
-    """Turn, shift and scale poses into our world; and the metres of one unit of theirs.
+def levelled(poses: Poses, points: NDArray[np.float64], height_m: float | None) -> Poses:
+    """Turn, shift and scale poses into our world.
 
     ``height_m``: of the first camera above the ground. Without it the scenery's median depth is taken for 5 m.
 
@@ -79,4 +79,4 @@ def levelled(poses: Poses, points: NDArray[np.float64], height_m: float | None) 
     placed = np.einsum("ij,njk->nik", turn, poses)
     placed[:, :, 3] = scale * (placed[:, :, 3] - placed[0, :, 3])
     placed[:, 2, 3] += EYE_HEIGHT_M if height_m is None else height_m
-    return placed, scale
+    return placed

@@ -1,81 +1,50 @@
 """A picture of a camera path: from above, with views as wedges; and its turns and way over time."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 
 from outofsight.files import file_in_one_piece
 from outofsight.types import CameraPath
 
-SIDE_PX, MARGIN_PX, WEDGES = 480, 40, 9
-PAPER, INK, FAINT = (255, 255, 255), (40, 40, 40), (200, 200, 200)
-BEGIN, END = np.array([40, 90, 200]), np.array([220, 90, 30])
-CURVES = (("turn to the left, °", (40, 90, 200)), ("tilt up, °", (30, 150, 80)), ("roll, °", (160, 60, 170)))
+WEDGES = 9
+CURVES = ("turn to the left", "tilt up", "roll")
 USUAL_HALF_FOV_RAD = 0.6
 
 
 def write_path_picture(path: Path, cameras: CameraPath, title: str) -> None:
     """Draw a path as PNG. Blue is its beginning, orange its end. Raises ``OutputError``."""
-    picture = Image.new("RGB", (2 * SIDE_PX, SIDE_PX + MARGIN_PX), PAPER)
-    pen = ImageDraw.Draw(picture)
-    pen.text((12, 12), title, fill=INK)
-    _from_above(pen, cameras)
-    _over_time(pen, cameras)
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(10, 5.4), layout="constrained")
+    figure.suptitle(title, fontsize="small", wrap=True, parse_math=False)
+    above, over_time = figure.subplots(1, 2)
+    _draw_from_above(above, cameras)
+    over_time.plot(_turns_deg(cameras), label=CURVES)
+    over_time.set(xlabel="frame", ylabel="degrees from the first")
+    over_time.legend()
     with file_in_one_piece(path) as temporary:
-        picture.save(temporary, format="PNG")
+        figure.savefig(temporary, format="png")
 
 
-def _colour(share: float) -> tuple[int, int, int]:
-    red, green, blue = (BEGIN + share * (END - BEGIN)).astype(int).tolist()
-    return red, green, blue
+def _draw_from_above(axes: Any, cameras: CameraPath) -> None:
+    from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415
 
-
-def _from_above(pen: ImageDraw.ImageDraw, cameras: CameraPath) -> None:
-    ground = cameras.world_from_camera[:, :2, 3]
-    middle, size = (ground.min(0) + ground.max(0)) / 2, max(float(np.ptp(ground, axis=0).max()), 0.5)
-    scale = (SIDE_PX - 6 * MARGIN_PX) / size
-    places = np.column_stack(
-        [SIDE_PX / 2 - scale * (ground[:, 1] - middle[1]), SIDE_PX / 2 - scale * (ground[:, 0] - middle[0])]
-    )
-    places[:, 1] += MARGIN_PX
+    # Up the page is +x, to the left +y.
+    places, ahead = (cameras.world_from_camera[:, 1::-1, column] * (-1, 1) for column in (3, 2))
     half = USUAL_HALF_FOV_RAD if cameras.intrinsics is None else cameras.intrinsics.fov_x_rad / 2
-    count = len(places)
-    for frame in np.linspace(0, count - 1, min(WEDGES, count)).astype(int).tolist():
-        ahead = cameras.world_from_camera[frame, :2, 2]
-        heading = np.arctan2(-ahead[0], -ahead[1])  # up the page is +x, to the left +y
-        corners = [
-            tuple(places[frame] + 2 * MARGIN_PX * np.array([np.cos(a), np.sin(a)]))
-            for a in (heading - half, heading + half)
-        ]
-        pen.polygon([tuple(places[frame]), *corners], outline=_colour(frame / max(count - 1, 1)))
-    for frame in range(1, count):
-        pen.line([tuple(places[frame - 1]), tuple(places[frame])], fill=_colour(frame / (count - 1)), width=3)
-    bar = 10 ** np.floor(np.log10(size))
-    pen.line([(MARGIN_PX, SIDE_PX), (MARGIN_PX + bar * scale, SIDE_PX)], fill=INK, width=2)
-    pen.text((MARGIN_PX, SIDE_PX + 6), f"{bar:g} m, if its scale is known; seen from above", fill=INK)
-
-
-def _over_time(pen: ImageDraw.ImageDraw, cameras: CameraPath) -> None:
-    turns = _turns_deg(cameras)
-    low, high = float(min(turns.min(), -1)), float(max(turns.max(), 1))
-    left, right, top, bottom = (
-        SIDE_PX + MARGIN_PX,
-        2 * SIDE_PX - MARGIN_PX,
-        2 * MARGIN_PX,
-        SIDE_PX - MARGIN_PX,
-    )
-    across = np.linspace(left, right, len(turns))
-    for level in (low, 0.0, high):
-        height = bottom - (level - low) / (high - low) * (bottom - top)
-        pen.line([(left, height), (right, height)], fill=FAINT)
-        pen.text((left - 34, height - 6), f"{level:.0f}°", fill=INK)
-    for number, (name, colour) in enumerate(CURVES):
-        heights = bottom - (turns[:, number] - low) / (high - low) * (bottom - top)
-        pen.line(list(zip(across.tolist(), heights.tolist(), strict=True)), fill=colour, width=2)
-        pen.text((left + 140 * number, SIDE_PX), name, fill=colour)
-    pen.text((left, SIDE_PX + 18), f"frames 0 to {len(turns) - 1}", fill=INK)
+    length = max(float(np.ptp(places, axis=0).max()), 0.5) / 5
+    colours = LinearSegmentedColormap.from_list("way", ["#285ac8", "#dc5a1e"])(np.linspace(0, 1, len(places)))
+    axes.scatter(*places.T, s=9, c=colours)
+    for frame in np.linspace(0, len(places) - 1, min(WEDGES, len(places))).astype(int).tolist():
+        heading = np.arctan2(ahead[frame, 1], ahead[frame, 0])
+        edges = heading + np.array([-half, half])
+        corners = places[frame] + length * np.column_stack([np.cos(edges), np.sin(edges)])
+        axes.fill(*np.vstack([places[frame], corners]).T, fill=False, edgecolor=colours[frame])
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.set(title="seen from above", ylabel="metres, if the scale is known")
 
 
 def _turns_deg(cameras: CameraPath) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from outofsight.camera_estimation.matches import Matches, Pair
+from outofsight.camera_estimation.verdict import nearest_rotation
 from outofsight.types import Intrinsics
 
 FIRST_FOVS_DEG = (30.0, 45.0, 60.0, 75.0, 90.0)
@@ -62,24 +63,17 @@ def estimate_turning(matches: Matches, known: Intrinsics | None, part: int | Non
     """Estimate rotations, and the focal length unless it is ``known``. ``part`` 0 or 1: by half of the points."""
     points = _gathered(matches, known, part)
     width = matches.width_px
-    joined = _joined(matches)
     if known is not None:
         rotations, focal = _chained(points, matches.num_frames, known.fx_px), known.fx_px
     else:
-        tried = [
-            _tried(points, matches.num_frames, width / (2 * np.tan(radians(fov) / 2)))
-            for fov in FIRST_FOVS_DEG
-        ]
+        focals = [width / (2 * np.tan(radians(fov) / 2)) for fov in FIRST_FOVS_DEG]
+        tried = [_tried(points, matches.num_frames, focal) for focal in focals]
         _, rotations, focal = min(tried, key=lambda one: one[0])
     rotations, focal, deviation = _adjusted(points, rotations, focal, known is None, ADJUSTING_STEPS)
     errors = _lengths(_residuals(points, rotations, focal))
     gaps = points.second - points.first
-    errors = (
-        errors[gaps >= np.median(gaps)] if len(gaps) else errors
-    )  # a camera that moves shows it over time
-    pairs = (
-        (points.first * matches.num_frames + points.second)[gaps >= np.median(gaps)] if len(gaps) else gaps
-    )
+    far = gaps >= (np.median(gaps) if len(gaps) else 0)  # a camera that moves shows it over time
+    errors, pairs = errors[far], (points.first * matches.num_frames + points.second)[far]
     medians = [float(np.median(errors[pairs == pair])) for pair in np.unique(pairs)]
     lens = Intrinsics.from_fov(width_px=width, height_px=matches.height_px, fov_x_rad=1.0)
     wide = replace(lens, fx_px=focal * np.exp(-deviation)).fov_x_rad - replace(lens, fx_px=focal).fov_x_rad
@@ -90,25 +84,21 @@ def estimate_turning(matches: Matches, known: Intrinsics | None, part: int | Non
         fitting_share=float((errors < FITS_PX * strictness(width)).mean()) if len(errors) else 0.0,
         worst_px=float(np.percentile(medians, 95)) if medians else float("inf"),
         fov_deviation_deg=float(np.degrees(wide)),
-        joined=joined,
+        joined=_joined(matches),
     )
 
 
 def _gathered(matches: Matches, known: Intrinsics | None, part: int | None) -> _Points:
     middle = (matches.width_px / 2, matches.height_px / 2) if known is None else (known.cx_px, known.cy_px)
-    firsts, seconds, ones, others = [], [], [], []
-    for pair in matches.pairs:
-        one, other = _spread(pair, part)
-        ones.append(one - middle)
-        others.append(other - middle)
-        firsts.append(np.full(len(one), pair.first))
-        seconds.append(np.full(len(one), pair.second))
+    chosen = [_spread(pair, part) for pair in matches.pairs]
+    frames = np.array([(pair.first, pair.second) for pair in matches.pairs], np.int64).reshape(-1, 2)
+    first, second = np.repeat(frames, [len(one) for one, _ in chosen], axis=0).T
     empty = np.zeros((0, 2))
     return _Points(
-        first=np.concatenate([np.zeros(0, np.int64), *firsts]),
-        second=np.concatenate([np.zeros(0, np.int64), *seconds]),
-        first_px=np.concatenate([empty, *ones]),
-        second_px=np.concatenate([empty, *others]),
+        first=first,
+        second=second,
+        first_px=np.concatenate([empty, *(one - middle for one, _ in chosen)]),
+        second_px=np.concatenate([empty, *(other - middle for _, other in chosen)]),
     )
 
 
@@ -161,8 +151,7 @@ def _fitted(first: NDArray[np.float64], second: NDArray[np.float64], focal: floa
     other = second / np.linalg.norm(second, axis=1, keepdims=True)
     weights, turn = np.ones(len(one)), np.eye(3)
     for _ in range(CHAIN_STEPS):
-        left, _, right = np.linalg.svd((one * weights[:, None]).T @ other)
-        turn = left @ np.diag([1, 1, np.sign(np.linalg.det(left @ right))]) @ right
+        turn = nearest_rotation((one * weights[:, None]).T @ other)
         errors = np.linalg.norm(one - other @ turn.T, axis=1) * focal
         weights = 1 / np.maximum(errors / HUBER_PX, 1) ** 2
     return turn
@@ -200,9 +189,8 @@ def _adjusted(
         return rotations, focal, float("inf")
     for _ in range(steps):
         errors = _residuals(points, rotations, focal)
-        weights = (
-            1 / np.maximum(_lengths(errors) / HUBER_PX, 1) ** 2
-        )  # the tails count for nothing in the end
+        # The tails count for nothing in the end.
+        weights = 1 / np.maximum(_lengths(errors) / HUBER_PX, 1) ** 2
         normal, gradient = _normal_equations(points, rotations, focal, errors, weights)
         fixed = [0, 1, 2, *([] if free_focal else [3 * count])]
         normal[fixed], normal[:, fixed], gradient[fixed] = 0, 0, 0
@@ -245,9 +233,8 @@ def _normal_equations(
         one, other = divmod(int(pair), count)
         here = (points.first == one) & (points.second == other)
         columns = np.r_[3 * one : 3 * one + 3, 3 * other : 3 * other + 3, 3 * count]
-        jacobian = np.concatenate([by_first[here], by_second[here], by_focal[here, :, None]], axis=2).reshape(
-            -1, 7
-        )
+        parts = (by_first[here], by_second[here], by_focal[here, :, None])
+        jacobian = np.concatenate(parts, axis=2).reshape(-1, 7)
         weighted = jacobian * np.repeat(weights[here], 2)[:, None]
         normal[np.ix_(columns, columns)] += weighted.T @ jacobian
         gradient[columns] += weighted.T @ errors[here].reshape(-1)

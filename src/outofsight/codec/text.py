@@ -62,14 +62,13 @@ def encode_prompts(
     max_length: int = PUBLISHED_MAX_LENGTH,
     *,
     allow_empty: bool = False,
-    device: torch.device | str | None = None,
 ) -> Tensor:
     """Turn captions into text states [b, max_length, text_dim], zero beyond each caption's own end.
 
     ``max_length`` counts tokens, the end token included. A longer caption is cut, which a
     ``CaptionTruncatedWarning`` says; ``warnings.simplefilter("error", CaptionTruncatedWarning)`` refuses it.
-    ``allow_empty`` lets an empty caption pass, as the negative prompt of guidance may be. ``device`` is where
-    the encoder is to work; ``None``: where it says it does. The states lie there, in the encoder's dtype.
+    ``allow_empty`` lets an empty caption pass, as the negative prompt of guidance may be. The states lie where
+    the encoder works, in its dtype.
 
     Raises:
         InputError: No captions, one bare string, or an empty caption.
@@ -89,13 +88,11 @@ def encode_prompts(
     for index, text in enumerate(texts):
         with in_turn(tokenizer):  # a fast tokenizer that two threads use at once refuses one of them
             ids = _tokenize(tokenizer, text, index, max_length)
-        states.append(encode_tokens(text_encoder, ids, max_length, device))
+        states.append(encode_tokens(text_encoder, ids, max_length))
     return torch.stack(states)
 
 
-def encode_tokens(
-    text_encoder: UMT5EncoderModel, ids: list[int], max_length: int, device: torch.device | str | None = None
-) -> Tensor:
+def encode_tokens(text_encoder: UMT5EncoderModel, ids: list[int], max_length: int) -> Tensor:
     """Run one caption's tokens, without padding; returns states [max_length, text_dim], zero beyond its end.
 
     Raises:
@@ -107,7 +104,7 @@ def encode_tokens(
             f"the tokenizer gave token {max(ids)}, but the text encoder knows only {config.vocab_size}; "
             "take the tokenizer that belongs to it"
         )
-    device = torch.device(device) if device is not None else work_device(text_encoder)
+    device = work_device(text_encoder)
     padding = torch.zeros(max_length - len(ids), config.d_model, dtype=text_encoder.dtype, device=device)
     if not ids:  # an empty caption of a tokenizer that adds no end token
         return padding

@@ -12,8 +12,7 @@ The functions follow the caller's gradient mode: call them under ``torch.inferen
 are wanted. Inputs may lie on another device than the VAE; only one tile at a time is moved to it.
 """
 
-from collections.abc import Callable, Mapping
-from itertools import count
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import torch
@@ -35,9 +34,6 @@ MAX_PIXEL = 2.0
 
 FRAMES_PER_CHUNK = 4
 """Video frames that AutoencoderKLWan feeds its encoder at a time, whatever its config says."""
-
-Progress = Callable[[int, int], None]
-"""Called with (tiles done, tiles in all) after every tile; a video that is not tiled is one tile."""
 
 
 def autoencoder_class(config: Mapping[str, Any]) -> type[AutoencoderKLWan] | type[PatchVideoAutoencoder]:
@@ -93,9 +89,7 @@ def clock_of(vae: VideoAutoencoder) -> LatentClock:
     return LatentClock(temporal_factor(vae))
 
 
-def encode_video(
-    vae: VideoAutoencoder, video: Tensor, tiling: LatentTiling | None = None, progress: Progress | None = None
-) -> Tensor:
+def encode_video(vae: VideoAutoencoder, video: Tensor, tiling: LatentTiling | None = None) -> Tensor:
     """Turn videos into normalised latents: (posterior mean - latents_mean) / latents_std in each channel.
 
     ``video`` [b, t, 3, h, w] in [-1, 1], any t = 4·k + 1, h and w multiples of the VAE's spatial factor.
@@ -110,13 +104,11 @@ def encode_video(
     _check_video(video, vae)
     tiles = plan_tiles((video.shape[-2] // factor, video.shape[-1] // factor), tiling)
     mean, inverse_std = latent_statistics(vae, video.device)
-    tick = _counter(progress, len(tiles) * len(video))
 
     def encode_element(element: Tensor) -> Tensor:  # [t, 3, h, w]
         def encode_tile(tile: Tile) -> Tensor:
             part = tile.cut(element, factor).to(work_device(vae), vae.dtype)
             posterior = vae.encode(part.transpose(0, 1).unsqueeze(0)).latent_dist
-            tick()
             return posterior.mode().to(video.device, torch.float32)
 
         return blend_tiles(tiles, encode_tile, factor=1)
@@ -124,12 +116,7 @@ def encode_video(
     return (torch.cat([encode_element(element) for element in video]) - mean) * inverse_std
 
 
-def decode_latents(
-    vae: VideoDecoder,
-    latents: Tensor,
-    tiling: LatentTiling | None = None,
-    progress: Progress | None = None,
-) -> Tensor:
+def decode_latents(vae: VideoDecoder, latents: Tensor, tiling: LatentTiling | None = None) -> Tensor:
     """Turn normalised latents back into videos.
 
     ``latents`` [b, 16, f, h/8, w/8] as ``encode_video`` makes them.
@@ -144,12 +131,10 @@ def decode_latents(
     check_latents(latents, vae)
     tiles = plan_tiles((latents.shape[-2], latents.shape[-1]), tiling)
     mean, inverse_std = latent_statistics(vae, latents.device)
-    tick = _counter(progress, len(tiles) * len(latents))
 
     def decode_element(element: Tensor) -> Tensor:  # [1, 16, f, h/8, w/8], no longer normalised
         def decode_tile(tile: Tile) -> Tensor:
             decoded = decode_unclamped(vae, tile.cut(element, 1).to(work_device(vae), vae.dtype))
-            tick()
             return decoded.to(latents.device, torch.float32)
 
         return blend_tiles(tiles, decode_tile, factor).clamp(-1, 1).transpose(1, 2)
@@ -211,16 +196,6 @@ def latent_statistics(vae: VideoDecoder, device: torch.device) -> tuple[Tensor, 
         )
     mean, std = (torch.tensor(numbers, dtype=torch.float32, device=device) for numbers in fields)
     return mean.view(1, -1, 1, 1, 1), 1 / std.view(1, -1, 1, 1, 1)
-
-
-def _counter(progress: Progress | None, total: int) -> Callable[[], None]:
-    done = count(1)
-
-    def tick() -> None:
-        if progress:
-            progress(next(done), total)
-
-    return tick
 
 
 def check_video_size(num_frames: int, height: int, width: int, vae: VideoAutoencoder) -> None:

@@ -20,6 +20,7 @@ from outofsight.files import file_in_one_piece
 
 FIELDS = ("latents", "context", "context_camera", "video_camera")
 SUFFIXES = (".safetensors", ".pth")
+UNREADABLE = (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
 
 
 def write_published_sample(path: Path, sample: LatentSample) -> None:
@@ -70,11 +71,11 @@ def is_published_sample(path: Path) -> bool:
     """Tell whether a file is such a sample."""
     try:
         return set(FIELDS) <= _read(path).keys()
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+    except UNREADABLE:
         return False
 
 
-def read_published_sample(path: Path, caption: str = "") -> LatentSample:
+def read_published_sample(path: Path) -> LatentSample:
     """Read one sample. The form holds no caption as text, no world poses and no subjects.
 
     Raises:
@@ -84,12 +85,11 @@ def read_published_sample(path: Path, caption: str = "") -> LatentSample:
     _check_suffix(path)
     try:
         fields = {name: _as_array(value) for name, value in _read(path).items() if name in FIELDS}
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except UNREADABLE as error:
         raise DatasetError(
             f"{path}: expected the tensors {', '.join(FIELDS)} ({first_line(error)})"
         ) from error
-    missing = [name for name in FIELDS if name not in fields]
-    if missing:
+    if missing := [name for name in FIELDS if name not in fields]:
         raise DatasetError(f"{path}: lacks {', '.join(missing)}; expected {', '.join(FIELDS)}")
     latents = fields["latents"]
     if latents.ndim != 4 or latents.shape[1] % 2:
@@ -99,7 +99,7 @@ def read_published_sample(path: Path, caption: str = "") -> LatentSample:
     half = latents.shape[1] // 2
     return LatentSample(
         name=path.stem,
-        caption=caption,
+        caption="",
         context_latents=latents[:, :half],
         target_latents=latents[:, half:],
         context_cameras=fields["context_camera"].astype(np.float32),

@@ -60,12 +60,17 @@ class Video(NamedTuple):
 
 
 class VideoFacts(NamedTuple):
-    """What a file's header says. ``varies``: some frames are shown longer than others; ``fps`` is then their mean."""
+    """What a file's header says. ``varies``: some frames are shown longer than others; ``fps`` is then their mean.
+
+    ``rotation_deg``: which is applied when it is read; ``curve``: FFmpeg's number of the transfer curve.
+    """
 
     height: int
     width: int
     fps: float
     varies: bool
+    rotation_deg: int
+    curve: int
 
 
 def video_facts(path: str | Path) -> VideoFacts:
@@ -79,7 +84,8 @@ def video_facts(path: str | Path) -> VideoFacts:
         shown = float(stream.guessed_rate or stream.average_rate or fps)
         turned = first.rotation // 90 % 2
         size = (first.width, first.height) if turned else (first.height, first.width)
-        return VideoFacts(*size, fps, abs(fps / shown - 1) > SAME_RATE)
+        varies = abs(fps / shown - 1) > SAME_RATE
+        return VideoFacts(*size, fps, varies, int(first.rotation), int(first.color_trc))
 
 
 def read_video(
