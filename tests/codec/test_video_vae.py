@@ -69,10 +69,8 @@ def test_golden_tiles_both_ways(golden_vae):
     golden = vectors("vae_tiny_tiled")
     tiling = LatentTiling(tile=(8, 9), stride=(4, 5))
     video = golden["in.video"].transpose(1, 2)
-    seen = []
-    tiled = encode_video(golden_vae, video, tiling, lambda done, total: seen.append((done, total)))
+    tiled = encode_video(golden_vae, video, tiling)
     assert relative_difference(tiled, golden["out.latents_tiled_8x9_s4x5"]) <= TOLERANCE
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert relative_difference(encode_video(golden_vae, video), golden["out.latents_untiled"]) <= TOLERANCE
     decoded = decode_latents(golden_vae, golden["out.latents_untiled"], tiling).transpose(1, 2)
     assert relative_difference(decoded, golden["out.decoded_tiled_8x9_s4x5"]) <= TOLERANCE

@@ -20,7 +20,7 @@ from outofsight.files import file_in_one_piece
 
 FIELDS = ("latents", "context", "context_camera", "video_camera")
 SUFFIXES = (".safetensors", ".pth")
-UNREADABLE = (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
+NO_SAMPLE = (SafetensorError, OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError)
 
 
 def write_published_sample(path: Path, sample: LatentSample) -> None:
@@ -71,7 +71,7 @@ def is_published_sample(path: Path) -> bool:
     """Tell whether a file is such a sample."""
     try:
         return set(FIELDS) <= _read(path).keys()
-    except UNREADABLE:
+    except NO_SAMPLE:
         return False
 
 
@@ -85,7 +85,7 @@ def read_published_sample(path: Path) -> LatentSample:
     _check_suffix(path)
     try:
         fields = {name: _as_array(value) for name, value in _read(path).items() if name in FIELDS}
-    except UNREADABLE as error:
+    except NO_SAMPLE as error:
         raise DatasetError(
             f"{path}: expected the tensors {', '.join(FIELDS)} ({first_line(error)})"
         ) from error
