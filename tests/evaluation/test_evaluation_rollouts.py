@@ -13,8 +13,8 @@ from outofsight.evaluation.case import case_from_clip
 from outofsight.evaluation.clips import Sample
 from outofsight.evaluation.methods import ModelMethod, ModelSource
 from outofsight.evaluation.rollouts import (
+    latent_pictures,
     load_tracked,
-    memory_step,
     predicted_tracks,
     roll_clip,
     save_tracked,
@@ -45,8 +45,8 @@ def sample():
 def test_a_context_is_seen_as_a_rollout_sees_it(world, sample):
     case = sample.case
     with world.start(case.context, case.cameras[:9], sample.caption, settings=SAMPLING) as rollout:
-        seen = seen_context(world, case.context, case.cameras[:9], rollout.anchor)
-        for ours, theirs in zip(seen.banks.tracks, rollout.state.banks.tracks, strict=True):
+        banks, seen = seen_context(world, case.context, case.cameras[:9], rollout.anchor)
+        for ours, theirs in zip(banks.tracks, rollout.state.banks.tracks, strict=True):
             assert torch.equal(ours, theirs)
     assert seen.times.tolist() == [0, 4, 8]
     assert seen.held.held[-1, 0]  # an untrained reader sees one subject everywhere
@@ -62,7 +62,7 @@ def test_at_once_the_target_is_foretold(world, sample):
     assert (tracked.held.numbers[2:] == tracked.held.numbers[2]).all()
     case = sample.case
     anchor = case.cameras.world_from_camera[9]
-    banks = seen_context(world, case.context, case.cameras[:9], anchor).banks
+    banks, _ = seen_context(world, case.context, case.cameras[:9], anchor)
     with torch.no_grad():
         moved = world.transformer.two_banks.tracker.dynamics.advance(
             banks.tracks, banks.time, torch.tensor([9.0])
@@ -98,10 +98,10 @@ def test_what_was_held_is_written_and_read_back(world, sample, tmp_path):
 
 def test_steps_without_tracks_cannot_be_joined(world, sample):
     case = sample.case
-    seen = seen_context(world, case.context, case.cameras[:9], case.cameras.world_from_camera[8])
+    banks, seen = seen_context(world, case.context, case.cameras[:9], case.cameras.world_from_camera[8])
     with pytest.raises(InputError, match="step 1: holds no tracks"):
         tracked_rollout(seen, [MemoryStep(cameras=np.zeros((1, 12)), times=np.array([9.0]))])
-    one = Tracks(*seen.banks.tracks)
+    one = Tracks(*banks.tracks)
     step = MemoryStep(cameras=np.zeros((1, 12)), times=np.array([9.0]), tracks=one)
     joined = tracked_rollout(seen, [step])
     np.testing.assert_array_equal(joined.held.held[-1], tracked_subjects(one, np.array([9.0])).held[0])
@@ -135,7 +135,7 @@ def test_a_latent_frame_is_shown_by_the_last_of_its_video_frames():
     record = StepRecord(
         step=2, prompt="", first_frame=5, num_frames=8, seconds={}, cameras=torch.zeros(2, 12), times=times
     )
-    pictures = memory_step(record, frames).pictures
+    pictures = latent_pictures(record, frames)
     assert pictures.ravel().tolist() == [3, 7]
 
 
@@ -158,5 +158,4 @@ def test_a_latent_frame_is_shown_by_its_last_video_frame(times, num_frames, show
         cameras=torch.zeros(len(times), 12), times=torch.tensor(times),
     )  # fmt: skip
     frames = np.arange(num_frames, dtype=np.uint8)[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
-    assert memory_step(record, frames).pictures[:, 0, 0, 0].tolist() == list(shown)
-    assert memory_step(record).pictures is None
+    assert latent_pictures(record, frames)[:, 0, 0, 0].tolist() == list(shown)

@@ -11,7 +11,6 @@ from outofsight.evaluation.evidence import Evidence, Gallery, observed_from_mask
 from outofsight.evaluation.metrics import measure_clip
 from outofsight.evaluation.tracking import (
     TRACKING_METRICS,
-    detection_rate,
     large_enough,
     phantom_rate,
     recognised,
@@ -97,7 +96,7 @@ def test_trajectory_error_is_in_diagonals_on_frames_that_show_it_in_both():
 
 
 def test_detection_rates():
-    everywhere, back = detection_rate(after_return=False), detection_rate(after_return=True)
+    everywhere, back = (one for one in TRACKING_METRICS if one.name.startswith("detection_rate"))
     assert back(LATE).value == pytest.approx(5 / 6)
     assert everywhere(NEVER).value == 0
     assert everywhere(STAYS).value is None

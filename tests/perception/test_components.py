@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outofsight.perception.recogniser import box_of, components
+from outofsight.data.check import mask_box_px
+from outofsight.perception.recogniser import components
 
 
 def mask_of(*rows):
@@ -36,7 +37,7 @@ def test_nothing_has_no_parts():
 
 
 def test_a_box_spans_its_pixels():
-    assert box_of(mask_of("....", ".##.", "..#.")).tolist() == [1, 1, 3, 3]
+    assert mask_box_px(mask_of("....", ".##.", "..#.")).tolist() == [1, 1, 3, 3]
 
 
 @settings(max_examples=60, deadline=None)

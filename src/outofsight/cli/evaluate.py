@@ -177,7 +177,8 @@ def _clips(
     Raises:
         InputError: not exactly one is given, or options of the one with the other.
     """
-    from outofsight.evaluation.clips import context_clips, dataset_clips, video_clips, whole_clips
+    from outofsight.data.dataset import whole_entries
+    from outofsight.evaluation.clips import context_clips, dataset_clips, video_clips
 
     if (data is not None) + (truth is not None) + (contexts is not None) != 1:
         raise InputError(
@@ -194,7 +195,7 @@ def _clips(
         clips = video_clips(truth, context_frames, limit)
     elif data is not None:
         clips = dataset_clips(data, split, limit)
-    return whole_clips(clips) if skip_broken else (clips, ())
+    return whole_entries(clips) if skip_broken else (clips, ())
 
 
 def _check_place(out: Path, reads: list[str | Path | None], models: ModelChoice, videos: VideoChoice) -> None:

@@ -36,21 +36,19 @@ def keep_step(folder: Path, record: "StepRecord", frames: "NDArray[np.uint8]") -
     import torch
 
     from outofsight.codec.checkpoint_files import save_state_dict
-    from outofsight.evaluation.rollouts import memory_step
+    from outofsight.evaluation.rollouts import latent_pictures
     from outofsight.files import explained
 
     if record.archive is None or record.tracks is None or record.scores is None:
         raise InputError(
             "--memory-pictures: this model has no banks; the strategies hybrid, hybrid+hydra have"
         )
-    pictures = memory_step(record, frames).pictures
-    assert pictures is not None
     parts: dict[str, Tensor] = {
         "cameras": record.cameras,
         "times": record.times,
         "scores": record.scores,
         "slots": torch.tensor(record.slots, dtype=torch.long),
-        "pictures": torch.from_numpy(pictures),
+        "pictures": torch.from_numpy(latent_pictures(record, frames)),
     }
     parts |= {f"archive.{name}": value for name, value in record.archive._asdict().items()}
     parts |= {f"tracks.{name}": value for name, value in record.tracks._asdict().items()}
@@ -181,8 +179,6 @@ def _against_truth(
 
     Identities are matched in the context, which the banks are shown once more for it.
     """
-    from dataclasses import replace
-
     import numpy as np
 
     from outofsight.evaluation.rollouts import seen_context, tracked_rollout
@@ -191,19 +187,14 @@ def _against_truth(
 
     assert inputs.context is not None
     stride = rollout.world.temporal_stride
-    context = seen_context(rollout.world, inputs.video, inputs.context, rollout.anchor)
+    _, context = seen_context(rollout.world, inputs.video, inputs.context, rollout.anchor)
     tracked = tracked_rollout(context, steps)
     seen_from = flat_poses(inputs.context.world_from_camera[::stride], rollout.anchor)[0].numpy()
     cameras = np.concatenate([seen_from, *(np.asarray(step.cameras) for step in steps)]).reshape(-1, 3, 4)
     fov_x_rad = rollout.fov_x_rad
     truth = true_rollout(clip, len(inputs.video), tracked.times, cameras, rollout.anchor, fov_x_rad)
     assert truth is not None
-    rolled = slice(tracked.num_context, None)
-    ahead = replace(
-        truth, position_m=truth.position_m[rolled], seen=truth.seen[rolled],
-        velocity_m=None if truth.velocity_m is None else truth.velocity_m[rolled],
-    )  # fmt: skip
-    return ahead, positions_of_rollout(tracked, truth)
+    return truth[tracked.num_context :], positions_of_rollout(tracked, truth)
 
 
 def _file(folder: Path, step: int) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, Protocol, TypeVar, overload
 
 from outofsight.data.hm_world import is_hm_world_sample, read_hm_world_sample
 from outofsight.data.sample import read_sample
@@ -145,7 +145,14 @@ def may_be_skipped() -> Iterator[None]:
         raise type(error)(f"{error}; --skip-broken leaves such clips out") from error
 
 
-def whole_entries(entries: Sequence[SampleEntry]) -> tuple[tuple[SampleEntry, ...], tuple[str, ...]]:
+class Readable(Protocol):
+    def read(self) -> object: ...
+
+
+Entry = TypeVar("Entry", bound=Readable)
+
+
+def whole_entries(entries: Sequence[Entry]) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     """Read every sample once; give those that can be read, and what is wrong with the others.
 
     Raises:

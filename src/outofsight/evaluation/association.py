@@ -1,7 +1,7 @@
 """Which detection is which subject: against the annotation in the true video, by likeness in a generated one."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from outofsight.errors import InputError
 from outofsight.evaluation.case import ClipCase, Masks, Video
 from outofsight.evaluation.evidence import (
-    Detection,
     Detections,
     Detector,
     Gallery,
     annotated,
+    box_areas,
     observed_from_masks,
 )
+from outofsight.perception.seeing import Found
 
 LEAST_OVERLAP = 0.3
 """Intersection over union from which a detection in the true video is taken for an annotated subject."""
@@ -51,35 +52,23 @@ def observe_truth(detector: Detector, case: ClipCase) -> Detections:
     A subject has an identity in the frames where a detection overlaps its annotated box. Subjects whose masks are not
     told apart have none.
 
-    Raises:
-        InputError: the clip has no subject masks.
+    Raises ``InputError`` if the clip has no subject masks.
     """
     known = annotated(case)
     if known is None:
         raise InputError(f"clip {case.name!r}: expected subject masks to observe the truth by, got none")
     if case.subject_masks is None:
         return known
-    found: list[Sequence[Detection]] = []
-    for half in (case.context, case.truth):
-        found.extend(detector.detect(half))
+    found = [*detector.detect(case.context), *detector.detect(case.truth)]
     taken = [
         _assigned(_overlaps(known.boxes_px[:, frame], detections), LEAST_OVERLAP)
         for frame, detections in enumerate(found)
     ]
     identities, kinds = _identities_and_kinds(found, taken, known.detected.shape)
-    return Detections(
-        detected=known.detected,
-        boxes_px=known.boxes_px,
-        centroids_px=known.centroids_px,
-        area_px=known.area_px,
-        masks=known.masks,
-        identities=identities,
-        kinds=kinds,
-        mistakes=_mistakes(found, known.boxes_px),
-    )
+    return replace(known, identities=identities, kinds=kinds, mistakes=_mistakes(found, known.boxes_px))
 
 
-def _mistakes(found: Sequence[Sequence[Detection]], boxes: NDArray[np.float32]) -> NDArray[np.float32] | None:
+def _mistakes(found: Sequence[Sequence[Found]], boxes: NDArray[np.float32]) -> NDArray[np.float32] | None:
     """Gather the identities [n, m, d] of detections that touch no known box [s, n, 4]; ``None``: there are none."""
     strays = [
         [
@@ -128,15 +117,12 @@ def gallery_of(contexts: Mapping[str, Detections]) -> Gallery | None:
 
     ``contexts``: what is observed in each clip's context, by the clip's name.
     """
-    identities, owners = [], []
-    for name, observed in contexts.items():
-        if observed.identities is None:
-            continue
-        for subject, identity in enumerate(mean_identities(observed.identities)):
-            if not np.isnan(identity).any():
-                identities.append(identity)
-                owners.append((name, subject))
-    return Gallery(identities=np.stack(identities), owners=tuple(owners)) if owners else None
+    known = {
+        (name, subject): identity
+        for name, observed in contexts.items() if observed.identities is not None
+        for subject, identity in enumerate(mean_identities(observed.identities)) if not np.isnan(identity).any()
+    }  # fmt: skip
+    return Gallery(identities=np.stack(list(known.values())), owners=tuple(known)) if known else None
 
 
 def observe(detector: Detector, frames: Video, references: References) -> Detections:
@@ -166,7 +152,7 @@ def observe(detector: Detector, frames: Video, references: References) -> Detect
     return _gathered(found, taken, len(boxes), frames.shape[1:3])
 
 
-def _is_mistaken(detection: Detection, references: References) -> bool:
+def _is_mistaken(detection: Found, references: References) -> bool:
     """Tell whether a detection is more like a known mistake than like any subject."""
     if references.mistakes is None or detection.identity is None or not len(references.mistakes):
         return False
@@ -176,9 +162,9 @@ def _is_mistaken(detection: Detection, references: References) -> bool:
     return mistaken >= LEAST_MISTAKEN and mistaken > known
 
 
-def _as_one(found: Sequence[Sequence[Detection]], size: tuple[int, ...]) -> Detections:
+def _as_one(found: Sequence[Sequence[Found]], size: tuple[int, ...]) -> Detections:
     """Take all that is found in a frame for one subject, which has neither identity nor kind."""
-    ones: list[list[Detection]] = []
+    ones: list[list[Found]] = []
     for detections in found:
         if not detections:
             ones.append([])
@@ -187,22 +173,11 @@ def _as_one(found: Sequence[Sequence[Detection]], size: tuple[int, ...]) -> Dete
         masks = [detection.mask for detection in detections if detection.mask is not None]
         box = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
         all_masks = np.logical_or.reduce(masks) if len(masks) == len(detections) else None
-        ones.append([_Together(box_px=box, mask=all_masks)])
+        ones.append([Found(box_px=box, score=1.0, mask=all_masks)])
     return _gathered(ones, [{0: 0} if one else {} for one in ones], 1, size)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Together:
-    """All detections of a frame as one ``Detection``."""
-
-    box_px: NDArray[np.float32]
-    mask: Masks | None
-    score: float = 1.0
-    kind: str | None = None
-    identity: NDArray[np.float32] | None = None
-
-
-def _likeness(references: References, detections: Sequence[Detection]) -> NDArray[np.float64]:
+def _likeness(references: References, detections: Sequence[Found]) -> NDArray[np.float64]:
     """Score subjects against detections [s, number]: cosine of identities, else 1 or 0 by kind."""
     scores = np.zeros((len(references.boxes_px), len(detections)))
     for column, detection in enumerate(detections):
@@ -215,7 +190,7 @@ def _likeness(references: References, detections: Sequence[Detection]) -> NDArra
     return scores
 
 
-def _overlaps(boxes: NDArray[np.float32], detections: Sequence[Detection]) -> NDArray[np.float64]:
+def _overlaps(boxes: NDArray[np.float32], detections: Sequence[Found]) -> NDArray[np.float64]:
     """Give the intersection over union of boxes [s, 4] (0 for NaN) with detections: [s, number]."""
     if not detections:
         return np.zeros((len(boxes), 0))
@@ -242,7 +217,7 @@ def _assigned(scores: NDArray[np.float64], least: float) -> dict[int, int]:
 
 
 def _identities_and_kinds(
-    found: Sequence[Sequence[Detection]], taken: Sequence[Mapping[int, int]], shape: tuple[int, ...]
+    found: Sequence[Sequence[Found]], taken: Sequence[Mapping[int, int]], shape: tuple[int, ...]
 ) -> tuple[NDArray[np.float32] | None, NDArray[np.str_] | None]:
     """Gather identities [s, n, d] and kinds [s, n] of the detections taken; ``None`` where none tells any."""
     kinds = np.full(shape, "", dtype=object)
@@ -259,7 +234,7 @@ def _identities_and_kinds(
 
 
 def _gathered(
-    found: Sequence[Sequence[Detection]],
+    found: Sequence[Sequence[Found]],
     taken: Sequence[Mapping[int, int]],
     num_subjects: int,
     size: tuple[int, ...],
@@ -274,18 +249,12 @@ def _gathered(
             boxes[subject, frame] = found[frame][index].box_px
             if with_masks:
                 masks[subject, frame] = found[frame][index].mask
-    sides = boxes[..., 2:] - boxes[..., :2]
     centroids: NDArray[np.float32] = (boxes[..., :2] + boxes[..., 2:]) / np.float32(2)
-    area: NDArray[np.float32] = np.nan_to_num(np.prod(sides, axis=-1))
+    area = box_areas(boxes)
     if with_masks:
         seen = observed_from_masks(masks)
         centroids, area = seen.centroids_px, seen.area_px
     return Detections(
-        detected=~np.isnan(boxes[..., 0]),
-        boxes_px=boxes,
-        centroids_px=centroids,
-        area_px=area,
-        masks=masks if with_masks else None,
-        identities=identities,
-        kinds=kinds,
-    )
+        detected=~np.isnan(boxes[..., 0]), boxes_px=boxes, centroids_px=centroids, area_px=area,
+        masks=masks if with_masks else None, identities=identities, kinds=kinds,
+    )  # fmt: skip

@@ -22,10 +22,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import convolve
 
 from outofsight.errors import InputError
 from outofsight.evaluation.case import ClipCase, Masks, Video, check_generated
-from outofsight.evaluation.evidence import observed_from_masks
+from outofsight.evaluation.evidence import observed_from_masks, wholly_inside
 from outofsight.evaluation.image_metrics import dilated, dilation_radius_px
 from outofsight.geometry.frustum import picture_of, tangents_of
 from outofsight.geometry.poses import relative_poses, rotation_angle
@@ -39,8 +40,8 @@ FRAMES_PER_VIEW = 4
 MOST_FRAMES_TRIED = 40
 """A hidden pixel is looked for in at most so many other frames, nearest in time first."""
 
-LEAST_DONOR_SHARE = 0.002
-"""Share of the picture that a cut-out must cover to stand in for another subject."""
+MOST_CUTOUTS, LEAST_DONOR_SHARE = 12, 0.002
+"""Cut-outs that stand in for another subject, and the share of the picture that each must cover."""
 
 
 def frozen(case: ClipCase) -> Video:
@@ -53,26 +54,17 @@ def camera_warped(case: ClipCase) -> Video:
 
     Exact for a camera that only turns; one that also moves leaves the parallax out.
 
-    Raises:
-        InputError: the cameras or their lens are not known.
+    Raises ``InputError`` if the cameras or their lens are not known.
     """
     cameras, intrinsics = _cameras_of(case)
     poses, split = cameras.world_from_camera, case.num_context_frames
-    source = poses[split - 1]
-    return np.stack(
-        [
-            to_bytes(sampled(case.context[-1], turned_pixels(pose, source, intrinsics)))
-            for pose in poses[split:]
-        ]
-    )
+    seen_at = (turned_pixels(pose, poses[split - 1], intrinsics) for pose in poses[split:])
+    return np.stack([to_bytes(sampled(case.context[-1], pixels)) for pixels in seen_at])
 
 
 def nearest_view(case: ClipCase) -> Video:
     """Show for each target frame the context frame whose camera looked most nearly the same way, the latest of equals.
-
-    Raises:
-        InputError: the cameras are not known.
-    """
+    Raises ``InputError`` if the cameras are not known."""
     if case.cameras is None:
         raise InputError(f"clip {case.name!r}: the nearest view needs the camera path, which is not known")
     rotations, split = case.cameras.world_from_camera[:, :, :3], case.num_context_frames
@@ -88,20 +80,15 @@ def rendered_view(case: ClipCase) -> Video:
     One view for every latent frame, as the archivist keeps them; what none shows is grey. No network: no model deserves
     praise on scenery that does not pass it.
 
-    Raises:
-        InputError: the cameras, their lens or the subjects' masks are not known.
+    Raises ``InputError`` if the cameras, their lens or the subjects' masks are not known.
     """
-    cameras, lens = _cameras_of(case)
-    if case.foreground is None:
-        raise InputError(
-            f"clip {case.name!r}: leaving subjects out needs their masks, of which there are none"
-        )
+    (cameras, lens), foreground = _cameras_of(case), _foreground_of(case, "leaving")
     split, (height, width) = case.num_context_frames, case.truth.shape[1:3]
     poses = relative_poses(cameras.world_from_camera, cameras.world_from_camera[split]).reshape(1, -1, 12)
     anchored, intrinsics = torch.from_numpy(poses).float(), torch.from_numpy(lens.normalized)[None]
     views = []
     for frame in range(0, split, FRAMES_PER_VIEW):
-        shown = torch.from_numpy(case.foreground[frame].astype(np.float32))[None]
+        shown = torch.from_numpy(foreground[frame].astype(np.float32))[None]
         pixels = torch.from_numpy(case.context[frame].transpose(2, 0, 1).copy())[None]
         time = torch.tensor([float(frame)])
         views.append(view_of(Picture(pixels, shown, anchored[:, frame], time, intrinsics)))
@@ -116,14 +103,9 @@ def vanished(case: ClipCase) -> Video:
     camera (where the cameras are not known: from the same place in the picture); what no frame saw is taken from the
     nearest pixel without a subject. Shadows stay.
 
-    Raises:
-        InputError: the clip has no subject masks.
+    Raises ``InputError`` if the clip has no subject masks.
     """
-    if case.foreground is None:
-        raise InputError(
-            f"clip {case.name!r}: painting subjects out needs their masks, of which there are none"
-        )
-    hidden = dilated(case.foreground, dilation_radius_px(case.truth.shape[1]))
+    hidden = dilated(_foreground_of(case, "painting"), dilation_radius_px(case.truth.shape[1]))
     video = np.concatenate([case.context, case.truth])
     split = case.num_context_frames
     return np.stack([_without(case, video, hidden, frame) for frame in range(split, case.num_frames)])
@@ -158,24 +140,19 @@ def _places(case: ClipCase, frame: int, other: int) -> NDArray[np.float64]:
 
 
 def _filled_from_nearest(picture: NDArray[np.uint8], missing: Masks) -> NDArray[np.uint8]:
-    """Give every missing pixel the colour of the nearest known one, ring by ring inwards."""
+    """Give every missing pixel the mean colour of the known ones that touch it, ring by ring inwards."""
     if missing.all():
         raise InputError(
             "a subject covers the whole picture in all frames; nothing is left to paint it out with"
         )
-    picture, missing = picture.copy(), missing.copy()
-    while missing.any():
-        known = np.pad(~missing, 1)
-        values = np.pad(picture.astype(np.float64), ((1, 1), (1, 1), (0, 0))) * known[..., None]
-        total, number = np.zeros(picture.shape), np.zeros(missing.shape)
-        for down in range(3):
-            for right in range(3):
-                there = (slice(down, down + len(picture)), slice(right, right + picture.shape[1]))
-                total += values[there]
-                number += known[there]
-        reached = missing & (number > 0)
-        picture[reached] = to_bytes(total[reached] / number[reached][:, None])
-        missing &= ~reached
+    picture, known, touching = picture.copy(), ~missing, np.ones((3, 3, 1))
+    while not known.all():
+        values = picture.astype(np.float64) * known[..., None]
+        total = convolve(values, touching, mode="constant")
+        number = convolve(known[..., None].astype(np.float64), touching, mode="constant")
+        reached = ~known & (number[..., 0] > 0)
+        picture[reached] = to_bytes(total[reached] / number[reached])
+        known |= reached
     return picture
 
 
@@ -186,14 +163,13 @@ def swapped(case: ClipCase, donor: ClipCase) -> Video:
     height of the true subject's box, and pasted over the painted-out truth, feet on the box's lower edge; they take
     turns, so that the stand-in moves as it goes.
 
-    Raises:
-        InputError: a clip lacks subjects' masks, or the donor is never seen whole and large.
+    Raises ``InputError`` if a clip lacks subjects' masks, or the donor is never seen whole and large.
     """
     if case.subject_masks is None or donor.subject_masks is None:
         raise InputError(
             f"clip {case.name!r}: swapping needs masks of single subjects in it and in {donor.name!r}"
         )
-    cutouts = _cutouts(donor)
+    cutouts = _cutouts(donor, donor.subject_masks[0])
     if not cutouts:
         raise InputError(
             f"clip {donor.name!r}: its subject is never seen whole and large; take another donor"
@@ -205,19 +181,16 @@ def swapped(case: ClipCase, donor: ClipCase) -> Video:
     return result
 
 
-def _cutouts(donor: ClipCase, most: int = 12) -> list[tuple[NDArray[np.uint8], Masks]]:
-    """Cut the donor's first subject out where it is seen whole and large, in the order of frames: pictures, masks."""
-    assert donor.subject_masks is not None
-    video, masks = np.concatenate([donor.context, donor.truth]), donor.subject_masks[0]
-    seen = observed_from_masks(masks[None])
+def _cutouts(donor: ClipCase, masks: Masks) -> list[tuple[NDArray[np.uint8], Masks]]:
+    """Cut a subject out where its masks [n, h, w] are whole and large, in the order of frames: pictures, masks."""
+    video, seen = np.concatenate([donor.context, donor.truth]), observed_from_masks(masks[None])
     height, width = video.shape[1:3]
-    with np.errstate(invalid="ignore"):
-        whole = (seen.boxes_px[0, :, :2] >= 1).all(axis=-1)
-        whole &= (seen.boxes_px[0, :, 2] < width) & (seen.boxes_px[0, :, 3] < height)
-    large = whole & (seen.area_px[0] >= LEAST_DONOR_SHARE * height * width)
+    large = wholly_inside(seen.boxes_px[0], height, width) & (
+        seen.area_px[0] >= LEAST_DONOR_SHARE * height * width
+    )
     largest = sorted(np.flatnonzero(large).tolist(), key=lambda frame: -seen.area_px[0, frame])
     cutouts = []
-    for frame in sorted(largest[:most]):
+    for frame in sorted(largest[:MOST_CUTOUTS]):
         x0, y0, x1, y1 = seen.boxes_px[0, frame].astype(int)
         cutouts.append((video[frame, y0:y1, x0:x1], masks[frame, y0:y1, x0:x1]))
     return cutouts
@@ -239,13 +212,18 @@ def _paste(
 
 def round_trip(case: ClipCase, through: Callable[[Video], Video]) -> Video:
     """Send the truth through a function that encodes and decodes it, such as a model's VAE.
-
-    Raises:
-        InputError: what comes back is no video of the truth's size.
-    """
+    Raises ``InputError`` if what comes back is no video of the truth's size."""
     rebuilt = through(case.truth)
     check_generated(case, rebuilt)
     return rebuilt
+
+
+def _foreground_of(case: ClipCase, doing: str) -> Masks:
+    if case.foreground is None:
+        raise InputError(
+            f"clip {case.name!r}: {doing} subjects out needs their masks, of which there are none"
+        )
+    return case.foreground
 
 
 def _cameras_of(case: ClipCase) -> tuple[CameraPath, Intrinsics]:

@@ -6,7 +6,7 @@ target together; a **moment** is a time at which all this is known, as a rule on
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,10 @@ class TrackedSubjects:
                 f"{[part.shape for part in parts]}"
             )
 
+    def __getitem__(self, moments: NDArray[np.int_]) -> "TrackedSubjects":
+        """Take some of the moments."""
+        return TrackedSubjects(**{name: part[moments] for name, part in vars(self).items()})
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrueSubjects:
@@ -72,6 +76,13 @@ class TrueSubjects:
             raise InputError(
                 f"true subjects: expected velocities {self.position_m.shape}, got {self.velocity_m.shape}"
             )
+
+    def __getitem__(self, moments: slice | NDArray[np.int_]) -> "TrueSubjects":
+        """Take some of the moments."""
+        velocity = None if self.velocity_m is None else self.velocity_m[moments]
+        return replace(
+            self, position_m=self.position_m[moments], seen=self.seen[moments], velocity_m=velocity
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,6 +125,15 @@ class BirdsEye:
             if length != n:
                 raise InputError(f"a map of {n} moments needs as many of its {what}, got {length}")
 
+    def __getitem__(self, moments: NDArray[np.int_]) -> "BirdsEye":
+        """Take some of the moments."""
+        return BirdsEye(
+            times=self.times[moments], cameras=self.cameras[moments], fov_x_rad=self.fov_x_rad,
+            held=None if self.held is None else self.held[moments],
+            truth=None if self.truth is None else self.truth[moments],
+            filed=tuple(self.filed[index] for index in moments) if self.filed else (),
+        )  # fmt: skip
+
     @property
     def num_moments(self) -> int:
         return len(self.times)
@@ -140,13 +160,13 @@ class MemoryStep:
 
 def tracked_subjects(tracks: Tracks, times: Floats) -> TrackedSubjects:
     """Read a tracker's slots at n moments; ``tracks``: moments in place of a batch. Nobody is seen in an empty slot."""
-    held = _numpy(tracks.filled).astype(bool)
-    last_seen = _numpy(tracks.last_seen)
+    held = as_array(tracks.filled).astype(bool)
+    last_seen = as_array(tracks.last_seen)
     seen = held & (last_seen >= np.asarray(times)[:, None] - SAME_MOMENT_FRAMES)
     return TrackedSubjects(
-        position_m=_numpy(tracks.position), velocity_m=_numpy(tracks.velocity),
-        deviation_m=np.sqrt(np.maximum(_numpy(tracks.covariance)[..., 0], 0)), held=held, seen=seen,
-        numbers=_numpy(tracks.number).astype(np.int64),
+        position_m=as_array(tracks.position), velocity_m=as_array(tracks.velocity),
+        deviation_m=np.sqrt(np.maximum(as_array(tracks.covariance)[..., 0], 0)), held=held, seen=seen,
+        numbers=as_array(tracks.number).astype(np.int64),
     )  # fmt: skip
 
 
@@ -156,17 +176,15 @@ def joined_subjects(parts: Sequence[TrackedSubjects]) -> TrackedSubjects:
         raise InputError(
             f"expected moments of one tracker, got {[part.held.shape[1] for part in parts]} slots"
         )
-    names = ("position_m", "velocity_m", "deviation_m", "held", "seen", "numbers")
-    return TrackedSubjects(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    )
+    names = [field.name for field in fields(TrackedSubjects)]
+    return TrackedSubjects(**{n: np.concatenate([getattr(part, n) for part in parts]) for n in names})
 
 
 def filed_views(archive: Archive, retrieved: Sequence[int]) -> FiledViews:
     """Read the cameras of an archive (batch of one); ``retrieved``: numbers of slots."""
-    filled = _numpy(archive.filled)[0].astype(bool)
+    filled = as_array(archive.filled)[0].astype(bool)
     chosen = np.isin(np.arange(len(filled)), list(retrieved))
-    cameras = _numpy(archive.poses)[0].reshape(-1, 3, 4)
+    cameras = as_array(archive.poses)[0].reshape(-1, 3, 4)
     return FiledViews(cameras=cameras[filled], retrieved=chosen[filled])
 
 
@@ -208,6 +226,7 @@ def _first_target_camera(clip: Clip) -> Floats:
     return np.asarray(clip.cameras.world_from_camera[min(clip.num_context_frames, len(clip.cameras) - 1)])
 
 
-def _numpy(value: Tensor) -> NDArray[np.float64]:
-    array: NDArray[np.float64] = value.detach().double().cpu().numpy()
-    return array
+def as_array(value: Tensor | Floats) -> Floats:
+    if isinstance(value, Tensor):
+        value = value.detach().double().cpu().numpy()
+    return np.asarray(value, dtype=np.float64)

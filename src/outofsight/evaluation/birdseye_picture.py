@@ -9,20 +9,17 @@
 """
 
 from dataclasses import dataclass
-from functools import cache
 from math import ceil, cos, pi, sin
-from pathlib import Path
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from outofsight.errors import InputError
-from outofsight.evaluation.birdseye import BirdsEye, FiledViews, Floats
+from outofsight.evaluation.birdseye import BirdsEye, FiledViews, Floats, TrackedSubjects, TrueSubjects
 from outofsight.evaluation.case import Video
-from outofsight.evaluation.drawing import colour
-from outofsight.files import file_in_one_piece
+from outofsight.evaluation.drawing import colour, font
 
 MAP_PX, HEAD_PX, GAP_PX, KEY_PX = 240, 20, 6, 46
 FINER = 3  # drawn so many times as large, and made smaller with smooth edges
@@ -88,9 +85,9 @@ def draw_moment(scene: BirdsEye, index: int, scale: MapScale) -> Image.Image:
     if scene.filed:
         _views(pen, scene.filed[index], large)
     if scene.truth is not None:
-        _true(pen, scene, index, large)
+        _true(pen, scene.truth, index, large)
     if scene.held is not None:
-        _held(pen, scene, index, large)
+        _held(pen, scene.held, index, large)
     pen.rectangle((0, 0, large.size_px - 1, large.size_px - 1), outline=VIEW, width=FINER)
     return picture.resize((round(scale.size_px),) * 2, Image.Resampling.LANCZOS)
 
@@ -100,10 +97,8 @@ def birdseye_sheet(scene: BirdsEye, pictures: Video | None = None, num_columns: 
     panels = _panels(scene, pictures)
     width, height = panels[0].size
     columns = min(num_columns, len(panels))
-    size = (
-        columns * (width + GAP_PX) + GAP_PX,
-        ceil(len(panels) / columns) * (height + GAP_PX) + GAP_PX + KEY_PX,
-    )
+    rows = ceil(len(panels) / columns)
+    size = (columns * (width + GAP_PX) + GAP_PX, rows * (height + GAP_PX) + GAP_PX + KEY_PX)
     sheet = Image.new("RGB", size, "white")
     for index, panel in enumerate(panels):
         row, column = divmod(index, columns)
@@ -115,14 +110,8 @@ def birdseye_sheet(scene: BirdsEye, pictures: Video | None = None, num_columns: 
 def birdseye_video(scene: BirdsEye, pictures: Video | None = None) -> Video:
     """Draw every moment as a frame of a video, uint8 [n, h, w, 3], height and width even."""
     frames = np.stack([np.asarray(panel) for panel in _panels(scene, pictures)])
-    even = (frames.shape[1] // 2 * 2, frames.shape[2] // 2 * 2)
-    return np.ascontiguousarray(frames[:, : even[0], : even[1]])
-
-
-def save_png(picture: Image.Image, path: Path) -> None:
-    """Write a PNG in one piece. Raises ``OutputError``."""
-    with file_in_one_piece(path) as temporary:
-        picture.save(temporary, format="PNG", optimize=True)
+    height, width = (side // 2 * 2 for side in frames.shape[1:3])
+    return np.ascontiguousarray(frames[:, :height, :width])
 
 
 def _panels(scene: BirdsEye, pictures: Video | None) -> list[Image.Image]:
@@ -140,7 +129,7 @@ def _panels(scene: BirdsEye, pictures: Video | None) -> list[Image.Image]:
 def _panel(scene: BirdsEye, index: int, scale: MapScale, frame: NDArray[np.uint8] | None) -> Image.Image:
     above = 0 if frame is None else round(MAP_PX * frame.shape[0] / frame.shape[1])
     panel = Image.new("RGB", (MAP_PX, HEAD_PX + above + MAP_PX), "white")
-    ImageDraw.Draw(panel).text((2, 2), f"frame {scene.times[index]:g}", INK, _font(13))
+    ImageDraw.Draw(panel).text((2, 2), f"frame {scene.times[index]:g}", INK, font(13))
     if frame is not None:
         panel.paste(Image.fromarray(frame).resize((MAP_PX, above), Image.Resampling.LANCZOS), (0, HEAD_PX))
     panel.paste(draw_moment(scene, index, scale), (0, HEAD_PX + above))
@@ -159,7 +148,7 @@ def _grid(pen: ImageDraw.ImageDraw, scale: MapScale) -> None:
     marks = _marks(scale.middle_m[0] - half, scale.middle_m[0] + half)
     if len(marks) > 1:
         step = marks[1] - marks[0]
-        pen.text((6, scale.size_px - 15 * FINER), f"grid {step:g} m", FAINT, _font(11 * FINER))
+        pen.text((6, scale.size_px - 15 * FINER), f"grid {step:g} m", FAINT, font(11 * FINER))
 
 
 def _marks(low: float, high: float) -> list[float]:
@@ -195,27 +184,24 @@ def _views(pen: ImageDraw.ImageDraw, filed: FiledViews, scale: MapScale) -> None
         pen.line(corners, fill=RETRIEVED if chosen else VIEW, width=FINER * (2 if chosen else 1))
 
 
-def _true(pen: ImageDraw.ImageDraw, scene: BirdsEye, index: int, scale: MapScale) -> None:
+def _true(pen: ImageDraw.ImageDraw, truth: TrueSubjects, index: int, scale: MapScale) -> None:
     """Draw where subjects truly are as crosses, and the way that each went; nothing where that is not known."""
-    assert scene.truth is not None
     reach = 6.0 * FINER
-    for subject in range(scene.truth.seen.shape[1]):
-        went = scene.truth.position_m[: index + 1, subject]
+    for subject in range(truth.seen.shape[1]):
+        went = truth.position_m[: index + 1, subject]
         trajectory = [scale(place) for place in went[np.isfinite(went).all(axis=1)]]
         if len(trajectory) > 1:
             pen.line(trajectory, fill=FAINT, width=FINER // 2 + 1)
         if not np.isfinite(went[-1]).all():
             continue
         x, y = trajectory[-1]
-        fill = INK if scene.truth.seen[index, subject] else FAINT
+        fill = INK if truth.seen[index, subject] else FAINT
         pen.line((x - reach, y, x + reach, y), fill=fill, width=FINER)
         pen.line((x, y - reach, x, y + reach), fill=fill, width=FINER)
 
 
-def _held(pen: ImageDraw.ImageDraw, scene: BirdsEye, index: int, scale: MapScale) -> None:
+def _held(pen: ImageDraw.ImageDraw, held: TrackedSubjects, index: int, scale: MapScale) -> None:
     """Draw the tracker's subjects: solid where seen, dotted where hidden; a dash shows the way of 4 frames."""
-    held = scene.held
-    assert held is not None
     for slot in np.flatnonzero(held.held[index]).tolist():
         place, moving = held.position_m[index, slot], held.velocity_m[index, slot]
         number = int(held.numbers[index, slot])
@@ -229,7 +215,7 @@ def _held(pen: ImageDraw.ImageDraw, scene: BirdsEye, index: int, scale: MapScale
         if within:
             pen.line((x, y, *scale(place + 4 * moving)), fill=fill, width=FINER)
         words = str(number) if within else f"{number} (far)"
-        pen.text((x + 6 * FINER, y - 16 * FINER), words, fill, _font(12 * FINER))
+        pen.text((x + 6 * FINER, y - 16 * FINER), words, fill, font(12 * FINER))
 
 
 def _circle(pen: ImageDraw.ImageDraw, middle: Point, radius: float, fill: str, *, dotted: bool) -> None:
@@ -246,18 +232,7 @@ def _circle(pen: ImageDraw.ImageDraw, middle: Point, radius: float, fill: str, *
 
 def _key(pen: ImageDraw.ImageDraw, top: int, width: int) -> None:
     """Say what the signs mean; in two lines, since a sheet may be narrow."""
-    size = 12 if width >= 620 else 10
-    pen.text(
-        (GAP_PX, top + 4),
-        "filled: held and seen   dotted: held, hidden (2 deviations)   cross: truth",
-        INK,
-        _font(size),
-    )
-    pen.text(
-        (GAP_PX, top + 22), "wedge: camera's view   angles: filed views, dark: retrieved", INK, _font(size)
-    )
-
-
-@cache
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
+    signs = "filled: held and seen   dotted: held, hidden (2 deviations)   cross: truth"
+    lines = "wedge: camera's view   angles: filed views, dark: retrieved"
+    for down, words in ((4, signs), (22, lines)):
+        pen.text((GAP_PX, top + down), words, INK, font(12 if width >= 620 else 10))

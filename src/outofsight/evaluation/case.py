@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.errors import InputError
+from outofsight.perception.seeing import check_frames
 from outofsight.types import CameraPath, Clip, SubjectTrack, is_seen
 
 Video = NDArray[np.uint8]
@@ -55,7 +56,7 @@ class ClipCase:
 
     def __post_init__(self) -> None:
         for part in ("context", "truth"):
-            check_video(getattr(self, part), f"clip {self.name!r}, {part}")
+            check_frames(getattr(self, part), f"clip {self.name!r}, {part}")
         if self.context.shape[1:] != self.truth.shape[1:]:
             raise InputError(
                 f"clip {self.name!r}: the context has pictures of {self.context.shape[1:3]}, the truth of "
@@ -63,13 +64,11 @@ class ClipCase:
             )
         if not self.fps > 0:
             raise InputError(f"clip {self.name!r}: expected frames per second above 0, got {self.fps}")
-        pictures = (self.num_frames, *self.truth.shape[1:3])
-        subjects = self.num_subjects
+        pictures, subjects = (self.num_frames, *self.truth.shape[1:3]), self.num_subjects
         for part, expected in (
-            ("foreground", pictures),
-            ("subject_masks", (subjects, *pictures)),
+            ("foreground", pictures), ("subject_masks", (subjects, *pictures)),
             ("visibility", (subjects, self.num_frames)),
-        ):
+        ):  # fmt: skip
             value = getattr(self, part)
             if value is not None and value.shape != expected:
                 raise InputError(f"clip {self.name!r}: expected {part} {expected}, got {value.shape}")
@@ -111,8 +110,7 @@ def case_from_clip(clip: Clip) -> ClipCase:
     Instance masks give one mask a subject. Foreground masks (the released HM-World) give the union of all subjects,
     and that is the subject's own mask only where there is but one.
 
-    Raises:
-        InputError: the clip has no target frames.
+    Raises ``InputError`` if the clip has no target frames.
     """
     if clip.num_target_frames < 1:
         raise InputError(f"clip {clip.name!r} has no target frames; nothing follows that could be measured")
@@ -144,17 +142,9 @@ def _masks_of(clip: Clip) -> tuple[Masks | None, Masks | None]:
     return np.asarray(subject_masks.any(axis=0)), subject_masks
 
 
-def check_video(video: Video, what: str) -> None:
-    """Raise ``InputError`` naming ``what`` unless it is a video: uint8 [n ≥ 1, height, width, 3]."""
-    if video.dtype != np.uint8 or video.ndim != 4 or video.shape[-1] != 3 or 0 in video.shape:
-        raise InputError(
-            f"{what}: expected uint8 frames [n ≥ 1, height, width, 3], got {video.dtype} {list(video.shape)}"
-        )
-
-
 def check_generated(case: ClipCase, generated: Video) -> None:
     """Raise ``InputError`` unless a generated video can stand beside the truth, frame for frame and pixel for pixel."""
-    check_video(generated, f"clip {case.name!r}, generated video")
+    check_frames(generated, f"clip {case.name!r}, generated video")
     if generated.shape != case.truth.shape:
         expected, got = (f"{v.shape[0]} frames of {v.shape[1]}×{v.shape[2]}" for v in (case.truth, generated))
         raise InputError(
@@ -190,20 +180,15 @@ class Phases:
     num_context_frames: int
 
     @property
-    def target_subjects(self) -> NDArray[np.int8]:
-        return self.subjects[:, self.num_context_frames :]
-
-    @property
     def target_frames(self) -> NDArray[np.int8]:
         return self.frames[self.num_context_frames :]
 
 
-def phases_of(
-    visibility: NDArray[np.int8], num_context_frames: int, min_hidden_frames: int = MIN_HIDDEN_FRAMES
-) -> Phases:
+def phases_of(visibility: NDArray[np.int8], num_context_frames: int) -> Phases:
     """Find the phases of every subject and frame from visibility [s, n]."""
-    seen = is_seen(visibility)
-    returned = np.stack([_returned(row, num_context_frames, min_hidden_frames) for row in seen])
+    seen, length = is_seen(visibility), visibility.shape[1]
+    entries = [first_return(row, num_context_frames) for row in seen]
+    returned = np.stack([np.arange(length) >= (length if entry is None else entry) for entry in entries])
     subjects = np.where(seen, np.where(returned, Phase.REENTERED, Phase.VISIBLE), Phase.HIDDEN)
     frames = np.where(seen.any(axis=0), Phase.VISIBLE, Phase.HIDDEN)
     frames = np.where((subjects == Phase.REENTERED).any(axis=0), Phase.REENTERED, frames)
@@ -212,15 +197,6 @@ def phases_of(
         frames=frames.astype(np.int8),
         num_context_frames=num_context_frames,
     )
-
-
-def _returned(seen: NDArray[np.bool_], num_context_frames: int, min_hidden_frames: int) -> NDArray[np.bool_]:
-    """Mark, for one subject [n], the frames from its first return in the target on."""
-    entry = first_return(seen, num_context_frames, min_hidden_frames)
-    marked = np.zeros(len(seen), dtype=bool)
-    if entry is not None:
-        marked[entry:] = True
-    return marked
 
 
 def first_return(
@@ -234,3 +210,9 @@ def first_return(
             return frame
         last_seen = frame
     return None
+
+
+def runs(marked: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Find where true values stand in a row in [n]: the first of each run, and the one after its last."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
+    return [(start, stop) for start, stop in edges.reshape(-1, 2).tolist()]

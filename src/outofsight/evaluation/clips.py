@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 
 from outofsight.data.dataset import SPLITS, SampleEntry, natural_order, open_dataset
 from outofsight.data.video import read_video
-from outofsight.errors import DatasetError, InputError, first_line
+from outofsight.errors import DatasetError, InputError
 from outofsight.evaluation.case import ClipCase, case_from_clip
 from outofsight.files import read_json
 from outofsight.geometry.pose_files import read_poses
+from outofsight.types import CameraPath
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 
 MOST_DONORS = 5
 """Samples tried, one after another, to lend the *swapped* baseline a subject that is seen whole and large."""
-
-HELD_OUT_SCENE, HELD_OUT_SUBJECT, UNSEEN_SEED = "held-out scene", "held-out subject", "unseen seed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +32,14 @@ class Sample:
     case: ClipCase
     caption: str | None = None
     instances: NDArray[np.uint8] | None = None
+
+    def asked_of_models(self) -> tuple[CameraPath, CameraPath, str]:
+        """Give the cameras of context and target, and the caption. Raises ``InputError`` if any is unknown."""
+        case = self.case
+        if case.cameras is None or self.caption is None:
+            raise InputError("a model needs the clip's cameras and caption, and there are none")
+        split = case.num_context_frames
+        return case.cameras[:split], case.cameras[split:], self.caption
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +73,21 @@ class EvalClip:
 
     @property
     def has_context(self) -> bool:
+        """Whether the context's frames are frames before the target, or only stand for missing ones."""
         return self.entry is not None or self.cameras is not None or self.num_context_frames > 0
 
     @property
     def identity(self) -> str:
         """Tell the clip's content from another of the same name: a digest of its annotation, or of the video."""
-        path = self.truth
         if self.cameras is not None:
-            parts = self.cameras.read_bytes() + _context_video(self.cameras).read_bytes()
-            return hashlib.sha256(parts).hexdigest()[:16]
-        if self.entry is not None:
+            paths = [self.cameras, self.cameras.with_suffix(".mp4")]
+        elif self.entry is not None:
             own = self.entry.folder / "annotation.json"
-            path = own if own.is_file() else self.entry.folder / "camera.json"
-        assert path is not None
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+            paths = [own if own.is_file() else self.entry.folder / "camera.json"]
+        else:
+            assert self.truth is not None
+            paths = [self.truth]
+        return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
 
 
 def dataset_clips(folder: Path, split: str | None, limit: int | None = None) -> tuple[EvalClip, ...]:
@@ -112,10 +120,7 @@ def dataset_clips(folder: Path, split: str | None, limit: int | None = None) -> 
 
 def video_clips(folder: Path, num_context_frames: int = 0, limit: int | None = None) -> tuple[EvalClip, ...]:
     """Take the videos of a folder as the truth, each for a clip of its name.
-
-    Raises:
-        InputError: no such folder, no video in it, or two of one name.
-    """
+    Raises ``InputError`` if there is no such folder, no video in it, or two of one name."""
     if not folder.is_dir():
         raise InputError(f"--truth: expected a folder of videos, found none at {folder}; check the path")
     found = videos_of(folder)
@@ -129,10 +134,7 @@ def video_clips(folder: Path, num_context_frames: int = 0, limit: int | None = N
 
 def context_clips(folder: Path, limit: int | None = None) -> tuple[EvalClip, ...]:
     """Take contexts of which nobody knows what follows: NAME.mp4, and NAME.json with the cameras of all frames.
-
-    Raises:
-        InputError: no such folder, or no pose file in it.
-    """
+    Raises ``InputError`` if there is no such folder, or no pose file in it."""
     if not folder.is_dir():
         raise InputError(f"--contexts: expected a folder of contexts, found none at {folder}; check the path")
     found = sorted(folder.glob("*.json"), key=lambda path: natural_order(path.name))
@@ -146,10 +148,7 @@ def context_clips(folder: Path, limit: int | None = None) -> tuple[EvalClip, ...
 
 def videos_of(folder: Path) -> dict[str, Path]:
     """Find a folder's videos by their names without the ending, in natural order.
-
-    Raises:
-        InputError: two videos differ in their ending alone.
-    """
+    Raises ``InputError`` if two videos differ in their ending alone."""
     paths = sorted(
         (path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.name[0] != "."),
         key=lambda path: natural_order(path.name),
@@ -188,10 +187,10 @@ def _group(record: dict[str, Any], split: str | None) -> str:
     """Say why a clip is a test clip, where its annotation tells."""
     held = record.get("extra", {}).get("held_out")
     if held and held.get("scene"):
-        return HELD_OUT_SCENE
+        return "held-out scene"
     if held and held.get("subjects"):
-        return HELD_OUT_SUBJECT
-    return UNSEEN_SEED if held and split == "test" else split or "all"
+        return "held-out subject"
+    return "unseen seed" if held and split == "test" else split or "all"
 
 
 def _donors(
@@ -213,8 +212,7 @@ def _case_of_video(path: Path, num_context_frames: int) -> ClipCase:
     """Make a case of a video alone. Without context its first frame stands for one; no metric looks at it then,
     since all that do need an annotation.
 
-    Raises:
-        InputError: the video has no frames left after the context.
+    Raises ``InputError`` if the video has no frames left after the context.
     """
     frames, fps = read_video(path)
     if len(frames) <= num_context_frames:
@@ -225,17 +223,13 @@ def _case_of_video(path: Path, num_context_frames: int) -> ClipCase:
     return ClipCase(name=path.stem, context=context, truth=frames[num_context_frames:], fps=fps)
 
 
-def _context_video(cameras: Path) -> Path:
-    return cameras.with_suffix(".mp4")
-
-
 def _case_without_truth(name: str, path: Path) -> ClipCase:
     """Make a case of a context and the cameras of context and target.
 
     Raises:
         VideoError, CameraError: either is missing or damaged. InputError: there are not more cameras than frames.
     """
-    context, fps = read_video(_context_video(path))
+    context, fps = read_video(path.with_suffix(".mp4"))
     cameras = read_poses(path)
     follow = len(cameras) - len(context)
     if follow < 1:
@@ -245,21 +239,3 @@ def _case_without_truth(name: str, path: Path) -> ClipCase:
         )
     unknown = np.repeat(context[-1:], follow, axis=0)
     return ClipCase(name=name, context=context, truth=unknown, fps=fps, cameras=cameras, has_truth=False)
-
-
-def whole_clips(clips: Sequence[EvalClip]) -> tuple[tuple[EvalClip, ...], tuple[str, ...]]:
-    """Read every clip once; give those that can be read, and what is wrong with the others.
-
-    Raises:
-        InputError: none can be read.
-    """
-    whole, broken = [], []
-    for clip in clips:
-        try:
-            clip.read()
-            whole.append(clip)
-        except InputError as error:
-            broken.append(first_line(error))
-    if not whole:
-        raise InputError(f"none of {len(clips)} clips can be read; the first: {broken[0]}")
-    return tuple(whole), tuple(broken)

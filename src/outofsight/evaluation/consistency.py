@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outofsight.evaluation.case import Phase, Phases, Video
-from outofsight.evaluation.evidence import Compute, Evidence, FeatureNetwork, Measured, Metric, undefined
+from outofsight.evaluation.evidence import Evidence, FeatureNetwork, Measured, Metric, metric, undefined
 from outofsight.evaluation.image_metrics import context_revisits
 from outofsight.perception.seeing import centre_crop_of
 
@@ -28,7 +28,9 @@ Vectors = NDArray[np.floating]
 DECAY_DISTANCES = (2, 5, 10, 20, 50)
 """Frames apart at which the decay curve is read."""
 
-WORSE_PATCHES_PERCENTILE = 20.0
+LOW_PERCENTILE = 20.0
+
+NO_RETURN = "no subject comes back in the target"
 
 LEAST_DROP = 1e-3
 """Hiding the subject must lower the likeness to frame 0 by this much for its recovery to mean anything."""
@@ -95,125 +97,107 @@ def view_likeness(
             there = (slice(down, down + rows), slice(right, right + columns))
             cosine = np.where(inside[there], (first * padded[there]).sum(axis=-1), -1.0)
             matches = np.maximum(matches, cosine)
-    return min(whole, float(np.percentile(matches, WORSE_PATCHES_PERCENTILE)))
+    return min(whole, float(np.percentile(matches, LOW_PERCENTILE)))
 
 
+@metric(
+    "subject_consistency", "likeness of generated frames to the one before and to the first",
+    "VBench, DINO features", {"subject_features"}, tier=1,
+)  # fmt: skip
 def subject_consistency(evidence: Evidence) -> Measured:
     return _consistency(evidence.networks.of("subjects"), evidence.generated)
 
 
+@metric(
+    "background_consistency", "the same formula over another network",
+    "VBench, CLIP features", {"background_features"}, tier=1,
+)  # fmt: skip
 def background_consistency(evidence: Evidence) -> Measured:
     return _consistency(evidence.networks.of("backgrounds"), evidence.generated)
 
 
 def _consistency(network: FeatureNetwork, video: Video) -> Measured:
     if len(video) < 2:
-        return undefined("consistency over time needs two frames or more")
+        undefined("consistency over time needs two frames or more")
     return Measured(frame_consistency(network.features(video).pictures))
 
 
-def decay(distance: int) -> Compute:
+def decay(distance: int) -> Metric:
     """Make the metric of likeness at one distance in time."""
 
+    @metric(
+        f"decay_{distance}", f"mean cosine of generated frames {distance} frames apart",
+        "decay curve", {"subject_features"}, tier=1, higher_is_better=None,
+    )  # fmt: skip
     def compute(evidence: Evidence) -> Measured:
         if len(evidence.generated) <= distance:
-            return undefined(f"the video has no frames {distance} frames apart")
+            undefined(f"the video has no frames {distance} frames apart")
         pictures = evidence.networks.of("subjects").features(evidence.generated).pictures
         return Measured(cosine_at_distance(pictures, distance))
 
     return compute
 
 
-def _pictures(evidence: Evidence) -> Vectors:
-    """Describe the context and the generated frames that follow it [c + t, d]."""
+def _likeness(evidence: Evidence) -> tuple[float, float, float | None]:
+    """Give s_V, s_D, s_R of context and generated frames together."""
     network = evidence.networks.of("subjects")
     halves = (evidence.case.context, evidence.generated)
-    return np.concatenate([network.features(half).pictures for half in halves])
-
-
-def _likeness(evidence: Evidence) -> tuple[float, float, float | None] | Measured:
-    """Give s_V, s_D, s_R of context and generated frames together, or why they do not tell anything."""
-    likeness = phase_likeness(_pictures(evidence), evidence.phases.frames)
+    pictures = np.concatenate([network.features(half).pictures for half in halves])
+    likeness = phase_likeness(pictures, evidence.phases.frames)
     visible, hidden = likeness[Phase.VISIBLE], likeness[Phase.HIDDEN]
     if visible is None or hidden is None:
-        return undefined("the clip does not show its subjects in one phase and hide them all in another")
+        undefined("the clip does not show its subjects in one phase and hide them all in another")
     if visible - hidden < LEAST_DROP:
-        return undefined(
-            f"hiding the subject changes nothing (likeness {visible:.3f} seen, {hidden:.3f} hidden)"
-        )
+        undefined(f"hiding the subject changes nothing (likeness {visible:.3f} seen, {hidden:.3f} hidden)")
     return visible, hidden, likeness[Phase.REENTERED]
 
 
+@metric(
+    "recovery", "share of the likeness to frame 0, lost while subjects are hidden, that is back after re-entry",
+    "own rule, after MemoBench", {"subject_features", "visibility"}, tier=1,
+)  # fmt: skip
 def recovery_of(evidence: Evidence) -> Measured:
-    likeness = _likeness(evidence)
-    if isinstance(likeness, Measured):
-        return likeness
-    visible, hidden, reentered = likeness
+    visible, hidden, reentered = _likeness(evidence)
     if reentered is None:
-        return undefined("no subject comes back in the target")
+        undefined(NO_RETURN)
     return Measured(recovery(visible, hidden, reentered))
 
 
+@metric(
+    "occlusion_drop", "share of the likeness to frame 0 that is lost while subjects are hidden",
+    "own rule, after MemoBench", {"subject_features", "visibility"}, tier=1, higher_is_better=None,
+)  # fmt: skip
 def occlusion_drop_of(evidence: Evidence) -> Measured:
-    likeness = _likeness(evidence)
-    return likeness if isinstance(likeness, Measured) else Measured(occlusion_drop(*likeness[:2]))
+    return Measured(occlusion_drop(*_likeness(evidence)[:2]))
 
 
+@metric(
+    "revisit_likeness",
+    "likeness of a context frame to the last generated frame of the same view, whole and in its worse patches",
+    "own rule, after WRBench's D2", {"features", "cameras"}, tier=1,
+)  # fmt: skip
 def revisit_likeness_of(evidence: Evidence) -> Measured:
-    """Compare the last generated frame that sees a view of the context with the context frame of that view."""
     pairs = context_revisits(evidence.case)
     if not pairs:
-        return undefined("the camera does not come back to a view of the context")
+        undefined("the camera does not come back to a view of the context")
     earlier, later = pairs[-1]
     network = evidence.networks.of("appearance")
     first, last = (network.features(half) for half in (evidence.case.context, evidence.generated))
-    score = view_likeness(
-        first.pictures[earlier], first.patches[earlier], last.pictures[later], last.patches[later]
+    return Measured(
+        view_likeness(
+            first.pictures[earlier], first.patches[earlier], last.pictures[later], last.patches[later]
+        )
     )
-    return Measured(score)
-
-
-def _metric(
-    name: str, needs: set[str], higher: bool | None, what: str, source: str, compute: Compute
-) -> Metric:
-    return Metric(
-        name=name, tier=1, unit="", higher_is_better=higher, needs=frozenset(needs), what=what, source=source,
-        compute=compute,
-    )  # fmt: skip
 
 
 CONSISTENCY_METRICS = (
-    _metric(
-        "subject_consistency", {"subject_features"}, True,
-        "likeness of generated frames to the one before and to the first", "VBench, DINO features", subject_consistency,
-    ),
-    _metric(
-        "background_consistency", {"background_features"}, True,
-        "the same formula over another network", "VBench, CLIP features", background_consistency,
-    ),
-    _metric(
-        "recovery", {"subject_features", "visibility"}, True,
-        "share of the likeness to frame 0, lost while subjects are hidden, that is back after re-entry",
-        "own rule, after MemoBench", recovery_of,
-    ),
-    _metric(
-        "occlusion_drop", {"subject_features", "visibility"}, None,
-        "share of the likeness to frame 0 that is lost while subjects are hidden",
-        "own rule, after MemoBench", occlusion_drop_of,
-    ),
-    _metric(
-        "revisit_likeness", {"features", "cameras"}, True,
-        "likeness of a context frame to the last generated frame of the same view, whole and in its worse patches",
-        "own rule, after WRBench's D2", revisit_likeness_of,
-    ),
-    *(
-        _metric(
-            f"decay_{distance}", {"subject_features"}, None,
-            f"mean cosine of generated frames {distance} frames apart", "decay curve", decay(distance),
-        )
-        for distance in DECAY_DISTANCES
-    ),
-)  # fmt: skip
+    subject_consistency,
+    background_consistency,
+    recovery_of,
+    occlusion_drop_of,
+    revisit_likeness_of,
+    *map(decay, DECAY_DISTANCES),
+)
 
 
 FRAMES_A_PHASE = 6
@@ -264,56 +248,42 @@ def memobench_drop(seen: float, away: float) -> float:
     return float(np.clip((seen - away) / (seen + EPSILON), 0, 1))
 
 
-def memobench(*, drop: bool) -> Compute:
-    """Make the metric of the drop, or of the recovery."""
-
-    def compute(evidence: Evidence) -> Measured:
-        network = evidence.networks.of("backgrounds")
-        bounds = phase_bounds(evidence.phases)
-        if bounds is None:
-            return undefined("no subject comes back in the target")
-        crop = centre_crop_of(network)
-        halves = (evidence.case.context, evidence.generated)
-        pictures = unit_length(
-            np.concatenate([network.features(crop.frames(half)).pictures for half in halves])
-        )
-        seen, away, back = likeness_by_phase(pictures @ pictures[0], *bounds)
-        return Measured(memobench_drop(seen, away) if drop else memobench_recovery(seen, away, back))
-
-    return compute
+def _phases_of_memobench(evidence: Evidence) -> tuple[float, float, float]:
+    """Give s_O, s_H, s_R."""
+    network = evidence.networks.of("backgrounds")
+    bounds = phase_bounds(evidence.phases)
+    if bounds is None:
+        undefined(NO_RETURN)
+    crop = centre_crop_of(network)
+    halves = (evidence.case.context, evidence.generated)
+    pictures = unit_length(np.concatenate([network.features(crop.frames(half)).pictures for half in halves]))
+    return likeness_by_phase(pictures @ pictures[0], *bounds)
 
 
-def _memobench_metric(name: str, higher: bool | None, what: str, *, drop: bool) -> Metric:
-    return Metric(
-        name=name,
-        tier=1,
-        unit="",
-        higher_is_better=higher,
-        needs=frozenset({"background_features", "visibility"}),
-        what=what,
-        source="MemoBench (arXiv 2606.27537); published with CLIP ViT-B/32",
-        compute=memobench(drop=drop),
-    )
+MEMOBENCH = "MemoBench (arXiv 2606.27537); published with CLIP ViT-B/32"
 
 
-MEMOBENCH_METRICS = (
-    _memobench_metric(
-        "memobench_recovery",
-        True,
-        "share of the likeness to frame 0, lost while the subject is hidden, that is back after its return",
-        drop=False,
-    ),
-    _memobench_metric(
-        "memobench_occlusion_drop",
-        None,
-        "share of the likeness to frame 0 that is lost while the subject is hidden",
-        drop=True,
-    ),
-)
+@metric(
+    "memobench_recovery",
+    "share of the likeness to frame 0, lost while the subject is hidden, that is back after its return",
+    MEMOBENCH, {"background_features", "visibility"}, tier=1,
+)  # fmt: skip
+def memobench_recovery_of(evidence: Evidence) -> Measured:
+    return Measured(memobench_recovery(*_phases_of_memobench(evidence)))
+
+
+@metric(
+    "memobench_occlusion_drop", "share of the likeness to frame 0 that is lost while the subject is hidden",
+    MEMOBENCH, {"background_features", "visibility"}, tier=1, higher_is_better=None,
+)  # fmt: skip
+def memobench_drop_of(evidence: Evidence) -> Measured:
+    return Measured(memobench_drop(*_phases_of_memobench(evidence)[:2]))
+
+
+MEMOBENCH_METRICS = (memobench_recovery_of, memobench_drop_of)
 
 
 SAMPLE_FPS, MIN_FRAMES, MAX_FRAMES = 2.0, 4, 16
-LOW_PERCENTILE = 20.0
 
 
 def sampled_frames(num_frames: int, fps: float) -> list[int]:
@@ -348,26 +318,20 @@ def _low_match(first: NDArray[np.float64], second: NDArray[np.float64]) -> float
     return float(np.percentile(np.concatenate([cosines.max(axis=1), cosines.max(axis=0)]), LOW_PERCENTILE))
 
 
+@metric(
+    "wrbench_d2",
+    "the lower of first-to-last likeness and the worse patches' best matches between neighbouring frames",
+    "WRBench (arXiv 2606.20545); published with DINOv2", {"subject_features"}, tier=1,
+)  # fmt: skip
 def d2_of(evidence: Evidence) -> Measured:
     """Score context and generated frames as one video, as WRBench does for models that continue a video."""
     network = evidence.networks.of("subjects")
     video = np.concatenate([evidence.case.context, evidence.generated])
     frames = sampled_frames(len(video), evidence.case.fps)
     if len(frames) < 2:
-        return undefined("WRBench's D2 needs two frames or more")
+        undefined("WRBench's D2 needs two frames or more")
     features = network.features(centre_crop_of(network).frames(video[frames]))
     return Measured(d2(features.pictures, features.patches))
 
 
-WRBENCH_D2_METRICS = (
-    Metric(
-        name="wrbench_d2",
-        tier=1,
-        unit="",
-        higher_is_better=True,
-        needs=frozenset({"subject_features"}),
-        what="the lower of first-to-last likeness and the worse patches' best matches between neighbouring frames",
-        source="WRBench (arXiv 2606.20545); published with DINOv2",
-        compute=d2_of,
-    ),
-)
+WRBENCH_D2_METRICS = (d2_of,)

@@ -1,13 +1,17 @@
-"""How plots look, drawn by matplotlib and given as SVG text: one style for reports, model cards and rollouts."""
+"""How plots look, drawn by matplotlib and given as SVG text, and what pictures drawn by PIL share."""
 
 import io
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from PIL import Image, ImageFont
 
 from outofsight.evaluation.case import Phase
+from outofsight.files import file_in_one_piece
 
 PALETTE = (
     "#2f6fb0", "#d1495b", "#3a8f5c", "#8a5fb5", "#d98324", "#4aa3a2", "#8c6b4f", "#6c757d", "#b5478f", "#5b7c1f",
@@ -50,3 +54,14 @@ def svg(draw: Callable[[Figure], None], width_px: float, height_px: float) -> st
         draw(figure)
         figure.savefig(text, format="svg", metadata={"Date": None})
         return text.getvalue()
+
+
+def save_png(picture: Image.Image, path: Path) -> None:
+    """Write a PNG in one piece. Raises ``OutputError``."""
+    with file_in_one_piece(path) as temporary:
+        picture.save(temporary, format="PNG", optimize=True)
+
+
+@cache
+def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)

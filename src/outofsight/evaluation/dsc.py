@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from outofsight.evaluation.case import Video
 from outofsight.evaluation.consistency import unit_length
 from outofsight.evaluation.evidence import (
-    Compute,
     Detections,
     Evidence,
     FeatureNetwork,
     Measured,
     Metric,
+    metric,
     undefined,
 )
 from outofsight.evaluation.tracking import expected
@@ -90,17 +90,19 @@ def mean_cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(a.mean(axis=0) @ b.mean(axis=0))
 
 
-def dsc(*, to_context: bool, missing_count_0: bool) -> Compute:
+NEEDS = frozenset({"features", "detector", "subjects"})
+
+
+def dsc(name: str, what: str, *, to_context: bool, missing_count_0: bool) -> Metric:
     """Make the metric DSC_ctx or DSC_GT, a subject's mean over its frames, then the mean over subjects.
 
     ``missing_count_0``: over the target frames that truly show the subject, those in which it is not found counting 0;
     otherwise over the frames in which it is found, as published.
     """
 
+    @metric(name, what, "HyDRA (arXiv 2603.25716) eq. 7; published with CLIP ViT-B/16", NEEDS, tier=1)
     def compute(evidence: Evidence) -> Measured:
-        case, network = evidence.case, evidence.networks.of("appearance")
-        video = case.context if to_context else case.truth
-        known = evidence.context_observed if to_context else evidence.target_observed
+        network, (video, known) = evidence.networks.of("appearance"), _true_half(evidence, to_context)
         theirs = _all_vectors(network, evidence.generated, evidence.found)
         ours = _all_vectors(network, video, known)
         shown = expected(evidence, after_return=False)
@@ -109,9 +111,16 @@ def dsc(*, to_context: bool, missing_count_0: bool) -> Compute:
             for subject in range(known.num_subjects)
         ]
         valid = [score for score in scores if score is not None]
-        return Measured(float(np.mean(valid))) if valid else undefined(_reason(ours, theirs, to_context))
+        return Measured(float(np.mean(valid)) if valid else undefined(_reason(ours, theirs, to_context)))
 
     return compute
+
+
+def _true_half(evidence: Evidence, to_context: bool) -> tuple[Video, Detections]:
+    """Give the true frames that generated ones are compared with, and what is seen in them."""
+    if to_context:
+        return evidence.case.context, evidence.context_observed
+    return evidence.case.truth, evidence.target_observed
 
 
 def _score(
@@ -139,45 +148,16 @@ def _reason(ours: list[NDArray[np.float64]], theirs: list[NDArray[np.float64]], 
     return "no subject is both found in the generated video and seen in the true one"
 
 
-def _metric(name: str, what: str, *, to_context: bool, missing_count_0: bool) -> Metric:
-    return Metric(
-        name=name,
-        tier=1,
-        unit="",
-        higher_is_better=True,
-        needs=frozenset({"features", "detector", "subjects"}),
-        what=what,
-        source="HyDRA (arXiv 2603.25716) eq. 7; published with CLIP ViT-B/16",
-        compute=dsc(to_context=to_context, missing_count_0=missing_count_0),
-    )
-
-
 DSC_METRICS = (
-    _metric(
-        "dsc_gt",
-        "likeness of the subject where it is found to the true one",
-        to_context=False,
-        missing_count_0=False,
-    ),
-    _metric(
-        "dsc_ctx",
-        "likeness of the subject where it is found to the context's",
-        to_context=True,
-        missing_count_0=False,
-    ),
-    _metric(
-        "dsc_gt_missing_0",
-        "the same as dsc_gt over the frames that truly show it, 0 where it is not found",
-        to_context=False,
-        missing_count_0=True,
-    ),
-    _metric(
-        "dsc_ctx_missing_0",
-        "the same as dsc_ctx over the frames that truly show it, 0 where it is not found",
-        to_context=True,
-        missing_count_0=True,
-    ),
-)
+    dsc("dsc_gt", "likeness of the subject where it is found to the true one",
+        to_context=False, missing_count_0=False),
+    dsc("dsc_ctx", "likeness of the subject where it is found to the context's",
+        to_context=True, missing_count_0=False),
+    dsc("dsc_gt_missing_0", "the same as dsc_gt over the frames that truly show it, 0 where it is not found",
+        to_context=False, missing_count_0=True),
+    dsc("dsc_ctx_missing_0", "the same as dsc_ctx over the frames that truly show it, 0 where it is not found",
+        to_context=True, missing_count_0=True),
+)  # fmt: skip
 
 
 def union_boxes(observed: Detections) -> NDArray[np.float64]:
@@ -205,8 +185,7 @@ def frame_vectors(
     height, width = video.shape[1:3]
     cropped = crop.frames(video)
     if registered:
-        side = cropped.shape[1]
-        shares = crop.boxes(boxes_px, height, width) / side
+        shares = crop.boxes(boxes_px, height, width) / cropped.shape[1]
     else:
         shares = boxes_px / np.array([width, height] * 2)
     patches = network.features(cropped).patches
@@ -218,67 +197,34 @@ def frame_vectors(
     return np.array(vectors).reshape(-1, patches.shape[-1])
 
 
-def dsc_official(*, to_context: bool, registered: bool) -> Compute:
+def dsc_official(name: str, what: str, *, to_context: bool, registered: bool) -> Metric:
     """Make DSC_con or DSC_tgt of the published script."""
+    source = "HyDRA's eval_dsc.py; published with CLIP ViT-B/16 and a tracker that is not"
 
+    @metric(name, what, source, NEEDS, tier=1)
     def compute(evidence: Evidence) -> Measured:
-        case, network = evidence.case, evidence.networks.of("appearance")
-        video = case.context if to_context else case.truth
-        known = evidence.context_observed if to_context else evidence.target_observed
+        network, (video, known) = evidence.networks.of("appearance"), _true_half(evidence, to_context)
         ours = frame_vectors(network, video, union_boxes(known), registered=registered)
         if not len(ours):
             where = "context" if to_context else "target"
-            return undefined(
-                f"no subject is seen in the {where}" + (", within the centre crop" if registered else "")
-            )
+            undefined(f"no subject is seen in the {where}" + ", within the centre crop" * registered)
         theirs = frame_vectors(
             network, evidence.generated, union_boxes(evidence.found), registered=registered
         )
-        return (
-            Measured(mean_cosine(theirs, ours))
-            if len(theirs)
-            else undefined("no subject is found in the generated video")
-        )
+        if not len(theirs):
+            undefined("no subject is found in the generated video")
+        return Measured(mean_cosine(theirs, ours))
 
     return compute
 
 
-def _official_metric(name: str, what: str, *, to_context: bool, registered: bool) -> Metric:
-    return Metric(
-        name=name,
-        tier=1,
-        unit="",
-        higher_is_better=True,
-        needs=frozenset({"features", "detector", "subjects"}),
-        what=what,
-        source="HyDRA's eval_dsc.py; published with CLIP ViT-B/16 and a tracker that is not",
-        compute=dsc_official(to_context=to_context, registered=registered),
-    )
-
+_READ_BESIDE = "as published: one box around all subjects, read beside its place in the centre crop"
 
 DSC_OFFICIAL_METRICS = (
-    _official_metric(
-        "dsc_official_gt",
-        "DSC_tgt as published: one box around all subjects, read beside its place in the centre crop",
-        to_context=False,
-        registered=False,
-    ),
-    _official_metric(
-        "dsc_official_ctx",
-        "DSC_con as published: one box around all subjects, read beside its place in the centre crop",
-        to_context=True,
-        registered=False,
-    ),
-    _official_metric(
-        "dsc_official_registered_gt",
-        "dsc_official_gt with the box mapped through the crop",
-        to_context=False,
-        registered=True,
-    ),
-    _official_metric(
-        "dsc_official_registered_ctx",
-        "dsc_official_ctx with the box mapped through the crop",
-        to_context=True,
-        registered=True,
-    ),
-)
+    dsc_official("dsc_official_gt", f"DSC_tgt {_READ_BESIDE}", to_context=False, registered=False),
+    dsc_official("dsc_official_ctx", f"DSC_con {_READ_BESIDE}", to_context=True, registered=False),
+    dsc_official("dsc_official_registered_gt", "dsc_official_gt with the box mapped through the crop",
+                 to_context=False, registered=True),
+    dsc_official("dsc_official_registered_ctx", "dsc_official_ctx with the box mapped through the crop",
+                 to_context=True, registered=True),
+)  # fmt: skip

@@ -17,8 +17,7 @@ def engine_vanished(clip: Clip, settings: RenderSettings | None = None) -> Video
 
     ``settings``: those that the clip was rendered with, or the background differs too.
 
-    Raises:
-        InputError: the clip carries no spec of its world.
+    Raises ``InputError`` if the clip carries no spec of its world.
     """
     world = build_world(_spec_of(clip))
     poses = pose_world(world)
@@ -45,9 +44,8 @@ def engine_swapped(clip: Clip, kinds: tuple[str, ...], settings: RenderSettings 
         replace(subject, kind=kind, sheds=None, sheds_at_frame=None)
         for subject, kind in zip(spec.subjects, kinds, strict=True)
     )
-    return render_world(build_world(replace(spec, subjects=others)), settings=settings).rgb[
-        clip.num_context_frames :
-    ]
+    rendered = render_world(build_world(replace(spec, subjects=others)), settings=settings)
+    return rendered.rgb[clip.num_context_frames :]
 
 
 def _spec_of(clip: Clip) -> WorldSpec:

@@ -4,11 +4,11 @@ Feature networks and detectors come from elsewhere; here is only what is asked o
 will do.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, fields
 from functools import cached_property
 from math import isfinite
-from typing import Literal, Protocol
+from typing import Literal, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,55 +16,20 @@ from numpy.typing import NDArray
 from outofsight.errors import InputError
 from outofsight.evaluation.case import ClipCase, Masks, Phases, Video, phases_of
 from outofsight.evaluation.tracked_positions import PositionErrors, Tracked, errors_at_return
-
-
-class Detection(Protocol):
-    """Someone or something found in one frame."""
-
-    @property
-    def box_px(self) -> NDArray[np.float32]:
-        """[4] x0, y0, x1, y1; the picture spans [0, width] × [0, height]."""
-
-    @property
-    def score(self) -> float:
-        """How sure the detector is, 0 to 1."""
-
-    @property
-    def mask(self) -> Masks | None:
-        """[height, width], or ``None`` from a detector that knows boxes alone."""
-
-    @property
-    def kind(self) -> str | None:
-        """The kind of subject, in the words of the clips' annotation; ``None``: unknown."""
-
-    @property
-    def identity(self) -> NDArray[np.float32] | None:
-        """[d], length 1: near for the same individual, far for others; ``None``: unknown."""
+from outofsight.perception.seeing import Found, PictureFeatures
 
 
 class Detector(Protocol):
     """Finds subjects in frames."""
 
-    def detect(self, frames: Video) -> Sequence[Sequence[Detection]]:
+    def detect(self, frames: Video) -> Sequence[Sequence[Found]]:
         """Give what is found in each frame, in any order; frames in which nothing is found have an empty list."""
-
-
-class Features(Protocol):
-    """What a feature network makes of n frames."""
-
-    @property
-    def patches(self) -> NDArray[np.float32]:
-        """[n, rows, columns, d]: one vector a patch; the patches cover the picture."""
-
-    @property
-    def pictures(self) -> NDArray[np.float32]:
-        """[n, d]: one vector a frame (of CLIP or DINO: the class token)."""
 
 
 class FeatureNetwork(Protocol):
     """Describes frames by vectors whose cosine is likeness."""
 
-    def features(self, frames: Video) -> Features:
+    def features(self, frames: Video) -> PictureFeatures:
         """Describe frames [n, h, w, 3]."""
 
 
@@ -100,44 +65,35 @@ class Detections:
             ("boxes_px", (*lead, 4)),
             ("centroids_px", (*lead, 2)),
             ("area_px", lead),
-            ("masks", (*lead, *self.masks.shape[2:]) if self.masks is not None else None),
-            ("identities", (*lead, self.identities.shape[-1]) if self.identities is not None else None),
+            ("masks", lead),
+            ("identities", lead),
             ("kinds", lead),
-            ("mistakes", (lead[1], *self.mistakes.shape[1:]) if self.mistakes is not None else None),
+            ("mistakes", lead[1:]),
         ):
             value = getattr(self, part)
-            if value is not None and value.shape != shape:
+            if value is not None and value.shape[: len(shape)] != shape:
                 raise InputError(f"what is observed: expected {part} {shape}, got {value.shape}")
 
     def __getitem__(self, frames: slice) -> "Detections":
         """Take a stretch of frames."""
-        return Detections(
-            detected=self.detected[:, frames],
-            boxes_px=self.boxes_px[:, frames],
-            centroids_px=self.centroids_px[:, frames],
-            area_px=self.area_px[:, frames],
-            masks=None if self.masks is None else self.masks[:, frames],
-            identities=None if self.identities is None else self.identities[:, frames],
-            kinds=None if self.kinds is None else self.kinds[:, frames],
-            mistakes=None if self.mistakes is None else self.mistakes[frames],
-        )
+        whole = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Detections(**{
+            name: None if part is None else part[frames] if name == "mistakes" else part[:, frames]
+            for name, part in whole.items()
+        })  # fmt: skip
 
     @property
     def num_subjects(self) -> int:
         return len(self.detected)
 
-    @property
-    def num_frames(self) -> int:
-        return self.detected.shape[1]
 
-
-def observed_from_masks(masks: Masks, least_px: int = 1) -> Detections:
-    """Read boxes, centroids and areas from masks [s, n, h, w]; fewer than ``least_px`` pixels are not seen.
+def observed_from_masks(masks: Masks) -> Detections:
+    """Read boxes, centroids and areas from masks [s, n, h, w].
 
     Pixel (row r, column c) spans [c, c + 1] × [r, r + 1]; a centroid is the mean of pixel centres.
     """
     area = masks.sum(axis=(2, 3)).astype(np.float32)
-    detected = area >= max(least_px, 1)
+    detected = area >= 1
     x0, x1 = _extent(np.asarray(masks.any(axis=2)))
     y0, y1 = _extent(np.asarray(masks.any(axis=3)))
     height, width = masks.shape[2:]
@@ -148,13 +104,7 @@ def observed_from_masks(masks: Masks, least_px: int = 1) -> Detections:
     centroids = np.stack([x, y], axis=-1).astype(np.float32)
     boxes[~detected] = np.nan
     centroids[~detected] = np.nan
-    return Detections(
-        detected=detected,
-        boxes_px=boxes,
-        centroids_px=centroids,
-        area_px=np.where(detected, area, 0).astype(np.float32),
-        masks=masks & detected[..., None, None],
-    )
+    return Detections(detected=detected, boxes_px=boxes, centroids_px=centroids, area_px=area, masks=masks)
 
 
 def _extent(occupied: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -162,6 +112,19 @@ def _extent(occupied: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.i
     first = occupied.argmax(axis=-1)
     after = occupied.shape[-1] - occupied[..., ::-1].argmax(axis=-1)
     return first, after
+
+
+def box_areas(boxes_px: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the areas of boxes [..., 4]; 0 for NaN."""
+    return np.nan_to_num(np.prod(boxes_px[..., 2:] - boxes_px[..., :2], axis=-1)).astype(np.float32)
+
+
+def wholly_inside(boxes: NDArray[np.float32], height: int, width: int) -> NDArray[np.bool_]:
+    """Tell which boxes [..., 4] keep a pixel's distance from the picture's edge."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(
+            (boxes[..., :2] >= 1).all(axis=-1) & (boxes[..., 2] <= width - 1) & (boxes[..., 3] <= height - 1)
+        )
 
 
 @dataclass(frozen=True)
@@ -178,15 +141,19 @@ class Measured:
             raise InputError(f"a metric must be finite, got {self.value}; give the reason why it is not")
 
 
-def undefined(reason: str) -> Measured:
-    """Say why a metric could not be computed."""
-    return Measured(None, reason)
+class _UndefinedError(Exception):
+    """Why a metric cannot be computed."""
+
+
+def undefined(reason: str) -> NoReturn:
+    """Stop computing a metric, and say why: ``Metric`` gives the reason in place of a number."""
+    raise _UndefinedError(reason)
 
 
 def mean_or_undefined(values: NDArray[np.floating], reason: str) -> Measured:
     """Give the mean of the values that are known (not NaN), or the reason if none is."""
     known = values[~np.isnan(values)]
-    return Measured(float(known.mean())) if known.size else undefined(reason)
+    return Measured(float(known.mean()) if known.size else undefined(reason))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,7 +176,7 @@ class Networks:
         return network
 
     @classmethod
-    def all(cls, network: FeatureNetwork, perceptual: PerceptualNetwork | None = None) -> "Networks":
+    def all(cls, network: FeatureNetwork | None, perceptual: PerceptualNetwork | None = None) -> "Networks":
         """Use one network for everything; subject and background consistency are then the same number."""
         return cls(appearance=network, subjects=network, backgrounds=network, perceptual=perceptual)
 
@@ -302,7 +269,7 @@ Compute = Callable[[Evidence], Measured]
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """One metric: what it is, what it needs, and how it is computed.
+    """One metric: what it is, what it needs, and how it is computed; ``metric`` makes one of a function.
 
     ``higher_is_better``: ``None`` where neither direction is. ``needs``: names of ``NEEDS``.
     """
@@ -326,8 +293,32 @@ class Metric:
         for need in sorted(self.needs):
             is_there, reason = NEEDS[need]
             if not is_there(evidence):
-                return undefined(reason)
-        return self.compute(evidence)
+                return Measured(None, reason)
+        try:
+            return self.compute(evidence)
+        except _UndefinedError as error:
+            return Measured(None, str(error))
+
+
+def metric(
+    name: str,
+    what: str,
+    source: str,
+    needs: Set[str],
+    *,
+    tier: int = 0,
+    unit: str = "",
+    higher_is_better: bool | None = True,
+) -> Callable[[Compute], Metric]:
+    """Make a metric of the function that stands below."""
+
+    def made(compute: Compute) -> Metric:
+        return Metric(
+            name=name, tier=tier, unit=unit, higher_is_better=higher_is_better,
+            needs=frozenset(needs), what=what, source=source, compute=compute,
+        )  # fmt: skip
+
+    return made
 
 
 def annotated(case: ClipCase) -> Detections | None:

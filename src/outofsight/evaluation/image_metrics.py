@@ -7,6 +7,8 @@ Loop closure: does a place look the same when the camera returns to it? ::
     pairs           5 ────────────── 25        same pose, and away in between
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
@@ -16,11 +18,11 @@ from outofsight.errors import InputError
 from outofsight.evaluation.case import PHASE_WORDS, ClipCase, Masks, Phase, Video
 from outofsight.evaluation.evidence import (
     Compute,
-    Detections,
     Evidence,
     Measured,
     Metric,
     mean_or_undefined,
+    metric,
     undefined,
 )
 from outofsight.geometry.poses import rotation_angle
@@ -67,8 +69,7 @@ def _squared_difference(a: Video, b: Video) -> NDArray[np.float64]:
 def frame_ssim(generated: Video, truth: Video) -> NDArray[np.float64]:
     """Give each frame's SSIM [n]: the mean over places and colours, where the 11×11 window lies within the picture.
 
-    Raises:
-        InputError: the picture is smaller than the window.
+    Raises ``InputError`` if the picture is smaller than the window.
 
     Source: Wang et al. 2004 (Gaussian window, σ = 1.5, K = 0.01, 0.03), each colour by itself as is usual for video.
     """
@@ -77,16 +78,13 @@ def frame_ssim(generated: Video, truth: Video) -> NDArray[np.float64]:
         raise InputError(
             f"SSIM's window needs pictures of at least {smallest}×{smallest}, got {truth.shape[1]}×{truth.shape[2]}"
         )
-    return np.array([_image_ssim(a / 255, b / 255) for a, b in zip(generated, truth, strict=True)])
-
-
-def _image_ssim(image: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    return float(
+    return np.array([
         structural_similarity(
-            image, other, data_range=1, channel_axis=-1, gaussian_weights=True, sigma=WINDOW_SIGMA_PX,
+            a / 255, b / 255, data_range=1, channel_axis=-1, gaussian_weights=True, sigma=WINDOW_SIGMA_PX,
             use_sample_covariance=False,
         )
-    )  # fmt: skip
+        for a, b in zip(generated, truth, strict=True)
+    ])  # fmt: skip
 
 
 def dilated(masks: Masks, radius_px: int) -> Masks:
@@ -100,30 +98,40 @@ def dilation_radius_px(height_px: int) -> int:
     return max(1, round(height_px * DILATION_PX_PER_HEIGHT))
 
 
+def _decibels(name: str, needs: set[str], what: str) -> Callable[[Compute], Metric]:
+    return metric(name, what, "PSNR, values in [0, 1], at most 100 dB", needs, unit="dB")
+
+
+@_decibels("psnr", {"truth"}, "PSNR of whole target frames, the mean over frames")
 def psnr(evidence: Evidence) -> Measured:
     return Measured(float(frame_psnr(evidence.generated, evidence.case.truth).mean()))
 
 
+@metric(
+    "ssim", "structural similarity of target frames, the mean over frames",
+    "Wang et al. 2004: Gaussian 11×11 window, σ 1.5, each colour by itself", {"truth"},
+)  # fmt: skip
 def ssim(evidence: Evidence) -> Measured:
     size = min(evidence.case.truth.shape[1:3])
     if size < 2 * WINDOW_RADIUS_PX + 1:
-        return undefined(f"pictures of {size} pixels are smaller than SSIM's window")
+        undefined(f"pictures of {size} pixels are smaller than SSIM's window")
     return Measured(float(frame_ssim(evidence.generated, evidence.case.truth).mean()))
 
 
+@_decibels("fg_psnr", {"masks"}, "PSNR inside the widened subject masks, all pixels together")
 def foreground_psnr(evidence: Evidence) -> Measured:
-    value = region_psnr(evidence.generated, evidence.case.truth, _widened_foreground(evidence))
-    return undefined("no subject is seen in the target") if value is None else Measured(value)
+    return _psnr_within(_widened_foreground(evidence), evidence, "no subject is seen in the target")
 
 
+@_decibels("bg_psnr", {"masks"}, "PSNR outside the widened subject masks, all pixels together")
 def background_psnr(evidence: Evidence) -> Measured:
-    value = region_psnr(evidence.generated, evidence.case.truth, ~_widened_foreground(evidence))
-    return undefined("subjects cover every target frame") if value is None else Measured(value)
+    return _psnr_within(~_widened_foreground(evidence), evidence, "subjects cover every target frame")
 
 
-def phase_psnr(phase: Phase) -> Compute:
+def phase_psnr(name: str, phase: Phase, what: str) -> Metric:
     """Make the metric of PSNR over the target frames of one phase."""
 
+    @_decibels(name, {"visibility"}, what)
     def compute(evidence: Evidence) -> Measured:
         chosen = evidence.phases.target_frames == phase
         values = frame_psnr(evidence.generated[chosen], evidence.case.truth[chosen])
@@ -132,20 +140,25 @@ def phase_psnr(phase: Phase) -> Compute:
     return compute
 
 
+@_decibels(
+    "fg_psnr_reentered", {"masks", "visibility"},
+    "PSNR inside the widened masks of subjects that are back, all pixels together",
+)  # fmt: skip
 def reentry_foreground_psnr(evidence: Evidence) -> Measured:
-    """Compare the pixels of subjects that came back, on the frames after their return.
-
-    Without masks of single subjects: of all subjects, on the frames where any is back.
-    """
+    """Without masks of single subjects: of all subjects, on the frames where any is back."""
     split = evidence.case.num_context_frames
-    returned = evidence.phases.target_subjects == Phase.REENTERED
+    returned = evidence.phases.subjects[:, split:] == Phase.REENTERED
     masks = evidence.case.subject_masks
     if masks is not None:
         region = (masks[:, split:] & returned[..., None, None]).any(axis=0)
     else:
         region = evidence.foreground[split:] & returned.any(axis=0)[:, None, None]
-    value = region_psnr(evidence.generated, evidence.case.truth, _widened(region))
-    return undefined("no subject comes back in the target") if value is None else Measured(value)
+    return _psnr_within(_widened(region), evidence, "no subject comes back in the target")
+
+
+def _psnr_within(region: Masks, evidence: Evidence, reason: str) -> Measured:
+    value = region_psnr(evidence.generated, evidence.case.truth, region)
+    return Measured(undefined(reason) if value is None else value)
 
 
 def _widened_foreground(evidence: Evidence) -> Masks:
@@ -156,61 +169,15 @@ def _widened(region: Masks) -> Masks:
     return dilated(region, dilation_radius_px(region.shape[-2]))
 
 
-def _decibels(name: str, needs: set[str], what: str, compute: Compute) -> Metric:
-    return Metric(
-        name=name,
-        tier=0,
-        unit="dB",
-        higher_is_better=True,
-        needs=frozenset(needs),
-        what=what,
-        source="PSNR, values in [0, 1], at most 100 dB",
-        compute=compute,
-    )
-
-
 IMAGE_METRICS = (
-    _decibels("psnr", {"truth"}, "PSNR of whole target frames, the mean over frames", psnr),
-    Metric(
-        name="ssim",
-        tier=0,
-        unit="",
-        higher_is_better=True,
-        needs=frozenset({"truth"}),
-        what="structural similarity of target frames, the mean over frames",
-        source="Wang et al. 2004: Gaussian 11×11 window, σ 1.5, each colour by itself",
-        compute=ssim,
-    ),
-    _decibels(
-        "fg_psnr", {"masks"}, "PSNR inside the widened subject masks, all pixels together", foreground_psnr
-    ),
-    _decibels(
-        "bg_psnr", {"masks"}, "PSNR outside the widened subject masks, all pixels together", background_psnr
-    ),
-    _decibels(
-        "psnr_visible",
-        {"visibility"},
-        "PSNR of target frames whose subjects never left",
-        phase_psnr(Phase.VISIBLE),
-    ),
-    _decibels(
-        "psnr_hidden",
-        {"visibility"},
-        "PSNR of target frames in which no subject is seen",
-        phase_psnr(Phase.HIDDEN),
-    ),
-    _decibels(
-        "psnr_reentered",
-        {"visibility"},
-        "PSNR of target frames in which a subject is back",
-        phase_psnr(Phase.REENTERED),
-    ),
-    _decibels(
-        "fg_psnr_reentered",
-        {"masks", "visibility"},
-        "PSNR inside the widened masks of subjects that are back, all pixels together",
-        reentry_foreground_psnr,
-    ),
+    psnr,
+    ssim,
+    foreground_psnr,
+    background_psnr,
+    phase_psnr("psnr_visible", Phase.VISIBLE, "PSNR of target frames whose subjects never left"),
+    phase_psnr("psnr_hidden", Phase.HIDDEN, "PSNR of target frames in which no subject is seen"),
+    phase_psnr("psnr_reentered", Phase.REENTERED, "PSNR of target frames in which a subject is back"),
+    reentry_foreground_psnr,
 )
 
 
@@ -228,7 +195,9 @@ def revisits(cameras: CameraPath) -> list[tuple[int, int]]:
 
     A frame is paired at most once as the later one; with equal poses the earliest frame is taken.
     """
-    turn, place = _differences(cameras)
+    rotations, places = cameras.world_from_camera[:, :, :3], cameras.world_from_camera[:, :, 3]
+    turn = rotation_angle(rotations[:, None].swapaxes(-1, -2) @ rotations[None])  # between every two frames
+    place = np.linalg.norm(places[:, None] - places[None], axis=-1)
     nearness = turn / SAME_TURN_RAD + place / SAME_PLACE_M
     away = (turn > AWAY_TURN_RAD) | (place > AWAY_PLACE_M)
     pairs = []
@@ -240,35 +209,33 @@ def revisits(cameras: CameraPath) -> list[tuple[int, int]]:
     return pairs
 
 
-def _differences(cameras: CameraPath) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the turn in radians and the distance in metres between every two frames: two [n, n]."""
-    poses = cameras.world_from_camera
-    rotations, places = poses[:, :, :3], poses[:, :, 3]
-    turn = rotation_angle(rotations[:, None].swapaxes(-1, -2) @ rotations[None])
-    return turn, np.linalg.norm(places[:, None] - places[None], axis=-1)
+def _closure(name: str, what: str) -> Callable[[Compute], Metric]:
+    source = "own rule: views within 0.5° and 5 cm of each other, 10° or 0.5 m away in between"
+    return metric(name, what, source, {"masks", "cameras"}, unit="dB")
 
 
+@_closure(
+    "loop_closure", "PSNR of the background between generated frames of the same view, the camera away in between"
+)  # fmt: skip
 def loop_closure(evidence: Evidence) -> Measured:
-    """Compare the background of generated frames with that of generated frames of an earlier visit: PSNR in dB."""
     assert evidence.case.cameras is not None
     pairs = revisits(evidence.case.cameras[evidence.case.num_context_frames :])
     if not pairs:
-        return undefined("the camera does not come back to an earlier view within the target")
-    earlier, later = np.array(pairs).T
-    background = ~_subjects_anywhere(evidence)
-    return _background_psnr(evidence.generated, background, earlier, evidence.generated, background, later)
+        undefined("the camera does not come back to an earlier view within the target")
+    generated = evidence.generated, ~_subjects_anywhere(evidence)
+    return _background_psnr(generated, generated, pairs)
 
 
+@_closure(
+    "context_closure", "PSNR of the background between generated frames and the context frames of the same view"
+)  # fmt: skip
 def context_closure(evidence: Evidence) -> Measured:
-    """Compare the background of generated frames with that of the context frames that saw the same view."""
     case = evidence.case
     pairs = context_revisits(case)
     if not pairs:
-        return undefined("the camera does not come back to a view of the context")
-    earlier, later = np.array(pairs).T
-    context = ~_widened(evidence.foreground[: case.num_context_frames])
-    target = ~_subjects_anywhere(evidence)
-    return _background_psnr(case.context, context, earlier, evidence.generated, target, later)
+        undefined("the camera does not come back to a view of the context")
+    context = case.context, ~_widened(evidence.foreground[: case.num_context_frames])
+    return _background_psnr(context, (evidence.generated, ~_subjects_anywhere(evidence)), pairs)
 
 
 def context_revisits(case: ClipCase) -> list[tuple[int, int]]:
@@ -280,61 +247,39 @@ def context_revisits(case: ClipCase) -> list[tuple[int, int]]:
 
 
 def _background_psnr(
-    video_a: Video,
-    background_a: Masks,
-    frames_a: NDArray[np.intp],
-    video_b: Video,
-    background_b: Masks,
-    frames_b: NDArray[np.intp],
+    first: tuple[Video, Masks], second: tuple[Video, Masks], pairs: list[tuple[int, int]]
 ) -> Measured:
+    """Compare paired frames of two videos where both show background."""
+    (video_a, background_a), (video_b, background_b) = first, second
+    frames_a, frames_b = np.array(pairs).T
     common = background_a[frames_a] & background_b[frames_b]
     value = region_psnr(video_a[frames_a], video_b[frames_b], common)
-    return undefined("subjects cover all of the views that return") if value is None else Measured(value)
+    return Measured(undefined("subjects cover all of the views that return") if value is None else value)
 
 
 def _subjects_anywhere(evidence: Evidence) -> Masks:
     """Give where subjects truly are or are seen by the detector in the target frames [t, h, w], widened."""
-    masks = evidence.foreground[evidence.case.num_context_frames :]
-    found = _found(evidence.observed)
-    return _widened(masks if found is None else masks | found)
+    masks, observed = evidence.foreground[evidence.case.num_context_frames :], evidence.observed
+    if observed is not None and observed.masks is not None:
+        masks = masks | observed.masks.any(axis=0)
+    return _widened(masks)
 
 
-def _found(observed: Detections | None) -> Masks | None:
-    return None if observed is None or observed.masks is None else np.asarray(observed.masks.any(axis=0))
+REVISIT_METRICS = (loop_closure, context_closure)
 
 
-_REVISIT_NEEDS = frozenset({"masks", "cameras"})
-_REVISIT_SOURCE = "own rule: views within 0.5° and 5 cm of each other, 10° or 0.5 m away in between"
-
-REVISIT_METRICS = (
-    Metric(
-        name="loop_closure",
-        tier=0,
-        unit="dB",
-        higher_is_better=True,
-        needs=_REVISIT_NEEDS,
-        what="PSNR of the background between generated frames of the same view, the camera away in between",
-        source=_REVISIT_SOURCE,
-        compute=loop_closure,
-    ),
-    Metric(
-        name="context_closure",
-        tier=0,
-        unit="dB",
-        higher_is_better=True,
-        needs=_REVISIT_NEEDS,
-        what="PSNR of the background between generated frames and the context frames of the same view",
-        source=_REVISIT_SOURCE,
-        compute=context_closure,
-    ),
-)
-
-
+@metric(
+    "lpips", "perceptual distance of target frames, the mean over frames",
+    "Zhang et al. 2018, AlexNet as published", {"perceptual", "truth"}, tier=1, higher_is_better=False,
+)  # fmt: skip
 def lpips(evidence: Evidence) -> Measured:
     assert evidence.networks.perceptual is not None
     return Measured(
         float(evidence.networks.perceptual.distances(evidence.generated, evidence.case.truth).mean())
     )
+
+
+PERCEPTUAL_METRICS = (lpips,)
 
 
 def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
@@ -343,8 +288,7 @@ def frechet_distance(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     |μ_a − μ_b|² + tr(C_a + C_b − 2 (C_a C_b)^½). With a video network's features (I3D: one vector a clip) this is FVD.
     Fewer clips than features make it too large: compare only sets of equal numbers of clips.
 
-    Raises:
-        InputError: fewer than two clips on a side, or features of different networks.
+    Raises ``InputError`` if there are fewer than two clips on a side, or features of different networks.
 
     Source: Heusel et al. 2017; Unterthiner et al. 2019 (FVD).
     """
@@ -364,17 +308,3 @@ def _square_root(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Give the symmetric root of a symmetric matrix without negative eigenvalues."""
     values, vectors = np.linalg.eigh(matrix)
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T)
-
-
-PERCEPTUAL_METRICS = (
-    Metric(
-        name="lpips",
-        tier=1,
-        unit="",
-        higher_is_better=False,
-        needs=frozenset({"perceptual", "truth"}),
-        what="perceptual distance of target frames, the mean over frames",
-        source="Zhang et al. 2018, AlexNet as published",
-        compute=lpips,
-    ),
-)

@@ -11,30 +11,26 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
-from torch import Tensor
 
 from outofsight.data.video import write_video
 from outofsight.errors import InputError
 from outofsight.evaluation.birdseye import (
     BirdsEye,
-    FiledViews,
     Floats,
     MemoryStep,
-    TrackedSubjects,
     TrueSubjects,
+    as_array,
     filed_views,
     joined_subjects,
     tracked_subjects,
 )
-from outofsight.evaluation.birdseye_picture import birdseye_sheet, birdseye_video, save_png
+from outofsight.evaluation.birdseye_picture import birdseye_sheet, birdseye_video
 from outofsight.evaluation.case import Video
-from outofsight.evaluation.drawing import FAINT, INK, svg
+from outofsight.evaluation.drawing import FAINT, INK, save_png, svg
 from outofsight.files import explained, write_text
 
 MOST_SHEET_MOMENTS = 60
@@ -63,12 +59,10 @@ def memory_pictures(
     scene, pictures = map_of_steps(steps, fov_x_rad, truth)
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
-    shown = np.unique(
-        np.linspace(0, scene.num_moments - 1, min(scene.num_moments, MOST_SHEET_MOMENTS)).round()
-    )
-    kept = shown.astype(int)
+    num_shown = min(scene.num_moments, MOST_SHEET_MOMENTS)
+    kept = np.unique(np.linspace(0, scene.num_moments - 1, num_shown).round()).astype(int)
     paths = [out / "birdseye.png", out / "birdseye.mp4"]
-    save_png(birdseye_sheet(_moments(scene, kept), None if pictures is None else pictures[kept]), paths[0])
+    save_png(birdseye_sheet(scene[kept], None if pictures is None else pictures[kept]), paths[0])
     write_video(paths[1], birdseye_video(scene, pictures), fps)
     if steps[0].scores is not None:
         paths.append(out / "retrieved.svg")
@@ -82,9 +76,7 @@ def map_of_steps(
     """Join a rollout's steps into one map, and their pictures where every step has them."""
     if not steps:
         raise InputError("a rollout's memory is drawn from its steps, and there are none yet")
-    times = [_array(step.times) for step in steps]
-    held: list[TrackedSubjects] = []
-    filed: list[FiledViews] = []
+    times, held, filed = [as_array(step.times) for step in steps], [], []
     for step, own in zip(steps, times, strict=True):
         if step.tracks is not None:
             held.append(tracked_subjects(step.tracks, own))
@@ -96,7 +88,7 @@ def map_of_steps(
             raise InputError(f"{number} of {len(steps)} steps have {what}; expected all or none")
     scene = BirdsEye(
         times=np.concatenate(times),
-        cameras=np.concatenate([_array(step.cameras).reshape(-1, 3, 4) for step in steps]),
+        cameras=np.concatenate([as_array(step.cameras).reshape(-1, 3, 4) for step in steps]),
         fov_x_rad=fov_x_rad, held=joined_subjects(held) if held else None, truth=truth, filed=tuple(filed),
     )  # fmt: skip
     videos = [step.pictures for step in steps if step.pictures is not None]
@@ -105,10 +97,7 @@ def map_of_steps(
 
 def retrieval_timeline(steps: Sequence[MemoryStep]) -> str:
     """Draw which slots were retrieved by which coming frames of which step. Gives SVG.
-
-    Raises:
-        InputError: a step has no scores, or another number of slots than the first.
-    """
+    Raises ``InputError`` if a step has no scores, or another number of slots than the first."""
     scores = [_scores(step, index) for index, step in enumerate(steps)]
     if not scores or len({rows.shape[1] for rows in scores}) != 1:
         raise InputError(
@@ -140,32 +129,8 @@ def draw_retrieved(figure: Figure, steps: Sequence[MemoryStep], scores: Sequence
 
 
 def _scores(step: MemoryStep, index: int) -> Floats:
-    rows = None if step.scores is None else _array(step.scores)
-    if rows is None or rows.ndim != 2 or len(rows) != len(_array(step.times)):
+    rows = None if step.scores is None else as_array(step.scores)
+    if rows is None or rows.ndim != 2 or len(rows) != len(as_array(step.times)):
         got = "none" if rows is None else str(rows.shape)
         raise InputError(f"step {index}: expected scores [its frames, slots], got {got}")
     return rows
-
-
-def _moments(scene: BirdsEye, kept: NDArray[np.int_]) -> BirdsEye:
-    """Take some moments out of a map."""
-
-    def taken(part: Any) -> Any:
-        values = {
-            name: value[kept] if isinstance(value, np.ndarray) else value
-            for name, value in vars(part).items()
-        }
-        return type(part)(**values)
-
-    return BirdsEye(
-        times=scene.times[kept], cameras=scene.cameras[kept], fov_x_rad=scene.fov_x_rad,
-        held=None if scene.held is None else taken(scene.held),
-        truth=None if scene.truth is None else taken(scene.truth),
-        filed=tuple(scene.filed[index] for index in kept) if scene.filed else (),
-    )  # fmt: skip
-
-
-def _array(value: Tensor | Floats) -> Floats:
-    if isinstance(value, Tensor):
-        value = value.detach().double().cpu().numpy()
-    return np.asarray(value, dtype=np.float64)

@@ -2,10 +2,11 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import torch
 
@@ -22,9 +23,8 @@ from outofsight.evaluation.baselines import (
 )
 from outofsight.evaluation.case import ClipCase, Video, case_from_clip, check_generated
 from outofsight.evaluation.clips import EvalClip, Sample, videos_of
-from outofsight.evaluation.rollouts import asked_masks, predicted_tracks, roll_clip
-from outofsight.evaluation.tracked_positions import Tracked
-from outofsight.sampling.continuation import Retrieval, SamplingSettings, rendered_memory
+from outofsight.evaluation.rollouts import Answer, asked_masks, predicted_tracks, roll_clip
+from outofsight.sampling.continuation import SamplingSettings, rendered_memory
 from outofsight.sampling.inputs import to_uint8
 from outofsight.sampling.world import WorldModel
 
@@ -50,59 +50,57 @@ class ModelSource:
 LoadWorld = Callable[[ModelSource], WorldModel]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Answer:
-    """What a method shows for a clip: ``video`` uint8 [t, h, w, 3]; ``seconds`` by stage, where it was timed.
-
-    ``tracked``: what its tracker held meanwhile; ``None``: it has none.
-    """
-
-    video: Video
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    retrieval: Retrieval | None = None
-    tracked: Tracked | None = None
-
-
-class Method(Protocol):
+@dataclass(frozen=True, kw_only=True)
+class Method(ABC):
     """Gives an answer for every clip.
 
     ``kind``: model, videos, baseline or upper bound. ``is_kept``: its videos are written down, since they are dear.
+    ``source``: the model that it runs on; ``None``: it needs none.
     """
 
+    kind: ClassVar[str]
+    is_kept: ClassVar[bool] = False
+    name: str
+    source: ModelSource | None = None
+
     @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def source(self) -> ModelSource | None: ...
-    @property
-    def is_kept(self) -> bool: ...
-    @property
+    @abstractmethod
     def settings(self) -> dict[str, Any]:
         """All that decides the answers, as JSON can hold it."""
 
     def reads(self, clip: EvalClip) -> str:
         """Digest what the answer is made of beside the clip itself, such as a file; else an empty text."""
+        return ""
 
+    @abstractmethod
     def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
         """Answer one clip. Raises ``InputError`` with the reason where it cannot; the row is marked with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelMethod:
-    """A model that continues the context. ``digest``: of its files, so that other weights are another method.
+class _ByModel(Method):
+    """A method that runs on a model. ``digest``: of its files, so that other weights are another method."""
+
+    is_kept = True
+    source: ModelSource = field()  # required, unlike the base's
+    digest: str
+
+    @property
+    def tiling(self) -> LatentTiling | None:
+        return LatentTiling() if self.source.tile_vae else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelMethod(_ByModel):
+    """A model that continues the context.
 
     ``roll``: by a rollout, so many latent frames a step; ``None``: the whole target at once.
     """
 
-    name: str
-    source: ModelSource
+    kind = "model"
     sampling: SamplingSettings
-    digest: str
     record_retrieval: bool = True
     roll: int | None = None
-    kind: str = "model"
-    is_kept: bool = True
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -118,48 +116,26 @@ class ModelMethod:
             **({} if self.roll is None else {"roll": self.roll}),
         }
 
-    def reads(self, clip: EvalClip) -> str:
-        return ""
-
     def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
         assert world is not None
-        tiling = LatentTiling() if self.source.tile_vae else None
+        case, settings = sample.case, sampling_of(self.sampling, clip.name)
         if self.roll is not None:
-            rolled = roll_clip(world, sample, sampling_of(self.sampling, clip.name), self.roll, tiling)
-            return Answer(video=rolled.video, seconds=rolled.seconds, tracked=rolled.tracked)
-        case = sample.case
-        if case.cameras is None or sample.caption is None:
-            raise InputError("a model needs the clip's cameras and caption, and there are none")
-        split = case.num_context_frames
+            return roll_clip(world, sample, settings, self.roll, self.tiling)
+        cameras, ahead, caption = sample.asked_of_models()
         made = world.continue_video(
-            case.context,
-            case.cameras[:split],
-            case.cameras[split:],
-            sample.caption,
-            sampling_of(self.sampling, clip.name),
-            subject_masks=asked_masks(world, sample),
-            tiling=tiling,
-            record_retrieval=self.record_retrieval,
-            on_progress=lambda stage, done, total: None,
-        )
-        return Answer(
-            video=made.video,
-            seconds=made.seconds,
-            retrieval=made.retrieval,
-            tracked=predicted_tracks(world, case, tiling),
-        )
+            case.context, cameras, ahead, caption, settings, subject_masks=asked_masks(world, sample),
+            tiling=self.tiling, record_retrieval=self.record_retrieval, on_progress=lambda stage, done, total: None,
+        )  # fmt: skip
+        tracked = predicted_tracks(world, case, self.tiling)
+        return Answer(video=made.video, seconds=made.seconds, retrieval=made.retrieval, tracked=tracked)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenderedMethod:
+class RenderedMethod(_ByModel):
     """What a model's memory renders of the target, without the model's own hand: as its banks make it."""
 
-    name: str
-    source: ModelSource
-    digest: str
+    kind = "baseline"
     seed: int = 0
-    kind: str = "baseline"
-    is_kept: bool = True
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -172,36 +148,24 @@ class RenderedMethod:
             "seed": self.seed,
         }
 
-    def reads(self, clip: EvalClip) -> str:
-        return ""
-
     def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
         assert world is not None
-        case, tiling = sample.case, LatentTiling() if self.source.tile_vae else None
+        case = sample.case
         if case.cameras is None:
             raise InputError("rendering memory needs the clip's cameras, and there are none")
-        split, settings = case.num_context_frames, SamplingSettings(seed=self.seed)
+        split, seed = case.num_context_frames, sampling_of(SamplingSettings(seed=self.seed), clip.name).seed
         start = time.perf_counter()
         video = rendered_memory(
-            world,
-            case.context,
-            case.cameras[:split],
-            case.cameras[split:],
-            sampling_of(settings, clip.name).seed,
-            tiling=tiling,
+            world, case.context, case.cameras[:split], case.cameras[split:], seed, tiling=self.tiling
         )
         return Answer(video=video, seconds={"render": time.perf_counter() - start})
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoundTripMethod:
+class RoundTripMethod(_ByModel):
     """The truth through a model's VAE and back: what the model could reach if it predicted every latent."""
 
-    name: str
-    source: ModelSource
-    digest: str
-    kind: str = "upper bound"
-    is_kept: bool = True
+    kind = "upper bound"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -213,49 +177,37 @@ class RoundTripMethod:
             "tile_vae": self.source.tile_vae,
         }
 
-    def reads(self, clip: EvalClip) -> str:
-        return ""
-
     def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
         assert world is not None
-        tiling = LatentTiling() if self.source.tile_vae else None
         truth = torch.from_numpy(sample.case.truth).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
         start = time.perf_counter()
-        latents = world.encode_video(truth, tiling)
+        latents = world.encode_video(truth, self.tiling)
         encoded = time.perf_counter()
-        video = to_uint8(world.decode_latents(latents, tiling)[0])
+        video = to_uint8(world.decode_latents(latents, self.tiling)[0])
         seconds = {"encode": encoded - start, "decode": time.perf_counter() - encoded}
         return Answer(video=video, seconds=seconds)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TruthMethod:
+class TruthMethod(Method):
     """The truth against itself: the most that any metric can give."""
 
+    kind = "upper bound"
     name: str = "truth"
-    kind: str = "upper bound"
-    source: None = None
-    is_kept: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
         return {"kind": self.kind}
-
-    def reads(self, clip: EvalClip) -> str:
-        return ""
 
     def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
         return Answer(video=sample.case.truth)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselineMethod:
+class BaselineMethod(Method):
     """An answer that lacks one thing, by its name in ``BASELINES``."""
 
-    name: str
-    kind: str = "baseline"
-    source: None = None
-    is_kept: bool = False
+    kind = "baseline"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -269,18 +221,15 @@ class BaselineMethod:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideosMethod:
+class VideosMethod(Method):
     """Another system's videos: ``folder`` holds one for each clip, by the clip's name.
 
     ``with_context``: they begin with the context's frames, as the published script writes them.
     """
 
-    name: str
+    kind = "videos"
     folder: Path
     with_context: bool = False
-    kind: str = "videos"
-    source: None = None
-    is_kept: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -291,11 +240,10 @@ class VideosMethod:
         return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
     def answer(self, clip: EvalClip, sample: Sample, world: WorldModel | None) -> Answer:
-        path = videos_of(self.folder).get(clip.name)
+        path, case = videos_of(self.folder).get(clip.name), sample.case
         if path is None:
             raise VideoError(f"no video of clip {clip.name} in {self.folder}")
         frames = read_video(path).frames
-        case = sample.case
         if self.with_context:
             if len(frames) != case.num_frames:
                 raise VideoError(
@@ -355,8 +303,7 @@ def usable_baselines(case: ClipCase, *, has_context: bool) -> list[str]:
 def sampling_of(settings: SamplingSettings, clip_name: str) -> SamplingSettings:
     """Give every clip a starting noise of its own, by its name, whatever is run before or beside it."""
     drawn = hashlib.sha256(f"{settings.seed}:{clip_name}".encode()).digest()
-    values = {**asdict(settings), "seed": int.from_bytes(drawn[:6], "big")}
-    return SamplingSettings(**values)
+    return replace(settings, seed=int.from_bytes(drawn[:6], "big"))
 
 
 def files_digest(folder: Path) -> str:

@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from outofsight.evaluation.evidence import (
     Detector,
     Evidence,
     FeatureNetwork,
-    Features,
     Gallery,
     Measured,
     Metric,
@@ -30,14 +29,13 @@ from outofsight.evaluation.evidence import (
 from outofsight.evaluation.image_metrics import IMAGE_METRICS, PERCEPTUAL_METRICS, REVISIT_METRICS
 from outofsight.evaluation.methods import files_digest
 from outofsight.evaluation.motion import CAMERA_METRICS, RELATIVE_MOTION_METRICS
-from outofsight.evaluation.records import digest_of
 from outofsight.evaluation.tracked_positions import Tracked
 from outofsight.evaluation.tracking import IDENTITY_METRICS, TRACKER_METRICS, TRACKING_METRICS
 from outofsight.files import file_in_one_piece
 from outofsight.perception.detector_file import detector_digest
 from outofsight.perception.named import feature_network, perceptual_network, subject_detector
 from outofsight.perception.recogniser import BUNDLED, WEIGHTS_FILE
-from outofsight.perception.seeing import CentreCrop, centre_crop_of
+from outofsight.perception.seeing import CentreCrop, PictureFeatures, centre_crop_of
 from outofsight.plugins import own_name
 
 MOST_VIDEOS = 8
@@ -48,13 +46,13 @@ class RememberedFeatures:
 
     def __init__(self, network: FeatureNetwork, most_videos: int = MOST_VIDEOS) -> None:
         self.network, self.most_videos = network, most_videos
-        self._known: OrderedDict[str, Features] = OrderedDict()
+        self._known: OrderedDict[str, PictureFeatures] = OrderedDict()
 
     @property
     def centre_crop(self) -> CentreCrop:
         return centre_crop_of(self.network)
 
-    def features(self, frames: Video) -> Features:
+    def features(self, frames: Video) -> PictureFeatures:
         digest = hashlib.sha256(frames.tobytes() + repr(frames.shape).encode()).hexdigest()
         if digest not in self._known:
             self._known[digest] = self.network.features(frames)
@@ -128,20 +126,15 @@ def measure_clip(
     individuals of other clips, among whom a subject must be recognised; ``tracked``: what the model's tracker held
     (``evaluation.rollouts``), for the metrics that ask it.
 
-    Raises:
-        InputError: a name is unknown, or the video or what is observed does not fit the clip.
+    Raises ``InputError`` if a name is unknown, or the video or what is observed does not fit the clip.
     """
     check_generated(case, generated)
+    truth = annotated(case) if truth_observed is None else truth_observed
+    networks = features if isinstance(features, Networks) else Networks.all(features)
     evidence = Evidence(
-        case=case,
-        generated=generated,
-        observed=observed,
-        truth_observed=annotated(case) if truth_observed is None else truth_observed,
-        networks=_networks(features),
-        gallery=gallery,
-        tracked=tracked,
-    )
-    truth = evidence.truth_observed
+        case=case, generated=generated, observed=observed, truth_observed=truth,
+        networks=remembering(networks), gallery=gallery, tracked=tracked,
+    )  # fmt: skip
     _check_observed(case, truth, case.num_frames, "context and truth")
     if observed is not None and truth is not None and observed.num_subjects != truth.num_subjects:
         raise InputError(
@@ -154,21 +147,13 @@ def measure_clip(
 
 def chosen_metrics(names: Sequence[str] | None) -> list[Metric]:
     """Look metrics up by name, in the reports' order; ``None``: all. ``MODULE:NAME`` first imports the module.
-
-    Raises:
-        InputError: a name is unknown, or there is no such module.
-    """
-    names = None if names is None else [own_name(name, "--metrics") for name in names]
-    unknown = [] if names is None else [name for name in names if name not in METRICS]
-    if unknown:
+    Raises ``InputError`` if a name is unknown, or there is no such module."""
+    if names is None:
+        return list(METRICS.values())
+    names = [own_name(name, "--metrics") for name in names]
+    if unknown := [name for name in names if name not in METRICS]:
         raise InputError(f"unknown metrics {', '.join(unknown)}; known are {', '.join(METRICS)}")
-    return [metric for name, metric in METRICS.items() if names is None or name in names]
-
-
-def _networks(features: FeatureNetwork | Networks | None) -> Networks:
-    if features is None:
-        return Networks()
-    return remembering(features if isinstance(features, Networks) else Networks.all(features))
+    return [metric for name, metric in METRICS.items() if name in names]
 
 
 def _check_observed(case: ClipCase, observed: Detections | None, num_frames: int, what: str) -> None:
@@ -198,12 +183,7 @@ class InstrumentNames:
     @property
     def identity(self) -> dict[str, Any]:
         """All that decides what the instruments tell. The device changes no more than rounding."""
-        return {
-            "detector": self.detector,
-            "features": self.features,
-            "perceptual": self.perceptual,
-            "digests": self.digests,
-        }
+        return {name: value for name, value in asdict(self).items() if name != "device"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,15 +199,12 @@ def instrument_names(
 ) -> InstrumentNames:
     """Name the instruments, and find what tells them from others of these names."""
     named = {name: _folder_of(name) for name in (detector, features, perceptual) if name is not None}
+    digests = {
+        name: files_digest(place) if place.is_dir() else detector_digest(place)
+        for name, place in named.items() if place.is_dir() or place.is_file()
+    }  # fmt: skip
     return InstrumentNames(
-        detector=detector,
-        features=features,
-        perceptual=perceptual,
-        device=device,
-        digests={
-            **{name: files_digest(place) for name, place in named.items() if place.is_dir()},
-            **{name: detector_digest(place) for name, place in named.items() if place.is_file()},
-        },
+        detector=detector, features=features, perceptual=perceptual, device=device, digests=digests
     )
 
 
@@ -241,8 +218,6 @@ def load_instruments(names: InstrumentNames) -> Instruments:
     features = None if names.features is None else feature_network(names.features, names.device)
     perceptual = None if names.perceptual is None else perceptual_network(names.perceptual, names.device)
     detector = None if names.detector is None else subject_detector(names.detector, names.device)
-    if features is None:
-        return Instruments(detector=detector, networks=Networks(perceptual=perceptual))
     return Instruments(detector=detector, networks=remembering(Networks.all(features, perceptual)))
 
 
@@ -252,12 +227,6 @@ def _folder_of(name: str) -> Path:
 
 
 LoadInstruments = Callable[[InstrumentNames], Instruments]
-
-
-def measuring_identity(names: InstrumentNames, metrics: tuple[str, ...] | None, gallery: str | None) -> str:
-    """Digest all that decides the numbers: instruments, and the metrics in their own words."""
-    described = [[metric.name, metric.what, metric.source] for metric in chosen_metrics(metrics)]
-    return digest_of(names.identity, described, gallery)
 
 
 def observed_truth(instruments: Instruments, case: ClipCase) -> Detections | None:

@@ -4,19 +4,18 @@ The camera's motion is taken from each video itself, as the shift of the scenery
 given cameras: a video that stands still while its camera should turn would else seem to hold a running subject.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.evaluation.case import Masks, Video
+from outofsight.evaluation.case import Masks, Video, runs
 from outofsight.evaluation.evidence import (
     Detections,
     Evidence,
     Measured,
-    Metric,
+    metric,
     observed_from_masks,
     undefined,
+    wholly_inside,
 )
 from outofsight.evaluation.image_metrics import dilated, dilation_radius_px
 
@@ -33,34 +32,44 @@ SMOOTHED_FRAMES = 5
 """Motion is averaged over so many frames before its speed is taken."""
 
 
+SOURCE = "own rule; scenery by masked normalised correlation (Padfield 2012)"
+
+
+@metric(
+    "relative_motion",
+    "speed of subjects against the scenery around them where they are found, generated over true; frozen 0",
+    SOURCE, {"subjects", "detector"}, higher_is_better=None,
+)  # fmt: skip
 def relative_motion(evidence: Evidence) -> Measured:
-    """Mean speed of subjects against their surroundings where they are found, generated over true."""
     truth, generated = _speeds(evidence)
-    if isinstance(truth, Measured):
-        return truth
     found = generated[~np.isnan(generated)]
     if not found.size:
-        return undefined("no subject is found wholly in the generated picture in two frames in a row")
+        undefined("no subject is found wholly in the generated picture in two frames in a row")
     return Measured(float(found.mean() / np.nanmean(truth)))
 
 
+@metric(
+    "relative_motion_missing_0",
+    "the same over the frames that truly show the whole subject, 0 where it is not found",
+    SOURCE, {"subjects", "detector"}, higher_is_better=None,
+)  # fmt: skip
 def relative_motion_missing_0(evidence: Evidence) -> Measured:
-    """The same over the frames that truly show the whole subject; where it is not found, it does not move."""
     truth, generated = _speeds(evidence)
-    if isinstance(truth, Measured):
-        return truth
     shown = ~np.isnan(truth)
     return Measured(float(np.nan_to_num(generated[shown]).mean() / truth[shown].mean()))
 
 
-def _speeds(evidence: Evidence) -> tuple[NDArray[np.float64] | Measured, NDArray[np.float64]]:
-    """Give true and generated speeds [s, t], px a frame; instead of the true ones why they tell nothing."""
+RELATIVE_MOTION_METRICS = (relative_motion, relative_motion_missing_0)
+
+
+def _speeds(evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give true and generated speeds [s, t], px a frame."""
     truth = own_speeds(evidence.case.truth, evidence.target_observed)
     if np.isnan(truth).all():
-        return undefined("no true subject is wholly in the picture in two frames in a row"), truth
+        undefined("no true subject is wholly in the picture in two frames in a row")
     true_speed = float(np.nanmean(truth)) / evidence.diagonal_px
     if true_speed < LEAST_SPEED:
-        return undefined(f"the true subjects stand still ({true_speed:.4f} diagonals a frame)"), truth
+        undefined(f"the true subjects stand still ({true_speed:.4f} diagonals a frame)")
     return truth, own_speeds(evidence.generated, evidence.found)
 
 
@@ -71,7 +80,7 @@ def own_speeds(video: Video, observed: Detections) -> NDArray[np.float64]:
     """
     height, width = video.shape[1:3]
     grey, scenery, factor = grey_scenery(video, covered(observed, height, width))
-    whole = observed.detected & _inside(observed.boxes_px, height, width)
+    whole = observed.detected & wholly_inside(observed.boxes_px, height, width)
     motions = np.full((*observed.detected.shape, 2), np.nan)
     for subject, frame in np.argwhere(whole[:, :-1] & whole[:, 1:]).tolist():
         around = scenery[frame] & _surroundings(observed.boxes_px[subject, frame] / factor, scenery.shape[1:])
@@ -87,23 +96,13 @@ def smoothed(motions: NDArray[np.float64]) -> NDArray[np.float64]:
 
     What jitters to and fro by fractions of a pixel cancels, walking does not. Runs are not joined over gaps.
     """
-    known = ~np.isnan(motions[:, 0])
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(np.int8)))
     means = np.full_like(motions, np.nan)
-    for start, stop in edges.reshape(-1, 2).tolist():
+    for start, stop in runs(~np.isnan(motions[:, 0])):
         span = min(SMOOTHED_FRAMES, stop - start)
         for frame in range(start, stop):
             begin = min(max(frame - span // 2, start), stop - span)
             means[frame] = motions[begin : begin + span].mean(axis=0)
     return means
-
-
-def _inside(boxes: NDArray[np.float32], height: int, width: int) -> NDArray[np.bool_]:
-    """Tell which boxes [..., 4] keep a pixel's distance from the picture's edge."""
-    with np.errstate(invalid="ignore"):
-        return np.asarray(
-            (boxes[..., :2] >= 1).all(axis=-1) & (boxes[..., 2] <= width - 1) & (boxes[..., 3] <= height - 1)
-        )
 
 
 def _surroundings(box: NDArray[np.float32], size: tuple[int, ...]) -> Masks:
@@ -115,27 +114,15 @@ def _surroundings(box: NDArray[np.float32], size: tuple[int, ...]) -> Masks:
     return across & (y > box[1] - margin_y) & (y < box[3] + margin_y)
 
 
-_SOURCE = "own rule; scenery by masked normalised correlation (Padfield 2012)"
-
-RELATIVE_MOTION_METRICS = (
-    Metric(
-        name="relative_motion", tier=0, unit="", higher_is_better=None, needs=frozenset({"subjects", "detector"}),
-        what="speed of subjects against the scenery around them where they are found, generated over true; frozen 0",
-        source=_SOURCE, compute=relative_motion,
-    ),
-    Metric(
-        name="relative_motion_missing_0", tier=0, unit="", higher_is_better=None,
-        needs=frozenset({"subjects", "detector"}),
-        what="the same over the frames that truly show the whole subject, 0 where it is not found",
-        source=_SOURCE, compute=relative_motion_missing_0,
-    ),
-)  # fmt: skip
-
-
 LEAST_SHIFT = 0.003
 """Diagonals a frame: a true camera that moves the scenery by less stands still, and following is not asked of it."""
 
 
+@metric(
+    "camera_error",
+    "difference of generated and true shift of the scenery from frame to frame, over the true; frozen 1",
+    SOURCE, {"truth"}, higher_is_better=False,
+)  # fmt: skip
 def camera_error(evidence: Evidence) -> Measured:
     """Mean |generated − true shift of the scenery| over the mean |true shift|: 0 follows exactly, 1 as good as frozen.
 
@@ -145,10 +132,10 @@ def camera_error(evidence: Evidence) -> Measured:
     truth = scenery_shifts(case.truth, hidden)
     known = ~np.isnan(truth[:, 0])
     if not known.any():
-        return undefined("the true scenery cannot be recognised from a frame to the next")
+        undefined("the true scenery cannot be recognised from a frame to the next")
     size = float(np.linalg.norm(truth[known], axis=-1).mean())
     if size / evidence.diagonal_px < LEAST_SHIFT:
-        return undefined(f"the true camera hardly moves ({size:.2f} px a frame)")
+        undefined(f"the true camera hardly moves ({size:.2f} px a frame)")
     generated = np.nan_to_num(scenery_shifts(evidence.generated, hidden))
     return Measured(float(np.linalg.norm(generated[known] - truth[known], axis=-1).mean()) / size)
 
@@ -172,24 +159,15 @@ def _hidden(evidence: Evidence) -> Masks:
     case = evidence.case
     height, width = case.truth.shape[1:3]
     hidden = np.zeros(case.truth.shape[:3], dtype=bool)
-    if case.foreground is not None:
-        target = case.foreground[None, case.num_context_frames :]
-        hidden = hidden | covered(observed_from_masks(target), height, width)
-    return hidden if evidence.observed is None else hidden | covered(evidence.observed, height, width)
+    truth = case.foreground
+    known = None if truth is None else observed_from_masks(truth[None, case.num_context_frames :])
+    for observed in (known, evidence.observed):
+        if observed is not None:
+            hidden |= covered(observed, height, width)
+    return hidden
 
 
-CAMERA_METRICS = (
-    Metric(
-        name="camera_error",
-        tier=0,
-        unit="",
-        higher_is_better=False,
-        needs=frozenset({"truth"}),
-        what="difference of generated and true shift of the scenery from frame to frame, over the true; frozen 1",
-        source="own rule; scenery by masked normalised correlation (Padfield 2012)",
-        compute=camera_error,
-    ),
-)
+CAMERA_METRICS = (camera_error,)
 
 
 MOST_ROWS = 128
@@ -211,7 +189,7 @@ def grey_scenery(video: Video, hidden: Masks) -> tuple[NDArray[np.float64], Mask
     Tall pictures are reduced by the factor; shifts found in them are to be multiplied by it.
     """
     factor = max(1, round(video.shape[1] / MOST_ROWS))
-    return _reduced(video.mean(axis=-1) / 255, factor), ~_reduced_mask(hidden, factor), factor
+    return _reduced(video.mean(axis=-1) / 255, factor), ~(_reduced(hidden, factor) > 0), factor
 
 
 def scenery_shift(
@@ -263,13 +241,14 @@ def _correlations(
     """Give the normalised correlation at every shift sought [2 · reach_y + 1, 2 · reach_x + 1]; −1: undefined."""
     height, width = first.shape
     reach_y, reach_x = (max(1, int(SEARCH_SHARE * size)) for size in (height, width))
-    spectra = _Spectra(first, first_mask), _Spectra(second, second_mask)
-    number = _at_shifts(spectra[0].mask, spectra[1].mask, reach_y, reach_x)
-    sum_a = _at_shifts(spectra[0].value, spectra[1].mask, reach_y, reach_x)
-    sum_b = _at_shifts(spectra[0].mask, spectra[1].value, reach_y, reach_x)
-    squares_a = _at_shifts(spectra[0].square, spectra[1].mask, reach_y, reach_x)
-    squares_b = _at_shifts(spectra[0].mask, spectra[1].square, reach_y, reach_x)
-    products = _at_shifts(spectra[0].value, spectra[1].value, reach_y, reach_x)
+    mask_a, value_a, square_a = _spectra(first, first_mask)
+    mask_b, value_b, square_b = _spectra(second, second_mask)
+    number = _at_shifts(mask_a, mask_b, reach_y, reach_x)
+    sum_a = _at_shifts(value_a, mask_b, reach_y, reach_x)
+    sum_b = _at_shifts(mask_a, value_b, reach_y, reach_x)
+    squares_a = _at_shifts(square_a, mask_b, reach_y, reach_x)
+    squares_b = _at_shifts(mask_a, square_b, reach_y, reach_x)
+    products = _at_shifts(value_a, value_b, reach_y, reach_x)
     count = np.maximum(number, 1)
     variance_a = squares_a / count - (sum_a / count) ** 2
     variance_b = squares_b / count - (sum_b / count) ** 2
@@ -280,28 +259,11 @@ def _correlations(
     return np.where(known, covariance / spread, -1.0)
 
 
-@dataclass(frozen=True, eq=False)
-class _Spectra:
-    """Fourier transforms of a masked picture, padded so that no shift wraps round."""
-
-    picture: NDArray[np.float64]
-    held: Masks
-
-    def _of(self, values: NDArray[np.float64]) -> NDArray[np.complex128]:
-        height, width = values.shape
-        return np.fft.rfft2(values, s=(2 * height, 2 * width))
-
-    @property
-    def mask(self) -> NDArray[np.complex128]:
-        return self._of(self.held.astype(np.float64))
-
-    @property
-    def value(self) -> NDArray[np.complex128]:
-        return self._of(self.picture * self.held)
-
-    @property
-    def square(self) -> NDArray[np.complex128]:
-        return self._of(self.picture**2 * self.held)
+def _spectra(picture: NDArray[np.float64], held: Masks) -> list[NDArray[np.complex128]]:
+    """Give the Fourier transforms of a mask, of the masked picture and of its square, padded so that no shift wraps."""
+    height, width = picture.shape
+    parts = (held.astype(np.float64), picture * held, picture**2 * held)
+    return [np.fft.rfft2(part, s=(2 * height, 2 * width)) for part in parts]
 
 
 def _at_shifts(
@@ -324,13 +286,9 @@ def covered(observed: Detections, height: int, width: int) -> Masks:
     return np.asarray(within.any(axis=0))
 
 
-def _reduced(pictures: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
+def _reduced(pictures: NDArray[np.generic], factor: int) -> NDArray[np.float64]:
     """Average [n, h, w] over blocks; rows and columns beyond the last whole block are left out."""
     number, height, width = pictures.shape
     rows, columns = height // factor, width // factor
-    blocks = pictures[:, : rows * factor, : columns * factor]
+    blocks = pictures.astype(np.float64)[:, : rows * factor, : columns * factor]
     return blocks.reshape(number, rows, factor, columns, factor).mean(axis=(2, 4))
-
-
-def _reduced_mask(masks: Masks, factor: int) -> Masks:
-    return _reduced(masks.astype(np.float64), factor) > 0

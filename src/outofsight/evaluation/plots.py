@@ -1,6 +1,7 @@
 """Plots of an evaluation, as SVG files: means with intervals, curves over frames, quality against steps, retrieval."""
 
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +68,13 @@ def draw_intervals(figure: Figure, results: Results, metric: Metric) -> None:
     unit = f" ({metric.unit})" if metric.unit else ""
     better = {True: ", higher is better", False: ", lower is better", None: ""}[metric.higher_is_better]
     axes.set_title(f"{metric.name}{unit}{better}\n{metric.what}", fontsize=8)
+    most = MOST_SHOWN_DB if metric.unit == "dB" else np.inf
     labels: list[str] = []
     for group, clips in results.groups.items():
         labels.append(f"{group} (n = {len(clips)})")
         for index, method in enumerate(results.methods):
             summary = results.summaries[group][method.name][metric.name]
-            _draw_summary(
-                axes, len(labels), summary, colour(index), MOST_SHOWN_DB if metric.unit == "dB" else np.inf
-            )
+            _draw_summary(axes, len(labels), summary, colour(index), most)
             labels.append(method.name)
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
@@ -138,14 +138,10 @@ def sweeps(results: Results) -> dict[str, Curves]:
     ]
     first = results.summaries[next(iter(results.groups))]
     found: dict[str, Curves] = {}
-    for metric in (metric for metric in results.metrics if metric.name in SWEEP_METRICS):
-        for rows in swept:
-            means = [
-                (float(row.sampling.num_inference_steps), first[row.name][metric.name].mean) for row in rows
-            ]
-            points = sorted((steps, mean) for steps, mean in means if mean is not None)
-            if points:
-                found.setdefault(metric.name, {})[rows[0].source.path] = points
+    for metric, rows in product((m.name for m in results.metrics if m.name in SWEEP_METRICS), swept):
+        means = [(float(row.sampling.num_inference_steps), first[row.name][metric].mean) for row in rows]
+        if points := sorted((steps, mean) for steps, mean in means if mean is not None):
+            found.setdefault(metric, {})[rows[0].source.path] = points
     return found
 
 

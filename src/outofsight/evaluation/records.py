@@ -15,76 +15,48 @@ is done if it is there, and was made from what would make it now.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic.dataclasses import dataclass as validated_dataclass
+
 from outofsight.errors import OutputError
-from outofsight.evaluation.evidence import Measured
 from outofsight.files import explained, write_json
 
 FORMAT = 1
 EARLIER_NAME = "contender.json"  # of method.json, until November 2026
 
 
-@dataclass(frozen=True, kw_only=True)
+@validated_dataclass(frozen=True, kw_only=True)
 class Record:
     """What is known of one method's answer to one clip.
 
     ``made_by``, ``measured_by``: digests of what made the video, and of what measured it. ``refused``: why there is no
-    answer. ``psnr_by_frame``: dB, one a target frame. ``seconds`` by stage, without loading. ``peak_bytes``: the most
-    memory held until then, of the process and of the GPU. ``video_seconds``: how long the target frames are shown.
+    answer. ``values``: the metrics that have a number; ``reasons``: why the others have none. ``psnr_by_frame``: dB,
+    one a target frame. ``seconds`` by stage, without loading. ``peak_bytes``: the most memory held until then, of the
+    process and of the GPU. ``video_seconds``: how long the target frames are shown.
     """
 
     made_by: str
     measured_by: str
     refused: str | None = None
-    measured: Mapping[str, Measured] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     psnr_by_frame: tuple[float, ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    peak_bytes: Mapping[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_bytes: dict[str, int] = field(default_factory=dict)
     video_seconds: float = 0.0
 
     def value(self, metric: str) -> float | None:
         """Give a metric's number; ``None`` where it could not be computed."""
-        return self.measured[metric].value if metric in self.measured else None
+        return self.values.get(metric)
 
     def reason(self, metric: str) -> str | None:
         """Say why a metric has no number; ``None`` where it has one."""
-        if metric in self.measured:
-            return self.measured[metric].reason
-        return self.refused or "not measured"
-
-    def as_json(self) -> dict[str, Any]:
-        """Give the record as JSON holds it."""
-        return {
-            "format": FORMAT,
-            "made_by": self.made_by,
-            "measured_by": self.measured_by,
-            "refused": self.refused,
-            "values": {name: m.value for name, m in self.measured.items() if m.value is not None},
-            "reasons": {name: m.reason for name, m in self.measured.items() if m.reason is not None},
-            "psnr_by_frame": list(self.psnr_by_frame),
-            "seconds": dict(self.seconds),
-            "peak_bytes": dict(self.peak_bytes),
-            "video_seconds": self.video_seconds,
-        }
-
-
-def record_of(content: Mapping[str, Any]) -> Record:
-    """Read a record back. Raises ``KeyError`` or ``TypeError`` for what is none."""
-    measured = {name: Measured(float(value)) for name, value in content["values"].items()}
-    measured.update({name: Measured(None, reason) for name, reason in content["reasons"].items()})
-    return Record(
-        made_by=content["made_by"],
-        measured_by=content["measured_by"],
-        refused=content["refused"],
-        measured=measured,
-        psnr_by_frame=tuple(content["psnr_by_frame"]),
-        seconds=content["seconds"],
-        peak_bytes=content["peak_bytes"],
-        video_seconds=content["video_seconds"],
-    )
+        if metric in self.values:
+            return None
+        return self.reasons.get(metric) or self.refused or "not measured"
 
 
 @dataclass(frozen=True)
@@ -109,13 +81,13 @@ class RecordStore:
         """Read a clip's record; ``None`` if there is none that can be read: it is then made again."""
         try:
             content = json.loads((self.folder(method) / f"{clip}.json").read_bytes())
-            return record_of(content) if content["format"] == FORMAT else None
+            return Record(**content) if content.pop("format") == FORMAT else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def write(self, method: str, clip: str, record: Record) -> None:
         """Write a clip's record, all or nothing. Raises ``OutputError``."""
-        write_json(self.folder(method) / f"{clip}.json", record.as_json())
+        write_json(self.folder(method) / f"{clip}.json", {"format": FORMAT, **asdict(record)})
 
     def check_claim(self, method: str, settings: Mapping[str, Any]) -> None:
         """Refuse a method of a name that stands for another here. Raises ``OutputError``."""

@@ -70,11 +70,6 @@ class ClipView:
     phases: NDArray[np.int8] | None
 
     @property
-    def has_context(self) -> bool:
-        """Whether the context's frames are frames before the target, or only stand for missing ones."""
-        return self.clip.has_context
-
-    @property
     def target_phases(self) -> list[int]:
         """Phases of the target frames; empty where they are not known."""
         return [] if self.phases is None else self.phases[self.case.num_context_frames :].tolist()
@@ -118,8 +113,7 @@ def write_report(
     ``made``: settings, versions, commit. ``plots``: SVG by name. ``num_shown``: how many clips' videos are in it, half
     of them the worst, the others spread; the worst, the median and the best of the leading method come first.
 
-    Raises:
-        OutputError: the file cannot be written.
+    Raises ``OutputError`` if the file cannot be written.
     """
     metric, leader = ranking_metric(results), leading_method(results)
     ranked = ranked_clips(results, leader, metric)
@@ -160,8 +154,7 @@ def first_metrics(results: Results) -> list[Metric]:
 
 def first_methods(results: Results) -> list[Method]:
     """Choose the first screen's rows: models and others' videos, best first, whom they are compared with, baselines."""
-    judged = [method for method in results.methods if method.kind in ("model", "videos")]
-    judged = [method for method in judged if method.name != results.baseline]
+    judged = [m for m in results.methods if m.kind in ("model", "videos") and m.name != results.baseline]
     metric, group = ranking_metric(results), next(iter(results.groups))
     if metric is not None:
         sign = -1.0 if metric.higher_is_better is False else 1.0
@@ -171,9 +164,8 @@ def first_methods(results: Results) -> list[Method]:
         )
     reference = [method for method in results.methods if method.name == results.baseline]
     others = [m for m in results.methods if m.kind == "baseline" and m.name != results.baseline]
-    return [*judged[:FIRST_MODELS], *reference, *others][:FIRST_METHODS] or list(
-        results.methods[:FIRST_METHODS]
-    )
+    chosen = [*judged[:FIRST_MODELS], *reference, *others] or list(results.methods)
+    return chosen[:FIRST_METHODS]
 
 
 def verdict(results: Results) -> str:
@@ -184,9 +176,8 @@ def verdict(results: Results) -> str:
         return f"{best}, on {clips}; there is nothing to compare it with."
     outcomes: dict[str, list[str]] = {"better": [], "worse": [], "not significant": [], "not comparable": []}
     for metric in first_metrics(results):
-        outcomes[outcome(results.summaries[group][best][metric.name], metric)].append(
-            metric.name.replace("_", " ")
-        )
+        word = outcome(results.summaries[group][best][metric.name], metric)
+        outcomes[word].append(metric.name.replace("_", " "))
     number = sum(map(len, outcomes.values()))
     others = [f"{word} on {', '.join(names)}" for word, names in list(outcomes.items())[1:] if names]
     return (
@@ -236,17 +227,15 @@ def shown_clips(ranked: Sequence[str], number: int) -> Sequence[str]:
 def clip_part(view: ClipView, store: RecordStore) -> dict[str, Any]:
     """Give what the template asks of one clip: videos and pictures as data URIs, and the spans of its timeline."""
     case, encoded = view.case, partial(video_uri, fps=view.case.fps)
+    truth = {"truth": case.truth} if case.has_truth else {}
     return {
         "name": view.clip.name,
         "group": view.clip.group,
         "caption": view.caption,
-        "context": encoded(case.context) if view.has_context else None,
-        "context_seconds": case.num_context_frames / case.fps if view.has_context else 0.0,
+        "context": encoded(case.context) if view.clip.has_context else None,
+        "context_seconds": case.num_context_frames / case.fps if view.clip.has_context else 0.0,
         "target_seconds": case.num_target_frames / case.fps,
-        "videos": {
-            name: encoded(video)
-            for name, video in {**({"truth": case.truth} if case.has_truth else {}), **view.answers}.items()
-        },
+        "videos": {name: encoded(video) for name, video in (truth | view.answers).items()},
         "spans": timeline_spans(view),
         "pictures": [svg_uri(picture) for picture in _retrievals(view, store)],
     }
@@ -257,23 +246,19 @@ def _retrievals(view: ClipView, store: RecordStore) -> list[str]:
     stored = {name: store.retrieval(name, view.clip.name) for name in view.answers}
     return [
         timeline(
-            frequencies(load_retrieval(path)),
-            view.target_phases,
-            f"{name}: which slices each target frame used",
+            frequencies(load_retrieval(path)), view.target_phases, f"{name}: which slices each target frame used"
         )
-        for name, path in stored.items()
-        if path.is_file()
-    ]
+        for name, path in stored.items() if path.is_file()
+    ]  # fmt: skip
 
 
 def timeline_spans(view: ClipView) -> list[dict[str, Any]]:
     """Part a clip's time, in percent: the context, then the target by its phases."""
-    split = view.case.num_context_frames if view.has_context else 0
+    split = view.case.num_context_frames if view.clip.has_context else 0
     share = 100 / (split + view.case.num_target_frames)
-    parts = (
-        [{"left": 0.0, "width": split * share, "colour": "var(--line)", "words": "context"}] if split else []
-    )
-    start = 0
+    parts, start = [], 0
+    if split:
+        parts.append({"left": 0.0, "width": split * share, "colour": "var(--line)", "words": "context"})
     for number, run in groupby(view.target_phases):
         length = len(list(run))
         words = f"{PHASE_WORDS[Phase(number)]}: target frames {start} to {start + length - 1}"

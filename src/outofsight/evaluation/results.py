@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -46,19 +47,14 @@ class Summary:
 
 
 def summarise(
-    values: Sequence[float | None],
-    seed: int = 0,
-    *,
-    num_resamples: int = NUM_RESAMPLES,
-    confidence: float = CONFIDENCE,
+    values: Sequence[float | None], seed: int = 0, *, num_resamples: int = NUM_RESAMPLES
 ) -> Summary:
     """Summarise one metric over clips; ``None`` stands for a clip on which it could not be measured.
 
     The interval is the percentile bootstrap over clips: the same values in the same order and the same seed give the
     same interval.
 
-    Raises:
-        InputError: a value is NaN or infinite.
+    Raises ``InputError`` if a value is NaN or infinite.
 
     Source: Efron 1979, percentile interval.
     """
@@ -70,7 +66,7 @@ def summarise(
     if n >= 2:
         generator = np.random.default_rng(seed)
         means = known[generator.integers(n, size=(num_resamples, n))].mean(axis=1)
-        tail = 50 * (1 - confidence)
+        tail = 50 * (1 - CONFIDENCE)
         low, high = (float(edge) for edge in np.percentile(means, [tail, 100 - tail]))
     return Summary(
         n=n,
@@ -90,8 +86,7 @@ def paired_difference(
     Methods share clips, and most of the spread between clips is common to both: the difference has a narrower
     interval than either mean, and an interval without 0 is a difference.
 
-    Raises:
-        InputError: the two are not of the same clips.
+    Raises ``InputError`` if the two are not of the same clips.
     """
     if len(values) != len(baseline):
         raise InputError(
@@ -114,10 +109,6 @@ class Cost:
     peak_bytes: Mapping[str, int]
 
 
-Summaries = Mapping[str, Mapping[str, Summary]]
-"""By method, then by metric."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Results:
     """All records of an evaluation. ``records``: by method, then by clip."""
@@ -135,16 +126,16 @@ class Results:
         return {ALL_CLIPS: [clip.name for clip in self.clips], **groups} if len(groups) > 1 else groups
 
     @cached_property
-    def summaries(self) -> dict[str, Summaries]:
+    def summaries(self) -> dict[str, dict[str, dict[str, Summary]]]:
         """By group, method and metric."""
-        return {group: self._summaries(names) for group, names in self.groups.items()}
-
-    def _summaries(self, clips: Sequence[str]) -> Summaries:
         return {
-            method.name: {
-                metric.name: self._summary(method.name, metric.name, clips) for metric in self.metrics
+            group: {
+                method.name: {
+                    metric.name: self._summary(method.name, metric.name, clips) for metric in self.metrics
+                }
+                for method in self.methods
             }
-            for method in self.methods
+            for group, clips in self.groups.items()
         }
 
     def _summary(self, method: str, metric: str, clips: Sequence[str]) -> Summary:
@@ -158,20 +149,26 @@ class Results:
         """Give one metric on each of the clips; ``None`` where it could not be computed."""
         return [self.records[method][clip].value(metric) for clip in clips]
 
+    def has_number(self, metric: Metric) -> bool:
+        """Tell whether any answer to any clip could be measured by it."""
+        return any(metric.name in record.values for rows in self.records.values() for record in rows.values())
+
     def cost(self, method: str) -> Cost | None:
         """Tell what a method's answers took; ``None`` where nothing was timed."""
         records = [record for record in self.records[method].values() if record.seconds]
         if not records:
             return None
-        stages = dict.fromkeys(stage for record in records for stage in record.seconds)
-        peaks = dict.fromkeys(kind for record in records for kind in record.peak_bytes)
+        seconds: dict[str, list[float]] = {}
+        peaks: dict[str, int] = {}
+        for record in records:
+            for stage, spent in record.seconds.items():
+                seconds.setdefault(stage, []).append(spent)
+            for kind, size in record.peak_bytes.items():
+                peaks[kind] = max(size, peaks.get(kind, 0))
         return Cost(
-            seconds={
-                stage: float(np.median([r.seconds[stage] for r in records if stage in r.seconds]))
-                for stage in stages
-            },
+            seconds={stage: float(np.median(spent)) for stage, spent in seconds.items()},
             per_video_second=summarise([sum(r.seconds.values()) / r.video_seconds for r in records]),
-            peak_bytes={kind: max(r.peak_bytes.get(kind, 0) for r in records) for kind in peaks},
+            peak_bytes=peaks,
         )
 
     def refusals(self, method: str) -> dict[str, str]:
@@ -200,21 +197,16 @@ def gather(evaluation: Evaluation, baseline: str | None = None) -> Results:
     store = evaluation.config.store
     names = [method.name for method in evaluation.methods]
     records: dict[str, dict[str, Record]] = {name: {} for name in names}
-    for name in names:
-        for clip in evaluation.clips:
-            record = store.read(name, clip.name)
-            if record is None:
-                raise OutputError(
-                    f"{store.folder(name)}: holds no record of {clip.name}; run the evaluation again"
-                )
-            records[name][clip.name] = record
+    for name, clip in product(names, (clip.name for clip in evaluation.clips)):
+        record = store.read(name, clip)
+        if record is None:
+            raise OutputError(f"{store.folder(name)}: holds no record of {clip}; run the evaluation again")
+        records[name][clip] = record
     return Results(
-        clips=evaluation.clips,
-        methods=evaluation.methods,
+        clips=evaluation.clips, methods=evaluation.methods, records=records,
         metrics=tuple(chosen_metrics(evaluation.config.metrics)),
-        records=records,
         baseline=baseline or ("frozen" if "frozen" in names else None),
-    )
+    )  # fmt: skip
 
 
 def results_as_json(results: Results, made: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,23 +228,20 @@ def results_as_json(results: Results, made: Mapping[str, Any]) -> dict[str, Any]
         },
         "cost": {c.name: _cost_as_json(results.cost(c.name)) for c in results.methods},
         "records": {
-            name: {clip: _record_as_json(record) for clip, record in rows.items()}
+            name: {clip: asdict(record) for clip, record in rows.items()}
             for name, rows in results.records.items()
         },
     }  # fmt: skip
 
 
-def _compared_as_json(summary: Summary) -> dict[str, Any]:
-    difference = summary.difference
-    return {
-        **_summary_as_json(summary),
-        "difference": None if difference is None else _summary_as_json(difference),
-    }
-
-
 def _summary_as_json(summary: Summary) -> dict[str, Any]:
     numbers = {name: value for name, value in asdict(summary).items() if name != "difference"}
     return {**numbers, "coverage": summary.coverage}
+
+
+def _compared_as_json(summary: Summary) -> dict[str, Any]:
+    compared = summary.difference and _summary_as_json(summary.difference)
+    return {**_summary_as_json(summary), "difference": compared}
 
 
 def _cost_as_json(cost: Cost | None) -> dict[str, Any] | None:
@@ -265,17 +254,11 @@ def _cost_as_json(cost: Cost | None) -> dict[str, Any] | None:
     }
 
 
-def _record_as_json(record: Record) -> dict[str, Any]:
-    return {key: value for key, value in record.as_json().items() if key != "format"}
-
-
 def ranking_metric(results: Results) -> Metric | None:
     """Choose the metric that clips are ranked by: subjects' PSNR at re-entry where it can be had, else PSNR."""
     by_name = {metric.name: metric for metric in results.metrics}
     for name in ("fg_psnr_reentered", "psnr"):
-        if name in by_name and any(
-            record.value(name) is not None for rows in results.records.values() for record in rows.values()
-        ):
+        if name in by_name and results.has_number(by_name[name]):
             return by_name[name]
     return next((m for m in results.metrics if m.higher_is_better is not None), None)
 
@@ -310,11 +293,8 @@ COLUMNS = (
 
 
 TRACKER_COLUMNS = (
-    "tracked_at_return",
-    "tracked_position_error",
-    "static_position_error",
-    "constant_velocity_position_error",
-)
+    "tracked_at_return", "tracked_position_error", "static_position_error", "constant_velocity_position_error",
+)  # fmt: skip
 """The metrics of trackers, in a table of their own."""
 
 
@@ -342,15 +322,13 @@ def group_table(results: Results, group: str) -> Table:
     costs = {method.name: results.cost(method.name) for method in results.methods}
     if any(costs.values()):
         table.add_column("s per s", justify="right")
-    for method in results.methods:
-        row = results.summaries[group][method.name]
+    for name, row in results.summaries[group].items():
         cells = [_cell(row[metric.name], len(clips)) for metric in shown]
-        cost = costs[method.name]
         if any(costs.values()):
+            cost = costs[name]
             cells.append("" if cost is None else format_number(cost.per_video_second.mean))
-        refused = sum(clip in results.refusals(method.name) for clip in clips)
-        name = f"{method.name}\n({refused} not answered)" if refused else method.name
-        table.add_row(name, *cells)
+        refused = sum(clip in results.refusals(name) for clip in clips)
+        table.add_row(f"{name}\n({refused} not answered)" if refused else name, *cells)
     return table
 
 
@@ -358,41 +336,24 @@ def tracker_table(results: Results, group: str) -> Table | None:
     """Make the table of where trackers take subjects to be at their return; ``None`` where no row has a tracker."""
     clips = results.groups[group]
     table = Table(title=f"{group}: where trackers take subjects to be at their return", title_justify="left")
-    for head in (
-        "method",
-        "tracked ↑",
-        "error, m ↓",
-        "static, m",
-        "constant velocity, m",
-        "Δ static",
-        "Δ constant velocity",
-    ):
-        table.add_column(head, justify="left" if head == "method" else "right", no_wrap=head == "method")
-    for method in results.methods:
-        row = results.summaries[group][method.name]
+    table.add_column("method", no_wrap=True)
+    heads = "tracked ↑", "error, m ↓", "static, m", "constant velocity, m", "Δ static", "Δ constant velocity"
+    for head in heads:
+        table.add_column(head, justify="right")
+    for method, row in results.summaries[group].items():
         if not all(name in row for name in TRACKER_COLUMNS) or row["tracked_at_return"].n == 0:
             continue
-        values = {name: results.values(method.name, name, clips) for name in TRACKER_COLUMNS}
-        less = [
-            paired_difference(values["tracked_position_error"], values[name]) for name in TRACKER_COLUMNS[2:]
+        _, error, *others = (results.values(method, name, clips) for name in TRACKER_COLUMNS)
+        shown = [row[name] for name in TRACKER_COLUMNS] + [
+            paired_difference(error, other) for other in others
         ]
-        cells = [_cell(row[name], len(clips)) for name in TRACKER_COLUMNS]
-        cells += [_cell(summary, len(clips)) for summary in less]
-        table.add_row(method.name, *cells)
+        table.add_row(method, *(_cell(summary, len(clips)) for summary in shown))
     return table if table.row_count else None
 
 
 def shown_metrics(results: Results, names: Sequence[str] = COLUMNS) -> list[Metric]:
     """Choose the metrics that have a number anywhere; without any of those named, all that have one."""
-    with_numbers = [
-        metric
-        for metric in results.metrics
-        if any(
-            record.value(metric.name) is not None
-            for rows in results.records.values()
-            for record in rows.values()
-        )
-    ]
+    with_numbers = [metric for metric in results.metrics if results.has_number(metric)]
     return [metric for metric in with_numbers if metric.name in names] or with_numbers
 
 

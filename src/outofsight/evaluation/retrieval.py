@@ -8,7 +8,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -64,9 +64,8 @@ def frequencies(retrieval: Retrieval) -> Frequencies:
     chosen = retrieval.slices[:, :, retrieval.num_context_latent_frames :]  # steps, layers, t, k
     num_latent = retrieval.slices.shape[2]
     num_slices = max(num_latent // retrieval.frames_per_slice, int(retrieval.slices.max()) + 1)
-    picked = torch.zeros((*chosen.shape[:3], num_slices), dtype=torch.bool)
-    picked.scatter_(-1, chosen.long(), True)
-    shares = picked.double()
+    shares = torch.zeros((*chosen.shape[:3], num_slices), dtype=torch.float64)
+    shares.scatter_(-1, chosen.long(), 1.0)
     return Frequencies(
         by_layer=shares.mean(dim=(0, 2)).numpy(),
         by_frame=shares.mean(dim=(0, 1)).numpy(),
@@ -82,12 +81,10 @@ def mean_frequencies(all_of_them: Sequence[Frequencies]) -> Frequencies:
         raise InputError(
             f"retrieval can be averaged over clips of one length and one model, got shapes {shapes}"
         )
-    first = all_of_them[0]
-    return Frequencies(
+    return replace(
+        all_of_them[0],
         by_layer=np.mean([f.by_layer for f in all_of_them], axis=0),
         by_frame=np.mean([f.by_frame for f in all_of_them], axis=0),
-        num_context_slices=first.num_context_slices,
-        frames_per_slice=first.frames_per_slice,
     )
 
 

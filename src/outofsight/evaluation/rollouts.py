@@ -11,7 +11,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,26 +34,26 @@ from outofsight.evaluation.tracked_positions import Tracked
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.state import Banks, Tracks
 from outofsight.memory.banks.two_banks import latent_times
-from outofsight.sampling.continuation import SamplingSettings
+from outofsight.sampling.continuation import Retrieval, SamplingSettings
 from outofsight.sampling.inputs import as_pixels
-from outofsight.sampling.rollout import Rollout
 from outofsight.sampling.rollout_state import RolloutLimits, flat_poses
 from outofsight.sampling.rollout_step import StepRecord
 from outofsight.sampling.world import WorldModel
 from outofsight.types import WAN_CLOCK, CameraPath, LatentClock
 from outofsight.world_model import WorldModelBase
 
-PARTS = ("position_m", "velocity_m", "deviation_m", "held", "seen", "numbers")
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class SeenContext:
-    """A context as the tracker saw it: ``banks`` at its end, ``held`` at ``times`` [c], one for each latent frame."""
+class Answer:
+    """What a method shows for a clip: ``video`` uint8 [t, h, w, 3]; ``seconds`` by stage, where it was timed.
 
-    banks: Banks
-    times: Floats
-    held: TrackedSubjects
-    world_from_anchor: Floats
+    ``tracked``: what its tracker held meanwhile; ``None``: it has none.
+    """
+
+    video: Video
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    retrieval: Retrieval | None = None
+    tracked: Tracked | None = None
 
 
 @torch.no_grad()
@@ -63,24 +63,23 @@ def seen_context(
     cameras: CameraPath,
     world_from_anchor: Floats,
     tiling: LatentTiling | None = None,
-) -> SeenContext:
-    """Show a context to empty banks, exactly as a continuation and a rollout do, and keep what they held on the way.
+) -> tuple[Banks, Tracked]:
+    """Show a context to empty banks, exactly as a continuation and a rollout do.
 
-    Raises:
-        InputError: the model has no banks.
+    Gives the banks at its end, and what the tracker held on the way, once for each latent frame.
+
+    Raises ``InputError`` if the model has no banks.
     """
     transformer, device = world.transformer, world.work_device
     latents = world.encode_video(as_pixels(video, world), tiling)
     poses = flat_poses(cameras.world_from_camera[:: world.temporal_stride], world_from_anchor)
-    lens = (
-        None
-        if cameras.intrinsics is None
-        else torch.from_numpy(cameras.intrinsics.normalized)[None].to(device)
-    )
+    lens = None
+    if cameras.intrinsics is not None:
+        lens = torch.from_numpy(cameras.intrinsics.normalized)[None].to(device)
     banks, seen = transformer.observe_context(latents, poses.to(device), intrinsics=lens)
     times = latent_times(latents.shape[2], 0)[0].double().numpy()
     held = tracked_subjects(Tracks(*(part[0] for part in seen.tracks)), times)
-    return SeenContext(banks=banks, times=times, held=held, world_from_anchor=world_from_anchor)
+    return banks, Tracked(times=times, num_context=len(times), held=held, world_from_anchor=world_from_anchor)
 
 
 def predicted_tracks(
@@ -96,39 +95,30 @@ def predicted_tracks(
     assert case.cameras is not None
     split = case.num_context_frames
     anchor = case.cameras.world_from_camera[split]
-    context = seen_context(world, case.context, case.cameras[:split], anchor, tiling)
-    num_target = world.clock.num_latent(case.num_target_frames)
-    later = latent_times(len(context.times), num_target)[1]
-    tracks = context.banks.tracks
+    banks, seen = seen_context(world, case.context, case.cameras[:split], anchor, tiling)
+    later = latent_times(seen.num_context, world.clock.num_latent(case.num_target_frames))[1]
     with torch.no_grad():
-        predicted = memory.tracker.predict(tracks, context.banks.time, later[None].to(context.banks.time))
-    held = joined_subjects([context.held, unseen_subjects(predicted, tracks)])
-    times = np.concatenate((context.times, later.double().numpy()))
-    return Tracked(times=times, num_context=len(context.times), held=held, world_from_anchor=anchor)
+        predicted = memory.tracker.predict(banks.tracks, banks.time, later[None].to(banks.time))
+    held = joined_subjects([seen.held, unseen_subjects(predicted, banks.tracks)])
+    return replace(seen, times=np.concatenate((seen.times, later.double().numpy())), held=held)
 
 
-def tracked_rollout(context: SeenContext, steps: Sequence[MemoryStep]) -> Tracked:
+def tracked_rollout(context: Tracked, steps: Sequence[StepRecord | MemoryStep]) -> Tracked:
     """Join what the tracker held in the context and in a rollout's steps.
-
-    Raises:
-        InputError: a step of a model without banks.
-    """
+    Raises ``InputError`` if a step is of a model without banks."""
     times, held = [context.times], [context.held]
     for number, step in enumerate(steps, 1):
         if step.tracks is None:
             raise InputError(f"step {number}: holds no tracks; only models with banks have them")
         times.append(np.asarray(step.times, dtype=np.float64))
         held.append(tracked_subjects(step.tracks, times[-1]))
-    return Tracked(
-        times=np.concatenate(times), num_context=len(context.times), held=joined_subjects(held),
-        world_from_anchor=context.world_from_anchor,
-    )  # fmt: skip
+    return replace(context, times=np.concatenate(times), held=joined_subjects(held))
 
 
 def save_tracked(path: Path, tracked: Tracked) -> None:
     """Write what a tracker held as a safetensors file. Raises ``OutputError``."""
-    parts = {name: torch.from_numpy(np.ascontiguousarray(getattr(tracked.held, name))) for name in PARTS}
-    parts |= {
+    parts = {
+        **{name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in vars(tracked.held).items()},
         "times": torch.from_numpy(tracked.times.copy()),
         "num_context": torch.tensor([tracked.num_context]),
         "world_from_anchor": torch.from_numpy(np.array(tracked.world_from_anchor)),
@@ -141,11 +131,11 @@ def load_tracked(path: Path) -> Tracked:
     parts = {name: value.numpy() for name, value in load_state_dict(path).items()}
     try:
         return Tracked(
-            times=parts["times"], num_context=int(parts["num_context"][0]),
-            held=TrackedSubjects(**{name: parts[name] for name in PARTS}), world_from_anchor=parts["world_from_anchor"],
+            times=parts.pop("times"), num_context=int(parts.pop("num_context")[0]),
+            world_from_anchor=parts.pop("world_from_anchor"), held=TrackedSubjects(**parts),
         )  # fmt: skip
-    except KeyError as error:
-        raise CheckpointError(f"{path}: expected what a tracker held, {error} is missing") from error
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: lacks a part of what a tracker held ({error})") from error
 
 
 def unseen_subjects(predicted: PredictedSubjects, tracks: Tracks) -> TrackedSubjects:
@@ -160,47 +150,36 @@ def unseen_subjects(predicted: PredictedSubjects, tracks: Tracks) -> TrackedSubj
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Rolled:
-    """A rollout's answer: ``video`` uint8 [t, h, w, 3]; ``seconds`` by stage, all steps together; ``tracked``: what its
-    tracker held, ``None`` without banks."""
-
-    video: Video
-    seconds: Mapping[str, float]
-    tracked: Tracked | None = None
-
-
 def roll_clip(
     world: WorldModel,
     sample: Sample,
     settings: SamplingSettings,
     frames_per_step: int,
     tiling: LatentTiling | None = None,
-) -> Rolled:
+) -> Answer:
     """Continue a clip's context along its target cameras, ``frames_per_step`` latent frames at a time.
-
-    Raises:
-        InputError: the clip has no cameras or caption, or its target is not 4·k + 1 frames.
-    """
-    case = sample.case
-    if case.cameras is None or sample.caption is None:
-        raise InputError("a model needs the clip's cameras and caption, and there are none")
+    Raises ``InputError`` if the clip has no cameras or caption, or its target is not 4·k + 1 frames."""
+    case, (cameras, ahead, caption) = sample.case, sample.asked_of_models()
     spans = step_spans(case.num_target_frames, frames_per_step, world.clock)
-    split = case.num_context_frames
     start = time.perf_counter()
     # nothing is taken back, and the data set's own cameras are taken as they are
     limits = RolloutLimits(keep_steps=0, max_move_m=np.inf, max_turn_deg=180.0)
     with world.start(
-        case.context, case.cameras[:split], sample.caption, settings=settings, limits=limits,
+        case.context, cameras, caption, settings=settings, limits=limits,
         subject_masks=asked_masks(world, sample), tiling=tiling,
     ) as rollout:  # fmt: skip
         seconds = {"start": time.perf_counter() - start}
-        videos, records = _all_steps(rollout, case, spans, seconds)
+        videos, records = [], []
+        for span in spans:
+            videos.append(rollout.step(ahead[span]))
+            records.append(rollout.records[-1])
+            for stage, spent in records[-1].seconds.items():
+                seconds[stage] = seconds.get(stage, 0.0) + spent
         tracked = None
         if world.transformer.has_banks:
-            context = seen_context(world, case.context, case.cameras[:split], rollout.anchor, tiling)
-            tracked = tracked_rollout(context, [memory_step(record) for record in records])
-        return Rolled(video=np.concatenate(videos), seconds=seconds, tracked=tracked)
+            _, seen = seen_context(world, case.context, cameras, rollout.anchor, tiling)
+            tracked = tracked_rollout(seen, records)
+        return Answer(video=np.concatenate(videos), seconds=seconds, tracked=tracked)
 
 
 def asked_masks(world: WorldModel, sample: Sample) -> NDArray[np.uint8] | None:
@@ -208,26 +187,9 @@ def asked_masks(world: WorldModel, sample: Sample) -> NDArray[np.uint8] | None:
     return sample.instances if world.transformer.needs_subject_masks != "none" else None
 
 
-def _all_steps(
-    rollout: Rollout, case: ClipCase, spans: Sequence[slice], seconds: dict[str, float]
-) -> tuple[list[Video], list[StepRecord]]:
-    assert case.cameras is not None
-    videos, records = [], []
-    for span in spans:
-        ahead = slice(case.num_context_frames + span.start, case.num_context_frames + span.stop)
-        videos.append(rollout.step(case.cameras[ahead]))
-        records.append(rollout.records[-1])
-        for stage, spent in records[-1].seconds.items():
-            seconds[stage] = seconds.get(stage, 0.0) + spent
-    return videos, records
-
-
 def step_spans(num_frames: int, frames_per_step: int, clock: LatentClock = WAN_CLOCK) -> list[slice]:
     """Cut a target of video frames into steps of ``frames_per_step`` latent frames; the last may be shorter.
-
-    Raises:
-        InputError: steps of no frame, or a number of video frames that makes no whole latent frames.
-    """
+    Raises ``InputError`` if steps have no frame, or the video frames make no whole latent frames."""
     if frames_per_step < 1:
         raise InputError(f"a rollout's step needs ≥ 1 latent frame, got {frames_per_step}")
     num_latent = clock.num_latent(num_frames)
@@ -236,16 +198,7 @@ def step_spans(num_frames: int, frames_per_step: int, clock: LatentClock = WAN_C
     return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def memory_step(record: StepRecord, frames: Video | None = None) -> MemoryStep:
-    """Take what a map shows from a rollout's record; ``frames``: the step's video frames, [n, h, w, 3].
-
-    A latent frame is shown by the video frame that it stands for: its last one.
-    """
+def latent_pictures(record: StepRecord, frames: Video) -> Video:
+    """Choose the video frames of a step [n, h, w, 3] that stand for its latent frames: the last one of each."""
     times = record.times.double().numpy()
-    pictures = None
-    if frames is not None:
-        pictures = frames[(len(frames) - 1 - (times[-1] - times)).round().astype(int)]
-    return MemoryStep(
-        cameras=record.cameras, times=record.times, tracks=record.tracks, archive=record.archive,
-        scores=record.scores, slots=record.slots, pictures=pictures,
-    )  # fmt: skip
+    return frames[(len(frames) - 1 - (times[-1] - times)).round().astype(int)]

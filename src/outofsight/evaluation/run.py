@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,20 +21,20 @@ from outofsight.evaluation.case import ClipCase, check_generated
 from outofsight.evaluation.clips import EvalClip, Sample
 from outofsight.evaluation.evidence import Detections, Gallery
 from outofsight.evaluation.image_metrics import frame_psnr
-from outofsight.evaluation.methods import Answer, LoadWorld, Method, ModelSource, check_names
+from outofsight.evaluation.methods import LoadWorld, Method, ModelSource, check_names
 from outofsight.evaluation.metrics import (
     InstrumentNames,
     Instruments,
     LoadInstruments,
+    chosen_metrics,
     load_instruments,
     measure_clip,
-    measuring_identity,
     observed_truth,
     read_gallery,
     write_gallery,
 )
 from outofsight.evaluation.records import Record, RecordStore, digest_of, in_earlier_words
-from outofsight.evaluation.rollouts import load_tracked, save_tracked
+from outofsight.evaluation.rollouts import Answer, load_tracked, save_tracked
 from outofsight.files import explained, remove_unfinished
 from outofsight.memory.strategies import strategy
 from outofsight.model_folders import find_model
@@ -81,10 +83,11 @@ class Evaluation:
 
     @property
     def measured_by(self) -> str:
-        """Digest all that decides the numbers; a detector's gallery of individuals comes from all clips."""
-        names = self.config.instruments
-        clips = digest_of([[clip.name, clip.identity] for clip in self.clips])
-        return measuring_identity(names, self.config.metrics, clips if names.detector else None)
+        """Digest all that decides the numbers: instruments, the metrics in their own words, and the clips, from all of
+        which a detector's gallery of individuals comes."""
+        names, metrics = self.config.instruments, chosen_metrics(self.config.metrics)
+        clips = digest_of([[clip.name, clip.identity] for clip in self.clips]) if names.detector else None
+        return digest_of(names.identity, [[one.name, one.what, one.source] for one in metrics], clips)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,15 +120,9 @@ def evaluate(evaluation: Evaluation, progress: Progress | None = None) -> None:
     try:
         if tasks:
             _gather_gallery(evaluation)
-        done_tasks = run_tasks(
-            score_clip,
-            tasks,
-            workers=evaluation.workers,
-            cluster=evaluation.cluster,
-            begin=share_machine,
-            on_gpus=True,
-        )
-        for task in done_tasks:
+        for task in run_tasks(
+            score_clip, tasks, workers=evaluation.workers, cluster=evaluation.cluster, begin=share_machine, on_gpus=True
+        ):  # fmt: skip
             done += len(task.methods)
             if progress is not None:
                 progress(done, total, f"{task.clip.name}: {', '.join(c.name for c in task.methods)}")
@@ -152,10 +149,7 @@ def check_clip_names(clips: Sequence[EvalClip]) -> None:
 
 def check_models(methods: Sequence[Method], clip: EvalClip) -> VideoSize:
     """Find what cannot work before anything long begins; give the clip's size.
-
-    Raises:
-        InputError: a model cannot take videos of the clip's size, or remember by the strategy asked for.
-    """
+    Raises ``InputError`` if a model cannot take videos of the clip's size, or remember by the strategy asked for."""
     with may_be_skipped():
         case = clip.read().case
     height, width = case.truth.shape[1:3]
@@ -180,15 +174,12 @@ def pending_tasks(evaluation: Evaluation) -> list[ClipTask]:
     Raises:
         OutputError: an answer is there that was made for another clip of this name, and ``overwrite`` is not set.
     """
-    measured_by = evaluation.measured_by
-    tasks = []
-    for methods in by_source(evaluation.methods):
-        for clip in evaluation.clips:
-            waiting = tuple(c for c in methods if not _is_done(evaluation, c, clip, measured_by))
-            if waiting:
-                tasks.append(
-                    ClipTask(config=evaluation.config, clip=clip, methods=waiting, measured_by=measured_by)
-                )
+    measured_by, tasks = evaluation.measured_by, []
+    for methods, clip in product(by_source(evaluation.methods), evaluation.clips):
+        if waiting := tuple(m for m in methods if not _is_done(evaluation, m, clip, measured_by)):
+            tasks.append(
+                ClipTask(config=evaluation.config, clip=clip, methods=waiting, measured_by=measured_by)
+            )
     return tasks
 
 
@@ -227,52 +218,40 @@ def score_clip(task: ClipTask) -> ClipTask:
     instruments = _instruments(config.load_instruments, config.instruments)
     with may_be_skipped():
         sample = clip.read()
-    scorer = Scorer(
-        instruments=instruments,
-        truth=observed_truth(instruments, sample.case),
-        gallery=_gallery(config.gallery),
-        metrics=config.metrics,
-    )
+    truth = observed_truth(instruments, sample.case)
     for method in task.methods:
         world = None if method.source is None else _world(config.load_world, method.source)
         try:
             answer, record = _answered(config.store, method, clip, sample, world)
             check_generated(sample.case, answer.video)
         except InputError as error:
-            record = Record(
-                made_by=made_by(method, clip), measured_by=task.measured_by, refused=_one_line(error)
-            )
+            refused = " ".join(str(error).split())
+            record = Record(made_by=made_by(method, clip), measured_by=task.measured_by, refused=refused)
         else:
-            record = scorer.measured(record, sample.case, answer, task.measured_by)
+            numbers = _measured(config, instruments, sample.case, truth, answer)
+            record = replace(record, measured_by=task.measured_by, **numbers)
         config.store.write(method.name, clip.name, record)
     return task
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scorer:
-    """All that measures the answers to one clip. ``truth``: subjects as the detector sees them in the true clip."""
-
-    instruments: Instruments
-    truth: Detections | None
-    gallery: Gallery | None
-    metrics: tuple[str, ...] | None
-
-    def measured(self, record: Record, case: ClipCase, answer: Answer, measured_by: str) -> Record:
-        """Measure one answer, and put the numbers into its record."""
-        video, observed = answer.video, None
-        if self.truth is not None and self.instruments.detector is not None:
-            observed = observe(self.instruments.detector, video, references_of(case, self.truth))
-        measured = measure_clip(
-            case, video, observed=observed, truth_observed=self.truth, features=self.instruments.networks,
-            gallery=self.gallery, names=self.metrics, tracked=answer.tracked,
-        )  # fmt: skip
-        by_frame = (
-            tuple(round(float(value), 3) for value in frame_psnr(video, case.truth)) if case.has_truth else ()
-        )
-        return replace(
-            record, measured_by=measured_by, measured=measured, psnr_by_frame=by_frame,
-            video_seconds=case.num_target_frames / case.fps,
-        )  # fmt: skip
+def _measured(
+    config: EvalConfig, instruments: Instruments, case: ClipCase, truth: Detections | None, answer: Answer
+) -> dict[str, Any]:
+    """Measure one answer: the parts of its record. ``truth``: subjects as the detector sees them in the true clip."""
+    video, observed = answer.video, None
+    if truth is not None and instruments.detector is not None:
+        observed = observe(instruments.detector, video, references_of(case, truth))
+    measured = measure_clip(
+        case, video, observed=observed, truth_observed=truth, features=instruments.networks,
+        gallery=_gallery(config.gallery), names=config.metrics, tracked=answer.tracked,
+    )  # fmt: skip
+    by_frame = frame_psnr(video, case.truth).tolist() if case.has_truth else []
+    return {
+        "values": {name: one.value for name, one in measured.items() if one.value is not None},
+        "reasons": {name: one.reason for name, one in measured.items() if one.reason is not None},
+        "psnr_by_frame": tuple(round(value, 3) for value in by_frame),
+        "video_seconds": case.num_target_frames / case.fps,
+    }
 
 
 def _answered(
@@ -359,7 +338,3 @@ def _peak_bytes(gpu: torch.device | None) -> dict[str, int]:
     unit = 1 if sys.platform == "darwin" else 1024  # Linux counts kilobytes
     peak = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
     return {**peak, "gpu": int(torch.cuda.max_memory_allocated(gpu))} if gpu is not None else peak
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

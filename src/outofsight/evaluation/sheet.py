@@ -6,15 +6,14 @@ from textwrap import fill
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from outofsight.evaluation.case import PHASE_WORDS, Phase, Video
-from outofsight.evaluation.drawing import PHASE_COLOURS
+from outofsight.evaluation.drawing import PHASE_COLOURS, font, save_png
 from outofsight.evaluation.evidence import Metric
 from outofsight.evaluation.report import ClipView, read_view
 from outofsight.evaluation.results import Results, format_number, leading_method, ranked_clips, ranking_metric
 from outofsight.evaluation.run import Evaluation
-from outofsight.files import file_in_one_piece
 
 NUM_COLUMNS, PICTURE_PX, NAME_PX, GAP_PX, BAR_PX, HEAD_PX = 8, 128, 130, 4, 6, 30
 NAME_CHARACTERS = 16
@@ -30,9 +29,7 @@ def write_sheet(path: Path, results: Results, evaluation: Evaluation) -> None:
     for word, name in chosen_clips(results, leader, metric).items():
         clip = next(clip for clip in results.clips if clip.name == name)
         blocks.append(_block(read_view(evaluation, clip), _heading(results, word, name, leader, metric)))
-    sheet = _stacked([*blocks, _legend(blocks[0].width)])
-    with file_in_one_piece(path) as temporary:
-        sheet.save(temporary, format="PNG", optimize=True)
+    save_png(_stacked([*blocks, _legend(blocks[0].width)]), path)
 
 
 def chosen_clips(results: Results, method: str, metric: Metric | None) -> dict[str, str]:
@@ -58,7 +55,7 @@ def _block(view: ClipView, heading: str) -> Image.Image:
     case = view.case
     rows: list[tuple[str, Video, NDArray[np.int_], int]] = []
     target = _spread(case.num_target_frames)
-    if view.has_context:
+    if view.clip.has_context:
         rows.append(("context", case.context, _spread(case.num_context_frames), 0))
     if case.has_truth:
         rows.append(("truth", case.truth, target, case.num_context_frames))
@@ -68,13 +65,13 @@ def _block(view: ClipView, heading: str) -> Image.Image:
     size = (NAME_PX + NUM_COLUMNS * (PICTURE_PX + GAP_PX), HEAD_PX + 14 * 2 + row_px * len(rows) + 8)
     block = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(block)
-    draw.text((8, 8), heading, INK, _font(15))
+    draw.text((8, 8), heading, INK, font(15))
     y = HEAD_PX
     for index, (name, video, frames, start) in enumerate(rows):
         if index == 0 or rows[index - 1][3] != start:
             _number(draw, frames, start, y)
             y += 14
-        draw.text((8, y + height / 2), fill(name, NAME_CHARACTERS), INK, _font(13), anchor="lm")
+        draw.text((8, y + height / 2), fill(name, NAME_CHARACTERS), INK, font(13), anchor="lm")
         for column, frame in enumerate(frames.tolist()):
             x = NAME_PX + column * (PICTURE_PX + GAP_PX)
             picture = Image.fromarray(video[frame]).resize((PICTURE_PX, height), Image.Resampling.LANCZOS)
@@ -94,7 +91,7 @@ def _spread(num_frames: int) -> NDArray[np.int_]:
 def _number(draw: ImageDraw.ImageDraw, frames: NDArray[np.int_], start: int, y: int) -> None:
     for column, frame in enumerate(frames.tolist()):
         x = NAME_PX + column * (PICTURE_PX + GAP_PX)
-        draw.text((x, y), f"frame {start + frame}", FAINT, _font(11))
+        draw.text((x, y), f"frame {start + frame}", FAINT, font(11))
 
 
 def _legend(width: int) -> Image.Image:
@@ -103,7 +100,7 @@ def _legend(width: int) -> Image.Image:
     x = NAME_PX
     for phase, colour in PHASE_COLOURS.items():
         draw.rectangle((x, 9, x + 22, 15), colour)
-        draw.text((x + 28, 4), PHASE_WORDS[phase], INK, _font(13))
+        draw.text((x + 28, 4), PHASE_WORDS[phase], INK, font(13))
         x += 140
     return legend
 
@@ -115,7 +112,3 @@ def _stacked(pictures: Sequence[Image.Image]) -> Image.Image:
         sheet.paste(picture, (0, y))
         y += picture.height
     return sheet
-
-
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)

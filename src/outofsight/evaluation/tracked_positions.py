@@ -123,10 +123,11 @@ def tracked_positions(held: TrackedSubjects, truth: TrueSubjects) -> TrackedPosi
     shape = truth.seen.shape
     error, velocity, deviations = (np.full(shape, np.nan) for _ in range(3))
     for moment, subject in np.argwhere(numbers >= 0).tolist():
-        slot = _slot(held, moment, int(numbers[moment, subject]))
-        if slot is None:  # it died while hidden
+        slots = np.flatnonzero(held.held[moment] & (held.numbers[moment] == numbers[moment, subject]))
+        if not len(slots):  # it died while hidden
             numbers[moment, subject] = -1
             continue
+        slot = slots[0]
         error[moment, subject] = np.linalg.norm(
             held.position_m[moment, slot] - truth.position_m[moment, subject]
         )
@@ -166,8 +167,7 @@ def errors_at_return(
 
     Returns ``None`` where it is not annotated where subjects are.
 
-    Raises:
-        InputError: a moment after the clip's end.
+    Raises ``InputError`` if a moment lies after the clip's end.
     """
     num_frames = min((len(subject.visibility) for subject in subjects), default=0)
     whole = anchored_subjects(subjects, np.arange(num_frames), tracked.world_from_anchor, fps)
@@ -178,8 +178,7 @@ def errors_at_return(
         raise InputError(
             f"what is held at frame {frames[-1]} cannot be judged by a clip of {num_frames} frames"
         )
-    at_moments = TrueSubjects(position_m=whole.position_m[frames], seen=whole.seen[frames])
-    error_m = context_positions(tracked, at_moments).error_m
+    error_m = context_positions(tracked, whole[frames]).error_m
     errors = []
     for subject, seen in enumerate(whole.seen.T):
         entry = first_return(seen, num_context_frames)
@@ -213,9 +212,8 @@ def number_switches(places: TrackedPositions) -> int:
 
 def _numbers(held: TrackedSubjects, truth: TrueSubjects) -> NDArray[np.int64]:
     """Say the track matched to each true subject at each moment; −1: none."""
-    moments, subjects = truth.seen.shape
-    numbers = np.full((moments, subjects), -1, dtype=np.int64)
-    for moment in range(moments):
+    numbers = np.full(truth.seen.shape, -1, dtype=np.int64)
+    for moment in range(len(numbers)):
         if moment:
             numbers[moment] = numbers[moment - 1]
         here = np.flatnonzero(truth.seen[moment])
@@ -230,22 +228,12 @@ def _numbers(held: TrackedSubjects, truth: TrueSubjects) -> NDArray[np.int64]:
     return numbers
 
 
-def _slot(held: TrackedSubjects, moment: int, number: int) -> int | None:
-    slots = np.flatnonzero(held.held[moment] & (held.numbers[moment] == number))
-    return int(slots[0]) if len(slots) else None
-
-
 SAME_CAMERA = 1e-3
 """Cameras are the same whose poses differ by less in every entry (metres; directions of length 1)."""
 
 
 def true_rollout(
-    clip: Clip,
-    num_context: int,
-    times: Floats,
-    cameras: Floats,
-    world_from_anchor: Floats,
-    fov_x_rad: float,
+    clip: Clip, num_context: int, times: Floats, cameras: Floats, world_from_anchor: Floats, fov_x_rad: float
 ) -> TrueSubjects | None:
     """Say where a clip's subjects are at n moments of a rollout; ``None``: that is not annotated.
 
@@ -264,11 +252,8 @@ def true_rollout(
     seen = np.where(same[:, None], truth.seen, in_view(truth.position_m, cameras, fov_x_rad)) & known[:, None]
     unknown = ~known[:, None, None]
     velocity = None if truth.velocity_m is None else np.where(unknown, np.nan, truth.velocity_m)
-    return TrueSubjects(
-        position_m=np.where(unknown, np.nan, truth.position_m),
-        seen=seen,
-        names=truth.names,
-        velocity_m=velocity,
+    return replace(
+        truth, position_m=np.where(unknown, np.nan, truth.position_m), seen=seen, velocity_m=velocity
     )
 
 

@@ -67,10 +67,7 @@ class DetectorFile:
 
     def detect(self, frames: Frames) -> list[list[Found]]:
         """Find subjects in frames [n, height, width, 3], the surest first.
-
-        Raises:
-            InputError: what the network gives has none of the known shapes.
-        """
+        Raises ``InputError`` if what the network gives has none of the known shapes."""
         check_frames(frames, "detector")
         return [self._in_one(frame) for frame in frames]
 
@@ -103,10 +100,7 @@ def read_boxes(
     given: Arrays, num_words: int, side: int, name: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
     """Read what a network gave of one picture: boxes [n, 4] x0, y0, x1, y1 in pixels, scores [n], words [n].
-
-    Raises:
-        InputError: none of the known shapes.
-    """
+    Raises ``InputError`` if it has none of the known shapes."""
     shapes = [list(array.shape) for array in given]
     if len(given) == 2 and sorted(shape[2:] for shape in shapes) == sorted([[4], [num_words]]):
         boxes, scores = given if shapes[0][2:] == [4] else given[::-1]

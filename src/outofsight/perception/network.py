@@ -11,10 +11,8 @@
 Sides that a halving does not divide are rounded up there and cut back on the way up.
 """
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, normalize, pixel_shuffle, silu
@@ -47,12 +45,6 @@ class RecogniserSize:
             raise InputError(f"expected at least one kind, each once, got {list(self.kinds)}")
         if min(self.num_blocks, self.identity_dim, self.picture_dim) < 1:
             raise InputError(f"num_blocks, identity_dim and picture_dim must be at least 1, got {self}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give plain JSON values."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()
-        }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -186,9 +178,3 @@ def _norm(width: int) -> nn.GroupNorm:
 
 def num_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def seen_in(network: RecogniserNetwork, frames: UInt8[Tensor, "n height width 3"], chunk: int) -> list[Seen]:
-    """Look at frames without gradients, ``chunk`` of them at a time."""
-    with torch.no_grad():
-        return [network(part) for part in frames.split(chunk)]

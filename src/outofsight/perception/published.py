@@ -22,7 +22,7 @@ from outofsight.errors import CheckpointError, InputError, first_line
 from outofsight.perception.seeing import CentreCrop, Found, Frames, PictureFeatures, check_frames
 
 CONFIG_FILE, PREPROCESSOR_FILE = "config.json", "preprocessor_config.json"
-MISSING = (OSError, HfHubHTTPError, LocalEntryNotFoundError)
+MISSING = (OSError, HfHubHTTPError, LocalEntryNotFoundError, ValueError)
 
 TOWER_CLASSES = {
     "clip": "CLIPVisionModelWithProjection",
@@ -63,13 +63,16 @@ class Source:
     what: str
     name: str
 
+    def __str__(self) -> str:
+        return f"{self.what} {self.name!r}"
+
     def read_json(self, file: str) -> dict[str, Any]:
         """Read one of its JSON files. Raises ``InputError`` if it cannot be had."""
         try:
             folder = Path(self.place)
             path = folder / file if folder.is_dir() else Path(hf_hub_download(self.place, file))
             content = json.loads(path.read_bytes())
-        except (*MISSING, ValueError) as error:
+        except MISSING as error:
             raise self.not_there(file, error) from error
         if not isinstance(content, dict):
             raise InputError(f"{self.place}: expected {file} to hold an object")
@@ -87,17 +90,14 @@ class Source:
                 self.place, output_loading_info=True, dtype=torch.float32, **settings
             )
         except ImportError as error:
-            raise InputError(f"{self.what} {self.name!r} needs another package: {error}") from error
-        except (*MISSING, ValueError) as error:
+            raise InputError(f"{self} needs another package: {error}") from error
+        except MISSING as error:
             raise self.not_there("its weights", error) from error
         except RuntimeError as error:  # shapes that do not fit the configuration
+            raise CheckpointError(f"{self} in {self.place}: {first_line(error)}") from error
+        if lost := sorted(loading["missing_keys"]):
             raise CheckpointError(
-                f"{self.what} {self.name!r} in {self.place}: {first_line(error)}"
-            ) from error
-        lost = sorted(loading["missing_keys"])
-        if lost:
-            raise CheckpointError(
-                f"{self.what} {self.name!r} in {self.place}: {len(lost)} weights are missing, such as {lost[0]}"
+                f"{self} in {self.place}: {len(lost)} weights are missing, such as {lost[0]}"
             )
         return network.eval().requires_grad_(False), network.config
 
@@ -106,17 +106,15 @@ class Source:
         self.read_json(PREPROCESSOR_FILE)
         try:
             return transformers.AutoImageProcessor.from_pretrained(self.place)
-        except (*MISSING, ValueError, TypeError, ImportError) as error:
+        except (*MISSING, TypeError, ImportError) as error:
             raise self.not_there(f"an image processor in {PREPROCESSOR_FILE}", error) from error
 
     def not_there(self, sought: str, error: BaseException) -> InputError:
         """Say what is missing, where it was looked for, and how to get it."""
         if Path(self.place).is_dir():
-            return InputError(
-                f"{self.what} {self.name!r}: expected {sought} in the folder {self.place}; {first_line(error)}"
-            )
+            return InputError(f"{self}: expected {sought} in the folder {self.place}; {first_line(error)}")
         return InputError(
-            f"{self.what} {self.name!r} is not there: no folder {self.place}, and {sought} could not be had from the "
+            f"{self} is not there: no folder {self.place}, and {sought} could not be had from the "
             f"hub ({first_line(error)}); where there is a network run `hf download {self.place} --local-dir FOLDER`, "
             "and give FOLDER"
         )
@@ -132,11 +130,9 @@ class ImageTower:
     the vectors are brought to length 1.
     """
 
-    def __init__(
-        self, network: nn.Module, processor: Any, patch_px: int, num_extra_tokens: int, batch: int = 16
-    ) -> None:
-        self.network, self.processor, self.patch_px = network, processor, patch_px
-        self.num_extra_tokens, self.batch = num_extra_tokens, batch
+    def __init__(self, network: nn.Module, processor: Any, patch_px: int, num_extra_tokens: int) -> None:
+        self.network, self.processor = network, processor
+        self.patch_px, self.num_extra_tokens, self.batch = patch_px, num_extra_tokens, 16
         self.centre_crop = published_crop(processor)
 
     @classmethod
@@ -150,8 +146,8 @@ class ImageTower:
         name = TOWER_CLASSES["clip"] if projected else TOWER_CLASSES.get(str(model_type))
         if name is None:
             raise InputError(
-                f"{source.what} {source.name!r}: model_type {model_type!r} is not an image tower that is known here; "
-                f"known are {', '.join(TOWER_CLASSES)}"
+                f"{source}: model_type {model_type!r} is not an image tower that is known here; known are "
+                f"{', '.join(TOWER_CLASSES)}"
             )
         # Published DINO weights have no pooling layer; one made here would be random.
         settings = {"add_pooling_layer": False} if name == "ViTModel" else {}
@@ -211,16 +207,9 @@ class ObjectDetector:
     ``words``: the detector's own, by number; ``kind`` is one of them. It gives no identities and no masks.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        processor: Any,
-        words: dict[int, str],
-        least_score: float = LEAST_SCORE,
-        batch: int = 8,
-    ) -> None:
+    def __init__(self, network: nn.Module, processor: Any, words: dict[int, str], batch: int = 8) -> None:
         self.network, self.processor, self.words = network, processor, words
-        self.least_score, self.batch = least_score, batch
+        self.least_score, self.batch = LEAST_SCORE, batch
         self.subjects = subject_words(words)
 
     @classmethod
@@ -229,7 +218,7 @@ class ObjectDetector:
         model_type = source.read_json(CONFIG_FILE).get("model_type")
         if model_type not in DETECTORS:
             raise InputError(
-                f"{source.what} {source.name!r}: model_type {model_type!r} is not a detector that is known here; known "
+                f"{source}: model_type {model_type!r} is not a detector that is known here; known "
                 f"are {', '.join(DETECTORS)}"
             )
         network, config = source.load(transformers.AutoModelForObjectDetection)
@@ -258,13 +247,11 @@ class ObjectDetector:
         scores, labels, boxes = (read[name].cpu() for name in ("scores", "labels", "boxes"))
         return [
             Found(
-                box_px=np.clip(boxes[index].numpy().astype(np.float32), 0, limits),
-                score=float(scores[index]),
+                box_px=np.clip(boxes[index].numpy().astype(np.float32), 0, limits), score=float(scores[index]),
                 kind=self.words[int(labels[index])],
             )
-            for index in scores.argsort(descending=True).tolist()
-            if int(labels[index]) in self.subjects
-        ]
+            for index in scores.argsort(descending=True).tolist() if int(labels[index]) in self.subjects
+        ]  # fmt: skip
 
 
 class Lpips:
@@ -276,10 +263,7 @@ class Lpips:
     @classmethod
     def load(cls, name: str, device: str | torch.device) -> "Lpips":
         """Load the network by name.
-
-        Raises:
-            InputError: an unknown name, or packages or weights that are not there.
-        """
+        Raises ``InputError`` if the name is unknown, or packages or weights are not there."""
         if name not in LPIPS_NETWORKS:
             raise InputError(f"perceptual network {name!r}: not known; known are {', '.join(LPIPS_NETWORKS)}")
         lacking = [package for package in ("torchmetrics", "torchvision") if find_spec(package) is None]

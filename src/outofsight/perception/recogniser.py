@@ -1,7 +1,7 @@
 """The bundled recogniser: detector of our worlds' subjects, and feature network, in one small network."""
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from safetensors.torch import load_file, save_file
 from scipy import ndimage
 from torch.nn.functional import normalize
 
+from outofsight.data.check import mask_box_px
 from outofsight.errors import CheckpointError, InputError
-from outofsight.perception.network import RecogniserNetwork, RecogniserSize, Seen, pooled, seen_in
+from outofsight.perception.network import RecogniserNetwork, RecogniserSize, Seen, pooled
 from outofsight.perception.seeing import Found, Frames, PictureFeatures, check_frames
 
 CONFIG_FILE, WEIGHTS_FILE = "config.json", "model.safetensors"
@@ -50,9 +51,7 @@ class Recogniser:
     def __init__(
         self, network: RecogniserNetwork, rule: DetectionRule | None = None, frames_at_once: int = 32
     ) -> None:
-        self.network = network
-        self.rule = rule or DetectionRule()
-        self.frames_at_once = frames_at_once
+        self.network, self.rule, self.frames_at_once = network, rule or DetectionRule(), frames_at_once
 
     @classmethod
     def from_pretrained(
@@ -60,8 +59,7 @@ class Recogniser:
     ) -> "Recogniser":
         """Load a recogniser that training exported, or the bundled one, ``"mini"``; computed in float32.
 
-        Raises:
-            CheckpointError: there is none, or it is damaged.
+        Raises ``CheckpointError`` if there is none, or it is damaged.
         """
         return cls(load_network(_folder_of(name_or_folder)).to(device).eval().requires_grad_(False))
 
@@ -118,7 +116,8 @@ class Recogniser:
     def _seen(self, frames: Frames) -> list[Seen]:
         check_frames(frames, "recogniser")
         pixels = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device)
-        return seen_in(self.network, pixels, self.frames_at_once)
+        with torch.no_grad():
+            return [self.network(part) for part in pixels.split(self.frames_at_once)]
 
     def _found(self, seen: Seen, frame: int, probabilities: torch.Tensor) -> list[Found]:
         likely = probabilities.cpu().numpy()
@@ -129,19 +128,15 @@ class Recogniser:
         parts.sort(key=lambda part: -int(part.sum()))
         if not parts:
             return []
-        identities, kinds = who_and_what(
-            one_frame(seen, frame), torch.from_numpy(np.stack(parts)).to(self.device)
-        )
+        masks = torch.from_numpy(np.stack(parts)).to(self.device)
+        identities, kinds = who_and_what(one_frame(seen, frame), masks)
         return [
             Found(
-                box_px=box_of(part),
-                score=float(likely[part].mean()),
-                mask=part,
-                kind=self.kinds[int(kind.argmax())],
-                identity=identity.cpu().numpy(),
+                box_px=mask_box_px(part).astype(np.float32), score=float(likely[part].mean()), mask=part,
+                kind=self.kinds[int(kind.argmax())], identity=identity.cpu().numpy(),
             )
             for part, identity, kind in zip(parts, identities, kinds, strict=True)
-        ]
+        ]  # fmt: skip
 
 
 def one_frame(seen: Seen, frame: int) -> Seen:
@@ -170,16 +165,13 @@ def save_network(network: RecogniserNetwork, folder: Path, dtype: torch.dtype) -
         name: value.detach().to("cpu", dtype).contiguous() for name, value in network.state_dict().items()
     }
     save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    config = {"_class_name": MODEL_CLASS, **network.size.to_dict()}
+    config = {"_class_name": MODEL_CLASS, **asdict(network.size)}
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 
 def load_network(folder: Path) -> RecogniserNetwork:
     """Load a network in float32 from a folder that ``save_network`` wrote.
-
-    Raises:
-        CheckpointError: a file is missing, damaged, or of another model.
-    """
+    Raises ``CheckpointError`` if a file is missing, damaged, or of another model."""
     config = _read_config(folder / CONFIG_FILE)
     try:
         weights = load_file(folder / WEIGHTS_FILE)
@@ -237,9 +229,3 @@ def components(mask: NDArray[np.bool_], gap_px: int = 0) -> list[NDArray[np.bool
     widened = ndimage.maximum_filter(mask, size=gap_px + 1, mode="constant")
     labels, number = ndimage.label(widened, structure=np.ones((3, 3)))
     return [(labels == label) & mask for label in range(1, number + 1)]
-
-
-def box_of(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Give the box [4] x0, y0, x1, y1 in pixels of a mask that is not empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=np.float32)
