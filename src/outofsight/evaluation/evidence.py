@@ -5,10 +5,10 @@ will do.
 """
 
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
-from typing import Literal, NoReturn, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,11 +76,11 @@ class Detections:
 
     def __getitem__(self, frames: slice) -> "Detections":
         """Take a stretch of frames."""
-        whole = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Detections(**{
+        parts: dict[str, Any] = {
             name: None if part is None else part[frames] if name == "mistakes" else part[:, frames]
-            for name, part in whole.items()
-        })  # fmt: skip
+            for name, part in vars(self).items()
+        }
+        return Detections(**parts)
 
     @property
     def num_subjects(self) -> int:
