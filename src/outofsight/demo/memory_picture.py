@@ -26,10 +26,10 @@ from outofsight.demo.moving_picture import (
     SideBySide,
     blended,
     enlarged,
-    font,
     phase_bar,
 )
 from outofsight.evaluation.case import phases_of
+from outofsight.evaluation.drawing import font
 from outofsight.files import file_in_one_piece
 from outofsight.sampling.continuation import Retrieval
 from outofsight.types import WAN_CLOCK

@@ -13,16 +13,16 @@ when the subject is hidden and back.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from textwrap import wrap
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from outofsight.data.video import write_video
 from outofsight.evaluation.case import PHASE_WORDS, ClipCase, Phase, Video, phases_of
+from outofsight.evaluation.drawing import font
 from outofsight.files import file_in_one_piece
 
 Rgb = tuple[int, int, int]
@@ -37,12 +37,6 @@ PHASES_ON_DARK: dict[Phase, Rgb] = {
     Phase.HIDDEN: (132, 139, 152),
     Phase.REENTERED: (240, 150, 44),
 }
-
-
-@cache
-def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Give the font that comes with Pillow. It has no dash longer than a hyphen."""
-    return ImageFont.load_default(size_px)
 
 
 def blended(colour: Rgb, other: Rgb, share: float) -> Rgb:

@@ -63,5 +63,6 @@ def save_png(picture: Image.Image, path: Path) -> None:
 
 
 @cache
-def font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
+def font(size_px: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """Give the font that comes with Pillow. It has no dash longer than a hyphen."""
+    return ImageFont.load_default(size_px)
