@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from outofsight.model_folders import read_use
-from outofsight.sampling.continuation import check_settings
+from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.rollout import Rollout
 from outofsight.sampling.rollout_state import RolloutLimits
 from outofsight.sampling.world import WorldModel
@@ -48,7 +48,7 @@ def walking(model: str, clip: Clip) -> Rollout:
     split = clip.num_context_frames
     return world.start(
         clip.video[:split], clip.cameras[:split], clip.caption, limits=RolloutLimits(keep_steps=0),
-        settings=check_settings(**{**use.sampling, **own}), on_progress=lambda stage, done, total: None,
+        settings=SamplingSettings(**{**use.sampling, **own}), on_progress=lambda stage, done, total: None,
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def served(folder, mind=None, *, token=None, studio=None, plan=None, choices=Non
     listening = listen("127.0.0.1", None)
     port = listening.getsockname()[1]
     offer = Offer(choices=choices, num_context=CONTEXT, size=(HEIGHT, WIDTH), fps=FPS)
-    app = explorer_app(house, offer, doors_for("127.0.0.1", port, token), **limits)
+    app = explorer_app(house, offer, doors_for(port, token), **limits)
     config = uvicorn.Config(
         app, log_level="warning", ws="websockets-sansio", ws_max_size=MAX_MESSAGE_BYTES, timeout_graceful_shutdown=1,
         lifespan="on",

@@ -8,7 +8,7 @@ import pytest
 
 import outofsight
 from outofsight.errors import InputError, first_line, in_words
-from outofsight.sampling.continuation import check_settings
+from outofsight.sampling.continuation import SamplingSettings
 from outofsight.training.config import changed
 from outofsight.training.recipes import recipe
 from outofsight.types import Intrinsics
@@ -56,7 +56,7 @@ def test_settings_are_refused_in_our_words(key, value, says):
         changed(recipe("mini_world"), {key: value})
     assert says in str(raised.value)
     with pytest.raises(InputError, match=r"^sampling settings: seed: expected a whole number, got 'x'$"):
-        check_settings(seed="x")
+        SamplingSettings(seed="x")
 
 
 def test_no_message_names_our_classes_or_is_a_repr_of_an_error():

@@ -9,7 +9,7 @@ from models import tiny_world
 from outofsight.errors import CameraError, InputError, VideoError
 from outofsight.geometry.conditioning import camera_conditioning
 from outofsight.geometry.path_expressions import make_path
-from outofsight.sampling.continuation import SamplingSettings, check_settings
+from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.inputs import to_uint8
 from outofsight.sampling.world import WorldModel
 from outofsight.types import CameraPath, Intrinsics
@@ -154,7 +154,7 @@ def test_refusals(world, given, changes, error, says):
 )
 def test_impossible_settings_are_refused_in_one_line(bad):
     with pytest.raises(InputError, match="sampling settings") as caught:
-        check_settings(**bad)
+        SamplingSettings(**bad)
     assert "\n" not in str(caught.value)
 
 

@@ -8,7 +8,7 @@ from golden import hydra, load_golden, relative_difference
 from models import tiny_inputs, tiny_transformer
 from outofsight.errors import InputError
 from outofsight.flow.matching import euler_step, sampling_sigmas, timesteps
-from outofsight.sampling.continuation import check_settings
+from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.denoising import Conditions, Watching, begin, denoise, euler, ready
 
 
@@ -101,5 +101,5 @@ def test_below_it_is_the_render_noised_to_the_first_level():
 
 @pytest.mark.parametrize("strength", [0.0, -0.1, 1.2])
 def test_impossible_strengths_are_refused(strength):
-    with pytest.raises(InputError, match=r"strength must lie in \(0, 1\]"):
-        check_settings(strength=strength)
+    with pytest.raises(InputError, match=r"strength: expected (greater|less) than"):
+        SamplingSettings(strength=strength)

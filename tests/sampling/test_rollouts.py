@@ -466,7 +466,7 @@ def test_other_refusals(hydra):
         hydra.start(VIDEO, PATH[:5], PROMPT, settings=FAST)
     with pytest.raises(InputError, match="no banks to look at"):
         rollout.memory.banks  # noqa: B018
-    with pytest.raises(InputError, match="keep_steps must be ≥ 0"):
+    with pytest.raises(InputError, match="keep_steps: expected greater than or equal to 0"):
         RolloutLimits(keep_steps=-1)
 
 

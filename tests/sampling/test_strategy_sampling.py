@@ -9,7 +9,7 @@ from outofsight.data.latent_annotation import subject_shares
 from outofsight.errors import InputError
 from outofsight.flow.matching import sampling_sigmas
 from outofsight.memory.strategies import strategy
-from outofsight.sampling.continuation import SamplingSettings, check_settings
+from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.denoising import Conditions, denoise, euler
 from outofsight.types import CameraPath
 
@@ -74,8 +74,8 @@ def test_history_guidance_needs_its_training():
     model, (noise, given) = tiny_transformer(), conditions()
     with pytest.raises(InputError, match=r"history guidance 1\.5 needs a model trained"):
         denoise(model, noise, given, euler(sampling_sigmas(1)), 1.0, 1.5)
-    with pytest.raises(InputError, match="history_guidance must be ≥ 0"):
-        check_settings(history_guidance=-1)
+    with pytest.raises(InputError, match="history_guidance: expected greater than or equal to 0"):
+        SamplingSettings(history_guidance=-1)
 
 
 @pytest.fixture

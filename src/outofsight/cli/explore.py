@@ -131,11 +131,11 @@ def _plan(model: str, use: ModelUse) -> "PlanConfig | None":
 
 def _mind(model: str, use: ModelUse, strategy: str | None, pairs: list[str], device: str) -> "ModelMind":
     from outofsight.cli.loading import load_world
-    from outofsight.sampling.continuation import check_settings
+    from outofsight.sampling.continuation import SamplingSettings
     from outofsight.web.mind import ModelMind
 
     own = {name: value for name, value in use.explore.items() if name != "strategy"}
-    sampling = check_settings(**{**use.sampling, **own, **parse_settings(pairs)})
+    sampling = SamplingSettings(**{**use.sampling, **own, **parse_settings(pairs)})
     world = load_world(model, device, None, "none")
     world.set_progress_bar_config(disable=True)
     name = "the mini" if model == "mini" else Path(model).name

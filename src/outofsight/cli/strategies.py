@@ -58,7 +58,7 @@ def _counted(names: list[str], model: str | None, size: str | None, frames: str 
     config, text_tokens, use = _sizes(model)
     height, width = parse_size(size) if size else use.size or (480, 832)
     grid = _grid(config, parse_frames(frames) if frames else use.frames, (height, width))
-    costs = strategy_costs(chosen, config, grid, text_tokens=text_tokens)
+    costs = strategy_costs(chosen, config, grid, text_tokens)
     latent = f"{grid.context_frames} + {grid.frames - grid.context_frames} latent frames"
     title = f"one forward, {height}×{width}, {latent} of {grid.height}×{grid.width} tokens"
     return {"title": title, "costs": [asdict(cost) for cost in costs]}

@@ -87,13 +87,13 @@ def sampling_settings(
     Raises:
         InputError: a setting that has an option of its own is set by ``--set``, or that is impossible.
     """
-    from outofsight.sampling.continuation import check_settings
+    from outofsight.sampling.continuation import SamplingSettings
 
     twice = sorted(options.keys() & (others or {}).keys())
     if twice:
         raise InputError(f"--set {twice[0]}: this setting has an option of its own; see --help")
     given = {name: value for name, value in options.items() if value is not None}
-    return check_settings(**{**use.sampling, **given, **(others or {})})
+    return SamplingSettings(**{**use.sampling, **given, **(others or {})})
 
 
 def text_or_file(value: str, option: str) -> str:

@@ -28,7 +28,6 @@ from outofsight.demo.moving_picture import (
     enlarged,
     phase_bar,
 )
-from outofsight.evaluation.case import phases_of
 from outofsight.evaluation.drawing import font
 from outofsight.files import file_in_one_piece
 from outofsight.sampling.continuation import Retrieval
@@ -121,7 +120,7 @@ def draw_memory(shown: SideBySide, use: MemoryUse) -> Image.Image:
         font=font(14),
     )
     frames = (shown.case.num_context_frames, shown.case.num_target_frames)
-    phases, video = _phases(shown), np.concatenate((shown.case.context, shown.generated))
+    phases, video = shown.phases, np.concatenate((shown.case.context, shown.generated))
     for index in range(num_slices):
         _put_slice(picture, index, _frames_of_slice(use, index, frames), video, phases)
     for row in range(num_rows):
@@ -140,11 +139,6 @@ def save_memory_picture(shown: SideBySide, use: MemoryUse, path: Path) -> None:
     """Draw and write a PNG. Raises ``OutputError`` if it cannot be written."""
     with file_in_one_piece(path) as temporary:
         draw_memory(shown, use).save(temporary, format="png", optimize=True)
-
-
-def _phases(shown: SideBySide) -> NDArray[np.int8]:
-    assert shown.case.visibility is not None
-    return phases_of(shown.case.visibility, shown.case.num_context_frames).frames
 
 
 def _put_slice(

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from outofsight.data.video import write_video
 from outofsight.demo.memory_picture import MemoryUse, memory_use, save_memory_picture, subject_slices
 from outofsight.demo.moving_picture import SideBySide, write_moving_picture
 from outofsight.demo.unseen_clip import UnseenRequest, unseen_clip
 from outofsight.evaluation.baselines import camera_warped, frozen, round_trip
-from outofsight.evaluation.case import ClipCase, Phase, Video, case_from_clip, phases_of
+from outofsight.evaluation.case import ClipCase, Phase, Video, case_from_clip
 from outofsight.evaluation.evidence import Measured
 from outofsight.evaluation.metrics import measure_clip
 from outofsight.files import write_json
 from outofsight.memory.selectors import local_window
 from outofsight.sampling.continuation import Continuation, SamplingSettings
-from outofsight.sampling.inputs import to_uint8
+from outofsight.sampling.inputs import as_pixels, to_uint8
 from outofsight.sampling.world import WorldModel
 from outofsight.types import Clip, is_seen
 from outofsight.world_model import WorldModelBase
@@ -63,8 +62,7 @@ def bounds(
 
 def through_vae(world: WorldModelBase, video: Video) -> Video:
     """Encode a video uint8 [n, h, w, 3] to latents and decode it again."""
-    pixels = torch.from_numpy(video).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
-    return to_uint8(world.decode_latents(world.encode_video(pixels))[0])
+    return to_uint8(world.decode_latents(world.encode_video(as_pixels(video, world)))[0])
 
 
 OnStage = Callable[[str], None]
@@ -201,7 +199,7 @@ def memory_finding(shown: SideBySide, use: MemoryUse) -> MemoryFinding | None:
     """Look at the target latent frames that show a subject which is back; ``None`` where there are none."""
     case = shown.case
     assert case.visibility is not None
-    frames = phases_of(case.visibility, case.num_context_frames).target_frames
+    frames = shown.phases[case.num_context_frames :]
     num_rows = use.chosen.shape[0]
     stride = (case.num_target_frames - 1) // (num_rows - 1) if num_rows > 1 else 1
     back = frames[::stride] == Phase.REENTERED  # the last video frame of each latent frame

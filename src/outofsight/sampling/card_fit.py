@@ -7,12 +7,20 @@ import torch
 from torch import Tensor
 
 from outofsight.codec.quantisation import quantised_bytes
-from outofsight.codec.stream_decoding import decode_more
+from outofsight.codec.stream_decoding import Decoded, decode_more
 from outofsight.codec.video_vae import LatentTiling, spatial_factor
 from outofsight.memory.banks.pictures import empty_views
 from outofsight.memory.banks.state import bank_tensors
 from outofsight.nn.live_bytes import peak_bytes
-from outofsight.sampling.plan import VideoSize, encode_peak, forward_peak_bytes, plan_run, token_grid
+from outofsight.sampling.plan import (
+    TEXT_TOKENS,
+    VideoSize,
+    encode_peak,
+    forward_peak_bytes,
+    plan_run,
+    token_grid,
+    weight_bytes,
+)
 from outofsight.sampling.rollout_step import kept_history
 from outofsight.types import LatentGrid
 
@@ -48,33 +56,28 @@ def rollout_size(
     kept = kept_history(transformer, grid.context_frames)
     frame = torch.empty(1, vae.config["z_dim"], 1, size.height // factor, size.width // factor, device="meta")
     coming = frame.expand(-1, -1, latent_frames, -1, -1)
-    with torch.no_grad():
-        _, decoded = decode_more(
-            vae, coming, tiling=tiling
-        )  # a video's first frame leaves less than later ones
+    decoded = Decoded()
 
     def decode() -> None:
         nonlocal decoded
         with torch.no_grad():
             _, decoded = decode_more(vae, coming, decoded, tiling=tiling)
 
+    decode()  # a video's first frame leaves less than later ones
     decoding = peak_bytes(decode)
     decoder = sum(value.nbytes for value in decoded.kept.values())
     banks = _banks(transformer, grid, (size.height, size.width))
     slots = banks["archive.filled"].shape[1] if banks else 1
-    step = {name: _whole(name, slots) or latent_frames / slots for name in banks}
+    share = min(1.0, latent_frames / slots) if slots else 1.0
+    changed = {name: 1.0 if name.startswith(WHOLE_IN_A_STEP) else share for name in banks}
     return RolloutSize(
         history=kept * frame.nbytes,
         decoder=decoder,
         banks=sum(value.nbytes for value in banks.values()),
         decoding=decoding,
         history_of_step=min(kept, latent_frames) * frame.nbytes,
-        banks_of_step=int(sum(min(1.0, step[name]) * value.nbytes for name, value in banks.items())),
+        banks_of_step=int(sum(changed[name] * value.nbytes for name, value in banks.items())),
     )
-
-
-def _whole(name: str, slots: int) -> float:
-    return 1.0 if name.startswith(WHOLE_IN_A_STEP) or slots == 0 else 0.0
 
 
 def _banks(transformer: Any, grid: Any, size: tuple[int, int]) -> dict[str, Tensor]:
@@ -90,7 +93,6 @@ def _banks(transformer: Any, grid: Any, size: tuple[int, int]) -> dict[str, Tens
 
 OFFLOAD, TILES, CHUNK = "--offload model", "--tile-vae", "--attention-chunk 1"
 SEQUENTIAL = "--offload sequential"
-TEXT_TOKENS = 512
 WORKS = {"text": "text_encoder", "encode": "vae", "denoise": "transformer", "decode": "vae"}
 """The network of each stage."""
 
@@ -109,23 +111,26 @@ class GpuRun:
     tiny_decoder: bool = False
 
 
-def generation_ways(
-    networks: dict[str, Any], size: VideoSize, *, guided: bool, text_tokens: int = TEXT_TOKENS
-) -> dict[str, int]:
+def generation_ways(networks: dict[str, Any], size: VideoSize, *, guided: bool) -> dict[str, int]:
     """Give the bytes that a continuation needs at once, by flags, from the fastest way to the smallest."""
-    text = {"text": _text_peak(networks["text_encoder"], text_tokens, 1 + guided)}
+    text = {"text": _text_peak(networks, guided)}
     whole = text | _activations(networks, size, None, None)
     tiled = text | _activations(networks, size, LatentTiling(), None)
     least = text | _activations(networks, size, LatentTiling(), 1)
     weights = quantised_bytes(networks, "none")
     layers = {name: _largest_layer(network) for name, network in networks.items()}
+    return _plain_ways(weights, whole, tiled) | {
+        f"{OFFLOAD} {TILES} {CHUNK}": _offloaded(weights, least),
+        f"{SEQUENTIAL} {TILES} {CHUNK}": _offloaded(layers, least),
+    }
+
+
+def _plain_ways(weights: dict[str, int], whole: dict[str, int], tiled: dict[str, int]) -> dict[str, int]:
     return {
         "": _resident(weights, whole),
         TILES: _resident(weights, tiled),
         OFFLOAD: _offloaded(weights, whole),
         f"{OFFLOAD} {TILES}": _offloaded(weights, tiled),
-        f"{OFFLOAD} {TILES} {CHUNK}": _offloaded(weights, least),
-        f"{SEQUENTIAL} {TILES} {CHUNK}": _offloaded(layers, least),
     }
 
 
@@ -138,7 +143,7 @@ def generation_bytes(networks: dict[str, Any], size: VideoSize, run: GpuRun) -> 
 def _needed(networks: dict[str, Any], stages: dict[str, int], run: GpuRun) -> int:
     if run.tiny_decoder:
         del stages["decode"]
-    stages["text"] = _text_peak(networks["text_encoder"], TEXT_TOKENS, 1 + run.guided)
+    stages["text"] = _text_peak(networks, run.guided)
     weights = quantised_bytes(networks, run.quantize)
     if run.offload == "none":
         return _resident(weights, stages, text_stays=run.text_stays)
@@ -158,39 +163,28 @@ def _offloaded(held: dict[str, int], stages: dict[str, int]) -> int:
 
 
 def rollout_ways(
-    networks: dict[str, Any],
-    size: VideoSize,
-    latent_frames: int,
-    *,
-    guided: bool,
-    text_tokens: int = TEXT_TOKENS,
+    networks: dict[str, Any], size: VideoSize, latent_frames: int, *, guided: bool
 ) -> dict[str, int]:
     """Give the bytes that a step of a rollout needs at once, by flags; moments to go back to are in main memory."""
-    text = {"text": _text_peak(networks["text_encoder"], text_tokens, 1 + guided)}
-    denoise = _step_peak(networks, size, latent_frames, text_tokens)
+    text = {"text": _text_peak(networks, guided)}
+    denoise = _step_peak(networks, size, latent_frames)
     whole = text | _rolled(networks, size, latent_frames, denoise, None)
     tiled = text | _rolled(networks, size, latent_frames, denoise, LatentTiling())
-    weights = quantised_bytes(networks, "none")
-    return {
-        "": _resident(weights, whole),
-        TILES: _resident(weights, tiled),
-        OFFLOAD: _offloaded(weights, whole),
-        f"{OFFLOAD} {TILES}": _offloaded(weights, tiled),
-    }
+    return _plain_ways(quantised_bytes(networks, "none"), whole, tiled)
 
 
 def rollout_bytes(networks: dict[str, Any], size: VideoSize, latent_frames: int, run: GpuRun) -> int:
     """Give the bytes that a step of one rollout needs at once."""
-    denoise = _step_peak(networks, size, latent_frames, TEXT_TOKENS)
+    denoise = _step_peak(networks, size, latent_frames)
     tiling = LatentTiling() if run.tile_vae else None
     return _needed(networks, _rolled(networks, size, latent_frames, denoise, tiling), run)
 
 
-def _step_peak(networks: dict[str, Any], size: VideoSize, latent_frames: int, text_tokens: int) -> int:
+def _step_peak(networks: dict[str, Any], size: VideoSize, latent_frames: int) -> int:
     transformer, grid = networks["transformer"], token_grid(networks["transformer"], networks["vae"], size)
     kept = kept_history(transformer, grid.context_frames)
     step = LatentGrid(frames=kept + latent_frames, height=grid.height, width=grid.width, context_frames=kept)
-    return forward_peak_bytes(transformer, step, text_tokens)
+    return forward_peak_bytes(transformer, step, TEXT_TOKENS)
 
 
 def _rolled(
@@ -207,10 +201,6 @@ def _rolled(
     }
 
 
-def _weights(network: torch.nn.Module) -> int:
-    return sum(value.nbytes for value in network.state_dict().values())
-
-
 def _largest_layer(network: torch.nn.Module) -> int:
     """Bytes of the largest module's own tensors: what sequential offloading brings at a time."""
     return max(
@@ -225,9 +215,9 @@ def _activations(
     networks["transformer"].attention_frames_per_chunk = chunk
     peaks = plan_run(networks, size, num_inference_steps=1, guided=False, tiling=tiling).peak_bytes
     networks["transformer"].attention_frames_per_chunk = None
-    return {stage: peak - _weights(networks[WORKS[stage]]) for stage, peak in peaks.items()}
+    return {stage: peak - weight_bytes(networks[WORKS[stage]]) for stage, peak in peaks.items()}
 
 
-def _text_peak(encoder: Any, tokens: int, prompts: int) -> int:
-    ids = torch.zeros(prompts, tokens, dtype=torch.long, device="meta")
-    return peak_bytes(lambda: encoder(input_ids=ids))
+def _text_peak(networks: dict[str, Any], guided: bool) -> int:
+    ids = torch.zeros(1 + guided, TEXT_TOKENS, dtype=torch.long, device="meta")
+    return peak_bytes(lambda: networks["text_encoder"](input_ids=ids))

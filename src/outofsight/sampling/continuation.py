@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from warnings import warn
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from numpy.typing import NDArray
-from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as validated_dataclass
 from pydantic_core import ArgsKwargs
 from torch import Tensor
@@ -22,16 +21,13 @@ from outofsight.errors import InputError, fault
 from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.model_folders import EARLIER_NAMES
 from outofsight.sampling.inputs import as_pixels, conditioning
-from outofsight.sampling.remembered import RetrievalInputs, retrieve_for_target
+from outofsight.sampling.remembered import GivenClip, retrieve_for_target
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
 OnProgress = Callable[[str, int, int], None]
 """Called with a stage's name ("text", "encode", "retrieve" where there are banks, "denoise", "decode", and in a rollout
 those of ``StepRecord.seconds``), how much of it is done, and the total."""
-
-MOST_STEPS = 10_000
-SEEDS = 2**63
 
 
 @validated_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -46,30 +42,14 @@ class SamplingSettings:
     not in the paper (``backbone.kept_context``).
     """
 
-    num_inference_steps: int = 50
-    guidance_scale: float = 5.0
-    shift: float | None = None
-    seed: int = 42
+    num_inference_steps: Annotated[int, Field(ge=1, le=10_000)] = 50
+    guidance_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 5.0
+    shift: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 42
     negative_prompt: str = ""
-    history_guidance: float | None = None
-    strength: float = 1.0
+    history_guidance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    strength: Annotated[float, Field(gt=0, le=1)] = 1.0
     context_once: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> "SamplingSettings":
-        if not 1 <= self.num_inference_steps <= MOST_STEPS:
-            raise ValueError(f"num_inference_steps must be 1 to {MOST_STEPS}, got {self.num_inference_steps}")
-        if not 0 <= self.guidance_scale < inf:
-            raise ValueError(f"guidance_scale must be ≥ 0, got {self.guidance_scale}")
-        if self.history_guidance is not None and not 0 <= self.history_guidance < inf:
-            raise ValueError(f"history_guidance must be ≥ 0, got {self.history_guidance}")
-        if not 0 < self.strength <= 1:
-            raise ValueError(f"strength must lie in (0, 1], got {self.strength}")
-        if self.shift is not None and not 0 < self.shift < inf:
-            raise ValueError(f"shift must be > 0, got {self.shift}")
-        if not -SEEDS <= self.seed < SEEDS:
-            raise ValueError(f"seed must be a number of at most 63 bits, got {self.seed}")
-        return self
 
     @model_validator(mode="wrap")
     @classmethod
@@ -143,8 +123,8 @@ def rendered_memory(
     pixels = as_pixels(video, world)
     cameras = conditioning(world, pixels, context_cameras, target_cameras)
     generator = torch.Generator().manual_seed(seed)
-    seen = RetrievalInputs(pixels, context_cameras, target_cameras, subject_masks, generator, tiling)
-    _, rendered = retrieve_for_target(world, world.encode_video(pixels, tiling), cameras, seen)
+    clip = GivenClip(pixels, cameras, target_cameras, subject_masks)
+    _, rendered = retrieve_for_target(world, world.encode_video(pixels, tiling), clip, generator, tiling)
     assert rendered is not None
     return rendered.pixels
 
@@ -152,21 +132,12 @@ def rendered_memory(
 def as_settings(settings: "SamplingSettings | Mapping[str, Any] | None") -> SamplingSettings:
     """Take nothing, a dictionary or settings for settings. Raises ``InputError`` for anything else."""
     if settings is None or isinstance(settings, Mapping):
-        return check_settings(**{str(name): value for name, value in (settings or {}).items()})
+        return SamplingSettings(**{str(name): value for name, value in (settings or {}).items()})
     if not isinstance(settings, SamplingSettings):
         raise InputError(
             f"expected SamplingSettings, or a dictionary of them, got a {type(settings).__name__}"
         )
     return settings
-
-
-def check_settings(**given: object) -> SamplingSettings:
-    """Make settings, or say in one line what is wrong with them.
-
-    Raises:
-        InputError: an unknown or impossible setting.
-    """
-    return SamplingSettings(**given)  # type: ignore[arg-type]
 
 
 def _fault(found: Mapping[str, Any]) -> str:

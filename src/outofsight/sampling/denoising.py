@@ -220,12 +220,12 @@ def denoise(
     for step, timestep in enumerate(steps):
         if watching.interrupted is not None and watching.interrupted():
             break
-        out = denoiser.cond(latents, timestep, watching.record_retrieval)
+        out = denoiser.ask("cond", latents, timestep, watching.record_retrieval)
         velocity = cond = _target_velocity(out, conditions)
         if out.retrieved_slices is not None:
             retrieved.append(out.retrieved_slices.cpu())
         if guidance_scale != 1:
-            away = _target_velocity(denoiser.uncond(latents, timestep), conditions)
+            away = _target_velocity(denoiser.ask("uncond", latents, timestep), conditions)
             velocity = guide(velocity, away, guidance_scale)
         if history_guidance != 1:
             pull = cond - _target_velocity(denoiser.no_history(latents, timestep), conditions)
@@ -247,14 +247,13 @@ class _Denoiser:
         self,
         transformer: HydraTransformer3DModel,
         conditions: Conditions,
-        attention_kwargs: dict[str, Any] | None = None,
-        context_once: bool = False,
+        attention_kwargs: dict[str, Any] | None,
+        context_once: bool,
     ) -> None:
         self.transformer, self.conditions = transformer, conditions
+        self.options, self.context_once = attention_kwargs, context_once
         self.kept: dict[str, BankKeys] = dict(conditions.bank_keys or {})
-        self.context_once = context_once
         self.contexts: dict[str, KeptContext] = {}
-        self.options = attention_kwargs
 
     def change(self, conditions: Conditions) -> None:
         """Go on with other conditions; what was made of captions that changed is made anew."""
@@ -266,48 +265,39 @@ class _Denoiser:
         if conditions.negative_text is not before.negative_text:
             self.kept.pop("uncond", None)
 
-    def cond(self, latents: Tensor, timestep: Tensor, record_retrieval: bool) -> HydraTransformerOutput:
-        return self._velocity_of("cond", latents, timestep, self.conditions.text, record_retrieval)
-
-    def uncond(self, latents: Tensor, timestep: Tensor) -> HydraTransformerOutput:
-        assert self.conditions.negative_text is not None
-        return self._velocity_of("uncond", latents, timestep, self.conditions.negative_text)
-
     def no_history(self, latents: Tensor, timestep: Tensor) -> HydraTransformerOutput:
         """Ask with noise in the context's place; what the banks know counts as context, and is hidden."""
         known = self.kept.get("cond")
         keys = None if known is None else known._replace(known=torch.zeros_like(known.known))
+        text = self.conditions.text.to(self.transformer.dtype)
         inputs = _inputs(self.transformer, latents, timestep, self.conditions, forget_history=True)
         with self.transformer.cache_context("no_history"):
             return self.transformer(
-                **inputs, **self._text(self.conditions.text), bank_keys=keys, attention_kwargs=self.options
+                **inputs, encoder_hidden_states=text, bank_keys=keys, attention_kwargs=self.options
             )
 
-    def _velocity_of(
-        self, name: str, latents: Tensor, timestep: Tensor, text: Tensor, record_retrieval: bool = False
+    def ask(
+        self, name: str, latents: Tensor, timestep: Tensor, record_retrieval: bool = False
     ) -> HydraTransformerOutput:
-        retrieved = self.conditions.retrieved
+        """Ask with the caption (``cond``), or with what guidance leads away from (``uncond``)."""
+        given, retrieved = self.conditions, self.conditions.retrieved
+        text = given.text if name == "cond" else given.negative_text
+        assert text is not None
+        text = text.to(self.transformer.dtype)
         if self.transformer.is_cache_enabled and retrieved is not None and name not in self.kept:
             # What is retrieved goes through the blocks too, and must not be taken for the video's own first step.
             with self.transformer.cache_context(f"keys, {name}"):
-                self.kept[name] = self.transformer.memory_keys(retrieved, text.to(self.transformer.dtype))
+                self.kept[name] = self.transformer.memory_keys(retrieved, text)
         inputs = _inputs(self.transformer, latents, timestep, self.conditions)
         kept = self.contexts.setdefault(name, KeptContext()) if self.context_once else None
         with self.transformer.cache_context(name):  # step caches of diffusers keep the two apart by it
             out: HydraTransformerOutput = self.transformer(
-                **inputs,
-                **self._text(text),
-                bank_keys=self.kept.get(name),
-                kept_context=kept,
-                return_retrieval=record_retrieval,
-                attention_kwargs=self.options,
-            )
+                **inputs, encoder_hidden_states=text, bank_keys=self.kept.get(name), kept_context=kept,
+                return_retrieval=record_retrieval, attention_kwargs=self.options,
+            )  # fmt: skip
         if out.bank_keys is not None:
             self.kept[name] = out.bank_keys
         return out
-
-    def _text(self, text: Tensor) -> dict[str, Tensor]:
-        return {"encoder_hidden_states": text.to(self.transformer.dtype)}
 
 
 def _inputs(

@@ -23,14 +23,8 @@ from outofsight.geometry.conditioning import CameraConditioning
 from outofsight.memory.banks.state import RetrievedMemory
 from outofsight.sampling.continuation import OnProgress, Retrieval, SamplingSettings
 from outofsight.sampling.denoising import Conditions, Watching, denoise_by
-from outofsight.sampling.inputs import (
-    Cameras,
-    as_pixels,
-    check_prompt,
-    conditioning,
-    latent_subject_masks,
-)
-from outofsight.sampling.remembered import RenderedTarget, RetrievalInputs, given_lens, retrieve_for_target
+from outofsight.sampling.inputs import Cameras, as_pixels, check_prompt, conditioning, latent_subject_masks
+from outofsight.sampling.remembered import GivenClip, RenderedTarget, given_lens, retrieve_for_target
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
@@ -84,18 +78,6 @@ class Request:
     on_progress: OnProgress | None = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Clip:
-    """One video to be made: the context's pixels [1, t, 3, height, width], cameras and masks."""
-
-    pixels: Tensor
-    context_path: CameraPath | None
-    target: Cameras
-    cameras: CameraConditioning
-    ids: NDArray[np.uint8] | None
-    masks: Tensor | None
-
-
 @torch.no_grad()
 def generate_clips(world: WorldModelBase, request: Request) -> WorldModelOutput:
     """Make the videos that are asked for. See ``WorldModel.__call__``."""
@@ -105,7 +87,7 @@ def generate_clips(world: WorldModelBase, request: Request) -> WorldModelOutput:
     texts, clips = _spread(world, request)
     each, device = request.num_videos_per_prompt, world.work_device
     with clock.stage("text"):
-        text, negative = (_repeated(part, each) for part in texts())
+        text, negative = texts()
     with clock.stage("encode"):
         context = torch.cat([world.encode_video(clip.pixels, request.tiling) for clip in clips])
         context = context.repeat_interleave(each, dim=0)
@@ -162,7 +144,7 @@ def _check(request: Request) -> None:
 
 def _spread(
     world: WorldModelBase, request: Request
-) -> tuple[Callable[[], tuple[Tensor, Tensor | None]], list[_Clip]]:
+) -> tuple[Callable[[], tuple[Tensor, Tensor | None]], list[GivenClip]]:
     """Bring what is given once or for each video to one for each video; returns how to encode the texts, and clips."""
     prompts = [] if request.prompt is None else _listed(request.prompt, str)
     negatives = [""] if request.negative_prompt is None else _listed(request.negative_prompt, str)
@@ -184,21 +166,14 @@ def _spread(
         if len(part) not in (1, count):
             raise InputError(f"{name}: expected one, or one for each of {count} videos, got {len(part)}")
     wide = {name: list(part) * (count // len(part)) for name, part in parts.items()}
-    clips = [
-        _clip(world, *given)
-        for given in zip(
-            *(wide[name] for name in ("video", "context_cameras", "target_cameras", "subject_masks")),
-            strict=True,
-        )
-    ]
-    for clip in clips:
-        same = clip.pixels.shape == clips[0].pixels.shape and len(clip.cameras.target) == len(
-            clips[0].cameras.target
-        )
-        if not same:
-            raise InputError(
-                "videos of one batch must have one size and as many frames, in context and target"
-            )
+    given = [wide[name] for name in ("video", "context_cameras", "target_cameras", "subject_masks")]
+    clips = [_clip(world, *each) for each in zip(*given, strict=True)]
+    if len({(clip.pixels.shape, len(clip.cameras.target)) for clip in clips}) > 1:
+        raise InputError("videos of one batch must have one size and as many frames, in context and target")
+
+    def spread(states: Tensor) -> Tensor:
+        wide = states.to(world.work_device).expand(count, -1, -1)
+        return wide.repeat_interleave(request.num_videos_per_prompt, dim=0)
 
     def encode() -> tuple[Tensor, Tensor | None]:
         text, negative = request.prompt_embeds, request.negative_prompt_embeds
@@ -208,7 +183,7 @@ def _spread(
             text = states[: len(prompts)] if prompts else text
             negative = states[len(prompts) :] if away else negative
         assert text is not None
-        return _widened(text, count, world), None if negative is None else _widened(negative, count, world)
+        return spread(text), None if negative is None else spread(negative)
 
     return encode, clips
 
@@ -237,30 +212,22 @@ def _listed_masks(masks: Any) -> list[Any]:
     return list(masks)
 
 
-def _widened(states: Tensor, count: int, world: WorldModelBase) -> Tensor:
-    return states.to(world.work_device).expand(count, -1, -1)
-
-
-def _repeated(states: Tensor | None, times: int) -> Any:
-    return None if states is None else states.repeat_interleave(times, dim=0)
-
-
 def _clip(
     world: WorldModelBase,
     video: Any,
     context: CameraPath | None,
     target: Cameras,
     ids: NDArray[np.uint8] | None,
-) -> _Clip:
+) -> GivenClip:
     pixels = as_pixels(video, world)
     cameras = conditioning(world, pixels, context, target)
     num_target = world.clock.num_frames(len(cameras.target))
     masks = latent_subject_masks(world, ids, pixels.shape[1], num_target)
-    return _Clip(pixels=pixels, context_path=context, target=target, cameras=cameras, ids=ids, masks=masks)
+    return GivenClip(pixels, cameras, target, ids, masks)
 
 
 def _conditions(
-    clips: list[_Clip], context: Float[Tensor, "b c f h w"], text: Tensor, negative: Tensor | None
+    clips: list[GivenClip], context: Float[Tensor, "b c f h w"], text: Tensor, negative: Tensor | None
 ) -> Conditions:
     device = context.device
 
@@ -272,14 +239,10 @@ def _conditions(
     unknown = None if not known else torch.full_like(known[0], torch.nan)
     masks = [clip.masks for clip in clips if clip.masks is not None]
     return Conditions(
-        context,
-        text,
-        negative,
-        poses("context"),
-        poses("target"),
+        context, text, negative, poses("context"), poses("target"),
         intrinsics=torch.cat([unknown if lens is None else lens for lens in lenses]) if known else None,  # type: ignore[misc]
         subject_masks=_padded(masks).to(device) if masks else None,
-    )
+    )  # fmt: skip
 
 
 def _padded(masks: list[Tensor]) -> Tensor:
@@ -290,7 +253,7 @@ def _padded(masks: list[Tensor]) -> Tensor:
 
 def _retrieve(
     world: WorldModelBase,
-    clips: list[_Clip],
+    clips: list[GivenClip],
     context: Tensor,
     placing: list[torch.Generator],
     tiling: LatentTiling | None,
@@ -298,8 +261,7 @@ def _retrieve(
     """Ask each clip's banks by themselves, so that no result depends on the batch that it came in."""
     found, rendered = [], []
     for index, (clip, generator) in enumerate(zip(clips, placing, strict=True)):
-        seen = RetrievalInputs(clip.pixels, clip.context_path, clip.target, clip.ids, generator, tiling)
-        retrieved, shown = retrieve_for_target(world, context[index : index + 1], clip.cameras, seen)
+        retrieved, shown = retrieve_for_target(world, context[index : index + 1], clip, generator, tiling)
         found.append(retrieved)
         rendered += [] if shown is None else [shown]
     return RetrievedMemory(*(torch.cat(parts) for parts in zip(*found, strict=True))), rendered

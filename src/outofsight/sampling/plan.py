@@ -14,18 +14,15 @@ from torch import nn
 from outofsight.backbone.cost import ForwardCost, dense_attention_flops, forward_cost
 from outofsight.backbone.sequence import CAMERA_DIM
 from outofsight.backbone.transformer import HydraTransformer3DModel
-from outofsight.codec.video_vae import (
-    LatentTiling,
-    VideoAutoencoder,
-    clock_of,
-    spatial_factor,
-)
+from outofsight.codec.video_vae import LatentTiling, VideoAutoencoder, clock_of, spatial_factor
 from outofsight.errors import InputError
 from outofsight.memory.strategies import Strategy
 from outofsight.model_folders import find_model
 from outofsight.nn.live_bytes import peak_bytes, shape_of
 from outofsight.types import LatentGrid
 from outofsight.whole_models import check_folder, check_transformer_config, empty_networks
+
+TEXT_TOKENS = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +62,6 @@ def plan_run(
     num_inference_steps: int,
     guided: bool,
     tiling: LatentTiling | None = None,
-    text_tokens: int = 512,
 ) -> RunPlan:
     """Plan a continuation with these networks, which lie on the meta device in the dtype they will run in.
 
@@ -76,15 +72,15 @@ def plan_run(
     """
     transformer, vae = networks["transformer"], networks["vae"]
     grid = token_grid(transformer, vae, size)
-    weights = {name: _bytes(network) for name, network in networks.items()}
+    weights = {name: weight_bytes(network) for name, network in networks.items()}
     peaks = {
         "encode": weights["vae"] + encode_peak(vae, size, tiling),
-        "denoise": weights["transformer"] + forward_peak_bytes(transformer, grid, text_tokens),
+        "denoise": weights["transformer"] + forward_peak_bytes(transformer, grid, TEXT_TOKENS),
         "decode": weights["vae"] + _decode_peak(vae, size, tiling),
     }
     return RunPlan(
         grid=grid,
-        forward=forward_cost(transformer.config, grid, text_tokens),
+        forward=forward_cost(transformer.config, grid, TEXT_TOKENS),
         dense_attention_flops=dense_attention_flops(transformer.config, grid),
         num_forwards=num_inference_steps * forwards_per_step(transformer.config, guided=guided),
         guided=guided,
@@ -128,8 +124,9 @@ def token_grid(transformer: HydraTransformer3DModel, vae: VideoAutoencoder, size
     )
 
 
-def _bytes(network: nn.Module) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+def weight_bytes(network: nn.Module) -> int:
+    """Count the bytes of a network's state."""
+    return sum(tensor.nbytes for tensor in network.state_dict().values())
 
 
 def forwards_per_step(config: Mapping[str, Any], *, guided: bool) -> int:
@@ -218,30 +215,25 @@ def strategy_costs(
     strategies: Iterable[Strategy],
     config: Mapping[str, Any],
     grid: LatentGrid,
-    *,
-    text_tokens: int = 512,
-    dtype: torch.dtype = torch.bfloat16,
+    text_tokens: int,
 ) -> tuple[StrategyCost, ...]:
     """Count every strategy on a transformer's configuration. ``grid``: its token grid, the whole context included."""
-    return tuple(_cost(each, config, grid, text_tokens, dtype) for each in strategies)
+    return tuple(_cost(each, config, grid, text_tokens) for each in strategies)
 
 
-def _cost(
-    chosen: Strategy, config: Mapping[str, Any], grid: LatentGrid, text_tokens: int, dtype: torch.dtype
-) -> StrategyCost:
+def _cost(chosen: Strategy, config: Mapping[str, Any], grid: LatentGrid, text_tokens: int) -> StrategyCost:
+    named = {"name": chosen.name, "what": chosen.what, "source": chosen.source}
     arguments = {key: value for key, value in config.items() if not key.startswith("_")}
     try:
         with torch.device("meta"):
             model = HydraTransformer3DModel.from_config({**arguments, **chosen.settings})
         cost = forward_cost(model.config, grid, text_tokens)
-        shape_of(model, dtype)
+        shape_of(model, torch.bfloat16)
         peak = forward_peak_bytes(model, grid, text_tokens)
     except InputError as error:
-        return StrategyCost(name=chosen.name, what=chosen.what, source=chosen.source, problem=str(error))
+        return StrategyCost(**named, problem=str(error))
     return StrategyCost(
-        name=chosen.name,
-        what=chosen.what,
-        source=chosen.source,
+        **named,
         tokens=cost.tokens,
         keys_per_query=cost.keys_per_query,
         attention_flops=cost.attention_flops,

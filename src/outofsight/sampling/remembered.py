@@ -17,6 +17,7 @@ from outofsight.memory.banks.pictures import Pictures
 from outofsight.memory.banks.state import Banks, RetrievedMemory
 from outofsight.memory.banks.two_banks import latent_times
 from outofsight.memory.rendering import Rendered, condition_masks, given_to_skip
+from outofsight.sampling.inputs import Cameras, to_uint8
 from outofsight.sampling.rollout_state import flat_poses
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
@@ -32,8 +33,7 @@ class RenderedTarget(NamedTuple):
     @property
     def pixels(self) -> NDArray[np.uint8]:
         """The pictures of the first clip: uint8 [frames, height, width, 3], holes filled softly."""
-        scaled = (self.given[0, :, :3].float() + 1) * 127.5
-        return scaled.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        return to_uint8(self.given[0, :, :3])
 
 
 class Coming(NamedTuple):
@@ -129,50 +129,47 @@ def given_lens(cameras: CameraConditioning, device: torch.device) -> Float[Tenso
     return None if cameras.intrinsics is None else torch.from_numpy(cameras.intrinsics)[None].to(device)
 
 
-class RetrievalInputs(NamedTuple):
-    """What the banks' pictures are made of, beside latents."""
+class GivenClip(NamedTuple):
+    """A video to go on with: the context's pixels, cameras as the model reads them, the target's as they were given.
+    Where a user says who is a subject: instance ids [n, height, width], and as masks where the model asks for them."""
 
     pixels: Float[Tensor, "1 t 3 height width"]
-    context: CameraPath | None
-    target: CameraPath | CameraConditioning
-    masks: NDArray[np.uint8] | None
-    generator: torch.Generator
-    tiling: LatentTiling | None
+    cameras: CameraConditioning
+    target: Cameras
+    ids: NDArray[np.uint8] | None
+    masks: Float[Tensor, "1 s f h w"] | None = None
 
 
 @torch.no_grad()
 def retrieve_for_target(
     world: WorldModelBase,
     context: Float[Tensor, "1 c f h w"],
-    cameras: CameraConditioning,
-    seen: RetrievalInputs,
+    clip: GivenClip,
+    generator: torch.Generator,
+    tiling: LatentTiling | None,
 ) -> tuple[RetrievedMemory, RenderedTarget | None]:
     """Let the two banks see the context, and ask them what matters for the target, and what it will look like."""
-    transformer, device = world.transformer, context.device
+    transformer, device, cameras, target = world.transformer, context.device, clip.cameras, clip.target
     past, ahead = (torch.from_numpy(poses)[None].to(device) for poses in (cameras.context, cameras.target))
     lens = known_intrinsics(transformer.config, given_lens(cameras, device), 1, context.shape[-2:], device)
     frames, coming = context.shape[2], ahead.shape[1]
     times, later = (part[None] for part in latent_times(frames, coming, context.device))
-    shown = to_pictures(seen.pixels[:, :: world.temporal_stride])
-    masks = seen.masks if transformer.shows_rendered else None
-    share = subject_share(masks, seen.pixels, world.temporal_stride)
+    shown = to_pictures(clip.pixels[:, :: world.temporal_stride])
+    ids = clip.ids if transformer.shows_rendered else None
+    share = subject_share(ids, clip.pixels, world.temporal_stride)
     pictures = see_pictures(world, None, shown, past, times, lens, share)
     banks, _ = transformer.observe_context(context, past, times, None, lens, pictures)
     grid = transformer.picture_grid(context)
     retrieved = transformer.retrieve_for(banks, ahead, later, grid, frames, intrinsics=lens)
     if pictures is None:
         return retrieved, None
-    if not isinstance(seen.target, CameraPath):
+    if not isinstance(target, CameraPath):
         raise CameraError(
             "this model is shown rendered memory, which needs the pose of every video frame: give camera paths, not "
             "the conditioning of latent frames"
         )
-    first = seen.pixels.shape[1]
-    path = Coming(
-        world_from_camera=seen.target.world_from_camera,
-        times=first + torch.arange(len(seen.target), dtype=torch.float32),
-        before=None,
-        anchor=seen.target.world_from_camera[0],
-    )
-    height, width = seen.pixels.shape[-2:]
-    return retrieved, render_target(world, banks, path, lens, (height, width), seen.generator, seen.tiling)
+    poses = target.world_from_camera
+    later = clip.pixels.shape[1] + torch.arange(len(poses), dtype=torch.float32)
+    path = Coming(world_from_camera=poses, times=later, before=None, anchor=poses[0])
+    height, width = clip.pixels.shape[-2:]
+    return retrieved, render_target(world, banks, path, lens, (height, width), generator, tiling)

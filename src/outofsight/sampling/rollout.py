@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from math import atan
 from pathlib import Path
@@ -16,22 +17,14 @@ from outofsight.errors import InputError
 from outofsight.memory.banks.state import Banks
 from outofsight.nn.turns import takes_turns
 from outofsight.sampling.continuation import SamplingSettings
-from outofsight.sampling.inputs import (
-    check_cameras,
-    check_prompt,
-)
+from outofsight.sampling.inputs import check_cameras, check_prompt
 from outofsight.sampling.model_digest import world_digest
 from outofsight.sampling.moments import on_device, put_aside
 from outofsight.sampling.piece_files import Known
 from outofsight.sampling.rollout_files import Saved, save_rollout
 from outofsight.sampling.rollout_memory import RolloutMemory
 from outofsight.sampling.rollout_state import RolloutLimits, RolloutState, coming_latents
-from outofsight.sampling.rollout_step import (
-    Sampler,
-    StepRecord,
-    Texts,
-    take_step,
-)
+from outofsight.sampling.rollout_step import Sampler, StepRecord, Texts, take_step
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
@@ -198,10 +191,9 @@ class Rollout:
 
     def fork(self) -> "Rollout":
         """Return another rollout that stands at the same moment; the two then go their own ways."""
-        other = Rollout(self._sampler, self.limits, self.state, self._past, self._texts)
-        other.records.extend(self.records)
-        other._layouts = self._layouts
-        other.notes, other._digest, other._strategy = dict(self.notes), self._digest, self._strategy
+        other = copy(self)
+        other._state, other._past, other._texts = self.state, dict(self._past), dict(self._texts)
+        other.records, other.notes = self.records.copy(), dict(self.notes)
         return other
 
     def save(self, path: str | Path, *, with_past: bool = True) -> None:

@@ -26,15 +26,13 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from outofsight.codec.latent_tiling import LatentTiling
-from outofsight.codec.stream_decoding import Decoded
 from outofsight.errors import CheckpointError, InputError, OutputError, first_line
 from outofsight.files import TEMPORARY_PREFIX, remove_unfinished, write_bytes
-from outofsight.memory.banks.state import bank_tensors, banks_from_tensors
 from outofsight.memory.strategies import MEMORY_FIELDS
 from outofsight.model_folders import BUNDLED, MODELS
 from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.piece_files import Known, Layout, layout_of, pieces_along, read_tensors, write_pieces
-from outofsight.sampling.rollout_state import RolloutLimits, RolloutState
+from outofsight.sampling.rollout_state import RolloutLimits, RolloutState, state_fields
 from outofsight.world_model import WorldModelBase
 
 VERSION = 4
@@ -43,18 +41,10 @@ VERSION = 4
 MANIFEST = "rollout.json"
 TENSORS = "tensors-"
 _NUMBERS = ("step", "num_context_frames", "num_frames", "reach", "prompt")
-_TENSORS = ("latents", "poses", "last_pose", "anchor", "intrinsics", "generator")
 _AXES = {"banks": 1, "latents": 2, "masks": 2}
 """Along which tensors are cut: a bank's slots, a history's frames. Others stay in one piece."""
-_MADE_WITH: Mapping[str, tuple[type, ...]] = MappingProxyType(
-    {
-        "model": (str, type(None)),
-        "weights": (str,),
-        "memory": (dict,),
-        "dtype": (str,),
-        "text_dtype": (str,),
-        "notes": (dict,),
-    }
+_MADE_WITH: Mapping[str, Any] = MappingProxyType(
+    {"model": str | None, "weights": str, "memory": dict, "dtype": str, "text_dtype": str, "notes": dict}
 )
 
 
@@ -261,31 +251,15 @@ def _named_tensors(saved: Saved) -> dict[str, Tensor]:
     if saved.negative is not None:
         named["negative"] = saved.negative
     for step, moment in saved.moments.items():
-        parts = {name: getattr(moment, name) for name in _TENSORS}
-        if moment.masks is not None:
-            parts["masks"] = moment.masks
-        if moment.banks is not None:
-            parts |= {f"banks.{name}": value for name, value in bank_tensors(moment.banks).items()}
-        parts |= {f"decoded.{name}": value for name, value in moment.decoded.kept.items()}
-        named |= {f"{step}/{name}": value for name, value in parts.items()}
+        named |= {f"{step}/{name}": value for name, value in moment.tensors().items()}
     return named
 
 
 def _moment(facts: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> RolloutState:
     mark = f"{facts['step']}/"
     own = {name.removeprefix(mark): value for name, value in tensors.items() if name.startswith(mark)}
-
-    def group(prefix: str) -> dict[str, Tensor]:
-        return {name.removeprefix(prefix): value for name, value in own.items() if name.startswith(prefix)}
-
-    banks = group("banks.")
-    plain: dict[str, Any] = {name: facts[name] for name in _NUMBERS} | {name: own[name] for name in _TENSORS}
-    return RolloutState(
-        **plain,
-        decoded=Decoded(facts["decoded_latent_frames"], MappingProxyType(group("decoded."))),
-        masks=own.get("masks"),
-        banks=banks_from_tensors(banks) if banks else None,
-    )
+    numbers = {name: facts[name] for name in _NUMBERS}
+    return RolloutState(**numbers, **state_fields(own, facts["decoded_latent_frames"]))
 
 
 def _check_place(folder: Path) -> None:

@@ -120,11 +120,11 @@ class RolloutMemory:
         Raises:
             InputError: not exactly one of both is named, or it is not there.
         """
-        self._set(touch.pin(self.banks, slot=slot, subject=subject, on=on))
+        self._replace(touch.pin(self.banks, slot=slot, subject=subject, on=on))
 
     def forget(self, *, slot: int | None = None, subject: int | None = None) -> None:
         """Empty an archive slot or a subject's, pinned or not. Raises ``InputError`` as ``pin``."""
-        self._set(touch.forget(self.banks, slot=slot, subject=subject))
+        self._replace(touch.forget(self.banks, slot=slot, subject=subject))
 
     def edit(
         self,
@@ -151,7 +151,7 @@ class RolloutMemory:
             tokens=tokens,
             identity=identity,
         )
-        self._set(edited)
+        self._replace(edited)
 
     def edit_place(
         self,
@@ -161,14 +161,11 @@ class RolloutMemory:
         static: Float[Tensor, " p"] | None = None,
     ) -> None:
         """Change what an archive slot shows, and how static each token is. Raises ``InputError`` as ``edit``."""
-        self._set(touch.edit_place(self.banks, slot, tokens=tokens, static=static))
+        self._replace(touch.edit_place(self.banks, slot, tokens=tokens, static=static))
 
     def swap(self, subject: int, other: int) -> None:
         """Let two subjects change places. Raises ``InputError`` if one of them is not there."""
-        self._set(touch.swap_subjects(self.banks, subject, other))
-
-    def _set(self, banks: Banks) -> None:
-        self._replace(banks)
+        self._replace(touch.swap_subjects(self.banks, subject, other))
 
 
 def _numbers(values: Tensor) -> NDArray[np.float64]:

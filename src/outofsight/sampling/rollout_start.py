@@ -1,9 +1,9 @@
 """How a rollout is begun: from a video, a state on the disk, or the moment of a rollout with another memory."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from outofsight.backbone.sequence import known_intrinsics
-from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.stream_decoding import Decoded
 from outofsight.errors import CameraError, InputError
 from outofsight.memory.banks.state import Banks
-from outofsight.sampling.continuation import SamplingSettings
 from outofsight.sampling.inputs import (
     as_pixels,
     check_cameras,
@@ -29,121 +27,61 @@ from outofsight.sampling.remembered import see_pictures, subject_share, to_pictu
 from outofsight.sampling.rollout import Rollout, encode_texts
 from outofsight.sampling.rollout_files import Saved, check_model
 from outofsight.sampling.rollout_state import RolloutLimits, RolloutState
-from outofsight.sampling.rollout_step import (
-    OnProgress,
-    Sampler,
-    Texts,
-    kept_history,
-    observe_frames,
-)
+from outofsight.sampling.rollout_step import Sampler, Texts, observe_frames, trimmed
 from outofsight.types import CameraPath, LatentClock, LatentGrid
 from outofsight.world_model import WorldModelBase
 
 
-@dataclass(frozen=True, kw_only=True)
-class RolloutRequest:
-    """How a rollout is begun; see ``WorldModel.start``."""
-
-    prompt: str
-    settings: SamplingSettings = field(default_factory=SamplingSettings)
-    limits: RolloutLimits = field(default_factory=RolloutLimits)
-    tiling: LatentTiling | None = None
-    record_retrieval: bool = False
-    on_progress: OnProgress | None = None
-
-
 def start_rollout(
-    world: WorldModelBase,
+    sampler: Sampler,
+    limits: RolloutLimits,
+    prompt: str,
     video: NDArray[np.uint8] | Tensor,
     context_cameras: CameraPath,
-    request: RolloutRequest,
     subject_masks: NDArray[np.uint8] | None = None,
 ) -> Rollout:
     """Begin a rollout. See ``WorldModel.start``."""
-    sampler = Sampler(
-        world=world,
-        settings=request.settings,
-        tiling=request.tiling,
-        record_retrieval=request.record_retrieval,
-        on_progress=request.on_progress,
-    )
-    check_prompt(request.prompt)
+    world = sampler.world
+    check_prompt(prompt)
     check_cameras(context_cameras, "the context's cameras")
     pixels = as_pixels(video, world)
-    num_context = pixels.shape[1]
-    _check_start(world, num_context, context_cameras)
+    _check_start(world, pixels.shape[1], context_cameras)
     check_lens(context_cameras, pixels)
     _check_bank(world, (pixels.shape[-2], pixels.shape[-1]))
-    masks = latent_subject_masks(world, subject_masks, num_context, 0)
-    text = encode_texts(sampler, request.prompt)
-    latents = world.encode_video(pixels, request.tiling)
-    shown = to_pictures(pixels[:, :: world.temporal_stride])
+    masks = latent_subject_masks(world, subject_masks, pixels.shape[1], 0)
+    text = encode_texts(sampler, prompt)
+    latents = world.encode_video(pixels, sampler.tiling)
     given = subject_masks if world.transformer.shows_rendered else None
     share = subject_share(given, pixels, world.temporal_stride)
-    seen = _Begun(latents, masks, context_cameras, shown, share)
-    state = _first_state(sampler, seen, request.prompt)
-    return Rollout(sampler, request.limits, state, texts={request.prompt: text})
+    state = _first_state(sampler, prompt, latents, masks, context_cameras)
+    if world.transformer.has_banks:
+        shown = to_pictures(pixels[:, :: world.temporal_stride])
+        state = replace(state, banks=_banks_of_history(world, state, shown, share))
+    return Rollout(sampler, limits, trimmed(world.transformer, state), texts={prompt: text})
 
 
-class _Begun(NamedTuple):
-    """A context: latents, masks where the model asks for them, cameras, the pictures that stand for latent frames, and
-    the share to which each of their pixels shows a subject, where a user says so."""
-
-    latents: Tensor
-    masks: Tensor | None
-    cameras: CameraPath
-    pictures: Tensor
-    subject: Tensor | None
-
-
-def _first_state(sampler: Sampler, begun: _Begun, prompt: str) -> RolloutState:
-    """Stand at the end of the context, all of which the banks have seen."""
-    latents, masks, cameras = begun.latents, begun.masks, begun.cameras
-    world, transformer = sampler.world, sampler.world.transformer
-    poses = torch.from_numpy(cameras.world_from_camera[:: world.temporal_stride].copy())
-    last = torch.from_numpy(cameras.world_from_camera[-1].copy())
-    state = RolloutState(
+def _first_state(
+    sampler: Sampler, prompt: str, latents: Tensor, masks: Tensor | None, cameras: CameraPath
+) -> RolloutState:
+    """Stand at the end of the context, of which the banks have seen nothing yet."""
+    world, last = sampler.world, torch.from_numpy(cameras.world_from_camera[-1].copy())
+    given = None if cameras.intrinsics is None else torch.from_numpy(cameras.intrinsics.normalized)[None]
+    cpu = torch.device("cpu")
+    return RolloutState(
         step=0,
         num_context_frames=len(cameras),
         num_frames=0,
         reach=latents.shape[2],
         prompt=prompt,
         latents=latents,
-        poses=poses,
+        poses=torch.from_numpy(cameras.world_from_camera[:: world.temporal_stride].copy()),
         last_pose=last,
         anchor=last,
-        intrinsics=_lens(world, cameras, latents),
+        intrinsics=known_intrinsics(world.transformer.config, given, 1, latents.shape[-2:], cpu)[0].clone(),
         generator=torch.Generator().manual_seed(sampler.settings.seed).get_state(),
         decoded=Decoded(),
         masks=masks,
     )
-    banks = None
-    if transformer.has_banks:
-        times = world.temporal_stride * torch.arange(latents.shape[2], dtype=torch.float32)[None]
-        anchored = state.anchored(poses.numpy())
-        lens = state.intrinsics[None].to(latents)
-        pictures = see_pictures(
-            world, None, begun.pictures, anchored.to(latents), times.to(latents), lens, begun.subject
-        )
-        banks, _ = observe_frames(
-            transformer, latents, anchored.to(latents), times.to(latents), None, state.intrinsics, pictures
-        )
-    kept = kept_history(transformer, state.reach)
-    return replace(
-        state,
-        latents=latents[:, :, -kept:].clone(),
-        poses=poses[-kept:].clone(),
-        masks=None if masks is None else masks[:, :, -kept:].clone(),
-        banks=banks,
-    )
-
-
-def _lens(world: WorldModelBase, cameras: CameraPath, latents: Tensor) -> Tensor:
-    """Return the context's normalised intrinsics [4], on the CPU; the model's default where they are unknown."""
-    given = None if cameras.intrinsics is None else torch.from_numpy(cameras.intrinsics.normalized)[None]
-    return known_intrinsics(world.transformer.config, given, 1, latents.shape[-2:], torch.device("cpu"))[
-        0
-    ].clone()
 
 
 def _check_start(world: WorldModelBase, num_context: int, cameras: CameraPath) -> None:
@@ -182,30 +120,15 @@ def _check_bank(world: WorldModelBase, size: tuple[int, int]) -> None:
         )
 
 
-def resume_rollout(
-    world: WorldModelBase,
-    folder: Path,
-    saved: Saved,
-    manifest: Mapping[str, Any],
-    *,
-    record_retrieval: bool = False,
-    on_progress: OnProgress | None = None,
-) -> Rollout:
-    """Stand where a saved rollout stood.
+def resume_rollout(sampler: Sampler, folder: Path, saved: Saved, manifest: Mapping[str, Any]) -> Rollout:
+    """Stand where a saved rollout stood. ``sampler``: of the state's own settings.
 
     Raises:
         CheckpointError: the state is another model's.
     """
-    digest = world_digest(world)
-    check_model(folder, manifest, world, digest)
-    device = world.work_device
-    sampler = Sampler(
-        world=world,
-        settings=saved.settings,
-        tiling=saved.tiling,
-        record_retrieval=record_retrieval,
-        on_progress=on_progress,
-    )
+    digest = world_digest(sampler.world)
+    check_model(folder, manifest, sampler.world, digest)
+    device = sampler.world.work_device
     negative = None if saved.negative is None else saved.negative.to(device)
     texts = {prompt: Texts(text.to(device), negative) for prompt, text in saved.texts.items()}
     moments = dict(saved.moments)
@@ -233,24 +156,24 @@ def rival_of(rollout: Rollout, world: WorldModelBase) -> Rollout:
     banks = None
     if transformer.has_banks:
         banks = state.banks if state.banks is not None else _banks_of_history(world, state)
-    kept = kept_history(transformer, state.reach)
-    moment = replace(
-        state,
-        latents=state.latents[:, :, -kept:].clone(),
-        poses=state.poses[-kept:].clone(),
-        masks=None if state.masks is None else state.masks[:, :, -kept:].clone(),
-        banks=banks,
-    )
+    moment = trimmed(transformer, replace(state, banks=banks))
     other = Rollout(replace(rollout._sampler, world=world), rollout.limits, moment, texts=rollout._texts)
     other.notes = dict(rollout.notes)
     return other
 
 
-def _banks_of_history(world: WorldModelBase, state: RolloutState) -> Banks:
+def _banks_of_history(
+    world: WorldModelBase, state: RolloutState, frames: Tensor | None = None, subject: Tensor | None = None
+) -> Banks:
+    """Let banks that hold nothing yet see the history; ``frames`` [1, f, 3, height, width]: its pictures."""
     latents = state.latents
     anchored = state.anchored(state.poses.numpy()).to(latents)
     times = history_times(state, world.clock).to(latents)
-    banks, _ = observe_frames(world.transformer, latents, anchored, times, None, state.intrinsics)
+    pictures = None
+    if frames is not None:
+        lens = state.intrinsics[None].to(latents)
+        pictures = see_pictures(world, None, frames, anchored, times, lens, subject)
+    banks, _ = observe_frames(world.transformer, latents, anchored, times, None, state.intrinsics, pictures)
     return banks
 
 

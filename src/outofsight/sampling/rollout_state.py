@@ -8,15 +8,16 @@ Time is counted in video frames, frame 0 is the first of the context. The steps 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
-from pydantic import ConfigDict, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as validated_dataclass
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from outofsight.codec.stream_decoding import Decoded
 from outofsight.errors import CameraError, InputError, fault, in_words
 from outofsight.geometry.conditioning import LENS_TOLERANCE
 from outofsight.geometry.poses import rotation_angle
-from outofsight.memory.banks.state import Banks
+from outofsight.memory.banks.state import Banks, bank_tensors, banks_from_tensors
 from outofsight.nn.cameras import relative_to
 from outofsight.types import CameraPath, LatentClock
 
@@ -35,16 +36,10 @@ class RolloutLimits:
     ``disk`` (``keep_in``). ``max_move_m``, ``max_turn_deg``: how far a camera may jump from one video frame to the next
     and still go on with its path."""
 
-    keep_steps: int = 4
+    keep_steps: Annotated[int, Field(ge=0)] = 4
     keep_in: Literal["memory", "disk"] = "memory"
-    max_move_m: float = 2.0
-    max_turn_deg: float = 30.0
-
-    @model_validator(mode="after")
-    def _check(self) -> "RolloutLimits":
-        if self.keep_steps < 0 or not (self.max_move_m > 0 and self.max_turn_deg > 0):
-            raise ValueError("keep_steps must be ≥ 0, max_move_m and max_turn_deg above 0")
-        return self
+    max_move_m: Annotated[float, Field(gt=0)] = 2.0
+    max_turn_deg: Annotated[float, Field(gt=0)] = 30.0
 
     @model_validator(mode="wrap")
     @classmethod
@@ -65,6 +60,12 @@ def as_limits(limits: "RolloutLimits | Mapping[str, Any] | None") -> RolloutLimi
             f"limits of a rollout: expected a dictionary of keep_steps, ..., got {in_words(type(limits))}"
         )
     return limits
+
+
+SMALL_TENSORS = ("poses", "last_pose", "anchor", "intrinsics", "generator")
+"""Those of a state that stay on the CPU, wherever the model works."""
+
+TENSORS = ("latents", *SMALL_TENSORS, "masks")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,9 +104,30 @@ class RolloutState:
         """Whether the coming frames follow others that were shown, so that each latent frame is several (``clock``)."""
         return self.step > 0
 
-    def coming_frames(self, cameras: CameraPath, clock: LatentClock) -> NDArray[np.int64]:
-        """Give the coming video frame that each latent frame lies at, after ``coming_latents`` has checked them."""
-        return clock.frames(len(cameras), goes_on=self.goes_on)
+    def tensors(self) -> dict[str, Tensor]:
+        """Name every tensor: ``latents``, ``banks.archive.tokens``, ``decoded.past``, ..."""
+        named = {name: value for name in TENSORS if (value := getattr(self, name)) is not None}
+        if self.banks is not None:
+            named |= {f"banks.{name}": value for name, value in bank_tensors(self.banks).items()}
+        return named | {f"decoded.{name}": value for name, value in self.decoded.kept.items()}
+
+    def with_tensors(self, named: Mapping[str, Tensor]) -> "RolloutState":
+        """Return the same moment with other tensors, by the names of ``tensors``; ``SMALL_TENSORS`` may be left out."""
+        return replace(self, **state_fields(named, self.decoded.num_latent_frames))
+
+
+def state_fields(named: Mapping[str, Tensor], decoded_latent_frames: int) -> dict[str, Any]:
+    """Put the tensors that ``RolloutState.tensors`` has named into the fields of a state."""
+
+    def group(mark: str) -> dict[str, Tensor]:
+        return {name.removeprefix(mark): value for name, value in named.items() if name.startswith(mark)}
+
+    banks = group("banks.")
+    return {
+        **{name: named[name] for name in TENSORS if name in named},
+        "decoded": Decoded(decoded_latent_frames, MappingProxyType(group("decoded."))),
+        "banks": banks_from_tensors(banks) if banks else None,
+    }
 
 
 def flat_poses(world_from_camera: Any, world_from_reference: Any) -> Float[Tensor, "1 f 12"]:

@@ -17,7 +17,7 @@ from outofsight.backbone.extra_keys import BankKeys
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.placement import synchronize
 from outofsight.codec.stream_decoding import decode_more
-from outofsight.codec.video_vae import through_skip
+from outofsight.codec.video_vae import spatial_factor, through_skip
 from outofsight.memory.banks.pictures import Pictures
 from outofsight.memory.banks.state import Archive, Banks, RetrievedMemory, Tracks
 from outofsight.memory.banks.two_banks import Observed
@@ -25,13 +25,7 @@ from outofsight.memory.rivals import extrapolated_masks
 from outofsight.sampling.continuation import OnProgress, SamplingSettings
 from outofsight.sampling.denoising import Conditions, Watching, denoise_by
 from outofsight.sampling.inputs import to_uint8
-from outofsight.sampling.remembered import (
-    Coming,
-    RenderedTarget,
-    render_target,
-    see_pictures,
-    to_pictures,
-)
+from outofsight.sampling.remembered import Coming, RenderedTarget, render_target, see_pictures, to_pictures
 from outofsight.sampling.rollout_state import RolloutState, flat_poses
 from outofsight.types import CameraPath, LatentGrid
 from outofsight.world_model import WorldModelBase
@@ -130,11 +124,11 @@ def take_step(
     retrieved, rendered, seen, banks = None, None, None, state.banks
     if state.banks is not None:
         with clock.stage("retrieve"):
-            retrieved = retrieve_for_chunk(world.transformer, state, ahead.anchored, ahead.times)
+            retrieved = _retrieved(world.transformer, state, state.banks, ahead)
             banks = two_banks.note_use(state.banks, retrieved)
         if state.banks.views is not None and world.transformer.shows_rendered:
             with clock.stage("render"):
-                rendered = _rendered(sampler, state, cameras, generator)
+                rendered = _rendered(sampler, state, state.banks, cameras, generator)
     conditions = _conditions(sampler, state, ahead, texts, retrieved, rendered)
     if retrieved is not None and two_banks.settings.top_k and not world.transformer.shows_history:
         with clock.stage("keys"):
@@ -150,7 +144,7 @@ def take_step(
         with clock.stage("observe"):
             banks, seen = _observed(world, banks, after, video, ahead)
     after = replace(
-        _trimmed(world.transformer, after), step=state.step + 1, num_frames=state.num_frames + len(frames),
+        trimmed(world.transformer, after), step=state.step + 1, num_frames=state.num_frames + len(frames),
         last_pose=torch.from_numpy(cameras.world_from_camera[-1].copy()), generator=generator.get_state(),
         decoded=decoded, banks=banks,
     )  # fmt: skip
@@ -165,7 +159,7 @@ def take_step(
 
 def _ahead(world: WorldModelBase, state: RolloutState, cameras: CameraPath) -> Ahead:
     device = world.work_device
-    shown = state.coming_frames(cameras, world.clock)
+    shown = world.clock.frames(len(cameras), goes_on=state.goes_on)
     poses = cameras.world_from_camera[shown]
     times = torch.from_numpy(state.num_context_frames + state.num_frames + shown)[None]
     return Ahead(shown, poses, state.anchored(poses).to(device), times.to(device, torch.float32))
@@ -175,8 +169,7 @@ def kept_history(transformer: BankRemembering, reach: int) -> int:
     """Return how many latent frames of the past a model looks at: what its sequence holds of a context of ``reach``
     frames, and what its scene reader needs to read new ones."""
     config, context = transformer.config, transformer.context_settings  # type: ignore[attr-defined]
-    whole = config["state_grid"] is not None or config["identity_grid"] is not None
-    whole = whole or config["state_space_every"] is not None
+    whole = any(config[name] is not None for name in ("state_grid", "identity_grid", "state_space_every"))
     if whole or config["subject_mask"] != "none" or context.rule != "ends" or context.first > 0:
         return reach
     reader = transformer.two_banks.history if transformer.two_banks is not None else 0
@@ -201,17 +194,16 @@ def observe_frames(
 
 
 @torch.no_grad()
-def retrieve_for_chunk(
-    transformer: BankRemembering, state: RolloutState, anchored: Tensor, times: Tensor
+def _retrieved(
+    transformer: BankRemembering, state: RolloutState, banks: Banks, ahead: Ahead
 ) -> RetrievedMemory:
     """Ask the banks what matters for the coming cameras."""
-    assert state.banks is not None
     _, rows, columns = transformer.config["patch_size"]
     height, width = state.latents.shape[-2] // rows, state.latents.shape[-1] // columns
-    grid = LatentGrid(frames=anchored.shape[1], height=height, width=width)
-    lens = state.intrinsics.to(anchored.device)[None]
+    grid = LatentGrid(frames=len(ahead.shown), height=height, width=width)
+    lens = state.intrinsics.to(ahead.anchored.device)[None]
     return transformer.retrieve_for(
-        state.banks, anchored, times, grid, state.latents.shape[2], state.reach, intrinsics=lens
+        banks, ahead.anchored, ahead.times, grid, state.latents.shape[2], state.reach, intrinsics=lens
     )
 
 
@@ -226,11 +218,9 @@ def _keys(transformer: BankRemembering, retrieved: RetrievedMemory, texts: Texts
 
 
 def _rendered(
-    sampler: Sampler, state: RolloutState, cameras: CameraPath, generator: torch.Generator
+    sampler: Sampler, state: RolloutState, banks: Banks, cameras: CameraPath, generator: torch.Generator
 ) -> RenderedTarget | None:
     """Render what memory says of a step's video frames, in the picture's own size."""
-    assert state.banks is not None
-    assert state.banks.views is not None
     first = state.num_context_frames + state.num_frames
     coming = Coming(
         world_from_camera=cameras.world_from_camera,
@@ -238,9 +228,10 @@ def _rendered(
         before=None if state.step == 0 else state.last_pose.numpy(),
         anchor=state.anchor.numpy(),
     )
-    height, width = state.banks.views.pixels.shape[-2:]
+    factor = spatial_factor(sampler.world.vae)
+    size = (factor * state.latents.shape[-2], factor * state.latents.shape[-1])
     lens = state.intrinsics[None].to(sampler.world.work_device)
-    return render_target(sampler.world, state.banks, coming, lens, (height, width), generator, sampler.tiling)
+    return render_target(sampler.world, banks, coming, lens, size, generator, sampler.tiling)
 
 
 def _conditions(
@@ -284,12 +275,7 @@ def _denoised(
     return denoise_by(world, noise, conditions, settings, watching=watching, generator=generator)
 
 
-def _later(
-    state: RolloutState,
-    latents: Tensor,
-    ahead: Ahead,
-    conditions: Conditions,
-) -> RolloutState:
+def _later(state: RolloutState, latents: Tensor, ahead: Ahead, conditions: Conditions) -> RolloutState:
     """Put new latent frames behind the history. Subjects' masks go on as they were last seen to move."""
     masks = state.masks
     if masks is not None:
@@ -318,7 +304,7 @@ def _observed(
     )
 
 
-def _trimmed(transformer: BankRemembering, state: RolloutState) -> RolloutState:
+def trimmed(transformer: BankRemembering, state: RolloutState) -> RolloutState:
     """Leave out the history that is no longer looked at."""
     kept = kept_history(transformer, state.reach)
     return replace(

@@ -14,19 +14,14 @@ from outofsight.codec.video_vae import LatentTiling
 from outofsight.errors import CheckpointError
 from outofsight.memory.strategies import strategy
 from outofsight.nn.turns import takes_turns
-from outofsight.sampling.continuation import (
-    Continuation,
-    OnProgress,
-    SamplingSettings,
-    as_settings,
-    check_settings,
-)
+from outofsight.sampling.continuation import Continuation, OnProgress, SamplingSettings, as_settings
 from outofsight.sampling.inputs import Cameras, check_prompt
 from outofsight.sampling.pipeline import Generators, Request, WorldModelOutput, generate_clips
 from outofsight.sampling.rollout import Rollout
 from outofsight.sampling.rollout_files import load_rollout
-from outofsight.sampling.rollout_start import RolloutRequest, resume_rollout, start_rollout
+from outofsight.sampling.rollout_start import resume_rollout, start_rollout
 from outofsight.sampling.rollout_state import RolloutLimits, as_limits
+from outofsight.sampling.rollout_step import Sampler
 from outofsight.types import CameraPath
 from outofsight.world_model import WorldModelBase
 
@@ -53,14 +48,11 @@ class _Resume:
             """
             saved, manifest = load_rollout(Path(path))
             model = world if world is not None else _load_named(kind, Path(path), manifest, loading)
-            return resume_rollout(
-                model,
-                Path(path),
-                saved,
-                manifest,
-                record_retrieval=record_retrieval,
+            sampler = Sampler(
+                world=model, settings=saved.settings, tiling=saved.tiling, record_retrieval=record_retrieval,
                 on_progress=on_progress,
-            )
+            )  # fmt: skip
+            return resume_rollout(sampler, Path(path), saved, manifest)
 
         return resume
 
@@ -125,7 +117,7 @@ class WorldModel(WorldModelBase):
             VideoError, CameraError, InputError: as ``continue_video``; or parts of another number than the batch, or a
                 scheduler that makes no flow.
         """
-        settings = check_settings(
+        settings = SamplingSettings(
             num_inference_steps=num_inference_steps, guidance_scale=guidance_scale, shift=shift, strength=strength,
             history_guidance=history_guidance,
         )  # fmt: skip
@@ -168,15 +160,14 @@ class WorldModel(WorldModelBase):
                 strategy that needs masks of where subjects will be.
         """
         settings = as_settings(settings)
-        request = RolloutRequest(
-            prompt=prompt,
+        sampler = Sampler(
+            world=self,
             settings=settings if seed is None else replace(settings, seed=seed),
-            limits=as_limits(limits),
             tiling=tiling,
             record_retrieval=record_retrieval,
             on_progress=on_progress,
         )
-        return start_rollout(self, video, context_cameras, request, subject_masks)
+        return start_rollout(sampler, as_limits(limits), prompt, video, context_cameras, subject_masks)
 
     @takes_turns("transformer")
     def continue_video(

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from outofsight.types import Intrinsics
 from outofsight.worlds.model import World, build_world
 from outofsight.worlds.motion import WorldMotion
 from outofsight.worlds.paths import trace_path
@@ -16,13 +15,8 @@ from outofsight.worlds.spec import WorldSpec
 class EngineView:
     """A world made ready once, and rendered a few frames at a time."""
 
-    def __init__(self, spec: WorldSpec, settings: RenderSettings | None = None) -> None:
-        self.spec, self.settings = spec, settings or RenderSettings()
-        self.world = build_world(spec)
-
-    @property
-    def lens(self) -> Intrinsics:
-        return self.spec.intrinsics
+    def __init__(self, spec: WorldSpec) -> None:
+        self.spec, self.world = spec, build_world(spec)
 
     def render(self, frames: NDArray[np.int64], world_from_camera: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Render some frames [n] of the world's time, rising, under cameras [n, 3, 4]: uint8 [n, h, w, 3]."""
@@ -30,7 +24,7 @@ class EngineView:
 
     def rendering(self, frames: NDArray[np.int64], world_from_camera: NDArray[np.float64]) -> Rendering:
         """Render as ``render`` does, with masks; a single frame comes twice."""
-        return render_world(self._at(frames, world_from_camera), settings=self.settings)
+        return render_world(self._at(frames, world_from_camera), settings=RenderSettings())
 
     def _at(self, frames: NDArray[np.int64], cameras: NDArray[np.float64]) -> World:
         """Give the world as a clip that has these frames alone; one of a single frame is doubled, to be a clip."""

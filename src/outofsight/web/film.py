@@ -51,16 +51,18 @@ class Film:
 
     def cut_back(self, step: int) -> None:
         """Forget what was shown after a step."""
-        self.marks = {number: mark for number, mark in self.marks.items() if number <= step}
+        self.marks = self._marks_until(step)
         self._open(self.mark)
 
-    def copy_to(self, path: Path, step: int) -> "Film":
-        """Begin another film with all that was shown until a step."""
+    def copy_to(self, path: Path, step: int) -> dict[int, Mark]:
+        """Copy film and log, for another film to go on from a step; return its marks."""
         with explained(path):
             shutil.copyfile(self.path, path)
             shutil.copyfile(self.log, path.with_suffix(".jsonl"))
-        marks = {number: mark for number, mark in self.marks.items() if number <= step}
-        return Film(path, self.fps, self.keep, marks)
+        return self._marks_until(step)
+
+    def _marks_until(self, step: int) -> dict[int, Mark]:
+        return {number: mark for number, mark in self.marks.items() if number <= step}
 
     def _open(self, mark: Mark) -> None:
         self._video = GrowingVideo(

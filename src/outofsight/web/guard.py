@@ -7,7 +7,6 @@
 """
 
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlsplit
@@ -70,10 +69,10 @@ class Doors:
         return self.given_token(scope) or (cookie is not None and _same(cookie.value, self.token))
 
 
-def doors_for(host: str, port: int, token: str | None) -> Doors:
-    """Say who may come in at an address."""
-    names: Iterable[str] = LOOPBACK if token is None else ()
-    hosts = {f"{name}:{port}" for name in names} | ({name for name in names} if port == 80 else set())
+def doors_for(port: int, token: str | None) -> Doors:
+    """Say who may come in at a port of this machine."""
+    names = LOOPBACK if token is None else ()
+    hosts = {f"{name}:{port}" for name in names} | (set(names) if port == 80 else set())
     return Doors(hosts=frozenset(hosts), token=token)
 
 

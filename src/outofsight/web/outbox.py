@@ -10,16 +10,15 @@ MOST_WORDS, MOST_FRAMES = 1024, 48
 class Outbox:
     """A bounded queue for one page. ``late``: it reads too slowly to be told all; ``dropped``: frames left out."""
 
-    def __init__(self, most_words: int = MOST_WORDS, most_frames: int = MOST_FRAMES) -> None:
+    def __init__(self) -> None:
         self._words: deque[str | bytes] = deque()
         self._frames: deque[bytes] = deque()
-        self._most_words, self._most_frames = most_words, most_frames
         self._there = asyncio.Event()
         self.late, self.dropped = False, 0
 
     def put(self, message: str | bytes) -> None:
         """Add a message that must arrive."""
-        if len(self._words) >= self._most_words:
+        if len(self._words) >= MOST_WORDS:
             self.late = True
         else:
             self._words.append(message)
@@ -28,7 +27,7 @@ class Outbox:
     def put_frame(self, message: bytes) -> None:
         """Add a frame, which may be left out."""
         self._frames.append(message)
-        while len(self._frames) > self._most_frames:
+        while len(self._frames) > MOST_FRAMES:
             self._frames.popleft()
             self.dropped += 1
         self._there.set()

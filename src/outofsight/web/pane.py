@@ -2,7 +2,7 @@
 
 from base64 import b64decode, b64encode
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import cos, pi, radians
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from outofsight.errors import InputError
 from outofsight.types import CameraPath
 from outofsight.web.film import Film
-from outofsight.web.pictures import jpeg, subject_crop, thumbnail
+from outofsight.web.pictures import Pixels, jpeg, subject_crop, thumbnail
 from outofsight.web.protocol import Camera, Memory, Moment, Subject, TrueSubject, View
 from outofsight.web.scene import Scene
 from outofsight.web.steering import heading_of
@@ -93,9 +93,8 @@ class Pane:
         moment = self._moment(frames, poses)
         self.moments.append(moment)
         jpegs = [jpeg(frame) for frame in frames]
-        self.stills = {n: still for n, still in self.stills.items() if n in self.film.marks} | {
-            number: jpegs[-1]
-        }
+        self.stills = {n: still for n, still in self.stills.items() if n in self.film.marks}
+        self.stills[number] = jpegs[-1]
         rendered = getattr(record, "rendered", None)
         self.has_rendered = rendered is not None
         return Shown(
@@ -111,7 +110,7 @@ class Pane:
             raise InputError(f"cannot rewind to step {step}: moments {kept} are kept")
         self.rollout.rewind(step)
         self.film.cut_back(step)
-        self.moments = deque((m for m in self.moments if m.step <= step), maxlen=self.moments.maxlen)
+        self._keep_moments(self.moments, step)
         self.shown_prompt, self._retrieved_before = self.rollout.prompt, set()
 
     @property
@@ -122,15 +121,14 @@ class Pane:
     def memory(self, pose: NDArray[np.float64] | None = None) -> Memory:
         """Tell what is remembered now."""
         pose = np.asarray(self.rollout.last_pose) if pose is None else pose
-        bank, frame = self._memory(), self.rollout.num_frames - 1
-        retrieved = self._retrieved()
+        frame, retrieved = self.rollout.num_frames - 1, self._retrieved()
         heading, pitch = heading_of(pose)
         x, y, z = (_short(value) for value in pose[:, 3])
         return Memory(
             pane=self.number, step=self.rollout.num_steps, frame=frame,
             camera=Camera(x_m=x, y_m=y, z_m=z, heading=_short(heading), pitch=_short(pitch)),
-            subjects=[] if bank is None else [self._subject(subject, retrieved) for subject in bank.subjects],
-            views=[] if bank is None else [self._view(view, frame, retrieved) for view in bank.views],
+            subjects=[self._subject(subject, retrieved) for subject in self._subjects],
+            views=[self._view(view, frame, retrieved) for view in self._views],
             truth=[
                 TrueSubject(name=name, x_m=_short(place[0]), y_m=_short(place[1]), in_view=self._in_view(place, pose))
                 for name, place in self.scene.true_places(frame)
@@ -141,7 +139,7 @@ class Pane:
         """Show the same thumbnails as another pane with the same past."""
         self.pictures = OrderedDict(other.pictures)
         self.cuts, self.stills = dict(other.cuts), dict(other.stills)
-        self.moments = deque(other.moments, maxlen=self.moments.maxlen)
+        self._keep_moments(other.moments, self.rollout.num_steps)
 
     def notes(self) -> dict[str, Any]:
         """Tell of the pane, as JSON can hold it: with its state and its film enough to go on."""
@@ -161,17 +159,30 @@ class Pane:
         self.cuts = {int(number): str(name) for number, name in notes.get("cuts", {}).items()}
         self._retrieved_before = {int(slot) for slot in notes.get("retrieved", ())}
         self.moments.extend(Moment(**moment) for moment in notes.get("moments", ()))
-        stills = notes.get("stills") or {
-            self.rollout.num_steps: notes.get("still")
-        }  # earlier versions kept one
+        # earlier versions kept one
+        stills = notes.get("stills") or {self.rollout.num_steps: notes.get("still")}
         self.stills = {int(step): b64decode(text) for step, text in stills.items() if text}
         self.pictures.update((str(name), b64decode(text)) for name, text in notes.get("pictures", {}).items())
+
+    def _keep_moments(self, moments: Iterable[Moment], until: int) -> None:
+        kept = (moment for moment in moments if moment.step <= until)
+        self.moments = deque(kept, maxlen=self.moments.maxlen)
 
     def _memory(self) -> Any:
         try:
             return self.rollout.memory
         except InputError:
             return None
+
+    @property
+    def _subjects(self) -> list[Any]:
+        memory = self._memory()
+        return [] if memory is None else memory.subjects
+
+    @property
+    def _views(self) -> list[Any]:
+        memory = self._memory()
+        return [] if memory is None else memory.views
 
     @property
     def _num_context(self) -> int:
@@ -211,8 +222,7 @@ class Pane:
 
     def _picture_views(self, frames: NDArray[np.uint8], first: int) -> None:
         """Keep a thumbnail of every view that the archive has filed from these frames."""
-        bank = self._memory()
-        for view in [] if bank is None else bank.views:
+        for view in self._views:
             name, index = _view_name(view), round(view.frame) - first
             if name in self.pictures:
                 self.pictures.move_to_end(name)
@@ -221,32 +231,29 @@ class Pane:
 
     def _cut_subjects(self, frames: NDArray[np.uint8], poses: NDArray[np.float64]) -> None:
         """Keep a cut-out of every subject that the newest frame shows."""
-        bank = self._memory()
-        for subject in [] if bank is None else bank.subjects:
-            if subject.unseen_frames >= SEEN_FRAMES or subject.visibility < 0.3:
-                continue
-            cut = subject_crop(frames[-1], poses[-1], subject.position_m, subject.box_m, self.fov_x_rad)
-            if cut is not None:
-                name = f"s{subject.number}-{self.rollout.num_frames}"
-                self.pictures.pop(self.cuts.get(subject.number, ""), None)
-                self._keep(name, cut)
-                self.cuts[subject.number] = name
+        for subject in self._subjects:
+            if subject.unseen_frames < SEEN_FRAMES and subject.visibility >= 0.3:
+                self._cut(subject, frames[-1], poses[-1], subject.position_m)
 
     def _cut_context(self, scene: Scene) -> None:
         """Cut out those who left the picture before the context's end, about where they were last seen."""
-        bank = self._memory()
-        if bank is None or scene.video is None or scene.cameras is None:
+        if scene.video is None or scene.cameras is None:
             return
-        for subject in bank.subjects:
+        for subject in self._subjects:
             frame = len(scene.video) - 1 - round(subject.unseen_frames)
-            if not 0 <= frame < len(scene.video):
-                continue
-            place = subject.position_m - subject.unseen_frames * subject.velocity_m
-            pose = scene.cameras.world_from_camera[frame]
-            cut = subject_crop(scene.video[frame], pose, place, subject.box_m, self.fov_x_rad)
-            if cut is not None:
-                self.cuts[subject.number] = f"s{subject.number}-0"
-                self._keep(f"s{subject.number}-0", cut)
+            if 0 <= frame < len(scene.video):
+                place = subject.position_m - subject.unseen_frames * subject.velocity_m
+                self._cut(subject, scene.video[frame], scene.cameras.world_from_camera[frame], place)
+
+    def _cut(
+        self, subject: Any, picture: Pixels, pose: NDArray[np.float64], place: NDArray[np.float64]
+    ) -> None:
+        cut = subject_crop(picture, pose, place, subject.box_m, self.fov_x_rad)
+        if cut is not None:
+            name = f"s{subject.number}-{self.rollout.num_frames}"
+            self.pictures.pop(self.cuts.get(subject.number, ""), None)
+            self._keep(name, cut)
+            self.cuts[subject.number] = name
 
     def _keep(self, name: str, picture: bytes) -> None:
         self.pictures[name] = picture

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from outofsight.errors import InputError
@@ -173,23 +175,10 @@ class Begin(Message):
 
 
 Up = Annotated[
-    Hello
-    | Look
-    | Pause
-    | Prompt
-    | Pin
-    | Forget
-    | Edit
-    | Rewind
-    | Fork
-    | CompareStrategy
-    | Focus
-    | ShowViews
-    | Save
-    | Load
-    | Begin,
+    Hello | Look | Pause | Prompt | Pin | Forget | Edit | Rewind | Fork | CompareStrategy | Focus | ShowViews | Save
+    | Load | Begin,
     Field(discriminator="kind"),
-]
+]  # fmt: skip
 _UP: TypeAdapter[Any] = TypeAdapter(Up)
 
 
@@ -374,6 +363,11 @@ class Error(Message):
     line: str
 
 
+def in_one_line(line: str) -> Error:
+    """Tell what went wrong, cut to what a page has room for."""
+    return Error(line=" ".join(line.split())[:300])
+
+
 class Busy(Message):
     """How many pages wait for their walk to be made ready, this one among them."""
 
@@ -403,22 +397,9 @@ class PictureHeader(Message):
     id: str
 
 
+_DOWN = (Welcome, Status, Memory, Timeline, Saves, Cleared, Error, Busy, FrameHeader, PictureHeader)
 DOWN: Mapping[str, type[Message]] = MappingProxyType(
-    {
-        model.model_fields["kind"].default: model
-        for model in (
-            Welcome,
-            Status,
-            Memory,
-            Timeline,
-            Saves,
-            Cleared,
-            Error,
-            Busy,
-            FrameHeader,
-            PictureHeader,
-        )
-    }
+    {model.model_fields["kind"].default: model for model in _DOWN}
 )
 
 
@@ -447,6 +428,11 @@ def with_picture(header: Message, jpeg: bytes) -> bytes:
     """Join a header and its JPEG into one binary message."""
     text = to_text(header).encode()
     return struct.pack(">I", len(text)) + text + jpeg
+
+
+def frame_message(jpeg: bytes, pose: NDArray[np.float64], **facts: Any) -> bytes:
+    """Join a frame with what it shows. ``pose`` [3, 4]: of its camera; ``facts``: other fields of ``FrameHeader``."""
+    return with_picture(FrameHeader(pose=pose.reshape(-1).round(4).tolist(), **facts), jpeg)
 
 
 def split_picture(content: bytes) -> tuple[dict[str, Any], bytes]:

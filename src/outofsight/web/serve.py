@@ -53,7 +53,7 @@ def listen(host: str, port: int | None) -> socket.socket:
 def doors_of(host: str, listening: socket.socket) -> Doors:
     """Say who may come in; a host that others reach needs a token."""
     token = None if host in LOCAL else secrets.token_urlsafe(16)
-    return doors_for(host, listening.getsockname()[1], token)
+    return doors_for(listening.getsockname()[1], token)
 
 
 def address_of(host: str, listening: socket.socket, doors: Doors) -> str:

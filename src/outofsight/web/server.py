@@ -147,7 +147,7 @@ async def _upload(request: Request, offer: Offer) -> Response:
         except ClientDisconnect:
             return Response(status_code=400)
         except OutOfSightError as error:
-            return PlainTextResponse(" ".join(str(error).split())[:300] + "\n", 400)
+            return PlainTextResponse(protocol.in_one_line(str(error)).line + "\n", 400)
     return Response(status_code=204)
 
 
@@ -254,7 +254,7 @@ async def _reading(socket: WebSocket, session: Session, outbox: Outbox) -> None:
             session.take(message)
         except InputError as error:
             bad += 1
-            outbox.put(to_text(protocol.Error(line=str(error)[:300])))
+            outbox.put(to_text(protocol.in_one_line(str(error))))
     await _farewell(socket, 1008, f"{MOST_BAD} messages could not be taken")
 
 
@@ -287,5 +287,5 @@ async def _farewell(socket: WebSocket, code: int, line: str) -> None:
     """Say why, and close."""
     with suppress(WebSocketDisconnect, RuntimeError, OSError):
         if socket.application_state == WebSocketState.CONNECTED:
-            await socket.send_text(to_text(protocol.Error(line=" ".join(line.split())[:300])))
+            await socket.send_text(to_text(protocol.in_one_line(line)))
             await socket.close(code, line.encode()[:120].decode(errors="ignore"))

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,11 @@ from outofsight.web.engine import Engine, give_back_memory
 from outofsight.web.mind import Mind
 from outofsight.web.outbox import Outbox
 from outofsight.web.pane import Pane, Shown
-from outofsight.web.protocol import Look, Message, to_text, with_picture
+from outofsight.web.protocol import Look, Message, frame_message, to_text, with_picture
 from outofsight.web.scene import Scene, scene_of_clip
 from outofsight.web.store import WalkStore
 from outofsight.web.studio import Studio
-from outofsight.web.telling import pictures_of, saves_of, session_state, status_of, timeline_of
+from outofsight.web.telling import pictures_of, saves_of, status_of, timeline_of
 from outofsight.web.truth import TruthView
 from outofsight.web.walk import Plan, Walk
 from outofsight.worlds.plan_config import PlanConfig
@@ -82,7 +81,7 @@ class Session:
         self._due = self._hurried_at = 0.0
         self._abandon = self._may_abandon = self._hurry = False
         self._written_at = time.monotonic()
-        self._truth = TruthView(house.studio)
+        self._truth = TruthView(house.studio, self._put_frame, self._no_truth)
         self._sent: dict[tuple[int, str], bytes] = {}
         self._driver: asyncio.Task[None] | None = None
 
@@ -108,8 +107,18 @@ class Session:
 
     def tell(self, message: Message) -> None:
         """Send a message to the page, if there is one."""
+        self._put(to_text(message))
+
+    def _put(self, message: str | bytes) -> None:
         if self.outbox is not None:
-            self.outbox.put(to_text(message))
+            self.outbox.put(message)
+
+    def _put_frame(self, frame: bytes) -> None:
+        if self.outbox is not None:
+            self.outbox.put_frame(frame)
+
+    def _complain(self, line: str) -> None:
+        self.tell(protocol.in_one_line(line))
 
     def tell_all(self) -> None:
         """Tell a page everything that it needs to show the walk as it stands."""
@@ -130,18 +139,13 @@ class Session:
         pane = self.walk.panes[number]
         self._tell_pictures(pane)
         self.tell(timeline_of(pane))
-        if pane.still is not None and self.outbox is not None:
-            pose = np.asarray(pane.rollout.last_pose).reshape(-1).round(4).tolist()
-            header = protocol.FrameHeader(
-                pane=number,
-                view="model",
-                step=pane.rollout.num_steps,
-                frame=frame,
-                heeds=0,
-                last=True,
-                pose=pose,
-            )
-            self.outbox.put(with_picture(header, pane.still))
+        if pane.still is not None:
+            self._put(
+                frame_message(
+                    pane.still, pane.rollout.last_pose, pane=number, view="model", step=pane.rollout.num_steps,
+                    frame=frame, heeds=0, last=True,
+                )
+            )  # fmt: skip
         self.tell(pane.memory())
 
     def take(self, message: Any) -> None:
@@ -165,15 +169,24 @@ class Session:
         self._wake.set()
 
     def state(self) -> dict[str, Any]:
-        """Tell where the session stands, as JSON can hold it."""
-        return session_state(self)
+        """Tell where the session stands, as JSON can hold it: what tests and programs ask for."""
+        return {
+            "session": self.id,
+            "status": status_of(self).model_dump(),
+            "panes": [
+                {"memory": pane.memory().model_dump(), "timeline": timeline_of(pane).model_dump()}
+                for pane in self.walk.panes
+            ],
+            "looked": self.look.number,
+            "stepping": self.stepping,
+        }
 
     # ---- its life ------------------------------------------------------------------------------------------------
 
-    async def open(self, begin: Callable[[Walk], None] | None = None) -> None:
+    async def open(self, begin: Callable[[Walk], None]) -> None:
         """Begin, or go on with what was written of this session. Raises ``OutOfSightError`` where that cannot be."""
         self.doing = "the model gets ready"
-        await self.house.engine.run(partial(begin or self.house.first, self.walk))
+        await self.house.engine.run(partial(begin, self.walk))
         self.doing = ""
         await self.house.engine.run(self.walk.write)
         self._driver = asyncio.create_task(self._drive(), name=f"walk {self.id[:6]}")
@@ -201,11 +214,9 @@ class Session:
                     await self._do(self._commands.popleft())
                 elif not self.walking or self.outbox is None:
                     await self._wake.wait()
-                elif time.monotonic() - self.touched_at > HANDS_OFF_S and not self._is_steered():
+                elif time.monotonic() - self.touched_at > HANDS_OFF_S and not any(_keys(self.look)):
                     self.walking = False
-                    self.tell(
-                        protocol.Error(line="paused: nobody has steered for 3 minutes; any key goes on")
-                    )
+                    self._complain("paused: nobody has steered for 3 minutes; any key goes on")
                     self.tell(status_of(self))
                 elif (wait := self._wait_s()) > 0:
                     with suppress(TimeoutError):
@@ -215,16 +226,14 @@ class Session:
             except Abandoned:
                 continue
             except OutOfSightError as error:
-                self.tell(protocol.Error(line=" ".join(str(error).split())[:300]))
+                self._complain(str(error))
                 self.doing = ""
             except asyncio.CancelledError:
                 raise
             except Exception:
                 log.exception("session %s", self.id[:6])
                 self.walking, self.doing = False, ""
-                self.tell(
-                    protocol.Error(line="something went wrong in the explorer itself; its log says what")
-                )
+                self._complain("something went wrong in the explorer itself; its log says what")
                 self.tell(status_of(self))
 
     # ---- steps ---------------------------------------------------------------------------------------------------
@@ -232,17 +241,11 @@ class Session:
     def _steer(self, look: Look) -> None:
         before, self.look = self.look, look
         self._drag = np.clip(self._drag + np.array([look.yaw_deg, look.pitch_deg]), -90, 90)
-        keys = ("yaw", "pitch", "forward", "right", "up")
-        changed = any(getattr(before, key) != getattr(look, key) for key in keys)
+        changed = _keys(before) != _keys(look)
         dragged = bool(look.yaw_deg or look.pitch_deg)
         now = time.monotonic()
         if (changed or dragged) and now - self._hurried_at > HURRY_S:
             self._hurried_at, self._hurry, self._abandon = now, True, True
-
-    def _is_steered(self) -> bool:
-        """Whether a key is held, however long ago it was pressed."""
-        look = self.look
-        return any((look.yaw, look.pitch, look.forward, look.right, look.up))
 
     def _wait_s(self) -> float:
         """Say how long the next step may wait: it should be done when the last frame has been shown."""
@@ -298,24 +301,22 @@ class Session:
             self._show_frames("rendered", shown, shown.rendered, plan.heeds)
 
     def _show_frames(self, view: Any, shown: Shown, frames: list[bytes], heeds: int) -> None:
-        assert self.outbox is not None
         for index, frame in enumerate(frames):
-            header = protocol.FrameHeader(
-                pane=shown.pane, view=view, step=shown.step, frame=shown.first_frame + index, heeds=heeds,
-                last=index == len(frames) - 1, pose=shown.poses[index].reshape(-1).round(4).tolist(),
+            message = frame_message(
+                frame, shown.poses[index], pane=shown.pane, view=view, step=shown.step,
+                frame=shown.first_frame + index, heeds=heeds, last=index == len(frames) - 1,
             )  # fmt: skip
-            self.outbox.put_frame(with_picture(header, frame))
+            self._put_frame(message)
 
     def _look_at_truth(self, plan: Plan | None = None) -> None:
         """Let the engine render the step's frames beside the model's; without a step, the moment where it stands."""
         scene, pane = self.walk.scene, self.walk.focus
         if self.views.truth and scene is not None and self.outbox is not None:
-            show = self.outbox.put_frame
-            self._truth.look(scene, plan or self.walk.here(), pane, show, self._no_truth, wait=plan is None)
+            self._truth.look(scene, plan or self.walk.here(), pane, wait=plan is None)
 
     def _no_truth(self, error: OutOfSightError) -> None:
         self.views = self.views.model_copy(update={"truth": False})
-        self.tell(protocol.Error(line=str(error)[:300]))
+        self._complain(str(error))
 
     def _watch(self, stage: str, done: int, total: int) -> None:
         """Called in the model's thread: give a step up whose keys have changed, unless half of it is denoised."""
@@ -431,13 +432,17 @@ class Session:
         for name in sorted(pictures_of(pane)):
             jpeg = pane.pictures[name]
             if self._sent.get((number, name)) is not jpeg:  # another past gives other pictures the same names
-                self.outbox.put(with_picture(protocol.PictureHeader(pane=number, id=name), jpeg))
+                self._put(with_picture(protocol.PictureHeader(pane=number, id=name), jpeg))
                 self._sent[number, name] = jpeg
         self._sent = {
             (of, name): jpeg
             for (of, name), jpeg in self._sent.items()
             if of < len(self.walk.panes) and name in self.walk.panes[of].pictures
         }
+
+
+def _keys(look: Look) -> tuple[float, ...]:
+    return look.yaw, look.pitch, look.forward, look.right, look.up
 
 
 _COMMANDS: dict[type, Callable[[Session, Any], Awaitable[None]]] = {
@@ -454,8 +459,3 @@ _COMMANDS: dict[type, Callable[[Session, Any], Awaitable[None]]] = {
     protocol.Load: Session._load,
     protocol.Begin: Session._begin,
 }
-
-
-def resumed(source: Path) -> Callable[[Walk], None]:
-    """Say how a walk goes on with what was written to a folder."""
-    return lambda walk: walk.resume(source)

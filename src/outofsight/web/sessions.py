@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from outofsight.errors import InputError, OutOfSightError
-from outofsight.web.session import House, Session, resumed
+from outofsight.web.session import House, Session
 from outofsight.web.store import new_id
 from outofsight.web.walk import Walk
 
@@ -50,9 +50,10 @@ class Sessions:
             return self._open[name]
         await self._make_room()
         if name is not None and self.house.store.has_session(name):
+            source = self.house.store.session(name)
             with suppress(OutOfSightError):  # what is damaged, or another model's, is begun anew
-                return await self._opened(name, resumed(self.house.store.session(name)))
-        return await self._opened(new_id(), None)
+                return await self._opened(name, lambda walk: walk.resume(source))
+        return await self._opened(new_id(), self.house.first)
 
     def start(self) -> None:
         """Begin to let go of sessions that nobody looks at."""
@@ -65,7 +66,7 @@ class Sessions:
         for name in list(self._open):
             await self._drop(name)
 
-    async def _opened(self, name: str, begin: Callable[[Walk], None] | None) -> Session:
+    async def _opened(self, name: str, begin: Callable[[Walk], None]) -> Session:
         session = Session(name, self.house)
         try:
             await session.open(begin)

@@ -70,23 +70,30 @@ class Studio:
             raise InputError("the explorer is closing")
         if self._process is None or not self._process.is_alive() or self._pipe is None:
             self._end()
-            context = multiprocessing.get_context("spawn")
-            self._pipe, theirs = context.Pipe()
-            self._process = context.Process(
-                target=_work, args=(theirs,), daemon=True, name="outofsight-studio"
-            )
-            self._process.start()
-            theirs.close()
+            self._process, self._pipe = _begun(_work)
         return self._pipe
 
     def _end(self) -> None:
         process, pipe, self._process, self._pipe = self._process, self._pipe, None, None
-        if process is not None:
-            process.kill()
-            process.join(5)
-            process.close()
-        if pipe is not None:
-            pipe.close()
+        if process is not None and pipe is not None:
+            _ended(process, pipe)
+
+
+def _begun(serve: Callable[..., None], *arguments: Any) -> tuple[Any, Connection]:
+    """Start a process that is called with its end of a pipe, and the arguments; return it and our end."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=serve, args=(theirs, *arguments), daemon=True, name="outofsight-studio")
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+def _ended(process: Any, pipe: Connection) -> None:
+    process.kill()
+    process.join(5)
+    process.close()
+    pipe.close()
 
 
 def decode_apart(path: Path, size: tuple[int, int] | None, num_frames: int) -> NDArray[np.uint8]:
@@ -95,11 +102,7 @@ def decode_apart(path: Path, size: tuple[int, int] | None, num_frames: int) -> N
     Raises:
         VideoError: no video, too few frames, too many pixels, or it took too long.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_decode, args=(theirs, str(path), size, num_frames), daemon=True)
-    process.start()
-    theirs.close()
+    process, ours = _begun(_decode, str(path), size, num_frames)
     try:
         if not ours.poll(DECODE_S):
             raise VideoError(f"the video took longer than {DECODE_S:g} s to decode and was given up")
@@ -107,10 +110,7 @@ def decode_apart(path: Path, size: tuple[int, int] | None, num_frames: int) -> N
     except (EOFError, OSError) as error:
         raise VideoError("the video could not be decoded: the process that tried has ended") from error
     finally:
-        process.kill()
-        process.join(5)
-        process.close()
-        ours.close()
+        _ended(process, ours)
     if not good:
         raise VideoError(value)
     return np.asarray(value)
@@ -153,9 +153,7 @@ def _check_pixels(path: str) -> None:
 
 def _work(pipe: Connection) -> None:
     """Serve jobs until the other side is gone."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C is the server's affair, which then ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which then ends this process
     jobs: dict[str, Callable[..., Any]] = {"clip": _clip, "view": _view}
     while True:
         try:
@@ -187,8 +185,7 @@ def planned(plan: Any, begin: Begin) -> Any:
     """Narrow a plan to what was asked for. Raises ``WorldError`` for names that are not known."""
     changes: dict[str, Any] = {}
     if begin.scene is not None:
-        changes["scenes"] = (begin.scene,)
-        changes["lights"] = ()
+        changes |= {"scenes": (begin.scene,), "lights": ()}
     if begin.light is not None:
         changes["lights"] = (begin.light,)
     if begin.subjects:

@@ -1,7 +1,7 @@
 """What a page is told of a session, as messages."""
 
 from math import degrees
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from outofsight.web import protocol
 from outofsight.web.pane import Pane
@@ -66,20 +66,6 @@ def saves_of(store: WalkStore) -> protocol.Saves:
             for about in store.saves()
         ]
     )  # fmt: skip
-
-
-def session_state(session: "Session") -> dict[str, Any]:
-    """Tell where a session stands, as JSON can hold it: what tests and programs ask for."""
-    return {
-        "session": session.id,
-        "status": status_of(session).model_dump(),
-        "panes": [
-            {"memory": pane.memory().model_dump(), "timeline": timeline_of(pane).model_dump()}
-            for pane in session.walk.panes
-        ],
-        "looked": session.look.number,
-        "stepping": session.stepping,
-    }
 
 
 def _crowd(session: "Session") -> str:

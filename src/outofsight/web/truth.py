@@ -10,35 +10,35 @@ from numpy.typing import NDArray
 
 from outofsight.errors import OutOfSightError
 from outofsight.web.pictures import jpeg
-from outofsight.web.protocol import FrameHeader, with_picture
+from outofsight.web.protocol import frame_message
 from outofsight.web.scene import Scene
 from outofsight.web.studio import Studio
 from outofsight.web.walk import Plan
-from outofsight.worlds.spec import spec_to_json
+from outofsight.worlds.spec import WorldSpec, spec_to_json
 
 SHARE = 0.8
 """Of the time that a step is shown, which rendering it may take."""
 
 
 class TruthView:
-    """Renders the steps of one session, one at a time; a step that comes while it is busy is left out.
+    """Renders the steps of one session, one at a time; a step that comes while it is busy is left out. ``show`` is
+    given each frame, as a message; ``fail`` is told what goes wrong.
 
     The walk stands still where there is nothing to wait for; what it then looks at is rendered in any case."""
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
+    def __init__(
+        self, studio: Studio, show: Callable[[bytes], None], fail: Callable[[OutOfSightError], None]
+    ) -> None:
+        self._studio, self._show, self._fail = studio, show, fail
         self._task: asyncio.Task[None] | None = None
         self._frame_s = 0.0
 
-    def look(
-        self, scene: Scene, plan: Plan, pane: int, show: Callable[[bytes], None],
-        fail: Callable[[OutOfSightError], None], *, wait: bool = False,
-    ) -> None:  # fmt: skip
-        """Render a step's frames, and ``show`` each; ``fail`` is told what goes wrong. ``wait``: one that comes while
-        it is busy waits for its turn."""
+    def look(self, scene: Scene, plan: Plan, pane: int, *, wait: bool = False) -> None:
+        """Render a step's frames, if the engine made the scene. ``wait``: one that comes while it is busy waits for its
+        turn."""
         before = None if self._task is None or self._task.done() else self._task
         if scene.spec is not None and (before is None or wait):
-            self._task = asyncio.create_task(self._render(scene, plan, pane, show, fail, before))
+            self._task = asyncio.create_task(self._render(scene, scene.spec, plan, pane, before))
 
     async def close(self) -> None:
         """Show no more."""
@@ -48,10 +48,8 @@ class TruthView:
                 await self._task
 
     async def _render(
-        self, scene: Scene, plan: Plan, pane: int, show: Callable[[bytes], None],
-        fail: Callable[[OutOfSightError], None], before: asyncio.Task[None] | None,
-    ) -> None:  # fmt: skip
-        assert scene.spec is not None
+        self, scene: Scene, spec: WorldSpec, plan: Plan, pane: int, before: asyncio.Task[None] | None
+    ) -> None:
         if before is not None:
             await asyncio.wait([before])
         poses = plan.cameras.world_from_camera
@@ -59,18 +57,18 @@ class TruthView:
         moments, start = plan.first_frame + scene.first_frame + chosen, time.monotonic()
         try:
             frames = await asyncio.to_thread(
-                self._studio.ask, "view", spec_to_json(scene.spec), moments, np.asarray(poses[chosen])
+                self._studio.ask, "view", spec_to_json(spec), moments, np.asarray(poses[chosen])
             )
         except OutOfSightError as error:
-            fail(error)
+            self._fail(error)
             return
         self._frame_s = (time.monotonic() - start) / len(chosen)
         for index, frame in zip(chosen.tolist(), frames, strict=True):
-            header = FrameHeader(
-                pane=pane, view="truth", step=0, frame=plan.first_frame + index, heeds=plan.heeds,
-                last=index == len(poses) - 1, pose=poses[index].reshape(-1).round(4).tolist(),
+            message = frame_message(
+                jpeg(frame), poses[index], pane=pane, view="truth", step=0, frame=plan.first_frame + index,
+                heeds=plan.heeds, last=index == len(poses) - 1,
             )  # fmt: skip
-            show(with_picture(header, jpeg(frame)))
+            self._show(message)
 
 
 def affordable(num_frames: int, fps: float, frame_s: float) -> NDArray[np.int64]:

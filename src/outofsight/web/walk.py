@@ -59,12 +59,10 @@ class Walk:
             raise InputError("there is no second pane; open one with a strategy or a fork")
         return self.panes[number]
 
-    def begin(self, scene: Scene, strategy: str | None = None) -> None:
+    def begin(self, scene: Scene) -> None:
         """Stand at the end of a scene's context. If it cannot be begun, the walk is as it was."""
-        name = strategy or self.mind.strategy
-        rollout = self.mind.start(scene, name, self.watch)
-        film = Film(self.folder / film_names(0)[0], scene.fps, self.mind.keep_steps)
-        self._stand([Pane(0, rollout, name, scene, film, self.mind.fov_deg, linked=False)], scene)
+        rollout = self.mind.start(scene, self.mind.strategy, self.watch)
+        self._stand([self._pane(0, rollout, self.mind.strategy, scene)], scene)
 
     def plan(self, look: Look, num_latent: int) -> Plan:
         """Say where the camera goes in the coming step. ``look``: keys, and all that a drag has asked for since."""
@@ -120,25 +118,14 @@ class Walk:
             raise InputError(f"cannot fork at step {step}: it is not kept, or has not come yet")
         rollout = self.main.rollout.fork()
         rollout.rewind(step)
-        self.close_second()
-        film = self.main.film.copy_to(self.folder / film_names(1)[0], step)
-        self._second(
-            Pane(1, rollout, self.main.strategy, self.main.scene, film, self.mind.fov_deg, linked=False)
-        )
-        moments = [moment for moment in self.panes[1].moments if moment.step <= step]
-        self.panes[1].moments.clear()
-        self.panes[1].moments.extend(moments)
+        self._open_second(rollout, self.main.strategy, linked=False)
 
     def rival(self, name: str | None) -> None:
         """Let another strategy walk along from here; ``None`` closes the second pane."""
         if name is None:
             self.close_second()
-            return
-        rollout = self.mind.rival(self.main.rollout, name)
-        self.close_second()
-        step = self.main.rollout.num_steps
-        film = self.main.film.copy_to(self.folder / film_names(1)[0], step)
-        self._second(Pane(1, rollout, name, self.main.scene, film, self.mind.fov_deg, linked=True))
+        else:
+            self._open_second(self.mind.rival(self.main.rollout, name), name, linked=True)
 
     def close_second(self) -> None:
         """Let go of the second pane, if there is one. It is not closed: another thread may be reading it."""
@@ -157,16 +144,10 @@ class Walk:
             height = 0.0 if where is None else float(where[2])
             place = [message.x_m, message.y_m, height]
             memory.edit(message.subject, position_m=place, velocity_m=[0.0, 0.0, 0.0])
-            return
-        chosen: dict[str, int] = {}
-        if message.slot is not None:
-            chosen["slot"] = message.slot
-        if message.subject is not None:
-            chosen["subject"] = message.subject
-        if isinstance(message, Pin):
-            memory.pin(on=message.on, **chosen)
+        elif isinstance(message, Pin):
+            memory.pin(slot=message.slot, subject=message.subject, on=message.on)
         else:
-            memory.forget(**chosen)
+            memory.forget(slot=message.slot, subject=message.subject)
 
     def about(self) -> dict[str, Any]:
         """Tell what walk it is, as JSON can hold it."""
@@ -227,9 +208,8 @@ class Walk:
                     shutil.copyfile(source / name, self.folder / name)
         panes = []
         for number, (rollout, strategy) in enumerate(resumed):
-            film = Film(self.folder / film_names(number)[0], scene.fps, self.mind.keep_steps, marks[number])
             linked = number > 0 and bool(notes[number].get("linked"))
-            panes.append(Pane(number, rollout, strategy, scene, film, self.mind.fov_deg, linked=linked))
+            panes.append(self._pane(number, rollout, strategy, scene, marks[number], linked=linked))
             panes[-1].go_on_from(notes[number])
         self._stand(panes, scene)
         self.focus = int(about.get("focus") == 1 and len(panes) > 1)
@@ -240,8 +220,7 @@ class Walk:
         """Stand where a rollout stood that ``outofsight roll`` or a program has saved; its scene is not known."""
         rollout, strategy = self.mind.resume(state, self.watch)
         scene = Scene(caption=rollout.prompt, fps=fps, name=state.name)
-        film = Film(self.folder / film_names(0)[0], fps, self.mind.keep_steps, {rollout.num_steps: Mark()})
-        self._stand([Pane(0, rollout, strategy, scene, film, self.mind.fov_deg, linked=False)], scene)
+        self._stand([self._pane(0, rollout, strategy, scene, {rollout.num_steps: Mark()})], scene)
         self.main.stills[rollout.num_steps] = jpeg(self.mind.last_frame(rollout))
 
     def close(self) -> None:
@@ -256,7 +235,18 @@ class Walk:
     def _stand(self, panes: list[Pane], scene: Scene) -> None:
         self.panes, self.focus, self.motion, self.scene = panes, 0, CameraMotion(), scene
 
-    def _second(self, pane: Pane) -> None:
+    def _pane(
+        self, number: int, rollout: Any, strategy: str, scene: Scene, marks: Mapping[int, Mark] | None = None,
+        *, linked: bool = False,
+    ) -> Pane:  # fmt: skip
+        film = Film(self.folder / film_names(number)[0], scene.fps, self.mind.keep_steps, marks)
+        return Pane(number, rollout, strategy, scene, film, self.mind.fov_deg, linked=linked)
+
+    def _open_second(self, rollout: Any, strategy: str, *, linked: bool) -> None:
+        """Show a rollout beside the first, with what was shown until the step that it stands at."""
+        self.close_second()
+        marks = self.main.film.copy_to(self.folder / film_names(1)[0], rollout.num_steps)
+        pane = self._pane(1, rollout, strategy, self.main.scene, marks, linked=linked)
         pane.take_pictures_from(self.main)
         self.panes.append(pane)
 
