@@ -222,7 +222,7 @@ def strategy_costs(
 
 
 def _cost(chosen: Strategy, config: Mapping[str, Any], grid: LatentGrid, text_tokens: int) -> StrategyCost:
-    named = {"name": chosen.name, "what": chosen.what, "source": chosen.source}
+    named: dict[str, Any] = {"name": chosen.name, "what": chosen.what, "source": chosen.source}
     arguments = {key: value for key, value in config.items() if not key.startswith("_")}
     try:
         with torch.device("meta"):
