@@ -17,9 +17,9 @@ from outofsight.sampling.plan import (
     VideoSize,
     encode_peak,
     forward_peak_bytes,
+    network_bytes,
     plan_run,
     token_grid,
-    weight_bytes,
 )
 from outofsight.sampling.rollout_step import kept_history
 from outofsight.types import LatentGrid
@@ -215,7 +215,7 @@ def _activations(
     networks["transformer"].attention_frames_per_chunk = chunk
     peaks = plan_run(networks, size, num_inference_steps=1, guided=False, tiling=tiling).peak_bytes
     networks["transformer"].attention_frames_per_chunk = None
-    return {stage: peak - weight_bytes(networks[WORKS[stage]]) for stage, peak in peaks.items()}
+    return {stage: peak - network_bytes(networks[WORKS[stage]]) for stage, peak in peaks.items()}
 
 
 def _text_peak(networks: dict[str, Any], guided: bool) -> int:

@@ -72,7 +72,7 @@ def plan_run(
     """
     transformer, vae = networks["transformer"], networks["vae"]
     grid = token_grid(transformer, vae, size)
-    weights = {name: weight_bytes(network) for name, network in networks.items()}
+    weights = {name: network_bytes(network) for name, network in networks.items()}
     peaks = {
         "encode": weights["vae"] + encode_peak(vae, size, tiling),
         "denoise": weights["transformer"] + forward_peak_bytes(transformer, grid, TEXT_TOKENS),
@@ -124,7 +124,7 @@ def token_grid(transformer: HydraTransformer3DModel, vae: VideoAutoencoder, size
     )
 
 
-def weight_bytes(network: nn.Module) -> int:
+def network_bytes(network: nn.Module) -> int:
     """Count the bytes of a network's state."""
     return sum(tensor.nbytes for tensor in network.state_dict().values())
 
