@@ -1,12 +1,15 @@
-"""Which lens a clip is seen through: what is told, clip by clip; where nothing is, the configured one."""
+"""Which lens a clip is seen through (what is told, clip by clip; else the configured one), and where memory lies."""
+
+from math import atan2, cos
 
 import pytest
 import torch
 
 from models import lens, tiny_inputs, tiny_transformer
-from outofsight.backbone.sequence import known_intrinsics, looks_at_lens
+from outofsight.backbone.sequence import known_intrinsics, looks_at_lens, rotary_at
 from outofsight.errors import InputError
 from outofsight.memory.strategies import strategy
+from outofsight.types import LatentGrid
 
 CONFIG = {"camera_fov_x_deg": 90.0}
 PICTURES = (2, (4, 8), torch.device("cpu"))
@@ -88,3 +91,12 @@ def test_a_published_model_does_not_look():
     model, given = tiny_transformer(), tiny_inputs()
     assert not looks_at_lens(model.config)
     assert torch.equal(model(**given, intrinsics=lens(40, 4, 6)).sample, model(**given).sample)
+
+
+def test_memory_lies_at_the_middle_of_time_and_the_corner_of_space():
+    grid = LatentGrid(frames=4, height=4, width=6)
+    table = rotary_at(torch.arange(4.0)[None].double(), grid, 24, (2, 2, 2))
+    token = (1 * 2 + 1) * 3 + 2  # slice 1, row 1, column 2
+    angles = [atan2(table.sin[0, token, i], table.cos[0, token, i]) for i in (0, 4)]
+    assert angles == pytest.approx([2.5, 2.0])
+    assert table.cos[0, token, 8] == pytest.approx(cos(4.0))

@@ -20,7 +20,6 @@ from outofsight.memory.banks.scene_reader import (
     frame_of,
     place_subjects,
     project_points,
-    rays_through,
     read_positions,
     reading_from_truth,
     shares_of_boxes,
@@ -28,7 +27,7 @@ from outofsight.memory.banks.scene_reader import (
 from outofsight.memory.banks.sighting import FrameSeen
 from outofsight.memory.banks.state import BankSettings, empty_banks
 from outofsight.memory.banks.tracker import Tracker
-from outofsight.nn.rope import token_rays
+from outofsight.nn.rope import rays_through, token_rays
 from outofsight.types import Intrinsics, LatentGrid
 
 LENS = lens(78, 8, 12, 2)

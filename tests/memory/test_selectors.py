@@ -1,6 +1,5 @@
 """The rules of choosing, against hand-worked cases and the plain reference."""
 
-import math
 from math import radians
 
 import pytest
@@ -16,7 +15,6 @@ from outofsight.memory.selectors import (
     local_window,
     mean_pooled_affinity,
     memory_grid,
-    memory_rotary_table,
     position_paired_affinity,
     slices_inside,
     top_slices,
@@ -132,14 +130,6 @@ def test_a_memory_token_sees_its_own_cell_only(kernel):
     changed[0, at] += 1
     difference = (tokenizer(changed, grid) - before).abs().sum(dim=-1)[0]
     assert difference.nonzero().tolist() == [[frame, row * sizes.width + column]]
-
-
-def test_positions_are_the_middle_of_time_and_the_corner_of_space():
-    table = memory_rotary_table(LatentGrid(frames=4, height=4, width=6), (2, 2, 2), 24, torch.device("cpu"))
-    token = (1 * 2 + 1) * 3 + 2  # slice 1, row 1, column 2
-    angles = [math.atan2(table.sin[token, i], table.cos[token, i]) for i in (0, 4)]
-    assert angles == pytest.approx([2.5, 2.0])
-    assert table.cos[token, 8] == pytest.approx(math.cos(4.0))
 
 
 def test_a_video_smaller_than_a_memory_token_is_refused():

@@ -12,7 +12,6 @@ from outofsight.memory.banks.dynamics import (
     FASTEST_START,
     FASTEST_STOP,
     LARGEST_VARIANCE,
-    UP,
     SubjectDynamics,
     grown,
     moved,
@@ -50,17 +49,17 @@ def test_untaught_dynamics_are_constant_velocity_to_the_last_bit():
 def test_a_quarter_turn_by_hand():
     """0.1 m and 0.05 rad a frame: a circle of 2 m. From heading ahead (z), to the left (−x) about up = −y."""
     turn = 0.05
-    way, velocity = moved(torch.tensor([[[0.0, 0.0, 0.1]]]), row(0.0), row(turn), row(pi / 2 / turn), UP)
+    way, velocity = moved(torch.tensor([[[0.0, 0.0, 0.1]]]), row(0.0), row(turn), row(pi / 2 / turn))
     torch.testing.assert_close(velocity, row([-0.1, 0.0, 0.0]), atol=1e-6, rtol=0)
     torch.testing.assert_close(way, row([-2.0, 0.0, 2.0]), atol=1e-5, rtol=0)
 
 
 def test_stopping_by_hand():
     """At rate 0.1 a frame, 10 frames leave 1/e of the speed; the way is (1 − 1/e)/0.1 times it, upwards too."""
-    way, velocity = moved(row([0.2, 0.0, 0.0]), row(0.1), row(0.0), row(10.0), UP)
+    way, velocity = moved(row([0.2, 0.0, 0.0]), row(0.1), row(0.0), row(10.0))
     torch.testing.assert_close(velocity, row([0.2 * exp(-1), 0.0, 0.0]))
     torch.testing.assert_close(way, row([2 * (1 - exp(-1)), 0.0, 0.0]))
-    way, _ = moved(row([0.0, 0.2, 0.0]), row(0.1), row(0.05), row(10.0), UP)
+    way, _ = moved(row([0.0, 0.2, 0.0]), row(0.1), row(0.05), row(10.0))
     torch.testing.assert_close(way, row([0.0, 2 * (1 - exp(-1)), 0.0]))
 
 
@@ -68,9 +67,9 @@ def test_stopping_by_hand():
 @given(RATES, TURNS, st.floats(0, 20), st.floats(0, 20))
 def test_two_spans_are_one(decay, turn, first, second):
     velocity = torch.tensor([[[0.3, 0.1, -0.2]]])
-    once = moved(velocity, row(decay), row(turn), row(first + second), UP)
-    one_way, between = moved(velocity, row(decay), row(turn), row(first), UP)
-    other_way, end = moved(between, row(decay), row(turn), row(second), UP)
+    once = moved(velocity, row(decay), row(turn), row(first + second))
+    one_way, between = moved(velocity, row(decay), row(turn), row(first))
+    other_way, end = moved(between, row(decay), row(turn), row(second))
     torch.testing.assert_close(once[0], one_way + other_way, atol=2e-4, rtol=1e-4)
     torch.testing.assert_close(once[1], end, atol=1e-5, rtol=1e-4)
 
@@ -82,8 +81,8 @@ def test_the_way_is_the_sum_of_velocities(decay, turn):
     velocity = torch.tensor([[[0.1, 0.0, 0.2]]])
     times = ((torch.arange(4000) + 0.5) / 4000 * 40).view(1, -1)
     many = velocity.expand(1, 4000, 3)
-    _, velocities = moved(many, row(decay).expand(1, 4000), row(turn).expand(1, 4000), times, UP)
-    way, _ = moved(velocity, row(decay), row(turn), row(40.0), UP)
+    _, velocities = moved(many, row(decay).expand(1, 4000), row(turn).expand(1, 4000), times)
+    way, _ = moved(velocity, row(decay), row(turn), row(40.0))
     torch.testing.assert_close(way[0, 0], velocities[0].mean(dim=0) * 40, atol=2e-4, rtol=1e-4)
 
 

@@ -10,7 +10,7 @@
 Every published subtlety is kept (``docs/parity.md``). Other memories add keys of their own (``extra_keys``).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -41,6 +41,12 @@ Attend = Callable[[Tensor, Tensor, Tensor, Tensor | None], Tensor]
 [n, 1, 1, k] or ``None`` → [n, q, heads, d]."""
 
 
+def sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Attend by torch's own kernel. Shapes as in ``Attend``."""
+    query, key, value = (states.transpose(1, 2) for states in (query, key, value))
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
+
+
 class HydraAttnProcessor:
     """Dynamic retrieval attention. Source: HyDRA, eqs. 2 to 6."""
 
@@ -68,14 +74,15 @@ class HydraAttnProcessor:
         slices = choose_slices(query, memory_key, context)  # eqs. 4 and 5
         if context.log is not None:
             kept = context.kept.of(attn.layer) if context.kept is not None else None
-            context.log.add(slices if kept is None else torch.cat((kept.slices, slices), dim=1))
+            context.log.append(slices if kept is None else torch.cat((kept.slices, slices), dim=1))
         memory = (memory_key, memory_value)
         query, key, value, memory_key, memory_value = (
             part.unflatten(-1, (attn.heads, -1)) for part in (query, key, value, *memory)
         )
         query, key = rotate(query, context.rotary), rotate(key, context.rotary)
         if context.kept is not None:
-            key, value = context.with_kept(attn.layer, LayerContext(states, key, value, slices, memory))
+            now = LayerContext(states, key, value, slices, memory if context.keeps_slices else None)
+            key, value = context.kept.joined_or_kept(attn.layer, now, context.grid)
         if context.memory is not None:  # only now: affinity is of unrotated queries and keys
             memory_key = rotate(memory_key.flatten(1, 2), context.memory.rotary).unflatten(
                 1, memory_key.shape[1:3]
@@ -145,19 +152,20 @@ def retrieval_attention(
     *,
     extra: ExtraKeys | None = None,
     frames_per_chunk: int | None = None,
-    attend: Attend | None = None,
+    attend: Attend = sdpa,
 ) -> Float[Tensor, "batch f n heads d"]:
     """Attend from every frame to its selected frames (all n tokens) and slices (all p tokens): one softmax.
 
     ``extra``: what every query sees beside its own.
     ``frames_per_chunk`` query frames are gathered and attended to at a time; ``None`` takes all at once, which is
     fastest and needs memory for ``f · (window · n + k · p)`` keys and as many values. The result does not depend on it.
-    ``attend``: the kernel; ``None``: torch's own.
+    ``attend``: the kernel.
 
     Source: HyDRA, eq. 6.
     """
-    attend, outputs = attend or sdpa, []
-    for chunk in _chunks(query.shape[1], frames_per_chunk):
+    size, outputs = frames_per_chunk or query.shape[1], []
+    for start in range(0, query.shape[1], size):
+        chunk = slice(start, start + size)
         frames, slices = selection.frames[:, chunk], selection.slices[:, chunk]
         keys = _gather(key, memory_key, frames, slices)
         values = _gather(value, memory_value, frames, slices)
@@ -174,29 +182,17 @@ def full_attention(
     key: Float[Tensor, "batch n heads d"],
     value: Float[Tensor, "batch n heads d"],
     extra: ExtraKeys | None = None,
-    attend: Attend | None = None,
+    attend: Attend = sdpa,
 ) -> Float[Tensor, "batch n heads d"]:
     """Attend from every token to every token, and to ``extra``."""
-    attend = attend or sdpa
     if extra is None:
         return attend(query, key, value, None)
     return attend(query, *extra.appended_to(key, value, None))
 
 
-def sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attend by torch's own kernel. Shapes as in ``Attend``."""
-    query, key, value = (states.transpose(1, 2) for states in (query, key, value))
-    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
-
-
 def _dispatched(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, backend: object) -> Tensor:
     """Attend by a backend that the user chose in diffusers (FlashAttention, SageAttention, ...)."""
     return dispatch_attention_fn(query, key, value, attn_mask=mask, backend=backend)
-
-
-def _chunks(num_frames: int, size: int | None) -> Iterator[slice]:
-    size = size or num_frames
-    return (slice(start, min(start + size, num_frames)) for start in range(0, num_frames, size))
 
 
 def _gather(full: Tensor, memory: Tensor, frames: Tensor, slices: Tensor) -> Tensor:

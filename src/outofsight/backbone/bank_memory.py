@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from outofsight.backbone.extra_keys import BankContext, BankKeys
 from outofsight.backbone.history_tokens import history_tokens, joined_history
-from outofsight.backbone.rendered import RenderedMemory, checked_rendered
+from outofsight.backbone.rendered import RenderedMemory
 from outofsight.backbone.sequence import Inputs, check_patches, known_intrinsics
 from outofsight.codec.placement import bring_weights
 from outofsight.errors import InputError
@@ -20,6 +20,7 @@ from outofsight.memory.banks.state import Banks, RetrievedMemory, Views
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory, latent_times
 from outofsight.memory.rendering import Rendered, placed_subjects, render
 from outofsight.memory.settings import read_bank_settings
+from outofsight.nn.cameras import Lenses
 from outofsight.nn.rope import describe_rays, rotary_at_places
 from outofsight.types import LatentGrid
 
@@ -36,7 +37,9 @@ class BankRemembering:
 
     A chunk is remembered in three steps: ``observe_context`` shows clean latents to the banks; ``retrieve_for`` asks
     them what matters for the coming cameras; ``memory_keys`` makes that into keys and values, which serve every
-    denoising step. ``forward`` does all three where nothing is given.
+    denoising step. ``forward`` does all three where nothing is given. A model without banks raises ``InputError``.
+
+    ``intrinsics``: normalised; ``None``: as configured.
     """
 
     config: Any
@@ -96,7 +99,7 @@ class BankRemembering:
         cameras: Float[Tensor, "b c 12"],
         times: Float[Tensor, "b c"] | None = None,
         banks: Banks | None = None,
-        intrinsics: Float[Tensor, "b 4"] | None = None,
+        intrinsics: Lenses | None = None,
         pictures: Pictures | None = None,
     ) -> tuple[Banks, Observed]:
         """Let the two banks see clean latent frames, oldest first.
@@ -104,11 +107,10 @@ class BankRemembering:
         ``latents``: those to be seen, at the end; frames before them (f − c; as many as ``two_banks.history`` where
         there are so many) were seen already and only help to read the new ones. ``cameras``: of the new frames, in the
         anchor frame. ``times``: in video frames; ``None`` where they begin a video. ``banks``: what is remembered so
-        far; ``None``: nothing. ``intrinsics``: normalised; ``None``: as configured. ``pictures``: of the new
-        frames, where memory is to be rendered.
+        far; ``None``: nothing. ``pictures``: of the new frames, where memory is to be rendered.
 
         Raises:
-            InputError: the model has no banks, or the shapes do not fit.
+            InputError: the shapes do not fit.
         """
         memory = self.needed_banks()
         bring_weights(self)
@@ -124,15 +126,8 @@ class BankRemembering:
         if banks is None:
             banks = memory.empty(batch, grid, latents.device)
         tokens = self.patch_embedding(latents[:, :, -new:].to(self.dtype)).flatten(3).permute(0, 2, 3, 1)
-        return memory.observe(
-            banks,
-            tokens,
-            latents,
-            cameras,
-            times,
-            known_intrinsics(self.config, intrinsics, batch, latents.shape[-2:], latents.device),
-            pictures=pictures,
-        )
+        lens = known_intrinsics(self.config, intrinsics, batch, latents.shape[-2:], latents.device)
+        return memory.observe(banks, tokens, latents, cameras, times, lens, pictures=pictures)
 
     def retrieve_for(
         self,
@@ -142,17 +137,13 @@ class BankRemembering:
         grid: LatentGrid,
         history_frames: int,
         reach_frames: int | None = None,
-        intrinsics: Float[Tensor, "b 4"] | None = None,
+        intrinsics: Lenses | None = None,
     ) -> RetrievedMemory:
         """Ask the two banks what matters for the coming frames: once a chunk, for all its denoising steps.
 
         ``cameras``, ``times``: of the coming latent frames, in the anchor frame and in video frames. ``grid``: rows
         and columns of tokens. ``history_frames``: latent frames that go before them in the sequence. ``reach_frames``:
-        how many latent frames back the oldest memory is placed; ``None``: as many as go before. ``intrinsics``:
-        normalised; ``None``: as configured.
-
-        Raises:
-            InputError: the model has no banks.
+        how many latent frames back the oldest memory is placed; ``None``: as many as go before.
         """
         reach = history_frames if reach_frames is None else reach_frames
         size = (grid.height, grid.width)
@@ -166,16 +157,13 @@ class BankRemembering:
         context: Float[Tensor, "b channels c height width"],
         context_cameras: Float[Tensor, "b c 12"],
         target_cameras: Float[Tensor, "b t 12"],
-        intrinsics: Float[Tensor, "b 4"] | None = None,
+        intrinsics: Lenses | None = None,
     ) -> RetrievedMemory:
         """Observe a whole clean context, and retrieve what matters for the target that follows it."""
         banks, _ = self.observe_context(context, context_cameras, intrinsics=intrinsics)
-        frames = context.shape[2]
-        times = latent_times(frames, target_cameras.shape[1], context.device)[1]
-        times = times.expand(len(context), -1)
-        return self.retrieve_for(
-            banks, target_cameras, times, self.picture_grid(context), frames, intrinsics=intrinsics
-        )
+        frames, grid = context.shape[2], self.picture_grid(context)
+        times = latent_times(frames, target_cameras.shape[1], context.device)[1].expand(len(context), -1)
+        return self.retrieve_for(banks, target_cameras, times, grid, frames, intrinsics=intrinsics)
 
     def read_pictures(
         self,
@@ -183,7 +171,7 @@ class BankRemembering:
         frames: UInt8[Tensor, "b f 3 height width"],
         cameras: Float[Tensor, "b f 12"],
         times: Float[Tensor, "b f"],
-        intrinsics: Float[Tensor, "b 4"],
+        intrinsics: Lenses,
     ) -> Pictures:
         """Read who is a subject in new frames, with what ``views`` and the frames themselves say of each other.
 
@@ -196,12 +184,11 @@ class BankRemembering:
                 "this model does not read who is a subject (rendering.mask_width is 0); give subject_masks"
             )
         bring_weights(self)
-        count = frames.shape[1]
         own = Views(
             pixels=frames,
             static=torch.full_like(frames[:, :, 0], 255),
             poses=cameras.float(),
-            intrinsics=intrinsics[:, None].expand(-1, count, -1),
+            intrinsics=intrinsics[:, None].expand(-1, frames.shape[1], -1),
             times=times.float(),
             filled=torch.ones_like(times, dtype=torch.bool),
         )
@@ -215,7 +202,7 @@ class BankRemembering:
         banks: Banks,
         cameras: Float[Tensor, "b t 12"],
         times: Float[Tensor, "b t"],
-        intrinsics: Float[Tensor, "b 4"],
+        intrinsics: Lenses,
         size: tuple[int, int],
         generator: torch.Generator | None = None,
     ) -> Rendered:
@@ -240,9 +227,31 @@ class BankRemembering:
         return render(views, cameras, intrinsics, size, banks.cutouts, placed)
 
     def memory_keys(self, retrieved: RetrievedMemory, text: Float[Tensor, "b l text_dim"]) -> BankKeys:
-        """Run retrieved tokens through the blocks once, at ``RETRIEVED_TIMESTEP``: every layer's keys and values."""
+        """Run retrieved tokens through the blocks once, at ``RETRIEVED_TIMESTEP``: every layer's keys and values.
+
+        They see each other and the caption (``text``: its states), and nothing of the video, at one time step for all;
+        so they are the same in every denoising step.
+
+        Raises:
+            InputError: retrieved for another number of videos than there are captions.
+        """
         bring_weights(self)
-        return keys_of_retrieved(self, retrieved, text)
+        transformer: Any = self
+        if len(retrieved.tokens) != len(text):
+            raise InputError(
+                f"the banks retrieved for {len(retrieved.tokens)} videos, but there are {len(text)} captions"
+            )
+        retrieved = known_part(retrieved)
+        context = _bank_context(self.config, retrieved, text.dtype)
+        timestep = torch.full((len(text),), RETRIEVED_TIMESTEP, device=text.device)
+        _, time, text, _ = transformer.condition_embedder(timestep, text, None, timestep_seq_len=None)
+        time = time.unflatten(1, (6, -1))
+        states, keys, values = retrieved.tokens.to(text.dtype), [], []
+        for block in transformer.blocks:
+            states, key, value = transformer.checkpointed(_through, block, states, text, time, context)
+            keys.append(key)
+            values.append(value)
+        return BankKeys(tuple(keys), tuple(values), retrieved.known)
 
     def needed_banks(self) -> TwoBankMemory:
         """Give the banks. Raises ``InputError`` where the model has none."""
@@ -271,18 +280,17 @@ class BankRemembering:
         if keys is not None:
             return keys
         frames, ahead = given.grid.context_frames, given.target_cameras
-        context = given.latents[:, :, :frames]
         if not retrieves:
             retrieved = None
         elif retrieved is None:
             if not frames:
                 return None  # nothing has been seen yet
+            context = given.latents[:, :, :frames]
             retrieved = self.retrieve_for_context(context, given.context_cameras, ahead, given.intrinsics)
         if given.history is not None:
-            own = checked_rendered(given.history, context, ahead.shape[1])
-            retrieved = joined_history(retrieved, history_tokens(self, own, ahead, given.intrinsics, frames))
-        assert retrieved is not None
-        return self.memory_keys(retrieved, text)
+            shown = history_tokens(self, given.history, ahead, given.intrinsics, frames)
+            retrieved = joined_history(retrieved, shown)
+        return None if retrieved is None else self.memory_keys(retrieved, text)
 
 
 def _fresh_banks(transformer: Any) -> TwoBankMemory:
@@ -313,34 +321,6 @@ def two_bank_memory(config: Mapping[str, Any]) -> TwoBankMemory:
     )
 
 
-def keys_of_retrieved(
-    transformer: Any, retrieved: RetrievedMemory, text: Float[Tensor, "b l text_dim"]
-) -> BankKeys:
-    """Return every layer's keys and values of the retrieved tokens. ``text``: the caption's states.
-
-    Retrieved tokens see each other and the caption, and nothing of the video, at one time step for all; so they are the
-    same in every denoising step.
-
-    Raises:
-        InputError: retrieved for another number of videos than there are captions.
-    """
-    if len(retrieved.tokens) != len(text):
-        raise InputError(
-            f"the banks retrieved for {len(retrieved.tokens)} videos, but there are {len(text)} captions"
-        )
-    retrieved = known_part(retrieved)
-    context = _bank_context(transformer, retrieved, text.dtype)
-    timestep = torch.full((len(text),), RETRIEVED_TIMESTEP, device=text.device)
-    _, time, text, _ = transformer.condition_embedder(timestep, text, None, timestep_seq_len=None)
-    time = time.unflatten(1, (6, -1))
-    states, keys, values = retrieved.tokens.to(text.dtype), [], []
-    for block in transformer.blocks:
-        states, key, value = transformer.checkpointed(_through, block, states, text, time, context)
-        keys.append(key)
-        values.append(value)
-    return BankKeys(tuple(keys), tuple(values), retrieved.known)
-
-
 def known_part(retrieved: RetrievedMemory) -> RetrievedMemory:
     """Leave out tokens that no video of the batch knows; one stays where none is known.
 
@@ -351,8 +331,8 @@ def known_part(retrieved: RetrievedMemory) -> RetrievedMemory:
     kept = retrieved.known.any(dim=0)
     kept[0] |= ~kept.any()
     chosen = kept.nonzero()[:, 0]
-    parts = retrieved._asdict().items()
-    return RetrievedMemory(**{name: value if name == "scores" else value[:, chosen] for name, value in parts})
+    tokens = {name: value[:, chosen] for name, value in retrieved.by_token().items()}
+    return RetrievedMemory(**tokens, scores=retrieved.scores)
 
 
 def _through(
@@ -365,8 +345,7 @@ def _through(
     return states, key, value
 
 
-def _bank_context(transformer: Any, retrieved: RetrievedMemory, dtype: torch.dtype) -> BankContext:
-    config = transformer.config
+def _bank_context(config: Mapping[str, Any], retrieved: RetrievedMemory, dtype: torch.dtype) -> BankContext:
     octaves = config["camera_ray_octaves"]
     rays = describe_rays(retrieved.directions, retrieved.moments, octaves).to(dtype) if octaves else None
     itself = torch.eye(retrieved.known.shape[1], dtype=torch.bool, device=retrieved.known.device)

@@ -48,30 +48,21 @@ def forward_cost(
     ``grid``: the token grid, the whole context included. ``num_subjects``: whose crops are shown, if any are. Norms,
     activations, pooling, choosing and the softmax are not counted.
     """
-    width = config["num_attention_heads"] * config["attention_head_dim"]
-    layers, whole = config["num_layers"], grid
-    grid = sequence_grid(config, grid)
-    tokens = grid.num_tokens
-    banks = _bank_work(config, whole)
-    keys = _keys_per_query(config, grid) + banks.tokens
-    attention = layers * 4 * tokens * keys * width
-    block = _block_linear_flops(config, grid, width, text_tokens)
-    patch = prod(config["patch_size"])
-    channels = config["in_channels"] + config["out_channels"] + (config["subject_mask"] != "none")
-    ends = 2 * tokens * width * patch * channels
-    embed = 2 * text_tokens * (config["text_dim"] + width) * width
-    levels = grid.frames * grid.tokens_per_frame if config["frame_noise"] == "independent" else 1
-    time = 2 * levels * (config["freq_dim"] + width + 6 * width) * width
-    beside = _beside_flops(config, whole, tokens, num_subjects)
+    parts, banks = _Parts(config, grid, text_tokens), _bank_work(config, grid)
+    keys, layers = parts.keys_per_query() + banks.tokens, config["num_layers"]
     return ForwardCost(
-        tokens=tokens,
+        tokens=parts.tokens,
         keys_per_query=keys,
         bank_keys_per_query=banks.tokens,
-        attention_flops=attention,
-        linear_flops=layers * block + ends + embed + time + beside,
+        attention_flops=layers * 4 * parts.tokens * keys * parts.width,
+        linear_flops=layers * parts.block() + parts.ends() + parts.beside(num_subjects),
         observe_flops=banks.flops,
-        keys_flops=_bank_keys_flops(config, banks.tokens, text_tokens),
+        keys_flops=parts.bank_keys(banks.tokens) if banks.tokens else 0,
     )
+
+
+def _width(config: Mapping[str, Any]) -> int:
+    return int(config["num_attention_heads"] * config["attention_head_dim"])
 
 
 def sequence_grid(config: Mapping[str, Any], grid: LatentGrid) -> LatentGrid:
@@ -82,34 +73,94 @@ def sequence_grid(config: Mapping[str, Any], grid: LatentGrid) -> LatentGrid:
 
 def dense_attention_flops(config: Mapping[str, Any], grid: LatentGrid) -> int:
     """Count what self-attention would cost if every token saw every other."""
-    width = config["num_attention_heads"] * config["attention_head_dim"]
-    return config["num_layers"] * 4 * grid.num_tokens**2 * width
+    return int(config["num_layers"] * 4 * grid.num_tokens**2 * _width(config))
 
 
-def _beside_flops(config: Mapping[str, Any], whole: LatentGrid, tokens: int, num_subjects: int) -> int:
-    """Count the memories beside the sequence: the state's reading, and crops with their cross-attention."""
-    width = config["num_attention_heads"] * config["attention_head_dim"]
-    channels, layers, flops = config["in_channels"], config["num_layers"], 0
-    if (grid := config["state_grid"]) is not None:
-        flops += recurrence_flops(channels, config["state_width"], grid, width, whole.context_frames)
-        flops += layers * 4 * prod(grid) * width * width  # keys and values
-    if config["state_space_every"] is not None:
-        flops += _state_space_flops(config, whole, tokens)
-    if (grid := config["identity_grid"]) is not None:
-        flops += identity_flops(channels, grid, width, num_subjects, tokens, layers)
-    return flops
+class _Parts:
+    """The products of a forward's parts. ``square``: of one token with a matrix as wide as the model; ``camera``: of
+    its frame's pose, ``rays``: of its own ray, with their encoders."""
 
+    def __init__(self, config: Mapping[str, Any], whole: LatentGrid, text_tokens: int) -> None:
+        self.config, self.whole, self.text_tokens = config, whole, text_tokens
+        self.grid = sequence_grid(config, whole)
+        self.tokens, self.width = self.grid.num_tokens, _width(config)
+        self.square, self.camera = 2 * self.width**2, 2 * 12 * self.width
+        octaves = config["camera_ray_octaves"]
+        self.rays = 2 * num_ray_features(octaves) * self.width if octaves else 0
+        self.settings = read_group("memory", config)
+        self.memory = None
+        if self.settings.retrieves:
+            frames = self.grid.context_frames if self.settings.source == "context" else self.grid.frames
+            self.memory = memory_grid(replace(self.grid, frames=frames), self.settings.kernel)
 
-def _state_space_flops(config: Mapping[str, Any], whole: LatentGrid, tokens: int) -> int:
-    """Count the blocks' states: frames left out are embedded once, and read by each such block with their cameras."""
-    width = config["num_attention_heads"] * config["attention_head_dim"]
-    older = whole.num_tokens - tokens
-    per_block = state_space_flops(width, older, tokens)
-    per_block += 2 * older // whole.tokens_per_frame * 12 * width
-    if octaves := config["camera_ray_octaves"]:
-        per_block += 2 * older * num_ray_features(octaves) * width
-    blocks = sum(has_state_space(layer, config["state_space_every"]) for layer in range(config["num_layers"]))
-    return blocks * per_block + 2 * older * width * config["in_channels"] * prod(config["patch_size"])
+    def keys_per_query(self) -> int:
+        window = min(self.settings.local_window or self.grid.frames, self.grid.frames)
+        state = prod(self.config["state_grid"]) if self.config["state_grid"] is not None else 0
+        near = window * self.grid.tokens_per_frame + state
+        if self.memory is None:
+            return near
+        chosen = self.memory.frames if self.settings.affinity == "all" else self.settings.top_k
+        return near + min(chosen, self.memory.frames) * self.memory.tokens_per_frame
+
+    def block(self) -> int:
+        """Count a block but for self-attention's products."""
+        cost = self.tokens * 5 * self.square  # query, key, value, output, projector
+        if self.memory is not None:
+            made = prod(self.settings.kernel) + 2  # tokenizer, key, value
+            cost += self.memory.num_tokens * made * self.square + self._selection(self.memory)
+        return cost + self.grid.frames * self.camera + self.tokens * self.rays + self._across(self.tokens)
+
+    def _selection(self, memory: LatentGrid) -> int:
+        if self.settings.affinity in ("all", "fov_overlap"):
+            return 0
+        paired = memory.tokens_per_frame if self.settings.affinity == "position_paired" else 1
+        return 2 * self.grid.frames * memory.frames * self.width * paired
+
+    def _across(self, tokens: int) -> int:
+        """Count a block's cross-attention and feed-forward."""
+        cross = (tokens + self.text_tokens) * 2 * self.square + 4 * tokens * self.text_tokens * self.width
+        return int(cross + tokens * 4 * self.width * self.config["ffn_dim"])
+
+    def ends(self) -> int:
+        """Count patch embedding, last projection, and the embedding of caption and time steps."""
+        config = self.config
+        channels = config["in_channels"] + config["out_channels"] + (config["subject_mask"] != "none")
+        levels = self.tokens if config["frame_noise"] == "independent" else 1
+        return 2 * self.tokens * self.width * prod(config["patch_size"]) * channels + self._conditions(levels)
+
+    def _conditions(self, levels: int) -> int:
+        text = 2 * self.text_tokens * (self.config["text_dim"] + self.width) * self.width
+        return int(text + 2 * levels * (self.config["freq_dim"] + 7 * self.width) * self.width)
+
+    def bank_keys(self, tokens: int) -> int:
+        """Count what running the retrieved tokens through the blocks costs."""
+        attention = tokens * 5 * self.square + 4 * tokens**2 * self.width
+        cameras = tokens * (2 * self.camera + self.rays)
+        block = attention + cameras + self._across(tokens)
+        return int(self.config["num_layers"] * block + self._conditions(1))
+
+    def beside(self, num_subjects: int) -> int:
+        """Count the memories beside the sequence: the state's reading, and crops with their cross-attention."""
+        config, width, flops = self.config, self.width, 0
+        channels, layers = config["in_channels"], config["num_layers"]
+        if (grid := config["state_grid"]) is not None:
+            flops += recurrence_flops(channels, config["state_width"], grid, width, self.whole.context_frames)
+            flops += layers * 2 * prod(grid) * self.square  # keys and values
+        if config["state_space_every"] is not None:
+            flops += self._state_space(config["state_space_every"])
+        if (grid := config["identity_grid"]) is not None:
+            flops += identity_flops(channels, grid, width, num_subjects, self.tokens, layers)
+        return flops
+
+    def _state_space(self, every: int) -> int:
+        """Count the blocks' states: frames left out are embedded once, and each such block reads them with their
+        cameras."""
+        older = self.whole.num_tokens - self.tokens
+        per_block = state_space_flops(self.width, older, self.tokens)
+        per_block += older // self.whole.tokens_per_frame * self.camera + older * self.rays
+        blocks = sum(has_state_space(layer, every) for layer in range(self.config["num_layers"]))
+        embedded = 2 * older * self.width * self.config["in_channels"] * prod(self.config["patch_size"])
+        return int(blocks * per_block + embedded)
 
 
 class _BankWork(NamedTuple):
@@ -141,72 +192,3 @@ def _bank_work(config: Mapping[str, Any], whole: LatentGrid) -> _BankWork:
         return _BankWork(retrieved.known.shape[1], flops)
     own = retrieved.known.shape[1] if memory.settings.top_k else 0
     return _BankWork(own + target * whole.tokens_per_frame, flops + target * embedding)
-
-
-def _bank_keys_flops(config: Mapping[str, Any], tokens: int, text_tokens: int) -> int:
-    """Count what running the retrieved tokens through the blocks costs."""
-    if not tokens:
-        return 0
-    width = config["num_attention_heads"] * config["attention_head_dim"]
-    square = 2 * width * width
-    attention = tokens * 5 * square + 4 * tokens**2 * width
-    cameras = 2 * 2 * tokens * 12 * width
-    if octaves := config["camera_ray_octaves"]:
-        cameras += 2 * tokens * num_ray_features(octaves) * width
-    embed = 2 * text_tokens * (config["text_dim"] + width) * width
-    time = 2 * (config["freq_dim"] + width + 6 * width) * width
-    across = _across_flops(config, tokens, text_tokens)
-    return int(config["num_layers"] * (attention + cameras + across) + embed + time)
-
-
-def _across_flops(config: Mapping[str, Any], tokens: int, text_tokens: int) -> int:
-    """Count a block's cross-attention and feed-forward."""
-    width = config["num_attention_heads"] * config["attention_head_dim"]
-    square = 2 * width * width
-    cross = tokens * 2 * square + text_tokens * 2 * square + 4 * tokens * text_tokens * width
-    return int(cross + tokens * 4 * width * config["ffn_dim"])
-
-
-def _retrieves(config: Mapping[str, Any]) -> bool:
-    return config["memory_top_k"] > 0 or config["memory_affinity"] == "all"
-
-
-def _memory_source(config: Mapping[str, Any], grid: LatentGrid) -> LatentGrid:
-    frames = grid.context_frames if config["memory_source"] == "context" else grid.frames
-    return LatentGrid(frames=frames, height=grid.height, width=grid.width)
-
-
-def _keys_per_query(config: Mapping[str, Any], grid: LatentGrid) -> int:
-    window = grid.frames if config["local_window"] is None else min(config["local_window"], grid.frames)
-    state = prod(config["state_grid"]) if config["state_grid"] is not None else 0
-    near = window * grid.tokens_per_frame + state
-    if not _retrieves(config):
-        return near
-    memory = memory_grid(_memory_source(config, grid), tuple(config["memory_kernel"]))
-    slices = (
-        memory.frames if config["memory_affinity"] == "all" else min(config["memory_top_k"], memory.frames)
-    )
-    return near + slices * memory.tokens_per_frame
-
-
-def _block_linear_flops(config: Mapping[str, Any], grid: LatentGrid, width: int, text_tokens: int) -> int:
-    kernel, tokens = tuple(config["memory_kernel"]), grid.num_tokens
-    square = 2 * width * width
-    attention = tokens * 5 * square  # query, key, value, output, projector
-    memory = 0
-    if _retrieves(config):
-        memory_tokens = memory_grid(_memory_source(config, grid), kernel).num_tokens
-        memory = memory_tokens * (prod(kernel) + 2) * square  # tokenizer, key, value
-        memory += _selection_flops(config, grid, width)
-    cameras = 2 * grid.frames * 12 * width
-    if octaves := config["camera_ray_octaves"]:
-        cameras += 2 * grid.num_tokens * num_ray_features(octaves) * width
-    return attention + memory + cameras + _across_flops(config, tokens, text_tokens)
-
-
-def _selection_flops(config: Mapping[str, Any], grid: LatentGrid, width: int) -> int:
-    memory = memory_grid(_memory_source(config, grid), tuple(config["memory_kernel"]))
-    if config["memory_affinity"] in ("all", "fov_overlap"):
-        return 0
-    channels = width * (memory.tokens_per_frame if config["memory_affinity"] == "position_paired" else 1)
-    return 2 * grid.frames * memory.frames * channels

@@ -52,13 +52,11 @@ def join_extra(*parts: ExtraKeys | None) -> ExtraKeys | None:
         return given[0] if given else None
     known = None
     if any(part.known is not None for part in given):
-        known = torch.cat([_all_known(part) if part.known is None else part.known for part in given], dim=1)
+        every = (part.key.new_ones(part.key.shape[:2], dtype=torch.bool) for part in given)
+        pairs = zip(given, every, strict=True)
+        known = torch.cat([there if part.known is None else part.known for part, there in pairs], dim=1)
     key, value = (torch.cat([part[index] for part in given], dim=1) for index in (0, 1))  # type: ignore[misc]
     return ExtraKeys(key, value, known)
-
-
-def _all_known(part: ExtraKeys) -> Bool[Tensor, "batch e"]:
-    return torch.ones(part.key.shape[:2], dtype=torch.bool, device=part.key.device)
 
 
 class OlderFrames(NamedTuple):

@@ -17,6 +17,7 @@ from torch.nn.functional import avg_pool2d
 
 from outofsight.backbone.rendered import NUM_MASKS
 from outofsight.memory.banks.state import RetrievedMemory
+from outofsight.nn.cameras import Lenses
 from outofsight.nn.rope import token_rays
 from outofsight.types import LatentGrid
 
@@ -28,7 +29,7 @@ def history_tokens(
     transformer: Any,
     rendered: Float[Tensor, "b channels_and_8 t height width"],
     cameras: Float[Tensor, "b t 12"],
-    intrinsics: Float[Tensor, "b 4"],
+    intrinsics: Lenses,
     first_time: int,
 ) -> RetrievedMemory:
     """Make tokens of rendered memory. ``first_time``: the first coming latent frame's place in the sequence.
@@ -68,10 +69,8 @@ def joined_history(retrieved: RetrievedMemory | None, history: RetrievedMemory) 
     """Lay rendered memory's tokens beside what the banks retrieved."""
     if retrieved is None:
         return history
-    parts = retrieved._asdict().items()
-    return RetrievedMemory(
-        **{
-            name: value if name == "scores" else torch.cat((value, getattr(history, name).to(value)), dim=1)
-            for name, value in parts
-        }
-    )
+    beside = history.by_token()
+    tokens = {
+        name: torch.cat((own, beside[name].to(own)), dim=1) for name, own in retrieved.by_token().items()
+    }
+    return RetrievedMemory(**tokens, scores=retrieved.scores)

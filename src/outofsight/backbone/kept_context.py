@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from outofsight.types import LatentGrid
+
 
 class LayerContext(NamedTuple):
     """What a sequence, or a context, was to one layer. ``states``: from which memory slices are made, where they are
@@ -28,7 +30,7 @@ class LayerContext(NamedTuple):
 
 class KeptContext:
     """What a context was to every layer; empty until a forward has filled it. ``states``: of places, after it, where
-    layers carry them (``memory.state_space``)."""
+    layers carry them (``memory.state_space``). ``is_made``: so that what is kept is looked at."""
 
     def __init__(self) -> None:
         self.states: dict[int, Tensor] = {}
@@ -39,16 +41,14 @@ class KeptContext:
         """Return what the context was to a layer, once that is made."""
         return self.layers[layer] if self.is_made else None
 
-    def joined_or_kept(
-        self, layer: int, now: LayerContext, num_frames: int, num_tokens: int
-    ) -> tuple[Tensor, Tensor]:
-        """Return a layer's keys and values, those of the context before the target's. ``now``: what the sequence is to
-        the layer; while nothing is kept it is the whole one, and its context (so many frames and tokens) is kept."""
+    def joined_or_kept(self, layer: int, now: LayerContext, grid: LatentGrid) -> tuple[Tensor, Tensor]:
+        """Return a layer's keys and values, those of the context before the target's. ``now``: what the sequence (of
+        ``grid``) is to the layer; while nothing is kept it is the whole one, and its context is kept."""
         before = self.of(layer)
         if before is not None:
             return torch.cat((before.key, now.key), dim=1), torch.cat((before.value, now.value), dim=1)
+        frames, tokens = grid.context_frames, grid.context_frames * grid.tokens_per_frame
         self.layers[layer] = LayerContext(
-            now.states[:, :num_tokens], now.key[:, :num_tokens], now.value[:, :num_tokens],
-            now.slices[:, :num_frames], now.memory,
+            now.states[:, :tokens], now.key[:, :tokens], now.value[:, :tokens], now.slices[:, :frames], now.memory
         )  # fmt: skip
         return now.key, now.value

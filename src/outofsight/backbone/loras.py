@@ -11,14 +11,12 @@
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.utils.peft_utils import scale_lora_layers, unscale_lora_layers
 from torch import Tensor
 
 from outofsight.backbone.official_names import official_name
@@ -48,6 +46,9 @@ class LoraPart:
     @property
     def scale(self) -> float:
         return 1.0 if self.alpha is None else self.alpha / self.rank
+
+    def scaled_up(self) -> Tensor:
+        return (self.up.float() * self.scale).to(self.up.dtype)
 
     def delta(self) -> Tensor:
         """Multiply it out in float32, in the shape of the layer's weight (of a convolution too)."""
@@ -89,12 +90,12 @@ def parse_lora(state: Mapping[str, Tensor], names: Iterable[str]) -> Lora:
         if matched is None or layer is None:
             strangers.append(name)
         elif matched["other"] in ("diff", "diff_m"):
-            lora.diffs[layer if matched["other"] == "diff_m" else _weight(layer)] = tensor
+            lora.diffs[layer if matched["other"] == "diff_m" else f"{layer}.weight"] = tensor
         elif matched["other"] == "diff_b":
             lora.diffs[f"{layer}.bias"] = tensor
         else:
             side = {"A": "down", "B": "up"}.get(matched["side"], matched["side"] or "alpha")
-            sides.setdefault(_weight(layer), {})[side] = tensor
+            sides.setdefault(f"{layer}.weight", {})[side] = tensor
     _check_strangers(strangers, state)
     for weight, halves in sides.items():
         if "down" not in halves or "up" not in halves:
@@ -128,7 +129,7 @@ def to_original(lora: Lora) -> dict[str, Tensor]:
     for weight, part in lora.parts.items():
         stem = f"diffusion_model.{official_name(weight).removesuffix('.weight')}"
         state[f"{stem}.lora_A.weight"] = part.down
-        state[f"{stem}.lora_B.weight"] = (part.up.float() * part.scale).to(part.up.dtype)
+        state[f"{stem}.lora_B.weight"] = part.scaled_up()
     for name, tensor in lora.diffs.items():
         official = f"diffusion_model.{official_name(name)}"
         if official.endswith("modulation"):
@@ -159,13 +160,10 @@ def to_peft(lora: Lora) -> dict[str, Tensor]:
     state, rank = {}, max(part.rank for part in lora.parts.values())
     for weight, part in lora.parts.items():
         stem, more = weight.removesuffix(".weight"), rank - part.rank
-        up = (part.up.float() * part.scale).to(part.up.dtype)
-        zeros_down, zeros_up = (
-            part.down.new_zeros(more, *part.down.shape[1:]),
-            up.new_zeros(up.shape[0], more, *up.shape[2:]),
-        )
-        state[f"{stem}.lora_A.weight"] = torch.cat([part.down, zeros_down])
-        state[f"{stem}.lora_B.weight"] = torch.cat([up, zeros_up], dim=1)
+        no_down = part.down.new_zeros(more, *part.down.shape[1:])
+        no_up = part.up.new_zeros(part.up.shape[0], more, *part.up.shape[2:])
+        state[f"{stem}.lora_A.weight"] = torch.cat([part.down, no_down])
+        state[f"{stem}.lora_B.weight"] = torch.cat([part.scaled_up(), no_up], dim=1)
     return state
 
 
@@ -181,10 +179,6 @@ def check_widths(lora: Lora, shapes: Mapping[str, tuple[int, ...]], what: str = 
                 f"{what} adds {list(shape)} to {name}, which is {list(shapes[name])} here; it is of a model of "
                 "another width"
             )
-
-
-def _weight(layer: str) -> str:
-    return f"{layer}.weight"
 
 
 def _bare(stem: str, other: str | None) -> str:
@@ -223,20 +217,6 @@ def _check_strangers(strangers: list[str], state: Mapping[str, Tensor]) -> None:
         f"{len(strangers)} of {len(state)} entries belong to no layer of this transformer: {quote_names(strangers)}; "
         "it is a LoRA of another model"
     )
-
-
-@contextmanager
-def scaled_loras(transformer: Any, attention_kwargs: Mapping[str, Any]) -> Iterator[None]:
-    """Multiply a transformer's adapters by ``attention_kwargs["scale"]`` for a while, as diffusers' pipelines ask."""
-    scale = attention_kwargs.get("scale", 1.0)
-    if scale == 1.0:
-        yield
-        return
-    scale_lora_layers(transformer, scale)
-    try:
-        yield
-    finally:
-        unscale_lora_layers(transformer, scale)
 
 
 class LoraLoading:

@@ -28,12 +28,9 @@ RENDERED = "rendered_memory.embed"
 """Not an official name: the channels beyond noise, between ``split_inputs`` and ``join_inputs``."""
 
 _TELLING = (
-    "patch_embedding.weight",
-    "text_embedding.0.weight",
-    "time_embedding.0.weight",
-    "head.head.weight",
+    "patch_embedding.weight", "text_embedding.0.weight", "time_embedding.0.weight", "head.head.weight",
     "blocks.0.ffn.0.weight",
-)
+)  # fmt: skip
 """The weights that sizes are read off."""
 
 
@@ -127,7 +124,6 @@ def _with_heads(inferred: dict[str, Any], config: Mapping[str, Any]) -> dict[str
 
 
 def _official_names(model: HydraTransformer3DModel) -> dict[str, str]:
-    """Map each of the model's parameter names to its official one."""
     return {name: name if name == RENDERED else official_name(name) for name in model.state_dict()}
 
 
@@ -146,8 +142,7 @@ def transformer_to_official(model: HydraTransformer3DModel) -> dict[str, Tensor]
         "subject_mask": model.config["subject_mask"] != "none",
         "rendering": shown is not None and (shown.gate is not None or shown.masks is not None),
     }
-    if any(unplaced.values()):
-        setting = next(name for name, is_there in unplaced.items() if is_there)
+    if setting := next((name for name, is_there in unplaced.items() if is_there), None):
         raise CheckpointError(
             f"this model has a part that the official form has no place for ({setting} = {model.config[setting]!r}); "
             "keep it as a model folder"
@@ -161,12 +156,12 @@ def transformer_to_official(model: HydraTransformer3DModel) -> dict[str, Tensor]
 
 NOISE, KNOWN = 16, 4
 PATCH_WEIGHT = "patch_embedding.weight"
-LAYOUTS = {
-    16: (),
-    32: ("picture",),
-    36: ("known", "picture"),
-    48: ("picture", "first image"),
-}
+PLACES = {"picture": slice(0, NOISE), "known": slice(NOISE, NOISE + KNOWN)}
+"""Where the weights of ``RenderedMemory`` have what a checkpoint sees."""
+LAYOUTS: dict[int, dict[str, int]] = {
+    16: {}, 32: {"picture": 16}, 36: {"known": 16, "picture": 20}, 48: {"picture": 16}
+}  # fmt: skip
+"""By the number of a checkpoint's channels: where each part begins."""
 FOREIGN_PARTS = {
     "img_emb.": "an encoder of the first image (img_emb)",
     "ref_conv.": "a reference picture (ref_conv)",
@@ -192,8 +187,8 @@ def split_inputs(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor
     weight = state.get(PATCH_WEIGHT)
     if weight is None or weight.ndim != 5 or weight.shape[1] == NOISE:
         return dict(state), None
-    channels = weight.shape[1]
-    if channels == _out_channels(state):
+    channels, head = weight.shape[1], state.get("head.head.weight")
+    if head is not None and channels == head.shape[0] // prod(weight.shape[2:]):
         return dict(state), None  # another autoencoder's latents (48 of Wan 2.2 5B), noise alone
     if channels not in LAYOUTS:
         raise CheckpointError(
@@ -201,13 +196,9 @@ def split_inputs(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor
             f"{', '.join(map(str, LAYOUTS))} (noise first)"
         )
     rendered = weight.new_zeros(weight.shape[0], NOISE + 2 * KNOWN, *weight.shape[2:])
-    at = NOISE
-    for part in LAYOUTS[channels]:
-        width = KNOWN if part == "known" else NOISE
-        place = {"picture": slice(0, NOISE), "known": slice(NOISE, NOISE + KNOWN)}.get(part)
-        if place is not None:
-            rendered[:, place] = weight[:, at : at + width]
-        at += width
+    for part, begins in LAYOUTS[channels].items():
+        place = PLACES[part]
+        rendered[:, place] = weight[:, begins : begins + place.stop - place.start]
     return {**state, PATCH_WEIGHT: weight[:, :NOISE].clone()}, rendered
 
 
@@ -223,8 +214,3 @@ def join_inputs(weight: Tensor, rendered: Tensor) -> Tensor:
             "this model is shown subject masks, which 36 channels have no place for; keep the folder"
         )
     return torch.cat([weight, known, picture], dim=1)
-
-
-def _out_channels(state: Mapping[str, Tensor]) -> int | None:
-    head, weight = state.get("head.head.weight"), state[PATCH_WEIGHT]
-    return None if head is None else head.shape[0] // prod(weight.shape[2:])

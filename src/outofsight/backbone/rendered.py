@@ -79,10 +79,10 @@ class RenderGate(nn.Module):
         return self.strength * gate * coverage
 
 
-def checked_rendered(
+def check_rendered(
     rendered: Tensor, latents: Float[Tensor, "b channels f height width"], num_target: int
-) -> Float[Tensor, "b channels_and_8 t height width"]:
-    """Return rendered memory as it is, if it fits the target's latents. Raises ``InputError`` otherwise."""
+) -> None:
+    """Raise ``InputError`` if rendered memory does not fit the target's latents."""
     batch, channels, _, height, width = latents.shape
     expected = (batch, channels + NUM_MASKS, num_target, height, width)
     if tuple(rendered.shape) != expected:
@@ -90,4 +90,3 @@ def checked_rendered(
             f"expected rendered memory {list(expected)} (latents, then coverage and subject of four video frames), got "
             f"{list(rendered.shape)}"
         )
-    return rendered

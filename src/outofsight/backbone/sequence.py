@@ -1,12 +1,13 @@
 """What enters the transformer: inputs checked, context frames chosen, and all that the attention layers share.
 
-One forward goes through this file from top to bottom: ``check_inputs``, ``choose_sequence``, ``attention_context``.
+One forward goes through this file from top to bottom: ``checked_grid``, ``choose_sequence``, ``attention_context``.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import radians
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,40 +15,28 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from outofsight.backbone.extra_keys import BankKeys, ExtraTokens, OlderFrames
-from outofsight.backbone.kept_context import KeptContext, LayerContext
+from outofsight.backbone.kept_context import KeptContext
 from outofsight.errors import InputError
+from outofsight.memory.banks.state import own_entries
 from outofsight.memory.context_choice import ContextSettings, choose_context
 from outofsight.memory.rivals import extrapolated_masks
-from outofsight.memory.selectors import (
-    Kernel,
-    fov_affinity,
-    local_window,
-    memory_grid,
-    memory_rotary_table,
-    slices_inside,
-    video_rotary_table,
-)
+from outofsight.memory.selectors import Kernel, fov_affinity, local_window, memory_grid, slices_inside
 from outofsight.memory.settings import MemorySettings
-from outofsight.nn.cameras import intrinsics_from_fov
+from outofsight.nn.cameras import Lenses, intrinsics_from_fov
 from outofsight.nn.rope import RotaryTable, ray_features, rotary_table
 from outofsight.types import LatentGrid
 
 CAMERA_DIM = 12  # a 3×4 pose, its rows one after the other
 
 
-def check_inputs(
-    config: Mapping[str, Any], latents: Tensor, context_cameras: Tensor | None, target_cameras: Tensor | None
+def checked_grid(
+    config: Mapping[str, Any], latents: Tensor, context_cameras: Tensor, target_cameras: Tensor
 ) -> LatentGrid:
     """Return the token grid of a sequence.
 
     Raises:
-        InputError: no cameras, or shapes that do not fit each other or the configuration.
+        InputError: shapes that do not fit each other or the configuration.
     """
-    if context_cameras is None or target_cameras is None:
-        raise InputError(
-            "expected context_cameras [b, c, 12] and target_cameras [b, f - c, 12], got none; "
-            "geometry.conditioning.camera_conditioning makes them from camera paths"
-        )
     check_patches(config, latents)
     batch, _, frames, height, width = latents.shape
     for name, cameras in (("context_cameras", context_cameras), ("target_cameras", target_cameras)):
@@ -98,7 +87,7 @@ def checked_timestep(timestep: Tensor, grid: LatentGrid, batch: int) -> Tensor:
 
 def known_intrinsics(
     config: Mapping[str, Any],
-    intrinsics: Float[Tensor, "b 4"] | None,
+    intrinsics: Lenses | None,
     batch: int,
     size: Iterable[int],
     device: torch.device,
@@ -145,7 +134,7 @@ class Inputs(NamedTuple):
     timestep: Tensor
     context_cameras: Float[Tensor, "b c 12"]
     target_cameras: Float[Tensor, "b t 12"]
-    intrinsics: Float[Tensor, "b 4"]
+    intrinsics: Lenses
     subject_masks: Float[Tensor, "b s frames height width"] | None
     rendered: Float[Tensor, "b n t height width"] | None
     history: Float[Tensor, "b n t height width"] | None
@@ -156,7 +145,7 @@ class Sequence(NamedTuple):
     """The frames that the transformer works on.
 
     ``chosen``: the context frames among them, or ``None`` for all. ``times``: each frame's time in latent frames, for
-    rotation, or ``None`` for 0, 1, 2, ...
+    rotation.
     """
 
     latents: Float[Tensor, "b channels f height width"]
@@ -164,7 +153,7 @@ class Sequence(NamedTuple):
     context_cameras: Float[Tensor, "b c 12"]
     grid: LatentGrid
     chosen: Int[Tensor, "b c"] | None
-    times: Float[Tensor, "b f"] | None
+    times: Float[Tensor, "b_or_1 f"]
 
 
 def choose_sequence(given: Inputs, settings: ContextSettings) -> Sequence:
@@ -172,18 +161,18 @@ def choose_sequence(given: Inputs, settings: ContextSettings) -> Sequence:
     latents, timestep, context_cameras, target_cameras, intrinsics = given[:5]
     grid = given.grid
     if settings.rule == "all" or grid.context_frames == 0:
-        return Sequence(latents, timestep, context_cameras, grid, None, None)
+        times = torch.arange(grid.frames, device=latents.device)[None]
+        return Sequence(latents, timestep, context_cameras, grid, None, times.double())
     poses = torch.cat((context_cameras, target_cameras), dim=1)
     chosen = choose_context(poses, intrinsics, grid, settings)
     whole, num_chosen = grid.context_frames, chosen.shape[1]
     target = torch.arange(whole, grid.frames, device=latents.device).expand(chosen.shape[0], -1)
     frames = torch.cat((chosen, target), dim=1)
-    batch = torch.arange(chosen.shape[0], device=latents.device)[:, None]
     times = frames if settings.times == "kept" else torch.arange(frames.shape[1], device=frames.device)
     return Sequence(
         latents=kept_frames(latents, chosen, whole),
-        timestep=timestep[batch, frames] if timestep.ndim == 2 else timestep,
-        context_cameras=context_cameras[batch, chosen],
+        timestep=own_entries(timestep, frames) if timestep.ndim == 2 else timestep,
+        context_cameras=own_entries(context_cameras, chosen),
         grid=LatentGrid(
             frames=frames.shape[1], height=grid.height, width=grid.width, context_frames=num_chosen
         ),
@@ -199,8 +188,7 @@ def kept_frames(
     if chosen is None:
         return video
     frames = video.movedim(2, 1)
-    batch = torch.arange(chosen.shape[0], device=video.device)[:, None]
-    return torch.cat((frames[batch, chosen], frames[:, num_context:]), dim=1).movedim(1, 2)
+    return torch.cat((own_entries(frames, chosen), frames[:, num_context:]), dim=1).movedim(1, 2)
 
 
 def whole_again(
@@ -219,20 +207,20 @@ def whole_again(
 
 
 def rotary_at(
-    times: Float[Tensor, "b f"], grid: LatentGrid, head_dim: int, step: tuple[int, int] = (1, 1)
+    times: Float[Tensor, "b f"], grid: LatentGrid, head_dim: int, kernel: Kernel = (1, 1, 1)
 ) -> RotaryTable:
-    """Tabulate each batch element's rotation: tokens [b, f · rows · columns]. ``step``: tokens between positions."""
-    rows = torch.arange(grid.height, device=times.device) * step[0]
-    columns = torch.arange(grid.width, device=times.device) * step[1]
-    table = rotary_table(times.flatten(), rows, columns, head_dim)
-    shape = (times.shape[0], times.shape[1] * grid.tokens_per_frame)
+    """Tabulate each batch element's rotation: tokens [b, f · rows · columns] of a grid of video tokens, or of the
+    memory tokens of ``kernel``: the middle of their time, the top-left corner of their space.
+
+    Source: the published code (time 2j + 0.5, row 2p, column 2q for kernel 2×2×2).
+    """
+    tokens = memory_grid(grid, kernel)
+    middles = times[:, : tokens.frames * kernel[0]].unflatten(1, (tokens.frames, kernel[0])).mean(dim=2)
+    rows = torch.arange(tokens.height, device=times.device) * kernel[1]
+    columns = torch.arange(tokens.width, device=times.device) * kernel[2]
+    table = rotary_table(middles.flatten(), rows, columns, head_dim)
+    shape = (times.shape[0], tokens.num_tokens)
     return RotaryTable(table.cos.unflatten(0, shape), table.sin.unflatten(0, shape))
-
-
-def slice_times(times: Float[Tensor, "b f"], source_frames: int, kernel: Kernel) -> Float[Tensor, "b m"]:
-    """Return the middle of each memory slice's time."""
-    num_slices = source_frames // kernel[0]
-    return times[:, : num_slices * kernel[0]].unflatten(1, (num_slices, kernel[0])).mean(dim=2)
 
 
 def mask_channel(given: Inputs, form: str) -> Float[Tensor, "b 1 f height width"]:
@@ -259,14 +247,7 @@ def mask_channel(given: Inputs, form: str) -> Float[Tensor, "b 1 f height width"
     return masks[:, :, : grid.frames].sum(dim=1, keepdim=True).clamp(max=1)
 
 
-class _Embedding(Protocol):
-    config: Mapping[str, Any]
-    patch_embedding: Callable[[Tensor], Tensor]
-
-
-def older_frames(
-    transformer: _Embedding, given: Inputs, chosen: Int[Tensor, "b kept"] | None
-) -> OlderFrames | None:
+def older_frames(transformer: Any, given: Inputs, chosen: Int[Tensor, "b kept"] | None) -> OlderFrames | None:
     """Embed the context frames that are not among ``chosen`` (``None``: all are), oldest first; ``None``: none is left
     out."""
     grid = given.grid
@@ -277,27 +258,13 @@ def older_frames(
     count = grid.context_frames - chosen.shape[1]
     # The left-out frames' indices: those marked, moved to the front in order. No nonzero, which meta cannot tell.
     frames = left.long().argsort(dim=1, descending=True, stable=True)[:, :count]
-    batch = torch.arange(len(chosen), device=chosen.device)[:, None]
-    pictures = given.latents.movedim(2, 1)[batch, frames].movedim(1, 2)
-    poses = given.context_cameras[batch, frames]
+    pictures = own_entries(given.latents.movedim(2, 1), frames).movedim(1, 2)
+    poses = own_entries(given.context_cameras, frames)
     tokens = transformer.patch_embedding(pictures).flatten(3).permute(0, 2, 3, 1)
     octaves = transformer.config["camera_ray_octaves"]
     there = replace(grid, frames=count, context_frames=count)
     rays = ray_features(poses, there, given.intrinsics, octaves).to(tokens.dtype) if octaves else None
     return OlderFrames(tokens, poses.to(tokens.dtype), rays)
-
-
-class RetrievalLog:
-    """Collects what each layer retrieved, in the order of the layers."""
-
-    def __init__(self) -> None:
-        self._slices: list[Tensor] = []
-
-    def add(self, slices: Int[Tensor, "b f k"]) -> None:
-        self._slices.append(slices.detach())
-
-    def stacked(self) -> Int[Tensor, "b layers f k"]:
-        return torch.stack([slices.to(self._slices[0].device) for slices in self._slices], dim=1)
 
 
 class SliceContext(NamedTuple):
@@ -318,7 +285,8 @@ class AttentionContext(NamedTuple):
     """All that the attention layers of one forward share: a block hands it on where Wan's has rotary embeddings.
 
     ``memory``: ``None`` where no slices are made. ``rays``: what ``ray_features`` says of every token, or ``None``.
-    ``banks``: what the two banks give, or ``None``. ``kept``: where the layers keep what the context is to them, or,
+    ``banks``: what the two banks give, or ``None``. ``log``: receives each layer's slices [b, f, k]; no list, which
+    offloading hooks would copy. ``kept``: where the layers keep what the context is to them, or,
     once it is made, find it: then the sequence is the target alone.
     """
 
@@ -330,59 +298,37 @@ class AttentionContext(NamedTuple):
     windows: Int[Tensor, "f w"]
     memory: SliceContext | None
     rays: Float[Tensor, "b s n"] | None
-    extra: ExtraTokens
-    banks: BankKeys | None
-    frames_per_chunk: int | None
-    log: RetrievalLog | None
-    kept: KeptContext | None
+    extra: ExtraTokens = ExtraTokens()
+    banks: BankKeys | None = None
+    frames_per_chunk: int | None = None
+    log: deque[Tensor] | None = None
+    kept: KeptContext | None = None
 
-    def with_kept(self, layer: int, now: LayerContext) -> tuple[Tensor, Tensor]:
-        """Return a layer's keys and values, those of a kept context before the sequence's own (``now``)."""
-        assert self.kept is not None
-        frames = self.grid.context_frames
-        if self.memory is None or self.memory.source.frames > frames:
-            now = now._replace(memory=None)  # there are none, or they change with the target
-        return self.kept.joined_or_kept(layer, now, frames, frames * self.grid.tokens_per_frame)
+    @property
+    def keeps_slices(self) -> bool:
+        """Whether slices are of the context alone; others change with the target."""
+        return self.memory is not None and self.memory.source.frames <= self.grid.context_frames
 
 
 def attention_context(
-    config: Mapping[str, Any],
-    settings: MemorySettings,
-    given: Inputs,
-    sequence: Sequence,
-    extra: ExtraTokens,
-    banks: BankKeys | None,
-    *,
-    frames_per_chunk: int | None,
-    log: RetrievalLog | None,
-    kept: KeptContext | None,
+    config: Mapping[str, Any], settings: MemorySettings, given: Inputs, sequence: Sequence
 ) -> AttentionContext:
-    """Compute, once for a forward, what every layer needs."""
-    grid, latents, times = sequence.grid, sequence.latents, sequence.times
-    target_cameras, intrinsics = given.target_cameras, given.intrinsics
+    """Compute, once for a forward, what every layer needs of the sequence."""
+    grid, latents = sequence.grid, sequence.latents
     windows = local_window(grid.frames, settings.local_window, latents.device)
-    poses = torch.cat((sequence.context_cameras, target_cameras), dim=1)
-    octaves = config["camera_ray_octaves"]
-    rays = ray_features(poses, grid, intrinsics, octaves).to(latents.dtype) if octaves else None
-    head_dim = config["attention_head_dim"]
+    poses = torch.cat((sequence.context_cameras, given.target_cameras), dim=1)
+    octaves, head_dim, memory = config["camera_ray_octaves"], config["attention_head_dim"], None
+    if settings.retrieves:
+        memory = _slice_context(settings, head_dim, sequence, windows, poses, given.intrinsics)
     return AttentionContext(
         grid=grid,
         settings=settings,
-        rotary=video_rotary_table(grid, head_dim, latents.device)
-        if times is None
-        else rotary_at(times, grid, head_dim),
+        rotary=rotary_at(sequence.times, grid, head_dim),
         context_cameras=sequence.context_cameras.to(latents.dtype),
-        target_cameras=target_cameras.to(latents.dtype),
+        target_cameras=given.target_cameras.to(latents.dtype),
         windows=windows,
-        memory=_slice_context(settings, head_dim, sequence, windows, poses, intrinsics)
-        if settings.retrieves
-        else None,
-        rays=rays,
-        extra=extra,
-        banks=banks,
-        frames_per_chunk=frames_per_chunk,
-        log=log,
-        kept=kept,
+        memory=memory,
+        rays=ray_features(poses, grid, given.intrinsics, octaves).to(latents.dtype) if octaves else None,
     )
 
 
@@ -392,22 +338,17 @@ def _slice_context(
     sequence: Sequence,
     windows: Int[Tensor, "f w"],
     poses: Float[Tensor, "b f 12"],
-    intrinsics: Float[Tensor, "b 4"],
+    intrinsics: Lenses,
 ) -> SliceContext:
     """Compute what every layer needs to make and choose memory slices."""
     grid, kernel = sequence.grid, settings.kernel
     # "all": of the noisy target's frames too, as in the published code; so a target frame can retrieve another.
     source = grid if settings.source == "all" else replace(grid, frames=grid.context_frames)
-    slices = memory_grid(source, kernel)
-    scores = None
+    num_slices, scores = memory_grid(source, kernel).frames, None
     if settings.affinity == "fov_overlap":
-        scores = fov_affinity(poses, intrinsics, slices.frames, kernel[0])
-    if sequence.times is None:
-        rotary = memory_rotary_table(source, kernel, head_dim, poses.device)
-    else:
-        times = slice_times(sequence.times, source.frames, kernel)
-        rotary = rotary_at(times, slices, head_dim, kernel[1:])
-    return SliceContext(source, rotary, slices_inside(windows, slices.frames, kernel[0]), scores)
+        scores = fov_affinity(poses, intrinsics, num_slices, kernel[0])
+    rotary = rotary_at(sequence.times, source, head_dim, kernel)
+    return SliceContext(source, rotary, slices_inside(windows, num_slices, kernel[0]), scores)
 
 
 def target_context(context: AttentionContext) -> AttentionContext:

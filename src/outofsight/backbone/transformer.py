@@ -1,7 +1,7 @@
 """``HydraTransformer3DModel``: Wan's transformer whose every block remembers; its forward is the paper's figure."""
 
+from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from diffusers import ModelMixin  # noqa: F401 - by its name here, diffusers knows how to load this component
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
-from diffusers.utils import BaseOutput
+from diffusers.utils import BaseOutput, apply_lora_scale
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -17,15 +17,14 @@ from outofsight.backbone.attention import HydraAttention, HydraAttnProcessor
 from outofsight.backbone.bank_memory import BankRemembering, two_bank_memory
 from outofsight.backbone.extra_keys import BankKeys, ExtraTokens
 from outofsight.backbone.kept_context import KeptContext
-from outofsight.backbone.loras import LoraLoading, scaled_loras
-from outofsight.backbone.patches import MaskedPatchEmbedding, RenderedPatchEmbedding
-from outofsight.backbone.rendered import RenderedMemory, checked_rendered
+from outofsight.backbone.loras import LoraLoading
+from outofsight.backbone.patches import WiderPatchEmbedding
+from outofsight.backbone.rendered import RenderedMemory, check_rendered
 from outofsight.backbone.sequence import (
     Inputs,
-    RetrievalLog,
     Sequence,
     attention_context,
-    check_inputs,
+    checked_grid,
     checked_timestep,
     choose_sequence,
     kept_frames,
@@ -56,12 +55,15 @@ from outofsight.memory.settings import (
 )
 from outofsight.memory.state_space import has_state_space
 from outofsight.memory.strategies import MEMORY_FIELDS, Strategy, check_without_training
+from outofsight.nn.cameras import Lenses
 from outofsight.types import LatentGrid
 
 WAN_1_3B: Mapping[str, Any] = MappingProxyType(
     {"num_attention_heads": 12, "num_layers": 30, "ffn_dim": 8960, "text_dim": 4096}
 )
 """Sizes of Wan2.1-T2V-1.3B where diffusers' own defaults are another model's."""
+
+FLOAT32_PARTS = ("two_banks", "rendered_memory")
 
 
 @dataclass
@@ -95,19 +97,13 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
     Source: HyDRA, arXiv 2603.25716.
     """
 
-    _keep_in_fp32_modules = [  # noqa: RUF012 - diffusers'
-        *WanTransformer3DModel._keep_in_fp32_modules,
-        "two_banks",
-        "rendered_memory",
-    ]
-    _skip_layerwise_casting_patterns = [  # noqa: RUF012 - asked outside forward, where no hook casts weights back
-        *WanTransformer3DModel._skip_layerwise_casting_patterns,
-        "two_banks",
-        "rendered_memory",
-    ]
-    _cp_plan = (
-        None  # a frame's keys lie all over the sequence: splitting it among devices would change the result
-    )
+    _keep_in_fp32_modules = [*WanTransformer3DModel._keep_in_fp32_modules, *FLOAT32_PARTS]  # noqa: RUF012
+    # Asked outside forward, where no hook casts weights back.
+    _skip_layerwise_casting_patterns = [  # noqa: RUF012
+        *WanTransformer3DModel._skip_layerwise_casting_patterns, *FLOAT32_PARTS,
+    ]  # fmt: skip
+    # A frame's keys lie all over the sequence: splitting it among devices would change the result.
+    _cp_plan = None
 
     def __init__(
         self,
@@ -136,9 +132,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
             self.config[name] for name in ("in_channels", "num_attention_heads", "eps")
         )
         width, patch = heads * self.config["attention_head_dim"], (1, *self.config["patch_size"][1:])
-        # Read when first asked for; not functools.cached_property, whose lock torch.compile cannot trace.
-        self._memory_settings: MemorySettings | None = None
-        self._context_settings: ContextSettings | None = None
+        self.memory_settings, self.context_settings = memory, context
         del self.rope  # rotations are part of what the attention layers share
         self.condition_embedder.timesteps_proj = WideTimesteps(self.config["freq_dim"])
         for layer, block in enumerate(self.blocks):
@@ -154,7 +148,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         if rivals.identity_grid is not None:
             self.identity_encoder = IdentityEncoder(in_channels, rivals.identity_grid, width)
         if rivals.subject_mask != "none":
-            self.patch_embedding = MaskedPatchEmbedding(in_channels, width, patch)
+            self.patch_embedding = WiderPatchEmbedding(in_channels, width, patch, num_masks=1)
         self.two_banks = None if self.config["banks"] is None else two_bank_memory(self.config)
         self.rendered_memory = self._rendered_memory(width, patch)
         self.attention_frames_per_chunk: int | None = None
@@ -176,25 +170,8 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         """Put the settings of a saved configuration into their groups."""
         given, unused, hidden = super().extract_init_dict(config_dict, **kwargs)
         groups = {name: read_group(name, given) for name in GROUPS}
-        return (
-            {**{name: value for name, value in given.items() if name not in FLAT_NAMES}, **groups},
-            unused,
-            hidden,
-        )
-
-    @property
-    def memory_settings(self) -> MemorySettings:
-        """The memory part of the configuration, validated."""
-        if self._memory_settings is None:
-            self._memory_settings = read_group("memory", self.config)
-        return self._memory_settings
-
-    @property
-    def context_settings(self) -> ContextSettings:
-        """Which context frames enter the sequence, validated."""
-        if self._context_settings is None:
-            self._context_settings = read_group("context", self.config)
-        return self._context_settings
+        others = {name: value for name, value in given.items() if name not in FLAT_NAMES}
+        return {**others, **groups}, unused, hidden
 
     @property
     def needs_subject_masks(self) -> str:
@@ -216,7 +193,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
     def shows_history(self) -> bool:
         """Whether rendered memory is shown as history tokens, not as channels."""
         banks = read_bank_settings(self.config)
-        return self.shows_rendered and banks is not None and banks.shown == "history"
+        return banks is not None and banks.rendered != "none" and banks.shown == "history"
 
     @property
     def has_frame_noise(self) -> bool:
@@ -234,10 +211,13 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         check_memory(wanted)
         check_banks_are_used(name, wanted)
         self.register_to_config(**settings, memory_strategy=name)
-        self._memory_settings = self._context_settings = None
+        self.memory_settings, self.context_settings = (
+            read_group(name, self.config) for name in ("memory", "context")
+        )
         if self.has_banks:
             self.resize_banks()
 
+    @apply_lora_scale("attention_kwargs")
     def forward(
         self,
         hidden_states: Float[Tensor, "b channels f height width"],
@@ -246,7 +226,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         context_cameras: Float[Tensor, "b c 12"] | None = None,
         target_cameras: Float[Tensor, "b t 12"] | None = None,
         *,
-        intrinsics: Float[Tensor, "b 4"] | None = None,
+        intrinsics: Lenses | None = None,
         subject_masks: Float[Tensor, "b s frames height width"] | None = None,
         rendered: Float[Tensor, "b n t height width"] | None = None,
         retrieved: RetrievedMemory | None = None,
@@ -279,25 +259,23 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         sequence = choose_sequence(given, self.context_settings)
         if self.two_banks is not None or retrieved is not None:
             bank_keys = self.keys_of_banks(given, encoder_hidden_states, retrieved, bank_keys)
-        log = RetrievalLog() if return_retrieval else None
-        context = attention_context(
-            self.config, self.memory_settings, given, sequence, self._extra_tokens(given, sequence), bank_keys,
-            frames_per_chunk=self.attention_frames_per_chunk, log=log, kept=kept_context,
+        log: deque[Tensor] | None = deque() if return_retrieval else None
+        context = attention_context(self.config, self.memory_settings, given, sequence)._replace(
+            extra=self._extra_tokens(given, sequence), banks=bank_keys, log=log, kept=kept_context,
+            frames_per_chunk=self.attention_frames_per_chunk,
         )  # fmt: skip
         if kept_context is not None and kept_context.is_made:
             sequence, context = target_sequence(sequence), target_context(context)
-        with scaled_loras(self, attention_kwargs) if attention_kwargs else nullcontext():
-            tokens = self._patches(given, sequence)
-            time, modulation, text = self._conditions(sequence, encoder_hidden_states)
-            for block in self.blocks:
-                tokens = self.checkpointed(block, tokens, text, modulation, context)
-            sample = self._velocity(tokens, time, sequence.grid)
-        if given.rendered is not None:
-            sample = self._leaned(sample, sequence, given.rendered)
+        tokens = self._patches(given, sequence)
+        time, modulation, text = self._conditions(sequence, encoder_hidden_states)
+        for block in self.blocks:
+            tokens = self.checkpointed(block, tokens, text, modulation, context)
+        sample = self._velocity(tokens, time, sequence.grid)
+        sample = self._leaned(sample, sequence, given.rendered)
         if kept_context is not None:
             kept_context.is_made = True
         sample = whole_again(sample, sequence, given.grid)
-        slices = log.stacked() if log is not None else None
+        slices = None if log is None else torch.stack([each.to(log[0].device) for each in log], dim=1)
         if return_dict:
             return HydraTransformerOutput(
                 sample=sample, retrieved_slices=slices, context_frames=sequence.chosen, bank_keys=bank_keys
@@ -315,34 +293,27 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         rendered: Tensor | None,
     ) -> Inputs:
         """Check what forward is given against each other, and fill in what is not."""
-        grid = check_inputs(self.config, latents, context_cameras, target_cameras)
-        assert context_cameras is not None
-        assert target_cameras is not None
+        if context_cameras is None or target_cameras is None:
+            raise InputError(
+                "expected context_cameras [b, c, 12] and target_cameras [b, f - c, 12], got none; "
+                "geometry.conditioning.camera_conditioning makes them from camera paths"
+            )
+        grid = checked_grid(self.config, latents, context_cameras, target_cameras)
         if self.config["round_timestep_to_bf16"]:
             timestep = round_to_bf16(timestep)
         timestep = checked_timestep(timestep, grid, len(latents))
-        intrinsics = known_intrinsics(
-            self.config, intrinsics, len(latents), latents.shape[-2:], latents.device
-        )
+        lens = known_intrinsics(self.config, intrinsics, len(latents), latents.shape[-2:], latents.device)
         history = None
-        if rendered is not None and self.shows_history:
-            history, rendered = rendered, None
-        elif rendered is not None:
-            if self.rendered_memory is None:
+        if rendered is not None:
+            if self.rendered_memory is None and not self.shows_history:
                 raise InputError(
                     "this model is not shown rendered memory (its configuration has no `rendering`)"
                 )
-            rendered = checked_rendered(rendered, latents, target_cameras.shape[1])
+            check_rendered(rendered, latents, target_cameras.shape[1])
+            if self.shows_history:
+                history, rendered = rendered, None
         return Inputs(
-            latents,
-            timestep,
-            context_cameras,
-            target_cameras,
-            intrinsics,
-            subject_masks,
-            rendered,
-            history,
-            grid,
+            latents, timestep, context_cameras, target_cameras, lens, subject_masks, rendered, history, grid
         )
 
     def _patches(self, given: Inputs, sequence: Sequence) -> Float[Tensor, "b s d"]:
@@ -351,8 +322,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
             masks = mask_channel(given, self.config["subject_mask"])
             masks = kept_frames(masks, sequence.chosen, given.grid.context_frames)
             patches = self.patch_embedding(sequence.latents, masks[:, :, -sequence.grid.frames :])
-        elif given.rendered is not None:
-            assert self.rendered_memory is not None
+        elif given.rendered is not None and self.rendered_memory is not None:
             patches = self.patch_embedding(sequence.latents, given.rendered, self.rendered_memory.embed)
         else:
             patches = self.patch_embedding(sequence.latents)
@@ -401,30 +371,29 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         if self.config["subject_mask"] != "none" or self.has_frame_noise:
             raise InputError("rendered memory goes with subject_mask='none' and frame_noise='shared' alone")
         channels = self.config["in_channels"]
-        self.patch_embedding = RenderedPatchEmbedding(channels, width, patch)
+        self.patch_embedding = WiderPatchEmbedding(channels, width, patch)
         return RenderedMemory(settings, channels, width, patch)
 
-    def _leaned(self, sample: Tensor, sequence: Sequence, rendered: Tensor) -> Tensor:
-        """Let the target's velocity lean towards the render."""
-        assert self.rendered_memory is not None
+    def _leaned(self, sample: Tensor, sequence: Sequence, rendered: Tensor | None) -> Tensor:
+        """Let the target's velocity lean towards the render, where one is shown."""
+        if rendered is None or self.rendered_memory is None:
+            return sample
         begins = sequence.grid.context_frames
         sigma = (sequence.timestep / NUM_TRAIN_TIMESTEPS).expand(len(sample)).float()
         noisy, velocity = sequence.latents[:, :, begins:], sample[:, :, begins:]
-        return torch.cat(
-            (sample[:, :, :begins], self.rendered_memory.lean(velocity, noisy, rendered, sigma)), dim=2
-        )
+        leaned = self.rendered_memory.lean(velocity, noisy, rendered, sigma)
+        return torch.cat((sample[:, :, :begins], leaned), dim=2)
 
     def _extra_tokens(self, given: Inputs, sequence: Sequence) -> ExtraTokens:
         """Make the tokens of the rivals' memories, from the whole context."""
-        extra, frames = ExtraTokens(), given.grid.context_frames
+        frames, masks, state, older = given.grid.context_frames, given.subject_masks, None, None
         context = given.latents[:, :, :frames]
         if self.config["state_space_every"] is not None:
-            extra = extra._replace(older=older_frames(self, given, sequence.chosen))
+            older = older_frames(self, given, sequence.chosen)
         if self.state_memory is not None:
-            extra = extra._replace(state=self.state_memory(context, given.context_cameras))
+            state = self.state_memory(context, given.context_cameras)
         if self.identity_encoder is None:
-            return extra
-        masks = given.subject_masks
+            return ExtraTokens(state, older=older)
         if masks is None or masks.shape[2] < frames:
             raise InputError(
                 "this model is shown each subject's last visible crop: expected subject_masks [b, subjects, "
@@ -432,7 +401,7 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
             )
         crops, seen = identity_crops(context, masks[:, :, :frames], tuple(self.config["identity_grid"]))
         identity, known = self.identity_encoder(crops, seen)
-        return extra._replace(identity=identity, identity_known=known)
+        return ExtraTokens(state, identity, known, older)
 
     def set_attn_processor(self, processor: object) -> None:
         """Set attention processors as diffusers does, but refuse what would drop the memory; nothing is then changed.
@@ -441,11 +410,8 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
             InputError: some self-attention would get a processor that is not a ``HydraAttnProcessor``.
         """
         chosen = processor if isinstance(processor, dict) else dict.fromkeys(self.attn_processors, processor)
-        dropped = [
-            name
-            for name, value in chosen.items()
-            if ".attn1." in name and not isinstance(value, HydraAttnProcessor)
-        ]
+        of_memory = [name for name in chosen if ".attn1." in name]
+        dropped = [name for name in of_memory if not isinstance(chosen[name], HydraAttnProcessor)]
         if dropped:
             raise InputError(
                 f"{type(chosen[dropped[0]]).__name__} would silently drop HyDRA's memory from {dropped[0]} and "
@@ -478,12 +444,8 @@ MEMORY_PARTS = (
     "state_space",
 )  # fmt: skip
 MEMORY_MODULES = (
-    "state_memory.",
-    "identity_encoder.",
-    "two_banks.",
-    "rendered_memory.",
-    "patch_embedding.mask_weight",
-)
+    "state_memory.", "identity_encoder.", "two_banks.", "rendered_memory.", "patch_embedding.mask_weight",
+)  # fmt: skip
 
 
 def is_memory_parameter(name: str) -> bool:

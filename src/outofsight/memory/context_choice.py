@@ -17,6 +17,7 @@ from torch import Tensor
 
 from outofsight.errors import InputError
 from outofsight.memory.selectors import view_overlap
+from outofsight.nn.cameras import Lenses
 from outofsight.types import LatentGrid
 
 MOST_LATENT_FRAMES = 1_000_000
@@ -61,20 +62,14 @@ are kept: increasing indices, as many for every batch element, their number a fu
 
 
 def all_frames(
-    poses: Float[Tensor, "b f 12"],
-    intrinsics: Float[Tensor, "b 4"],
-    grid: LatentGrid,
-    settings: ContextSettings,
+    poses: Float[Tensor, "b f 12"], intrinsics: Lenses, grid: LatentGrid, settings: ContextSettings
 ) -> Int[Tensor, "b kept"]:
     """Keep the whole context."""
     return torch.arange(grid.context_frames, device=poses.device).expand(poses.shape[0], -1)
 
 
 def ends(
-    poses: Float[Tensor, "b f 12"],
-    intrinsics: Float[Tensor, "b 4"],
-    grid: LatentGrid,
-    settings: ContextSettings,
+    poses: Float[Tensor, "b f 12"], intrinsics: Lenses, grid: LatentGrid, settings: ContextSettings
 ) -> Int[Tensor, "b kept"]:
     """Keep the ``first`` and the ``recent`` frames; all where there are no more."""
     first, recent = _ends(grid.context_frames, settings)
@@ -82,10 +77,7 @@ def ends(
 
 
 def views(
-    poses: Float[Tensor, "b f 12"],
-    intrinsics: Float[Tensor, "b 4"],
-    grid: LatentGrid,
-    settings: ContextSettings,
+    poses: Float[Tensor, "b f 12"], intrinsics: Lenses, grid: LatentGrid, settings: ContextSettings
 ) -> Int[Tensor, "b kept"]:
     """Keep both ends, and of the rest the runs whose cameras see most of what the target's cameras see.
 
@@ -128,10 +120,7 @@ def register_context_rule(name: str, rule: ContextRule) -> None:
 
 
 def choose_context(
-    poses: Float[Tensor, "b f 12"],
-    intrinsics: Float[Tensor, "b 4"],
-    grid: LatentGrid,
-    settings: ContextSettings,
+    poses: Float[Tensor, "b f 12"], intrinsics: Lenses, grid: LatentGrid, settings: ContextSettings
 ) -> Int[Tensor, "b kept"]:
     """Apply the rule. Raises ``InputError`` if a rule's answer has another shape than it must have."""
     chosen = CONTEXT_RULES[settings.rule](poses, intrinsics, grid, settings)

@@ -21,6 +21,8 @@ from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.scene_reader import project_points
 from outofsight.memory.banks.state import Cutouts, Views
+from outofsight.nn.cameras import Lenses
+from outofsight.nn.rope import token_places
 
 VIEWS_A_FRAME = 8
 """So many views, those that look most nearly the same way, are drawn into a frame."""
@@ -66,20 +68,17 @@ class Rendered(NamedTuple):
 def render(
     views: Views,
     cameras: Float[Tensor, "b t 12"],
-    intrinsics: Float[Tensor, "b 4"],
+    intrinsics: Lenses,
     size: tuple[int, int],
     cutouts: Cutouts | None = None,
     placed: PlacedSubjects | None = None,
 ) -> Rendered:
     """Draw what is remembered as ``cameras`` will see it, pictures of ``size`` (height, width)."""
     frames = []
-    for index in range(
-        cameras.shape[1]
-    ):  # one at a time: at full size all views of all frames are many gigabytes
+    for index in range(cameras.shape[1]):  # at once, all views of all frames in full size are many gigabytes
         frame = slice(index, index + 1)
-        one = Rendered(
-            *(part[:, None] for part in render_scenery(views, cameras[:, index], intrinsics, size))
-        )
+        scenery = render_scenery(views, cameras[:, index], intrinsics, size)
+        one = Rendered(*(part[:, None] for part in scenery))
         if cutouts is not None and placed is not None:
             here = PlacedSubjects(*(part[:, frame] for part in placed))
             one = with_subjects(one, cutouts, here, cameras[:, frame], intrinsics)
@@ -88,7 +87,7 @@ def render(
 
 
 def render_scenery(
-    views: Views, camera: Float[Tensor, "b 12"], intrinsics: Float[Tensor, "b 4"], size: tuple[int, int]
+    views: Views, camera: Float[Tensor, "b 12"], intrinsics: Lenses, size: tuple[int, int]
 ) -> Rendered:
     """Draw the static world of one frame: views blended by how nearly they look the same way, subjects left out."""
     near = nearness(views, camera)
@@ -153,9 +152,7 @@ class Warped(NamedTuple):
     depth: Float[Tensor, "b n height width"]
 
 
-def warped(
-    views: Views, camera: Float[Tensor, "b 12"], intrinsics: Float[Tensor, "b 4"], size: tuple[int, int]
-) -> Warped:
+def warped(views: Views, camera: Float[Tensor, "b 12"], intrinsics: Lenses, size: tuple[int, int]) -> Warped:
     """Draw each view as ``camera`` sees it: exactly where it only turns (the homography K·R·K⁻¹), by the view's depth
     where that is known, else as if all were far away."""
     rays = _world_rays(camera, intrinsics, size)[:, None]  # [b, 1, 3, height, width], length 1 along the axis
@@ -179,15 +176,11 @@ def warped(
 
 
 def _world_rays(
-    camera: Float[Tensor, "b 12"], intrinsics: Float[Tensor, "b 4"], size: tuple[int, int]
+    camera: Float[Tensor, "b 12"], intrinsics: Lenses, size: tuple[int, int]
 ) -> Float[Tensor, "b 3 height width"]:
     """Return the ray through every pixel's middle in the frame of reference, of length 1 along the camera's axis."""
-    height, width = size
-    y, x = torch.meshgrid(
-        (torch.arange(height, device=camera.device) + 0.5) / height,
-        (torch.arange(width, device=camera.device) + 0.5) / width,
-        indexing="ij",
-    )
+    rows, columns = token_places(*size, camera.device)
+    x, y = (columns + 0.5) / size[1], (rows + 0.5) / size[0]
     fx, fy, cx, cy = intrinsics.float()[:, :, None, None].unbind(dim=1)
     local = torch.stack(((x - cx) / fx, (y - cy) / fy, torch.ones_like(cx) * torch.ones_like(x)), dim=1)
     return torch.einsum("bij,bjhw->bihw", camera.float().unflatten(-1, (3, 4))[..., :3], local)
@@ -266,7 +259,7 @@ def with_subjects(
     cutouts: Cutouts,
     placed: PlacedSubjects,
     cameras: Float[Tensor, "b t 12"],
-    intrinsics: Float[Tensor, "b 4"],
+    intrinsics: Lenses,
 ) -> Rendered:
     """Put subjects up as boards that face the camera, the farthest first; what stands nearer by depth hides them."""
     poses = cameras.float().unflatten(-1, (3, 4))
@@ -339,12 +332,9 @@ def best_cutout(
     wanted, known = seen_side(placed.position, placed.velocity, cameras)
     side, quality = cutouts.side[:, None].float(), cutouts.quality[:, None].float()  # [b, 1, s, m]
     known = known[..., None].float()
-    cost = torch.stack(
-        (
-            _turn(side - wanted[..., None]).abs() * known,
-            _turn(-side - wanted[..., None]).abs() * known + MIRROR_COST,
-        )
-    )  # [2, b, t, s, m]
+    as_it_is = _turn(side - wanted[..., None]).abs() * known
+    mirrored = _turn(-side - wanted[..., None]).abs() * known + MIRROR_COST
+    cost = torch.stack((as_it_is, mirrored))  # [2, b, t, s, m]
     cost = cost + STALE_COST * (1 - quality) + 1e3 * (quality <= 0)
     best = cost.movedim(0, -2).flatten(-2).argmin(dim=-1)
     return best % side.shape[-1], best >= side.shape[-1]

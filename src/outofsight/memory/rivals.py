@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, grid_sample, scaled_dot_product_attention
 
 from outofsight.geometry.frustum import picture_of, tangents_of
+from outofsight.nn.cameras import Lenses
+from outofsight.nn.rope import token_places
 
 SEEN_SHARE = 0.25
 """A subject counts as seen in a latent frame where it covers at least so much of one latent pixel, all in all."""
@@ -24,9 +26,12 @@ def last_seen(masks: Float[Tensor, "b s c h w"]) -> tuple[Int[Tensor, "b s"], Bo
 
     ``masks``: the share, 0 to 1, of every latent pixel that the subject covers.
     """
-    seen = masks.flatten(3).sum(dim=3) >= SEEN_SHARE
-    frames = torch.arange(masks.shape[2], device=masks.device)
-    return torch.where(seen, frames, 0).amax(dim=2), seen.any(dim=2)
+    seen = _seen(masks)
+    return _last(seen), seen.any(dim=2)
+
+
+def _seen(masks: Float[Tensor, "b s c h w"]) -> Bool[Tensor, "b s c"]:
+    return masks.flatten(3).sum(dim=3) >= SEEN_SHARE
 
 
 def mask_boxes(masks: Float[Tensor, "... h w"]) -> Float[Tensor, "... 4"]:
@@ -53,8 +58,7 @@ def identity_crops(
     """
     frame, seen = last_seen(masks)
     batch = torch.arange(masks.shape[0], device=masks.device)[:, None]
-    subject = torch.arange(masks.shape[1], device=masks.device)[None]
-    mask = masks[batch, subject, frame]
+    mask = _at(masks, frame)
     picture = context.movedim(2, 1)[batch, frame] * mask[:, :, None].to(context.dtype)
     height, width = context.shape[-2:]
     places = _crop_places(mask_boxes(mask), (height, width), grid)
@@ -203,13 +207,13 @@ def extrapolated_masks(
     masks: Float[Tensor, "b s c h w"],
     context_poses: Float[Tensor, "b c 12"],
     target_poses: Float[Tensor, "b t 12"],
-    intrinsics: Float[Tensor, "b 4"],
+    intrinsics: Lenses,
 ) -> Float[Tensor, "b s t h w"]:
     """Carry each subject's last seen mask on along its last visible motion, into every target frame.
 
     ``masks``: the share, 0 to 1, of every latent pixel that a subject covers in the context. ``poses``: row-flattened
-    3×4 ``reference_from_camera`` of every latent frame. ``intrinsics``: normalised. Frames in which a mask touches the
-    picture's edge are used only where there are fewer than two others, since a cut mask's middle is not the subject's.
+    3×4 ``reference_from_camera`` of every latent frame. Frames in which a mask touches the picture's edge are used only
+    where there are fewer than two others, since a cut mask's middle is not the subject's.
     A subject that is never seen stays absent; one that is behind the camera is not shown.
     """
     height, width = masks.shape[-2:]
@@ -220,18 +224,16 @@ def extrapolated_masks(
     frames = torch.arange(masks.shape[2], device=masks.device, dtype=torch.float32)
     speed = _slope(angles, frames, used, last)
     later = masks.shape[2] + torch.arange(target_poses.shape[1], device=masks.device, dtype=torch.float32)
-    start = _at(angles, last)
     ahead = (later - last[..., None].float())[..., None]  # [b, s, t, 1] latent frames since last seen
-    places, in_front = _pixels(
-        start[:, :, None] + speed[:, :, None] * ahead, target_poses, intrinsics, (height, width)
-    )
+    directions = _at(angles, last)[:, :, None] + speed[:, :, None] * ahead
+    places, in_front = _pixels(directions, target_poses, intrinsics, (height, width))
     moved = _shifted(_at(masks, last), places - _at(middles, last)[:, :, None])
     return moved * (in_front & used.any(dim=2)[..., None])[..., None, None]
 
 
 def _usable(masks: Float[Tensor, "b s c h w"]) -> Bool[Tensor, "b s c"]:
     """Choose the frames that motion is read from: at most ``FITTED_FRAMES``, whole ones if there are two."""
-    seen = masks.flatten(3).sum(dim=3) >= SEEN_SHARE
+    seen = _seen(masks)
     touched = [masks[..., 0, :], masks[..., -1, :], masks[..., 0], masks[..., -1]]
     cut = torch.stack([(edge > 0).any(dim=-1) for edge in touched]).any(dim=0)
     whole = seen & ~cut
@@ -253,7 +255,7 @@ def _middles(masks: Float[Tensor, "b s c h w"]) -> Float[Tensor, "b s c 2"]:
 def _directions(
     pixels: Float[Tensor, "b s f 2"],
     poses: Float[Tensor, "b f 12"],
-    intrinsics: Float[Tensor, "b 4"],
+    intrinsics: Lenses,
     size: tuple[int, int],
 ) -> Float[Tensor, "b s f 3"]:
     """Return the direction, in the reference's frame, in which each frame's camera sees a pixel."""
@@ -301,7 +303,7 @@ def _slope(
 def _pixels(
     angles: Float[Tensor, "b s t 2"],
     poses: Float[Tensor, "b t 12"],
-    intrinsics: Float[Tensor, "b 4"],
+    intrinsics: Lenses,
     size: tuple[int, int],
 ) -> tuple[Float[Tensor, "b s t 2"], Bool[Tensor, "b s t"]]:
     """Return where each target camera sees a direction, in pixels, and whether it is in front of it."""
@@ -318,11 +320,9 @@ def _shifted(masks: Float[Tensor, "b s h w"], shift: Float[Tensor, "b s t 2"]) -
     """Move each mask by a number of pixels (x, y), which need not be whole; what leaves the picture is gone."""
     batch, subjects, frames = shift.shape[:3]
     height, width = masks.shape[-2:]
-    y, x = torch.meshgrid(
-        torch.arange(height, device=masks.device) + 0.5, torch.arange(width, device=masks.device) + 0.5, indexing="ij"
-    )  # fmt: skip
-    from_x = 2 * (x - shift[..., 0, None, None]) / width - 1
-    from_y = 2 * (y - shift[..., 1, None, None]) / height - 1
+    rows, columns = token_places(height, width, masks.device)
+    from_x = 2 * (columns + 0.5 - shift[..., 0, None, None]) / width - 1
+    from_y = 2 * (rows + 0.5 - shift[..., 1, None, None]) / height - 1
     places = torch.stack((from_x, from_y), dim=-1).flatten(0, 2)
     source = masks[:, :, None].expand(-1, -1, frames, -1, -1).flatten(0, 2)[:, None]
     moved = grid_sample(source.float(), places, mode="bilinear", padding_mode="zeros", align_corners=False)

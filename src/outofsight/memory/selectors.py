@@ -19,9 +19,8 @@ from torch import Tensor, nn
 
 from outofsight.errors import InputError
 from outofsight.geometry.frustum import SAMPLES, frustum_overlap
-from outofsight.nn.cameras import view_points
+from outofsight.nn.cameras import Lenses, view_points
 from outofsight.nn.precision import full_precision
-from outofsight.nn.rope import RotaryTable, rotary_table
 from outofsight.types import LatentGrid
 
 Affinity = Literal["mean_pooled", "position_paired", "fov_overlap", "all"]
@@ -76,19 +75,16 @@ def position_paired_affinity(
     """
     rows, columns = grid.height // cell[0], grid.width // cell[1]
     tokens = query.unflatten(2, (grid.height, grid.width))[:, :, : rows * cell[0], : columns * cell[1]]
-    pooled = (
-        tokens.unflatten(3, (columns, cell[1]))
-        .unflatten(2, (rows, cell[0]))
-        .mean(dim=(3, 5), dtype=torch.float32)
-    )
+    cells = tokens.unflatten(3, (columns, cell[1])).unflatten(2, (rows, cell[0]))
+    pooled = cells.mean(dim=(3, 5), dtype=torch.float32)
     with full_precision(query.device):
         return pooled.flatten(2) @ memory_key.float().flatten(2).transpose(1, 2) / query.shape[-1] ** 0.5
 
 
-def view_overlap(poses: Float[Tensor, "b f 12"], intrinsics: Float[Tensor, "b 4"]) -> Float[Tensor, "b f f"]:
+def view_overlap(poses: Float[Tensor, "b f 12"], intrinsics: Lenses) -> Float[Tensor, "b f f"]:
     """Tell which part, 0 to 1, of each frame's view (row) every frame's camera (column) sees.
 
-    ``poses``: row-flattened 3×4 ``reference_from_camera`` of every latent frame, metres. ``intrinsics``: normalised.
+    ``poses``: row-flattened 3×4 ``reference_from_camera`` of every latent frame, metres.
     """
     cameras = poses.float().unflatten(-1, (3, 4))
     with full_precision(poses.device):
@@ -99,20 +95,14 @@ def view_overlap(poses: Float[Tensor, "b f 12"], intrinsics: Float[Tensor, "b 4"
 
 
 def fov_affinity(
-    poses: Float[Tensor, "b f 12"], intrinsics: Float[Tensor, "b 4"], num_slices: int, frames_per_slice: int
+    poses: Float[Tensor, "b f 12"], intrinsics: Lenses, num_slices: int, frames_per_slice: int
 ) -> Float[Tensor, "b f m"]:
     """Score slices by how much of the query camera's frustum their cameras see, averaged over the slice's frames.
 
-    ``poses``: row-flattened 3×4 ``reference_from_camera`` of every latent frame, metres. ``intrinsics``: normalised.
-
     Source: Context-as-Memory's rule, as HyDRA's ablation uses it.
     """
-    overlap = view_overlap(poses, intrinsics)
-    return (
-        overlap[..., : num_slices * frames_per_slice]
-        .unflatten(-1, (num_slices, frames_per_slice))
-        .mean(dim=-1)
-    )
+    overlap = view_overlap(poses, intrinsics)[..., : num_slices * frames_per_slice]
+    return overlap.unflatten(-1, (num_slices, frames_per_slice)).mean(dim=-1)
 
 
 def top_slices(
@@ -167,23 +157,3 @@ def memory_grid(grid: LatentGrid, kernel: Kernel) -> LatentGrid:
     return LatentGrid(
         frames=sizes[0], height=sizes[1], width=sizes[2], context_frames=grid.context_frames // kernel[0]
     )
-
-
-def memory_rotary_table(grid: LatentGrid, kernel: Kernel, head_dim: int, device: torch.device) -> RotaryTable:
-    """Tabulate the memory tokens' rotation: the middle of their time, the top-left corner of their space.
-
-    Source: the published code (time 2j + 0.5, row 2p, column 2q for kernel 2×2×2).
-    """
-    tokens = memory_grid(grid, kernel)
-    positions = [
-        torch.arange(n, device=device) * k
-        for n, k in zip((tokens.frames, tokens.height, tokens.width), kernel, strict=True)
-    ]
-    middle = (kernel[0] - 1) / 2
-    return rotary_table(positions[0] + middle, positions[1], positions[2], head_dim)
-
-
-def video_rotary_table(grid: LatentGrid, head_dim: int, device: torch.device) -> RotaryTable:
-    """Tabulate the rotation of the full-resolution tokens: their own indices."""
-    frames, rows, columns = (torch.arange(n, device=device) for n in (grid.frames, grid.height, grid.width))
-    return rotary_table(frames, rows, columns, head_dim)

@@ -101,7 +101,7 @@ def read_group(group: str, config: Mapping[str, Any]) -> Any:
     """Take a group of settings from a transformer's configuration; what is missing has its default.
 
     Raises:
-        InputError: impossible settings.
+        InputError: unknown or impossible settings.
     """
     kind, names = GROUPS[group]
     given = {ours: config[flat] for flat, ours in names.items() if flat in config}
@@ -119,20 +119,12 @@ def flattened(**groups: Any) -> dict[str, Any]:
 
 
 def read_bank_settings(config: Mapping[str, Any]) -> BankSettings | None:
-    """Take the settings from a transformer's configuration; ``None``: no banks.
-
-    Raises:
-        InputError: unknown or impossible settings.
-    """
+    """Take a transformer's banks from its configuration; ``None``: it has none. Raises as ``read_group``."""
     return _read("banks", BankSettings, config)
 
 
 def read_rendering_settings(config: Mapping[str, Any]) -> RenderingSettings | None:
-    """Take the settings from a transformer's configuration; ``None``: it is not shown rendered memory.
-
-    Raises:
-        InputError: unknown or impossible settings.
-    """
+    """Take how rendered memory is taken in; ``None``: a model is not shown it. Raises as ``read_group``."""
     return _read("rendering", RenderingSettings, config)
 
 
@@ -140,7 +132,7 @@ _Settings = TypeVar("_Settings")
 
 
 def _read(name: str, kind: type[_Settings], config: Mapping[str, Any]) -> _Settings | None:
-    given = config[name]
+    given = config.get(name)
     if given is None:
         return None
     if not isinstance(given, Mapping):
@@ -159,8 +151,8 @@ def check_memory(config: Mapping[str, Any]) -> None:
     """
     for group in GROUPS:
         read_group(group, config)
-    read_bank_settings({"banks": None, **config})
-    read_rendering_settings({"rendering": None, **config})
+    read_bank_settings(config)
+    read_rendering_settings(config)
 
 
 def check_banks_are_used(name: str, config: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from outofsight.memory.settings import (
     check_memory,
     flattened,
     read_bank_settings,
+    read_group,
 )
 from outofsight.plugins import own_name
 
@@ -30,41 +31,26 @@ MEMORY_FIELDS: Mapping[str, Any] = MappingProxyType(
 """The transformer's settings that are its memory, with their defaults (HyDRA's, as published)."""
 
 TRAINED_FIELDS = (
-    "memory_kernel",
-    "state_grid",
-    "state_width",
-    "state_space_every",
-    "identity_grid",
-    "subject_mask",
-    "frame_noise",
-    "banks",
-    "rendering",
-)
+    "memory_kernel", "state_grid", "state_width", "state_space_every", "identity_grid", "subject_mask", "frame_noise",
+    "banks", "rendering",
+)  # fmt: skip
 """Settings that weights are made for: another value needs training."""
 
 BANK_SIZES_OF_WEIGHTS = ("kernel", "identity_width", "reader_width")
 """Settings of the banks that weights are made for; the others may be changed without training."""
 
-FULL_ATTENTION: Mapping[str, Any] = MappingProxyType(
-    {
-        "memory_top_k": 0,
-        "local_window": None,
-        "memory_affinity": "mean_pooled",
-        "context_rule": "all",
-        "banks": None,
-    }
-)
-HYDRA: Mapping[str, Any] = MappingProxyType(
-    {
-        "memory_top_k": 10,
-        "local_window": 5,
-        "memory_affinity": "mean_pooled",
-        "memory_source": "all",
-        "context_rule": "all",
-        "banks": None,
-    }
-)
+FULL_ATTENTION: Mapping[str, Any] = MappingProxyType({
+    "memory_top_k": 0, "local_window": None, "memory_affinity": "mean_pooled", "context_rule": "all", "banks": None,
+})  # fmt: skip
+HYDRA: Mapping[str, Any] = MappingProxyType({
+    "memory_top_k": 10, "local_window": 5, "memory_affinity": "mean_pooled", "memory_source": "all",
+    "context_rule": "all", "banks": None,
+})  # fmt: skip
 _RECENT: Mapping[str, Any] = MappingProxyType({**FULL_ATTENTION, "context_rule": "ends", "context_recent": 5})
+_REBUILT = {
+    **FULL_ATTENTION, "context_rule": "views", "context_first": 1, "context_recent": 2, "context_clips": 1,
+    "context_clip_frames": 2, "context_times": "contiguous",
+}  # fmt: skip
 _HISTORY = {"rendered": "scenery", "shown": "history", "top_k": 0}
 
 
@@ -101,6 +87,11 @@ class Strategy:
 
 def _strategies(*given: Strategy) -> dict[str, Strategy]:
     return {each.name: each for each in given}
+
+
+def _variant(name: str, what: str, **settings: Any) -> Strategy:
+    """Make a strategy that is HyDRA but for a few settings."""
+    return Strategy(name=name, what=f"hydra, {what}", settings={**HYDRA, **settings}, base="hydra")
 
 
 STRATEGIES: dict[str, Strategy] = _strategies(
@@ -169,15 +160,7 @@ STRATEGIES: dict[str, Strategy] = _strategies(
     Strategy(
         name="worldplay",
         what="the first context frame, the last 2, and the run of 2 that sees most; times renumbered without gaps",
-        settings={
-            **FULL_ATTENTION,
-            "context_rule": "views",
-            "context_first": 1,
-            "context_recent": 2,
-            "context_clips": 1,
-            "context_clip_frames": 2,
-            "context_times": "contiguous",
-        },
+        settings=_REBUILT,
         base="concat",
         source="WorldPlay's reconstituted context memory",
     ),
@@ -187,46 +170,16 @@ STRATEGIES: dict[str, Strategy] = _strategies(
         settings=HYDRA,
         source="HyDRA, arXiv 2603.25716",
     ),
-    Strategy(
-        name="hydra-2x2x2",
-        what="hydra, tokenizer 2×2×2 latent pixels (published: 2×4×4)",
-        settings={**HYDRA, "memory_kernel": (2, 1, 1)},
-        base="hydra",
-    ),
-    Strategy(
-        name="hydra-2x8x8",
-        what="hydra, tokenizer 2×8×8 latent pixels",
-        settings={**HYDRA, "memory_kernel": (2, 4, 4)},
-        base="hydra",
-    ),
-    Strategy(
-        name="hydra-1x4x4",
-        what="hydra, tokenizer 1×4×4 latent pixels: no mixing over time",
-        settings={**HYDRA, "memory_kernel": (1, 2, 2)},
-        base="hydra",
-    ),
-    Strategy(name="hydra-k5", what="hydra, 5 slices", settings={**HYDRA, "memory_top_k": 5}, base="hydra"),
-    Strategy(name="hydra-k15", what="hydra, 15 slices", settings={**HYDRA, "memory_top_k": 15}, base="hydra"),
-    Strategy(name="hydra-w3", what="hydra, window of 3", settings={**HYDRA, "local_window": 3}, base="hydra"),
-    Strategy(name="hydra-w7", what="hydra, window of 7", settings={**HYDRA, "local_window": 7}, base="hydra"),
-    Strategy(
-        name="hydra-paper",
-        what="hydra, affinity of the paper's eq. 4",
-        settings={**HYDRA, "memory_affinity": "position_paired"},
-        base="hydra",
-    ),
-    Strategy(
-        name="hydra-fov",
-        what="hydra, slices chosen by overlap of views",
-        settings={**HYDRA, "memory_affinity": "fov_overlap"},
-        base="hydra",
-    ),
-    Strategy(
-        name="hydra-context",
-        what="hydra, memory of the context alone",
-        settings={**HYDRA, "memory_source": "context"},
-        base="hydra",
-    ),
+    _variant("hydra-2x2x2", "tokenizer 2×2×2 latent pixels (published: 2×4×4)", memory_kernel=(2, 1, 1)),
+    _variant("hydra-2x8x8", "tokenizer 2×8×8 latent pixels", memory_kernel=(2, 4, 4)),
+    _variant("hydra-1x4x4", "tokenizer 1×4×4 latent pixels: no mixing over time", memory_kernel=(1, 2, 2)),
+    _variant("hydra-k5", "5 slices", memory_top_k=5),
+    _variant("hydra-k15", "15 slices", memory_top_k=15),
+    _variant("hydra-w3", "window of 3", local_window=3),
+    _variant("hydra-w7", "window of 7", local_window=7),
+    _variant("hydra-paper", "affinity of the paper's eq. 4", memory_affinity="position_paired"),
+    _variant("hydra-fov", "slices chosen by overlap of views", memory_affinity="fov_overlap"),
+    _variant("hydra-context", "memory of the context alone", memory_source="context"),
     Strategy(
         name="warp",
         what="window, and the archivist's views rendered into the coming frames: scenery alone, no subject, no tokens",
@@ -293,14 +246,13 @@ def check_without_training(chosen: Strategy, trained: Mapping[str, Any]) -> None
         InputError: the strategy needs weights that this model has not learned.
     """
     wanted = chosen.whole(trained)
+    idle = {
+        "state_width": wanted["state_grid"] is None,
+        "memory_kernel": not _retrieves(wanted),
+        "banks": _needs_no_banks(wanted, trained),
+    }
     for name in TRAINED_FIELDS:
-        if name == "state_width" and wanted["state_grid"] is None:
-            continue
-        if name == "memory_kernel" and not _retrieves(wanted):
-            continue
-        if name == "banks" and _needs_no_banks(wanted, trained):
-            continue
-        if _weights_for(name, wanted[name]) != _weights_for(name, trained[name]):
+        if not idle.get(name) and _weights_for(name, wanted[name]) != _weights_for(name, trained[name]):
             raise InputError(
                 f"strategy {chosen.name!r} needs {name}={wanted[name]!r}, this model was trained with "
                 f"{trained[name]!r}; train one with it: outofsight train --strategy {chosen.name}"
@@ -313,7 +265,8 @@ def check_without_training(chosen: Strategy, trained: Mapping[str, Any]) -> None
 
 
 def _retrieves(settings: Mapping[str, Any]) -> bool:
-    return settings["memory_top_k"] > 0 or settings["memory_affinity"] == "all"
+    retrieves: bool = read_group("memory", settings).retrieves
+    return retrieves
 
 
 def _needs_no_banks(wanted: Mapping[str, Any], trained: Mapping[str, Any]) -> bool:
@@ -325,10 +278,6 @@ def _needs_no_banks(wanted: Mapping[str, Any], trained: Mapping[str, Any]) -> bo
 def _weights_for(name: str, value: Any) -> Any:
     """Return the part of a setting that weights depend on."""
     sizes = read_bank_settings({"banks": value}) if name == "banks" else None
-    if sizes is None:
-        return _plain(value)
-    return tuple(getattr(sizes, size) for size in BANK_SIZES_OF_WEIGHTS)
-
-
-def _plain(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else value
+    if sizes is not None:
+        return tuple(getattr(sizes, size) for size in BANK_SIZES_OF_WEIGHTS)
+    return tuple(value) if isinstance(value, list) else value

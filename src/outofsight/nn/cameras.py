@@ -13,6 +13,9 @@ from torch import Tensor
 
 from outofsight.geometry.frustum import frustum_points
 
+Lenses = Float[Tensor, "b 4"]
+"""Normalised intrinsics of each clip: fx, fy, cx, cy."""
+
 
 def intrinsics_from_fov(
     fov_x_rad: float, height: int, width: int, device: torch.device | str | None = None

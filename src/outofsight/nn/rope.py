@@ -12,7 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from outofsight.geometry.frustum import tangents_of
+from outofsight.nn.cameras import Lenses
 from outofsight.types import LatentGrid
+
+THETA = 10000.0  # Wan's
 
 
 class RotaryTable(NamedTuple):
@@ -28,43 +31,30 @@ def axis_dims(head_dim: int) -> tuple[int, int, int]:
     return head_dim - 2 * spatial, spatial, spatial
 
 
-def rotary_at_places(places: Float[Tensor, "*any 3"], head_dim: int, theta: float = 10000.0) -> RotaryTable:
+def rotary_at_places(places: Float[Tensor, "*any 3"], head_dim: int) -> RotaryTable:
     """Tabulate the rotation of tokens at any places (time, row, column; any real numbers): tables [*any, half_dim].
 
-    A token on the grid of ``rotary_table`` is rotated as there.
+    Angles are computed in float64 (float32 where the device has no float64) and stored in float32.
     """
     wide = torch.float32 if places.device.type == "mps" else torch.float64
     angles = []
     for positions, dim in zip(places.to(wide).unbind(dim=-1), axis_dims(head_dim), strict=True):
         exponents = torch.arange(0, dim, 2, device=places.device, dtype=wide) / dim
-        angles.append(positions[..., None] * theta**-exponents)
+        angles.append(positions[..., None] * THETA**-exponents)
     table = torch.cat(angles, dim=-1)
     return RotaryTable(table.cos().float(), table.sin().float())
 
 
 def rotary_table(
-    frames: Float[Tensor, " f"],
-    rows: Float[Tensor, " h"],
-    columns: Float[Tensor, " w"],
-    head_dim: int,
-    theta: float = 10000.0,
+    frames: Float[Tensor, " f"], rows: Float[Tensor, " h"], columns: Float[Tensor, " w"], head_dim: int
 ) -> RotaryTable:
     """Tabulate the rotation of every token of a frames × rows × columns grid.
 
-    Positions are in units of tokens and may be fractional. Angles are computed in float64 (float32 where the
-    device has no float64) and stored in float32.
+    Positions are in units of tokens and may be fractional.
     """
     wide = torch.float32 if frames.device.type == "mps" else torch.float64
-    shape = (len(frames), len(rows), len(columns))
-    angles = []
-    for axis, (positions, dim) in enumerate(zip((frames, rows, columns), axis_dims(head_dim), strict=True)):
-        exponents = torch.arange(0, dim, 2, device=positions.device, dtype=wide) / dim
-        angle = torch.outer(positions.to(wide), theta**-exponents)
-        view = [1, 1, 1, angle.shape[-1]]
-        view[axis] = len(positions)
-        angles.append(angle.view(view).expand(*shape, -1))
-    table = torch.cat(angles, dim=-1).flatten(0, 2)
-    return RotaryTable(table.cos().float(), table.sin().float())
+    places = torch.cartesian_prod(*(positions.to(wide) for positions in (frames, rows, columns)))
+    return rotary_at_places(places, head_dim)
 
 
 def rotate(
@@ -83,7 +73,7 @@ def num_ray_features(octaves: int) -> int:
 
 
 def token_rays(
-    poses: Float[Tensor, "b f 12"], grid: LatentGrid, intrinsics: Float[Tensor, "b 4"]
+    poses: Float[Tensor, "b f 12"], grid: LatentGrid, intrinsics: Lenses
 ) -> tuple[Float[Tensor, "b s 3"], Float[Tensor, "b s 3"]]:
     """Return direction (unit length) and moment (position × direction, metres) of the ray through each token's middle.
 
@@ -91,23 +81,45 @@ def token_rays(
     ``intrinsics``: each clip's fx, fy, cx, cy in shares of width and height. Directions and moments are in the
     reference's frame; together they are the ray's Plücker coordinates.
     """
-    cameras = poses.float().unflatten(-1, (3, 4))
-    rows, columns = torch.meshgrid(
-        _middles(grid.height, poses.device), _middles(grid.width, poses.device), indexing="ij"
-    )
-    middles = torch.stack((columns, rows), dim=-1).flatten(0, 1)
-    away = tangents_of(middles, intrinsics[:, None].float())
-    local = torch.cat((away, torch.ones_like(away[..., :1])), dim=-1)[:, None]  # [b, 1, s, 3]
-    local = local / local.norm(dim=-1, keepdim=True)
-    turns = cameras[:, :, None, :, :3]
-    direction = (turns * local[..., None, :]).sum(dim=-1)  # not a matrix product: autocast would round that
-    position = cameras[..., None, :, 3].expand_as(direction)
-    moment = torch.linalg.cross(position, direction)
+    rows, columns = (places.flatten() for places in token_places(grid.height, grid.width, poses.device))
+    direction, moment = rays_through(rows, columns, poses, (grid.height, grid.width), intrinsics[:, None])
     return direction.flatten(1, 2), moment.flatten(1, 2)
 
 
+def token_places(
+    height: int, width: int, device: torch.device
+) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
+    """Return row and column of every token of a grid."""
+    rows, columns = torch.meshgrid(
+        torch.arange(height, device=device, dtype=torch.float32),
+        torch.arange(width, device=device, dtype=torch.float32),
+        indexing="ij",
+    )
+    return rows, columns
+
+
+def rays_through(
+    rows: Float[Tensor, "*#batch n"],
+    columns: Float[Tensor, "*#batch n"],
+    pose: Float[Tensor, "*#batch 12"],
+    size: tuple[int, int],
+    intrinsics: Float[Tensor, "*#batch 4"],
+) -> tuple[Float[Tensor, "*batch n 3"], Float[Tensor, "*batch n 3"]]:
+    """Return direction and moment, as ``token_rays``, of the rays through any places on a grid of ``size`` tokens."""
+    middles = torch.stack(((columns + 0.5) / size[1], (rows + 0.5) / size[0]), dim=-1)
+    tangents = tangents_of(middles, intrinsics.float()[..., None, :]).float()
+    local = torch.cat((tangents, torch.ones_like(tangents[..., :1])), dim=-1)
+    local = local / local.norm(dim=-1, keepdim=True)
+    camera = pose.float().unflatten(-1, (3, 4))[..., None, :, :]
+    direction = (camera[..., :3] * local[..., None, :]).sum(
+        dim=-1
+    )  # no matrix product: autocast would round that
+    moment = torch.linalg.cross(camera[..., 3].expand_as(direction), direction)
+    return direction, moment
+
+
 def ray_features(
-    poses: Float[Tensor, "b f 12"], grid: LatentGrid, intrinsics: Float[Tensor, "b 4"], octaves: int
+    poses: Float[Tensor, "b f 12"], grid: LatentGrid, intrinsics: Lenses, octaves: int
 ) -> Float[Tensor, "b s n"]:
     """Describe the ray through each token: direction, moment, then sin and cos of π·2^k·direction for each octave k.
 
@@ -126,8 +138,3 @@ def describe_rays(
     angles = (direction[..., None] * scales).flatten(-2)
     shrunk = moment.sign() * moment.abs().log1p()
     return torch.cat((direction, shrunk, angles.sin(), angles.cos()), dim=-1)
-
-
-def _middles(count: int, device: torch.device) -> Float[Tensor, " n"]:
-    """Cut [0, 1] into ``count`` cells and give their middles."""
-    return (torch.arange(count, device=device) + 0.5) / count

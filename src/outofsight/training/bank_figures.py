@@ -20,7 +20,7 @@ from outofsight.training.bank_objective import (
     watched,
 )
 from outofsight.training.batches import Batch
-from outofsight.training.memory_losses import background_loss, of_slots, shown
+from outofsight.training.memory_losses import background_loss, own_entries, shown
 from outofsight.training.subject_truth import SubjectTruth, subject_truth
 from outofsight.training.task import mean_over_processes, rank_slice, to_device
 
@@ -75,8 +75,8 @@ def _split(unrolled: Unrolled, view: Watched) -> dict[str, Tensor]:
 
 
 def _seen_errors(unrolled: Unrolled, view: Watched) -> dict[str, Tensor]:
-    position = of_slots(view.held.position, view.last_slots)
-    counts = view.seen & (view.last_slots >= 0)[..., None] & of_slots(view.held.filled, view.last_slots)
+    position = own_entries(view.held.position, view.last_slots)
+    counts = view.seen & (view.last_slots >= 0)[..., None] & own_entries(view.held.filled, view.last_slots)
     frames = position.shape[2]
     metres, diagonal = _errors(position, view.position, unrolled.poses[:, :frames], view, unrolled.intrinsics)
     return {"seen_error_m": _mean(metres, counts), "seen_error_diag": _mean(diagonal, counts)}
@@ -84,7 +84,7 @@ def _seen_errors(unrolled: Unrolled, view: Watched) -> dict[str, Tensor]:
 
 def _prediction_errors(unrolled: Unrolled, view: Watched, truth: SubjectTruth) -> dict[str, Tensor]:
     context = unrolled.num_context
-    predicted = of_slots(predicted_in(unrolled.asked[0].predicted).position, view.known_slots)
+    predicted = own_entries(predicted_in(unrolled.asked[0].predicted).position, view.known_slots)
     last, ever = last_seen_in(view.seen[:, :, :context])
     found = ever & (view.known_slots >= 0)
     moving, static = _simple_guesses(truth, last, context)

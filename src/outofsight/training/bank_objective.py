@@ -22,7 +22,7 @@ from outofsight.training.memory_losses import (
     identity_loss,
     longest_absence,
     match_slots,
-    of_slots,
+    own_entries,
     reading_loss,
     shown,
     shown_identity,
@@ -196,7 +196,7 @@ def identities(
     shown = [shown_identity(reading.identity, view.shares, frame) for frame in (pairs.before, pairs.after)]
     slots = match_slots(view.held, pairs.before, view.position, view.distance, pairs.valid)
     frame = pairs.before[..., None, None].expand(-1, -1, 1, tracks.identity.shape[-1])
-    kept = of_slots(tracks.identity, slots).gather(2, frame)[:, :, 0]
+    kept = own_entries(tracks.identity, slots).gather(2, frame)[:, :, 0]
     return torch.where((slots >= 0)[..., None], kept, shown[0]), shown[1], pairs
 
 

@@ -116,7 +116,7 @@ def match_slots(
     return slots
 
 
-def of_slots(values: Tensor, slots: Int[Tensor, "b s"]) -> Tensor:
+def own_entries(values: Tensor, slots: Int[Tensor, "b s"]) -> Tensor:
     """Take values [b, f, n, ...] of every subject's slot: [b, s, f, ...]; slot 0's where it has none."""
     batch = torch.arange(slots.shape[0], device=slots.device)[:, None]
     return values.transpose(1, 2)[batch, slots.clamp(min=0)]
@@ -135,10 +135,10 @@ def state_loss(
     the error of velocity becomes after ``HORIZON_FRAMES``, r the variance as a share of the squared distance.
     Subjects without a slot, and frames before a slot's birth, do not count.
     """
-    counts = (slots >= 0)[..., None] & of_slots(held.filled, slots)
-    away = (of_slots(held.position, slots) - position).norm(dim=-1) / distance
-    drift = (of_slots(held.velocity, slots) - velocity).norm(dim=-1) * HORIZON_FRAMES / distance
-    spread = (of_slots(held.variance, slots) / distance**2).clamp(min=LEAST_VARIANCE)
+    counts = (slots >= 0)[..., None] & own_entries(held.filled, slots)
+    away = (own_entries(held.position, slots) - position).norm(dim=-1) / distance
+    drift = (own_entries(held.velocity, slots) - velocity).norm(dim=-1) * HORIZON_FRAMES / distance
+    spread = (own_entries(held.variance, slots) / distance**2).clamp(min=LEAST_VARIANCE)
     likelihood = 0.5 * away.clamp(max=1.0) ** 2 / spread + 1.5 * spread.log()
     each = _huber(away, PLACE_BEND) + _huber(drift, VELOCITY_BEND) + UNCERTAINTY_WEIGHT * likelihood
     return mean_where(each, counts)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
 from outofsight.geometry.frustum import frustum_overlap
-from outofsight.memory.banks.state import Archive, BankSettings, first_of, surely_none
-from outofsight.nn.cameras import view_points
+from outofsight.memory.banks.state import Archive, BankSettings, by_slot, first_of, own_entries, surely_none
+from outofsight.nn.cameras import Lenses, view_points
 from outofsight.nn.precision import full_precision
 
 VIEW_SAMPLES = (3, 4, 24)
@@ -58,7 +58,7 @@ class Choice(NamedTuple):
 
 
 def common_view(
-    slots: Float[Tensor, "b n 12"], pose: Float[Tensor, "b 12"], intrinsics: Float[Tensor, "b 4"]
+    slots: Float[Tensor, "b n 12"], pose: Float[Tensor, "b 12"], intrinsics: Lenses
 ) -> Float[Tensor, "b n"]:
     """Tell which part, 0 to 1, of their views a camera and each slot's camera have in common.
 
@@ -75,7 +75,7 @@ def _shared(
     one: Float[Tensor, "b n 3 4"],
     other: Float[Tensor, "b m 3 4"],
     samples: tuple[int, int, int],
-    intrinsics: Float[Tensor, "b 4"],
+    intrinsics: Lenses,
 ) -> Float[Tensor, "b n m"]:
     """Return the common view of every two cameras of one lens, by sample points of a view."""
     points = view_points(intrinsics, samples)
@@ -104,21 +104,18 @@ def likeness(
         return (product / (new.norm(dim=-1) * old.norm(dim=-1) + nothing)).clamp(0, 1)
 
 
-def relevance(archive: Archive, new: Slice, intrinsics: Float[Tensor, "b 4"]) -> Float[Tensor, "b n"]:
+def relevance(archive: Archive, new: Slice, intrinsics: Lenses) -> Float[Tensor, "b n"]:
     """Score every slot for a new slice: ``common_view · likeness``, 0 to 1; 0 for empty slots. No gradients.
 
-    ``intrinsics``: normalised. Places that look alike in other directions share no
-    view; views of one direction from far positions share little of their near parts; other things at the same place
-    are not alike.
+    Places that look alike in other directions share no view; views of one direction from far positions share little of
+    their near parts; other things at the same place are not alike.
     """
     with torch.no_grad():
-        alike = likeness(archive, new.tokens.to(archive.tokens.dtype), new.static.to(archive.static.dtype))
+        alike = likeness(archive, new.tokens, new.static)
         return common_view(archive.poses, new.pose, intrinsics) * alike * archive.filled
 
 
-def usefulness(
-    archive: Archive, pose: Float[Tensor, "b 12"], intrinsics: Float[Tensor, "b 4"]
-) -> Float[Tensor, "b n"]:
+def usefulness(archive: Archive, pose: Float[Tensor, "b 12"], intrinsics: Lenses) -> Float[Tensor, "b n"]:
     """Tell what would be lost with each slot: ``alone · (1 + use / mean use)``.
 
     alone: the part of its view that no other slot has, nor the camera at ``pose`` that is about to be filed:
@@ -126,7 +123,7 @@ def usefulness(
     too is of no use, however often it is asked for; one that nobody has asked for keeps a place that nothing else
     shows. So a trail of views thins out, and most where nobody looks.
     """
-    others = torch.cat((archive.poses, pose[:, None].to(archive.poses.dtype)), dim=1).unflatten(-1, (3, 4))
+    others = torch.cat((archive.poses, pose[:, None]), dim=1).unflatten(-1, (3, 4))
     shared = _shared(archive.poses.unflatten(-1, (3, 4)), others, ALONE_SAMPLES, intrinsics)
     present = torch.cat((archive.filled, torch.ones_like(archive.filled[:, :1])), dim=1)
     itself = torch.eye(present.shape[1], device=pose.device, dtype=torch.bool)[:-1]
@@ -148,29 +145,18 @@ def least_useful(archive: Archive, useful: Float[Tensor, "b n"]) -> Int[Tensor, 
     return first_of(candidates)
 
 
-def choose_slot(
-    archive: Archive,
-    new: Slice,
-    settings: BankSettings,
-    intrinsics: Float[Tensor, "b 4"],
-    writable: Bool[Tensor, " b"] | None = None,
-) -> Choice:
-    """Choose where a slice goes, by the order that the module tells. ``writable`` false: nowhere. No gradients."""
+def choose_slot(archive: Archive, new: Slice, settings: BankSettings, intrinsics: Lenses) -> Choice:
+    """Choose where a slice goes, by the order that the module tells. No gradients."""
     with torch.no_grad():
         best, relevant = relevance(archive, new, intrinsics).max(dim=1)
         merges = best >= settings.relevance
         replaced = first_of(~archive.filled)
         full = archive.filled.all(dim=1)
         if not surely_none(full & ~merges):
-            replaced = torch.where(
-                full, least_useful(archive, usefulness(archive, new.pose, intrinsics)), replaced
-            )
+            useless = least_useful(archive, usefulness(archive, new.pose, intrinsics))
+            replaced = torch.where(full, useless, replaced)
         written = (merges | ~archive.pinned.all(dim=1)) & (new.static.mean(dim=1) >= LEAST_STATIC)
-        return Choice(
-            slot=torch.where(merges, relevant, replaced),
-            merges=merges,
-            written=written if writable is None else written & writable,
-        )
+        return Choice(torch.where(merges, relevant, replaced), merges, written)
 
 
 def merge_weight(new: Float[Tensor, "b p"], old: Float[Tensor, "b p"], rate: float) -> Float[Tensor, "b p"]:
@@ -192,24 +178,21 @@ def write_slice(
     seen again. A slot that is written anew begins with the mean use of all that are filled, so that it is not the
     first to go.
     """
-    row = torch.arange(len(choice.slot), device=choice.slot.device)
-    dtype = archive.tokens.dtype
-    tokens, static, merges = new.tokens.to(dtype), new.static.to(dtype), choice.merges
-    old, old_static = archive.tokens[row, choice.slot], archive.static[row, choice.slot]
-    rate = settings.archive_rate
-    step = rate * gate.to(dtype)[:, None] * merge_weight(static, old_static, rate)
-    here = torch.zeros_like(archive.filled).scatter(1, choice.slot[:, None], choice.written[:, None])
+    slot, rate = choice.slot, settings.archive_rate
+    old, old_static = own_entries(archive.tokens, slot), own_entries(archive.static, slot)
+    step = rate * gate.to(old.dtype)[:, None] * merge_weight(new.static, old_static, rate)
+    here = torch.zeros_like(archive.filled).scatter(1, slot[:, None], choice.written[:, None])
 
     def put(field: Tensor, merged: Tensor, copied: Tensor) -> Tensor:
-        value = torch.where(merges.view(-1, *[1] * (copied.ndim - 1)), merged, copied)
-        return torch.where(here.view(*here.shape, *[1] * (field.ndim - 2)), value[:, None], field)
+        value = torch.where(by_slot(choice.merges, copied), merged, copied)
+        return torch.where(by_slot(here, field), value[:, None], field)
 
     return archive._replace(
-        tokens=put(archive.tokens, old + step[..., None] * (tokens - old), tokens),
-        static=put(archive.static, old_static + step * (static - old_static), static),
-        poses=put(archive.poses, archive.poses[row, choice.slot], new.pose.to(archive.poses.dtype)),
-        times=put(archive.times, new.time.to(archive.times.dtype), new.time.to(archive.times.dtype)),
-        use=put(archive.use, archive.use[row, choice.slot], _mean_use(archive)),
+        tokens=put(archive.tokens, old + step[..., None] * (new.tokens - old), new.tokens),
+        static=put(archive.static, old_static + step * (new.static - old_static), new.static),
+        poses=put(archive.poses, own_entries(archive.poses, slot), new.pose),
+        times=put(archive.times, new.time, new.time),
+        use=put(archive.use, own_entries(archive.use, slot), _mean_use(archive)),
         filled=archive.filled | here,
     )
 
@@ -222,7 +205,7 @@ def decay_use(archive: Archive, elapsed_frames: Float[Tensor, " b"]) -> Archive:
 def note_use(archive: Archive, scores: Float[Tensor, "b t n_plus_s"]) -> Archive:
     """Add to each slot's use its share of a chunk's retrieval: the mean of its scores over the coming frames."""
     share = scores.detach()[..., : archive.use.shape[1]].mean(dim=1)
-    return archive._replace(use=archive.use + share.to(archive.use.dtype))
+    return archive._replace(use=archive.use + share)
 
 
 class Gate(nn.Module):
@@ -261,19 +244,11 @@ class Archivist(nn.Module):
         self.settings = settings
         self.gate = Gate(dim)
 
-    def write(
-        self,
-        archive: Archive,
-        new: Slice,
-        intrinsics: Float[Tensor, "b 4"],
-        *,
-        writable: Bool[Tensor, " b"] | None = None,
-    ) -> Archive:
-        """File one slice of each clip. ``intrinsics``: normalised; ``writable``: which clips to write at all."""
+    def write(self, archive: Archive, new: Slice, intrinsics: Lenses) -> Archive:
+        """File one slice of each clip. ``intrinsics``: normalised."""
         new = Slice(*(value.to(archive.tokens.dtype) for value in new))
-        choice = choose_slot(archive, new, self.settings, intrinsics, writable)
-        row = torch.arange(len(choice.slot), device=choice.slot.device)
-        old, old_static = archive.tokens[row, choice.slot], archive.static[row, choice.slot]
+        choice = choose_slot(archive, new, self.settings, intrinsics)
+        old, old_static = own_entries(archive.tokens, choice.slot), own_entries(archive.static, choice.slot)
         gate = self.gate(old, old_static, new.tokens, new.static)
         return write_slice(archive, new, choice, gate, self.settings)
 

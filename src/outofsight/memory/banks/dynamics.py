@@ -61,12 +61,11 @@ class SubjectDynamics(nn.Module):
     A small network says, from speed, its deviation, measured turn rate, time unseen and identity, how fast a subject
     stops, which share of its measured turn it goes on with, and how uncertain its speed becomes. It begins at zero:
     constant velocity, exactly. A subject that was not seen to turn does not turn; a mirrored world moves as the mirror
-    image. ``up``: the vertical in the anchor frame, unit length.
+    image.
     """
 
-    def __init__(self, identity_width: int, up: tuple[float, float, float] = UP) -> None:
+    def __init__(self, identity_width: int) -> None:
         super().__init__()
-        self.up = up
         self.inner = nn.Linear(NUM_MOTION_FEATURES + identity_width, HIDDEN_WIDTH)
         self.outer = nn.Linear(HIDDEN_WIDTH, 3)
         nn.init.zeros_(self.outer.weight)
@@ -94,7 +93,7 @@ class SubjectDynamics(nn.Module):
         with full_precision(tracks.position.device):
             motion = self.motion(tracks, now[:, None] - tracks.last_seen)
             span = elapsed.float()[:, None].expand_as(motion.decay)
-            move, velocity = moved(tracks.velocity, motion.decay, motion.turn, span, self.up)
+            move, velocity = moved(tracks.velocity, motion.decay, motion.turn, span)
             velocity = velocity * (FASTEST_M / length(velocity).clamp(min=FASTEST_M))[..., None]
             covariance = grown(tracks.covariance, ACCELERATION * motion.noise, span)
             taken = tracks.taken[..., None]
@@ -128,14 +127,13 @@ def moved(
     decay: Float[Tensor, "b s"],
     turn: Float[Tensor, "b s"],
     span: Float[Tensor, "b s"],
-    up: tuple[float, float, float],
 ) -> tuple[Float[Tensor, "b s 3"], Float[Tensor, "b s 3"]]:
     """Return way gone and velocity after ``span`` frames of turning by ``turn`` and shrinking by ``decay`` a frame.
 
     With z = −decay + i·turn, horizontal velocity is multiplied by e^(z·span) and the shift is (e^(z·span) − 1)/z of it;
     vertical velocity only shrinks. Without decay and turn the shift is span · velocity to the last bit.
     """
-    axis = velocity.new_tensor(up)
+    axis = velocity.new_tensor(UP)
     vertical = (velocity * axis).sum(dim=-1, keepdim=True) * axis
     level = velocity - vertical
     across = torch.linalg.cross(axis.expand_as(level), level)

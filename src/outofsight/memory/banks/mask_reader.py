@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate, silu
 
 from outofsight.memory.banks.state import Views
 from outofsight.memory.rendering import nearness, warped
+from outofsight.nn.cameras import Lenses
 
 NUM_WITNESSES = 8
 """So many other views, the nearest, testify what a frame's place looks like."""
@@ -87,7 +88,7 @@ def evidence(
     views: Views,
     frames: UInt8[Tensor, "b f 3 height width"],
     cameras: Float[Tensor, "b f 12"],
-    intrinsics: Float[Tensor, "b 4"],
+    intrinsics: Lenses,
     times: Float[Tensor, "b f"],
 ) -> Float[Tensor, "b f 9 height width"]:
     """Lay what ``views`` show at each frame's place beside it. A view of the frame's own time is no witness."""

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate, max_pool2d
 
 from outofsight.memory.banks.scene_reader import project_points
-from outofsight.memory.banks.state import Archive, Cutouts, Tracks, Views
+from outofsight.memory.banks.state import Archive, Cutouts, Tracks, Views, by_slot
 from outofsight.memory.rendering import seen_side, warped
+from outofsight.nn.cameras import Lenses
 
 NUM_SIDES = 4
 CUTOUT_PX = 48
@@ -60,7 +61,7 @@ class Picture(NamedTuple):
     subject: Float[Tensor, "b height width"]
     pose: Float[Tensor, "b 12"]
     time: Float[Tensor, " b"]
-    intrinsics: Float[Tensor, "b 4"]
+    intrinsics: Lenses
     generated: bool = False
 
 
@@ -117,8 +118,8 @@ def filed(views: Views, before: Archive, after: Archive, picture: Picture) -> Vi
 
     def put(name: str) -> Tensor:
         place: Tensor = getattr(views, name)
-        value = torch.where(_like(merged, place), getattr(kept, name), getattr(new, name))
-        return torch.where(_like(here, place), value, place)
+        value = torch.where(by_slot(merged, place), getattr(kept, name), getattr(new, name))
+        return torch.where(by_slot(here, place), value, place)
 
     return views._replace(**{name: put(name) for name in Views._fields[:6]})
 
@@ -134,10 +135,6 @@ def _filled_in(old: Views, new: Views) -> Views:
         static=torch.where(better, (seen.known * 255).round().to(torch.uint8), old.static),
         times=new.times,
     )
-
-
-def _like(flags: Bool[Tensor, "b n"], value: Tensor) -> Tensor:
-    return flags.view(*flags.shape, *[1] * (value.ndim - 2))
 
 
 def renewed(
@@ -177,14 +174,13 @@ def cut_out(
     """Cut each subject out along its mask: one cut-out each. One that is not there has quality 0."""
     size = (masks.shape[-2], masks.shape[-1])
     hard = masks > 0.5
-    extent = mask_extent(hard)
-    middle_x, middle_y = extent.middle
-    half_width, half_height = (length + MARGIN_PX / 2 for length in extent.half)
+    (left, right), (top, bottom) = _extent(hard.sum(dim=-2)), _extent(hard.sum(dim=-1))
+    middle_x, middle_y = (left + right) / 2, (top + bottom) / 2
+    half_width, half_height = (right - left + 1) / 2 + MARGIN_PX / 2, (bottom - top + 1) / 2 + MARGIN_PX / 2
     seen = project_points(position, picture.pose, size, picture.intrinsics)
     box = torch.stack((middle_x - seen.columns, middle_y - seen.rows, half_width, half_height), dim=-1)
     area = hard.flatten(2).sum(dim=-1)
-    edge = (extent.left <= 0) | (extent.right >= size[1] - 1)
-    edge = edge | (extent.top <= 0) | (extent.bottom >= size[0] - 1)
+    edge = (left <= 0) | (right >= size[1] - 1) | (top <= 0) | (bottom >= size[0] - 1)
     large = (area / (0.02 * size[0] * size[1])).clamp(max=1).sqrt()
     quality = (
         torch.where(edge, CUT_QUALITY, 1.0) * (0.5 + 0.5 * large) * (area >= LEAST_AREA_PX) * seen.in_front
@@ -198,31 +194,9 @@ def cut_out(
     )
 
 
-class MaskExtent(NamedTuple):
-    """The first and last columns and rows of masks, in pixels (a whole number is a pixel's middle)."""
-
-    left: Float[Tensor, "b s"]
-    right: Float[Tensor, "b s"]
-    top: Float[Tensor, "b s"]
-    bottom: Float[Tensor, "b s"]
-
-    @property
-    def middle(self) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"]]:
-        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
-
-    @property
-    def half(self) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"]]:
-        return (self.right - self.left + 1) / 2, (self.bottom - self.top + 1) / 2
-
-
-def mask_extent(masks: Bool[Tensor, "b s height width"]) -> MaskExtent:
-    """Measure masks, without the ``STRAY_SHARE`` of their pixels that lie outermost on each side; undefined where a
-    mask is empty."""
-    return MaskExtent(*_extent(masks.sum(dim=-2)), *_extent(masks.sum(dim=-1)))
-
-
 def _extent(number: Int[Tensor, "b s n"]) -> tuple[Float[Tensor, "b s"], Float[Tensor, "b s"]]:
-    """Return the first and the last place that matter, of numbers of pixels."""
+    """Return the first and the last column (or row) of a mask, by the number of its pixels in each: without the
+    ``STRAY_SHARE`` of them that lies outermost on each side; undefined where a mask is empty."""
     total = number.sum(dim=-1, keepdim=True)
     inside = number.cumsum(dim=-1) > STRAY_SHARE * total
     inside = inside & (number.flip(-1).cumsum(dim=-1).flip(-1) > STRAY_SHARE * total)
@@ -262,10 +236,8 @@ def kept_best(cutouts: Cutouts, new: Cutouts) -> Cutouts:
     place = torch.nn.functional.one_hot(index, cutouts.quality.shape[2]).bool()
     better = place & (new.quality > 0) & (new.quality >= RENEWAL * cutouts.quality)
 
-    def put(old: Tensor, value: Tensor) -> Tensor:
-        return torch.where(better.view(*better.shape, *[1] * (old.ndim - 3)), value, old)
-
-    return Cutouts(*(put(old, value) for old, value in zip(cutouts, new, strict=True)))
+    pairs = zip(cutouts, new, strict=True)
+    return Cutouts(*(torch.where(by_slot(better, old), value, old) for old, value in pairs))
 
 
 def side_index(side: Float[Tensor, "*any"]) -> Int[Tensor, "*any"]:

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from outofsight.memory.banks.archivist import static_mean
 from outofsight.memory.banks.dynamics import PredictedSubjects
-from outofsight.memory.banks.scene_reader import place_subjects, rays_through, token_places
-from outofsight.memory.banks.state import Archive, Banks, BankSettings, RetrievedMemory
-from outofsight.nn.cameras import relative_to, view_points
+from outofsight.memory.banks.scene_reader import place_subjects
+from outofsight.memory.banks.state import Archive, Banks, BankSettings, RetrievedMemory, own_entries
+from outofsight.nn.cameras import Lenses, relative_to, view_points
 from outofsight.nn.precision import full_precision
+from outofsight.nn.rope import rays_through, token_places
 from outofsight.types import LatentGrid
 
 DIRECTIONS = 32
@@ -56,7 +57,7 @@ class Chunk(NamedTuple):
     poses: Float[Tensor, "b t 12"]
     times: Float[Tensor, "b t"]
     grid: LatentGrid
-    intrinsics: Float[Tensor, "b 4"]
+    intrinsics: Lenses
     first_time_index: int
 
     def relative(self, poses: Float[Tensor, "b m 12"]) -> Float[Tensor, "b m 12"]:
@@ -109,8 +110,7 @@ class BankRetrieval(nn.Module):
     def _queries(self, banks: Banks, chunk: Chunk) -> Float[Tensor, "b t d"]:
         archive = banks.archive
         newest = archive.times.masked_fill(~archive.filled, -torch.inf).argmax(dim=1)
-        row = torch.arange(len(newest), device=newest.device)
-        content = static_mean(archive.tokens[row, newest], archive.static[row, newest])
+        content = static_mean(own_entries(archive.tokens, newest), own_entries(archive.static, newest))
         seen = _unit(view_encoding(chunk.relative(chunk.poses), chunk))
         return self.query_place(seen) + self.query_content(content)[:, None]
 
@@ -159,14 +159,10 @@ def gathered(
     places = _chosen_of(chosen, known, 0, n, min(settings.top_k, n))
     subjects = _chosen_of(chosen, known, n, s, min(settings.top_k, s))
     parts = (
-        _retrieved_places(banks, *places, chunk, settings, scores),
-        _retrieved_subjects(banks, *subjects, predicted, chunk, settings, scores),
+        _retrieved_places(banks, *places, chunk, settings),
+        _retrieved_subjects(banks, *subjects, predicted, chunk, settings),
     )
-    joined = {
-        name: torch.cat([getattr(part, name) for part in parts], dim=1)
-        for name in RetrievedMemory._fields
-        if name != "scores"
-    }
+    joined = {name: torch.cat((parts[0][name], parts[1][name]), dim=1) for name in parts[0]}
     tokens = torch.where(joined["known"][..., None], joined.pop("tokens"), 0.0)
     return RetrievedMemory(tokens=tokens, scores=scores, **joined)
 
@@ -187,29 +183,23 @@ def _retrieved_places(
     known: Bool[Tensor, "b room"],
     chunk: Chunk,
     settings: BankSettings,
-    scores: Tensor,
-) -> RetrievedMemory:
+) -> dict[str, Tensor]:
     """Lay out the archivist's slots as if they were context frames of their age, seen by their own cameras.
 
     A slot last written so many video frames ago lies ⌈frames / 4⌉ latent frames before the chunk, as a context frame
     of its age would, and at 0 if that is before the sequence begins.
     """
     archive, (_, down, across) = banks.archive, settings.kernel
-    row = torch.arange(len(slots), device=slots.device)[:, None]
-    tokens = archive.tokens[row, slots]  # [b, room, p, d]
+    tokens = own_entries(archive.tokens, slots)  # [b, room, p, d]
     rows, columns = token_places(chunk.grid.height // down, chunk.grid.width // across, slots.device)
     rows, columns = (places.expand(*tokens.shape[:2], -1) for places in (rows.flatten(), columns.flatten()))
-    ages = ((chunk.times[:, :1] - archive.times[row, slots]) / LATENT_STEP_FRAMES).ceil()
+    ages = ((chunk.times[:, :1] - own_entries(archive.times, slots)) / LATENT_STEP_FRAMES).ceil()
     times = (chunk.first_time_index - ages).clamp(0, max(chunk.first_time_index - 1, 0))
     times = times[..., None].expand_as(rows)
-    poses = chunk.relative(archive.poses[row, slots])
-    directions, moments = rays_through(
-        rows * down + (down - 1) / 2,
-        columns * across + (across - 1) / 2,
-        poses,
-        (chunk.grid.height, chunk.grid.width),
-        chunk.intrinsics[:, None],
-    )
+    poses = chunk.relative(own_entries(archive.poses, slots))
+    size = (chunk.grid.height, chunk.grid.width)
+    middles = rows * down + (down - 1) / 2, columns * across + (across - 1) / 2
+    directions, moments = rays_through(*middles, poses, size, chunk.intrinsics[:, None])
     return _flat(
         tokens=tokens,
         known=known[..., None].expand(rows.shape),
@@ -218,7 +208,6 @@ def _retrieved_places(
         directions=directions,
         moments=moments,
         subjects=torch.zeros_like(rows, dtype=torch.bool),
-        scores=scores,
         slots=slots[..., None].expand(rows.shape),
         frames=torch.full_like(rows, -1).long(),
     )
@@ -231,43 +220,34 @@ def _retrieved_subjects(
     predicted: PredictedSubjects,
     chunk: Chunk,
     settings: BankSettings,
-    scores: Tensor,
-) -> RetrievedMemory:
+) -> dict[str, Tensor]:
     """Lay out the tracker's slots in every coming frame, where the subjects are predicted to be in its view."""
-    tracks, row = banks.tracks, torch.arange(len(slots), device=slots.device)[:, None]
     num_frames, cameras = chunk.poses.shape[1], chunk.relative(chunk.poses)
-    positions = positions_from_first(predicted.position, chunk).transpose(1, 2)[row, slots].transpose(1, 2)
-    boxes = tracks.box[row, slots][:, None].expand(-1, num_frames, -1, -1)
-    seen = place_subjects(
-        positions,
-        boxes,
-        cameras,
-        (chunk.grid.height, chunk.grid.width),
-        chunk.intrinsics[:, None],
-        settings.subject_grid,
-    )
+    positions = positions_from_first(predicted.position, chunk).transpose(1, 2)
+    positions = own_entries(positions, slots).transpose(1, 2)
+    boxes = own_entries(banks.tracks.box, slots)[:, None].expand(-1, num_frames, -1, -1)
+    size = (chunk.grid.height, chunk.grid.width)
+    seen = place_subjects(positions, boxes, cameras, size, chunk.intrinsics[:, None], settings.subject_grid)
     rows, columns = seen.rows.float(), seen.columns.float()  # [b, t, room, k]
     frames = torch.arange(num_frames, device=slots.device)[:, None, None].expand(rows.shape)
     times = (chunk.first_time_index + frames).to(rows.dtype)
     return _flat(
-        tokens=tracks.tokens[row, slots][:, None].expand(-1, num_frames, -1, -1, -1),
+        tokens=own_entries(banks.tracks.tokens, slots)[:, None].expand(-1, num_frames, -1, -1, -1),
         known=(known[:, None] & seen.in_view)[..., None].expand(rows.shape),
         places=torch.stack((times, rows, columns), dim=-1),
         poses=cameras[:, :, None, None].expand(*rows.shape, -1),
         directions=seen.directions,
         moments=seen.moments,
         subjects=torch.ones_like(rows, dtype=torch.bool),
-        scores=scores,
         slots=(slots + banks.archive.filled.shape[1])[:, None, :, None].expand(rows.shape),
         frames=frames,
     )
 
 
-def _flat(*, known: Tensor, scores: Tensor, **fields: Tensor) -> RetrievedMemory:
+def _flat(**fields: Tensor) -> dict[str, Tensor]:
     """Lay out the tokens of several slots, of the shape of ``known``, in one row for each clip."""
-    ends = known.ndim - 1
-    rows = {name: value.flatten(1, ends) for name, value in fields.items()}
-    return RetrievedMemory(known=known.flatten(1), scores=scores, **rows)
+    ends = fields["known"].ndim - 1
+    return {name: value.flatten(1, ends) for name, value in fields.items()}
 
 
 class Rebuild(nn.Module):

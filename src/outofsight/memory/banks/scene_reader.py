@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 
 from outofsight.errors import InputError
-from outofsight.geometry.frustum import picture_of, tangents_of
+from outofsight.geometry.frustum import picture_of
 from outofsight.memory.banks.state import SceneReading
+from outofsight.nn.cameras import Lenses
+from outofsight.nn.rope import rays_through, token_places
 
 TOKEN_BLOCKS = 3
 """Residual blocks on tokens. Each looks one latent frame further back."""
@@ -59,7 +61,7 @@ class SceneReader(nn.Module):
         begin = (UNLIKELY, log(COMMON_DISTANCE_M), 0.0, 0.0, 1.0, log(COMMON_NOISE))
         self.told.bias = nn.Parameter(torch.tensor(begin))
 
-    def forward(self, latents: Float[Tensor, "b c f H W"], intrinsics: Float[Tensor, "b 4"]) -> SceneReading:
+    def forward(self, latents: Float[Tensor, "b c f H W"], intrinsics: Lenses) -> SceneReading:
         """Return what every token shows. ``intrinsics``: normalised. Fed with ``history`` earlier frames, later frames
         are read as in the whole.
 
@@ -91,9 +93,7 @@ class SceneReader(nn.Module):
             noise=noise.clamp(log(LEAST_NOISE), log(MOST_NOISE)),
         )
 
-    def _places(
-        self, rows: int, columns: int, intrinsics: Float[Tensor, "b 4"]
-    ) -> Float[Tensor, "b 2 rows columns"]:
+    def _places(self, rows: int, columns: int, intrinsics: Lenses) -> Float[Tensor, "b 2 rows columns"]:
         """Return x and y of every token's middle as tangents of the angles from the optical axis."""
         down, across = token_places(rows, columns, intrinsics.device)
         shares = torch.stack(((across + 0.5) / columns, (down + 0.5) / rows))
@@ -158,27 +158,6 @@ class Projected(NamedTuple):
     tokens_per_metre: Float[Tensor, "*batch s"]
 
 
-def rays_through(
-    rows: Float[Tensor, "*batch n"],
-    columns: Float[Tensor, "*batch n"],
-    pose: Float[Tensor, "*batch 12"],
-    size: tuple[int, int],
-    intrinsics: Float[Tensor, "*batch 4"],
-) -> tuple[Float[Tensor, "*batch n 3"], Float[Tensor, "*batch n 3"]]:
-    """Return direction (unit length) and moment (position × direction) of the rays through places on the grid.
-
-    ``pose``: row-flattened 3×4 ``reference_from_camera``; ``size``: rows and columns of the grid.
-    """
-    middles = torch.stack(((columns + 0.5) / size[1], (rows + 0.5) / size[0]), dim=-1)
-    tangents = tangents_of(middles, intrinsics.float()[..., None, :]).float()
-    local = torch.cat((tangents, torch.ones_like(tangents[..., :1])), dim=-1)
-    local = local / local.norm(dim=-1, keepdim=True)
-    camera = pose.float().unflatten(-1, (3, 4))[..., None, :, :]
-    direction = (camera[..., :3] * local[..., None, :]).sum(dim=-1)
-    moment = torch.linalg.cross(camera[..., 3].expand_as(direction), direction)
-    return direction, moment
-
-
 def read_positions(
     reading: SceneReading, poses: Float[Tensor, "*batch 12"], intrinsics: Float[Tensor, "*batch 4"]
 ) -> Float[Tensor, "*batch h w 3"]:
@@ -194,18 +173,6 @@ def read_positions(
     away = reading.distance.float().exp().flatten(-2)[..., None] * directions
     position = away + poses.float().unflatten(-1, (3, 4))[..., None, :, 3]
     return position.unflatten(-2, (height, width))
-
-
-def token_places(
-    height: int, width: int, device: torch.device
-) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
-    """Return row and column of every token of a grid."""
-    rows, columns = torch.meshgrid(
-        torch.arange(height, device=device, dtype=torch.float32),
-        torch.arange(width, device=device, dtype=torch.float32),
-        indexing="ij",
-    )
-    return rows, columns
 
 
 def project_points(
@@ -279,7 +246,7 @@ def reading_from_truth(
     identity: Float[Tensor, "b s f e"],
     shares: Float[Tensor, "b s f h w"],
     poses: Float[Tensor, "b f 12"],
-    intrinsics: Float[Tensor, "b 4"],
+    intrinsics: Lenses,
     *,
     noise: float = 0.01,
     least_share: float = 0.1,
@@ -329,7 +296,7 @@ def shares_of_boxes(
     box: Float[Tensor, "b s 4"],
     poses: Float[Tensor, "b f 12"],
     size: tuple[int, int],
-    intrinsics: Float[Tensor, "b 4"],
+    intrinsics: Lenses,
 ) -> Float[Tensor, "b s f h w"]:
     """Tell which share of each token each subject covers, were it a board that faces the camera; nearer ones in front.
 

@@ -10,8 +10,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, normalize
 
-from outofsight.memory.banks.scene_reader import place_subjects, project_points, read_positions, token_places
+from outofsight.memory.banks.scene_reader import place_subjects, project_points, read_positions
 from outofsight.memory.banks.state import SceneReading, Tracks
+from outofsight.nn.cameras import Lenses
+from outofsight.nn.rope import token_places
 
 ABSENT = -1e4
 """Logit of an empty slot: 0 after any softmax in float32."""
@@ -107,14 +109,14 @@ class FrameSeen(NamedTuple):
     """One clean latent frame as the tracker meets it.
 
     ``tokens``: video tokens, row by row. ``reading``: of this frame, without the axis of frames. ``pose``:
-    ``anchor_from_camera``. ``time``: in video frames. ``intrinsics``: normalised.
+    ``anchor_from_camera``. ``time``: in video frames.
     """
 
     tokens: Float[Tensor, "b hw d"]
     reading: SceneReading
     pose: Float[Tensor, "b 12"]
     time: Float[Tensor, " b"]
-    intrinsics: Float[Tensor, "b 4"]
+    intrinsics: Lenses
 
     @property
     def size(self) -> tuple[int, int]:
@@ -157,10 +159,7 @@ def token_facts(frame: FrameSeen) -> TokenFacts:
 
 
 def sight(
-    shares: Float[Tensor, "b s n"],
-    facts: TokenFacts,
-    frame: FrameSeen,
-    subject_grid: tuple[int, int],
+    shares: Float[Tensor, "b s n"], facts: TokenFacts, frame: FrameSeen, subject_grid: tuple[int, int]
 ) -> Sighting:
     """Join what each subject's tokens tell.
 
@@ -203,19 +202,16 @@ def _box(
     height, width = frame.size
     rows, columns = (places.flatten() for places in token_places(height, width, weights.device))
     middle_row, middle_column = (weights * rows).sum(dim=-1), (weights * columns).sum(dim=-1)
-    half_height = _half_length(weights, rows - middle_row[..., None])
-    half_width = _half_length(weights, columns - middle_column[..., None])
+    half_height, half_width = (
+        (3 * (weights * away**2).sum(dim=-1) + 0.25).sqrt()
+        for away in (rows - middle_row[..., None], columns - middle_column[..., None])
+    )
     origin = project_points(position, frame.pose, frame.size, frame.intrinsics)
     box = torch.stack(
         (middle_column - origin.columns, middle_row - origin.rows, half_width, half_height), dim=-1
     )
     cut = (middle_column - half_width < 0) | (middle_column + half_width > width - 1)
     return box / origin.tokens_per_metre[..., None], cut
-
-
-def _half_length(weights: Float[Tensor, "b s n"], away: Float[Tensor, "b s n"]) -> Float[Tensor, "b s"]:
-    half: Tensor = (3 * (weights * away**2).sum(dim=-1) + 0.25).sqrt()
-    return half
 
 
 def _sampled(

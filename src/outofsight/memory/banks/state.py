@@ -6,10 +6,12 @@ of the context. Poses are row-flattened 3×4 ``anchor_from_camera``. Velocities 
 radians a video frame.
 
 To edit: an archive slot is named by its index, a subject by its number (``Tracks.number``), which it keeps wherever it
-lies; banks that are given are left as they were.
+lies; banks that are given are left as they were. ``InputError``: what is named is not there, nothing would change, or a
+value does not fit.
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -130,10 +132,8 @@ class Views(NamedTuple):
 
     def at(self, index: Int[Tensor, "b k"]) -> "Views":
         """Take some slots of each clip."""
-        row = torch.arange(len(index), device=index.device)[:, None]
-        depth = None if self.depth is None else self.depth[row, index]
-        kept = {name: getattr(self, name)[row, index] for name in Views._fields[:6]}
-        return Views(**kept, depth=depth)
+        kept = (None if part is None else own_entries(part, index) for part in self)
+        return Views(*kept)  # type: ignore[arg-type]
 
 
 class Cutouts(NamedTuple):
@@ -159,6 +159,9 @@ class Banks(NamedTuple):
     births: Int[Tensor, " b"]
     views: Views | None = None
     cutouts: Cutouts | None = None
+
+
+PARTS: dict[str, Any] = {"archive": Archive, "tracks": Tracks, "views": Views, "cutouts": Cutouts}
 
 
 class SceneReading(NamedTuple):
@@ -200,16 +203,16 @@ class RetrievedMemory(NamedTuple):
     slots: Int[Tensor, "b e"]
     frames: Int[Tensor, "b e"]
 
+    def by_token(self) -> dict[str, Tensor]:
+        """Return what there is of each token: all but ``scores``."""
+        return {name: value for name, value in self._asdict().items() if name != "scores"}
+
 
 def empty_banks(
     settings: BankSettings, tokens_per_slice: int, dim: int, batch: int = 1, device: Any = None
 ) -> Banks:
     """Return banks that hold nothing yet; ``time`` is −1."""
-    n, s, k = (
-        settings.archive_slots,
-        settings.subject_slots,
-        settings.subject_grid[0] * settings.subject_grid[1],
-    )
+    n, s, k = settings.archive_slots, settings.subject_slots, prod(settings.subject_grid)
 
     def zeros(*shape: int) -> Tensor:
         return torch.zeros(batch, *shape, device=device)
@@ -232,32 +235,40 @@ def empty_banks(
 
 def bank_tensors(banks: Banks) -> dict[str, Tensor]:
     """Return every tensor by name (``archive.tokens``, ``tracks.position``, ``time``, ...), for a file."""
-    named = {f"archive.{name}": value for name, value in banks.archive._asdict().items()}
-    named |= {f"tracks.{name}": value for name, value in banks.tracks._asdict().items()}
-    for kind, pictures in (("views", banks.views), ("cutouts", banks.cutouts)):
-        kept = pictures._asdict() if pictures is not None else {}
-        named |= {f"{kind}.{name}": value for name, value in kept.items() if value is not None}
+    named: dict[str, Tensor] = {}
+    for kind in PARTS:
+        part = getattr(banks, kind)
+        fields = {} if part is None else part._asdict()
+        named |= {f"{kind}.{name}": value for name, value in fields.items() if value is not None}
     return named | {"time": banks.time, "births": banks.births}
 
 
 def banks_from_tensors(tensors: dict[str, Tensor]) -> Banks:
     """Undo ``bank_tensors``. Raises ``InputError`` naming what is missing or does not belong."""
-    wanted = {f"archive.{name}" for name in Archive._fields} | {f"tracks.{name}" for name in Tracks._fields}
-    wanted |= {"time", "births"}
-    pictures = {f"views.{name}" for name in Views._fields} | {f"cutouts.{name}" for name in Cutouts._fields}
-    if pictures & set(tensors):
-        wanted |= pictures - ({"views.depth"} - set(tensors))
+    has_pictures = any(name.startswith(("views.", "cutouts.")) for name in tensors)
+    parts = {kind: PARTS[kind] for kind in PARTS if has_pictures or kind in ("archive", "tracks")}
+    wanted = {f"{kind}.{name}" for kind, part in parts.items() for name in part._fields}
+    wanted = (wanted | {"time", "births"}) - ({"views.depth"} - set(tensors))
     if odd := sorted(wanted ^ set(tensors)):
         raise InputError(
             f"these tensors are not the banks of a two-bank memory: {odd[0]} is missing or unknown"
         )
-    archive = Archive(**{name: tensors[f"archive.{name}"] for name in Archive._fields})
-    tracks = Tracks(**{name: tensors[f"tracks.{name}"] for name in Tracks._fields})
-    views = cutouts = None
-    if pictures & set(tensors):
-        views = Views(**{name: tensors.get(f"views.{name}") for name in Views._fields})  # type: ignore[arg-type]
-        cutouts = Cutouts(**{name: tensors[f"cutouts.{name}"] for name in Cutouts._fields})
-    return Banks(archive, tracks, tensors["time"], tensors["births"], views, cutouts)
+    made = {
+        kind: part(**{name: tensors.get(f"{kind}.{name}") for name in part._fields})
+        for kind, part in parts.items()
+    }
+    return Banks(**made, time=tensors["time"], births=tensors["births"])
+
+
+def own_entries(values: Tensor, index: Int[Tensor, "b ..."]) -> Tensor:
+    """Take each clip's own entries [b, ...] of values [b, n, ...]."""
+    clips = torch.arange(len(index), device=index.device).view(-1, *[1] * (index.ndim - 1))
+    return values[clips, index]
+
+
+def by_slot(flags: Bool[Tensor, "..."], value: Tensor) -> Bool[Tensor, "..."]:
+    """Give flags of slots as many axes as a value of theirs has."""
+    return flags.view(*flags.shape, *[1] * (value.ndim - flags.ndim))
 
 
 def first_of(chosen: Bool[Tensor, "b n"]) -> Int[Tensor, " b"]:
@@ -281,21 +292,12 @@ Touched = Archive | Tracks
 
 
 def pin(banks: Banks, *, slot: int | None = None, subject: int | None = None, on: bool = True) -> Banks:
-    """Keep an archive slot from being dropped, or a subject from dying; ``on`` false lets it go again.
-
-    Raises:
-        InputError: not exactly one of both is named, or it is not there.
-    """
-    bank, index = _found(banks, slot, subject)
-    return _put(banks, bank, index, pinned=on)
+    """Keep an archive slot from being dropped, or a subject from dying; ``on`` false lets it go again."""
+    return _put(banks, *_found(banks, slot, subject), pinned=on)
 
 
 def forget(banks: Banks, *, slot: int | None = None, subject: int | None = None) -> Banks:
-    """Empty an archive slot or a subject's, pinned or not.
-
-    Raises:
-        InputError: not exactly one of both is named, or it is not there.
-    """
+    """Empty an archive slot or a subject's, pinned or not."""
     bank, index = _found(banks, slot, subject)
     return _put(banks, bank, index, **dict.fromkeys(bank._fields, 0))
 
@@ -307,13 +309,9 @@ def edit_place(
     tokens: Float[Tensor, "p d"] | None = None,
     static: Float[Tensor, " p"] | None = None,
 ) -> Banks:
-    """Change what an archive slot shows: its slice tokens, and how static each is (0 to 1).
-
-    Raises:
-        InputError: the slot is not there, nothing is changed, or a value does not fit.
-    """
+    """Change what an archive slot shows: its slice tokens, and how static each is (0 to 1)."""
     archive, index = _found(banks, slot, None)
-    changes = _given(archive, index, tokens=tokens, static=static)
+    changes = _given(archive, tokens=tokens, static=static)
     if static is not None and not bool(((changes["static"] >= 0) & (changes["static"] <= 1)).all()):
         raise InputError("static tells how static each token is, 0 to 1; got other numbers")
     return _put(banks, archive, index, **changes)
@@ -334,13 +332,10 @@ def edit_subject(
     ``position``: its origin in the anchor frame, metres; ``velocity``: metres a video frame; ``turn_rate``: radians a
     video frame. They are believed as after a close look (``EDITED_STD_M``); a subject in view is corrected by what is
     seen of it. ``identity`` is scaled to length 1.
-
-    Raises:
-        InputError: the subject is not there, nothing is changed, or a value does not fit.
     """
     tracks, index = _found(banks, None, number)
     moved = {"position": position, "velocity": velocity, "turn_rate": turn_rate}
-    changes = _given(tracks, index, **moved, tokens=tokens, identity=identity)
+    changes = _given(tracks, **moved, tokens=tokens, identity=identity)
     if position is not None or velocity is not None:
         variances = banks.tracks.covariance[0, index].clone()
         variances[1] = 0
@@ -360,11 +355,7 @@ def edit_subject(
 
 
 def swap_subjects(banks: Banks, number: int, other: int) -> Banks:
-    """Let two subjects change places: each keeps who it is (tokens, identity, box) and goes on where the other was.
-
-    Raises:
-        InputError: one of them is not there.
-    """
+    """Let two subjects change places: each keeps who it is (tokens, identity, box) and goes on where the other was."""
     (_, one), (_, two) = _found(banks, None, number), _found(banks, None, other)
     kept = ("tokens", "identity", "box", "number", "born", "pinned")
     exchanged = {}
@@ -399,7 +390,7 @@ def _listed(word: str, held: list[int]) -> str:
     return f"{word} now: {', '.join(map(str, held)) or 'none'}"
 
 
-def _given(bank: Touched, index: int, **values: Any) -> dict[str, Tensor]:
+def _given(bank: Touched, **values: Any) -> dict[str, Tensor]:
     """Turn what is to be changed into tensors that fit the slot."""
     changes = {}
     for name, value in values.items():
@@ -407,10 +398,10 @@ def _given(bank: Touched, index: int, **values: Any) -> dict[str, Tensor]:
             continue
         field = getattr(bank, name)
         tensor = torch.as_tensor(value, dtype=field.dtype, device=field.device)
-        if tensor.shape != field.shape[2:] or not bool(tensor.isfinite().all()):
+        odd = "" if bool(tensor.isfinite().all()) else " with NaN or infinity among them"
+        if odd or tensor.shape != field.shape[2:]:
             raise InputError(
-                f"{name}: expected {list(field.shape[2:])} finite numbers, got {list(tensor.shape)}"
-                + ("" if bool(tensor.isfinite().all()) else " with NaN or infinity among them")
+                f"{name}: expected {list(field.shape[2:])} finite numbers, got {list(tensor.shape)}{odd}"
             )
         changes[name] = tensor
     if not changes:

@@ -21,7 +21,7 @@ from outofsight.memory.banks.sighting import (
     sight,
     token_facts,
 )
-from outofsight.memory.banks.state import BankSettings, Tracks, first_of, surely_none
+from outofsight.memory.banks.state import BankSettings, Tracks, by_slot, first_of, own_entries, surely_none
 from outofsight.nn.precision import full_precision
 
 SEEN_AT = 0.3
@@ -41,17 +41,17 @@ TURN_RATE_SHARE = 0.3
 
 
 class Tracker(nn.Module):
-    """Follow subjects, seen and unseen. ``up``: the vertical in the anchor frame.
+    """Follow subjects, seen and unseen.
 
     Learned: ``dynamics`` (how the unseen move), two numbers of ``attention``, and ``log_noise``, by which noise is
     made larger than it is read (it begins at 0: as read): a reader's errors in one frame and the next are alike, and a
     filter that takes them for independent must believe each less. All else is stated rule.
     """
 
-    def __init__(self, settings: BankSettings, up: tuple[float, float, float] = UP) -> None:
+    def __init__(self, settings: BankSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.dynamics = SubjectDynamics(settings.identity_width, up)
+        self.dynamics = SubjectDynamics(settings.identity_width)
         self.attention = SlotAttention()
         self.log_noise = nn.Parameter(torch.zeros(()))
 
@@ -74,8 +74,7 @@ class Tracker(nn.Module):
             updated = self._updated(tracks, sighting, frame.time)
             updated = updated._replace(turn_rate=self._turn_rate(earlier, updated, elapsed))
             unseen = tracks._replace(
-                visibility=torch.zeros_like(tracks.visibility),
-                confidence=faded(tracks, frame, elapsed),
+                visibility=torch.zeros_like(tracks.visibility), confidence=faded(tracks, frame, elapsed)
             )
             tracks = where_slot(seen, updated, unseen)
             shares = shares * seen[..., None]
@@ -119,7 +118,7 @@ class Tracker(nn.Module):
         self, earlier: Tracks, later: Tracks, elapsed: Float[Tensor, " b"]
     ) -> Float[Tensor, "b s"]:
         """Follow how fast the direction of motion turns about the vertical, as far as speeds exceed their deviation."""
-        axis = later.velocity.new_tensor(self.dynamics.up)
+        axis = later.velocity.new_tensor(UP)
         first, second = (
             tracks.velocity - (tracks.velocity * axis).sum(dim=-1, keepdim=True) * axis
             for tracks in (earlier, later)
@@ -276,12 +275,8 @@ def with_newborn(
 
 def where_slot(chosen: Bool[Tensor, "b s"], new: Tracks, old: Tracks) -> Tracks:
     """Take the chosen slots from ``new`` (s or 1 of each clip), the others from ``old``, to the last bit."""
-    return Tracks(
-        *(
-            torch.where(chosen.view(*chosen.shape, *[1] * (then.ndim - 2)), now, then)
-            for now, then in zip(new, old, strict=True)
-        )
-    )
+    pairs = zip(new, old, strict=True)
+    return Tracks(*(torch.where(by_slot(chosen, then), now, then) for now, then in pairs))
 
 
 def faded(tracks: Tracks, frame: FrameSeen, elapsed: Float[Tensor, " b"]) -> Float[Tensor, "b s"]:
@@ -326,15 +321,14 @@ def merged_duplicates(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor,
     if surely_none(duplicates):
         return tracks, duplicates
     senior, junior = duplicates.any(dim=2), duplicates.any(dim=1)
-    partner = torch.where(
-        senior, duplicates.int().argmax(dim=2), torch.arange(duplicates.shape[1], device=duplicates.device)
-    )
-    other = _slot_of(tracks, partner)
+    itself = torch.arange(duplicates.shape[1], device=duplicates.device)
+    partner = torch.where(senior, duplicates.int().argmax(dim=2), itself)
+    other = Tracks(*(own_entries(part, partner) for part in tracks))
     better = where_slot(other.covariance[..., 0] < tracks.covariance[..., 0], other, tracks)
     identity = tracks.identity + rate * (other.identity - tracks.identity)
     joined = better._replace(
         tokens=tracks.tokens + rate * (other.tokens - tracks.tokens),
-        identity=torch.nn.functional.normalize(identity, dim=-1, eps=1e-6),
+        identity=normalize(identity, dim=-1, eps=1e-6),
         confidence=torch.maximum(tracks.confidence, other.confidence),
         last_seen=torch.maximum(tracks.last_seen, other.last_seen),
         born=tracks.born,
@@ -356,11 +350,10 @@ def _duplicates(tracks: Tracks) -> Bool[Tensor, "b s s"]:
     seen = tracks.visibility.detach() > 0
     both = (tracks.taken[:, :, None] & tracks.taken[:, None]) & (seen[:, :, None] | seen[:, None])
     both = both & ~(tracks.pinned[:, :, None] & tracks.pinned[:, None])
-    cost = torch.where(
-        both & _outranks(tracks) & alike & (away2 <= SAME_WITHIN**2), away2, torch.inf
-    ).flatten(1)
+    same = both & _outranks(tracks) & alike & (away2 <= SAME_WITHIN**2)
+    cost = torch.where(same, away2, torch.inf).flatten(1)
     least, pair = cost.min(dim=1)
-    closest = torch.nn.functional.one_hot(pair, cost.shape[1]).bool() & (least < torch.inf)[:, None]
+    closest = one_hot(pair, cost.shape[1]).bool() & (least < torch.inf)[:, None]
     return closest.unflatten(1, place.shape[1:2] * 2)
 
 
@@ -370,11 +363,6 @@ def _outranks(tracks: Tracks) -> Bool[Tensor, "b s s"]:
     for above in (tracks.filled, tracks.pinned):
         elder = torch.where(above[:, :, None] == above[:, None], elder, above[:, :, None])
     return elder
-
-
-def _slot_of(tracks: Tracks, slot: Int[Tensor, "b s"]) -> Tracks:
-    batch = torch.arange(slot.shape[0], device=slot.device)[:, None]
-    return Tracks(*(part[batch, slot] for part in tracks))
 
 
 def emptied(tracks: Tracks) -> Tracks:

@@ -16,14 +16,7 @@ from torch.nn.functional import avg_pool2d
 from outofsight.errors import InputError
 from outofsight.memory.banks import retrieval
 from outofsight.memory.banks.archivist import Archivist, Slice, decay_use, note_use
-from outofsight.memory.banks.pictures import (
-    Picture,
-    Pictures,
-    empty_cutouts,
-    empty_views,
-    filed,
-    renewed,
-)
+from outofsight.memory.banks.pictures import Picture, Pictures, empty_cutouts, empty_views, filed, renewed
 from outofsight.memory.banks.scene_reader import SceneReader, frame_of
 from outofsight.memory.banks.state import (
     Banks,
@@ -35,6 +28,7 @@ from outofsight.memory.banks.state import (
 )
 from outofsight.memory.banks.tracker import FrameSeen, Tracker
 from outofsight.memory.selectors import MemoryTokenizer, memory_grid
+from outofsight.nn.cameras import Lenses
 from outofsight.nn.precision import UncastModule
 from outofsight.types import LatentClock, LatentGrid
 
@@ -100,7 +94,7 @@ class TwoBankMemory(UncastModule):
         latents: Float[Tensor, "b c history_f height width"],
         poses: Float[Tensor, "b f 12"],
         times: Float[Tensor, "b f"],
-        intrinsics: Float[Tensor, "b 4"],
+        intrinsics: Lenses,
         *,
         reading: SceneReading | None = None,
         pictures: Pictures | None = None,
@@ -122,7 +116,7 @@ class TwoBankMemory(UncastModule):
             reading = SceneReading(*(part[:, -frames:] for part in whole))
         grid = LatentGrid(frames=frames, height=reading.dynamic.shape[2], width=reading.dynamic.shape[3])
         slices = self._slices(tokens, reading, poses, times, grid)
-        self._check(banks, slices)
+        _check_size(banks, slices)
         _check_times(banks.time, times)
         steps: list[tuple[Tracks, Tensor]] = []
         for index, new in enumerate(slices):
@@ -134,23 +128,20 @@ class TwoBankMemory(UncastModule):
             )
             picture = None
             if pictures is not None:
-                picture = Picture(
-                    pictures.frames[:, index], pictures.subject[:, index], new.pose, new.time, intrinsics,
-                    pictures.generated,
-                )  # fmt: skip
+                shown = pictures.frames[:, index], pictures.subject[:, index]
+                picture = Picture(*shown, new.pose, new.time, intrinsics, pictures.generated)
             banks, assigned = self._see(banks, seen, new, picture)
             steps.append((banks.tracks, assigned))
-        tracks = Tracks(
-            *(torch.stack(part, dim=1) for part in zip(*(each for each, _ in steps), strict=True))
-        )
-        return banks, Observed(reading, tracks, torch.stack([assigned for _, assigned in steps], dim=1))
+        tracked, shares = zip(*steps, strict=True)
+        tracks = Tracks(*(torch.stack(part, dim=1) for part in zip(*tracked, strict=True)))
+        return banks, Observed(reading, tracks, torch.stack(shares, dim=1))
 
     def retrieve(
         self,
         banks: Banks,
         poses: Float[Tensor, "b t 12"],
         times: Float[Tensor, "b t"],
-        intrinsics: Float[Tensor, "b 4"],
+        intrinsics: Lenses,
         grid: LatentGrid,
         first_time_index: int,
     ) -> RetrievedMemory:
@@ -182,9 +173,9 @@ class TwoBankMemory(UncastModule):
         tracks, births, assigned = self.tracker.update(banks.tracks, banks.births, seen, banks.time)
         archive = decay_use(banks.archive, new.time - banks.time)
         archive = self.archivist.write(archive, new, seen.intrinsics)
-        if picture is None:
-            return banks._replace(archive=archive, tracks=tracks, time=new.time, births=births), assigned
         views, cutouts = banks.views, banks.cutouts
+        if picture is None:
+            return Banks(archive, tracks, new.time, births, views, cutouts), assigned
         if views is None or cutouts is None:
             size = (picture.frame.shape[-2], picture.frame.shape[-1])
             views = empty_views(len(picture.time), self.settings.archive_slots, size, picture.frame.device)
@@ -194,13 +185,14 @@ class TwoBankMemory(UncastModule):
             cutouts = renewed(cutouts, tracks, assigned, picture)
         return Banks(archive, tracks, new.time, births, views, cutouts), assigned
 
-    def _check(self, banks: Banks, slices: list[Slice]) -> None:
-        expected, got = banks.archive.tokens.shape, slices[0].tokens.shape
-        if (expected[0], *expected[2:]) != tuple(got):
-            raise InputError(
-                f"these banks hold {expected[0]} × {expected[2]} tokens of width {expected[3]} a slice, the new frames "
-                f"give {list(got)}; make empty banks for this picture"
-            )
+
+def _check_size(banks: Banks, slices: list[Slice]) -> None:
+    expected, got = banks.archive.tokens.shape, slices[0].tokens.shape
+    if (expected[0], *expected[2:]) != tuple(got):
+        raise InputError(
+            f"these banks hold {expected[0]} × {expected[2]} tokens of width {expected[3]} a slice, the new frames "
+            f"give {list(got)}; make empty banks for this picture"
+        )
 
 
 def _check_times(before: Float[Tensor, " b"], times: Float[Tensor, "b f"]) -> None:
