@@ -95,7 +95,7 @@ def test_a_published_model_does_not_look():
 
 def test_memory_lies_at_the_middle_of_time_and_the_corner_of_space():
     grid = LatentGrid(frames=4, height=4, width=6)
-    table = rotary_at(torch.arange(4.0)[None].double(), grid, 24, (2, 2, 2))
+    table = rotary_at(torch.arange(4.0)[None], grid, 24, (2, 2, 2))
     token = (1 * 2 + 1) * 3 + 2  # slice 1, row 1, column 2
     angles = [atan2(table.sin[0, token, i], table.cos[0, token, i]) for i in (0, 4)]
     assert angles == pytest.approx([2.5, 2.0])

@@ -63,7 +63,8 @@ class HydraAttnProcessor:
     ) -> Float[Tensor, "b s d"]:
         # Wan's block hands its fourth argument on, by the name of what Wan puts there, a rotary table. Ours is all that
         # the layers share: so Wan's block stays as it is, and hooks that move arguments between devices find it.
-        context, attend = rotary_emb, self._attend_function()
+        context, backend = rotary_emb, self._attention_backend
+        attend: Attend = sdpa if backend is None else partial(_dispatched, backend=backend)
         if context is None:
             raise InputError("HyDRA's attention needs the context that HydraTransformer3DModel.forward makes")
         if isinstance(context, BankContext):
@@ -84,14 +85,12 @@ class HydraAttnProcessor:
             now = LayerContext(states, key, value, slices, memory if context.keeps_slices else None)
             key, value = context.kept.joined_or_kept(attn.layer, now, context.grid)
         if context.memory is not None:  # only now: affinity is of unrotated queries and keys
-            memory_key = rotate(memory_key.flatten(1, 2), context.memory.rotary).unflatten(
-                1, memory_key.shape[1:3]
-            )
+            slots = memory_key.shape[1:3]
+            memory_key = rotate(memory_key.flatten(1, 2), context.memory.rotary).unflatten(1, slots)
         extra = attn.extra_keys(context, key)
         frame = context.grid.tokens_per_frame
-        if (
-            context.memory is None and context.windows.shape[1] * frame == key.shape[1]
-        ):  # nothing left to retrieve
+        sees_all = context.windows.shape[1] * frame == key.shape[1]
+        if context.memory is None and sees_all:  # nothing left to retrieve
             attended = full_attention(query, key, value, extra, attend)
         else:
             attended = retrieval_attention(  # eq. 6
@@ -101,11 +100,6 @@ class HydraAttnProcessor:
                 extra=extra, frames_per_chunk=context.frames_per_chunk, attend=attend,
             ).flatten(1, 2)  # fmt: skip
         return attn.with_others(attn.project_out(attended), states, context)
-
-    def _attend_function(self) -> Attend:
-        if self._attention_backend is None:
-            return sdpa
-        return partial(_dispatched, backend=self._attention_backend)
 
 
 def choose_slices(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -48,16 +48,16 @@ def forward_cost(
     ``grid``: the token grid, the whole context included. ``num_subjects``: whose crops are shown, if any are. Norms,
     activations, pooling, choosing and the softmax are not counted.
     """
-    parts, banks = _Parts(config, grid, text_tokens), _bank_work(config, grid)
-    keys, layers = parts.keys_per_query() + banks.tokens, config["num_layers"]
+    parts, (bank_tokens, bank_flops) = _Parts(config, grid, text_tokens), _bank_work(config, grid)
+    keys, layers = parts.keys_per_query() + bank_tokens, config["num_layers"]
     return ForwardCost(
         tokens=parts.tokens,
         keys_per_query=keys,
-        bank_keys_per_query=banks.tokens,
+        bank_keys_per_query=bank_tokens,
         attention_flops=layers * 4 * parts.tokens * keys * parts.width,
         linear_flops=layers * parts.block() + parts.ends() + parts.beside(num_subjects),
-        observe_flops=banks.flops,
-        keys_flops=parts.bank_keys(banks.tokens) if banks.tokens else 0,
+        observe_flops=bank_flops,
+        keys_flops=parts.bank_keys(bank_tokens) if bank_tokens else 0,
     )
 
 
@@ -163,17 +163,13 @@ class _Parts:
         return int(blocks * per_block + embedded)
 
 
-class _BankWork(NamedTuple):
-    """``tokens``: retrieved for a chunk. ``flops``: of seeing the context and retrieving."""
+def _bank_work(config: Mapping[str, Any], whole: LatentGrid) -> tuple[int, int]:
+    """Return how many tokens a chunk retrieves, and what seeing the context and retrieving costs.
 
-    tokens: int
-    flops: int
-
-
-def _bank_work(config: Mapping[str, Any], whole: LatentGrid) -> _BankWork:
-    """Go through the two banks' work on torch's meta device, and count it there. Every frame costs what one does."""
+    It is gone through, and counted, on torch's meta device. Every frame costs what one does.
+    """
     if config["banks"] is None or not whole.context_frames:
-        return _BankWork(0, 0)
+        return 0, 0
     context, target = whole.context_frames, whole.frames - whole.context_frames
     patch, channels = config["patch_size"], config["in_channels"]
     with torch.device("meta"), torch.no_grad():
@@ -189,6 +185,6 @@ def _bank_work(config: Mapping[str, Any], whole: LatentGrid) -> _BankWork:
     embedding = 2 * whole.tokens_per_frame * memory.dim * channels * prod(patch)
     flops = context * (seeing.get_total_flops() + embedding) + retrieving.get_total_flops()
     if memory.settings.shown != "history":
-        return _BankWork(retrieved.known.shape[1], flops)
+        return retrieved.known.shape[1], flops
     own = retrieved.known.shape[1] if memory.settings.top_k else 0
-    return _BankWork(own + target * whole.tokens_per_frame, flops + target * embedding)
+    return own + target * whole.tokens_per_frame, flops + target * embedding

@@ -162,7 +162,7 @@ def choose_sequence(given: Inputs, settings: ContextSettings) -> Sequence:
     grid = given.grid
     if settings.rule == "all" or grid.context_frames == 0:
         times = torch.arange(grid.frames, device=latents.device)[None]
-        return Sequence(latents, timestep, context_cameras, grid, None, times.double())
+        return Sequence(latents, timestep, context_cameras, grid, None, times.float())
     poses = torch.cat((context_cameras, target_cameras), dim=1)
     chosen = choose_context(poses, intrinsics, grid, settings)
     whole, num_chosen = grid.context_frames, chosen.shape[1]
@@ -177,7 +177,7 @@ def choose_sequence(given: Inputs, settings: ContextSettings) -> Sequence:
             frames=frames.shape[1], height=grid.height, width=grid.width, context_frames=num_chosen
         ),
         chosen=chosen,
-        times=times.expand_as(frames).double(),
+        times=times.expand_as(frames).float(),
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from pydantic import ConfigDict, Field, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -103,7 +103,9 @@ def views(
     among = shared[:, runs, runs].unflatten(2, (num_runs, size)).mean(dim=3)
     among = among.unflatten(1, (num_runs, size)).mean(dim=2)
     to_fixed = shared[:, runs].gather(2, fixed[:, None].expand(-1, num_runs * size, -1))
-    kept_already = to_fixed.unflatten(1, (num_runs, size)).mean(dim=2).amax(dim=2) if fixed.shape[1] else None
+    kept_already = torch.zeros_like(scores)
+    if fixed.shape[1]:
+        kept_already = to_fixed.unflatten(1, (num_runs, size)).mean(dim=2).amax(dim=2)
     chosen = _best_unlike(scores, among, kept_already, count, settings.duplicate_overlap)
     frames = start + chosen[..., None] * size + torch.arange(size, device=poses.device)
     return torch.cat((fixed, frames.flatten(1)), dim=1).sort(dim=1).values
@@ -148,16 +150,14 @@ def _ends(num_context: int, settings: ContextSettings) -> tuple[list[int], list[
 def _best_unlike(
     scores: Float[Tensor, "b n"],
     alike: Float[Tensor, "b n n"],
-    kept_already: Float[Tensor, "b n"] | None,
+    kept_already: Float[Tensor, "b n"],
     count: int,
     limit: float,
 ) -> Int[Tensor, "b count"]:
     """Take the best again and again, those that are like a taken one only when no others are left."""
     num = scores.shape[1]
     scores = scores + 1e-5 * torch.arange(num, device=scores.device) / num
-    like: Bool[Tensor, "b n"] = torch.zeros_like(scores, dtype=torch.bool)
-    if kept_already is not None:
-        like = kept_already > limit
+    like = kept_already > limit
     taken = torch.zeros_like(like)
     chosen = []
     for _ in range(count):
