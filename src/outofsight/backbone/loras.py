@@ -11,12 +11,14 @@
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils.peft_utils import scale_lora_layers, unscale_lora_layers
 from torch import Tensor
 
 from outofsight.backbone.official_names import official_name
@@ -217,6 +219,20 @@ def _check_strangers(strangers: list[str], state: Mapping[str, Tensor]) -> None:
         f"{len(strangers)} of {len(state)} entries belong to no layer of this transformer: {quote_names(strangers)}; "
         "it is a LoRA of another model"
     )
+
+
+@contextmanager
+def scaled_loras(transformer: Any, attention_kwargs: Mapping[str, Any]) -> Iterator[None]:
+    """Multiply a transformer's adapters by ``attention_kwargs["scale"]`` for a while, as diffusers' pipelines ask."""
+    scale = attention_kwargs.get("scale", 1.0)
+    if scale == 1.0:
+        yield
+        return
+    scale_lora_layers(transformer, scale)
+    try:
+        yield
+    finally:
+        unscale_lora_layers(transformer, scale)
 
 
 class LoraLoading:

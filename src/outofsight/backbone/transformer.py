@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from diffusers import ModelMixin  # noqa: F401 - by its name here, diffusers knows how to load this component
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
-from diffusers.utils import BaseOutput, apply_lora_scale
+from diffusers.utils import BaseOutput
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -17,7 +18,7 @@ from outofsight.backbone.attention import HydraAttention, HydraAttnProcessor
 from outofsight.backbone.bank_memory import BankRemembering, two_bank_memory
 from outofsight.backbone.extra_keys import BankKeys, ExtraTokens
 from outofsight.backbone.kept_context import KeptContext
-from outofsight.backbone.loras import LoraLoading
+from outofsight.backbone.loras import LoraLoading, scaled_loras
 from outofsight.backbone.patches import WiderPatchEmbedding
 from outofsight.backbone.rendered import RenderedMemory, check_rendered
 from outofsight.backbone.sequence import (
@@ -217,7 +218,6 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         if self.has_banks:
             self.resize_banks()
 
-    @apply_lora_scale("attention_kwargs")
     def forward(
         self,
         hidden_states: Float[Tensor, "b channels f height width"],
@@ -266,11 +266,12 @@ class HydraTransformer3DModel(LoraLoading, BankRemembering, WanTransformer3DMode
         )  # fmt: skip
         if kept_context is not None and kept_context.is_made:
             sequence, context = target_sequence(sequence), target_context(context)
-        tokens = self._patches(given, sequence)
-        time, modulation, text = self._conditions(sequence, encoder_hidden_states)
-        for block in self.blocks:
-            tokens = self.checkpointed(block, tokens, text, modulation, context)
-        sample = self._velocity(tokens, time, sequence.grid)
+        with scaled_loras(self, attention_kwargs) if attention_kwargs else nullcontext():
+            tokens = self._patches(given, sequence)
+            time, modulation, text = self._conditions(sequence, encoder_hidden_states)
+            for block in self.blocks:
+                tokens = self.checkpointed(block, tokens, text, modulation, context)
+            sample = self._velocity(tokens, time, sequence.grid)
         sample = self._leaned(sample, sequence, given.rendered)
         if kept_context is not None:
             kept_context.is_made = True
