@@ -63,13 +63,30 @@ def read_json():
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys):
-    """Run the command line where the test is: its exit code and standard error."""
+def in_process(monkeypatch, capsys):
+    """Run the command line where the test is, which is quicker: exit code, standard output and standard error."""
 
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
         with pytest.raises(SystemExit) as stopped:
             main()
-        return stopped.value.code or 0, " ".join(capsys.readouterr().err.split())
+        return (stopped.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def cli_with_lines(in_process):
+    """Run the command line where the test is: its exit code and standard error."""
+    return lambda *arguments: in_process(*arguments)[::2]
+
+
+@pytest.fixture
+def cli(in_process):
+    """Run the command line where the test is: its exit code and standard error, on one line."""
+
+    def run(*arguments):
+        code, _, error = in_process(*arguments)
+        return code, " ".join(error.split())
 
     return run

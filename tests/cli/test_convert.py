@@ -10,20 +10,8 @@ from transformers import ByT5Tokenizer
 from golden import load_golden
 from models import tiny_text_encoder, tiny_transformer, tiny_vae
 from outofsight.backbone.official import transformer_to_official
-from outofsight.cli import main
 from outofsight.codec.checkpoint_files import load_state_dict
 from outofsight.codec.official import text_encoder_to_official, vae_to_official
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, capsys.readouterr().err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +49,15 @@ def convert(files, tmp_path, out, **changes):
     ]
 
 
-def test_there_and_back_is_bit_exact(cli, files, states, tmp_path, read_json):
+def test_there_and_back_is_bit_exact(cli_with_lines, files, states, tmp_path, read_json):
     model, back = tmp_path / "model", tmp_path / "back"
-    code, error = cli(*convert(files, tmp_path, model), "--set", "memory_top_k=3")
+    code, error = cli_with_lines(*convert(files, tmp_path, model), "--set", "memory_top_k=3")
     assert code == 0, error
     config = read_json(model / "transformer" / "config.json")
     assert config["round_timestep_to_bf16"] is True  # a published HyDRA
     assert config["memory_top_k"] == 3
     assert read_json(model / "scheduler" / "scheduler_config.json")["shift"] == 5.0
-    assert cli("convert", "to-official", "--model", model, "--out", back)[0] == 0
+    assert cli_with_lines("convert", "to-official", "--model", model, "--out", back)[0] == 0
     for part, name in (
         ("transformer", "hydra"),
         ("vae", "Wan2.1_VAE"),
@@ -80,13 +68,15 @@ def test_there_and_back_is_bit_exact(cli, files, states, tmp_path, read_json):
         assert all(torch.equal(written[key], states[part][key]) for key in written)
 
 
-def test_a_golden_checkpoint_converts(cli, files, tmp_path):
+def test_a_golden_checkpoint_converts(cli_with_lines, files, tmp_path):
     torch.save(load_golden("dit_A").under("weights."), files["transformer"])
-    code, error = cli(*convert(files, tmp_path, tmp_path / "model"), "--set", "num_attention_heads=2")
+    code, error = cli_with_lines(
+        *convert(files, tmp_path, tmp_path / "model"), "--set", "num_attention_heads=2"
+    )
     assert code == 0, error
 
 
-def test_comfyui_parts_in_scaled_fp8_convert(cli, files, states, tmp_path):
+def test_comfyui_parts_in_scaled_fp8_convert(cli_with_lines, files, states, tmp_path):
     """ComfyUI's names, two parts and their index, matrices of the blocks in fp8 with a scale, the rest bf16."""
     folder, parts, wanted = tmp_path / "comfy", ({}, {}), {}
     folder.mkdir()
@@ -104,25 +94,25 @@ def test_comfyui_parts_in_scaled_fp8_convert(cli, files, states, tmp_path):
     where = {key: name for name, part in zip(names, parts, strict=True) for key in part}
     (folder / "wan.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
     model, back = tmp_path / "model", tmp_path / "back"
-    code, error = cli(*convert(files, tmp_path, model, transformer=folder))
+    code, error = cli_with_lines(*convert(files, tmp_path, model, transformer=folder))
     assert code == 0, error
-    assert cli("convert", "to-official", "--model", model, "--out", back)[0] == 0
+    assert cli_with_lines("convert", "to-official", "--model", model, "--out", back)[0] == 0
     written = load_state_dict(back / "hydra.safetensors")
     assert written.keys() == wanted.keys()
     assert all(torch.equal(written[key], wanted[key]) for key in wanted)
 
 
-def test_plain_wan_needs_leave(cli, files, states, tmp_path, read_json):
+def test_plain_wan_needs_leave(cli_with_lines, files, states, tmp_path, read_json):
     own = ("cam_encoder", "projector", "tokenizer")
     plain = {
         key: value for key, value in states["transformer"].items() if not any(part in key for part in own)
     }
     torch.save(plain, files["transformer"])
-    code, error = cli(*convert(files, tmp_path, tmp_path / "model"))
+    code, error = cli_with_lines(*convert(files, tmp_path, tmp_path / "model"))
     assert code == 2
     assert "plain Wan model" in error
     assert not (tmp_path / "model").exists()
-    assert cli(*convert(files, tmp_path, tmp_path / "model"), "--untrained-memory")[0] == 0
+    assert cli_with_lines(*convert(files, tmp_path, tmp_path / "model"), "--untrained-memory")[0] == 0
     assert read_json(tmp_path / "model" / "transformer" / "config.json")["round_timestep_to_bf16"] is False
 
 
@@ -136,9 +126,9 @@ def test_plain_wan_needs_leave(cli, files, states, tmp_path, read_json):
         ("vae", lambda path, files: torch.save({"state_dict": print}, path), "vae.pth"),
     ],
 )
-def test_wrong_files_are_one_line_and_leave_nothing(cli, files, tmp_path, part, spoil, says):
+def test_wrong_files_are_one_line_and_leave_nothing(cli_with_lines, files, tmp_path, part, spoil, says):
     spoil(files[part], files)
-    code, error = cli(*convert(files, tmp_path, tmp_path / "model"))
+    code, error = cli_with_lines(*convert(files, tmp_path, tmp_path / "model"))
     assert code == 2
     assert len(error.strip().splitlines()) == 1, error
     assert says in error
@@ -154,32 +144,34 @@ def test_wrong_files_are_one_line_and_leave_nothing(cli, files, tmp_path, part, 
         (["--set", "3"], "KEY=VALUE"),
     ],
 )
-def test_wrong_settings(cli, files, tmp_path, arguments, says):
-    code, error = cli(*convert(files, tmp_path, tmp_path / "model"), *arguments)
+def test_wrong_settings(cli_with_lines, files, tmp_path, arguments, says):
+    code, error = cli_with_lines(*convert(files, tmp_path, tmp_path / "model"), *arguments)
     assert code == 2
     assert says in error
 
 
-def test_no_tokenizer_there(cli, files, tmp_path):
-    code, error = cli(*convert(files, tmp_path, tmp_path / "model", tokenizer=tmp_path / "nothing"))
+def test_no_tokenizer_there(cli_with_lines, files, tmp_path):
+    code, error = cli_with_lines(
+        *convert(files, tmp_path, tmp_path / "model", tokenizer=tmp_path / "nothing")
+    )
     assert code == 2
     assert "--tokenizer" in error
 
 
-def test_nothing_is_overwritten(cli, files, tmp_path):
+def test_nothing_is_overwritten(cli_with_lines, files, tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "precious").write_text("")
-    code, error = cli(*convert(files, tmp_path, tmp_path / "model"))
+    code, error = cli_with_lines(*convert(files, tmp_path, tmp_path / "model"))
     assert code == 2
     assert "exists already" in error
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["precious"]
 
 
 @pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder"])
-def test_weights_that_are_no_numbers_are_refused(cli, files, states, tmp_path, part):
+def test_weights_that_are_no_numbers_are_refused(cli_with_lines, files, states, tmp_path, part):
     first, value = next((name, value) for name, value in states[part].items() if value.is_floating_point())
     torch.save({**states[part], first: torch.full_like(value, torch.nan)}, files[part])
-    code, said = cli(*convert(files, tmp_path, tmp_path / "model"))
+    code, said = cli_with_lines(*convert(files, tmp_path, tmp_path / "model"))
     assert code == 2
     assert f"{files[part].name}: 1 weights hold numbers that are not finite: {first}" in said
     assert said.count("\n") == 1

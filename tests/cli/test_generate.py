@@ -8,7 +8,6 @@ import stat
 import numpy as np
 import pytest
 
-from outofsight.cli import main
 from outofsight.cli.cases import Shape, find_cases, read_case
 from outofsight.data.sample import write_sample
 from outofsight.data.video import read_video
@@ -21,19 +20,6 @@ from outofsight.types import CameraPath, Intrinsics
 from small_world import square_clip
 
 FAST = ["--frames", "9+13", "--steps", "2", "--guidance", "1"]
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Run the command line in this process, which is quicker: its exit code and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, capsys.readouterr().err
-
-    return run
 
 
 def one(cases, model_folder, out, **changes):
@@ -64,55 +50,55 @@ def test_one_case(outofsight, cases, model_folder, tmp_path, read_json):
     ]  # fmt: skip
 
 
-def test_a_folder_of_cases_resumes(cli, cases, model_folder, tmp_path):
+def test_a_folder_of_cases_resumes(cli_with_lines, cases, model_folder, tmp_path):
     arguments = ["generate", "--model", model_folder, "--video", cases, "--out", tmp_path / "all", *FAST]
-    assert cli(*arguments)[0] == 0
+    assert cli_with_lines(*arguments)[0] == 0
     made = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "all").glob("*.mp4")}
     assert set(made) == {"1.mp4", "2.mp4", "10.mp4"}
     assert json.loads((tmp_path / "all" / "10.json").read_text())["prompt"] == "A bus waits."
     (tmp_path / "all" / "2.mp4").unlink()  # as if the run had been killed before it
-    code, error = cli(*arguments)
+    code, error = cli_with_lines(*arguments)
     assert code == 0
     assert "1.mp4 is there already" in error
     again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "all").glob("*.mp4")}
     assert [name for name in made if again[name] != made[name]] == ["2.mp4"]
 
 
-def test_other_settings_do_not_overwrite(cli, cases, model_folder, tmp_path):
+def test_other_settings_do_not_overwrite(cli_with_lines, cases, model_folder, tmp_path):
     arguments = one(cases, model_folder, tmp_path / "a.mp4")
-    assert cli(*arguments, *FAST)[0] == 0
+    assert cli_with_lines(*arguments, *FAST)[0] == 0
     before = (tmp_path / "a.mp4").read_bytes()
-    code, error = cli(*arguments, *FAST, "--seed", "7")
+    code, error = cli_with_lines(*arguments, *FAST, "--seed", "7")
     assert code == 2
     assert "made with other settings" in error
     assert (tmp_path / "a.mp4").read_bytes() == before
-    assert cli(*arguments, *FAST, "--seed", "7", "--overwrite")[0] == 0
+    assert cli_with_lines(*arguments, *FAST, "--seed", "7", "--overwrite")[0] == 0
     assert (tmp_path / "a.mp4").read_bytes() != before
 
 
-def test_what_was_retrieved_is_not_said_to_be_there(cli, cases, model_folder, tmp_path):
+def test_what_was_retrieved_is_not_said_to_be_there(cli_with_lines, cases, model_folder, tmp_path):
     arguments = [*one(cases, model_folder, tmp_path / "a.mp4"), *FAST]
-    assert cli(*arguments)[0] == 0
-    code, error = cli(*arguments, "--save-retrieval")
+    assert cli_with_lines(*arguments)[0] == 0
+    code, error = cli_with_lines(*arguments, "--save-retrieval")
     assert code == 2
     assert "what it retrieved was not saved; --overwrite makes both anew" in error
-    assert cli(*arguments, "--save-retrieval", "--overwrite")[0] == 0
+    assert cli_with_lines(*arguments, "--save-retrieval", "--overwrite")[0] == 0
     assert (tmp_path / "a.retrieval.safetensors").is_file()
-    code, error = cli(*arguments, "--save-retrieval")
+    code, error = cli_with_lines(*arguments, "--save-retrieval")
     assert code == 0
     assert "is there already" in error
 
 
-def test_a_path_in_words(cli, cases, model_folder, tmp_path):
+def test_a_path_in_words(cli_with_lines, cases, model_folder, tmp_path):
     words = one(
         cases, model_folder, tmp_path / "a.mp4", camera="pan:left:20,pan:right:20", context_camera="still"
     )
-    assert cli(*words, *FAST)[0] == 0
+    assert cli_with_lines(*words, *FAST)[0] == 0
     assert len(read_video(tmp_path / "a.mp4").frames) == 13
 
 
-def test_dry_run_writes_nothing(cli, cases, model_folder, tmp_path):
-    code, error = cli(*one(cases, model_folder, tmp_path / "a.mp4"), *FAST, "--dry-run")
+def test_dry_run_writes_nothing(cli_with_lines, cases, model_folder, tmp_path):
+    code, error = cli_with_lines(*one(cases, model_folder, tmp_path / "a.mp4"), *FAST, "--dry-run")
     assert code == 0
     assert "would write" in error
     assert not list(tmp_path.glob("a.*"))
@@ -235,7 +221,7 @@ BAD = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_line_and_leaves_nothing(cli, cases, model_folder, tmp_path, name):
+def test_bad_input_is_one_line_and_leaves_nothing(cli_with_lines, cases, model_folder, tmp_path, name):
     spoil, options, says = BAD[name]
     model = tmp_path / "model"
     shutil.copytree(model_folder, model)
@@ -244,7 +230,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(cli, cases, model_folder, tmp_
     folder.mkdir()
     arguments = {"frames": "9+13", "steps": 2, "guidance": 1, **options}
     given = one(cases, **{"model_folder": model, "out": folder / "a.mp4", **arguments})
-    code, error = cli(*given)
+    code, error = cli_with_lines(*given)
     assert code == 2, error
     assert len(error.strip().splitlines()) == 1, error
     assert any(word in error for word in says.split("|")), error
@@ -252,37 +238,39 @@ def test_bad_input_is_one_line_and_leaves_nothing(cli, cases, model_folder, tmp_
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_unwritable_folder(cli, cases, model_folder, tmp_path):
+def test_unwritable_folder(cli_with_lines, cases, model_folder, tmp_path):
     folder = tmp_path / "locked"
     folder.mkdir()
     folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
-    code, error = cli(*one(cases, model_folder, folder / "a.mp4"), *FAST)
+    code, error = cli_with_lines(*one(cases, model_folder, folder / "a.mp4"), *FAST)
     assert code == 2
     assert "cannot write" in error
 
 
-def test_a_file_in_place_of_the_folder(cli, cases, model_folder, tmp_path):
+def test_a_file_in_place_of_the_folder(cli_with_lines, cases, model_folder, tmp_path):
     (tmp_path / "file").write_text("")
-    code, error = cli(*one(cases, model_folder, tmp_path / "file" / "a.mp4"), *FAST)
+    code, error = cli_with_lines(*one(cases, model_folder, tmp_path / "file" / "a.mp4"), *FAST)
     assert code == 2
     assert "cannot write" in error
 
 
-def test_captions_must_match_videos(cli, cases, model_folder, tmp_path):
+def test_captions_must_match_videos(cli_with_lines, cases, model_folder, tmp_path):
     (cases / "caption.txt").write_text("Only one line.\n")
-    code, error = cli("generate", "--model", model_folder, "--video", cases, "--out", tmp_path / "all", *FAST)
+    code, error = cli_with_lines(
+        "generate", "--model", model_folder, "--video", cases, "--out", tmp_path / "all", *FAST
+    )
     assert code == 2
     assert "1 captions for 3 videos" in error
 
 
-def test_a_real_case(cli, fixtures_dir, model_folder, tmp_path):
+def test_a_real_case(cli_with_lines, fixtures_dir, model_folder, tmp_path):
     """A published HM-World context and its published cameras, 77 + 77 frames."""
     options = {
         "video": fixtures_dir / "examples" / "1.mp4",
         "camera": fixtures_dir / "cameras" / "cam1.json",
         "prompt": "A person in black armor stands on the side of a street.",
     }
-    code, error = cli(
+    code, error = cli_with_lines(
         *one(None, model_folder, tmp_path / "a.mp4", **options), "--steps", "1", "--guidance", "1"
     )
     assert code == 0, error
@@ -353,17 +341,17 @@ def test_a_clip_knows_its_lens(tmp_path):
         read_case(case, shape)
 
 
-def test_the_lens_is_written_beside_the_video(cli, cases, model_folder, tmp_path, read_json):
+def test_the_lens_is_written_beside_the_video(cli_with_lines, cases, model_folder, tmp_path, read_json):
     lenses = {}
     for name, more in (("a", []), ("b", ["--fov=70"])):
         out = tmp_path / f"{name}.mp4"
         arguments = [*one(cases, model_folder, out), *FAST, *more]
-        assert cli(*arguments)[0] == 0
+        assert cli_with_lines(*arguments)[0] == 0
         lenses[name] = read_json(out.with_suffix(".json"))["intrinsics"]
-        assert "is there already" in cli(*arguments)[1]
+        assert "is there already" in cli_with_lines(*arguments)[1]
     assert lenses["a"] == {
         "fx": 0.5, "fy": 0.666667, "cx": 0.5, "cy": 0.5, "fov_x_deg": 90.0, "source": "default",
     }  # fmt: skip
     assert (lenses["b"]["fov_x_deg"], lenses["b"]["source"]) == (70.0, "--fov")
-    code, error = cli(*one(cases, model_folder, tmp_path / "b.mp4"), *FAST, "--fov=71")
+    code, error = cli_with_lines(*one(cases, model_folder, tmp_path / "b.mp4"), *FAST, "--fov=71")
     assert (code, "made with other settings" in error) == (2, True)

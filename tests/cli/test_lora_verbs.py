@@ -4,20 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from outofsight.cli import main
-
 STEM = "lora_unet_blocks_0_self_attn_q"
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, capsys.readouterr().err
-
-    return run
 
 
 def kohya(folder, width=48):
@@ -30,14 +17,17 @@ def kohya(folder, width=48):
     return path
 
 
-def test_a_lora_is_renamed_and_merged(cli, model_folder, tmp_path):
+def test_a_lora_is_renamed_and_merged(cli_with_lines, model_folder, tmp_path):
     style, out = kohya(tmp_path), tmp_path / "comfy.safetensors"
-    assert cli("convert", "lora", "--lora", style, "--model", model_folder, "--out", out)[0] == 0
+    assert cli_with_lines("convert", "lora", "--lora", style, "--model", model_folder, "--out", out)[0] == 0
     name = "diffusion_model.blocks.0.self_attn.q.lora"
     assert set(load_file(out)) == {f"{name}_A.weight", f"{name}_B.weight"}
     merged = tmp_path / "merged"
     assert (
-        cli("convert", "merge-lora", "--lora", f"{out}:2", "--model", model_folder, "--out", merged)[0] == 0
+        cli_with_lines(
+            "convert", "merge-lora", "--lora", f"{out}:2", "--model", model_folder, "--out", merged
+        )[0]
+        == 0
     )
     file = "transformer/diffusion_pytorch_model.safetensors"
     before, after = load_file(model_folder / file), load_file(merged / file)
@@ -45,10 +35,10 @@ def test_a_lora_is_renamed_and_merged(cli, model_folder, tmp_path):
     assert torch.allclose(after[layer], before[layer] + 2 * 2 / 2, atol=1e-6)  # strength · rank · alpha/rank
 
 
-def test_what_does_not_fit_writes_nothing(cli, model_folder, tmp_path):
+def test_what_does_not_fit_writes_nothing(cli_with_lines, model_folder, tmp_path):
     style, out = kohya(tmp_path, width=64), tmp_path / "out"
     for verb in ("lora", "merge-lora"):
-        code, said = cli("convert", verb, "--lora", style, "--model", model_folder, "--out", out)
+        code, said = cli_with_lines("convert", verb, "--lora", style, "--model", model_folder, "--out", out)
         assert code == 2
         assert "another width" in said
         assert str(style) in said
@@ -56,13 +46,13 @@ def test_what_does_not_fit_writes_nothing(cli, model_folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["style.safetensors"]
 
 
-def test_a_lora_with_nan_is_refused(cli, model_folder, tmp_path):
+def test_a_lora_with_nan_is_refused(cli_with_lines, model_folder, tmp_path):
     style, out = kohya(tmp_path), tmp_path / "out"
     spoilt = load_file(style)
     spoilt[f"{STEM}.lora_up.weight"][0, 0] = torch.nan
     save_file(spoilt, style)
     for verb in ("lora", "merge-lora"):
-        code, said = cli("convert", verb, "--lora", style, "--model", model_folder, "--out", out)
+        code, said = cli_with_lines("convert", verb, "--lora", style, "--model", model_folder, "--out", out)
         assert code == 2
         assert f"{style.name}: 1 weights hold numbers that are not finite: {STEM}.lora_up.weight" in said
         assert said.count("\n") == 1
@@ -70,8 +60,8 @@ def test_a_lora_with_nan_is_refused(cli, model_folder, tmp_path):
 
 
 @pytest.mark.parametrize("given", ["style:nan", "style:1e400", "style:", ":1", "style:much"])
-def test_a_strength_is_a_number(cli, model_folder, tmp_path, given):
-    code, said = cli(
+def test_a_strength_is_a_number(cli_with_lines, model_folder, tmp_path, given):
+    code, said = cli_with_lines(
         "convert", "merge-lora", "--lora", given, "--model", model_folder, "--out", tmp_path / "out"
     )
     assert (code, f"expected FILE or FILE:STRENGTH, as style.safetensors:0.8, got {given!r}" in said) == (

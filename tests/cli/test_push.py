@@ -7,18 +7,6 @@ from huggingface_hub import DatasetCard, ModelCard, metadata_load
 
 from outofsight import WorldModel
 from outofsight.bundling import hub
-from outofsight.cli import main
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return (stopped.value.code or 0, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -32,9 +20,9 @@ def clips(tmp_path):
     return folder
 
 
-def test_a_model_is_laid_out_and_loads_again(cli, model_folder, tmp_path):
+def test_a_model_is_laid_out_and_loads_again(in_process, model_folder, tmp_path):
     out = tmp_path / "staged"
-    code, said, error = cli("push", model_folder, "--repo", "me/tiny", "--out", out)
+    code, said, error = in_process("push", model_folder, "--repo", "me/tiny", "--out", out)
     assert code == 0, error
     assert "holds the model as me/tiny would get it" in said
     card = ModelCard.load(out / "README.md")
@@ -44,9 +32,11 @@ def test_a_model_is_laid_out_and_loads_again(cli, model_folder, tmp_path):
     assert WorldModel.from_pretrained(out).transformer.config["memory_strategy"] == "hydra"
 
 
-def test_a_data_set_gets_its_metadata_and_keeps_its_own_words(cli, clips, tmp_path):
+def test_a_data_set_gets_its_metadata_and_keeps_its_own_words(in_process, clips, tmp_path):
     out = tmp_path / "staged"
-    code, said, error = cli("push", clips, "--repo", "me/clips", "--out", out, "--license", "cc-by-4.0")
+    code, said, error = in_process(
+        "push", clips, "--repo", "me/clips", "--out", out, "--license", "cc-by-4.0"
+    )
     assert code == 0, error
     assert "holds the dataset" in said
     assert metadata_load(out / "README.md")["size_categories"] == ["n<1K"]
@@ -56,7 +46,7 @@ def test_a_data_set_gets_its_metadata_and_keeps_its_own_words(cli, clips, tmp_pa
     assert not (out / ".lock").exists()
     assert (out / "train" / "clip_000000" / "annotation.json").is_file()
     again = tmp_path / "again"
-    assert cli("push", out, "--repo", "me/clips", "--out", again)[0] == 0
+    assert in_process("push", out, "--repo", "me/clips", "--out", again)[0] == 0
     assert (again / "README.md").read_text() == (out / "README.md").read_text()
 
 
@@ -76,26 +66,26 @@ def test_a_data_set_gets_its_metadata_and_keeps_its_own_words(cli, clips, tmp_pa
         ("# Clips\n", "me/cl ips", "--repo: "),
     ],
 )
-def test_what_the_hub_would_refuse_is_refused_here(cli, clips, tmp_path, card, repo, says):
+def test_what_the_hub_would_refuse_is_refused_here(in_process, clips, tmp_path, card, repo, says):
     (clips / "README.md").write_bytes(card if isinstance(card, bytes) else card.encode())
-    code, _, error = cli("push", clips, "--repo", repo, "--out", tmp_path / "staged")
+    code, _, error = in_process("push", clips, "--repo", repo, "--out", tmp_path / "staged")
     assert code == 2
     assert says in error
     assert error.count("\n") == 1
     assert not (tmp_path / "staged").exists()
 
 
-def test_what_is_neither_and_what_is_there(cli, clips, tmp_path):
+def test_what_is_neither_and_what_is_there(in_process, clips, tmp_path):
     (tmp_path / "empty").mkdir()
-    code, _, error = cli("push", tmp_path / "empty", "--repo", "me/x", "--out", tmp_path / "staged")
+    code, _, error = in_process("push", tmp_path / "empty", "--repo", "me/x", "--out", tmp_path / "staged")
     assert code == 2
     assert "expected a model folder (model_index.json) or a data set (dataset.json)" in error
-    code, _, error = cli("push", clips, "--repo", "me/x", "--out", clips)
+    code, _, error = in_process("push", clips, "--repo", "me/x", "--out", clips)
     assert code == 2
     assert json.loads((clips / "dataset.json").read_text()) == {}
 
 
-def test_sending_validates_first(cli, clips, monkeypatch):
+def test_sending_validates_first(in_process, clips, monkeypatch):
     """The hub itself is a stand-in here: its answers are those that its library turns into errors."""
 
     def refuse(self, repo_type):
@@ -103,6 +93,6 @@ def test_sending_validates_first(cli, clips, monkeypatch):
 
     monkeypatch.setattr(DatasetCard, "validate", refuse)
     monkeypatch.setattr(hub.HfApi, "create_repo", lambda *_, **__: pytest.fail("nothing is to be made"))
-    code, _, error = cli("push", clips, "--repo", "me/x")
+    code, _, error = in_process("push", clips, "--repo", "me/x")
     assert code == 2
     assert "me/x: the hub did not take it (- Error: no such license (dataset))" in error

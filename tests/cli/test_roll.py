@@ -14,7 +14,6 @@ from safetensors.torch import save_file
 from tests.codec.test_tiny_decoder import weights
 
 from models import tiny_world
-from outofsight.cli import main
 from outofsight.cli.rollout_run import _present
 from outofsight.codec.checkpoint_files import load_state_dict, save_state_dict
 from outofsight.data.sample import write_sample
@@ -34,19 +33,6 @@ FAST = [
     "--set",
     "guidance_scale=1",
 ]
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Run the command line in this process, which is quicker: its exit code and standard error."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["outofsight", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return stopped.value.code or 0, " ".join(capsys.readouterr().err.split())
-
-    return run
 
 
 def walk(cases, model_folder, out, *, steps=3, **changes):

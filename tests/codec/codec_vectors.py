@@ -27,12 +27,6 @@ def official_weights(name: str) -> dict[str, Tensor]:
     }
 
 
-def relative_difference(actual: Tensor, expected: Tensor) -> float:
-    """Largest absolute difference over the largest absolute expected value."""
-    assert actual.shape == expected.shape, (actual.shape, expected.shape)
-    return float((actual.double() - expected.double()).abs().max() / expected.double().abs().max())
-
-
 def small_vae(**config) -> AutoencoderKLWan:
     """An untrained VAE, 1 residual block a stage."""
     torch.manual_seed(1)

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 from accelerate import cpu_offload
-from codec_vectors import official_weights, relative_difference, small_text_encoder, vectors
+from codec_vectors import official_weights, small_text_encoder, vectors
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import ByT5Tokenizer, UMT5EncoderModel
 
+from golden import relative_difference
 from outofsight.codec.official import text_encoder_from_official
 from outofsight.codec.text import (
     CaptionTruncatedWarning,

@@ -6,13 +6,13 @@ from accelerate import cpu_offload, cpu_offload_with_hook
 from codec_vectors import (
     official_weights,
     random_video,
-    relative_difference,
     small_residual_vae,
     small_vae,
     vectors,
 )
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 
+from golden import relative_difference
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.official import vae_from_official
 from outofsight.codec.video_vae import (

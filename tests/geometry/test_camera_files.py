@@ -12,12 +12,12 @@ from safetensors.numpy import load_file
 from geometry_strategies import paths
 from outofsight.errors import CameraError, InputError, OutputError
 from outofsight.geometry.camera_files import (
-    PUBLISHED_REPAIRS,
     camera_form,
     read_cameras,
     write_cameras,
     write_conditioning,
 )
+from outofsight.geometry.matrix_repairs import PUBLISHED_REPAIRS
 from outofsight.geometry.poses import level_pose
 from outofsight.types import CameraPath
 

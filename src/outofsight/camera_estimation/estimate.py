@@ -159,9 +159,7 @@ def notes_on_file(path: Path) -> list[str]:
     if facts.rotation_deg:
         notes.append(f"is filmed turned by {abs(facts.rotation_deg)}°, and read upright")
     if facts.varies:
-        notes.append(
-            f"shows frames of varying length ({facts.fps:.4g} a second in the mean); each gets one camera"
-        )
+        notes.append(f"shows frames of varying length (mean {facts.fps:.4g} a second); each gets one camera")
     if curve := HDR_CURVES.get(facts.curve):
         notes.append(
             f"is HDR ({curve}): its colours are read as they are, too pale; convert it to SDR for a model"

@@ -250,7 +250,7 @@ def _say(line: str) -> None:
 
 
 def _repairs(names: list[str]) -> tuple[str, ...]:
-    from outofsight.geometry.camera_files import PUBLISHED_REPAIRS
+    from outofsight.geometry.matrix_repairs import PUBLISHED_REPAIRS
 
     unknown = [name for name in names if name != "published" and name not in PUBLISHED_REPAIRS]
     if unknown:

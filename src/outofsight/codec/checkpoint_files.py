@@ -262,17 +262,15 @@ def _sniff_form(path: Path) -> Literal["safetensors", "zip", "pickle"]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: there is no such file; check the path") from error
     except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({first_line(error)}); check its permissions"
-        ) from error
+        raise CheckpointError(f"{path}: cannot be read ({first_line(error)}); check permissions") from error
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(f"{path}: this is a Git LFS pointer, not the weights; run `git lfs pull`")
+    if head.startswith(b"GGUF") or path.suffix.lower() == ".gguf":
+        raise CheckpointError(f"{path}: GGUF files cannot be read here; give the .safetensors it was made of")
     is_zip = head.startswith(b"PK\x03\x04")
     if is_zip or (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
         if path.suffix.lower() == ".safetensors":
-            raise CheckpointError(
-                f"{path}: expected safetensors, got a pickle under that name; rename it to .pth"
-            )
+            raise CheckpointError(f"{path}: expected safetensors, got a pickle; rename it to .pth")
         return "zip" if is_zip else "pickle"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_SAFETENSORS_HEADER:
         return "safetensors"
@@ -335,17 +333,11 @@ def _check_saveable(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapp
     if not state_dict or not all(_is_entry(*item) for item in state_dict.items()):
         raise InputError(f"{path}: expected a non-empty dict of named tensors to save")
     if hollow := [name for name, tensor in state_dict.items() if tensor.is_meta]:
-        raise InputError(
-            f"{path}: no data behind {quote_names(hollow)} (meta device); load the weights first"
-        )
+        raise InputError(f"{path}: no data behind {quote_names(hollow)} (meta device); load weights first")
     if metadata and path.suffix.lower() != ".safetensors":
-        raise InputError(
-            f"{path}: a {path.suffix} file has no place for metadata; use .safetensors or give none"
-        )
+        raise InputError(f"{path}: a {path.suffix} file has no place for metadata; use .safetensors or none")
     if metadata and not all(isinstance(part, str) for item in metadata.items() for part in item):
-        raise InputError(
-            f"{path}: expected metadata of text keys and text values, as safetensors keeps no other"
-        )
+        raise InputError(f"{path}: expected metadata of text keys and values, as safetensors keeps no other")
 
 
 def _with_own_storage(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -106,9 +106,7 @@ def _index_of(path: Path) -> Path | None:
     if path.is_dir():
         found = sorted(p for suffix in INDEX_SUFFIXES for p in path.glob(f"*{suffix}"))
         if len(found) > 1:
-            raise CheckpointError(
-                f"{path}: expected one index of parts, found {quote_names(p.name for p in found)}"
-            )
+            raise CheckpointError(f"{path}: expected one index, found {quote_names(p.name for p in found)}")
         return found[0] if found else None
     return path if path.name.endswith(INDEX_SUFFIXES) else None
 
@@ -122,29 +120,12 @@ def _only_file(path: Path) -> Path:
                 f"{quote_names(p.name for p in files) or 'none'}"
             )
         path = files[0]
-    _refuse_gguf(path)
-    _refuse_lone_part(path)
-    return path
-
-
-def _refuse_gguf(path: Path) -> None:
-    try:
-        with path.open("rb") as file:
-            is_gguf = file.read(4) == b"GGUF"
-    except OSError:
-        return  # ``load_state_dict`` says what is wrong with it
-    if is_gguf or path.suffix.lower() == ".gguf":
-        raise CheckpointError(
-            f"{path}: GGUF files cannot be read here; give the .safetensors they were made from"
-        )
-
-
-def _refuse_lone_part(path: Path) -> None:
     part = re.fullmatch(r".*-(\d{5})-of-(\d{5})\.\w+", path.name)
     if part and int(part[2]) > 1:
         raise CheckpointError(
             f"{path}: this is part {int(part[1])} of {int(part[2])}; give the folder, or its index (.index.json)"
         )
+    return path
 
 
 def _read_parts(index: Path) -> dict[str, Tensor]:
@@ -157,9 +138,7 @@ def _read_parts(index: Path) -> dict[str, Tensor]:
             f"{index}: expected an index with a weight_map, could not read it ({first_line(error)})"
         ) from error
     if not parts or not safe:
-        raise CheckpointError(
-            f"{index}: expected weight_map to name files beside it, got {quote_names(parts)}"
-        )
+        raise CheckpointError(f"{index}: expected a weight_map of files beside it, got {quote_names(parts)}")
     missing = [part for part in parts if not (index.parent / part).is_file()]
     if missing:
         raise CheckpointError(

@@ -32,9 +32,7 @@ class LatentTiling:
     def __post_init__(self) -> None:
         for axis, tile, stride in zip(("rows", "columns"), self.tile, self.stride, strict=True):
             if not 1 <= stride <= tile:
-                raise InputError(
-                    f"tiling, {axis}: expected 1 ≤ stride ≤ tile, got stride {stride} and tile {tile}"
-                )
+                raise InputError(f"tiling, {axis}: expected 1 ≤ stride ≤ tile, got {stride} and {tile}")
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,11 @@ _PARTS = {
         for ours, original in (("conv_in", "conv1"), ("norm_out", "head.0"), ("conv_out", "head.2"))
     },
 }
+# What is not named here (resample.1, time_conv, to_qkv, ...) is called the same in both.
 _IN_BLOCK = {
-    "norm1": "residual.0",
-    "conv1": "residual.2",
-    "norm2": "residual.3",
-    "conv2": "residual.6",
+    "norm1": "residual.0", "conv1": "residual.2", "norm2": "residual.3", "conv2": "residual.6",
     "conv_shortcut": "shortcut",
-}  # what is not named here (resample.1, time_conv, to_qkv, ...) is called the same in both
+}  # fmt: skip
 _BLOCK = re.compile(
     r"(?P<side>encoder|decoder)\.(?P<row>mid_block\.resnets|mid_block\.attentions|down_blocks|up_blocks)"
     r"\.(?P<number>\d+)\.(?:(?P<inner>resnets|upsamplers)\.(?P<inner_number>\d+)\.)?(?P<part>.+)"
@@ -129,17 +127,14 @@ def _official_name(name: str, num_res_blocks: int) -> str:
     block = _BLOCK.fullmatch(part)
     assert block is not None, f"AutoencoderKLWan has a new part {name}"
     number = int(block["number"])
+    in_stage = num_res_blocks + 1 if block["inner"] == "upsamplers" else int(block["inner_number"] or 0)
     place = {
         "mid_block.resnets": f"middle.{2 * number}",
         "mid_block.attentions": f"middle.{2 * number + 1}",
         "down_blocks": f"downsamples.{number}",
-        "up_blocks": f"upsamples.{number * (num_res_blocks + 2) + _place_in_stage(block, num_res_blocks)}",
+        "up_blocks": f"upsamples.{number * (num_res_blocks + 2) + in_stage}",
     }[block["row"]]
     return f"{block['side']}.{place}.{_IN_BLOCK.get(block['part'], block['part'])}.{leaf}"
-
-
-def _place_in_stage(block: re.Match[str], num_res_blocks: int) -> int:
-    return num_res_blocks + 1 if block["inner"] == "upsamplers" else int(block["inner_number"] or 0)
 
 
 def _encoder_stages(state: Mapping[str, Tensor]) -> list[tuple[list[int], bool]]:

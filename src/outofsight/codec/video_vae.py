@@ -1,12 +1,8 @@
 """Video to latents and back, by diffusers' ``AutoencoderKLWan`` or our small autoencoder, normalised latents.
 
-Time is causal: the first frame is a latent frame of its own, every further four frames are one more::
-
-    video frame    0 | 1 2 3 4 | 5 6 7 8 | ...        t = 4·k + 1
-    latent frame   0 |    1    |    2    | ...        f = k + 1
-
-Every call starts from a fresh causal state, so the halves of a clip are encoded each by itself. Elements of a
-batch are run one after another: memory is that of one video, and no result depends on the batch it came in.
+Time is causal, as ``types.LatentClock`` draws it: t = 4·k + 1 video frames are f = k + 1 latent frames. Calls start
+from a fresh causal state, so the halves of a clip are encoded each by itself. Elements of a batch are run one after
+another: memory is that of one video, and no result depends on the batch it came in.
 
 The functions follow the caller's gradient mode: call them under ``torch.inference_mode()`` unless gradients
 are wanted. Inputs may lie on another device than the VAE; only one tile at a time is moved to it.
@@ -213,19 +209,13 @@ def check_video_size(num_frames: int, height: int, width: int, vae: VideoAutoenc
 
 def _check_video(video: Tensor, vae: VideoAutoencoder) -> None:
     if video.ndim != 5 or video.shape[2] != 3 or 0 in video.shape:
-        raise InputError(
-            f"expected video [b, t, 3, h, w], got {list(video.shape)}; put the axes in that order"
-        )
+        raise InputError(f"expected video [b, t, 3, h, w], got {list(video.shape)}; put axes in that order")
     if not video.is_floating_point():
-        raise InputError(
-            f"expected float video in [-1, 1], got {video.dtype}; turn 0..255 into x / 127.5 - 1"
-        )
+        raise InputError(f"expected floats in [-1, 1], got {video.dtype}; turn 0..255 into x / 127.5 - 1")
     check_video_size(video.shape[1], video.shape[3], video.shape[4], vae)
     low, high = (float(limit) for limit in video.detach().aminmax())
     if not -MAX_PIXEL <= low <= high <= MAX_PIXEL:  # false for NaN as well
-        raise InputError(
-            f"expected video in [-1, 1], got values from {low:.4g} to {high:.4g}; scale and clamp it"
-        )
+        raise InputError(f"expected video in [-1, 1], got {low:.4g} to {high:.4g}; scale and clamp it")
     _check_own_tiling_is_off(vae)
 
 

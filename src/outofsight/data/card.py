@@ -100,8 +100,6 @@ DRAWN_BY = "outofsight"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Sample:
-    """What the counts need of one sample."""
-
     subjects: tuple[SubjectTrack, ...]
     num_context_frames: int
     num_frames: int

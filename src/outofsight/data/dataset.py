@@ -82,9 +82,7 @@ def open_dataset(folder: Path | str, split: str | None = None) -> Dataset:
     if not entries and (alone := _entry(folder, None)):
         entries = [alone]
     if not entries:
-        raise DatasetError(
-            f"{folder}: holds no samples; a sample is a folder with cond.mp4, tgt.mp4 and camera.json"
-        )
+        raise DatasetError(f"{folder}: holds no samples: folders with cond.mp4, tgt.mp4 and camera.json")
     return Dataset(folder, entries)
 
 

@@ -110,9 +110,7 @@ class CacheIdentity:
         if self.dtype not in ("float16", "float32"):
             raise InputError(f"latents are kept as float16 or float32, got {self.dtype!r}")
         if self.text not in ("captions", "states") or (self.text == "states") != bool(self.text_digest):
-            raise InputError(
-                f"text is 'captions', or 'states' with the digest of their encoder; got {self.text!r}"
-            )
+            raise InputError(f"text: 'captions', or 'states' with their encoder's digest; got {self.text!r}")
         if self.samples_per_shard < 1:
             raise InputError(f"a shard holds ≥ 1 samples, got {self.samples_per_shard}")
 
@@ -169,9 +167,7 @@ class LatentCacheWriter(CachePlan):
         """Write one shard, whole or not at all."""
         names = tuple(sample.name for sample in samples)
         if names != self.plan[number]:
-            raise InputError(
-                f"shard {number} is planned to hold {self.plan[number][:3]}..., got {names[:3]}..."
-            )
+            raise InputError(f"shard {number} is to hold {self.plan[number][:3]}..., got {names[:3]}...")
         write_shard(self.folder / shard_name(number), samples, np.dtype(self.identity.dtype))
 
     def write_empty_caption(self, states: NDArray[np.float32]) -> None:
@@ -207,9 +203,7 @@ def _cast(latents: NDArray[np.floating], dtype: np.dtype[Any], name: str) -> NDA
     with np.errstate(over="ignore"):
         cast = latents.astype(dtype)
     if not np.isfinite(cast).all():
-        raise DatasetError(
-            f"sample {name!r}: latents that are not finite in {dtype}; check the VAE, or use float32"
-        )
+        raise DatasetError(f"sample {name!r}: latents not finite in {dtype}; check the VAE, or use float32")
     return cast
 
 
@@ -317,16 +311,12 @@ def open_latent_cache(folder: Path | str) -> LatentCache:
             f"{folder / INDEX}: no vae_digest, so nobody can tell which VAE made the latents; encode again"
         )
     if not content.get("finished"):
-        raise DatasetError(
-            f"{folder}: the cache is unfinished; run `outofsight data encode` again, it goes on"
-        )
+        raise DatasetError(f"{folder}: the cache is unfinished; run `outofsight data encode` again to go on")
     try:
         identity = CacheIdentity(**stored)
         places = [(shard["file"], name) for shard in content["shards"] for name in shard["samples"]]
     except (TypeError, KeyError, InputError) as error:
         raise DatasetError(f"{folder / INDEX}: is damaged ({first_line(error)}); encode again") from error
     if lost := sorted({file for file, _ in places if not (folder / file).is_file()}):
-        raise DatasetError(
-            f"{folder}: lacks {lost[0]} and {len(lost) - 1} more shards; encode again, it goes on"
-        )
+        raise DatasetError(f"{folder}: lacks {lost[0]} and {len(lost) - 1} more; encode again to go on")
     return LatentCache(folder, identity, places)

@@ -70,13 +70,9 @@ def claimed(out: Path, *, filled: bool = False, new: bool = False) -> Iterator[N
 
 def _check_name(path: Path) -> None:
     """Refuse names that no file of ours can have. Raises ``OutputError``."""
+    check_utf8(path)
     try:
-        str(path).encode()
         os.lstat(path)
-    except UnicodeEncodeError as error:
-        raise OutputError(
-            f"{path}: cannot be written: the name holds bytes that are no UTF-8; choose another"
-        ) from error
     except (FileNotFoundError, NotADirectoryError):
         pass
     except (OSError, ValueError) as error:
@@ -87,6 +83,16 @@ def _check_name(path: Path) -> None:
         raise OutputError(f"cannot write {path}: {above} is no folder; choose another --out")
     if above is not None and not os.access(above, os.W_OK):
         raise OutputError(f"cannot write to {above}: writing is not permitted there; choose another --out")
+
+
+def check_utf8(path: Path) -> None:
+    """Raise ``OutputError`` for a name that holds bytes which are no UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise OutputError(
+            f"{path}: cannot be written: the name holds bytes that are no UTF-8; choose another"
+        ) from error
 
 
 def _existing(read: str | Path | None) -> Path | None:

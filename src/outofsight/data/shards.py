@@ -64,9 +64,7 @@ def read_shard(path: Path) -> Iterator[Clip]:
             if current:
                 yield _unpacked(path, folder)
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise DatasetError(
-            f"{path}: expected a tar shard of samples, got something damaged ({error})"
-        ) from error
+        raise DatasetError(f"{path}: expected a tar of samples, got something damaged ({error})") from error
 
 
 def _unpacked(shard: Path, folder: Path) -> Clip:
@@ -77,6 +75,4 @@ def _unpacked(shard: Path, folder: Path) -> Clip:
         return read_sample(folder)
     except InputError as error:
         reason = str(error).replace(str(folder), folder.name)
-        raise DatasetError(
-            f"{shard}: sample {folder.name} is damaged ({reason}); get the shard anew"
-        ) from error
+        raise DatasetError(f"{shard}: sample {folder.name} is damaged ({reason}); get it anew") from error

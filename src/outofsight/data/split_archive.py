@@ -110,9 +110,7 @@ def samples_in(parts: Sequence[Path]) -> Iterator[tuple[str, dict[str, bytes]]]:
                         yield "", {path.name: _content(archive, member)}
                     continue
                 if path.parent.name in ("", ".."):
-                    raise DatasetError(
-                        f"{parts[0]}: {member.name} lies in no folder; is this HM-World's archive?"
-                    )
+                    raise DatasetError(f"{parts[0]}: {member.name} lies in no folder; is it HM-World's?")
                 if path.parent != current:
                     if current is not None and files:
                         yield current.name, files

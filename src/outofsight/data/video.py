@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 from PIL import Image
 
+from outofsight.data.outputs import check_utf8
 from outofsight.errors import InputError, OutputError, VideoError
 from outofsight.files import write_advice, written_whole
 from outofsight.types import Intrinsics
@@ -245,12 +246,14 @@ def write_video(path: str | Path, frames: Iterable[Frames], fps: float, quality:
         raise InputError(f"unknown video quality {quality!r}; known are {', '.join(RATE_FACTORS)}, lossless")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give the name of a file")
+    check_utf8(path)
     # Without version strings, and with the index in front, so that playing starts at once.
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with ExitStack() as whole:
         with _explained(path):  # a folder that cannot be written to is found before any work is done
             partial = whole.enter_context(written_whole(path))
-            container = av.open(_file_url(partial), "w", format="mp4", options=options)
+            # FFmpeg takes what stands before a name's colon for a protocol.
+            container = av.open(f"file:{partial}", "w", format="mp4", options=options)
         try:
             if code_frames(path, container, frames, rate, quality) is None:
                 raise VideoError(f"{path}: no frames to write; give at least one")
@@ -345,17 +348,6 @@ def _explained(path: Path) -> Iterator[None]:
         raise OutputError(f"{path}: cannot be written: {reason}") from error
 
 
-def _file_url(path: Path) -> str:
-    """Name a file to FFmpeg, which takes what stands before a colon for a protocol. Raises ``OutputError``."""
-    try:
-        str(path).encode()
-    except UnicodeEncodeError as error:
-        raise OutputError(
-            f"{path}: cannot be written: the name holds bytes that are no UTF-8; choose another"
-        ) from error
-    return f"file:{path}"
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a video file's first video stream; what FFmpeg says is wrong with it becomes a ``VideoError``."""
@@ -391,9 +383,7 @@ def _pictures(
             if picture.is_corrupt:
                 raise VideoError(f"{path}, frame {num_frames}: damaged; get the file anew")
             if (picture.height, picture.width) != (first.height, first.width):
-                raise VideoError(
-                    f"{path}, frame {num_frames}: the picture's size changes; give one size throughout"
-                )
+                raise VideoError(f"{path}, frame {num_frames}: the picture's size changes; give one size")
             yield picture
             num_frames += 1
     # Files say how many packets they hold (0: the container does not say).
@@ -405,13 +395,9 @@ def _checked_first(picture: VideoFrame, stream: VideoStream, path: Path) -> Vide
     """Refuse what would come out distorted: pixels that are not square, a tilt that is not a quarter turn."""
     aspect = stream.sample_aspect_ratio
     if aspect not in (None, 0, 1):
-        raise VideoError(
-            f"{path}: its pixels are {aspect} as wide as high; convert it to square pixels first"
-        )
+        raise VideoError(f"{path}: its pixels are {aspect} as wide as high; convert to square pixels first")
     if picture.rotation % 90:
-        raise VideoError(
-            f"{path}: asks to be shown turned by {picture.rotation}°; only quarter turns are known"
-        )
+        raise VideoError(f"{path}: asks to be turned by {picture.rotation}°; only quarter turns are known")
     return picture
 
 

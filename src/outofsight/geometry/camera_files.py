@@ -25,28 +25,15 @@ from outofsight.geometry.conditioning import CameraConditioning, camera_conditio
 from outofsight.geometry.conventions import check_homogeneous, from_unreal, to_unreal
 from outofsight.geometry.json_files import frame_numbers, number_array, read_camera_json
 from outofsight.geometry.matrix_repairs import (
-    PUBLISHED_REPAIRS,
+    PUBLISHED_REPAIRS,  # noqa: F401 - users take it from here
     AppliedRepair,
     Malformed,
-    Repair,
     check_repairs,
     pad_halves,
     repair_matrices,
 )
 from outofsight.geometry.pose_files import poses_from_json
 from outofsight.types import ROTATION_TOLERANCE, CameraPath, check_rotations
-
-__all__ = [
-    "PUBLISHED_REPAIRS",
-    "AppliedRepair",
-    "CameraFile",
-    "CameraForm",
-    "Repair",
-    "camera_form",
-    "read_cameras",
-    "write_cameras",
-    "write_conditioning",
-]
 
 CameraForm = Literal["unreal", "strings", "relative", "neutral"]
 

@@ -139,14 +139,10 @@ def quaternion_from_rotation(rotation: ArrayLike) -> NDArray[np.float64]:
 def rotation_angle(rotation: ArrayLike) -> NDArray[np.float64]:
     """Give the angle in radians, in [0, π], by which rotations [..., 3, 3] turn."""
     r = np.asarray(rotation, dtype=np.float64)
-    twice_sine = np.linalg.norm(_skew_part(r), axis=-1)
+    # The part of a rotation that is skew is 2 sin(angle) · axis.
+    skew = (r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1])
+    twice_sine = np.linalg.norm(np.stack(skew, axis=-1), axis=-1)
     return np.arctan2(twice_sine, np.trace(r, axis1=-2, axis2=-1) - 1)  # twice the cosine
-
-
-def _skew_part(r: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give 2 sin(angle) · axis of rotations [..., 3, 3]: [..., 3]."""
-    parts = (r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1])
-    return np.stack(parts, axis=-1)
 
 
 def checked_poses(poses: ArrayLike) -> Poses:
