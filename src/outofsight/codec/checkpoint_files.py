@@ -270,7 +270,9 @@ def _sniff_form(path: Path) -> Literal["safetensors", "zip", "pickle"]:
     is_zip = head.startswith(b"PK\x03\x04")
     if is_zip or (head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")):
         if path.suffix.lower() == ".safetensors":
-            raise CheckpointError(f"{path}: expected safetensors, got a pickle; rename it to .pth")
+            raise CheckpointError(
+                f"{path}: expected safetensors, got a pickle under that name; rename it to .pth"
+            )
         return "zip" if is_zip else "pickle"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_SAFETENSORS_HEADER:
         return "safetensors"
@@ -337,7 +339,9 @@ def _check_saveable(path: Path, state_dict: Mapping[str, Tensor], metadata: Mapp
     if metadata and path.suffix.lower() != ".safetensors":
         raise InputError(f"{path}: a {path.suffix} file has no place for metadata; use .safetensors or none")
     if metadata and not all(isinstance(part, str) for item in metadata.items() for part in item):
-        raise InputError(f"{path}: expected metadata of text keys and values, as safetensors keeps no other")
+        raise InputError(
+            f"{path}: expected metadata of text keys and text values, as safetensors keeps no other"
+        )
 
 
 def _with_own_storage(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

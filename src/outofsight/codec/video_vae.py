@@ -215,7 +215,9 @@ def _check_video(video: Tensor, vae: VideoAutoencoder) -> None:
     check_video_size(video.shape[1], video.shape[3], video.shape[4], vae)
     low, high = (float(limit) for limit in video.detach().aminmax())
     if not -MAX_PIXEL <= low <= high <= MAX_PIXEL:  # false for NaN as well
-        raise InputError(f"expected video in [-1, 1], got {low:.4g} to {high:.4g}; scale and clamp it")
+        raise InputError(
+            f"expected video in [-1, 1], got values from {low:.4g} to {high:.4g}; scale and clamp it"
+        )
     _check_own_tiling_is_off(vae)
 
 

@@ -28,7 +28,9 @@ class CameraConditioning:
         for name in ("context", "target"):
             rows = np.array(getattr(self, name), dtype=np.float32)
             if rows.ndim != 2 or rows.shape[1] != 12 or len(rows) == 0:
-                raise CameraError(f"{name} cameras: expected [frames, 12] numbers, got {list(rows.shape)}")
+                raise CameraError(
+                    f"{name} cameras: expected [latent frames, 12] numbers, got {list(rows.shape)}"
+                )
             if not np.isfinite(rows).all():
                 frame = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
                 raise CameraError(f"{name} cameras, latent frame {frame}: NaN or infinity; give finite ones")

@@ -280,11 +280,14 @@ def _moving(step: Step, num_frames: int, start: Poses, ease: Ease) -> Stretch:
     def pose_at(frame: float) -> Poses:
         done = frame / num_frames
         done = done * done * (3 - 2 * done) if ease == "smooth" else done
-        parts = (step, *step.together)
-        moved = [part.maker.move(start, part.amount * done, part.radius_m) for part in parts]
+        moved = [_moved(part, start, done) for part in (step, *step.together)]
         return moved[0] if len(moved) == 1 else _superposed(start, moved)
 
     return Stretch(num_frames=num_frames, pose_at=pose_at)
+
+
+def _moved(step: Step, start: Poses, done: float) -> Poses:
+    return start if step.maker.move is None else step.maker.move(start, step.amount * done, step.radius_m)
 
 
 def _superposed(start: Poses, moved: Sequence[Poses]) -> Poses:

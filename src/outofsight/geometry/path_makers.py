@@ -27,7 +27,7 @@ class PathMaker:
     example: str
     directions: Mapping[str, int]
     has_radius: bool = False
-    move: Mover = lambda start, _amount, _radius: start
+    move: Mover | None = None
 
 
 @cache
