@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from outofsight.backbone.extra_keys import BankKeys, ExtraTokens, OlderFrames
 from outofsight.backbone.kept_context import KeptContext
 from outofsight.errors import InputError
-from outofsight.memory.banks.state import own_entries
+from outofsight.memory.banks.state import entries_at
 from outofsight.memory.context_choice import ContextSettings, choose_context
 from outofsight.memory.rivals import extrapolated_masks
 from outofsight.memory.selectors import Kernel, fov_affinity, local_window, memory_grid, slices_inside
@@ -171,8 +171,8 @@ def choose_sequence(given: Inputs, settings: ContextSettings) -> Sequence:
     times = frames if settings.times == "kept" else torch.arange(frames.shape[1], device=frames.device)
     return Sequence(
         latents=kept_frames(latents, chosen, whole),
-        timestep=own_entries(timestep, frames) if timestep.ndim == 2 else timestep,
-        context_cameras=own_entries(context_cameras, chosen),
+        timestep=entries_at(timestep, frames) if timestep.ndim == 2 else timestep,
+        context_cameras=entries_at(context_cameras, chosen),
         grid=LatentGrid(
             frames=frames.shape[1], height=grid.height, width=grid.width, context_frames=num_chosen
         ),
@@ -188,7 +188,7 @@ def kept_frames(
     if chosen is None:
         return video
     frames = video.movedim(2, 1)
-    return torch.cat((own_entries(frames, chosen), frames[:, num_context:]), dim=1).movedim(1, 2)
+    return torch.cat((entries_at(frames, chosen), frames[:, num_context:]), dim=1).movedim(1, 2)
 
 
 def whole_again(
@@ -258,8 +258,8 @@ def older_frames(transformer: Any, given: Inputs, chosen: Int[Tensor, "b kept"] 
     count = grid.context_frames - chosen.shape[1]
     # The left-out frames' indices: those marked, moved to the front in order. No nonzero, which meta cannot tell.
     frames = left.long().argsort(dim=1, descending=True, stable=True)[:, :count]
-    pictures = own_entries(given.latents.movedim(2, 1), frames).movedim(1, 2)
-    poses = own_entries(given.context_cameras, frames)
+    pictures = entries_at(given.latents.movedim(2, 1), frames).movedim(1, 2)
+    poses = entries_at(given.context_cameras, frames)
     tokens = transformer.patch_embedding(pictures).flatten(3).permute(0, 2, 3, 1)
     octaves = transformer.config["camera_ray_octaves"]
     there = replace(grid, frames=count, context_frames=count)

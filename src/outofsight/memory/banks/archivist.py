@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, silu
 
 from outofsight.geometry.frustum import frustum_overlap
-from outofsight.memory.banks.state import Archive, BankSettings, by_slot, first_of, own_entries, surely_none
+from outofsight.memory.banks.state import Archive, BankSettings, by_slot, entries_at, first_of, surely_none
 from outofsight.nn.cameras import Lenses, view_points
 from outofsight.nn.precision import full_precision
 
@@ -179,7 +179,7 @@ def write_slice(
     first to go.
     """
     slot, rate = choice.slot, settings.archive_rate
-    old, old_static = own_entries(archive.tokens, slot), own_entries(archive.static, slot)
+    old, old_static = entries_at(archive.tokens, slot), entries_at(archive.static, slot)
     step = rate * gate.to(old.dtype)[:, None] * merge_weight(new.static, old_static, rate)
     here = torch.zeros_like(archive.filled).scatter(1, slot[:, None], choice.written[:, None])
 
@@ -190,9 +190,9 @@ def write_slice(
     return archive._replace(
         tokens=put(archive.tokens, old + step[..., None] * (new.tokens - old), new.tokens),
         static=put(archive.static, old_static + step * (new.static - old_static), new.static),
-        poses=put(archive.poses, own_entries(archive.poses, slot), new.pose),
+        poses=put(archive.poses, entries_at(archive.poses, slot), new.pose),
         times=put(archive.times, new.time, new.time),
-        use=put(archive.use, own_entries(archive.use, slot), _mean_use(archive)),
+        use=put(archive.use, entries_at(archive.use, slot), _mean_use(archive)),
         filled=archive.filled | here,
     )
 
@@ -248,7 +248,7 @@ class Archivist(nn.Module):
         """File one slice of each clip. ``intrinsics``: normalised."""
         new = Slice(*(value.to(archive.tokens.dtype) for value in new))
         choice = choose_slot(archive, new, self.settings, intrinsics)
-        old, old_static = own_entries(archive.tokens, choice.slot), own_entries(archive.static, choice.slot)
+        old, old_static = entries_at(archive.tokens, choice.slot), entries_at(archive.static, choice.slot)
         gate = self.gate(old, old_static, new.tokens, new.static)
         return write_slice(archive, new, choice, gate, self.settings)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from outofsight.memory.banks.archivist import static_mean
 from outofsight.memory.banks.dynamics import PredictedSubjects
 from outofsight.memory.banks.scene_reader import place_subjects
-from outofsight.memory.banks.state import Archive, Banks, BankSettings, RetrievedMemory, own_entries
+from outofsight.memory.banks.state import Archive, Banks, BankSettings, RetrievedMemory, entries_at
 from outofsight.nn.cameras import Lenses, relative_to, view_points
 from outofsight.nn.precision import full_precision
 from outofsight.nn.rope import rays_through, token_places
@@ -110,7 +110,7 @@ class BankRetrieval(nn.Module):
     def _queries(self, banks: Banks, chunk: Chunk) -> Float[Tensor, "b t d"]:
         archive = banks.archive
         newest = archive.times.masked_fill(~archive.filled, -torch.inf).argmax(dim=1)
-        content = static_mean(own_entries(archive.tokens, newest), own_entries(archive.static, newest))
+        content = static_mean(entries_at(archive.tokens, newest), entries_at(archive.static, newest))
         seen = _unit(view_encoding(chunk.relative(chunk.poses), chunk))
         return self.query_place(seen) + self.query_content(content)[:, None]
 
@@ -190,13 +190,13 @@ def _retrieved_places(
     of its age would, and at 0 if that is before the sequence begins.
     """
     archive, (_, down, across) = banks.archive, settings.kernel
-    tokens = own_entries(archive.tokens, slots)  # [b, room, p, d]
+    tokens = entries_at(archive.tokens, slots)  # [b, room, p, d]
     rows, columns = token_places(chunk.grid.height // down, chunk.grid.width // across, slots.device)
     rows, columns = (places.expand(*tokens.shape[:2], -1) for places in (rows.flatten(), columns.flatten()))
-    ages = ((chunk.times[:, :1] - own_entries(archive.times, slots)) / LATENT_STEP_FRAMES).ceil()
+    ages = ((chunk.times[:, :1] - entries_at(archive.times, slots)) / LATENT_STEP_FRAMES).ceil()
     times = (chunk.first_time_index - ages).clamp(0, max(chunk.first_time_index - 1, 0))
     times = times[..., None].expand_as(rows)
-    poses = chunk.relative(own_entries(archive.poses, slots))
+    poses = chunk.relative(entries_at(archive.poses, slots))
     size = (chunk.grid.height, chunk.grid.width)
     middles = rows * down + (down - 1) / 2, columns * across + (across - 1) / 2
     directions, moments = rays_through(*middles, poses, size, chunk.intrinsics[:, None])
@@ -224,15 +224,15 @@ def _retrieved_subjects(
     """Lay out the tracker's slots in every coming frame, where the subjects are predicted to be in its view."""
     num_frames, cameras = chunk.poses.shape[1], chunk.relative(chunk.poses)
     positions = positions_from_first(predicted.position, chunk).transpose(1, 2)
-    positions = own_entries(positions, slots).transpose(1, 2)
-    boxes = own_entries(banks.tracks.box, slots)[:, None].expand(-1, num_frames, -1, -1)
+    positions = entries_at(positions, slots).transpose(1, 2)
+    boxes = entries_at(banks.tracks.box, slots)[:, None].expand(-1, num_frames, -1, -1)
     size = (chunk.grid.height, chunk.grid.width)
     seen = place_subjects(positions, boxes, cameras, size, chunk.intrinsics[:, None], settings.subject_grid)
     rows, columns = seen.rows.float(), seen.columns.float()  # [b, t, room, k]
     frames = torch.arange(num_frames, device=slots.device)[:, None, None].expand(rows.shape)
     times = (chunk.first_time_index + frames).to(rows.dtype)
     return _flat(
-        tokens=own_entries(banks.tracks.tokens, slots)[:, None].expand(-1, num_frames, -1, -1, -1),
+        tokens=entries_at(banks.tracks.tokens, slots)[:, None].expand(-1, num_frames, -1, -1, -1),
         known=(known[:, None] & seen.in_view)[..., None].expand(rows.shape),
         places=torch.stack((times, rows, columns), dim=-1),
         poses=cameras[:, :, None, None].expand(*rows.shape, -1),

@@ -132,7 +132,7 @@ class Views(NamedTuple):
 
     def at(self, index: Int[Tensor, "b k"]) -> "Views":
         """Take some slots of each clip."""
-        kept = (None if part is None else own_entries(part, index) for part in self)
+        kept = (None if part is None else entries_at(part, index) for part in self)
         return Views(*kept)  # type: ignore[arg-type]
 
 
@@ -260,7 +260,7 @@ def banks_from_tensors(tensors: dict[str, Tensor]) -> Banks:
     return Banks(**made, time=tensors["time"], births=tensors["births"])
 
 
-def own_entries(values: Tensor, index: Int[Tensor, "b ..."]) -> Tensor:
+def entries_at(values: Tensor, index: Int[Tensor, "b ..."]) -> Tensor:
     """Take each clip's own entries [b, ...] of values [b, n, ...]."""
     clips = torch.arange(len(index), device=index.device).view(-1, *[1] * (index.ndim - 1))
     return values[clips, index]

@@ -21,7 +21,7 @@ from outofsight.memory.banks.sighting import (
     sight,
     token_facts,
 )
-from outofsight.memory.banks.state import BankSettings, Tracks, by_slot, first_of, own_entries, surely_none
+from outofsight.memory.banks.state import BankSettings, Tracks, by_slot, entries_at, first_of, surely_none
 from outofsight.nn.precision import full_precision
 
 SEEN_AT = 0.3
@@ -323,7 +323,7 @@ def merged_duplicates(tracks: Tracks, rate: float) -> tuple[Tracks, Bool[Tensor,
     senior, junior = duplicates.any(dim=2), duplicates.any(dim=1)
     itself = torch.arange(duplicates.shape[1], device=duplicates.device)
     partner = torch.where(senior, duplicates.int().argmax(dim=2), itself)
-    other = Tracks(*(own_entries(part, partner) for part in tracks))
+    other = Tracks(*(entries_at(part, partner) for part in tracks))
     better = where_slot(other.covariance[..., 0] < tracks.covariance[..., 0], other, tracks)
     identity = tracks.identity + rate * (other.identity - tracks.identity)
     joined = better._replace(
