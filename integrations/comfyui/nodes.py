@@ -11,6 +11,7 @@ import torch
 from outofsight import SamplingSettings
 from outofsight.cli.loading import load_world
 from outofsight.geometry.path_expressions import make_path
+from outofsight.model_folders import ModelSource
 
 CATEGORY = "outofsight"
 MODEL, CAMERAS, WALK = "OUTOFSIGHT_MODEL", "OUTOFSIGHT_CAMERAS", "OUTOFSIGHT_WALK"
@@ -37,10 +38,8 @@ class LoadWorldModel:
         }
 
     def load(self, model: str, device: str, strategy: str = "") -> tuple[Any]:
-        world = load_world(model, device, None, "none")
+        world = load_world(ModelSource(path=model, device=device, strategy=strategy.strip() or None))
         world.set_progress_bar_config(disable=True)
-        if strategy.strip():
-            world.set_memory(strategy.strip())
         return (world,)
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,29 @@ class ModelUse:
     def sampling(self) -> dict[str, Any]:
         """The sampling settings among these, by name."""
         return {name: getattr(self, name) for name in ("num_inference_steps", "guidance_scale", "strength")}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """A model and how it is run. ``path``: a folder, a hub id or a bundled model's name; ``strategy``: how it
+    remembers, ``None``: as it was trained; ``dtype`` ``None``: the device's usual one; ``vae``: a tiny decoder's file,
+    to decode in the VAE's place. ``device``, ``offload`` and ``attention_chunk`` change what is computed by rounding
+    alone."""
+
+    path: str
+    strategy: str | None = None
+    device: str = "auto"
+    dtype: str | None = None
+    offload: str = "none"
+    quantize: str = "none"
+    attention_chunk: int | None = None
+    tile_vae: bool = False
+    vae: Path | None = None
+
+    @cached_property
+    def use(self) -> ModelUse:
+        """What the model is used with unless something else is asked for."""
+        return read_use(self.path)
 
 
 def find_model(name_or_path: str | Path) -> str | Path:

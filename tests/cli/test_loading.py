@@ -1,6 +1,7 @@
 """What is said before a model is loaded that its device cannot hold."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from outofsight.cli.loading import check_loading, check_room
 from outofsight.codec.quantisation import quantised_bytes
 from outofsight.data.sample import write_sample
 from outofsight.errors import InputError
-from outofsight.sampling.card_fit import GpuRun
+from outofsight.model_folders import ModelSource
 from outofsight.sampling.plan import networks_on_meta
 from small_world import square_clip
 
@@ -21,27 +22,29 @@ GPU = torch.device("cuda:0")
 def test_a_device_that_is_not_there(name, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match=f"--device {name}: cannot be used here") as caught:
-        check_loading(name, None, "none")
+        check_loading(ModelSource(path="mini", device=name))
     assert "\n" not in str(caught.value)
 
 
 def test_quantised_weights_are_asked_for_before_loading(monkeypatch):
     with pytest.raises(InputError, match=r"expected one of none, int8, nf4, got 'int3'"):
-        check_loading("cpu", None, "none", "int3")
+        check_loading(ModelSource(path="mini", device="cpu", quantize="int3"))
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"--quantize int8: torchao is not installed; pip install"):
-        check_loading("cpu", None, "none", "int8")
+        check_loading(ModelSource(path="mini", device="cpu", quantize="int8"))
 
 
 def test_too_little_memory_is_foreseen(model_folder, monkeypatch):
+    monkeypatch.setattr("outofsight.cli.loading.choose_device", lambda _: GPU)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100_000, 2**30))
+    model = ModelSource(path=str(model_folder))
     with pytest.raises(InputError, match=r"weights need .* are free; add --offload model, .* --vram 1$"):
-        check_room(str(model_folder), torch.bfloat16, GPU, GpuRun())
+        check_room(model)
     with pytest.raises(InputError, match="see --offload, free some memory"):
-        check_room(str(model_folder), torch.bfloat16, GPU, GpuRun(offload="model"))
-    check_room(str(model_folder), torch.bfloat16, GPU, GpuRun(offload="sequential"))
+        check_room(replace(model, offload="model"))
+    check_room(replace(model, offload="sequential"))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (2**30, 2**30))
-    check_room(str(model_folder), torch.bfloat16, GPU, GpuRun())
+    check_room(model)
 
 
 @pytest.mark.parametrize("verb", ["generate", "roll", "evaluate", "evaluate --roll"])

@@ -88,7 +88,9 @@ def estimate(
     out: Annotated[
         Path, typer.Option(help="the pose file to write (.json); a picture and a verdict come beside it")
     ],
-    fov: Annotated[float | None, typer.Option(help="the lens, in degrees across, if it is known")] = None,
+    fov: Annotated[
+        float | None, typer.Option(callback=check_fov, help="the lens, in degrees across, if it is known")
+    ] = None,
     masks: Annotated[
         Path | None, typer.Option(help="video of what moves by itself, white on black, frame for frame")
     ] = None,
@@ -106,7 +108,6 @@ def estimate(
     from outofsight.data.video import read_video
     from outofsight.geometry.pose_files import write_poses
 
-    check_fov(fov)
     if height_m is not None and not 0 < height_m < MOST_HEIGHT_M:
         raise InputError(f"--height-m: expected metres above 0 and below {MOST_HEIGHT_M:g}, got {height_m:g}")
     if masks is not None and detector is not None:

@@ -12,7 +12,7 @@ from outofsight.cli.options import Device, DryRun, Guidance, Seed, Steps
 from outofsight.cli.values import sampling_settings
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError
-from outofsight.model_folders import find_model, read_use
+from outofsight.model_folders import ModelSource
 
 if TYPE_CHECKING:
     from outofsight.demo.run import DemoReport
@@ -46,18 +46,17 @@ def demo(
         raise InputError(
             f"the demo renders a world and needs {', '.join(missing)}; install: pip install 'outofsight[worlds]'"
         )
-    find_model(model)  # say now if it is not there, before anything is rendered
     from outofsight.cli.loading import choose_device, empty_model, load_world
     from outofsight.demo.run import DemoConfig, is_demo, run_demo
     from outofsight.demo.unseen_clip import UnseenRequest, check_unseen, unseen_size
     from outofsight.sampling.plan import token_grid
 
-    use, console = read_use(model), Console(stderr=True)
+    source, console = ModelSource(path=model, device=device), Console(stderr=True)
     config = DemoConfig(
         out=out,
         request=UnseenRequest(seed=seed, casting=casting),
         sampling=sampling_settings(
-            use, {"num_inference_steps": steps, "guidance_scale": guidance, "seed": noise}
+            source.use, {"num_inference_steps": steps, "guidance_scale": guidance, "seed": noise}
         ),
         maker="the mini" if model == "mini" else Path(model).name,
     )
@@ -65,14 +64,14 @@ def demo(
     check_outputs([out / name for name in FILES], [model], ours=is_demo(out))
     check_unseen(config.request)
     if dry_run:
-        networks = empty_model(model, None, whole=True)
+        networks = empty_model(source, whole=True)
         token_grid(networks["transformer"], networks["vae"], unseen_size())
         print(f"would write {', '.join(FILES)} to {out}")
         return
     with claimed(out, filled=True):
         report = run_demo(
             config,
-            lambda: load_world(model, device, None, "none"),
+            lambda: load_world(source),
             lambda words: console.print(f"{words} ...", style="dim", soft_wrap=True),
         )
     _print(report)

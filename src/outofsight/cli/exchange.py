@@ -14,10 +14,11 @@ from outofsight.cli import options as opt
 from outofsight.cli.cases import Shape
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import check_fov, parse_frames, parse_size, sampling_settings
+from outofsight.cli.values import parse_frames, parse_size, sampling_settings
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.files import write_json
+from outofsight.model_folders import ModelSource
 
 if TYPE_CHECKING:
     from outofsight.exchange.case import Benchmark, BenchmarkCase, Frames
@@ -96,11 +97,10 @@ def run(
 ) -> None:
     """Continue every case and write it where the benchmark's evaluation looks. Stopped, the same command goes on."""
     from outofsight.cli.loading import check_loading, empty_model, load_world
-    from outofsight.model_folders import read_use
 
-    check_fov(fov)
     found, chosen = _read(name, cases, sources, camera, limit)
-    use = read_use(model)
+    source = ModelSource(path=model, strategy=strategy, device=device, dtype=dtype)
+    use = source.use
     shape = Shape(
         frames=parse_frames(frames) if frames else use.frames, size=parse_size(size) if size else use.size,
         fov_x_deg=fov, fps=use.fps,
@@ -108,8 +108,8 @@ def run(
     sampling = sampling_settings(
         use, {"num_inference_steps": steps, "guidance_scale": guidance, "seed": seed}
     )
-    check_loading(device, dtype, "none")
-    networks = empty_model(model, strategy, whole=dry_run)
+    check_loading(source)
+    networks = empty_model(source, whole=dry_run)
     label = _system(system or Path(model).name)
     settings = {
         "benchmark": name, "model": model, "strategy": strategy,
@@ -127,10 +127,7 @@ def run(
     with claimed(out, filled=True):
         _note(found, out, label, settings)
         if todo:
-            world = load_world(model, device, dtype, "none")
-            if strategy is not None:
-                world.set_memory(strategy)
-            _continue(world, found, todo, shape, sampling, put=partial(found.write, out, label))
+            _continue(load_world(source), found, todo, shape, sampling, put=partial(found.write, out, label))
         found.finish(out, label, chosen)
     print(f"{out / label}: {len(chosen)} cases, {len(done)} of them were there already")
 

@@ -12,7 +12,7 @@ from outofsight.cli.options import Device, Model, RolloutSettings, StrategyName
 from outofsight.cli.values import parse_settings, text_or_file
 from outofsight.data.outputs import claimed
 from outofsight.errors import InputError
-from outofsight.model_folders import ModelUse, find_model, read_use
+from outofsight.model_folders import ModelSource, ModelUse, find_model, read_use
 
 if TYPE_CHECKING:
     from outofsight.web.mind import ModelMind
@@ -136,7 +136,7 @@ def _mind(model: str, use: ModelUse, strategy: str | None, pairs: list[str], dev
 
     own = {name: value for name, value in use.explore.items() if name != "strategy"}
     sampling = SamplingSettings(**{**use.sampling, **own, **parse_settings(pairs)})
-    world = load_world(model, device, None, "none")
+    world = load_world(ModelSource(path=model, device=device))
     world.set_progress_bar_config(disable=True)
     name = "the mini" if model == "mini" else Path(model).name
     return ModelMind(name, world, use, sampling, strategy=strategy or use.explore.get("strategy"))

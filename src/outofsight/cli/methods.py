@@ -2,53 +2,25 @@
 
 import json
 import os
-from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from outofsight.cli.values import sampling_settings
+from outofsight.cli.values import parse_settings, sampling_settings
 from outofsight.errors import InputError
-from outofsight.model_folders import BUNDLED, find_model, read_use
+from outofsight.model_folders import BUNDLED, ModelSource, find_model, read_use
 
 if TYPE_CHECKING:
+    from outofsight.cli.evaluate import Evaluate
     from outofsight.evaluation.clips import EvalClip
-    from outofsight.evaluation.methods import Method, ModelSource
+    from outofsight.evaluation.methods import Method
 
 EXPORT = "export"
 """The folder of a training run that holds the model: such a model is called by the run's name."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelChoice:
-    """The models given as [NAME=]MODEL, and how they are run. No ``steps``, no ``strategies``, ``guidance`` ``None``:
-    the model's own.
-
-    ``others``: sampling settings that have no option of their own. ``roll``: latent frames a step of a rollout;
-    ``None``: the whole target at once.
-    """
-
-    given: tuple[str, ...]
-    steps: tuple[int, ...]
-    strategies: tuple[str, ...]
-    guidance: float | None
-    seed: int
-    others: dict[str, Any]
-    source: "ModelSource"
-    record_retrieval: bool = True
-    roll: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoChoice:
-    """Folders of videos given as NAME=FOLDER. ``with_context``: the videos begin with the context."""
-
-    given: tuple[str, ...]
-    with_context: bool
-
-
 def choose_methods(
-    clips: "tuple[EvalClip, ...]", models: ModelChoice, videos: VideoChoice, *, baselines: bool
+    clips: "tuple[EvalClip, ...]", asked: "Evaluate", strategies: tuple[str, ...], steps: tuple[int, ...]
 ) -> "tuple[Method, ...]":
     """Gather the rows: models, others' videos, and the baselines and upper bounds that these clips allow.
 
@@ -59,8 +31,8 @@ def choose_methods(
     from outofsight.data.dataset import may_be_skipped
     from outofsight.evaluation.methods import BaselineMethod, TruthMethod, check_names, usable_baselines
 
-    chosen: list[Method] = [*_models(models), *_videos(videos)]
-    if baselines:
+    chosen: list[Method] = [*_models(asked, strategies, steps), *_videos(asked)]
+    if asked.baselines:
         with may_be_skipped():
             first = clips[0].read().case
         names = usable_baselines(first, has_context=clips[0].has_context)
@@ -83,35 +55,32 @@ def named(text: str, option: str) -> tuple[str | None, str]:
     return name, value
 
 
-def _models(choice: ModelChoice) -> "list[Method]":
-    """Make a row for each model, strategy and number of steps."""
+def _models(asked: "Evaluate", strategies: tuple[str, ...], steps: tuple[int, ...]) -> "list[Method]":
+    """Make a row for each model, strategy and number of steps; none of these: the model's own."""
     from outofsight.evaluation.methods import ModelMethod, files_digest
     from outofsight.world_model import check_folder
 
     rows: list[Method] = []
-    for given in choice.given:
+    others = parse_settings(asked.settings or [])
+    for given in asked.model or ():
         name, model = named(given, "--model")
-        name = name or _name_of(model)
         use, folder = read_use(model), Path(find_model(model))
         if folder.exists():
             check_folder(folder)
         digest = files_digest(folder) if folder.is_dir() else "hub"
-        for strategy, steps in product(
-            choice.strategies or (None,), choice.steps or (use.num_inference_steps,)
-        ):
-            asked = {"num_inference_steps": steps, "guidance_scale": choice.guidance, "seed": choice.seed}
-            sampling = sampling_settings(use, asked, choice.others)
-            own = strategy.rpartition(":")[2] if strategy and len(choice.strategies) > 1 else None
-            parts = [name, *([own] if own else [])]
-            parts += [f"{steps}steps"] if len(choice.steps) > 1 else []
+        for strategy, number in product(strategies or (None,), steps or (use.num_inference_steps,)):
+            options = {"num_inference_steps": number, "guidance_scale": asked.guidance, "seed": asked.seed}
+            parts = [name or _name_of(model)]
+            parts += [strategy.rpartition(":")[2]] if strategy and len(strategies) > 1 else []
+            parts += [f"{number}steps"] if len(steps) > 1 else []
+            source = ModelSource(
+                path=model, strategy=strategy, device=asked.device, dtype=asked.dtype, offload=asked.offload,
+                quantize=asked.quantize, attention_chunk=asked.attention_chunk, tile_vae=asked.tile_vae,
+            )  # fmt: skip
+            sampling = sampling_settings(use, options, others)
             rows.append(
                 ModelMethod(
-                    name="-".join(parts),
-                    source=replace(choice.source, path=model, strategy=strategy),
-                    sampling=sampling,
-                    digest=digest,
-                    record_retrieval=choice.record_retrieval,
-                    roll=choice.roll,
+                    name="-".join(parts), source=source, sampling=sampling, digest=digest, roll=asked.roll
                 )
             )
     return rows
@@ -124,19 +93,19 @@ def _name_of(model: str) -> str:
     return path.parent.name if path.name == EXPORT else path.name
 
 
-def _videos(choice: VideoChoice) -> "list[Method]":
+def _videos(asked: "Evaluate") -> "list[Method]":
     from outofsight.evaluation.clips import videos_of
     from outofsight.evaluation.methods import VideosMethod
 
     rows: list[Method] = []
-    for given in choice.given:
+    for given in asked.videos or ():
         name, folder = named(given, "--videos")
         path = Path(folder)
         if not path.is_dir():
             raise InputError(f"--videos: expected NAME=FOLDER with a folder of videos, found none at {path}")
         videos_of(path)
         rows.append(
-            VideosMethod(name=name or path.resolve().name, folder=path, with_context=choice.with_context)
+            VideosMethod(name=name or path.resolve().name, folder=path, with_context=asked.with_context)
         )
     return rows
 

@@ -1,18 +1,47 @@
-"""Options that several verbs share, each with one meaning."""
+"""Options that several verbs share, each with one meaning; and verbs that take theirs as one record."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
-Model = Annotated[str, typer.Option(help="mini (bundled), model folder or hub id")]
+from outofsight.cli.values import check_fov
+from outofsight.model_folders import ModelSource
+
+Asked = TypeVar("Asked")
+
+
+def takes(kind: type[Asked]) -> Callable[[Callable[[Asked], None]], Callable[..., None]]:
+    """Give a verb the fields of a record as its options: those that say of what kind (``Annotated``); the others keep
+    their defaults. Required ones come first, and how a model is run last."""
+    signature = inspect.signature(kind)
+    options = [one for one in signature.parameters.values() if hasattr(one.annotation, "__metadata__")]
+    options.sort(key=lambda one: (one.default is not one.empty, one.name in ModelSource.__dataclass_fields__))
+
+    def made(verb: Callable[[Asked], None]) -> Callable[..., None]:
+        def command(**given: object) -> None:
+            verb(kind(**given))
+
+        command.__doc__ = verb.__doc__
+        command.__annotations__ = {one.name: one.annotation for one in options}
+        command.__signature__ = signature.replace(parameters=options, return_annotation=None)  # type: ignore[attr-defined]
+        return command
+
+    return made
+
+
+Model = Annotated[str, typer.Option("--model", help="mini (bundled), model folder or hub id")]
 Camera = Annotated[
     str | None, typer.Option(help="camera file, or the path to come, such as pan:left:60,pan:right:60")
 ]
 Prompt = Annotated[str | None, typer.Option(help="caption, or a text file that holds it")]
 Fov = Annotated[
     float | None,
-    typer.Option(help="the video's lens, in degrees across, where no camera file or clip says it"),
+    typer.Option(
+        callback=check_fov, help="the video's lens, in degrees across, where no camera file or clip says it"
+    ),
 ]
 StrategyName = Annotated[
     str | None,

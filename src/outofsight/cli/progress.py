@@ -20,6 +20,11 @@ Show = Callable[[int, int, str], None]
 FIRST_LINE_S, NEXT_LINE_S = 10.0, 30.0
 
 
+def say(line: str) -> None:
+    """Tell people a line; what programs read goes to standard output."""
+    Console(stderr=True).print(line, soft_wrap=True, markup=False)
+
+
 @contextmanager
 def shown_progress(console: Console, what: str, total: int | None = None) -> Iterator[Show]:
     """Give a function that is told how far the work is, and shows it."""

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from outofsight.cli.cases import Case, CaseInputs, Shape, files_of, read_case
-from outofsight.cli.progress import shown_progress
+from outofsight.cli.cases import CaseInputs, files_of, read_case
+from outofsight.cli.progress import say, shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.rolled_memory import check_banks, check_kept, draw_steps, keep_step, read_truth
 from outofsight.data.outputs import check_outputs, claimed
@@ -20,9 +20,7 @@ from outofsight.model_folders import present_names
 from outofsight.types import WAN_CLOCK
 
 if TYPE_CHECKING:
-    import torch
-
-    from outofsight.sampling.plan import VideoSize
+    from outofsight.cli.roll import Roll
     from outofsight.sampling.rollout import Rollout
     from outofsight.sampling.rollout_step import StepRecord
     from outofsight.sampling.stream_video import GrowingVideo
@@ -30,99 +28,42 @@ if TYPE_CHECKING:
     from outofsight.types import CameraPath
 
 
-@dataclass(frozen=True, kw_only=True)
-class RolloutModel:
-    """A model, and how it is run. ``strategy``: how it remembers, ``None``: as it was trained;
-    ``sampling``: settings of every step; ``vae``: a tiny decoder's file, which decodes in the VAE's place."""
-
-    model: str
-    strategy: str | None
-    sampling: dict[str, Any]
-    device: str
-    dtype: str | None
-    offload: str
-    vae: Path | None
-    quantize: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class RolloutPlan:
-    """What is asked for. ``request``: all that decides what is shown, as it is kept beside the state."""
-
-    model: RolloutModel
-    case: Case
-    shape: Shape
-    steps: int
-    latent_frames: int
-    loop_frames: int | None
-    prompts: Mapping[int, str]
-    with_context: bool
-    save_every: int
-    fps: float
-    memory_pictures: Path | None
-    request: dict[str, Any]
-
-    @property
-    def num_frames(self) -> int:
-        """Video frames of all steps."""
-        return WAN_CLOCK.num_frames(self.steps * self.latent_frames)
-
-    @property
-    def state(self) -> Path:
-        return self.case.out.with_suffix(".rollout")
-
-    @property
-    def log(self) -> Path:
-        return self.case.out.with_suffix(".steps.jsonl")
-
-
-def run_rollout(plan: RolloutPlan, *, resume: bool, overwrite: bool, dry_run: bool) -> None:
+def run_rollout(plan: "Roll") -> None:
     """Make a rollout, or go on with it. All that can be wrong with the request is found before the model is loaded.
 
     Raises:
         InputError: inputs that are missing, damaged or do not fit.
         OutputError: a rollout is there already, or cannot be written.
     """
-    from outofsight.cli.loading import check_loading
+    from outofsight.cli.loading import check_loading, load_world
 
-    goes_on = _check_outputs(plan, resume=resume, overwrite=overwrite)
-    device, dtype = check_loading(
-        plan.model.device, plan.model.dtype, plan.model.offload, plan.model.quantize
-    )
+    prompts, goes_on = plan.prompts, _check_outputs(plan)
+    check_loading(plan)
     inputs, path = read_inputs(plan)
-    _check_room(plan, _check_model(plan, inputs, dry_run=dry_run), device, dtype)
-    pictures = plan.memory_pictures
-    truth = None if pictures is None or plan.case.clip is None else read_truth(plan.case.clip, inputs)
-    console, out = Console(stderr=True), plan.case.out
+    _check_model(plan, inputs)
+    pictures, clip = plan.memory_pictures, plan.case.clip
+    truth = None if pictures is None or clip is None else read_truth(clip, inputs)
     for note in inputs.notes:
-        console.print(note, soft_wrap=True, markup=False)
-    if dry_run:
-        console.print(
-            f"would write {out}: {plan.num_frames} frames in {plan.steps} steps", soft_wrap=True, markup=False
-        )
+        say(note)
+    if plan.dry_run:
+        say(f"would write {plan.out}: {plan.num_frames} frames in {plan.steps} steps")
         return
-    with ExitStack() as held:
-        held.enter_context(claimed(out))
+    with claimed(plan.out), nullcontext() if pictures is None else claimed(pictures, filled=True):
+        world = load_world(plan)
+        rollout, shown = _resumed(world, plan) if goes_on else _started(world, plan, inputs)
+        if plan.with_context and not shown.num_frames:
+            shown.append(inputs.video)
+        _go(plan, prompts, rollout, shown, path)
         if pictures is not None:
-            held.enter_context(claimed(pictures, filled=True))
-        world = _load(plan.model)
-        rollout, shown = _resumed(world, plan, inputs, console) if goes_on else _started(world, plan, inputs)
-        _go(plan, rollout, shown, path, console)
-        if pictures is not None:
-            report = draw_steps(pictures, rollout, plan.fps / WAN_CLOCK.stride, inputs, truth)
-            if plan.case.clip is not None:
-                report = (
-                    report
-                    or f"{plan.case.clip} does not say where its subjects are; the map is without truth"
-                )
-                console.print(report, soft_wrap=True, markup=False)
-    console.print(
-        f"wrote {out}: {rollout.num_frames} frames in {rollout.num_steps} steps; more --steps go on from there",
-        soft_wrap=True, markup=False,
-    )  # fmt: skip
+            report = draw_steps(pictures, rollout, plan.use.fps / WAN_CLOCK.stride, inputs, truth)
+            if clip is not None:
+                say(report or f"{clip} does not say where its subjects are; the map is without truth")
+    say(
+        f"wrote {plan.out}: {rollout.num_frames} frames in {rollout.num_steps} steps; more --steps go on from there"
+    )
 
 
-def read_inputs(plan: RolloutPlan) -> "tuple[CaseInputs, CameraPath]":
+def read_inputs(plan: "Roll") -> "tuple[CaseInputs, CameraPath]":
     """Read the context, and the cameras of all steps.
 
     Raises:
@@ -164,20 +105,20 @@ def read_inputs(plan: RolloutPlan) -> "tuple[CaseInputs, CameraPath]":
     return inputs, CameraPath(world_from_camera=repeated, intrinsics=inputs.target.intrinsics)
 
 
-def _check_outputs(plan: RolloutPlan, *, resume: bool, overwrite: bool) -> bool:
+def _check_outputs(plan: "Roll") -> bool:
     """See that nothing is written over that is not this rollout's; say whether there is one to go on with."""
-    if resume and overwrite:
+    if plan.resume and plan.overwrite:
         raise InputError("--resume goes on, --overwrite begins anew; give one of them")
     there = (plan.state / "rollout.json").is_file()
-    reads = [*files_of(plan.case), plan.case.clip, plan.model.model, plan.model.vae]
-    check_outputs([plan.case.out, plan.state, plan.log], reads, ours=there)
+    reads = [*files_of(plan.case), plan.case.clip, plan.path, plan.vae]
+    check_outputs([plan.out, plan.state, plan.log], reads, ours=there)
     if plan.memory_pictures is not None:
         own = (plan.memory_pictures / "steps").is_dir()
         check_outputs([plan.memory_pictures], reads, ours=own)
-    if not there or overwrite:
+    if not there or plan.overwrite:
         return False
-    if not resume and (other := _other_request(plan, _request_of(plan.state))):
-        raise OutputError(f"{plan.case.out}: {other}; give another --out, or --overwrite")
+    if not plan.resume and (other := _other_request(plan, _request_of(plan.state))):
+        raise OutputError(f"{plan.out}: {other}; give another --out, or --overwrite")
     return True
 
 
@@ -196,7 +137,7 @@ def _present(request: dict[str, Any]) -> dict[str, Any]:
     return {**request, "loop_frames": loop_frames, "sampling": present_names(request.get("sampling", {}))}
 
 
-def _other_request(plan: RolloutPlan, made: Mapping[str, Any]) -> str | None:
+def _other_request(plan: "Roll", made: Mapping[str, Any]) -> str | None:
     """Say what is asked for otherwise than a rollout was begun with."""
     for name, value in plan.request.items() if made else ():
         then, now = made.get(name), _plain(value)
@@ -214,50 +155,23 @@ def _other_request(plan: RolloutPlan, made: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _check_model(plan: RolloutPlan, inputs: CaseInputs, *, dry_run: bool) -> "VideoSize":
-    """Find what is wrong with the model, the strategy or the video's size before anything is loaded; give the size."""
-    from outofsight.cli.loading import empty_model
+def _check_model(plan: "Roll", inputs: CaseInputs) -> None:
+    """Find what is wrong with the model, the strategy or the video's size before anything is loaded."""
+    from outofsight.cli.loading import check_room, empty_model
     from outofsight.sampling.plan import VideoSize, token_grid
 
-    model = plan.model
-    networks = empty_model(model.model, model.strategy, whole=dry_run, decoder=model.vae)
-    transformer = networks["transformer"]
+    networks = empty_model(plan, whole=plan.dry_run)
     context, height, width = inputs.video.shape[:3]
     size = VideoSize(height=height, width=width, context_frames=context, target_frames=1)
-    token_grid(transformer, networks["vae"], size)
+    token_grid(networks["transformer"], networks["vae"], size)
     if plan.memory_pictures is not None:
-        check_banks(transformer)
-    return size
+        check_banks(networks["transformer"])
+    check_room(plan, size, guidance_scale=plan.sampling.guidance_scale, latent_frames=plan.latent_frames)
 
 
-def _check_room(plan: RolloutPlan, size: "VideoSize", device: "torch.device", dtype: "torch.dtype") -> None:
-    from outofsight.cli.loading import check_room
-    from outofsight.sampling.card_fit import GpuRun, rollout_bytes
-
-    model, latent_frames = plan.model, plan.latent_frames
-    run = GpuRun(
-        guided=model.sampling["guidance_scale"] != 1, offload=model.offload, quantize=model.quantize,
-        tiny_decoder=model.vae is not None,
-    )  # fmt: skip
-    check_room(
-        model.model, dtype, device, run, lambda networks: rollout_bytes(networks, size, latent_frames, run),
-        model.strategy,
-    )  # fmt: skip
-
-
-def _load(model: RolloutModel) -> "WorldModel":
-    from outofsight.cli.loading import load_world
-
-    world = load_world(model.model, model.device, model.dtype, model.offload, model.vae, model.quantize)
-    if model.strategy is not None:
-        world.set_memory(model.strategy)
-    return world
-
-
-def _started(world: "WorldModel", plan: RolloutPlan, inputs: CaseInputs) -> "tuple[Rollout, GrowingVideo]":
+def _started(world: "WorldModel", plan: "Roll", inputs: CaseInputs) -> "tuple[Rollout, GrowingVideo]":
     """Begin a rollout. The state comes first, so that what belongs to no state is never taken for one."""
     from outofsight.cli.lenses import lens_record
-    from outofsight.sampling.continuation import SamplingSettings
     from outofsight.sampling.rollout_state import RolloutLimits
     from outofsight.sampling.stream_video import GrowingVideo
 
@@ -266,7 +180,7 @@ def _started(world: "WorldModel", plan: RolloutPlan, inputs: CaseInputs) -> "tup
         inputs.video,
         inputs.context,
         plan.case.prompt,
-        settings=SamplingSettings(**plan.model.sampling),
+        settings=plan.sampling,
         limits=RolloutLimits(keep_steps=0),
     )
     lens = lens_record(world, inputs.lens, *inputs.video.shape[1:3])
@@ -275,19 +189,10 @@ def _started(world: "WorldModel", plan: RolloutPlan, inputs: CaseInputs) -> "tup
     rollout.notes["video"] = {"num_frames": 0, "num_bytes": 0}
     rollout.save(plan.state)
     write_text(plan.log, "")
-    return rollout, _begun(GrowingVideo(plan.case.out, fps=plan.fps), plan, inputs)
+    return rollout, GrowingVideo(plan.out, fps=plan.use.fps)
 
 
-def _begun(shown: "GrowingVideo", plan: RolloutPlan, inputs: CaseInputs) -> "GrowingVideo":
-    """Put the context in front of a video that holds nothing yet, if it is asked for."""
-    if plan.with_context and not shown.num_frames:
-        shown.append(inputs.video)
-    return shown
-
-
-def _resumed(
-    world: "WorldModel", plan: RolloutPlan, inputs: CaseInputs, console: Console
-) -> "tuple[Rollout, GrowingVideo]":
+def _resumed(world: "WorldModel", plan: "Roll") -> "tuple[Rollout, GrowingVideo]":
     """Stand where an earlier run stopped: video and log are cut back to what the state has seen."""
     from outofsight.sampling.stream_video import GrowingVideo
 
@@ -300,28 +205,24 @@ def _resumed(
         raise InputError(f"--resume: {plan.state} {other}")
     if plan.memory_pictures is not None:
         check_kept(plan.memory_pictures, rollout.num_steps)
-    shown = GrowingVideo(plan.case.out, fps=plan.fps, **rollout.notes["video"])
+    shown = GrowingVideo(plan.out, fps=plan.use.fps, **rollout.notes["video"])
     # Lines end in "\n" alone: a caption may hold other signs that splitlines() takes for an end. A rollout that
     # was killed at its very beginning has no log yet.
     written = plan.log.read_bytes().split(b"\n") if plan.log.exists() else []
     lines = [line for line in written if line][: rollout.num_steps]
     write_text(plan.log, "".join(f"{line.decode()}\n" for line in lines))
-    console.print(f"{plan.state}: goes on after step {rollout.num_steps}", soft_wrap=True, markup=False)
-    return rollout, _begun(shown, plan, inputs)
+    say(f"{plan.state}: goes on after step {rollout.num_steps}")
+    return rollout, shown
 
 
 def _go(
-    plan: RolloutPlan,
-    rollout: "Rollout",
-    shown: "GrowingVideo",
-    path: "CameraPath",
-    console: Console,
+    plan: "Roll", prompts: Mapping[int, str], rollout: "Rollout", shown: "GrowingVideo", path: "CameraPath"
 ) -> None:
     """Make the steps that are left; after each, the video, and then the state, are whole on the disk."""
-    with shown_progress(console, "steps", plan.steps) as show:
+    with shown_progress(Console(stderr=True), "steps", plan.steps) as show:
         for step in range(rollout.num_steps + 1, plan.steps + 1):
-            if step in plan.prompts:
-                rollout.prompt = plan.prompts[step]
+            if step in prompts:
+                rollout.prompt = prompts[step]
             count = WAN_CLOCK.num_frames(plan.latent_frames, goes_on=step > 1)
             frames = rollout.step(path[rollout.num_frames : rollout.num_frames + count])
             shown.append(frames)
@@ -334,7 +235,7 @@ def _go(
             show(step, plan.steps, f"step {step}")
 
 
-def _save(plan: RolloutPlan, rollout: "Rollout", shown: "GrowingVideo") -> None:
+def _save(plan: "Roll", rollout: "Rollout", shown: "GrowingVideo") -> None:
     rollout.notes["video"] = {"num_frames": shown.num_frames, "num_bytes": shown.num_bytes}
     rollout.save(plan.state)
 

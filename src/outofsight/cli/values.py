@@ -48,10 +48,11 @@ def parse_size(text: str) -> tuple[int, int]:
     return height, width
 
 
-def check_fov(fov_x_deg: float | None) -> None:
-    """Raise ``InputError`` if no lens is so many degrees wide."""
+def check_fov(fov_x_deg: float | None) -> float | None:
+    """Raise ``InputError`` if no lens is so many degrees wide; an option's callback."""
     if fov_x_deg is not None and not 0 < fov_x_deg < 180:
         raise InputError(f"--fov: expected degrees between 0 and 180, got {fov_x_deg:g}")
+    return fov_x_deg
 
 
 def parse_frames(text: str) -> tuple[int, int]:

@@ -24,27 +24,12 @@ from outofsight.evaluation.baselines import (
 from outofsight.evaluation.case import ClipCase, Video, case_from_clip, check_generated
 from outofsight.evaluation.clips import EvalClip, Sample, videos_of
 from outofsight.evaluation.rollouts import Answer, asked_masks, predicted_tracks, roll_clip
+from outofsight.model_folders import ModelSource
 from outofsight.sampling.continuation import SamplingSettings, rendered_memory
 from outofsight.sampling.inputs import to_uint8
 from outofsight.sampling.world import WorldModel
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".json", ".model", ".txt")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelSource:
-    """A model and how it is run. ``path``: a folder, a hub id or a bundled model's name; ``strategy``: how it
-    remembers, ``None``: as it was trained; ``dtype`` ``None``: the device's usual one. The fields after ``strategy``
-    do not change what is computed, but for rounding."""
-
-    path: str
-    strategy: str | None = None
-    device: str = "auto"
-    dtype: str | None = None
-    offload: str = "none"
-    quantize: str = "none"
-    attention_chunk: int | None = None
-    tile_vae: bool = False
 
 
 LoadWorld = Callable[[ModelSource], WorldModel]
