@@ -161,7 +161,7 @@ class Banks(NamedTuple):
     cutouts: Cutouts | None = None
 
 
-PARTS: dict[str, Any] = {"archive": Archive, "tracks": Tracks, "views": Views, "cutouts": Cutouts}
+_PARTS: dict[str, Any] = {"archive": Archive, "tracks": Tracks, "views": Views, "cutouts": Cutouts}
 
 
 class SceneReading(NamedTuple):
@@ -236,7 +236,7 @@ def empty_banks(
 def bank_tensors(banks: Banks) -> dict[str, Tensor]:
     """Return every tensor by name (``archive.tokens``, ``tracks.position``, ``time``, ...), for a file."""
     named: dict[str, Tensor] = {}
-    for kind in PARTS:
+    for kind in _PARTS:
         part = getattr(banks, kind)
         fields = {} if part is None else part._asdict()
         named |= {f"{kind}.{name}": value for name, value in fields.items() if value is not None}
@@ -246,7 +246,7 @@ def bank_tensors(banks: Banks) -> dict[str, Tensor]:
 def banks_from_tensors(tensors: dict[str, Tensor]) -> Banks:
     """Undo ``bank_tensors``. Raises ``InputError`` naming what is missing or does not belong."""
     has_pictures = any(name.startswith(("views.", "cutouts.")) for name in tensors)
-    parts = {kind: PARTS[kind] for kind in PARTS if has_pictures or kind in ("archive", "tracks")}
+    parts = {kind: _PARTS[kind] for kind in _PARTS if has_pictures or kind in ("archive", "tracks")}
     wanted = {f"{kind}.{name}" for kind, part in parts.items() for name in part._fields}
     wanted = (wanted | {"time", "births"}) - ({"views.depth"} - set(tensors))
     if odd := sorted(wanted ^ set(tensors)):
