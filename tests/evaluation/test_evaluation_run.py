@@ -95,7 +95,7 @@ def test_a_model_is_timed_by_stage_without_loading(finished):
 
 def test_answers_are_kept_without_loss_and_shown_again(finished):
     store = finished.config.store
-    view = read_view(finished, finished.clips[0])
+    view = read_view(gather(finished), finished.clips[0])
     assert list(view.answers) == ["tiny", *BASELINES, "vae"]
     np.testing.assert_array_equal(view.answers["tiny"], read_video(store.video("tiny", "clip_000000")).frames)
     np.testing.assert_array_equal(

@@ -189,7 +189,7 @@ def test_figures(value, text):
 
 
 def test_plots_are_whole_files_of_their_own(finished, results, tmp_path):
-    write_plots(tmp_path / "plots", all_plots(results, finished.config.store))
+    write_plots(tmp_path / "plots", all_plots(results))
     paths = {path.name for path in (tmp_path / "plots").iterdir()}
     assert {"psnr.svg", "psnr_by_frame.svg", "steps_psnr.svg", "retrieval_tiny-1steps.svg"} <= paths
     for name in paths:
@@ -222,7 +222,7 @@ def test_a_sweep_has_a_point_for_each_number_of_steps(results):
 
 
 def test_the_sheet_has_a_strip_for_every_row(finished, results, tmp_path):
-    write_sheet(tmp_path / "sheet.png", results, finished)
+    write_sheet(tmp_path / "sheet.png", results)
     with Image.open(tmp_path / "sheet.png") as sheet:
         pixels = np.asarray(sheet)
     assert pixels.shape[1] > 8 * 128
@@ -276,8 +276,8 @@ class Tags(HTMLParser):
 @pytest.fixture(scope="module")
 def page(finished, results, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
-    plots = all_plots(results, finished.config.store)
-    write_report(path, results, finished, {"settings": {"note": "</script><b>"}}, plots, num_shown=3)
+    plots = all_plots(results)
+    write_report(path, results, {"settings": {"note": "</script><b>"}}, plots, num_shown=3)
     parsed = Tags()
     parsed.feed(path.read_text(encoding="utf-8"))
     assert parsed.open == []

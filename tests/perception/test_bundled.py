@@ -8,7 +8,7 @@ import pytest
 from outofsight.perception.kinds import KINDS
 from outofsight.perception.named import feature_network
 from outofsight.perception.network import num_parameters
-from outofsight.perception.recogniser import Recogniser, _folder_of
+from outofsight.perception.recogniser import Recogniser, folder_of
 
 FRAMES_FILE = Path(__file__).parents[1] / "fixtures" / "recogniser.npz"
 
@@ -27,7 +27,7 @@ def shown():
 
 
 def test_it_is_small(recogniser):
-    assert sum(path.stat().st_size for path in _folder_of("mini").iterdir()) < 2.5e6
+    assert sum(path.stat().st_size for path in folder_of("mini").iterdir()) < 2.5e6
     assert num_parameters(recogniser.network) < 1_000_000
     assert recogniser.kinds == KINDS
 

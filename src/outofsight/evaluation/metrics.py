@@ -4,7 +4,6 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from outofsight.evaluation.tracking import IDENTITY_METRICS, TRACKER_METRICS, TR
 from outofsight.files import file_in_one_piece
 from outofsight.perception.detector_file import detector_digest
 from outofsight.perception.named import feature_network, perceptual_network, subject_detector
-from outofsight.perception.recogniser import BUNDLED, WEIGHTS_FILE
+from outofsight.perception.recogniser import BUNDLED, WEIGHTS_FILE, folder_of
 from outofsight.perception.seeing import CentreCrop, PictureFeatures, centre_crop_of
 from outofsight.plugins import own_name
 
@@ -198,7 +197,7 @@ def instrument_names(
     detector: str | None, features: str | None, perceptual: str | None, *, device: str = "cpu"
 ) -> InstrumentNames:
     """Name the instruments, and find what tells them from others of these names."""
-    named = {name: _folder_of(name) for name in (detector, features, perceptual) if name is not None}
+    named = {name: folder_of(name) for name in (detector, features, perceptual) if name is not None}
     digests = {
         name: files_digest(place) if place.is_dir() else detector_digest(place)
         for name, place in named.items() if place.is_dir() or place.is_file()
@@ -210,7 +209,7 @@ def instrument_names(
 
 def bundled_instrument() -> str | None:
     """Name the recogniser that comes with the package; ``None`` where this installation lacks it."""
-    return next((name for name in BUNDLED if (_folder_of(name) / WEIGHTS_FILE).is_file()), None)
+    return next((name for name in BUNDLED if (folder_of(name) / WEIGHTS_FILE).is_file()), None)
 
 
 def load_instruments(names: InstrumentNames) -> Instruments:
@@ -219,11 +218,6 @@ def load_instruments(names: InstrumentNames) -> Instruments:
     perceptual = None if names.perceptual is None else perceptual_network(names.perceptual, names.device)
     detector = None if names.detector is None else subject_detector(names.detector, names.device)
     return Instruments(detector=detector, networks=remembering(Networks.all(features, perceptual)))
-
-
-def _folder_of(name: str) -> Path:
-    """Find the folder of a network of the package's own, or take the name for one."""
-    return Path(str(files("outofsight.perception"))) / "weights" / name if name in BUNDLED else Path(name)
 
 
 LoadInstruments = Callable[[InstrumentNames], Instruments]

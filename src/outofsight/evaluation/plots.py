@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from outofsight.evaluation.drawing import colour, svg
 from outofsight.evaluation.evidence import Metric
 from outofsight.evaluation.methods import ModelMethod
-from outofsight.evaluation.records import RecordStore
 from outofsight.evaluation.results import Results, Summary, format_number, shown_metrics
 from outofsight.evaluation.retrieval import (
     Frequencies,
@@ -43,14 +42,14 @@ def write_plots(folder: Path, pictures: dict[str, str]) -> None:
         write_text(folder / f"{name}.svg", picture)
 
 
-def all_plots(results: Results, store: RecordStore) -> dict[str, str]:
+def all_plots(results: Results) -> dict[str, str]:
     """Draw all plots that the results allow. Gives SVG by name."""
     pictures = {"psnr_by_frame": frame_plot(results)}
     pictures |= {f"steps_{name}": line_plot(curves, f"{name} against denoising steps", "steps")
                  for name, curves in sweeps(results).items()}  # fmt: skip
     pictures |= {metric.name: interval_plot(results, metric) for metric in shown_metrics(results)}
     for method in results.methods:
-        counts = retrieved_by(results, store, method.name)
+        counts = retrieved_by(results, method.name)
         if counts is not None:
             title = f"{method.name}: how often target frames retrieved each slice"
             pictures[f"retrieval_{method.name}"] = bubble_plot(counts, title)
@@ -145,9 +144,9 @@ def sweeps(results: Results) -> dict[str, Curves]:
     return found
 
 
-def retrieved_by(results: Results, store: RecordStore, method: str) -> Frequencies | None:
+def retrieved_by(results: Results, method: str) -> Frequencies | None:
     """Average what a method retrieved over its clips; ``None`` where nothing was recorded, or lengths differ."""
-    paths = [store.retrieval(method, clip.name) for clip in results.clips]
+    paths = [results.store.retrieval(method, clip.name) for clip in results.clips]
     counts = [frequencies(load_retrieval(path)) for path in paths if path.is_file()]
     if not counts or len({(c.by_layer.shape, c.by_frame.shape) for c in counts}) > 1:
         return None

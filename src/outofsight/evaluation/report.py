@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from outofsight.data.video import read_video, write_video
 from outofsight.evaluation.case import PHASE_WORDS, ClipCase, Phase, Video, phases_of
-from outofsight.evaluation.clips import EvalClip, Sample
+from outofsight.evaluation.clips import EvalClip
 from outofsight.evaluation.drawing import PHASE_COLOURS
 from outofsight.evaluation.evidence import Metric
 from outofsight.evaluation.methods import Method
@@ -37,7 +37,6 @@ from outofsight.evaluation.results import (
     shown_metrics,
 )
 from outofsight.evaluation.retrieval import frequencies, load_retrieval, timeline
-from outofsight.evaluation.run import Evaluation
 from outofsight.files import write_text
 
 TITLE = "What was out of sight: an evaluation"
@@ -75,38 +74,23 @@ class ClipView:
         return [] if self.phases is None else self.phases[self.case.num_context_frames :].tolist()
 
 
-def read_view(evaluation: Evaluation, clip: EvalClip) -> ClipView:
-    """Gather a clip and all answers to it."""
-    sample = clip.read()
+def read_view(results: Results, clip: EvalClip) -> ClipView:
+    """Gather a clip and all answers to it: as they were written down, or made again where that costs nothing."""
+    sample, answers = clip.read(), {}
+    for method in results.methods:
+        if method.name == "truth" or results.records[method.name][clip.name].refused is not None:
+            continue
+        if method.is_kept:
+            answers[method.name] = read_video(results.store.video(method.name, clip.name)).frames
+        else:
+            answers[method.name] = method.answer(clip, sample, None).video
     case = sample.case
-    answers = {}
-    for method in evaluation.methods:
-        video = None if method.name == "truth" else _answer_again(evaluation, method, clip, sample)
-        if video is not None:
-            answers[method.name] = video
     phases = None if case.visibility is None else phases_of(case.visibility, case.num_context_frames).frames
     return ClipView(clip=clip, case=case, caption=sample.caption, answers=answers, phases=phases)
 
 
-def _answer_again(evaluation: Evaluation, method: Method, clip: EvalClip, sample: Sample) -> Video | None:
-    """Give the video that was judged: as written down, or made again where that costs nothing; ``None``: refused."""
-    store = evaluation.config.store
-    record = store.read(method.name, clip.name)
-    if record is None or record.refused is not None:
-        return None
-    if method.is_kept:
-        return read_video(store.video(method.name, clip.name)).frames
-    return method.answer(clip, sample, None).video
-
-
 def write_report(
-    path: Path,
-    results: Results,
-    evaluation: Evaluation,
-    made: Mapping[str, Any],
-    plots: Mapping[str, str],
-    *,
-    num_shown: int = 24,
+    path: Path, results: Results, made: Mapping[str, Any], plots: Mapping[str, str], *, num_shown: int = 24
 ) -> None:
     """Write the report.
 
@@ -120,7 +104,7 @@ def write_report(
     by_name = {clip.name: clip for clip in results.clips}
     first = worst_median_best(ranked) if num_shown else {}
     shown = dict.fromkeys((*first.values(), *shown_clips(ranked, num_shown)))
-    parts = {name: clip_part(read_view(evaluation, by_name[name]), evaluation.config.store) for name in shown}
+    parts = {name: clip_part(read_view(results, by_name[name]), results.store) for name in shown}
     settings = {**made, "methods": {method.name: method.settings for method in results.methods}}
     text = _template().render(
         title=TITLE, results=results, group=next(iter(results.groups)), leader=leader, measured=metric,

@@ -15,7 +15,7 @@ from outofsight.evaluation.clips import EvalClip, groups_of
 from outofsight.evaluation.evidence import Metric
 from outofsight.evaluation.methods import Method
 from outofsight.evaluation.metrics import chosen_metrics
-from outofsight.evaluation.records import FORMAT, Record
+from outofsight.evaluation.records import FORMAT, Record, RecordStore
 from outofsight.evaluation.run import Evaluation
 
 NUM_RESAMPLES = 2000
@@ -111,8 +111,9 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """All records of an evaluation. ``records``: by method, then by clip."""
+    """All records of an evaluation. ``records``: by method, then by clip; ``store``: where their videos are."""
 
+    store: RecordStore
     clips: tuple[EvalClip, ...]
     methods: tuple[Method, ...]
     metrics: tuple[Metric, ...]
@@ -203,7 +204,7 @@ def gather(evaluation: Evaluation, baseline: str | None = None) -> Results:
             raise OutputError(f"{store.folder(name)}: holds no record of {clip}; run the evaluation again")
         records[name][clip] = record
     return Results(
-        clips=evaluation.clips, methods=evaluation.methods, records=records,
+        store=store, clips=evaluation.clips, methods=evaluation.methods, records=records,
         metrics=tuple(chosen_metrics(evaluation.config.metrics)),
         baseline=baseline or ("frozen" if "frozen" in names else None),
     )  # fmt: skip

@@ -13,7 +13,6 @@ from outofsight.evaluation.drawing import PHASE_COLOURS, font, save_png
 from outofsight.evaluation.evidence import Metric
 from outofsight.evaluation.report import ClipView, read_view
 from outofsight.evaluation.results import Results, format_number, leading_method, ranked_clips, ranking_metric
-from outofsight.evaluation.run import Evaluation
 
 NUM_COLUMNS, PICTURE_PX, NAME_PX, GAP_PX, BAR_PX, HEAD_PX = 8, 128, 130, 4, 6, 30
 NAME_CHARACTERS = 16
@@ -22,13 +21,13 @@ NAME_CHARACTERS = 16
 INK, FAINT = (30, 30, 30), (120, 120, 120)
 
 
-def write_sheet(path: Path, results: Results, evaluation: Evaluation) -> None:
+def write_sheet(path: Path, results: Results) -> None:
     """Draw the clips that the first model did best, middling and worst. Raises ``OutputError``."""
     metric, leader = ranking_metric(results), leading_method(results)
     blocks = []
     for word, name in chosen_clips(results, leader, metric).items():
         clip = next(clip for clip in results.clips if clip.name == name)
-        blocks.append(_block(read_view(evaluation, clip), _heading(results, word, name, leader, metric)))
+        blocks.append(_block(read_view(results, clip), _heading(results, word, name, leader, metric)))
     save_png(_stacked([*blocks, _legend(blocks[0].width)]), path)
 
 

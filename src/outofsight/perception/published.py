@@ -4,7 +4,7 @@ Images are prepared, and detections read, by the networks' own image processors 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -155,35 +155,24 @@ class ImageTower:
         extra = 1 + int(getattr(config, "num_register_tokens", 0))
         return cls(network.to(device), source.load_processor(), int(config.patch_size), extra)
 
+    @torch.no_grad()
     def features(self, frames: Frames) -> PictureFeatures:
         """Describe frames [n, height, width, 3]."""
         check_frames(frames, "feature network")
+        device, (height, width) = next(self.network.parameters()).device, _square(self.processor)
         patches, pictures = [], []
-        for pixels in self._prepared(frames):
-            rows, columns = (side // self.patch_px for side in pixels.shape[-2:])
-            tokens, picture = self._tokens(pixels)
-            grid = tokens[:, self.num_extra_tokens :].unflatten(1, (rows, columns))
-            patches.append(grid.float().cpu().numpy())
-            pictures.append(picture.float().cpu().numpy())
-        return PictureFeatures(patches=np.concatenate(patches), pictures=np.concatenate(pictures))
-
-    def _prepared(self, frames: Frames) -> Iterator[Tensor]:
-        device = next(self.network.parameters()).device
-        height, width = _square(self.processor)
         for start in range(0, len(frames), self.batch):
             prepared = self.processor(
                 images=list(frames[start : start + self.batch]), size={"height": height, "width": width},
                 do_center_crop=False, input_data_format="channels_last", return_tensors="pt",
             )  # fmt: skip
-            yield prepared["pixel_values"].to(device)
-
-    @torch.no_grad()
-    def _tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return all tokens of the last hidden state, and one vector a picture."""
-        output = self.network(pixel_values=pixels)
-        tokens: Tensor = output.last_hidden_state
-        embedding = getattr(output, "image_embeds", None)
-        return tokens, tokens[:, 0] if embedding is None else embedding
+            pixels = prepared["pixel_values"].to(device)
+            output = self.network(pixel_values=pixels)
+            tokens, picture = output.last_hidden_state, getattr(output, "image_embeds", None)
+            grid = tuple(side // self.patch_px for side in pixels.shape[-2:])
+            patches.append(tokens[:, self.num_extra_tokens :].unflatten(1, grid).float().cpu().numpy())
+            pictures.append((tokens[:, 0] if picture is None else picture).float().cpu().numpy())
+        return PictureFeatures(patches=np.concatenate(patches), pictures=np.concatenate(pictures))
 
 
 def _square(processor: Any) -> tuple[int, int]:

@@ -61,7 +61,13 @@ class Recogniser:
 
         Raises ``CheckpointError`` if there is none, or it is damaged.
         """
-        return cls(load_network(_folder_of(name_or_folder)).to(device).eval().requires_grad_(False))
+        folder = folder_of(name_or_folder)
+        if str(name_or_folder) in BUNDLED and not (folder / WEIGHTS_FILE).is_file():
+            raise CheckpointError(
+                f"the bundled recogniser {name_or_folder!r} is not in {folder}; install the package again, or train "
+                "one: outofsight train --recipe mini_recogniser"
+            )
+        return cls(load_network(folder).to(device).eval().requires_grad_(False))
 
     def save_pretrained(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write config.json and model.safetensors."""
@@ -208,16 +214,11 @@ def is_recogniser_folder(folder: Path) -> bool:
     return path.is_file() and MODEL_CLASS.encode() in path.read_bytes()
 
 
-def _folder_of(name_or_folder: str | Path) -> Path:
+def folder_of(name_or_folder: str | Path) -> Path:
+    """Find the folder of a network of the package's own, or take the name for one."""
     if str(name_or_folder) not in BUNDLED:
         return Path(name_or_folder)
-    folder = Path(str(files("outofsight.perception") / "weights" / str(name_or_folder)))
-    if not (folder / WEIGHTS_FILE).is_file():
-        raise CheckpointError(
-            f"the bundled recogniser {name_or_folder!r} is not in {folder}; install the package again, or train one: "
-            "outofsight train --recipe mini_recogniser"
-        )
-    return folder
+    return Path(str(files("outofsight.perception") / "weights" / str(name_or_folder)))
 
 
 def components(mask: NDArray[np.bool_], gap_px: int = 0) -> list[NDArray[np.bool_]]:
