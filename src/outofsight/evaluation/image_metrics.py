@@ -7,7 +7,7 @@ Loop closure: does a place look the same when the camera returns to it? ::
     pairs           5 ────────────── 25        same pose, and away in between
 """
 
-from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from skimage.metrics import structural_similarity
 from outofsight.errors import InputError
 from outofsight.evaluation.case import PHASE_WORDS, ClipCase, Masks, Phase, Video
 from outofsight.evaluation.evidence import (
-    Compute,
     Evidence,
     Measured,
     Metric,
@@ -98,11 +97,10 @@ def dilation_radius_px(height_px: int) -> int:
     return max(1, round(height_px * DILATION_PX_PER_HEIGHT))
 
 
-def _decibels(name: str, needs: set[str], what: str) -> Callable[[Compute], Metric]:
-    return metric(name, what, "PSNR, values in [0, 1], at most 100 dB", needs, unit="dB")
+_decibels = partial(metric, source="PSNR, values in [0, 1], at most 100 dB", unit="dB")
 
 
-@_decibels("psnr", {"truth"}, "PSNR of whole target frames, the mean over frames")
+@_decibels("psnr", "PSNR of whole target frames, the mean over frames", needs={"truth"})
 def psnr(evidence: Evidence) -> Measured:
     return Measured(float(frame_psnr(evidence.generated, evidence.case.truth).mean()))
 
@@ -118,12 +116,12 @@ def ssim(evidence: Evidence) -> Measured:
     return Measured(float(frame_ssim(evidence.generated, evidence.case.truth).mean()))
 
 
-@_decibels("fg_psnr", {"masks"}, "PSNR inside the widened subject masks, all pixels together")
+@_decibels("fg_psnr", "PSNR inside the widened subject masks, all pixels together", needs={"masks"})
 def foreground_psnr(evidence: Evidence) -> Measured:
     return _psnr_within(_widened_foreground(evidence), evidence, "no subject is seen in the target")
 
 
-@_decibels("bg_psnr", {"masks"}, "PSNR outside the widened subject masks, all pixels together")
+@_decibels("bg_psnr", "PSNR outside the widened subject masks, all pixels together", needs={"masks"})
 def background_psnr(evidence: Evidence) -> Measured:
     return _psnr_within(~_widened_foreground(evidence), evidence, "subjects cover every target frame")
 
@@ -131,7 +129,7 @@ def background_psnr(evidence: Evidence) -> Measured:
 def phase_psnr(name: str, phase: Phase, what: str) -> Metric:
     """Make the metric of PSNR over the target frames of one phase."""
 
-    @_decibels(name, {"visibility"}, what)
+    @_decibels(name, what, needs={"visibility"})
     def compute(evidence: Evidence) -> Measured:
         chosen = evidence.phases.target_frames == phase
         values = frame_psnr(evidence.generated[chosen], evidence.case.truth[chosen])
@@ -141,9 +139,10 @@ def phase_psnr(name: str, phase: Phase, what: str) -> Metric:
 
 
 @_decibels(
-    "fg_psnr_reentered", {"masks", "visibility"},
+    "fg_psnr_reentered",
     "PSNR inside the widened masks of subjects that are back, all pixels together",
-)  # fmt: skip
+    needs={"masks", "visibility"},
+)
 def reentry_foreground_psnr(evidence: Evidence) -> Measured:
     """Without masks of single subjects: of all subjects, on the frames where any is back."""
     split = evidence.case.num_context_frames
@@ -209,9 +208,12 @@ def revisits(cameras: CameraPath) -> list[tuple[int, int]]:
     return pairs
 
 
-def _closure(name: str, what: str) -> Callable[[Compute], Metric]:
-    source = "own rule: views within 0.5° and 5 cm of each other, 10° or 0.5 m away in between"
-    return metric(name, what, source, {"masks", "cameras"}, unit="dB")
+_closure = partial(
+    metric,
+    source="own rule: views within 0.5° and 5 cm of each other, 10° or 0.5 m away in between",
+    needs={"masks", "cameras"},
+    unit="dB",
+)
 
 
 @_closure(

@@ -11,7 +11,7 @@
 The metrics of a tracker look at what the model held, not at what it showed; rows without one have none of them.
 """
 
-from collections.abc import Callable, Set
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from outofsight.evaluation.association import mean_identities
 from outofsight.evaluation.case import MIN_HIDDEN_FRAMES, first_return, runs
 from outofsight.evaluation.evidence import (
-    Compute,
     Evidence,
     Measured,
     Metric,
@@ -95,15 +94,12 @@ def expected(evidence: Evidence, *, after_return: bool) -> NDArray[np.bool_]:
     return seen & np.stack(back)
 
 
-def _tracking(
-    name: str, what: str, *, unit: str = "", higher_is_better: bool = True
-) -> Callable[[Compute], Metric]:
-    source = (
-        f"own rule: hidden is an area of at most {LEAST_AREA_SHARE:.1%} of the picture for {MIN_HIDDEN_FRAMES} frames "
-        f"or more, seen is more for {MIN_SEEN_FRAMES} frames or more"
-    )
-    return metric(name, what, source, {"subjects", "detector"}, unit=unit, higher_is_better=higher_is_better)
-
+_tracking = partial(
+    metric,
+    source=f"own rule: hidden is an area of at most {LEAST_AREA_SHARE:.1%} of the picture for {MIN_HIDDEN_FRAMES} "
+    f"frames or more, seen is more for {MIN_SEEN_FRAMES} frames or more",
+    needs={"subjects", "detector"},
+)
 
 NO_RETURN = "no subject comes back in the target"
 NOT_FOUND = "no subject is found on the frames after its true return"
@@ -189,21 +185,16 @@ NONE_TRACKED = "the tracker holds none of the subjects that come back"
 NO_VELOCITY = "it is not annotated how fast subjects move"
 
 
-def _of_tracker(
-    name: str, what: str, unit: str, higher_is_better: bool | None
-) -> Callable[[Compute], Metric]:
-    source = (
-        "own: at the last latent frame before the first re-entry; who is held for a subject is settled in the context, "
-        "by the least distance in sum"
-    )
-    return metric(name, what, source, {"places", "tracker"}, unit=unit, higher_is_better=higher_is_better)
+_of_tracker = partial(
+    metric,
+    source="own: at the last latent frame before the first re-entry; who is held for a subject is settled in the "
+    "context, by the least distance in sum",
+    needs={"places", "tracker"},
+)
 
 
 @_of_tracker(
-    "tracked_at_return",
-    "share of the subjects that come back which the tracker holds at that moment",
-    "",
-    True,
+    "tracked_at_return", "share of the subjects that come back which the tracker holds at that moment"
 )
 def tracked_at_return(evidence: Evidence) -> Measured:
     places = evidence.errors_at_return
@@ -216,7 +207,7 @@ def position_error(name: str, who: str, what: str, *, higher_is_better: bool | N
     """Make the metric: the mean error at the return, over the subjects that the tracker holds, of ``tracked_m``,
     ``static_m`` or ``constant_velocity_m``: so all three are of the same subjects."""
 
-    @_of_tracker(name, what, "m", higher_is_better)
+    @_of_tracker(name, what, unit="m", higher_is_better=higher_is_better)
     def compute(evidence: Evidence) -> Measured:
         places = evidence.errors_at_return
         if not len(places.tracked_m):
@@ -256,15 +247,16 @@ def recognised(
     return np.asarray(identities @ own > (identities @ others.T).max(axis=-1))
 
 
-def _identity(name: str, need: Set[str], what: str) -> Callable[[Compute], Metric]:
-    source = "own network; the field's form is person re-identification at rank 1"
-    return metric(name, what, source, {"detector", "subjects", *need}, tier=1)
+_identity = partial(
+    metric, source="own network; the field's form is person re-identification at rank 1", tier=1
+)
 
 
 @_identity(
-    "identity_accuracy", {"identities", "gallery"},
+    "identity_accuracy",
     "share of sightings after re-entry that are nearest to the subject itself among all clips' subjects",
-)  # fmt: skip
+    needs={"detector", "subjects", "identities", "gallery"},
+)
 def identity_accuracy(evidence: Evidence) -> Measured:
     gallery = evidence.gallery
     assert gallery is not None
@@ -282,9 +274,10 @@ def identity_accuracy(evidence: Evidence) -> Measured:
 
 
 @_identity(
-    "identity_likeness", {"identities"},
+    "identity_likeness",
     "mean cosine of identities after re-entry to the subject's mean identity in the context",
-)  # fmt: skip
+    needs={"detector", "subjects", "identities"},
+)
 def identity_likeness(evidence: Evidence) -> Measured:
     found, own = _found_after_return(evidence), _own_identities(evidence)
     cosines = np.einsum("snd,sd->sn", _identities(evidence), own)
@@ -292,9 +285,10 @@ def identity_likeness(evidence: Evidence) -> Measured:
 
 
 @_identity(
-    "kind_accuracy", {"kinds"},
+    "kind_accuracy",
     "share of sightings after re-entry that the detector takes for the annotated kind of subject",
-)  # fmt: skip
+    needs={"detector", "subjects", "kinds"},
+)
 def kind_accuracy(evidence: Evidence) -> Measured:
     found = _found_after_return(evidence)
     assert evidence.found.kinds is not None
