@@ -14,6 +14,8 @@ subject unless it stands in the middle. ``registered`` maps the box through the 
 Source: H-EmbodVis/HyDRA, eval_dsc.py; of its tracker only the name is published, so boxes come from our detector.
 """
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,7 +92,7 @@ def mean_cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(a.mean(axis=0) @ b.mean(axis=0))
 
 
-NEEDS = frozenset({"features", "detector", "subjects"})
+_of_subjects = partial(metric, needs={"features", "detector", "subjects"}, tier=1)
 
 
 def dsc(name: str, what: str, *, to_context: bool, missing_count_0: bool) -> Metric:
@@ -100,16 +102,14 @@ def dsc(name: str, what: str, *, to_context: bool, missing_count_0: bool) -> Met
     otherwise over the frames in which it is found, as published.
     """
 
-    @metric(name, what, "HyDRA (arXiv 2603.25716) eq. 7; published with CLIP ViT-B/16", NEEDS, tier=1)
+    @_of_subjects(name, what, "HyDRA (arXiv 2603.25716) eq. 7; published with CLIP ViT-B/16")
     def compute(evidence: Evidence) -> Measured:
         network, (video, known) = evidence.networks.of("appearance"), _true_half(evidence, to_context)
         theirs = _all_vectors(network, evidence.generated, evidence.found)
         ours = _all_vectors(network, video, known)
         shown = expected(evidence, after_return=False)
-        scores = [
-            _score(theirs[subject], ours[subject], shown[subject] if missing_count_0 else None)
-            for subject in range(known.num_subjects)
-        ]
+        subjects = zip(theirs, ours, shown, strict=True)
+        scores = [_score(their, our, seen if missing_count_0 else None) for their, our, seen in subjects]
         valid = [score for score in scores if score is not None]
         return Measured(float(np.mean(valid)) if valid else undefined(_reason(ours, theirs, to_context)))
 
@@ -199,18 +199,16 @@ def frame_vectors(
 
 def dsc_official(name: str, what: str, *, to_context: bool, registered: bool) -> Metric:
     """Make DSC_con or DSC_tgt of the published script."""
-    source = "HyDRA's eval_dsc.py; published with CLIP ViT-B/16 and a tracker that is not"
 
-    @metric(name, what, source, NEEDS, tier=1)
+    @_of_subjects(name, what, "HyDRA's eval_dsc.py; published with CLIP ViT-B/16 and a tracker that is not")
     def compute(evidence: Evidence) -> Measured:
         network, (video, known) = evidence.networks.of("appearance"), _true_half(evidence, to_context)
-        ours = frame_vectors(network, video, union_boxes(known), registered=registered)
+        described = partial(frame_vectors, network, registered=registered)
+        ours = described(video, union_boxes(known))
         if not len(ours):
             where = "context" if to_context else "target"
             undefined(f"no subject is seen in the {where}" + ", within the centre crop" * registered)
-        theirs = frame_vectors(
-            network, evidence.generated, union_boxes(evidence.found), registered=registered
-        )
+        theirs = described(evidence.generated, union_boxes(evidence.found))
         if not len(theirs):
             undefined("no subject is found in the generated video")
         return Measured(mean_cosine(theirs, ours))
