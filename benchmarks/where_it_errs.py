@@ -21,11 +21,12 @@ from outofsight.codec.checkpoint_files import network_digest
 from outofsight.codec.text import max_text_tokens
 from outofsight.data.latent_cache import LatentCache, LatentSample
 from outofsight.training.batches import Captions, plain_batch, target_subject_share
-from outofsight.training.models import WorldParts, make_world
+from outofsight.training.models import make_world
 from outofsight.training.randomness import normal
 from outofsight.training.tasks import WorldTask
 from outofsight.training.world_objective import WorldObjective
 from outofsight.training.world_training import open_cache_part
+from outofsight.world_model import WorldModelBase
 from record import add_out, finish
 
 SIGMAS = (0.98, 0.75, 0.5, 0.25)
@@ -63,7 +64,7 @@ def of_turn(degrees: Float[Tensor, "b t"], index: int) -> Bool[Tensor, "b t"]:
 
 
 @torch.no_grad()
-def errors_of(parts: WorldParts, cache: LatentCache, count: int) -> dict[str, Any]:
+def errors_of(parts: WorldModelBase, cache: LatentCache, count: int) -> dict[str, Any]:
     """Return the errors on the first ``count`` samples of a cache, by noise level and by turn."""
     objective = WorldObjective(parts.transformer, parts.text_encoder, max_text_tokens(parts.tokenizer)).eval()
     captions = Captions(cache, parts.tokenizer)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,7 +74,7 @@ def encode(
 ) -> None:
     """Encode every clip once. Stop it when you like; run it again to go on."""
     from outofsight.cli.loading import choose_device, quiet_libraries
-    from outofsight.training.encoding import check_encoding, dataset_parts, encode_dataset
+    from outofsight.training.encoding import dataset_parts, encode_dataset
 
     if text not in ("captions", "states"):
         raise InputError(f"--text: expected captions or states, got {text!r}")
@@ -84,16 +85,15 @@ def encode(
     quiet_libraries()
     draws = int(_is_shown_rendered(model)) if rendered is None else rendered
     encoder = _encoder(model, place, states=text == "states", draws=draws, tile=tile)
+    encoded = partial(
+        encode_dataset, encoder, parts, out, dtype=dtype, samples_per_shard=per_shard, mirror=mirror,
+        skip_broken=skip_broken,
+    )  # fmt: skip
     if dry_run:
-        reports = check_encoding(
-            encoder, parts, out, dtype=dtype, samples_per_shard=per_shard, mirror=mirror, skip_broken=skip_broken
-        )  # fmt: skip
+        reports = encoded(dry_run=True)
     else:
         with claimed(out, filled=True), shown_progress(Console(stderr=True), "clips") as show:
-            reports = encode_dataset(
-                encoder, parts, out, dtype=dtype, samples_per_shard=per_shard, mirror=mirror, progress=show,
-                skip_broken=skip_broken,
-            )  # fmt: skip
+            reports = encoded(progress=show)
     _tell(reports, dry_run=dry_run)
 
 
@@ -167,23 +167,21 @@ def from_samples(
 ) -> None:
     """Make a latent cache of the published script's samples. They do not say which VAE made them: you do."""
     from outofsight.cli.loading import quiet_libraries
-    from outofsight.training.encoding import Encoder, check_published, gather_published
+    from outofsight.training.encoding import Encoder, gather_published
     from outofsight.world_model import WorldModelBase
 
     _check_cache(out, [samples, model], dtype)
     quiet_libraries()
     world = WorldModelBase.from_pretrained(model)
     encoder = Encoder(vae=world.vae, text_encoder=world.text_encoder.eval(), tokenizer=world.tokenizer)
+    gather = partial(
+        gather_published, encoder, samples, out / "train", dtype=dtype, samples_per_shard=per_shard
+    )
     if dry_run:
-        _tell(
-            [check_published(encoder, samples, out / "train", dtype=dtype, samples_per_shard=per_shard)],
-            dry_run=True,
-        )
+        _tell([gather(dry_run=True)], dry_run=True)
         return
     with claimed(out, filled=True), shown_progress(Console(stderr=True), "samples") as show:
-        report = gather_published(
-            encoder, samples, out / "train", dtype=dtype, samples_per_shard=per_shard, progress=show
-        )
+        report = gather(progress=show)
     _tell([report])
 
 

@@ -1,12 +1,13 @@
 """Batches as a pure function of (seed, step, positions), read ahead by threads."""
 
 import warnings
+from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -32,14 +33,20 @@ from outofsight.types import WAN_CLOCK, Clip
 Batch = dict[str, Tensor]
 
 
-class Batches(Protocol):
+class Batches(ABC):
     """Makes batches of training samples. ``identity`` tells the data from other data."""
 
-    @property
-    def identity(self) -> dict[str, Any]: ...
+    def __init__(self, samples: Sequence[str], seed: int, identity: dict[str, Any]) -> None:
+        self.samples, self.seed, self.identity = samples, seed, identity
 
-    def names(self, positions: Sequence[int]) -> list[str]: ...
+    def index(self, position: int) -> int:
+        """Tell which sample stands at a position of the run."""
+        return sample_index(self.seed, position, len(self.samples))
 
+    def names(self, positions: Sequence[int]) -> list[str]:
+        return [self.samples[self.index(place)] for place in positions]
+
+    @abstractmethod
     def make(self, step: int, positions: Sequence[int]) -> Batch: ...
 
 
@@ -89,19 +96,27 @@ def subject_mask(clip: Clip) -> np.ndarray:
     return (clip.masks > 0).astype(np.uint8)
 
 
-class VaeBatches:
+class ClipBatches(Batches):
+    """Samples of clips, each a function of its position."""
+
+    def __init__(self, store: ClipStore, seed: int) -> None:
+        names = [entry.name for entry in store.entries]
+        super().__init__(names, seed, {"clips": names})
+        self.store = store
+
+    def stacked(self, samples: Sequence[Batch], positions: Sequence[int], advice: str) -> Batch:
+        """Make a batch of samples. Raises ``InputError`` if they differ in size, with ``advice``."""
+        if any(part.shape != samples[0][name].shape for sample in samples for name, part in sample.items()):
+            raise InputError(f"samples {', '.join(self.names(positions))} differ in size; {advice}")
+        return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+
+
+class VaeBatches(ClipBatches):
     """Windows cut from clips: which clip, when, where, mirrored or not, all by the sample's position."""
 
     def __init__(self, store: ClipStore, task: VaeTask, latent_channels: int, seed: int) -> None:
-        self.store, self.task, self.channels, self.seed = store, task, latent_channels, seed
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        return {"clips": [entry.name for entry in self.store.entries]}
-
-    def names(self, positions: Sequence[int]) -> list[str]:
-        count = len(self.store.entries)
-        return [self.store.entries[sample_index(self.seed, place, count)].name for place in positions]
+        super().__init__(store, seed)
+        self.task, self.channels = task, latent_channels
 
     def num_frames(self, step: int) -> int:
         """Tell whether a step is of single frames: 1, or of clips."""
@@ -111,23 +126,10 @@ class VaeBatches:
     def make(self, step: int, positions: Sequence[int]) -> Batch:
         num_frames = self.num_frames(step)
         windows = [self._window(position, num_frames) for position in positions]
-        shapes = {video.shape for video, _ in windows}
-        if len(shapes) > 1:
-            raise InputError(
-                f"samples {', '.join(self.names(positions))} differ in size; set task.crop_px to a size that all have"
-            )
-        _, rows, columns, _ = windows[0][0].shape
-        latent = (self.channels, WAN_CLOCK.num_latent(num_frames), rows // 8, columns // 8)
-        noise = [normal(latent, self.seed, "posterior", position) for position in positions]
-        return {
-            "video": torch.from_numpy(np.stack([video for video, _ in windows])),
-            "subjects": torch.from_numpy(np.stack([mask for _, mask in windows])),
-            "noise": torch.stack(noise),
-        }
+        return self.stacked(windows, positions, "set task.crop_px to a size that all have")
 
-    def _window(self, position: int, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
-        index = sample_index(self.seed, position, len(self.store.entries))
-        clip = self.store.clip(index)
+    def _window(self, position: int, num_frames: int) -> Batch:
+        clip = self.store.clip(self.index(position))
         generator = generator_for(self.seed, "window", position)
         length, height, width, _ = clip.video.shape
         rows, columns = self.task.crop_px or (height, width)
@@ -144,7 +146,12 @@ class VaeBatches:
         video, mask = clip.video[place], subject_mask(clip)[place]
         if generator.random() < self.task.flip_share:
             video, mask = video[:, :, ::-1], mask[:, :, ::-1]
-        return np.ascontiguousarray(video), np.ascontiguousarray(mask)
+        latent = (self.channels, WAN_CLOCK.num_latent(num_frames), rows // 8, columns // 8)
+        return {
+            "video": torch.from_numpy(video.copy()),
+            "subjects": torch.from_numpy(mask.copy()),
+            "noise": normal(latent, self.seed, "posterior", position),
+        }
 
 
 class Captions:
@@ -218,7 +225,7 @@ class UnknownLensWarning(UserWarning):
     """A clip does not say through which lens it was seen."""
 
 
-class WorldBatches:
+class WorldBatches(Batches):
     """Samples of a latent cache with their noise, noise level and dropped conditions, all by position."""
 
     def __init__(
@@ -230,19 +237,14 @@ class WorldBatches:
         seed: int,
         needs: MemoryNeeds | None = None,
     ) -> None:
-        self.cache, self.captions, self.levels, self.task, self.seed = cache, captions, levels, task, seed
+        names = list(cache.names)
+        super().__init__(names, seed, {"vae_digest": cache.identity.vae_digest, "samples": names})
+        self.cache, self.captions, self.levels, self.task = cache, captions, levels, task
         self.needs = needs or MemoryNeeds()
         self._warned, self._lock = False, Lock()
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        return {"vae_digest": self.cache.identity.vae_digest, "samples": list(self.cache.names)}
-
-    def names(self, positions: Sequence[int]) -> list[str]:
-        return [self.cache.names[sample_index(self.seed, place, len(self.cache))] for place in positions]
-
     def make(self, step: int, positions: Sequence[int]) -> Batch:
-        samples = [self.cache[sample_index(self.seed, place, len(self.cache))] for place in positions]
+        samples = [self.cache[self.index(place)] for place in positions]
         chances = [generator_for(self.seed, "dropout", place).random(2) for place in positions]
         no_caption = [bool(chance[0] < self.task.caption_dropout) for chance in chances]
         no_camera = [bool(chance[1] < self.task.camera_dropout) for chance in chances]

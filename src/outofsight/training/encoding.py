@@ -1,6 +1,7 @@
 """Clips to a latent cache: each half through the VAE by itself, captions as they are or as states."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -100,12 +101,14 @@ def encode_dataset(
     mirror: bool = False,
     progress: Progress | None = None,
     skip_broken: bool = False,
+    dry_run: bool = False,
 ) -> list[EncodeReport]:
     """Encode every part of a data set into ``out/train`` and so on; a folder without parts becomes ``out/train``.
 
     ``parts``: the data set, or what ``dataset_parts`` finds in it. ``mirror``: the training part also gets every clip
-    mirrored. ``skip_broken``: leave out clips that cannot be read; all are looked through for it first. What was
-    finished before is kept, so a killed run goes on, with the same result.
+    mirrored. ``skip_broken``: leave out clips that cannot be read; all are looked through for it first. ``dry_run``:
+    only read every clip, refuse what would be refused, and write nothing. What was finished before is kept, so a killed
+    run goes on, with the same result.
 
     Raises:
         DatasetError: damaged clips, or a cache of another VAE in the folder.
@@ -115,40 +118,28 @@ def encode_dataset(
     for part, entries in (dataset_parts(parts) if isinstance(parts, Path) else parts).items():
         whole, broken = whole_entries(entries) if skip_broken else (entries, ())
         samples = _by_name(whole, out / part, mirror and part == "train")
-        report = _encode_part(encoder, identity, samples, out / part, progress)
+        if dry_run:
+            report = _planned(identity, samples, out / part)[0]
+            for entry in whole:
+                check_clip(encoder, _read(entry), entry.name)
+        else:
+            report = _encode_part(encoder, identity, samples, out / part, progress)
         reports.append(replace(report, broken=broken))
     return reports
 
 
-def check_encoding(
-    encoder: Encoder,
-    parts: Mapping[str, tuple[SampleEntry, ...]],
-    out: Path,
-    *,
-    dtype: str,
-    samples_per_shard: int,
-    mirror: bool,
-    skip_broken: bool,
-) -> list[EncodeReport]:
-    """Refuse what ``encode_dataset`` would refuse, reading every clip, and write nothing.
+def _read(entry: SampleEntry) -> Clip:
+    with may_be_skipped():
+        return entry.read()
 
-    Raises:
-        DatasetError, InputError: as ``encode_dataset`` does.
-    """
-    identity = encoder.identity(dtype, samples_per_shard)
-    reports = []
-    for part, entries in parts.items():
-        whole, broken = whole_entries(entries) if skip_broken else (entries, ())
-        names = list(_by_name(whole, out / part, mirror and part == "train"))
-        cache = CachePlan(out / part, identity, names)
-        cache.check()
-        missing = sum(len(shard) for _, shard in cache.missing())
-        for entry in whole:
-            with may_be_skipped():
-                clip = entry.read()
-            check_clip(encoder, clip, entry.name)
-        reports.append(EncodeReport(out / part, len(names), len(names) - missing, broken))
-    return reports
+
+def _planned(identity: CacheIdentity, names: Iterable[str], folder: Path) -> tuple[EncodeReport, list[str]]:
+    """Tell what is there already, and the samples that are missing. Raises ``DatasetError`` for another cache."""
+    names = list(names)
+    plan = CachePlan(folder, identity, names)
+    plan.check()
+    missing = [name for _, shard in plan.missing() for name in shard]
+    return EncodeReport(folder, len(names), len(names) - len(missing)), missing
 
 
 def _by_name(
@@ -170,25 +161,39 @@ def _encode_part(
     folder: Path,
     progress: Progress | None,
 ) -> EncodeReport:
-    writer = LatentCacheWriter(folder, identity, list(by_name))
+    def made(name: str) -> LatentSample:
+        entry, turned = by_name[name]
+        clip = _read(entry)
+        return encode_clip(encoder, mirrored(clip) if turned else clip, name)
+
+    return _fill(encoder, identity, list(by_name), folder, made, progress, f"{folder.name}/")
+
+
+def _fill(
+    encoder: Encoder,
+    identity: CacheIdentity,
+    names: list[str],
+    folder: Path,
+    made: Callable[[str], LatentSample],
+    progress: Progress | None,
+    prefix: str = "",
+) -> EncodeReport:
+    """Make a cache whole, sample by sample. ``prefix``: of the names that ``progress`` is told."""
+    writer = LatentCacheWriter(folder, identity, names)
     missing = list(writer.missing())
-    found = len(by_name) - sum(len(names) for _, names in missing)
-    done = found
-    for number, names in missing:
+    found = done = len(names) - sum(len(shard) for _, shard in missing)
+    for number, shard in missing:
         samples = []
-        for name in names:
-            entry, turned = by_name[name]
-            with may_be_skipped():
-                clip = mirrored(entry.read()) if turned else entry.read()
-            samples.append(encode_clip(encoder, clip, name))
+        for name in shard:
+            samples.append(made(name))
             done += 1
             if progress is not None:
-                progress(done, len(by_name), f"{folder.name}/{name}")
+                progress(done, len(names), prefix + name)
         writer.write(number, samples)
     if encoder.text_encoder is not None:
         writer.write_empty_caption(text_states(encoder, ""))
     writer.finish()
-    return EncodeReport(folder, len(by_name), found)
+    return EncodeReport(folder, len(names), found)
 
 
 def gather_published(
@@ -199,65 +204,52 @@ def gather_published(
     dtype: str = "float16",
     samples_per_shard: int = 64,
     progress: Progress | None = None,
+    dry_run: bool = False,
 ) -> EncodeReport:
     """Make a cache of the published script's samples, under the digests of the networks said to have made them.
+
+    ``dry_run``: only read the samples that are missing, refuse what would be refused, and write nothing.
 
     Raises:
         DatasetError: there are none, or one is damaged.
     """
-    files = _published_in(samples)
-    writer = LatentCacheWriter(folder, encoder.identity(dtype, samples_per_shard), list(files))
-    missing = list(writer.missing())
-    found = len(files) - sum(len(names) for _, names in missing)
-    done = found
-    for number, names in missing:
-        writer.write(number, [read_published_sample(files[name]) for name in names])
-        done += len(names)
-        if progress is not None:
-            progress(done, len(files), names[-1])
-    writer.write_empty_caption(text_states(encoder, ""))
-    writer.finish()
-    return EncodeReport(folder, len(files), found)
-
-
-def check_published(
-    encoder: Encoder, samples: Path, folder: Path, *, dtype: str, samples_per_shard: int
-) -> EncodeReport:
-    """Refuse what ``gather_published`` would refuse, reading every sample, and write nothing."""
-    files = _published_in(samples)
-    cache = CachePlan(folder, encoder.identity(dtype, samples_per_shard), list(files))
-    cache.check()
-    missing = [name for _, names in cache.missing() for name in names]
-    for name in missing:
-        read_published_sample(files[name])
-    return EncodeReport(folder, len(files), len(files) - len(missing))
-
-
-def _published_in(samples: Path) -> dict[str, Path]:
     if not samples.is_dir():
         raise DatasetError(f"{samples}: expected a folder of samples, found none")
     files = {path.stem: path for path in sorted(samples.iterdir()) if path.suffix in SUFFIXES}
     if not files:
         raise DatasetError(f"{samples}: holds no samples; expected files that end in {' or '.join(SUFFIXES)}")
-    return files
+    identity = encoder.identity(dtype, samples_per_shard)
+    if not dry_run:
+        return _fill(
+            encoder, identity, list(files), folder, lambda name: read_published_sample(files[name]), progress
+        )
+    report, missing = _planned(identity, files, folder)
+    for name in missing:
+        read_published_sample(files[name])
+    return report
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Let an ``InputError`` say of which sample it is."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"sample {name!r}: {error}") from error
 
 
 def check_clip(encoder: Encoder, clip: Clip, name: str) -> None:
     """Raise ``InputError`` naming a clip whose length or size does not fit the VAE."""
-    try:
+    with _naming(name):
         for half in (clip.num_context_frames, clip.num_target_frames):
             check_video_size(half, clip.video.shape[1], clip.video.shape[2], encoder.vae)
-    except InputError as error:
-        raise InputError(f"sample {name!r}: {error}") from error
 
 
 @torch.inference_mode()
 def encode_clip(encoder: Encoder, clip: Clip, name: str) -> LatentSample:
     """Encode one clip. Raises ``InputError`` naming it if its length or size does not fit the VAE."""
-    try:
+    with _naming(name):
         return _encode_clip(encoder, clip, name)
-    except InputError as error:
-        raise InputError(f"sample {name!r}: {error}") from error
 
 
 def _encode_clip(encoder: Encoder, clip: Clip, name: str) -> LatentSample:
@@ -295,9 +287,8 @@ def _rendered(encoder: Encoder, rendering: Rendering, clip: Clip, name: str) -> 
     latents, masks = [], []
     for draw, how in enumerate(errors):
         drawn = memory.rendered(how, generator_for("rendered", name, draw))
-        latents.append(
-            encode_video(encoder.vae, drawn.pixels.to(encoder.vae.device), encoder.tiling)[0].cpu().numpy()
-        )
+        pixels = drawn.pixels.to(encoder.vae.device)
+        latents.append(encode_video(encoder.vae, pixels, encoder.tiling)[0].cpu().numpy())
         shares = condition_masks(drawn, spatial_factor(encoder.vae))[0].numpy()
         masks.append(np.rint(shares * 255).astype(np.uint8))
     return {

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,7 @@ from outofsight.training.batches import Batch, read_ahead
 from outofsight.training.config import TrainConfig, changed
 from outofsight.training.cpu_attention import MatmulAttention, uses_matmul_attention
 from outofsight.training.memory_plan import check_step
-from outofsight.training.optimiser import (
-    EMA,
-    full_tensor,
-    learning_rate,
-    make_optimizers,
-)
+from outofsight.training.optimiser import EMA, full_tensor, learning_rate, make_optimizers
 from outofsight.training.pixel_training import pixel_task
 from outofsight.training.randomness import derived_seed
 from outofsight.training.recogniser_training import recogniser_task
@@ -49,12 +45,7 @@ from outofsight.training.task import Task, to_device
 from outofsight.training.vae_training import vae_task
 from outofsight.training.world_training import world_task
 
-TASK_MAKERS = {
-    "vae": vae_task,
-    "world": world_task,
-    "recogniser": recogniser_task,
-    "pixels": pixel_task,
-}
+TASK_MAKERS = {"vae": vae_task, "world": world_task, "recogniser": recogniser_task, "pixels": pixel_task}
 Report = Callable[[int, Mapping[str, float]], None]
 """Called by the main process after every step with the steps done and figures of that step."""
 
@@ -104,7 +95,7 @@ def train(
     try:
         run = Run(accelerator, config, task, out)
         if state is not None:
-            run.restore(state)
+            restore_run(run, state)
     except BaseException:
         _take_back(accelerator, out, resume)
         raise
@@ -198,9 +189,8 @@ def _prepare_folder(
         step = state.step if state is not None else 0
         go_on_run(out, config, data, provenance, step)
         cut_log(out, step)
-        remove_unfinished(
-            out / STATES
-        )  # a kill may have come between the last state and the end of those before it
+        # A kill may have come between the last state and the end of those before it.
+        remove_unfinished(out / STATES)
         drop_old_states(out / STATES, config.state.keep)
     accelerator.wait_for_everyone()
     return state
@@ -248,11 +238,11 @@ class Run:
                 self._validate()
                 stopped = may_stop and self._any_rank(should_stop())
                 if self._due(config.state.every_steps) and not stopped and self.step < config.num_steps:
-                    self.save()
+                    save_run(self)
         finally:
             batches.close()
         if self.step > begun:
-            self.save()
+            save_run(self)
         self.export()
         return self.step >= config.num_steps
 
@@ -261,12 +251,14 @@ class Run:
         position = self.samples_seen
         for step in range(self.step, self.config.num_steps):
             for part in range(self.config.batch.accumulation):
-                yield step, self._positions(position, part)
+                yield step, self._positions(position, part, self.accelerator.process_index)
             position += self.config.batch.size
 
-    def _positions(self, first: int, part: int) -> list[int]:
-        size = self.config.batch.size // self.config.batch.accumulation // self.accelerator.num_processes
-        begin = first + (part * self.accelerator.num_processes + self.accelerator.process_index) * size
+    def _positions(self, first: int, part: int, process: int) -> list[int]:
+        """Tell which samples a process sees in a part of the step whose samples begin at ``first``."""
+        processes = self.accelerator.num_processes
+        size = self.config.batch.size // self.config.batch.accumulation // processes
+        begin = first + (part * processes + process) * size
         return list(range(begin, begin + size))
 
     def _step(self, batches: Iterator[Batch]) -> dict[str, float]:
@@ -288,45 +280,41 @@ class Run:
                 self.accelerator.backward(result["loss"].mean() / config.batch.accumulation)
             results.append({name: value.detach().float() for name, value in result.items()})
         figures = self._gathered(results)
-        norm = self.accelerator.clip_grad_norm_(
+        cut = self.accelerator.clip_grad_norm_(
             self.parameters.values(), config.optimisation.max_gradient_norm
         )
-        self._require_finite(float(full_tensor(torch.as_tensor(norm))), "gradient")
+        norm = float(full_tensor(torch.as_tensor(cut)))
+        if not isfinite(norm):
+            self._diverged("gradient", None)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
         self.step += 1
         self.samples_seen += config.batch.size
         self.mean.update(self.parameters, self.step)
-        seconds = time.perf_counter() - begun
-        return figures | {"gradient_norm": float(full_tensor(torch.as_tensor(norm))), "learning_rate": rate,
-                          "samples_per_second": config.batch.size / seconds}  # fmt: skip
+        speed = config.batch.size / (time.perf_counter() - begun)
+        return figures | {"gradient_norm": norm, "learning_rate": rate, "samples_per_second": speed}
 
     def _gathered(self, results: list[dict[str, Tensor]]) -> dict[str, float]:
         """Mean over all samples of the step, of all processes; refuse what is not finite."""
         table = torch.stack([torch.cat([part[name] for part in results]) for name in results[0]], dim=1)
         whole_table = self.accelerator.gather(table).cpu()
-        if not bool(whole_table[:, list(results[0]).index("loss")].isfinite().all()):
-            self._diverged("loss", whole_table[:, list(results[0]).index("loss")])
+        losses = whole_table[:, list(results[0]).index("loss")]
+        if not losses.isfinite().all():
+            self._diverged("loss", losses)
         return {name: float(column) for name, column in zip(results[0], whole_table.mean(dim=0), strict=True)}
-
-    def _require_finite(self, norm: float, what: str) -> None:
-        if norm - norm != 0:
-            self._diverged(what, None)
 
     def _diverged(self, what: str, losses: Tensor | None) -> None:
         """Raise, naming the step and the samples whose loss is not finite (all of the step for a gradient)."""
-        positions: list[int] = []  # in the order in which processes were gathered: process, part, sample
-        config = self.config
-        size = config.batch.size // config.batch.accumulation // self.accelerator.num_processes
-        for process in range(self.accelerator.num_processes):
-            for part in range(config.batch.accumulation):
-                first = self.samples_seen + (part * self.accelerator.num_processes + process) * size
-                positions += range(first, first + size)
+        positions = [  # in the order in which processes were gathered: process, part, sample
+            place
+            for process in range(self.accelerator.num_processes)
+            for part in range(self.config.batch.accumulation)
+            for place in self._positions(self.samples_seen, part, process)
+        ]
         if losses is not None:
-            positions = [
-                place for place, loss in zip(positions, losses.tolist(), strict=True) if loss - loss != 0
-            ]
+            of_loss = zip(positions, losses.tolist(), strict=True)
+            positions = [place for place, loss in of_loss if not isfinite(loss)]
         names = ", ".join(self.task.batches.names(positions[:8]))
         raise DivergedError(
             f"step {self.step}: the {what} is not finite, from samples {names}; the weights of the last state are kept "
@@ -340,23 +328,25 @@ class Run:
         if not self.accelerator.is_main_process:
             return
         if self._due(self.config.log_every_steps) or self.step == self.config.num_steps:
-            append_log(self.out, {"step": self.step, **figures})
-            self.accelerator.log({f"train/{name}": value for name, value in figures.items()}, step=self.step)
+            self._write(figures, {f"train/{name}": value for name, value in figures.items()})
         if self.report is not None:
             self.report(self.step, figures)
 
+    def _write(self, figures: dict[str, float], tracked: dict[str, float]) -> None:
+        append_log(self.out, {"step": self.step, **figures})
+        self.accelerator.log(tracked, step=self.step)
+
     def _validate(self) -> None:
         """Validate and show samples where it is due, with the running mean of the weights."""
-        settings, task = self.config.validation, self.task
-        measure = task.measure if self._due(settings.every_steps) else None
-        show = task.show if self._due(settings.videos_every_steps) else None
-        if measure is None and show is None:
+        settings, look = self.config.validation, self.task.look
+        measures, shows = self._due(settings.every_steps), self._due(settings.videos_every_steps)
+        if look is None or not (measures or shows):
             return
         self.model.eval()
         with torch.no_grad(), self.mean.in_place_of(self.parameters):
-            if measure is not None:
-                self._tell_validation(measure(self.model, self.accelerator))
-            for picture in show(self.model, self.accelerator) if show is not None else ():
+            if measures:
+                self._tell_validation(look.measure(self.model, self.accelerator))
+            for picture in look.show(self.model, self.accelerator) if shows else ():
                 if self.accelerator.is_main_process:
                     folder = self.out / VIDEOS / f"step-{self.step:08d}"
                     folder.mkdir(parents=True, exist_ok=True)
@@ -366,8 +356,7 @@ class Run:
     def _tell_validation(self, figures: dict[str, float]) -> None:
         if self.accelerator.is_main_process:
             named = {f"validation/{name}": value for name, value in figures.items()}
-            append_log(self.out, {"step": self.step, **named})
-            self.accelerator.log(named, step=self.step)
+            self._write(named, named)
             if self.report is not None:
                 self.report(self.step, named)
 
@@ -379,18 +368,6 @@ class Run:
         flags = torch.tensor([float(flag)], device=self.accelerator.device)
         return bool(self.accelerator.reduce(flags, "sum").item())
 
-    def save(self) -> None:
-        """Save the complete state; all processes take part."""
-        save_run(self)
-
-    def restore(self, state: State) -> None:
-        """Take up a state. Raises ``CheckpointError`` if it is of other data or another model."""
-        restore_run(self, state)
-
-    def inner_optimizers(self) -> list[torch.optim.Optimizer]:
-        """Give the optimizers without accelerate's covers."""
-        return [cover.optimizer for cover in self.optimizers]
-
     def export(self) -> None:
         """Write the model folder, with the running mean of the weights."""
         main = self.accelerator.is_main_process
@@ -398,6 +375,6 @@ class Run:
         for name, value in self.mean.means.items():
             gathered = full_tensor(value)  # all processes take part, one keeps it
             weights[name] = gathered.cpu() if main else gathered[:0]
-        if self.accelerator.is_main_process:
+        if main:
             self.task.export(weights, self.out / EXPORT, self.accelerator.device)
         self.accelerator.wait_for_everyone()

@@ -1,9 +1,7 @@
 """The networks that a run trains: from a folder, or with first weights from sizes, random or begun by likeness."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from math import prod
 from pathlib import Path
@@ -13,36 +11,22 @@ import torch
 from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import ByT5Tokenizer, PreTrainedTokenizerBase, UMT5Config, UMT5EncoderModel
+from transformers import ByT5Tokenizer, UMT5Config, UMT5EncoderModel
 
 from outofsight.backbone.transformer import MEMORY_MODULES, HydraTransformer3DModel
 from outofsight.codec.checkpoint_files import require_finite
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.codec.video_vae import VideoAutoencoder, autoencoder_class
-from outofsight.errors import CheckpointError, InputError
+from outofsight.errors import CheckpointError, InputError, first_line
+from outofsight.files import replaced_folder
 from outofsight.memory.settings import check_banks_are_used
-from outofsight.model_folders import find_model
-from outofsight.training.randomness import derived_seed
+from outofsight.model_folders import USE_FILE, ModelUse, find_model, use_as_json
+from outofsight.training.randomness import first_weights
 from outofsight.training.tasks import LoraSize, VaeTask, WorldSize, WorldTask
 from outofsight.whole_models import check_part
 from outofsight.world_model import WorldModelBase
 
 BYTE_VOCABULARY = 384  # ByT5's: 256 bytes, 3 special tokens, 125 that are never used
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorldParts:
-    """The parts of a world model, in float32 on the CPU."""
-
-    transformer: HydraTransformer3DModel
-    text_encoder: UMT5EncoderModel
-    tokenizer: PreTrainedTokenizerBase
-    vae: VideoAutoencoder
-    shift: float
-
-    def joined(self) -> WorldModelBase:
-        scheduler = FlowMatchEulerDiscreteScheduler(shift=self.shift)
-        return WorldModelBase(self.transformer, self.vae, self.text_encoder, self.tokenizer, scheduler)
 
 
 def load_vae(folder: str | Path) -> VideoAutoencoder:
@@ -68,63 +52,71 @@ def load_vae(folder: str | Path) -> VideoAutoencoder:
     except CheckpointError:
         raise
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{own}: could not be loaded as a video VAE: {reason}") from error
+        raise CheckpointError(f"{own}: could not be loaded as a video VAE: {first_line(error)}") from error
 
 
 def make_vae(task: VaeTask, seed: int) -> VideoAutoencoder:
     """Load the VAE to go on from, or make one with random weights."""
     if task.initial is not None:
         return load_vae(task.initial)
-    with _seeded(seed, "vae"):
+    with first_weights(seed, "vae"):
         if task.patch is not None:
             return PatchVideoAutoencoder(**task.patch.arguments()).eval()
         return AutoencoderKLWan(**task.size.arguments()).eval()
 
 
-def make_world(task: WorldTask, seed: int) -> WorldParts:
-    """Load the world model to go on from, or make one with random weights; add low-rank parts if asked for.
+def make_world(task: WorldTask, seed: int) -> WorldModelBase:
+    """Load the world model to go on from, or make one with random weights; add low-rank parts if asked for. All is in
+    float32, on the CPU.
 
     Raises:
         InputError: no VAE is named, or low-rank parts are asked for without a trained model.
         CheckpointError: a folder is not what it must be.
     """
     if task.initial is not None:
-        parts = _loaded(task)
+        world = load_world(task.initial)
+        if task.vae is not None:
+            world.vae = load_vae(task.vae)
     elif task.lora.rank:
         raise InputError("task.lora adds to a trained model; name its folder: --set task.initial=FOLDER")
     elif task.vae is None:
         raise InputError("name the folder of the VAE that made the cache: --set task.vae=FOLDER")
     else:
-        parts = new_world(task.size, load_vae(task.vae), seed)
+        world = new_world(task.size, load_vae(task.vae), seed)
     if task.memory or task.strategy is not None:
-        parts = replace(parts, transformer=with_memory(parts.transformer, task.strategy, task.memory, seed))
-    memory = parts.transformer.rendered_memory
+        world.transformer = with_memory(world.transformer, task.strategy, task.memory, seed)
+    memory = world.transformer.rendered_memory
     if task.gate_strength and memory is not None and memory.gate is not None and not memory.gate.strength:
         memory.gate.strength.data.fill_(task.gate_strength)
     if task.banks is not None:
-        take_banks(parts.transformer, task.banks)
+        take_banks(world.transformer, task.banks)
     if task.lora.rank:
-        _add_lora(parts.transformer, task.lora, seed)
-    return parts
+        _add_lora(world.transformer, task.lora, seed)
+    return world
 
 
-def load_world_parts(folder: str) -> WorldParts:
-    """Load a world model's parts, in float32. Raises ``CheckpointError`` if the folder is none."""
-    world = WorldModelBase.from_pretrained(folder, dtype=torch.float32)
-    return WorldParts(
-        transformer=world.transformer,
-        text_encoder=world.text_encoder,
-        tokenizer=world.tokenizer,
-        vae=world.vae,
-        shift=world.shift,
-    )
+def load_world(folder: str) -> WorldModelBase:
+    """Load a world model to train on: of its scheduler the shift alone, and it forgets where it was loaded from.
+
+    Raises:
+        CheckpointError: the folder is none.
+    """
+    own = WorldModelBase.from_pretrained(folder, dtype=torch.float32)
+    return WorldModelBase(own.transformer, own.vae, own.text_encoder, own.tokenizer, _scheduler(own.shift))
 
 
-def _loaded(task: WorldTask) -> WorldParts:
-    assert task.initial is not None
-    parts = load_world_parts(task.initial)
-    return parts if task.vae is None else replace(parts, vae=load_vae(task.vae))
+def _scheduler(shift: float) -> FlowMatchEulerDiscreteScheduler:
+    return FlowMatchEulerDiscreteScheduler(shift=shift)
+
+
+def save_world(world: WorldModelBase, folder: Path, dtype: torch.dtype, use: ModelUse | None) -> None:
+    """Write a world model's folder, its weights cast to ``dtype``, and what it is used with where that is known."""
+    for network in (world.transformer, world.text_encoder, world.vae):
+        cast_for_export(network, dtype)
+    with replaced_folder(folder) as temporary:
+        world.save_pretrained(temporary)
+        if use is not None:
+            (temporary / USE_FILE).write_text(use_as_json(use), encoding="utf-8")
 
 
 def transformer_arguments(size: WorldSize, channels: int) -> dict[str, Any]:
@@ -139,8 +131,8 @@ def transformer_arguments(size: WorldSize, channels: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def new_world(size: WorldSize, vae: VideoAutoencoder, seed: int) -> WorldParts:
-    with _seeded(seed, "world"):
+def new_world(size: WorldSize, vae: VideoAutoencoder, seed: int) -> WorldModelBase:
+    with first_weights(seed, "world"):
         transformer = HydraTransformer3DModel.from_config(transformer_arguments(size, vae.config["z_dim"]))
         if size.start_by_likeness:
             start_by_likeness(transformer)
@@ -149,10 +141,8 @@ def new_world(size: WorldSize, vae: VideoAutoencoder, seed: int) -> WorldParts:
             d_ff=2 * size.text_width, num_layers=size.text_layers, num_heads=size.text_heads, dropout_rate=0.0,
             feed_forward_proj="gated-gelu",
         )  # fmt: skip
-        return WorldParts(
-            transformer=transformer, text_encoder=UMT5EncoderModel(text),
-            tokenizer=ByT5Tokenizer(model_max_length=size.text_tokens), vae=vae, shift=size.shift,
-        )  # fmt: skip
+        tokenizer = ByT5Tokenizer(model_max_length=size.text_tokens)
+        return WorldModelBase(transformer, vae, UMT5EncoderModel(text), tokenizer, _scheduler(size.shift))
 
 
 def with_memory(
@@ -167,7 +157,7 @@ def with_memory(
     config = {key: value for key, value in transformer.config.items() if not key.startswith("_")}
     named = {"memory_strategy": name} if name is not None else {}
     check_banks_are_used(name or config["memory_strategy"], {**config, **memory})
-    with _seeded(seed, "memory"):
+    with first_weights(seed, "memory"):
         made = HydraTransformer3DModel.from_config({**config, **memory, **named})
     places = made.state_dict()
     shared = transformer.state_dict().items()
@@ -218,15 +208,8 @@ def _add_lora(transformer: HydraTransformer3DModel, size: LoraSize, seed: int) -
     except ImportError as error:
         raise InputError("task.lora needs peft; install it: pip install 'outofsight[lora]'") from error
     config = LoraConfig(r=size.rank, lora_alpha=size.alpha, target_modules=pattern, lora_dropout=0.0)
-    with _seeded(seed, "lora"):
+    with first_weights(seed, "lora"):
         transformer.add_adapter(config)
-
-
-@contextmanager
-def _seeded(seed: int, purpose: str) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, "weights", purpose))
-        yield
 
 
 def added_parts(transformer: HydraTransformer3DModel) -> tuple[str, ...]:

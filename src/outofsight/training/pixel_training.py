@@ -1,9 +1,8 @@
 """Training on pixels: the network that reads who is a subject, and the skip by which a render reaches the decoder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,26 +16,33 @@ from outofsight.codec.video_vae import decode_latents, encode_video
 from outofsight.data.dataset import Dataset
 from outofsight.data.mirroring import mirrored
 from outofsight.errors import CheckpointError, DatasetError, InputError
-from outofsight.files import replaced_folder
 from outofsight.memory.banks.mask_reader import MaskReader, evidence
 from outofsight.memory.rendering import given_to_skip, render
-from outofsight.model_folders import USE_FILE, read_use, use_as_json
-from outofsight.training.batches import Batch, ClipStore, subject_mask
+from outofsight.model_folders import read_use
+from outofsight.training.batches import Batch, ClipBatches, ClipStore, subject_mask
 from outofsight.training.config import TrainConfig
 from outofsight.training.models import (
-    WorldParts,
-    cast_for_export,
     choose_trainable,
     load_weights,
-    load_world_parts,
+    load_world,
+    save_world,
     with_memory,
 )
-from outofsight.training.randomness import derived_seed, generator_for, sample_index
+from outofsight.training.randomness import first_weights, generator_for
 from outofsight.training.rendered_truth import all_views, clip_memory, context_frames, misplaced
-from outofsight.training.task import Task, mean_over_processes, rank_slice, to_device, whole_dataset
+from outofsight.training.task import (
+    SampleVideo,
+    Task,
+    mean_over_processes,
+    rank_slice,
+    to_device,
+    to_frames,
+    whole_dataset,
+)
 from outofsight.training.tasks import PixelTask
-from outofsight.training.vae_training import DTYPES, decibels, open_part, pixel_weights, wants_validation
+from outofsight.training.vae_training import decibels, open_part, pixel_weights, validation_part
 from outofsight.types import Clip
+from outofsight.world_model import WorldModelBase
 
 VALIDATED_FROM = 20
 """Target frame from which a validation clip is decoded, if it is that long: by then much has gone out of sight."""
@@ -50,22 +56,19 @@ def pixel_task(config: TrainConfig, data: Path) -> Task:
     parts = pixel_parts(task, config.seed)
     objective = _objective(parts, task)
     train, broken = whole_dataset(open_part(data, "train"), skip_broken=config.batch.skip_broken)
-    validation = open_part(data, "validation") if wants_validation(config) else None
-    look = PixelValidation(config, validation, parts) if validation is not None else None
+    validation = validation_part(config, data)
     return Task(
         objective=objective,
         trainable=choose_trainable(objective, ("masks.*", "skip.*")),
         batches=PixelBatches(ClipStore(train.entries, task.clips_in_memory), task, parts, config.seed),
         leaves_unused=task.mask_weight == 0 or task.skip_weight == 0,
-        measure=look.measure if look else None,
-        show=None,
+        look=None if validation is None else PixelValidation(config, validation, parts),
         export=lambda weights, folder, _device: export_pixels(config, weights, folder),
-        sources={},
         broken=broken,
     )
 
 
-def pixel_parts(task: PixelTask, seed: int) -> WorldParts:
+def pixel_parts(task: PixelTask, seed: int) -> WorldModelBase:
     """Load the world model, and give it what it lacks: rendered memory, and a skip.
 
     Raises:
@@ -74,55 +77,43 @@ def pixel_parts(task: PixelTask, seed: int) -> WorldParts:
     """
     if task.initial is None:
         raise InputError("name the world model: --set task.initial=FOLDER")
-    parts = load_world_parts(task.initial)
+    parts = load_world(task.initial)
     if parts.transformer.rendered_memory is None:
-        made = with_memory(parts.transformer, None, {"rendering": {}}, seed)
-        parts = replace(parts, transformer=made)
+        parts.transformer = with_memory(parts.transformer, None, {"rendering": {}}, seed)
     if not isinstance(parts.vae, PatchVideoAutoencoder):
         raise CheckpointError(
             f"{task.initial}: its autoencoder is Wan's, which can have no skip; give a model with an autoencoder of "
             "patches, as the mini's is"
         )
     if parts.vae.skip is None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derived_seed(seed, "weights", "skip"))
+        with first_weights(seed, "skip"):
             parts.vae.skip = DecoderSkip(task.skip_width)
         parts.vae.skip.strength.data.fill_(1.0)
         parts.vae.register_to_config(skip_width=task.skip_width)
     return parts
 
 
-def _objective(parts: WorldParts, task: PixelTask) -> "PixelObjective":
-    memory, vae = parts.transformer.rendered_memory, parts.vae
-    assert memory is not None
-    assert isinstance(vae, PatchVideoAutoencoder)
-    if memory.masks is None or vae.skip is None:
+def _objective(parts: WorldModelBase, task: PixelTask) -> "PixelObjective":
+    masks = parts.transformer.rendered_memory.masks
+    if masks is None:
         raise InputError(f"{task.initial}: its rendering.mask_width is 0, so it has no mask reader to train")
-    return PixelObjective(memory.masks, vae.skip, task)
+    return PixelObjective(masks, parts.vae.skip, task)
 
 
-class PixelBatches:
+class PixelBatches(ClipBatches):
     """Context frames with what other views say of them, and decoded target windows with what memory renders there."""
 
-    def __init__(self, store: ClipStore, task: PixelTask, parts: WorldParts, seed: int) -> None:
-        self.store, self.task, self.vae, self.seed = store, task, parts.vae, seed
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        return {"clips": [entry.name for entry in self.store.entries]}
-
-    def names(self, positions: Sequence[int]) -> list[str]:
-        count = len(self.store.entries)
-        return [self.store.entries[sample_index(self.seed, place, count)].name for place in positions]
+    def __init__(self, store: ClipStore, task: PixelTask, parts: WorldModelBase, seed: int) -> None:
+        super().__init__(store, seed)
+        self.task, self.vae = task, parts.vae
 
     def make(self, step: int, positions: Sequence[int]) -> Batch:
-        samples = [self._sample(position) for position in positions]
-        return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+        return self.stacked(list(map(self._sample, positions)), positions, "train on clips of one size")
 
     @torch.no_grad()
     def _sample(self, position: int) -> Batch:
         generator = generator_for(self.seed, "pixels", position)
-        clip = self.store.clip(sample_index(self.seed, position, len(self.store.entries)))
+        clip = self.store.clip(self.index(position))
         if generator.random() < self.task.flip_share:
             clip = mirrored(clip)
         sample: Batch = {}
@@ -192,9 +183,8 @@ def coded(vae: nn.Module, clip: Clip) -> Clip:
     """Return a clip whose context is as the autoencoder rebuilds it."""
     split = clip.num_context_frames
     video = torch.from_numpy(clip.video[:split].copy()).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
-    rebuilt = decode_latents(vae, encode_video(vae, video))[0]
-    pixels = ((rebuilt + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    return replace(clip, video=np.concatenate((pixels, clip.video[split:])))
+    rebuilt = to_frames(decode_latents(vae, encode_video(vae, video))[0].transpose(0, 1))
+    return replace(clip, video=np.concatenate((rebuilt, clip.video[split:])))
 
 
 class PixelObjective(nn.Module):
@@ -236,8 +226,8 @@ def reader_loss(logits: Float[Tensor, "b f h w"], mask: Float[Tensor, "b f h w"]
 class PixelValidation:
     """Read masks in the first validation clips' contexts, and decode a window of their targets."""
 
-    def __init__(self, config: TrainConfig, clips: Dataset, parts: WorldParts) -> None:
-        self.config, self.task, self.clips, self.vae = config, config.task_of(PixelTask), clips, parts.vae
+    def __init__(self, config: TrainConfig, clips: Dataset, parts: WorldModelBase) -> None:
+        self.task, self.clips, self.vae = config.task_of(PixelTask), clips, parts.vae
         self.count = min(config.validation.num_samples, len(clips))
 
     def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
@@ -269,6 +259,10 @@ class PixelValidation:
                     values[f"{name}psnr_subjects"].append(decibels(squared[batch["subjects"] > 0].mean()))
         return {name: mean for name, (mean, _) in mean_over_processes(values, accelerator).items()}
 
+    def show(self, model: nn.Module, accelerator: Accelerator) -> Iterable[SampleVideo]:
+        """Give nothing: what is learned here is measured alone."""
+        return ()
+
 
 def _iou(predicted: Tensor, true: Tensor) -> float:
     either = (predicted | true).sum()
@@ -280,10 +274,4 @@ def export_pixels(config: TrainConfig, weights: Mapping[str, Tensor], folder: Pa
     task = config.task_of(PixelTask)
     parts = pixel_parts(task, config.seed)
     load_weights(_objective(parts, task), weights)
-    dtype = DTYPES[config.state.export_dtype]
-    for network in (parts.transformer, parts.text_encoder, parts.vae):
-        cast_for_export(network, dtype)
-    with replaced_folder(folder) as temporary:
-        parts.joined().save_pretrained(temporary)
-        use = read_use(config.task.initial or "")
-        (temporary / USE_FILE).write_text(use_as_json(use), encoding="utf-8")
+    save_world(parts, folder, getattr(torch, config.state.export_dtype), read_use(task.initial or ""))

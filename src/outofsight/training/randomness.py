@@ -10,6 +10,8 @@ So a run that is stopped and goes on, or goes on with another number of processe
 A sample's noise level is drawn here too.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -47,6 +49,14 @@ def normal(shape: tuple[int, ...], *parts: int | str) -> Tensor:
     """Draw float32 normal numbers on the CPU, so that a seed means the same on every device."""
     generator = torch.Generator().manual_seed(derived_seed(*parts))
     return torch.randn(shape, generator=generator)
+
+
+@contextmanager
+def first_weights(seed: int, part: str) -> Iterator[None]:
+    """Within the block torch draws the first weights of a part of the model, and nothing else is drawn differently."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derived_seed(seed, "weights", part))
+        yield
 
 
 def sample_index(seed: int, position: int, num_samples: int) -> int:

@@ -4,7 +4,6 @@ position in the run.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d, interpolate, pad
 
 from outofsight.errors import DatasetError, InputError
-from outofsight.training.batches import Batch, ClipStore
-from outofsight.training.randomness import generator_for, sample_index
+from outofsight.training.batches import Batch, ClipBatches, ClipStore
+from outofsight.training.randomness import generator_for
 from outofsight.training.tasks import Augmentation, RecogniserTask
 from outofsight.types import Clip
 
@@ -62,10 +61,8 @@ def augmented(frame: Frame, settings: Augmentation, chance: np.random.Generator)
     coarsen, blur, blotch, noise, light = chance.random(5) < (
         settings.coarsen_share, settings.blur_share, settings.blotch_share, settings.noise_share, settings.light_share
     )  # fmt: skip
-    coarseness, blur_px = (
-        chance.uniform(1, settings.coarsest),
-        chance.uniform(0.3, max(0.3, settings.most_blur_px)),
-    )
+    coarseness = chance.uniform(1, settings.coarsest)
+    blur_px = chance.uniform(0.3, max(0.3, settings.most_blur_px))
     blotchiness, noisiness = chance.uniform(0, settings.most_blotch), chance.uniform(0, settings.most_noise)
     gain, shift = 1 + chance.uniform(-1, 1) * settings.most_light, chance.uniform(-1, 1) * settings.most_light
     planes = _to_planes(frame)
@@ -81,9 +78,8 @@ def augmented(frame: Frame, settings: Augmentation, chance: np.random.Generator)
         patches = chance.normal(size=(1, 3, -(-height // 8), -(-width // 8))).astype(np.float32)
         planes = planes + 255 * blotchiness * _resized(torch.from_numpy(patches), (height, width))
     if noise:
-        planes = planes + 255 * noisiness * torch.from_numpy(
-            chance.normal(size=(1, 3, height, width)).astype("f4")
-        )
+        grain = chance.normal(size=(1, 3, height, width)).astype(np.float32)
+        planes = planes + 255 * noisiness * torch.from_numpy(grain)
     return _to_frame(planes)
 
 
@@ -115,7 +111,7 @@ NO_KIND = -1
 """Stands in ``kinds`` where a clip has fewer subjects than there are places."""
 
 
-class RecogniserBatches:
+class RecogniserBatches(ClipBatches):
     """Batches of b samples of v views: ``frames`` uint8 [b, v, h, w, 3]; ``ids`` uint8 [b, v, h, w]; ``kinds``
     int64 [b, s]; ``own_backdrop`` bool [b, v].
 
@@ -124,29 +120,15 @@ class RecogniserBatches:
     """
 
     def __init__(self, store: ClipStore, task: RecogniserTask, seed: int) -> None:
-        self.store, self.task, self.seed = store, task, seed
+        super().__init__(store, seed)
+        self.task = task
         self._annotations: dict[int, Annotation] = {}
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        return {"clips": [entry.name for entry in self.store.entries]}
-
-    def names(self, positions: Sequence[int]) -> list[str]:
-        return [self.store.entries[self._index(place)].name for place in positions]
-
     def make(self, step: int, positions: Sequence[int]) -> Batch:
-        samples = [self._sample(position) for position in positions]
-        if len({sample["frames"].shape for sample in samples}) > 1:
-            raise InputError(
-                f"samples {', '.join(self.names(positions))} differ in size; train on clips of one size"
-            )
-        return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
-
-    def _index(self, position: int) -> int:
-        return sample_index(self.seed, position, len(self.store.entries))
+        return self.stacked(list(map(self._sample, positions)), positions, "train on clips of one size")
 
     def _sample(self, position: int) -> Batch:
-        index = self._index(position)
+        index = self.index(position)
         chance = generator_for(self.seed, "views", position)
         views = [self._view(index, chance) for _ in range(self.task.num_views)]
         return {
@@ -163,19 +145,12 @@ class RecogniserBatches:
         return self._annotations[index]
 
     def _view(self, index: int, chance: np.random.Generator) -> tuple[Frame, Ids, bool]:
-        clip, annotation, augmentation = (
-            self.store.clip(index),
-            self._annotation(index),
-            self.task.augmentation,
-        )
-        shown = annotation.shown
+        clip, annotation = self.store.clip(index), self._annotation(index)
+        augmentation, shown = self.task.augmentation, annotation.shown
         among = shown if len(shown) and chance.random() < self.task.seen_share else np.arange(len(clip.video))
         place = int(chance.choice(among))
         frame, ids = clip.video[place], annotation.ids(clip, place)
-        paste, other = (
-            chance.random() < augmentation.paste_share,
-            int(chance.integers(len(self.store.entries))),
-        )
+        paste, other = chance.random() < augmentation.paste_share, int(chance.integers(len(self.samples)))
         donor = self.store.clip(other) if paste else clip
         if donor.video.shape[1:] != clip.video.shape[1:]:
             raise InputError(f"clips {clip.name} and {donor.name} differ in size; train on clips of one size")

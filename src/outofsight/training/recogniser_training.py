@@ -23,11 +23,11 @@ from outofsight.perception.seeing import Found
 from outofsight.training.batches import ClipStore
 from outofsight.training.config import TrainConfig
 from outofsight.training.models import choose_trainable, load_weights
-from outofsight.training.randomness import derived_seed, generator_for
+from outofsight.training.randomness import first_weights, generator_for
 from outofsight.training.recogniser_batches import NO_KIND, RecogniserBatches, annotation_of, augmented
 from outofsight.training.task import SampleVideo, Task, side_by_side, whole_dataset
 from outofsight.training.tasks import Augmentation, RecogniserTask
-from outofsight.training.vae_training import DTYPES, open_part, wants_validation
+from outofsight.training.vae_training import open_part, validation_part
 from outofsight.types import Clip, Visibility
 
 DICE_SMOOTHING_PX = 8.0
@@ -303,18 +303,15 @@ def recogniser_task(config: TrainConfig, data: Path) -> Task:
             "the recogniser has no gradient checkpointing; set batch.gradient_checkpointing=false"
         )
     train, broken = whole_dataset(open_part(data, "train"), skip_broken=config.batch.skip_broken)
-    validation = open_part(data, "validation") if wants_validation(config) else None
+    validation = validation_part(config, data)
     objective = RecogniserObjective(make_network(task, config.seed), task)
-    look = RecogniserValidation(config, validation) if validation is not None else None
     return Task(
         objective=objective,
         trainable=choose_trainable(objective, ("*",)),
         batches=RecogniserBatches(ClipStore(train.entries, task.clips_in_memory), task, config.seed),
         leaves_unused=False,
-        measure=look.measure if look else None,
-        show=look.show if look else None,
+        look=None if validation is None else RecogniserValidation(config, validation),
         export=lambda weights, folder, device: export_recogniser(config, weights, folder),
-        sources={},
         broken=broken,
     )
 
@@ -337,8 +334,7 @@ def make_network(task: RecogniserTask, seed: int) -> RecogniserNetwork:
         kinds=task.kinds, widths=task.widths, num_blocks=task.num_blocks, identity_dim=task.identity_dim,
         picture_dim=task.picture_dim,
     )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derived_seed(seed, "weights", "recogniser"))
+    with first_weights(seed, "recogniser"):
         return RecogniserNetwork(size)
 
 
@@ -351,18 +347,11 @@ class RecogniserValidation:
     def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         """Return the figures of ``recogniser_measures``, and ``spoiled_...`` of the same frames, augmented."""
         recogniser = recogniser_of(model, accelerator)
-        clips = self.clips[: self.config.validation.num_samples]
         plain, worse = [], []
-        for clip in clips:
+        for clip in self.clips[: self.config.validation.num_samples]:
             plain.append(answers_on(recogniser, clip, self.task))
-            worse.append(
-                answers_on(
-                    recogniser,
-                    clip,
-                    self.task,
-                    augmented_video(clip.video, clip.name, self.task.augmentation),
-                )
-            )
+            spoiled = augmented_video(clip.video, clip.name, self.task.augmentation)
+            worse.append(answers_on(recogniser, clip, self.task, spoiled))
         return figures_of(plain) | {
             f"spoiled_{name}": value
             for name, value in figures_of(worse).items()
@@ -401,4 +390,4 @@ def export_recogniser(config: TrainConfig, weights: Mapping[str, Tensor], folder
     network = make_network(task, config.seed)
     load_weights(RecogniserObjective(network, task), weights)
     with replaced_folder(folder) as temporary:
-        save_network(network, temporary, DTYPES[config.state.export_dtype])
+        save_network(network, temporary, getattr(torch, config.state.export_dtype))

@@ -11,6 +11,7 @@
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,12 @@ def go_on_run(out: Path, config: TrainConfig, data: Path, provenance: Mapping[st
 
 def append_log(out: Path, line: Mapping[str, Any]) -> None:
     """Add one line. Numbers that are not finite are written as ``null``."""
-    clean = {key: _finite(value) for key, value in line.items()}
+    clean = {
+        key: None if isinstance(value, float) and not isfinite(value) else value
+        for key, value in line.items()
+    }
     with (out / LOG).open("a", encoding="utf-8") as file:
         file.write(json.dumps(clean) + "\n")
-
-
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and value - value != 0 else value
 
 
 def read_log(out: Path) -> list[dict[str, Any]]:

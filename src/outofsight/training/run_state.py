@@ -4,14 +4,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from outofsight.errors import CheckpointError
 from outofsight.training.optimiser import full_tensor, optimizer_tensors, redistribute, restore_optimizers
 from outofsight.training.run_folder import STATES
 from outofsight.training.sharding import is_sharded, read_shards, save_shards
 from outofsight.training.state import State, save_state
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 if TYPE_CHECKING:
     from outofsight.training.loop import Run
@@ -22,15 +21,17 @@ def save_run(run: "Run") -> None:
     files = run.config.state
     apart = is_sharded(run.parameters)
     gathered = (lambda tensor: tensor) if apart else full_tensor
-    tensors = {f"weights/{name}": gathered(value.detach()).to(DTYPES[files.weights])
-               for name, value in run.parameters.items()}  # fmt: skip
-    tensors |= {
-        f"ema/{name}": gathered(value).to(DTYPES[files.ema]) for name, value in run.mean.means.items()
-    }
+    tensors: dict[str, Tensor] = {}
+    for group, values, stored in (
+        ("weights", run.parameters, files.weights),
+        ("ema", run.mean.means, files.ema),
+    ):
+        dtype = getattr(torch, stored)
+        tensors |= {f"{group}/{name}": gathered(value.detach()).to(dtype) for name, value in values.items()}
     steps: dict[str, int] = {}
     if files.optimizer != "omit":
-        moments, steps = optimizer_tensors(run.inner_optimizers(), run.parameters, gathered)
-        tensors |= {name: value.to(DTYPES[files.optimizer]) for name, value in moments.items()}
+        moments, steps = optimizer_tensors(_inner(run), run.parameters, gathered)
+        tensors |= {name: value.to(getattr(torch, files.optimizer)) for name, value in moments.items()}
     facts = {
         "step": run.step, "samples_seen": run.samples_seen, "optimizer_steps": steps,
         "data": run.task.batches.identity, "sources": run.task.sources,
@@ -43,20 +44,26 @@ def save_run(run: "Run") -> None:
     run.accelerator.wait_for_everyone()
 
 
+def _inner(run: "Run") -> list[torch.optim.Optimizer]:
+    """The optimizers without accelerate's covers."""
+    return [cover.optimizer for cover in run.optimizers]
+
+
+def _of_another_model(run: "Run", group: str) -> CheckpointError:
+    return CheckpointError(f"{run.out}: the state's {group} are of another model; they do not fit this one")
+
+
 def _read(run: "Run", state: State) -> State:
     """Read what many processes wrote, as this one needs it; another state is read already."""
     if state.parts is None:
         return state
-    targets = {"ema": run.mean.means}
     like = {}
     for name in state.names:
         group, _, parameter = name.partition("/")
-        target = targets.get(group, run.parameters).get(parameter)
-        if target is None:
-            raise CheckpointError(
-                f"{run.out}: the state's {group} are of another model; they do not fit this one"
-            )
-        like[name] = target
+        targets = run.mean.means if group == "ema" else run.parameters
+        if parameter not in targets:
+            raise _of_another_model(run, group)
+        like[name] = targets[parameter]
     return replace(state, tensors=read_shards(state, like))
 
 
@@ -72,13 +79,11 @@ def restore_run(run: "Run", state: State) -> None:
     for group, targets in (("weights", run.parameters), ("ema", run.mean.means)):
         stored = state.group(group)
         if set(stored) != set(targets):
-            raise CheckpointError(
-                f"{run.out}: the state's {group} are of another model; they do not fit this one"
-            )
+            raise _of_another_model(run, group)
         with torch.no_grad():
             for name, target in targets.items():
                 target.copy_(redistribute(stored[name], target))
     moments = {kind: state.group(kind) for kind in ("first_moment", "second_moment")}
     steps = state.facts["optimizer_steps"]
-    restore_optimizers(run.inner_optimizers(), run.parameters, moments, steps)
+    restore_optimizers(_inner(run), run.parameters, moments, steps)
     run.step, run.samples_seen = state.step, int(state.facts["samples_seen"])

@@ -4,7 +4,6 @@ Every process writes its own part of a state, and reads of one what it needs, al
 processes: torch.distributed.checkpoint knows which numbers lie where.
 """
 
-import json
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -20,17 +19,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from outofsight.errors import CheckpointError, InputError, OutputError
-from outofsight.files import remove_unfinished, replaced_folder
-from outofsight.training.state import (
-    MANIFEST,
-    PREFIX,
-    STATE_VERSION,
-    State,
-    drop_old_states,
-    flush_folder,
-    write_flushed,
-)
+from outofsight.errors import CheckpointError, InputError, first_line
+from outofsight.training.state import State, new_state, unwritten, write_manifest
 
 
 def shard(objective: nn.Module, accelerator: Accelerator) -> nn.Module:
@@ -70,33 +60,17 @@ def save_shards(
     Raises:
         OutputError: a part cannot be written; earlier states are untouched.
     """
-    final = folder / f"{PREFIX}{int(facts['step']):08d}"
     main = accelerator.is_main_process
-    if main:
-        remove_unfinished(folder)
     try:
-        with replaced_folder(final) if main else nullcontext() as temporary:
+        with new_state(folder, int(facts["step"]), keep) if main else nullcontext() as temporary:
             place = [str(temporary)]
             broadcast_object_list(place)
             dcp.save(dict(tensors), checkpoint_id=place[0])
-            if main:
-                assert temporary is not None
+            if temporary is not None:
                 sizes = {path.name: path.stat().st_size for path in temporary.iterdir()}
-                manifest = {
-                    "version": STATE_VERSION,
-                    "facts": facts,
-                    "parts": sizes,
-                    "names": sorted(tensors),
-                }
-                write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
-                flush_folder(temporary)
-    except (OSError, OutputError, dcp.api.CheckpointException) as error:
-        raise OutputError(
-            f"the state could not be written, earlier states are untouched; go on with --resume: {error}"
-        ) from error
-    if main:
-        flush_folder(folder)
-        drop_old_states(folder, keep)
+                write_manifest(temporary, facts, parts=sizes, names=sorted(tensors))
+    except (OSError, dcp.api.CheckpointException) as error:
+        raise unwritten(error) from error
     accelerator.wait_for_everyone()
 
 
@@ -116,7 +90,7 @@ def read_shards(state: State, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
             dcp.load(own, checkpoint_id=str(state.parts), no_dist=not torch.distributed.is_initialized())
     except (OSError, ValueError, RuntimeError, KeyError, dcp.api.CheckpointException) as error:
         raise CheckpointError(
-            f"{state.parts}: the state cannot be read ({str(error).splitlines()[0]}); remove {state.parts} to go on "
+            f"{state.parts}: the state cannot be read ({first_line(error)}); remove {state.parts} to go on "
             "from the state before it"
         ) from error
     return own

@@ -15,8 +15,9 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -60,32 +61,51 @@ class State:
 
 
 def save_state(folder: Path, state: State, *, shard_mb: float, keep: int) -> Path:
-    """Write a state into ``folder``, then remove all but the newest ``keep``.
+    """Write a state into ``folder``. Raises as ``new_state``."""
+    with new_state(folder, state.step, keep) as temporary:
+        files = {}
+        for number, shard in enumerate(_shards(state.tensors, int(shard_mb * MEGABYTE))):
+            content = save(shard)
+            name = f"tensors-{number:05d}.safetensors"
+            _write_flushed(temporary / name, content)
+            files[name] = zlib.crc32(content)
+        shapes = {name: list(value.shape) for name, value in state.tensors.items()}
+        write_manifest(temporary, state.facts, files=files, shapes=shapes)
+    return state_folder(folder, state.step)
+
+
+def state_folder(folder: Path, step: int) -> Path:
+    return folder / f"{PREFIX}{step:08d}"
+
+
+@contextmanager
+def new_state(folder: Path, step: int, keep: int) -> Iterator[Path]:
+    """Give a temporary folder that becomes the state of a step in ``folder``; then all but the newest ``keep`` go.
 
     Raises:
         OutputError: it cannot be written (a full disk); the states that are there are untouched.
     """
-    final = folder / f"{PREFIX}{state.step:08d}"
     remove_unfinished(folder)
     try:
-        with replaced_folder(final) as temporary:
-            files = {}
-            for number, shard in enumerate(_shards(state.tensors, int(shard_mb * MEGABYTE))):
-                content = save(shard)
-                name = f"tensors-{number:05d}.safetensors"
-                write_flushed(temporary / name, content)
-                files[name] = zlib.crc32(content)
-            shapes = {name: list(value.shape) for name, value in state.tensors.items()}
-            manifest = {"version": STATE_VERSION, "facts": state.facts, "files": files, "shapes": shapes}
-            write_flushed(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
-            flush_folder(temporary)
-        flush_folder(folder)
+        with replaced_folder(state_folder(folder, step)) as temporary:
+            yield temporary
+            _flush_folder(temporary)
+        _flush_folder(folder)
     except (OSError, OutputError) as error:
-        raise OutputError(
-            f"the state could not be written, earlier states are untouched; go on with --resume: {error}"
-        ) from error
+        raise unwritten(error) from error
     drop_old_states(folder, keep)
-    return final
+
+
+def unwritten(error: BaseException) -> OutputError:
+    return OutputError(
+        f"the state could not be written, earlier states are untouched; go on with --resume: {error}"
+    )
+
+
+def write_manifest(folder: Path, facts: dict[str, Any], **content: Any) -> None:
+    """Write what a state is; last of all, since a folder without it is no state."""
+    manifest = {"version": STATE_VERSION, "facts": facts, **content}
+    _write_flushed(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
 
 
 def drop_old_states(folder: Path, keep: int) -> None:
@@ -165,21 +185,18 @@ def _pieces(tensors: Mapping[str, Tensor], limit: int) -> Iterator[tuple[str, Te
 
 
 def _joined(pieces: Mapping[str, Tensor], name: str, shape: list[int]) -> Tensor:
-    found, number = [], 0
-    while f"{name}#{number}" in pieces:
-        found.append(pieces[f"{name}#{number}"])
-        number += 1
-    return torch.cat(found).reshape(shape)
+    numbered = takewhile(pieces.__contains__, (f"{name}#{number}" for number in count()))
+    return torch.cat([pieces[piece] for piece in numbered]).reshape(shape)
 
 
-def write_flushed(path: Path, content: bytes) -> None:
+def _write_flushed(path: Path, content: bytes) -> None:
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def flush_folder(path: Path) -> None:
+def _flush_folder(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,13 +1,14 @@
 """What the loop asks of a task: an objective, batches, and what to look at on the way."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -15,9 +16,6 @@ from outofsight.data.dataset import Dataset, whole_entries
 from outofsight.data.latent_cache import LatentCache
 from outofsight.errors import DatasetError, InputError
 from outofsight.training.batches import Batch, Batches
-
-Measure = Callable[[nn.Module, Accelerator], dict[str, float]]
-Show = Callable[[nn.Module, Accelerator], Iterator["SampleVideo"]]
 
 
 @dataclass(frozen=True)
@@ -29,24 +27,31 @@ class SampleVideo:
     fps: float
 
 
+class Look(Protocol):
+    """What is looked at on the way: figures and sample videos, by every process, with the prepared model."""
+
+    def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]: ...
+
+    def show(self, model: nn.Module, accelerator: Accelerator) -> Iterable[SampleVideo]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """One task, ready to be trained.
 
     ``objective``: its forward takes a batch and gives every sample's ``loss``. ``trainable``: the parameters that
-    learn, by name. ``leaves_unused``: some steps give some of them no gradient. ``measure``, ``show``: called with
-    the prepared model, by every process; ``None`` without validation data. ``export``: make a folder of the weights
-    given by name (those that learn), by one process. ``broken``: samples that were left out.
+    learn, by name. ``leaves_unused``: some steps give some of them no gradient. ``look``: ``None`` without validation
+    data. ``export``: make a folder of the weights given by name (those that learn), by one process. ``broken``: samples
+    that were left out.
     """
 
     objective: nn.Module
     trainable: dict[str, nn.Parameter]
     batches: Batches
     leaves_unused: bool
-    measure: Measure | None
-    show: Show | None
+    look: Look | None
     export: Callable[[Mapping[str, Tensor], Path, torch.device], None]
-    sources: dict[str, Any]  # digests of what is read and does not learn
+    sources: dict[str, Any] = field(default_factory=dict)  # digests of what is read and does not learn
     broken: tuple[str, ...] = ()
 
 
@@ -62,14 +67,13 @@ def mean_over_processes(
     values: Mapping[str, Sequence[float]], accelerator: Accelerator
 ) -> dict[str, tuple[float, int]]:
     """Give the mean of every process's values, and their number; those that are NaN are left out."""
-    rows = []
-    for own in values.values():
-        numbers = torch.tensor(list(own), dtype=torch.float64)
-        numbers = numbers[~numbers.isnan()]
-        rows.append(torch.stack((numbers.sum(), torch.tensor(float(len(numbers)), dtype=torch.float64))))
-    on_mps = accelerator.device.type == "mps"
-    table = torch.stack(rows).to(accelerator.device, torch.float32 if on_mps else torch.float64)
-    sums = accelerator.reduce(table, "sum").cpu()
+    columns = [torch.tensor(list(own), dtype=torch.float64) for own in values.values()]
+    known = [own[~own.isnan()] for own in columns]
+    table = torch.tensor([[float(own.sum()), len(own)] for own in known], dtype=torch.float64)
+    on_mps = accelerator.device.type == "mps"  # which knows no float64
+    sums = accelerator.reduce(
+        table.to(accelerator.device, torch.float32 if on_mps else torch.float64), "sum"
+    ).cpu()
     return {
         name: (float(total / number) if number else float("nan"), int(number))
         for name, (total, number) in zip(values, sums, strict=True)
@@ -78,6 +82,11 @@ def mean_over_processes(
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     return {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
+def to_signal(video: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
+    """Turn pixels 0..255 into [−1, 1], in the VAE's order of axes."""
+    return video.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
 
 
 def to_frames(video: Tensor) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -28,6 +28,7 @@ from outofsight.training.task import (
     side_by_side,
     to_device,
     to_frames,
+    to_signal,
     whole_dataset,
 )
 from outofsight.training.tasks import VaeTask
@@ -73,11 +74,6 @@ def squared_errors(rebuilt: Tensor, video: Tensor, subjects: Tensor) -> dict[str
     return {"squared_error": error.flatten(1).mean(dim=1), "subject_squared_error": on_subjects}
 
 
-def to_signal(video: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
-    """Turn pixels 0..255 into [−1, 1], in the VAE's order of axes."""
-    return video.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
-
-
 def pixel_weights(subjects: Tensor, subject_weight: float) -> Float[Tensor, "b 1 t h w"]:
     """Weight subjects' pixels 1 + ``subject_weight`` times others', with a mean of 1 over every sample."""
     weight = 1 + subject_weight * (subjects > 0).float()
@@ -97,9 +93,6 @@ def kl_per_number(mean: Tensor, log_variance: Tensor) -> Float[Tensor, " b"]:
     return divergence.flatten(1).mean(dim=1)
 
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
 def vae_task(config: TrainConfig, data: Path) -> Task:
     """Put a VAE's training together."""
     task = config.task_of(VaeTask)
@@ -111,11 +104,10 @@ def vae_task(config: TrainConfig, data: Path) -> Task:
     if (factor := spatial_factor(vae)) != 8:
         raise InputError(f"expected a VAE that makes 8×8 pixels one, got {factor}×{factor}")
     train, broken = whole_dataset(open_part(data, "train"), skip_broken=config.batch.skip_broken)
-    validation = open_part(data, "validation") if wants_validation(config) else None
+    validation = validation_part(config, data)
     if isinstance(vae, PatchVideoAutoencoder) and task.initial is None:
         fit_principal(vae, train, task)
     objective = VaeObjective(vae, task)
-    look = VaeValidation(config, validation, vae.config["z_dim"]) if validation is not None else None
     return Task(
         objective=objective,
         trainable=choose_trainable(objective, ("*",)),
@@ -123,10 +115,8 @@ def vae_task(config: TrainConfig, data: Path) -> Task:
             ClipStore(train.entries, task.clips_in_memory), task, vae.config["z_dim"], config.seed
         ),
         leaves_unused=task.single_frame_share > 0,
-        measure=look.measure if look else None,
-        show=look.show if look else None,
+        look=None if validation is None else VaeValidation(config, validation),
         export=lambda weights, folder, device: export_vae(config, train, weights, folder, device),
-        sources={},
         broken=broken,
     )
 
@@ -151,19 +141,23 @@ def open_part(data: Path, part: str) -> Dataset:
     )
 
 
+def validation_part(config: TrainConfig, data: Path) -> Dataset | None:
+    return open_part(data, "validation") if wants_validation(config) else None
+
+
 class VaeValidation:
     """Rebuild the beginnings of the first validation clips, whole pictures."""
 
-    def __init__(self, config: TrainConfig, clips: Dataset, channels: int) -> None:
-        self.config, self.clips, self.channels = config, clips, channels
-        self.count = min(config.validation.num_samples, len(clips))
+    def __init__(self, config: TrainConfig, clips: Dataset) -> None:
+        self.settings, self.clips = config.validation, clips
+        self.num_frames = config.task_of(VaeTask).num_frames
 
     def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         """Return PSNR in dB on pixels 0 to 1, the mean over clips: of clips, of their subjects, of single frames."""
         values: dict[str, list[float]] = {"psnr": [], "psnr_subjects": [], "psnr_single_frame": [], "kl": []}
-        for index, counts in rank_slice(self.count, accelerator):
+        for index, counts in rank_slice(min(self.settings.num_samples, len(self.clips)), accelerator):
             clip = self.clips[index]
-            result = model(self._batch(clip, self._length, accelerator))
+            result = model(self._batch(clip, self.num_frames, accelerator))
             still = model(self._batch(clip, 1, accelerator))
             if counts:
                 values["psnr"].append(decibels(result["squared_error"]))
@@ -178,16 +172,11 @@ class VaeValidation:
 
     def show(self, model: nn.Module, accelerator: Accelerator) -> Iterator[SampleVideo]:
         """Give truth and rebuilt, side by side."""
-        for index in range(min(self.config.validation.num_videos, len(self.clips))):
-            clip = self.clips[index]
-            batch = self._batch(clip, self._length, accelerator)
+        for clip in self.clips[: self.settings.num_videos]:
+            batch = self._batch(clip, self.num_frames, accelerator)
             rebuilt = model(batch, with_video=True)["video"][0]
             truth = to_frames(to_signal(batch["video"])[0])
             yield SampleVideo(clip.name, side_by_side(truth, to_frames(rebuilt)), clip.fps)
-
-    @property
-    def _length(self) -> int:
-        return self.config.task_of(VaeTask).num_frames
 
     def _batch(self, clip: Clip, num_frames: int, accelerator: Accelerator) -> Batch:
         video, mask = clip.video[:num_frames], subject_mask(clip)[:num_frames]
@@ -216,11 +205,10 @@ def export_vae(
     task = config.task_of(VaeTask)
     vae = make_vae(task, config.seed)
     load_weights(VaeObjective(vae, task), weights)
-    dtype = DTYPES[config.state.export_dtype]
+    dtype = getattr(torch, config.state.export_dtype)
     cast_for_export(vae, dtype)
-    vae.to(
-        device, torch.float32
-    ).eval()  # the rounded weights, in full precision: whose digest the cache will hold
+    # The rounded weights, in full precision: whose digest the cache will hold.
+    vae.to(device, torch.float32).eval()
     mean, deviation = measured_statistics(vae, train, task)
     vae.register_to_config(latents_mean=mean, latents_std=divisors(deviation, task.whitening))
     with replaced_folder(folder) as temporary:
@@ -268,8 +256,7 @@ def fit_principal(vae: PatchVideoAutoencoder, clips: Dataset, task: VaeTask) -> 
     """Begin a patch autoencoder at the principal components of the first clips, subjects weighted as in the loss."""
     assert task.patch is not None
     blocks, weights = [], []
-    for index in range(min(task.patch.fit_clips, len(clips))):
-        clip = clips[index]
+    for clip in clips[: task.patch.fit_clips]:
         end = WAN_CLOCK.whole(clip.num_context_frames)  # the context half, as far as it makes blocks
         video = to_signal(torch.from_numpy(clip.video[:end].copy())[None])
         mask = torch.from_numpy(subject_mask(clip)[:end].copy())[None, None].float().expand(-1, 3, -1, -1, -1)
@@ -280,8 +267,7 @@ def fit_principal(vae: PatchVideoAutoencoder, clips: Dataset, task: VaeTask) -> 
 
 def _halves(clips: Dataset, count: int) -> Iterator[NDArray[np.uint8]]:
     """Give both halves of the first clips, without frames beyond the last that makes 4·k + 1."""
-    for index in range(min(count, len(clips))):
-        clip = clips[index]
+    for clip in clips[:count]:
         split = clip.num_context_frames
         for half in (clip.video[:split], clip.video[split:]):
             if len(half):

@@ -14,9 +14,8 @@ from outofsight.codec.text import max_text_tokens
 from outofsight.codec.video_vae import VideoAutoencoder, decode_latents
 from outofsight.data.latent_cache import LatentCache, LatentSample, open_latent_cache
 from outofsight.errors import InputError
-from outofsight.files import replaced_folder
 from outofsight.flow.matching import euler_step, sampling_sigmas, timesteps
-from outofsight.model_folders import USE_FILE, ModelUse, read_use, use_as_json
+from outofsight.model_folders import ModelUse, read_use
 from outofsight.training.bank_figures import bank_measures
 from outofsight.training.batches import (
     Batch,
@@ -29,14 +28,7 @@ from outofsight.training.batches import (
     target_subject_share,
 )
 from outofsight.training.config import TrainConfig
-from outofsight.training.models import (
-    WorldParts,
-    added_parts,
-    cast_for_export,
-    choose_trainable,
-    load_weights,
-    make_world,
-)
+from outofsight.training.models import added_parts, choose_trainable, load_weights, make_world, save_world
 from outofsight.training.randomness import NoiseLevels, normal
 from outofsight.training.task import (
     SampleVideo,
@@ -49,8 +41,9 @@ from outofsight.training.task import (
     whole_cache,
 )
 from outofsight.training.tasks import WorldTask
-from outofsight.training.vae_training import DTYPES, wants_validation
+from outofsight.training.vae_training import wants_validation
 from outofsight.training.world_objective import UnrolledObjective, WorldObjective
+from outofsight.world_model import WorldModelBase
 
 
 def world_task(config: TrainConfig, data: Path) -> Task:
@@ -68,22 +61,20 @@ def world_task(config: TrainConfig, data: Path) -> Task:
         task, parts.shift, round_to_bf16=bool(parts.transformer.config["round_timestep_to_bf16"])
     )
     captions = Captions(train, parts.tokenizer)
-    look = WorldValidation(config, validation, parts, levels) if validation is not None else None
     frozen = {name: value for name, value in objective.named_parameters() if not value.requires_grad}
     return Task(
         objective=objective,
         trainable=trainable,
         batches=WorldBatches(train, captions, levels, task, config.seed, MemoryNeeds.of(parts.transformer)),
         leaves_unused=not parts.transformer.memory_settings.retrieves or parts.transformer.has_banks,
-        measure=look.measure if look else None,
-        show=look.show if look else None,
+        look=None if validation is None else WorldValidation(config, validation, parts, levels),
         export=lambda weights, folder, _device: export_world(config, train, weights, folder),
         sources={"frozen": weights_digest(frozen) if frozen else None},
         broken=broken,
     )
 
 
-def _objective(parts: WorldParts, cache: LatentCache, task: WorldTask) -> WorldObjective:
+def _objective(parts: WorldModelBase, cache: LatentCache, task: WorldTask) -> WorldObjective:
     """Leave the text encoder out where the cache holds its states, and check that they are its."""
     length = max_text_tokens(parts.tokenizer)
     text_encoder = parts.text_encoder if cache.identity.text == "captions" else None
@@ -109,7 +100,7 @@ class WorldValidation:
     """Look at the first validation samples, with noise that is the same every time."""
 
     def __init__(
-        self, config: TrainConfig, cache: LatentCache, parts: WorldParts, levels: NoiseLevels
+        self, config: TrainConfig, cache: LatentCache, parts: WorldModelBase, levels: NoiseLevels
     ) -> None:
         self.config, self.cache, self.vae, self.levels = config, cache, parts.vae, levels
         self.captions = Captions(cache, parts.tokenizer)
@@ -226,14 +217,7 @@ def export_world(
     if task.lora.rank:
         parts.transformer.fuse_lora()
         parts.transformer.unload_lora()
-    dtype = DTYPES[config.state.export_dtype]
-    for network in (parts.transformer, parts.text_encoder, parts.vae):
-        cast_for_export(network, dtype)
-    use = _use_of(cache, task)
-    with replaced_folder(folder) as temporary:
-        parts.joined().save_pretrained(temporary)
-        if use is not None:
-            (temporary / USE_FILE).write_text(use_as_json(use), encoding="utf-8")
+    save_world(parts, folder, getattr(torch, config.state.export_dtype), _use_of(cache, task))
 
 
 def _use_of(cache: LatentCache, task: WorldTask) -> ModelUse | None:
