@@ -44,17 +44,12 @@ def bank_figures(
       the archivist knows.
     * ``before``, ``after`` [b, s, e], ``pair`` [b, s]: for telling subjects from each other.
     """
-    _, rows, columns = transformer.config["patch_size"]
-    view = watched(unrolled, truth, (rows, columns))
+    view = watched(unrolled, truth, tuple(transformer.config["patch_size"][1:]))
     figures = _split(unrolled, view)
-    context = unrolled.num_context
-    seen = view.seen[:, :, :context].any(dim=2)
-    has_slot = (view.known_slots >= 0).float()
-    figures["found"] = _mean(has_slot, seen)
-    figures |= _seen_errors(unrolled, view)
-    figures |= _prediction_errors(unrolled, view, truth)
-    asked = unrolled.asked[0]
-    rebuilt, true, weight = rebuilt_background(transformer, unrolled, asked, truth, target)
+    seen = view.seen[:, :, : unrolled.num_context].any(dim=2)
+    figures["found"] = _mean((view.known_slots >= 0).float(), seen)
+    figures |= _seen_errors(unrolled, view) | _prediction_errors(unrolled, view, truth)
+    rebuilt, true, weight = rebuilt_background(transformer, unrolled, unrolled.asked[0], truth, target)
     errors = background_loss(rebuilt, true, weight)
     figures["background"] = torch.where(weight.flatten(1).sum(dim=1) > 1, errors, torch.nan)
     figures["covered"] = weight.flatten(1).mean(dim=1)
@@ -65,10 +60,7 @@ def bank_figures(
 def _split(unrolled: Unrolled, view: Watched) -> dict[str, Tensor]:
     dynamic = unrolled.observed.reading.dynamic > 0
     true = shown(view.shares.sum(dim=1)) >= 0.5
-    both, either = (
-        (dynamic & true).flatten(1).sum(dim=1).float(),
-        (dynamic | true).flatten(1).sum(dim=1).float(),
-    )
+    both, either = (part.flatten(1).sum(dim=1).float() for part in (dynamic & true, dynamic | true))
     nothing = torch.where(either > 0, 1.0, torch.nan)
     iou = both / either.clamp(min=1) * nothing
     return {"split_iou": iou, "split_f1": 2 * iou / (1 + iou)}
@@ -119,13 +111,13 @@ def _errors(
 ) -> tuple[Float[Tensor, "b s f"], Float[Tensor, "b s f"]]:
     """Return errors of place in metres, and in the picture as shares of its diagonal (1 for one behind the camera)."""
     size = (view.shares.shape[3], view.shares.shape[4])
-    each = [
+    one, other = (
         project_points(points.transpose(1, 2), poses, size, intrinsics[:, None])
         for points in (position, true)
-    ]  # [b, f, s]
-    apart = torch.hypot(each[0].rows - each[1].rows, each[0].columns - each[1].columns)
+    )  # [b, f, s]
+    apart = torch.hypot(one.rows - other.rows, one.columns - other.columns)
     share = (apart / (size[0] ** 2 + size[1] ** 2) ** 0.5).clamp(max=1)
-    share = torch.where(each[0].in_front & each[1].in_front, share, torch.ones_like(share))
+    share = torch.where(one.in_front & other.in_front, share, torch.ones_like(share))
     return (position - true).norm(dim=-1), share.transpose(1, 2)
 
 

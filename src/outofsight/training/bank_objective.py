@@ -100,8 +100,7 @@ def predicted_in(predicted: PredictedSubjects) -> Held:
 def watched(unrolled: Unrolled, truth: SubjectTruth, patch: tuple[int, int]) -> Watched:
     """Lay the truth beside what was observed, and find out which slot is whose."""
     frames = unrolled.observed.assigned.shape[1]
-    origin = unrolled.poses.float().unflatten(-1, (3, 4))[..., 3]
-    distance = (truth.position - origin[:, None]).norm(dim=-1).clamp(min=NEAREST_M)
+    distance = distances(unrolled, truth)
     seen = (truth.seen & truth.known[..., None])[:, :, :frames]
     held = held_in(unrolled.observed.tracks)
 
@@ -121,6 +120,12 @@ def watched(unrolled: Unrolled, truth: SubjectTruth, patch: tuple[int, int]) -> 
     )
 
 
+def distances(unrolled: Unrolled, truth: SubjectTruth) -> Float[Tensor, "b s whole"]:
+    """Return how far each subject is from each frame's camera, at least ``NEAREST_M``."""
+    origin = unrolled.poses.float().unflatten(-1, (3, 4))[..., 3]
+    return (truth.position - origin[:, None]).norm(dim=-1).clamp(min=NEAREST_M)
+
+
 def last_seen_in(seen: Bool[Tensor, "b s f"]) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
     """Return the last frame in which each subject is seen (0 where it never is), and whether it ever is."""
     frames = torch.arange(seen.shape[2], device=seen.device)
@@ -135,8 +140,7 @@ def bank_losses(
     names: tuple[str, ...],
 ) -> dict[str, Float[Tensor, " b"]]:
     """Return the losses of these names, every sample's own."""
-    patch = tuple(transformer.config["patch_size"][1:])
-    view = watched(unrolled, truth, (patch[0], patch[1]))
+    view = watched(unrolled, truth, tuple(transformer.config["patch_size"][1:]))
     reading = unrolled.observed.reading
     losses: dict[str, Tensor] = {}
     if "split" in names:
@@ -151,7 +155,11 @@ def bank_losses(
         before, after, pairs = identities(reading, unrolled.observed.tracks, view)
         losses["identity"] = identity_loss(before, after, pairs.valid & truth.known, truth.kind)
     if "background" in names:
-        losses["background"] = _background(transformer, unrolled, truth, target)
+        errors = [
+            background_loss(*rebuilt_background(transformer, unrolled, asked, truth, target))
+            for asked in unrolled.asked
+        ]
+        losses["background"] = torch.stack(errors).mean(dim=0)
     return losses
 
 
@@ -162,25 +170,16 @@ def _state(unrolled: Unrolled, view: Watched, truth: SubjectTruth) -> Float[Tens
     for when, slots in ((slice(0, split), view.known_slots), (slice(split, frames), view.last_slots)):
         if frames <= when.start:
             continue
-        part = Held(*(value[:, when] for value in view.held))
-        parts.append(
-            state_loss(
-                part, slots, view.position[:, :, when], view.velocity[:, :, when], view.distance[:, :, when]
-            )
-        )
-    origin = unrolled.poses.float().unflatten(-1, (3, 4))[..., 3]
-    distance = (truth.position - origin[:, None]).norm(dim=-1).clamp(min=NEAREST_M)
-    predicted = []
+        held = Held(*(value[:, when] for value in view.held))
+        course = (values[:, :, when] for values in (view.position, view.velocity, view.distance))
+        parts.append(state_loss(held, slots, *course))
+    distance, predicted = distances(unrolled, truth), []
     for asked in unrolled.asked:
-        coming = slice(split + asked.span.begin, split + asked.span.end)
+        coming = asked.span.after(split)
         last, ever = last_seen_in(view.seen[:, :, : coming.start])
         slots = match_slots(view.held, last, view.position, view.distance, ever)
-        predicted.append(
-            state_loss(
-                predicted_in(asked.predicted), slots, truth.position[:, :, coming], truth.velocity[:, :, coming],
-                distance[:, :, coming],
-            )
-        )  # fmt: skip
+        course = (values[:, :, coming] for values in (truth.position, truth.velocity, distance))
+        predicted.append(state_loss(predicted_in(asked.predicted), slots, *course))
     parts.append(torch.stack(predicted).mean(dim=0))
     return torch.stack(parts).mean(dim=0)
 
@@ -200,20 +199,6 @@ def identities(
     return torch.where((slots >= 0)[..., None], kept, shown[0]), shown[1], pairs
 
 
-def _background(
-    transformer: HydraTransformer3DModel,
-    unrolled: Unrolled,
-    truth: SubjectTruth,
-    target: Float[Tensor, "b channels t h w"],
-) -> Float[Tensor, " b"]:
-    """How badly each chunk's static tokens are rebuilt of what was retrieved for it; mean over chunks."""
-    errors = []
-    for asked in unrolled.asked:
-        rebuilt, true, weight = rebuilt_background(transformer, unrolled, asked, truth, target)
-        errors.append(background_loss(rebuilt, true, weight))
-    return torch.stack(errors).mean(dim=0)
-
-
 def rebuilt_background(
     transformer: HydraTransformer3DModel,
     unrolled: Unrolled,
@@ -227,10 +212,9 @@ def rebuilt_background(
     A token counts as it is static and as what is retrieved covers its ray: what was never seen cannot be rebuilt.
     """
     memory = transformer.needed_banks()
-    latents = target[:, :, asked.span.begin : asked.span.end]
-    coming = slice(unrolled.num_context + asked.span.begin, unrolled.num_context + asked.span.end)
+    coming = asked.span.after(unrolled.num_context)
     with torch.no_grad():
-        true, grid = mean_tokens(transformer, memory, latents)
+        true, grid = mean_tokens(transformer, memory, target[:, :, asked.span.after(0)])
     height, width = truth.shares.shape[-2:]
     shares = truth.of_tokens((height // grid.height, width // grid.width))[:, :, coming]
     static = 1 - shown(shares.sum(dim=1)).flatten(2)

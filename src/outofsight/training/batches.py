@@ -175,8 +175,7 @@ class Captions:
 
     def _tokens(self, captions: Sequence[str]) -> Batch:
         ids = [self._ids(caption) for caption in captions]
-        longest = max(1, *map(len, ids)) if ids else 1
-        tokens = torch.zeros(len(ids), longest, dtype=torch.long)
+        tokens = torch.zeros(len(ids), max([1, *map(len, ids)]), dtype=torch.long)
         known = torch.zeros_like(tokens)
         for row, own in enumerate(ids):
             tokens[row, : len(own)] = torch.tensor(own)
@@ -192,10 +191,8 @@ class Captions:
                 CaptionTruncatedWarning,
                 stacklevel=2,
             )
-            cut = self.tokenizer(
-                clean_prompt(caption), truncation=True, max_length=self.max_tokens, verbose=False
-            )
-            ids = cut.input_ids
+            whole = clean_prompt(caption)
+            ids = self.tokenizer(whole, truncation=True, max_length=self.max_tokens, verbose=False).input_ids
         return ids
 
 
@@ -286,19 +283,14 @@ class WorldBatches(Batches):
         """Lower the noise levels [b, ..., 3] of samples that are shown rendered memory, by ``rendered_strength``."""
         shown = rendered.flatten(1).any(dim=1)
         factor = torch.where(shown, self.task.rendered_strength, 1.0)
-        rows = [
-            self.levels.at(timestep)
-            for timestep in (levels[..., 0] * factor.view(-1, *[1] * (levels.ndim - 2))).flatten()
-        ]
-        return torch.stack(rows).view_as(levels)
+        lowered = levels[..., 0] * factor.view(-1, *[1] * (levels.ndim - 2))
+        return torch.stack([self.levels.at(timestep) for timestep in lowered.flatten()]).view_as(levels)
 
     def _warn_of_unknown_lenses(self, samples: Sequence[LatentSample]) -> None:
         """Say once that a default lens stands in, if the model looks at it."""
         fov, unknown = self.needs.default_fov_x_deg, [s.name for s in samples if s.intrinsics is None]
-        if fov is None or not unknown:
-            return
         with self._lock:
-            if self._warned:
+            if fov is None or not unknown or self._warned:
                 return
             self._warned = True
         warnings.warn(
@@ -311,9 +303,9 @@ class WorldBatches(Batches):
     def _frame_noise(self, batch: Batch, positions: Sequence[int]) -> Batch:
         """Draw noise for the context as well, and a level for every frame: [b, f, 3]. Source: DFoT, section 3."""
         shape = tuple(batch["context_latents"].shape[1:])
-        frames = shape[1] + batch["target_latents"].shape[2]
+        frames = range(shape[1] + batch["target_latents"].shape[2])
         levels = [
-            torch.stack([self.levels.draw(self.seed, place, frame) for frame in range(frames)])
+            torch.stack([self.levels.draw(self.seed, place, frame) for frame in frames])
             for place in positions
         ]
         noise = [normal(shape, self.seed, "context noise", place) for place in positions]
@@ -327,10 +319,11 @@ def rendered_draw(sample: LatentSample, rendered: str, draw: int) -> Float[Tenso
         DatasetError: the sample has none.
     """
     scenery = rendered == "scenery"
-    latents = sample.scenery_latents if scenery else sample.rendered_latents
-    masks = sample.scenery_masks if scenery else sample.rendered_masks
+    kind, what = (
+        ("scenery", "rendered scenery without subjects") if scenery else ("rendered", "rendered memory")
+    )
+    latents, masks = getattr(sample, f"{kind}_latents"), getattr(sample, f"{kind}_masks")
     if latents is None or masks is None:
-        what = "rendered scenery without subjects" if scenery else "rendered memory"
         raise DatasetError(
             f"sample {sample.name!r} has no {what}, which this model is shown; encode anew with --rendered 1"
         )

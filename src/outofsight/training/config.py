@@ -140,8 +140,7 @@ class TrainConfig:
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
     """Give the config as plain JSON values."""
-    content: dict[str, Any] = TypeAdapter(TrainConfig).dump_python(config, mode="json")
-    return content
+    return dict(TypeAdapter(TrainConfig).dump_python(config, mode="json"))
 
 
 def from_dict(content: Mapping[str, Any], source: str = "training config") -> TrainConfig:
@@ -178,8 +177,8 @@ def changed(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
     for key, value in settings.items():
         *parents, name = key.split(".")
         place: Any = content
-        for depth, parent in enumerate(parents):
-            place = _inside(place, parent, ".".join(parents[: depth + 1]))
+        for depth, parent in enumerate(parents, start=1):
+            place = _inside(place, parent, ".".join(parents[:depth]))
         # The memory's settings hold only what differs from the model's; any of them may.
         _inside(dict(MEMORY_FIELDS) if parents == ["task", "memory"] else place, name, key)
         place[name] = value

@@ -1,6 +1,6 @@
 """What a training step of a world model needs on each card, by torch's meta device: shapes only."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -39,9 +39,8 @@ class TrainingMemory:
 
     def bytes(self, cards: int = 1) -> int:
         """Bytes on each card: with several, all is sharded (FSDP2), and two blocks' weights are whole at once."""
-        states = (
-            WEIGHT * self.weights + (GRADIENT + MOMENTS + MEAN) * self.learned - MOMENTS // 2 * self.by_muon
-        )
+        states = WEIGHT * self.weights + (GRADIENT + MOMENTS + MEAN) * self.learned
+        states -= MOMENTS // 2 * self.by_muon
         whole = self.weights if cards == 1 else 2 * self.block
         used = CAST * whole if self.autocast else WEIGHT * whole if cards > 1 else 0
         return states // cards + used + self.activations
@@ -61,9 +60,8 @@ def training_memory(
     """
     objective = WorldObjective(make(), None).train()
     choose_trainable(objective, trainable)
-    return _counted(
-        objective, _batch(objective.transformer.config, grid, text_tokens), checkpointing=checkpointing
-    )
+    batch = _batch(objective.transformer.config, grid, text_tokens)
+    return _counted(objective, batch, checkpointing=checkpointing)
 
 
 def planned_step(task: Task, config: TrainConfig, processes: int) -> int | None:
@@ -75,9 +73,8 @@ def planned_step(task: Task, config: TrainConfig, processes: int) -> int | None:
     objective = task.objective
     if type(objective) is not WorldObjective or objective.transformer.needs_subject_masks != "none":
         return None
-    memory = _step_memory(
-        task, objective, config, config.batch.size // processes // config.batch.accumulation
-    )
+    samples = config.batch.size // processes // config.batch.accumulation
+    memory = _step_memory(task, objective, config, samples)
     # DDP sends gradients from copies.
     copies = GRADIENT * memory.learned if processes > 1 and not config.batch.shard else 0
     return memory.bytes(processes if config.batch.shard else 1) + copies
@@ -96,21 +93,17 @@ def _step_memory(task: Task, objective: WorldObjective, config: TrainConfig, sam
         context_frames=context,
     )  # fmt: skip
     batch = _batch(transformer.config, grid, objective.text_tokens, samples=samples, dtype=dtype)
-    counted = _counted(
-        WorldObjective(transformer, None).train(), batch, checkpointing=config.batch.gradient_checkpointing
-    )
-    by_muon = (
-        value.numel()
+    alone = WorldObjective(transformer, None).train()
+    by_muon = [
+        value
         for name, value in task.trainable.items()
         if config.optimisation.optimizer == "muon" and is_hidden(name, value)
-    )
+    ]
     return replace(
-        counted,
-        weights=sum(value.numel() for value in objective.parameters()),
-        learned=sum(value.numel() for value in task.trainable.values()),
-        by_muon=sum(by_muon),
-        autocast=autocast,
-    )
+        _counted(alone, batch, checkpointing=config.batch.gradient_checkpointing),
+        weights=_numbers(objective.parameters()), learned=_numbers(task.trainable.values()),
+        by_muon=_numbers(by_muon), autocast=autocast,
+    )  # fmt: skip
 
 
 def check_step(task: Task, config: TrainConfig, processes: int, device: torch.device) -> None:
@@ -130,6 +123,10 @@ def check_step(task: Task, config: TrainConfig, processes: int, device: torch.de
         )
 
 
+def _numbers(parameters: Iterable[nn.Parameter]) -> int:
+    return sum(value.numel() for value in parameters)
+
+
 def _counted(objective: WorldObjective, batch: Batch, *, checkpointing: bool) -> TrainingMemory:
     """Run an objective on meta, forward and back."""
     if checkpointing:
@@ -137,38 +134,35 @@ def _counted(objective: WorldObjective, batch: Batch, *, checkpointing: bool) ->
     chosen = [value for value in objective.parameters() if value.requires_grad]
     for value in chosen:  # gradients are counted whole, in float32
         value.register_post_accumulate_grad_hook(lambda value: setattr(value, "grad", None))
-    blocks = objective.transformer.blocks
     return TrainingMemory(
-        weights=sum(value.numel() for value in objective.parameters()),
-        learned=sum(value.numel() for value in chosen),
-        block=max(sum(value.numel() for value in block.parameters()) for block in blocks),
+        weights=_numbers(objective.parameters()),
+        learned=_numbers(chosen),
+        block=max(_numbers(block.parameters()) for block in objective.transformer.blocks),
         activations=peak_bytes_with_gradients(lambda: objective(batch)["loss"].mean().backward()),
     )
 
 
 def _on_meta(module: Any) -> Any:
     """Copy a module without its numbers."""
-    numbers = {
+    weights = {
         id(value): nn.Parameter(value.detach().to("meta"), value.requires_grad)
         for value in module.parameters()
     }
-    return deepcopy(module, numbers | {id(value): value.to("meta") for value in module.buffers()})
+    return deepcopy(module, weights | {id(value): value.to("meta") for value in module.buffers()})
 
 
 def training_ways(
     make: Callable[[], HydraTransformer3DModel], grid: LatentGrid, text_tokens: int = 512
 ) -> dict[str, TrainingMemory]:
     """Count the ways to fine-tune, by the command line's words: all weights, or those of ``finetune_hydra``."""
-    every, paper = ("*",), PAPER_TRAINABLE
-    off, all_learn = "--set batch.gradient_checkpointing=false", "--set 'task.trainable=[\"*\"]'"
-
-    def counted(trainable: tuple[str, ...], checkpointing: bool) -> TrainingMemory:
-        return training_memory(make, grid, trainable, checkpointing=checkpointing, text_tokens=text_tokens)
-
+    ways = {
+        "--set batch.gradient_checkpointing=false": (PAPER_TRAINABLE, False),
+        "--set 'task.trainable=[\"*\"]'": (("*",), True),
+        "": (PAPER_TRAINABLE, True),
+    }
     return {
-        off: counted(paper, checkpointing=False),
-        all_learn: counted(every, checkpointing=True),
-        "": counted(paper, checkpointing=True),
+        way: training_memory(make, grid, trainable, checkpointing=checkpointing, text_tokens=text_tokens)
+        for way, (trainable, checkpointing) in ways.items()
     }
 
 

@@ -1,7 +1,7 @@
 """The networks that a run trains: from a folder, or with first weights from sizes, random or begun by likeness."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from math import prod
 from pathlib import Path
@@ -183,11 +183,11 @@ def take_banks(transformer: HydraTransformer3DModel, folder: str) -> None:
         raise CheckpointError(
             f"task.banks: {folder} is a model without banks; name an export of laptop_banks"
         )
-    places = own.state_dict()
     given = other.two_banks.state_dict()
-    wrong = sorted(key for key in {*places, *given}
-                   if key not in places or key not in given or places[key].shape != given[key].shape)  # fmt: skip
-    if wrong:
+    shapes, theirs = (
+        {key: value.shape for key, value in state.items()} for state in (own.state_dict(), given)
+    )
+    if wrong := sorted(key for key in shapes | theirs if shapes.get(key) != theirs.get(key)):
         raise CheckpointError(
             f"task.banks: {folder} has banks of other settings than this model ({wrong[0]} and {len(wrong) - 1} more "
             "differ); train both with the same task.memory.banks"
@@ -216,9 +216,12 @@ def added_parts(transformer: HydraTransformer3DModel) -> tuple[str, ...]:
     """Give patterns for the parameters that a strategy has added beside the attention layers, to learn in any case."""
     names = [name for name, _ in transformer.named_parameters()]
     in_blocks = ("blocks.*.identity_attention.", "blocks.*.state_space.")
-    added = [part for part in (*MEMORY_MODULES, *in_blocks) if any(
-        fnmatchcase(name, f"{part}*") for name in names)]  # fmt: skip
-    return tuple(f"transformer.{part}*" for part in added)
+    patterns = [f"{part}*" for part in (*MEMORY_MODULES, *in_blocks)]
+    return tuple(f"transformer.{pattern}" for pattern in patterns if _matches(names, pattern))
+
+
+def _matches(names: Iterable[str], pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names)
 
 
 def choose_trainable(
@@ -233,18 +236,14 @@ def choose_trainable(
     """
     named = dict(module.named_parameters())
     for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in named):
+        if not _matches(named, pattern):
             raise InputError(
                 f"task.trainable: no parameter's name matches {pattern!r}; names are such as {next(iter(named))}"
             )
-    chosen = {}
     for name, parameter in named.items():
-        low_rank = ".lora_" in name
-        learns = low_rank or any(fnmatchcase(name, pattern) for pattern in patterns)
-        learns = learns and not any(fnmatchcase(name, pattern) for pattern in frozen)
-        parameter.requires_grad_(learns)
-        if learns:
-            chosen[name] = parameter
+        learns = ".lora_" in name or any(fnmatchcase(name, pattern) for pattern in patterns)
+        parameter.requires_grad_(learns and not any(fnmatchcase(name, pattern) for pattern in frozen))
+    chosen = {name: parameter for name, parameter in named.items() if parameter.requires_grad}
     if not chosen:
         raise InputError("task.trainable is empty and task.lora.rank is 0; nothing would be learned")
     return chosen

@@ -1,6 +1,8 @@
 """Recipes: what to train, as functions. Each says hardware, time, and what was measured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from outofsight.errors import InputError
 from outofsight.plugins import import_plugin
@@ -29,6 +31,20 @@ from outofsight.training.tasks import (
 PAPER_TRAINABLE = ("transformer.blocks.*.attn1.*",)
 """Camera encoders, projector and self-attention with its tokenizer: all that the paper trains lies on ``attn1``."""
 
+SMALL = Optimisation(learning_rate=1e-3, betas=(0.9, 0.99), ema_decay=0.99)
+"""For models of a few million parameters that begin at random."""
+MUON = replace(SMALL, optimizer="muon", warmup_steps=20)
+"""For training a small model on."""
+HEADS = replace(SMALL, learning_rate=2e-3, weight_decay=0.05, max_gradient_norm=5.0)
+"""For networks of a million parameters that look at pixels."""
+PAPER = Optimisation(learning_rate=1e-5, ema_decay=0.0)
+ON_CPU = StateFiles(every_steps=50, export_dtype="bfloat16")
+ON_GPU = StateFiles(every_steps=1000, export_dtype="bfloat16")
+BIG_BATCH = Batch(size=32, precision="bf16", gradient_checkpointing=True)
+FINETUNED = Validation(every_steps=500, num_samples=16, videos_every_steps=1000)
+FULL_RESOLUTION: dict[str, Any] = {"memory_kernel": [1, 1, 1], "memory_top_k": 8, "memory_source": "context"}
+"""Slices are context frames at full resolution, of which a frame retrieves 8."""
+
 
 def mini_vae() -> TrainConfig:
     """Train the mini's video VAE: residual form, 2.7 million parameters, 96×160, clips of 17 frames.
@@ -41,11 +57,9 @@ def mini_vae() -> TrainConfig:
         recipe="mini_vae",
         task=VaeTask(size=VaeSize(base_dim=32, is_residual=True)),
         num_steps=20_000,
-        optimisation=Optimisation(
-            learning_rate=1e-3, betas=(0.9, 0.99), warmup_steps=200, cooldown_steps=4000, ema_decay=0.999
-        ),
+        optimisation=replace(SMALL, warmup_steps=200, cooldown_steps=4000, ema_decay=0.999),
         batch=Batch(size=32, precision="bf16", prefetch=8),
-        state=StateFiles(every_steps=1000, export_dtype="bfloat16"),
+        state=ON_GPU,
     )
 
 
@@ -60,12 +74,10 @@ def mini_world() -> TrainConfig:
         recipe="mini_world",
         task=WorldTask(size=WorldSize()),
         num_steps=100_000,
-        optimisation=Optimisation(
-            learning_rate=1e-3, betas=(0.9, 0.99), warmup_steps=1000, cooldown_steps=20_000, ema_decay=0.9995
-        ),
+        optimisation=replace(SMALL, warmup_steps=1000, cooldown_steps=20_000, ema_decay=0.9995),
         batch=Batch(size=64, precision="bf16", prefetch=8),
         validation=Validation(every_steps=1000, num_samples=64, videos_every_steps=5000, num_videos=4),
-        state=StateFiles(every_steps=1000, export_dtype="bfloat16"),
+        state=ON_GPU,
     )
 
 
@@ -81,12 +93,10 @@ def laptop_vae() -> TrainConfig:
         recipe="laptop_vae",
         task=VaeTask(patch=PatchSize(), single_frame_share=0.1, whitening=0.5, clips_in_memory=600),
         num_steps=1800,
-        optimisation=Optimisation(
-            learning_rate=1.2e-3, betas=(0.9, 0.99), warmup_steps=50, cooldown_steps=600, ema_decay=0.99
-        ),
+        optimisation=replace(SMALL, learning_rate=1.2e-3, warmup_steps=50, cooldown_steps=600),
         batch=Batch(size=8, precision="auto"),
         validation=Validation(every_steps=100, num_samples=16),
-        state=StateFiles(every_steps=200, export_dtype="bfloat16"),
+        state=replace(ON_CPU, every_steps=200),
     )
 
 
@@ -100,25 +110,16 @@ def laptop_world() -> TrainConfig:
     Memory is of context frames at full resolution (6 × 4 tokens each), of which a frame retrieves 8 of 11.
     """
     size = WorldSize(
-        num_heads=4,
-        head_dim=48,
-        ffn_dim=512,
-        start_by_likeness=True,
-        memory_kernel=(1, 1, 1),
-        memory_top_k=8,
-        memory_source="context",
-        shift=3.0,
+        num_heads=4, head_dim=48, ffn_dim=512, start_by_likeness=True, shift=3.0, **FULL_RESOLUTION
     )
     return TrainConfig(
         recipe="laptop_world",
         task=WorldTask(size=size, weighting="none", subject_weight=2.0),
         num_steps=2700,
-        optimisation=Optimisation(
-            learning_rate=1e-3, betas=(0.9, 0.99), warmup_steps=50, cooldown_steps=1100, ema_decay=0.998
-        ),
+        optimisation=replace(SMALL, warmup_steps=50, cooldown_steps=1100, ema_decay=0.998),
         batch=Batch(size=4, precision="auto"),
         validation=Validation(every_steps=250, num_samples=16, videos_every_steps=1000, num_videos=4),
-        state=StateFiles(every_steps=250, export_dtype="bfloat16"),
+        state=replace(ON_CPU, every_steps=250),
     )
 
 
@@ -135,12 +136,10 @@ def laptop_world_on() -> TrainConfig:
         recipe="laptop_world_on",
         task=WorldTask(weighting="none", subject_weight=4.0),
         num_steps=3660,
-        optimisation=Optimisation(
-            optimizer="muon", learning_rate=1e-3, betas=(0.9, 0.99), warmup_steps=20, ema_decay=0.99
-        ),
+        optimisation=MUON,
         batch=Batch(size=8, precision="auto"),
         validation=Validation(every_steps=200, num_samples=32, videos_every_steps=0),
-        state=StateFiles(every_steps=100, export_dtype="bfloat16"),
+        state=replace(ON_CPU, every_steps=100),
     )
 
 
@@ -163,12 +162,10 @@ def laptop_banks() -> TrainConfig:
         ),
         num_steps=1200,
         log_every_steps=10,
-        optimisation=Optimisation(
-            learning_rate=2e-3, betas=(0.9, 0.99), warmup_steps=50, cooldown_steps=600, ema_decay=0.99
-        ),
+        optimisation=replace(SMALL, learning_rate=2e-3, warmup_steps=50, cooldown_steps=600),
         batch=Batch(size=16),
         validation=Validation(every_steps=150, num_samples=96, videos_every_steps=0),
-        state=StateFiles(every_steps=250, export_dtype="bfloat16"),
+        state=replace(ON_CPU, every_steps=250),
     )
     return with_strategy(config, "hybrid")
 
@@ -190,19 +187,12 @@ def laptop_hybrid() -> TrainConfig:
             chunks=Chunks(sizes=((11,), (4, 4, 3), (6, 5))),
         ),
         num_steps=520,
-        optimisation=Optimisation(
-            optimizer="muon",
-            learning_rate=1e-3,
-            betas=(0.9, 0.99),
-            warmup_steps=20,
-            cooldown_steps=330,
-            ema_decay=0.99,
-        ),
+        optimisation=replace(MUON, cooldown_steps=330),
         batch=Batch(size=8, precision="auto"),
         validation=Validation(every_steps=150, num_samples=32, videos_every_steps=0),
-        state=StateFiles(every_steps=50, export_dtype="bfloat16"),
+        state=ON_CPU,
     )
-    return _with_full_resolution(config)
+    return _hybrid(config, FULL_RESOLUTION)
 
 
 def laptop_rendered() -> TrainConfig:
@@ -222,33 +212,22 @@ def laptop_rendered() -> TrainConfig:
             subject_weight=4.0,
             rendered_strength=0.7,
             gate_strength=0.5,
-            memory={"rendering": {}},
             # The flow alone spoils what the tracker was taught: it puts subjects where they help nobody.
             frozen=("transformer.two_banks.*",),
         ),
         num_steps=1500,
-        optimisation=Optimisation(
-            optimizer="muon",
-            learning_rate=1e-3,
-            betas=(0.9, 0.99),
-            warmup_steps=20,
-            cooldown_steps=500,
-            ema_decay=0.99,
-        ),
+        optimisation=replace(MUON, cooldown_steps=500),
         batch=Batch(size=8, precision="auto"),
         validation=Validation(every_steps=150, num_samples=32, videos_every_steps=0),
-        state=StateFiles(every_steps=50, export_dtype="bfloat16"),
+        state=ON_CPU,
     )
-    return _with_full_resolution(config)
+    return _hybrid(config, FULL_RESOLUTION | {"rendering": {}})
 
 
-def _with_full_resolution(config: TrainConfig) -> TrainConfig:
-    """Remember by ``hybrid+hydra`` whose slices are context frames at full resolution, as the bundled mini does."""
-    full_resolution = {"memory_kernel": [1, 1, 1], "memory_top_k": 8, "memory_source": "context"}
-    rendering = getattr(config.task, "memory", {}).get("rendering")
-    kept = {} if rendering is None else {"rendering": rendering}
+def _hybrid(config: TrainConfig, memory: Mapping[str, Any]) -> TrainConfig:
+    """Remember by ``hybrid+hydra`` with some settings of its memory changed."""
     config = with_strategy(config, "hybrid+hydra")
-    return changed(config, {f"task.memory.{name}": value for name, value in (full_resolution | kept).items()})
+    return changed(config, {f"task.memory.{name}": value for name, value in memory.items()})
 
 
 def finetune_rendered() -> TrainConfig:
@@ -259,20 +238,13 @@ def finetune_rendered() -> TrainConfig:
     """
     config = TrainConfig(
         recipe="finetune_rendered",
-        task=WorldTask(
-            trainable=PAPER_TRAINABLE,
-            memory={"rendering": {"mask_width": 0}},
-            rendered_strength=0.8,
-            gate_strength=0.3,
-        ),
+        task=WorldTask(trainable=PAPER_TRAINABLE, rendered_strength=0.8, gate_strength=0.3),
         num_steps=10_000,
-        optimisation=Optimisation(learning_rate=1e-5, ema_decay=0.0),
-        batch=Batch(size=32, precision="bf16", gradient_checkpointing=True),
-        validation=Validation(every_steps=500, num_samples=16, videos_every_steps=1000),
+        optimisation=PAPER,
+        batch=BIG_BATCH,
+        validation=FINETUNED,
     )
-    named = dict(config.task.memory) if isinstance(config.task, WorldTask) else {}
-    config = with_strategy(config, "hybrid+hydra")
-    return changed(config, {f"task.memory.{name}": value for name, value in named.items()})
+    return _hybrid(config, {"rendering": {"mask_width": 0}})
 
 
 def finetune_hydra() -> TrainConfig:
@@ -285,9 +257,9 @@ def finetune_hydra() -> TrainConfig:
         recipe="finetune_hydra",
         task=WorldTask(trainable=PAPER_TRAINABLE),
         num_steps=10_000,
-        optimisation=Optimisation(learning_rate=1e-5, ema_decay=0.0),
-        batch=Batch(size=32, precision="bf16", gradient_checkpointing=True),
-        validation=Validation(every_steps=500, num_samples=16, videos_every_steps=1000),
+        optimisation=PAPER,
+        batch=BIG_BATCH,
+        validation=FINETUNED,
     )
 
 
@@ -299,14 +271,11 @@ def finetune_lora() -> TrainConfig:
     """
     return TrainConfig(
         recipe="finetune_lora",
-        task=WorldTask(
-            trainable=("*_camera_encoder.*", "*.projector.*"),
-            lora=LoraSize(rank=32, alpha=32),
-        ),
+        task=WorldTask(trainable=("*_camera_encoder.*", "*.projector.*"), lora=LoraSize(rank=32, alpha=32)),
         num_steps=5000,
-        optimisation=Optimisation(learning_rate=1e-4, warmup_steps=100, ema_decay=0.0),
-        batch=Batch(size=8, accumulation=8, precision="bf16", gradient_checkpointing=True),
-        validation=Validation(every_steps=500, num_samples=16, videos_every_steps=1000),
+        optimisation=replace(PAPER, learning_rate=1e-4, warmup_steps=100),
+        batch=replace(BIG_BATCH, size=8, accumulation=8),
+        validation=FINETUNED,
     )
 
 
@@ -320,16 +289,8 @@ def mini_recogniser() -> TrainConfig:
         recipe="mini_recogniser",
         task=RecogniserTask(),
         num_steps=3000,
-        optimisation=Optimisation(
-            learning_rate=2e-3,
-            betas=(0.9, 0.99),
-            weight_decay=0.05,
-            warmup_steps=100,
-            cooldown_steps=1500,
-            max_gradient_norm=5.0,
-            ema_decay=0.99,
-        ),
-        batch=Batch(size=10, prefetch=2),
+        optimisation=replace(HEADS, warmup_steps=100, cooldown_steps=1500),
+        batch=Batch(size=10),
         validation=Validation(every_steps=1000, num_samples=32, videos_every_steps=3000),
         state=StateFiles(every_steps=500, export_dtype="float16"),
     )
@@ -349,36 +310,20 @@ def laptop_pixels() -> TrainConfig:
         recipe="laptop_pixels",
         task=PixelTask(),
         num_steps=500,
-        optimisation=Optimisation(
-            learning_rate=2e-3,
-            betas=(0.9, 0.99),
-            weight_decay=0.05,
-            warmup_steps=30,
-            cooldown_steps=300,
-            max_gradient_norm=5.0,
-            ema_decay=0.98,
-        ),
-        batch=Batch(size=4, prefetch=2),
+        optimisation=replace(HEADS, warmup_steps=30, cooldown_steps=300, ema_decay=0.98),
+        batch=Batch(size=4),
         validation=Validation(every_steps=100, num_samples=16, videos_every_steps=0),
-        state=StateFiles(every_steps=50, export_dtype="bfloat16"),
+        state=ON_CPU,
     )
 
 
 RECIPES: dict[str, Callable[[], TrainConfig]] = {
-    "mini_vae": mini_vae,
-    "mini_world": mini_world,
-    "laptop_vae": laptop_vae,
-    "laptop_world": laptop_world,
-    "laptop_world_on": laptop_world_on,
-    "laptop_banks": laptop_banks,
-    "laptop_hybrid": laptop_hybrid,
-    "laptop_pixels": laptop_pixels,
-    "laptop_rendered": laptop_rendered,
-    "mini_recogniser": mini_recogniser,
-    "finetune_hydra": finetune_hydra,
-    "finetune_lora": finetune_lora,
-    "finetune_rendered": finetune_rendered,
-}
+    made.__name__: made
+    for made in (
+        mini_vae, mini_world, laptop_vae, laptop_world, laptop_world_on, laptop_banks, laptop_hybrid, laptop_pixels,
+        laptop_rendered, mini_recogniser, finetune_hydra, finetune_lora, finetune_rendered,
+    )
+}  # fmt: skip
 
 
 def recipe(name: str) -> TrainConfig:
@@ -389,12 +334,12 @@ def recipe(name: str) -> TrainConfig:
     """
     module, _, own = name.rpartition(":")
     if module:
-        function: Callable[[], TrainConfig] | None = getattr(
+        found: Callable[[], TrainConfig] | None = getattr(
             import_plugin(module, f"--recipe {name}"), own, None
         )
-        if function is None:
+        if found is None:
             raise InputError(f"--recipe {name}: expected a function {own} in the module {module}")
-        return function()
+        return found()
     if name not in RECIPES:
         raise InputError(f"unknown recipe {name!r}; known are {', '.join(RECIPES)}")
     return RECIPES[name]()

@@ -2,7 +2,7 @@
 how well it sees, and the export.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +43,7 @@ class RecogniserObjective(nn.Module):
 
     def __init__(self, network: RecogniserNetwork, task: RecogniserTask) -> None:
         super().__init__()
-        self.network = network
-        self.task = task
+        self.network, self.task = network, task
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Float[Tensor, " b"]]:
         samples, views = batch["frames"].shape[:2]
@@ -52,13 +51,11 @@ class RecogniserObjective(nn.Module):
         ids, task = batch["ids"].flatten(0, 1), self.task
         mask = mask_loss(seen.mask_logits.float(), ids > 0).view(samples, views).mean(dim=1)
         who = self._individuals(seen, batch)
-        kind = mean_by_sample(
-            cross_entropy(who["kind_logits"], who["kinds"], reduction="none"), who["samples"], samples
-        )
+        wrong = cross_entropy(who["kind_logits"], who["kinds"], reduction="none")
+        kind = mean_by_sample(wrong, who["samples"], samples)
         individual = who["samples"] * task.subjects_per_clip + who["places"]
-        identity = mean_by_sample(
-            contrast(who["identities"], individual, task.temperature), who["samples"], samples
-        )
+        unlike = contrast(who["identities"], individual, task.temperature)
+        identity = mean_by_sample(unlike, who["samples"], samples)
         own = batch["own_backdrop"].flatten()
         clips = torch.arange(samples, device=own.device).repeat_interleave(views)[own]
         picture = mean_by_sample(contrast(seen.pictures[own], clips, task.temperature), clips, samples)
@@ -136,6 +133,8 @@ LEAST_OVERLAP = 0.5
 FALSE_ALARM_OVERLAP = 0.1
 """A detection that overlaps no subject by as much is a false alarm."""
 
+HIDDEN = (Visibility.OCCLUDED, Visibility.OUT_OF_VIEW)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FoundSubject:
@@ -179,7 +178,7 @@ def answers_on(
         kind, gone = task.kinds[annotation.kinds[place]], False
         for frame in range(len(ids)):
             own = ids[frame] == place + 1
-            gone = gone or hidden(clip, place, frame)
+            gone = gone or clip.subjects[place].visibility[frame] in HIDDEN
             if own.sum() < task.least_px:
                 continue
             shown += 1
@@ -187,9 +186,8 @@ def answers_on(
             if best is not None and best.identity is not None:
                 matched += 1
                 right += best.kind == kind
-                sightings.append(
-                    FoundSubject(subject=(clip.name, place), kind=kind, identity=best.identity, after=gone)
-                )
+                who = (clip.name, place)
+                sightings.append(FoundSubject(subject=who, kind=kind, identity=best.identity, after=gone))
     return ClipFigures(
         overlap_px=int((likely & (ids > 0)).sum()),
         union_px=int((likely | (ids > 0)).sum()),
@@ -200,10 +198,6 @@ def answers_on(
         num_frames=len(ids),
         sightings=tuple(sightings),
     )
-
-
-def hidden(clip: Clip, place: int, frame: int) -> bool:
-    return clip.subjects[place].visibility[frame] in (Visibility.OCCLUDED, Visibility.OUT_OF_VIEW)
 
 
 def best_match(found: Sequence[Found], own: NDArray[np.bool_]) -> Found | None:
@@ -233,18 +227,18 @@ def figures_of(clips: Sequence[ClipFigures]) -> dict[str, float]:
     kind alone ``identity_accuracy_in_kind``. NaN where nothing could be counted.
     """
     overlaps = [clip.overlap_px / clip.union_px for clip in clips if clip.union_px]
-    shown, matched = sum(clip.num_shown for clip in clips), sum(clip.num_found for clip in clips)
-    sightings = [sighting for clip in clips for sighting in clip.sightings]
+
+    def total(name: str) -> int:
+        return sum(getattr(clip, name) for clip in clips)
+
     return {
         "iou": float(np.mean(overlaps)) if overlaps else float("nan"),
-        "found": _share(matched, shown),
-        "kind_accuracy": _share(sum(clip.num_right_kind for clip in clips), matched),
-        "false_per_frame": _share(
-            sum(clip.num_false for clip in clips), sum(clip.num_frames for clip in clips)
-        ),
-        **retrieval(sightings),
+        "found": _share(total("num_found"), total("num_shown")),
+        "kind_accuracy": _share(total("num_right_kind"), total("num_found")),
+        "false_per_frame": _share(total("num_false"), total("num_frames")),
+        **retrieval([sighting for clip in clips for sighting in clip.sightings]),
         "num_clips": float(len(clips)),
-        "num_sightings": float(shown),
+        "num_sightings": float(total("num_shown")),
     }
 
 
@@ -262,26 +256,19 @@ def retrieval(sightings: Sequence[FoundSubject]) -> dict[str, float]:
             first.setdefault(sighting.subject, []).append(sighting.identity)
     asked = [sighting for sighting in sightings if sighting.after and sighting.subject in first]
     gallery = {subject: _unit(np.mean(looks, axis=0)) for subject, looks in first.items()}
-    right = sum(_nearest(sighting, gallery) == sighting.subject for sighting in asked)
-    in_kind = {
-        kind: {subject: look for subject, look in gallery.items() if kinds[subject] == kind}
-        for kind in set(kinds.values())
-    }
-    rivalled = [sighting for sighting in asked if len(in_kind[sighting.kind]) > 1]
-    right_in_kind = sum(
-        _nearest(sighting, in_kind[sighting.kind]) == sighting.subject for sighting in rivalled
-    )
+
+    def is_known(sighting: FoundSubject, among: Iterable[tuple[str, int]]) -> bool:
+        nearest = max(among, key=lambda subject: float(gallery[subject] @ sighting.identity))
+        return nearest == sighting.subject
+
+    alike = {kind: [subject for subject in gallery if kinds[subject] == kind] for kind in set(kinds.values())}
+    rivalled = [sighting for sighting in asked if len(alike[sighting.kind]) > 1]
+    right_in_kind = sum(is_known(sighting, alike[sighting.kind]) for sighting in rivalled)
     return {
-        "identity_accuracy": _share(right, len(asked)),
+        "identity_accuracy": _share(sum(is_known(sighting, gallery) for sighting in asked), len(asked)),
         "identity_accuracy_in_kind": _share(right_in_kind, len(rivalled)),
         "num_subjects": float(len(gallery)),
     }
-
-
-def _nearest(
-    sighting: FoundSubject, gallery: Mapping[tuple[str, int], NDArray[np.float32]]
-) -> tuple[str, int]:
-    return max(gallery, key=lambda subject: float(gallery[subject] @ sighting.identity))
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -342,40 +329,36 @@ class RecogniserValidation:
     """Look at the first validation clips, as they are and augmented; every process looks at all of them."""
 
     def __init__(self, config: TrainConfig, clips: Dataset) -> None:
-        self.config, self.task, self.clips = config, config.task_of(RecogniserTask), clips
+        self.settings, self.task, self.clips = config.validation, config.task_of(RecogniserTask), clips
 
     def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
         """Return the figures of ``recogniser_measures``, and ``spoiled_...`` of the same frames, augmented."""
         recogniser = recogniser_of(model, accelerator)
         plain, worse = [], []
-        for clip in self.clips[: self.config.validation.num_samples]:
+        for clip in self.clips[: self.settings.num_samples]:
             plain.append(answers_on(recogniser, clip, self.task))
             spoiled = augmented_video(clip.video, clip.name, self.task.augmentation)
             worse.append(answers_on(recogniser, clip, self.task, spoiled))
-        return figures_of(plain) | {
-            f"spoiled_{name}": value
-            for name, value in figures_of(worse).items()
-            if not name.startswith("num_")
-        }
+        of_worse = figures_of(worse).items()
+        spoiled = {f"spoiled_{name}": value for name, value in of_worse if not name.startswith("num_")}
+        return figures_of(plain) | spoiled
 
     def show(self, model: nn.Module, accelerator: Accelerator) -> Iterator[SampleVideo]:
         """Give the frames, and beside them the same with what is seen as a subject tinted."""
         recogniser = recogniser_of(model, accelerator)
-        for clip in self.clips[: self.config.validation.num_videos]:
+        for clip in self.clips[: self.settings.num_videos]:
             seen = tinted(clip.video, recogniser.probabilities(clip.video))
             yield SampleVideo(clip.name, side_by_side(clip.video, seen), clip.fps)
 
 
 def recogniser_of(model: nn.Module, accelerator: Accelerator) -> Recogniser:
-    objective = accelerator.unwrap_model(model)
-    return Recogniser(objective.network)
+    return Recogniser(accelerator.unwrap_model(model).network)
 
 
 def augmented_video(video: NDArray[np.uint8], name: str, settings: Augmentation) -> NDArray[np.uint8]:
     """Spoil every frame of a video by itself, always the same way for a name."""
-    return np.stack(
-        [augmented(frame, settings, generator_for("spoil", name, n)) for n, frame in enumerate(video)]
-    )
+    frames = [augmented(frame, settings, generator_for("spoil", name, n)) for n, frame in enumerate(video)]
+    return np.stack(frames)
 
 
 def tinted(video: NDArray[np.uint8], shares: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -65,15 +65,12 @@ class ClipFrames(NamedTuple):
 
 def known_clip(clip: Clip) -> Float[Tensor, "1 4"]:
     """Return a clip's intrinsics. Raises ``DatasetError`` if it does not know what rendered memory is taught by."""
-    lacks = [
-        what
-        for what, there in (
-            ("intrinsics", clip.cameras.intrinsics is not None),
-            ("instance masks", clip.masks is not None and clip.masks_are_instances),
-            ("subjects' places", all(s.world_from_subject is not None for s in clip.subjects)),
-        )
-        if not there
-    ]
+    there = {
+        "intrinsics": clip.cameras.intrinsics is not None,
+        "instance masks": clip.masks is not None and clip.masks_are_instances,
+        "subjects' places": all(s.world_from_subject is not None for s in clip.subjects),
+    }
+    lacks = [what for what, known in there.items() if not known]
     if lacks or clip.cameras.intrinsics is None:
         raise DatasetError(
             f"clip {clip.name!r} has no {' and no '.join(lacks)}, which rendered memory is made of; use clips of "
@@ -86,33 +83,30 @@ def context_frames(clip: Clip) -> ClipFrames:
     """Take the frames that stand for the context's latent frames."""
     lens = known_clip(clip)
     index = np.arange(0, clip.num_context_frames, WAN_CLOCK.stride)
-    reference = clip.cameras.world_from_camera[clip.num_context_frames]
-    poses = relative_poses(clip.cameras.world_from_camera[index], reference).reshape(1, -1, 12)
     frames = torch.from_numpy(np.ascontiguousarray(clip.video[index])).permute(0, 3, 1, 2)[None]
-    return ClipFrames(
-        frames, torch.from_numpy(poses).float(), lens, torch.from_numpy(index)[None].float(), index
-    )
+    return ClipFrames(frames, _cameras(clip, index), lens, torch.from_numpy(index)[None].float(), index)
+
+
+def _cameras(clip: Clip, frames: slice | np.ndarray) -> Float[Tensor, "1 f 12"]:
+    """Return poses in the frame of the first target camera."""
+    reference = clip.cameras.world_from_camera[clip.num_context_frames]
+    poses = relative_poses(clip.cameras.world_from_camera[frames], reference).reshape(1, -1, 12)
+    return torch.from_numpy(poses).float()
 
 
 def all_views(seen: ClipFrames) -> Views:
     """Take every frame for a view of which nothing is known to move."""
-    parts = [
-        view_of(_picture(seen, index, torch.zeros(1, *seen.frames.shape[-2:])))
-        for index in range(len(seen.numbers))
-    ]
-    return joined(parts)
+    nobody = torch.zeros(1, *seen.frames.shape[-2:])
+    return joined([view_of(_picture(seen, index, nobody)) for index in range(len(seen.numbers))])
 
 
 def clip_memory(clip: Clip, reader: MaskReader | None = None) -> ClipMemory:
     """Put a context into memory. Who is a subject is read by ``reader``; ``None``: is known."""
     seen = context_frames(clip)
     assert clip.masks is not None
-    height, width = clip.video.shape[1:3]
-    true = torch.from_numpy(
-        np.stack([clip.masks[seen.numbers] == subject.subject_id for subject in clip.subjects], axis=1)
-        if clip.subjects
-        else np.zeros((len(seen.numbers), 1, height, width), dtype=bool)
-    ).float()  # [f, s, height, width]
+    masks = clip.masks[seen.numbers]
+    own = [masks == subject.subject_id for subject in clip.subjects] or [np.zeros(masks.shape, dtype=bool)]
+    true = torch.from_numpy(np.stack(own, axis=1)).float()  # [f, s, height, width]
     shown = true.amax(dim=1)
     if reader is not None:
         testimony = evidence(all_views(seen), seen.frames, seen.poses, seen.intrinsics, seen.times)
@@ -127,17 +121,11 @@ def clip_memory(clip: Clip, reader: MaskReader | None = None) -> ClipMemory:
         new = cut_out(picture, true[None, place], position[:, frame], velocity[:, frame])
         cutouts = kept_best(cutouts, new)
     target = slice(clip.num_context_frames, None)
-    reference = clip.cameras.world_from_camera[clip.num_context_frames]
-    cameras = relative_poses(clip.cameras.world_from_camera[target], reference).reshape(1, -1, 12)
+    cameras = _cameras(clip, target)
     there = torch.ones(1, cameras.shape[1], position.shape[2])
-    return ClipMemory(
-        joined(views),
-        cutouts,
-        PlacedSubjects(position[:, target], velocity[:, target], there),
-        torch.from_numpy(cameras).float(),
-        seen.intrinsics,
-        (height, width),
-    )
+    placed = PlacedSubjects(position[:, target], velocity[:, target], there)
+    size = (masks.shape[1], masks.shape[2])
+    return ClipMemory(joined(views), cutouts, placed, cameras, seen.intrinsics, size)
 
 
 def _picture(seen: ClipFrames, place: int, subject: Tensor) -> Picture:
@@ -158,7 +146,7 @@ def _courses(clip: Clip) -> tuple[Float[Tensor, "1 n s 3"], Float[Tensor, "1 n s
     places = np.stack(known, axis=1)
     inside = compose(camera_from_world, places)
     position = transform_points(camera_from_world, places[..., 3])
-    return tuple(torch.from_numpy(part)[None].float() for part in (position, inside[..., 0]))  # type: ignore[return-value]
+    return torch.from_numpy(position)[None].float(), torch.from_numpy(inside[..., 0])[None].float()
 
 
 def misplaced(placed: PlacedSubjects, errors: PlaceErrors, generator: np.random.Generator) -> PlacedSubjects:

@@ -11,6 +11,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -98,11 +99,9 @@ def read_log(out: Path) -> list[dict[str, Any]]:
     if not (out / LOG).exists():
         return []
     lines = []
-    for text in (out / LOG).read_bytes().splitlines():
-        try:
+    with suppress(ValueError):
+        for text in (out / LOG).read_bytes().splitlines():
             lines.append(json.loads(text))
-        except ValueError:
-            break
     return lines
 
 

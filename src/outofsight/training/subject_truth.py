@@ -81,14 +81,14 @@ def _of_sample(sample: LatentSample) -> SubjectTruth:
     places = _places(sample, context, target)
     named = list(sample.facts.get("subjects", ()))
     if sample.subject_ids is None or sample.subject_share is None:
-        raise DatasetError(_missing(sample, "no subject masks"))
+        raise _missing(sample, "no subject masks")
     share = torch.from_numpy(sample.subject_share).float() / 255
     if not named:
         return _no_subjects(share, places)
     if sample.world_from_subject is None or sample.velocity_m_s is None:
-        raise DatasetError(_missing(sample, "no positions of its subjects"))
+        raise _missing(sample, "no positions of its subjects")
     if len(named) > 1 and not sample.facts.get("masks_are_instances", False):
-        raise DatasetError(_missing(sample, "one mask for all its subjects"))
+        raise _missing(sample, "one mask for all its subjects")
     ids = torch.from_numpy(sample.subject_ids)
     shows = [ids > 0 if len(named) == 1 else ids == subject["id"] for subject in named]
     assert sample.world_from_camera is not None
@@ -109,16 +109,11 @@ def _of_sample(sample: LatentSample) -> SubjectTruth:
 def _places(sample: LatentSample, context: int, target: int) -> list[int]:
     """The video frames that stand for a sample's latent frames."""
     if sample.world_from_camera is None:
-        raise DatasetError(_missing(sample, "no poses of its cameras in the world"))
+        raise _missing(sample, "no poses of its cameras in the world")
     places = [int(time) for times in latent_times(context, target) for time in times]
-    if places[-1] + 1 != len(sample.world_from_camera):
-        raise DatasetError(
-            _missing(
-                sample,
-                f"{len(sample.world_from_camera)} video frames for {context} + {target} latent frames (one, then four "
-                "for each, in each half)",
-            )
-        )
+    if places[-1] + 1 != (frames := len(sample.world_from_camera)):
+        latent = f"{context} + {target} latent frames (one, then four for each, in each half)"
+        raise _missing(sample, f"{frames} video frames for {latent}")
     return places
 
 
@@ -131,8 +126,8 @@ def _no_subjects(share: Tensor, places: list[int]) -> SubjectTruth:
     )  # fmt: skip
 
 
-def _missing(sample: LatentSample, what: str) -> str:
-    return (
+def _missing(sample: LatentSample, what: str) -> DatasetError:
+    return DatasetError(
         f"sample {sample.name!r} has {what}, by which a memory that tracks subjects is trained; encode clips of our "
         "worlds (outofsight world build), or set task.memory_losses.* to 0"
     )

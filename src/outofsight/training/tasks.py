@@ -30,16 +30,18 @@ class VaeSize:
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of diffusers' ``AutoencoderKLWan``, latents not yet normalised (mean 0, std 1)."""
-        form: dict[str, Any] = {}
-        if self.is_residual:
-            form = {
-                "is_residual": True, "patch_size": 2, "in_channels": 12, "out_channels": 12,
-                "dim_mult": [1, 2, 2], "temperal_downsample": [True, True],
-            }  # fmt: skip
-        return {
-            "base_dim": self.base_dim, "num_res_blocks": self.num_res_blocks, "z_dim": self.z_dim,
-            "latents_mean": [0.0] * self.z_dim, "latents_std": [1.0] * self.z_dim, **form,
+        residual = {
+            "is_residual": True, "patch_size": 2, "in_channels": 12, "out_channels": 12,
+            "dim_mult": [1, 2, 2], "temperal_downsample": [True, True],
         }  # fmt: skip
+        return {
+            "base_dim": self.base_dim, "num_res_blocks": self.num_res_blocks, **_latents(self.z_dim),
+            **(residual if self.is_residual else {}),
+        }  # fmt: skip
+
+
+def _latents(z_dim: int) -> dict[str, Any]:
+    return {"z_dim": z_dim, "latents_mean": [0.0] * z_dim, "latents_std": [1.0] * z_dim}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -56,10 +58,7 @@ class PatchSize:
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of ``PatchVideoAutoencoder``, latents not yet normalised (mean 0, std 1)."""
-        return {
-            "z_dim": self.z_dim, "width": self.width, "num_layers": self.num_layers,
-            "latents_mean": [0.0] * self.z_dim, "latents_std": [1.0] * self.z_dim,
-        }  # fmt: skip
+        return {**_latents(self.z_dim), "width": self.width, "num_layers": self.num_layers}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -174,11 +173,7 @@ class MemoryLosses:
 
     def weights(self) -> dict[str, float]:
         """The losses that are on, by name."""
-        named = {name: getattr(self, name) for name in LOSS_NAMES}
-        return {name: weight for name, weight in named.items() if weight > 0}
-
-
-LOSS_NAMES = ("split", "reading", "state", "identity", "background")
+        return {name: weight for name, weight in vars(self).items() if weight > 0}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -334,8 +329,7 @@ class RecogniserTask:
 
     @model_validator(mode="after")
     def _check(self) -> "RecogniserTask":
-        weights = (self.mask_weight, self.kind_weight, self.identity_weight, self.picture_weight)
-        if not any(weights):
+        if not (self.mask_weight or self.kind_weight or self.identity_weight or self.picture_weight):
             raise ValueError("all weights are 0; nothing would be learned")
         return self
 

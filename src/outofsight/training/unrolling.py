@@ -23,8 +23,6 @@ from outofsight.training.randomness import NoiseLevels, generator_for, normal
 from outofsight.training.tasks import Chunks
 
 Batch = dict[str, Tensor]
-PER_FRAME = ("subject_masks",)
-"""Parts of a batch [b, s, f, ...] of the whole clip's latent frames."""
 
 
 class ChunkSpan(NamedTuple):
@@ -32,6 +30,10 @@ class ChunkSpan(NamedTuple):
 
     begin: int
     end: int
+
+    def after(self, earlier: int) -> slice:
+        """Where the chunk lies among frames of which so many come before the target."""
+        return slice(earlier + self.begin, earlier + self.end)
 
 
 def chunk_spans(sizes: Sequence[int]) -> list[ChunkSpan]:
@@ -73,8 +75,7 @@ def chunk_chance(
     sizes = drawn_sizes(chunks, shape[1], seed, step)
     drawn, history = [], []
     for place in positions:
-        each = [levels.draw(seed, place, chunk=k) for k in range(len(sizes))]
-        drawn.append(torch.stack(each))
+        drawn.append(torch.stack([levels.draw(seed, place, chunk=k) for k in range(len(sizes))]))
         chance = generator_for(seed, "history", place).random((len(sizes), 2))
         own = chance[:, 0] < chunks.self_forcing_probability
         level = chance[:, 1] * chunks.noise_augmentation
@@ -96,31 +97,29 @@ def chunk_batch(
     to the chunk's first camera. The first chunk keeps what the batch has.
     """
     context = batch["context_latents"].shape[2]
-    window = slice(span.begin, span.begin + context)
-    new = slice(span.begin + context, span.end + context)
+    window, own, new = slice(span.begin, span.begin + context), span.after(0), span.after(context)
     poses = torch.cat((batch["context_cameras"], batch["target_cameras"]), dim=1)
     if span.begin:
         poses = relative_to(poses, poses[:, new.start])
     cut = dict(batch) | {
         "context_latents": history[:, :, window],
-        "target_latents": batch["target_latents"][:, :, span.begin : span.end],
-        "noise": batch["noise"][:, :, span.begin : span.end],
+        "target_latents": batch["target_latents"][:, :, own],
+        "noise": batch["noise"][:, :, own],
         "levels": batch["chunk_levels"][:, index],
         "context_cameras": poses[:, window],
         "target_cameras": poses[:, new],
     }
     both = slice(window.start, new.stop)
-    for name in PER_FRAME:
-        if name in batch:
-            cut[name] = batch[name][:, :, both]
+    if "subject_masks" in batch:
+        cut["subject_masks"] = batch["subject_masks"][:, :, both]
     if "frame_levels" in batch:
         cut["frame_levels"] = batch["frame_levels"][:, both]
         noise = torch.cat((batch["context_noise"], batch["noise"]), dim=2)
         cut["context_noise"] = noise[:, :, window]
     if "rendered" in batch:
-        cut["rendered"] = batch["rendered"][:, :, span.begin : span.end]
+        cut["rendered"] = batch["rendered"][:, :, own]
     if "subject_share" in batch:
-        cut["subject_share"] = batch["subject_share"][:, span.begin : span.end]
+        cut["subject_share"] = batch["subject_share"][:, own]
     return cut
 
 
@@ -137,9 +136,8 @@ def seen_later(
     ``own``: the estimate, or ``None`` where nothing was generated. ``sigma`` [b]: the noise level that it was made at;
     above ``most`` it is too rough to be used.
     """
-    part = slice(span.begin, span.end)
-    noise, level = batch["history_noise"][:, :, part], batch["history"][:, index, 1]
-    truth = add_noise(batch["target_latents"][:, :, part], noise, level)
+    noise, level = batch["history_noise"][:, :, span.after(0)], batch["history"][:, index, 1]
+    truth = add_noise(batch["target_latents"][:, :, span.after(0)], noise, level)
     if own is None:
         return truth
     use = (batch["history"][:, index, 0] > 0) & (sigma <= most)

@@ -46,8 +46,7 @@ class VaeObjective(nn.Module):
 
     def __init__(self, vae: VideoAutoencoder, task: VaeTask) -> None:
         super().__init__()
-        self.vae = vae
-        self.task = task
+        self.vae, self.task = vae, task
 
     def forward(self, batch: dict[str, Tensor], *, with_video: bool = False) -> dict[str, Tensor]:
         video = to_signal(batch["video"])

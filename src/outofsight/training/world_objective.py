@@ -2,7 +2,7 @@
 unrolled in chunks, and then what its two banks learn beside the flow.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -63,10 +63,8 @@ class WorldObjective(nn.Module):
         subject_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        self.subject_weight = subject_weight
-        self.text_tokens = text_tokens
-        self.transformer = transformer
-        self.text_encoder = text_encoder
+        self.subject_weight, self.text_tokens = subject_weight, text_tokens
+        self.transformer, self.text_encoder = transformer, text_encoder
 
     def train(self, mode: bool = True) -> "WorldObjective":
         """Set the mode; a text encoder that does not learn stays as it is used, without dropout."""
@@ -118,17 +116,12 @@ class WorldObjective(nn.Module):
         timestep, sigma, weight = batch["frame_levels"].unbind(dim=2)  # [b, f] each
         clean = torch.cat((context, target), dim=2).movedim(2, 1)
         noise = torch.cat((batch["context_noise"], batch["noise"]), dim=2).movedim(2, 1)
-        noisy = (
-            add_noise(clean.flatten(0, 1), noise.flatten(0, 1), sigma.flatten()).view_as(clean).movedim(1, 2)
-        )
-        context, begins = noisy[:, :, : context.shape[2]], context.shape[2]
-        predicted = self._predicted(
-            batch | {"context_latents": context}, noisy[:, :, begins:], timestep, given
-        )
-        of_target = predicted[:, :, begins:].float()
-        errors = ((of_target - velocity_target(target, batch["noise"]).float()) ** 2).mean(
-            dim=1
-        )  # [b, t, h, w]
+        noisy = add_noise(clean.flatten(0, 1), noise.flatten(0, 1), sigma.flatten())
+        noisy, begins = noisy.view_as(clean).movedim(1, 2), context.shape[2]
+        seen = batch | {"context_latents": noisy[:, :, :begins]}
+        of_target = self._predicted(seen, noisy[:, :, begins:], timestep, given)[:, :, begins:].float()
+        velocity = velocity_target(target, batch["noise"]).float()
+        errors = ((of_target - velocity) ** 2).mean(dim=1)  # [b, t, h, w]
         weights, on_subjects = weight[:, begins:, None, None], None
         if "subject_share" in batch:
             weights = weights * self._pixel_weights(batch)
@@ -151,13 +144,9 @@ class WorldObjective(nn.Module):
         cameras = batch["context_cameras"], batch["target_cameras"]
         if timestep.ndim == 1 and self.transformer.has_frame_noise:
             timestep = frame_timesteps(timestep, cameras[0].shape[1], cameras[1].shape[1])
-        more: dict[str, Any] = {
-            name: batch[name] for name in ("intrinsics", "subject_masks", "rendered") if name in batch
-        }
-        if given.bank_keys is not None:
-            more["bank_keys"] = given.bank_keys
+        more = {name: batch[name] for name in ("intrinsics", "subject_masks", "rendered") if name in batch}
         text = self.text_states(batch) if given.text is None else given.text
-        return self.transformer(sequence, timestep, text, *cameras, **more).sample
+        return self.transformer(sequence, timestep, text, *cameras, bank_keys=given.bank_keys, **more).sample
 
     def text_states(self, batch: dict[str, Tensor]) -> Float[Tensor, "b l text_dim"]:
         """Return the captions' states, zero beyond each caption's end, as long as the sampler's."""
@@ -211,8 +200,8 @@ class UnrolledObjective(WorldObjective):
             return bank_figures(self.transformer, unrolled, truth_of(batch), batch["target_latents"])
         unrolled, flows = self._unrolled(batch, generate=self.task.flow_weight > 0)
         named: dict[str, Tensor] = {}
-        loss = torch.zeros(len(batch["context_latents"]), device=batch["context_latents"].device)
         more: dict[str, Tensor] = {}
+        loss = torch.zeros(len(batch["context_latents"]), device=batch["context_latents"].device)
         if flows:
             named["flow"] = _over_chunks([flow.loss for flow in flows], batch)
             more["squared_error"] = _over_chunks([flow.squared_error for flow in flows], batch)
@@ -231,30 +220,22 @@ class UnrolledObjective(WorldObjective):
         text = self.text_states(batch) if generate else None
         banks = BankRollout(self.transformer, batch) if self.transformer.has_banks else None
         history, flows = context, []
-        cut = chunk_spans(batch["chunk_sizes"][0].tolist())
-        for index, span in enumerate(cut):
+        for index, span in enumerate(chunk_spans(batch["chunk_sizes"][0].tolist())):
             part = chunk_batch(batch, history, index, span)
             retrieved = banks.ask(history, span) if banks is not None else None
-            own = None
-            if generate:
-                assert text is not None
-                keys = self._keys(retrieved, text)
-                flow = self.flow(part, Given(text, keys))
-                flows.append(flow)
-                own = flow.estimate
+            if text is not None:
+                flows.append(self.flow(part, Given(text, self._keys(retrieved, text))))
+            own = flows[-1].estimate if flows else None
             later = seen_later(batch, index, span, own, _sigma(part), self.task.chunks.self_forcing_max_sigma)
             history = torch.cat((history, later), dim=2)
-        return (banks.end(history) if banks is not None and self._looks_on() else None), flows
+        # The last chunk, after which nothing is generated, the banks see for their losses alone.
+        return (banks.end(history) if banks is not None and self.weights else None), flows
 
     def _keys(self, retrieved: RetrievedMemory | None, text: Tensor) -> BankKeys | None:
         memory = self.transformer.two_banks
         if retrieved is None or memory is None or memory.settings.top_k == 0:
             return None
         return self.transformer.memory_keys(retrieved, text)
-
-    def _looks_on(self) -> bool:
-        """Whether the banks are to see the last chunk too, which nothing is generated after."""
-        return bool(self.weights)
 
 
 class BankRollout:
@@ -278,7 +259,7 @@ class BankRollout:
     def ask(self, history: Float[Tensor, "b channels f h w"], span: ChunkSpan) -> RetrievedMemory:
         """See all of ``history`` that is new, and retrieve what matters for a chunk."""
         banks = self._see(history)
-        coming = slice(self.num_context + span.begin, self.num_context + span.end)
+        coming = span.after(self.num_context)
         poses, times = self.poses[:, coming], self.times[:, coming]
         retrieved = self.transformer.retrieve_for(
             banks, poses, times, self.grid, self.num_context, intrinsics=self.intrinsics
