@@ -11,8 +11,7 @@ from test_processes import finish, start_several
 
 from outofsight.errors import InputError
 from outofsight.training.loop import train
-from outofsight.training.sharding import read_shards
-from outofsight.training.state import finished_states, load_latest_state
+from outofsight.training.state import finished_states, load_latest_state, read_shards
 
 STEPS = 4
 

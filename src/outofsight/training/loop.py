@@ -38,9 +38,7 @@ from outofsight.training.run_folder import (
     go_on_run,
     read_run,
 )
-from outofsight.training.run_state import restore_run, save_run
-from outofsight.training.sharding import shard
-from outofsight.training.state import State, drop_old_states, load_latest_state
+from outofsight.training.state import State, drop_old_states, load_latest_state, restore_run, save_run, shard
 from outofsight.training.task import Task, to_device
 from outofsight.training.vae_training import vae_task
 from outofsight.training.world_training import world_task
@@ -92,14 +90,7 @@ def train(
     if accelerator.device.type == "cuda":
         check_step(task, config, accelerator.num_processes, accelerator.device)
     state = _prepare_folder(accelerator, config, data, out, resume, provenance or {})
-    try:
-        run = Run(accelerator, config, task, out)
-        if state is not None:
-            restore_run(run, state)
-    except BaseException:
-        _take_back(accelerator, out, resume)
-        raise
-    run.report = report
+    run: Run | None = None
 
     def should_stop() -> bool:
         late = deadline is not None and time.monotonic() >= deadline
@@ -109,20 +100,17 @@ def train(
         # Under autocast the norms get bfloat16 and keep float32 weights, as they should; torch remarks on it.
         warnings.filterwarnings("ignore", message="Mismatch dtype between input and weight")
         try:
+            run = Run(accelerator, config, task, out, report)
+            if state is not None:
+                restore_run(run, state)
             finished = run.fit(should_stop, may_stop=deadline is not None or stop is not None)
         except BaseException:
-            if not run.step:
-                _take_back(accelerator, out, resume)
+            if accelerator.is_main_process and not resume and (run is None or not run.step):
+                forget_run(out)  # no run came to be
             raise
         finally:
             accelerator.end_training()
     return TrainResult(out=out, step=run.step, finished=finished, loss=run.last_loss, broken=task.broken)
-
-
-def _take_back(accelerator: Accelerator, out: Path, resume: bool) -> None:
-    """Leave no run behind where none came to be."""
-    if accelerator.is_main_process and not resume:
-        forget_run(out)
 
 
 def with_precision(config: TrainConfig) -> TrainConfig:
@@ -199,11 +187,18 @@ def _prepare_folder(
 class Run:
     """A run under way."""
 
-    def __init__(self, accelerator: Accelerator, config: TrainConfig, task: Task, out: Path) -> None:
-        self.accelerator, self.config, self.task, self.out = accelerator, config, task, out
+    def __init__(
+        self, accelerator: Accelerator, config: TrainConfig, task: Task, out: Path, report: Report | None
+    ) -> None:
+        self.accelerator, self.config, self.task, self.out, self.report = (
+            accelerator,
+            config,
+            task,
+            out,
+            report,
+        )
         self.step, self.samples_seen = 0, 0
         self.last_loss: float | None = None
-        self.report: Report | None = None
         if config.batch.shard:
             self.model = shard(task.objective, accelerator)
             cut = dict(task.objective.named_parameters())

@@ -34,13 +34,13 @@ from outofsight.training.task import (
     SampleVideo,
     Task,
     mean_over_processes,
+    open_clips,
     rank_slice,
     to_device,
     to_frames,
-    whole_dataset,
 )
 from outofsight.training.tasks import PixelTask
-from outofsight.training.vae_training import decibels, open_part, pixel_weights, validation_part
+from outofsight.training.vae_training import decibels, pixel_weights
 from outofsight.types import Clip
 from outofsight.world_model import WorldModelBase
 
@@ -55,8 +55,7 @@ def pixel_task(config: TrainConfig, data: Path) -> Task:
         raise InputError("this task has no gradient checkpointing; set batch.gradient_checkpointing=false")
     parts = pixel_parts(task, config.seed)
     objective = _objective(parts, task)
-    train, broken = whole_dataset(open_part(data, "train"), skip_broken=config.batch.skip_broken)
-    validation = validation_part(config, data)
+    train, validation, broken = open_clips(config, data)
     return Task(
         objective=objective,
         trainable=choose_trainable(objective, ("masks.*", "skip.*")),

@@ -25,9 +25,8 @@ from outofsight.training.config import TrainConfig
 from outofsight.training.models import choose_trainable, load_weights
 from outofsight.training.randomness import first_weights, generator_for
 from outofsight.training.recogniser_batches import NO_KIND, RecogniserBatches, annotation_of, augmented
-from outofsight.training.task import SampleVideo, Task, side_by_side, whole_dataset
+from outofsight.training.task import SampleVideo, Task, open_clips, side_by_side
 from outofsight.training.tasks import Augmentation, RecogniserTask
-from outofsight.training.vae_training import open_part, validation_part
 from outofsight.types import Clip, Visibility
 
 DICE_SMOOTHING_PX = 8.0
@@ -289,8 +288,7 @@ def recogniser_task(config: TrainConfig, data: Path) -> Task:
         raise InputError(
             "the recogniser has no gradient checkpointing; set batch.gradient_checkpointing=false"
         )
-    train, broken = whole_dataset(open_part(data, "train"), skip_broken=config.batch.skip_broken)
-    validation = validation_part(config, data)
+    train, validation, broken = open_clips(config, data)
     objective = RecogniserObjective(make_network(task, config.seed), task)
     return Task(
         objective=objective,

@@ -1,4 +1,5 @@
-"""The complete state of a run on disk: whole or absent, in files of a size one can choose.
+"""The complete state of a run, put together and taken up again; on disk whole or absent, in files of a size one can
+choose.
 
 ::
 
@@ -7,27 +8,41 @@
       tensors-00000.safetensors ...    weights/NAME, ema/NAME, first_moment/NAME, second_moment/NAME
 
 A state is written to a temporary folder, flushed to the disk, and renamed; only then are older ones removed.
+Where one model is cut among many processes (FSDP2), each writes its own part in place of these files, and reads what it
+needs, also as one of another number of processes: torch.distributed.checkpoint knows which numbers lie where.
 A tensor larger than a file may be is cut: NAME#0, NAME#1, ... Random generators need no keeping: all chance is a
 function of seed and position (``randomness``).
 """
 
 import json
 import os
+import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from itertools import count, takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed.checkpoint as dcp
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
 
-from outofsight.errors import CheckpointError, OutputError, first_line
+from outofsight.errors import CheckpointError, InputError, OutputError, first_line
 from outofsight.files import remove_folder, remove_unfinished, replaced_folder
+from outofsight.training.optimiser import full_tensor, optimizer_tensors, redistribute, restore_optimizers
+from outofsight.training.run_folder import STATES
+
+if TYPE_CHECKING:
+    from outofsight.training.loop import Run
 
 STATE_VERSION = 1
 PREFIX = "state-"
@@ -42,7 +57,7 @@ class State:
     """``facts``: JSON values, ``step`` among them. ``tensors``: by the names given above.
 
     ``parts``: the folder of a state that was written by many processes, each its part; then ``tensors`` are to be
-    read from there (``sharding.read_shards``), by ``names``.
+    read from there (``read_shards``), by ``names``.
     """
 
     facts: dict[str, Any]
@@ -202,3 +217,149 @@ def _flush_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def shard(objective: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """Cut a model's parameters among the processes (FSDP2), and let autocast hold where it would; returns the model.
+
+    Blocks gather their weights one after the other; those of models with banks all at once, as banks and their keys
+    are asked outside the blocks.
+
+    Raises:
+        InputError: there is one process alone.
+    """
+    if accelerator.num_processes == 1:
+        raise InputError(
+            "batch.shard cuts a model among processes, and this is the only one; begin several by `accelerate launch` "
+            "or torchrun, or leave it out"
+        )
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    transformer = getattr(objective, "transformer", None)
+    if transformer is not None and not getattr(transformer, "has_banks", False):
+        for block in transformer.blocks:
+            fully_shard(block, mesh=mesh)
+    fully_shard(objective.to(accelerator.device), mesh=mesh)
+    # "Evaluation": without DDP around it.
+    return accelerator.prepare_model(objective, evaluation_mode=True)
+
+
+def is_sharded(tensors: Mapping[str, Tensor]) -> bool:
+    """Tell whether any of these lies cut among processes."""
+    return any(isinstance(value, DTensor) for value in tensors.values())
+
+
+def save_shards(
+    folder: Path, facts: dict[str, Any], tensors: Mapping[str, Tensor], *, keep: int, accelerator: Accelerator
+) -> None:
+    """Write a state, every process its part; all of them call. It takes its name when all are done.
+
+    Raises:
+        OutputError: a part cannot be written; earlier states are untouched.
+    """
+    main = accelerator.is_main_process
+    try:
+        with new_state(folder, int(facts["step"]), keep) if main else nullcontext() as temporary:
+            place = [str(temporary)]
+            broadcast_object_list(place)
+            dcp.save(dict(tensors), checkpoint_id=place[0])
+            if temporary is not None:
+                sizes = {path.name: path.stat().st_size for path in temporary.iterdir()}
+                write_manifest(temporary, facts, parts=sizes, names=sorted(tensors))
+    except (OSError, dcp.api.CheckpointException) as error:
+        raise unwritten(error) from error
+    accelerator.wait_for_everyone()
+
+
+def read_shards(state: State, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Read a sharded state into tensors as those given: cut as they are, whole where they are.
+
+    Raises:
+        CheckpointError: it is damaged, or of another model.
+    """
+    assert state.parts is not None
+    own = {name: torch.zeros_like(value.detach(), dtype=torch.float32) for name, value in like.items()}
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", message="torch.distributed is disabled"
+            )  # one process reads alone
+            dcp.load(own, checkpoint_id=str(state.parts), no_dist=not torch.distributed.is_initialized())
+    except (OSError, ValueError, RuntimeError, KeyError, dcp.api.CheckpointException) as error:
+        raise CheckpointError(
+            f"{state.parts}: the state cannot be read ({first_line(error)}); remove {state.parts} to go on "
+            "from the state before it"
+        ) from error
+    return own
+
+
+def save_run(run: "Run") -> None:
+    """Save the complete state: the main process writes it, or each its part where the model is cut among them."""
+    files = run.config.state
+    apart = is_sharded(run.parameters)
+    gathered = (lambda tensor: tensor) if apart else full_tensor
+    tensors: dict[str, Tensor] = {}
+    for group, values, stored in (
+        ("weights", run.parameters, files.weights),
+        ("ema", run.mean.means, files.ema),
+    ):
+        dtype = getattr(torch, stored)
+        tensors |= {f"{group}/{name}": gathered(value.detach()).to(dtype) for name, value in values.items()}
+    steps: dict[str, int] = {}
+    if files.optimizer != "omit":
+        moments, steps = optimizer_tensors(_inner(run), run.parameters, gathered)
+        tensors |= {name: value.to(getattr(torch, files.optimizer)) for name, value in moments.items()}
+    facts = {
+        "step": run.step, "samples_seen": run.samples_seen, "optimizer_steps": steps,
+        "data": run.task.batches.identity, "sources": run.task.sources,
+    }  # fmt: skip
+    if apart:
+        save_shards(run.out / STATES, facts, tensors, keep=files.keep, accelerator=run.accelerator)
+    elif run.accelerator.is_main_process:
+        state = State(facts=facts, tensors=tensors)
+        save_state(run.out / STATES, state, shard_mb=files.shard_mb, keep=files.keep)
+    run.accelerator.wait_for_everyone()
+
+
+def _inner(run: "Run") -> list[torch.optim.Optimizer]:
+    """The optimizers without accelerate's covers."""
+    return [cover.optimizer for cover in run.optimizers]
+
+
+def _of_another_model(run: "Run", group: str) -> CheckpointError:
+    return CheckpointError(f"{run.out}: the state's {group} are of another model; they do not fit this one")
+
+
+def _read(run: "Run", state: State) -> State:
+    """Read what many processes wrote, as this one needs it; another state is read already."""
+    if state.parts is None:
+        return state
+    like = {}
+    for name in state.names:
+        group, _, parameter = name.partition("/")
+        targets = run.mean.means if group == "ema" else run.parameters
+        if parameter not in targets:
+            raise _of_another_model(run, group)
+        like[name] = targets[parameter]
+    return replace(state, tensors=read_shards(state, like))
+
+
+def restore_run(run: "Run", state: State) -> None:
+    """Take up a state. Raises ``CheckpointError`` if it is of other data or another model."""
+    for what, own in (("data", run.task.batches.identity), ("sources", run.task.sources)):
+        if state.facts[what] != own:
+            raise CheckpointError(
+                f"{run.out}: the run was trained on other {'data' if what == 'data' else 'frozen weights'}; give "
+                "the same, or begin a new run from its export (task.initial)"
+            )
+    state = _read(run, state)
+    for group, targets in (("weights", run.parameters), ("ema", run.mean.means)):
+        stored = state.group(group)
+        if set(stored) != set(targets):
+            raise _of_another_model(run, group)
+        with torch.no_grad():
+            for name, target in targets.items():
+                target.copy_(redistribute(stored[name], target))
+    moments = {kind: state.group(kind) for kind in ("first_moment", "second_moment")}
+    steps = state.facts["optimizer_steps"]
+    restore_optimizers(_inner(run), run.parameters, moments, steps)
+    run.step, run.samples_seen = state.step, int(state.facts["samples_seen"])

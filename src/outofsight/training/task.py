@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -12,10 +12,11 @@ from jaxtyping import Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from outofsight.data.dataset import Dataset, whole_entries
+from outofsight.data.dataset import SPLITS, Dataset, open_dataset, whole_entries
 from outofsight.data.latent_cache import LatentCache
 from outofsight.errors import DatasetError, InputError
 from outofsight.training.batches import Batch, Batches
+from outofsight.training.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -99,16 +100,46 @@ def side_by_side(*videos: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate(videos, axis=2)
 
 
-def whole_dataset(clips: Dataset, *, skip_broken: bool) -> tuple[Dataset, tuple[str, ...]]:
-    """Give the clips that can be read, and what is wrong with the others; all where none is to be skipped."""
-    if not skip_broken:
-        return clips, ()
-    entries, broken = whole_entries(clips.entries)
-    return Dataset(clips.folder, entries), broken
+def wants_validation(config: TrainConfig) -> bool:
+    return config.validation.every_steps > 0 or config.validation.videos_every_steps > 0
+
+
+class ClipParts(NamedTuple):
+    """The parts of a data set that a run uses. ``validation``: ``None`` where it is not wanted. ``broken``: what is
+    wrong with clips that were left out of ``train``."""
+
+    train: Dataset
+    validation: Dataset | None
+    broken: tuple[str, ...]
+
+
+def open_clips(config: TrainConfig, data: Path) -> ClipParts:
+    """Open a data set; a folder without parts is all for training.
+
+    Raises:
+        DatasetError: there is no data, or no validation part.
+    """
+    in_parts = any((data / split).is_dir() for split in SPLITS)
+    clips, broken = open_dataset(data, "train" if in_parts else None), ()
+    if config.batch.skip_broken:
+        entries, broken = whole_entries(clips.entries)
+        clips = Dataset(clips.folder, entries)
+    if not wants_validation(config):
+        return ClipParts(clips, None, broken)
+    if not in_parts:
+        raise DatasetError(
+            f"{data}: has no validation part; set validation.every_steps=0 and validation.videos_every_steps=0 to "
+            "train without"
+        )
+    return ClipParts(clips, open_dataset(data, "validation"), broken)
 
 
 def whole_cache(cache: LatentCache, *, skip_broken: bool) -> tuple[LatentCache, tuple[str, ...]]:
-    """Give the samples of a cache that can be read, as ``whole_dataset``. Raises ``DatasetError`` if none can."""
+    """Give the samples of a cache that can be read, and what is wrong with the others, if they are to be skipped.
+
+    Raises:
+        DatasetError: none can be read.
+    """
     if not skip_broken:
         return cache, ()
     places, broken = [], []

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder, to_blocks
 from outofsight.codec.video_vae import VideoAutoencoder, decode_unclamped, spatial_factor
-from outofsight.data.dataset import SPLITS, Dataset, open_dataset
+from outofsight.data.dataset import Dataset
 from outofsight.errors import DatasetError, InputError
 from outofsight.files import replaced_folder
 from outofsight.training.batches import Batch, ClipStore, VaeBatches, subject_mask
@@ -24,12 +24,12 @@ from outofsight.training.task import (
     SampleVideo,
     Task,
     mean_over_processes,
+    open_clips,
     rank_slice,
     side_by_side,
     to_device,
     to_frames,
     to_signal,
-    whole_dataset,
 )
 from outofsight.training.tasks import VaeTask
 from outofsight.types import WAN_CLOCK, Clip
@@ -102,8 +102,7 @@ def vae_task(config: TrainConfig, data: Path) -> Task:
     vae = make_vae(task, config.seed)
     if (factor := spatial_factor(vae)) != 8:
         raise InputError(f"expected a VAE that makes 8×8 pixels one, got {factor}×{factor}")
-    train, broken = whole_dataset(open_part(data, "train"), skip_broken=config.batch.skip_broken)
-    validation = validation_part(config, data)
+    train, validation, broken = open_clips(config, data)
     if isinstance(vae, PatchVideoAutoencoder) and task.initial is None:
         fit_principal(vae, train, task)
     objective = VaeObjective(vae, task)
@@ -118,30 +117,6 @@ def vae_task(config: TrainConfig, data: Path) -> Task:
         export=lambda weights, folder, device: export_vae(config, train, weights, folder, device),
         broken=broken,
     )
-
-
-def wants_validation(config: TrainConfig) -> bool:
-    return config.validation.every_steps > 0 or config.validation.videos_every_steps > 0
-
-
-def open_part(data: Path, part: str) -> Dataset:
-    """Open a part of a data set; a folder without parts is all for training.
-
-    Raises:
-        DatasetError: there is no data, or no validation part.
-    """
-    if any((data / split).is_dir() for split in SPLITS):
-        return open_dataset(data, part)
-    if part == "train":
-        return open_dataset(data)
-    raise DatasetError(
-        f"{data}: has no validation part; set validation.every_steps=0 and validation.videos_every_steps=0 to train "
-        "without"
-    )
-
-
-def validation_part(config: TrainConfig, data: Path) -> Dataset | None:
-    return open_part(data, "validation") if wants_validation(config) else None
 
 
 class VaeValidation:

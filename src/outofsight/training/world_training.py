@@ -38,10 +38,10 @@ from outofsight.training.task import (
     side_by_side,
     to_device,
     to_frames,
+    wants_validation,
     whole_cache,
 )
 from outofsight.training.tasks import WorldTask
-from outofsight.training.vae_training import wants_validation
 from outofsight.training.world_objective import UnrolledObjective, WorldObjective
 from outofsight.world_model import WorldModelBase
 
@@ -57,9 +57,8 @@ def world_task(config: TrainConfig, data: Path) -> Task:
     trainable = choose_trainable(objective, (*task.trainable, *added_parts(parts.transformer)), task.frozen)
     if config.batch.gradient_checkpointing:
         parts.transformer.enable_gradient_checkpointing()
-    levels = NoiseLevels(
-        task, parts.shift, round_to_bf16=bool(parts.transformer.config["round_timestep_to_bf16"])
-    )
+    rounds = bool(parts.transformer.config["round_timestep_to_bf16"])
+    levels = NoiseLevels(task, parts.shift, round_to_bf16=rounds)
     captions = Captions(train, parts.tokenizer)
     frozen = {name: value for name, value in objective.named_parameters() if not value.requires_grad}
     return Task(
