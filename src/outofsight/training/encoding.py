@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from outofsight.types import Clip, LatentClock
 
 Progress = Callable[[int, int, str], None]
 """Called with (samples done, samples in all, name of the latest)."""
+MakeSample = Callable[[], LatentSample]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,13 +119,13 @@ def encode_dataset(
     reports = []
     for part, entries in (dataset_parts(parts) if isinstance(parts, Path) else parts).items():
         whole, broken = whole_entries(entries) if skip_broken else (entries, ())
-        samples = _by_name(whole, out / part, mirror and part == "train")
+        samples = _to_encode(encoder, whole, out / part, mirror and part == "train")
         if dry_run:
             report = _planned(identity, samples, out / part)[0]
             for entry in whole:
                 check_clip(encoder, _read(entry), entry.name)
         else:
-            report = _encode_part(encoder, identity, samples, out / part, progress)
+            report = _fill(encoder, identity, samples, out / part, progress, f"{part}/")
         reports.append(replace(report, broken=broken))
     return reports
 
@@ -131,6 +133,24 @@ def encode_dataset(
 def _read(entry: SampleEntry) -> Clip:
     with may_be_skipped():
         return entry.read()
+
+
+def _to_encode(
+    encoder: Encoder, entries: tuple[SampleEntry, ...], folder: Path, mirror: bool
+) -> dict[str, MakeSample]:
+    """Say by name how samples are made. Raises ``DatasetError`` if two share a name."""
+
+    def encoded(entry: SampleEntry, name: str) -> LatentSample:
+        clip = _read(entry)
+        return encode_clip(encoder, clip if name == entry.name else mirrored(clip), name)
+
+    named = [(entry.name, entry) for entry in entries]
+    if mirror:
+        named += [(entry.name + SUFFIX, entry) for entry in entries]
+    samples: dict[str, MakeSample] = {name: partial(encoded, entry, name) for name, entry in named}
+    if len(samples) < len(named):
+        raise DatasetError(f"{folder}: some samples share a name; give each folder a name of its own")
+    return samples
 
 
 def _planned(identity: CacheIdentity, names: Iterable[str], folder: Path) -> tuple[EncodeReport, list[str]]:
@@ -142,58 +162,30 @@ def _planned(identity: CacheIdentity, names: Iterable[str], folder: Path) -> tup
     return EncodeReport(folder, len(names), len(names) - len(missing)), missing
 
 
-def _by_name(
-    entries: tuple[SampleEntry, ...], folder: Path, mirror: bool
-) -> dict[str, tuple[SampleEntry, bool]]:
-    """Name the samples to make, and which of them are mirrored. Raises ``DatasetError`` if two share a name."""
-    by_name = {entry.name: (entry, False) for entry in entries}
-    if mirror:
-        by_name |= {entry.name + SUFFIX: (entry, True) for entry in entries}
-    if len(by_name) < len(entries) * (1 + mirror):
-        raise DatasetError(f"{folder}: some samples share a name; give each folder a name of its own")
-    return by_name
-
-
-def _encode_part(
-    encoder: Encoder,
-    identity: CacheIdentity,
-    by_name: Mapping[str, tuple[SampleEntry, bool]],
-    folder: Path,
-    progress: Progress | None,
-) -> EncodeReport:
-    def made(name: str) -> LatentSample:
-        entry, turned = by_name[name]
-        clip = _read(entry)
-        return encode_clip(encoder, mirrored(clip) if turned else clip, name)
-
-    return _fill(encoder, identity, list(by_name), folder, made, progress, f"{folder.name}/")
-
-
 def _fill(
     encoder: Encoder,
     identity: CacheIdentity,
-    names: list[str],
+    samples: Mapping[str, MakeSample],
     folder: Path,
-    made: Callable[[str], LatentSample],
     progress: Progress | None,
     prefix: str = "",
 ) -> EncodeReport:
     """Make a cache whole, sample by sample. ``prefix``: of the names that ``progress`` is told."""
-    writer = LatentCacheWriter(folder, identity, names)
+    writer = LatentCacheWriter(folder, identity, list(samples))
     missing = list(writer.missing())
-    found = done = len(names) - sum(len(shard) for _, shard in missing)
+    found = done = len(samples) - sum(len(shard) for _, shard in missing)
     for number, shard in missing:
-        samples = []
+        made = []
         for name in shard:
-            samples.append(made(name))
+            made.append(samples[name]())
             done += 1
             if progress is not None:
-                progress(done, len(names), prefix + name)
-        writer.write(number, samples)
+                progress(done, len(samples), prefix + name)
+        writer.write(number, made)
     if encoder.text_encoder is not None:
         writer.write_empty_caption(text_states(encoder, ""))
     writer.finish()
-    return EncodeReport(folder, len(names), found)
+    return EncodeReport(folder, len(samples), found)
 
 
 def gather_published(
@@ -215,17 +207,16 @@ def gather_published(
     """
     if not samples.is_dir():
         raise DatasetError(f"{samples}: expected a folder of samples, found none")
-    files = {path.stem: path for path in sorted(samples.iterdir()) if path.suffix in SUFFIXES}
-    if not files:
+    paths = [path for path in sorted(samples.iterdir()) if path.suffix in SUFFIXES]
+    if not paths:
         raise DatasetError(f"{samples}: holds no samples; expected files that end in {' or '.join(SUFFIXES)}")
+    read: dict[str, MakeSample] = {path.stem: partial(read_published_sample, path) for path in paths}
     identity = encoder.identity(dtype, samples_per_shard)
     if not dry_run:
-        return _fill(
-            encoder, identity, list(files), folder, lambda name: read_published_sample(files[name]), progress
-        )
-    report, missing = _planned(identity, files, folder)
+        return _fill(encoder, identity, read, folder, progress)
+    report, missing = _planned(identity, read, folder)
     for name in missing:
-        read_published_sample(files[name])
+        read[name]()
     return report
 
 

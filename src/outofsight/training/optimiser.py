@@ -20,10 +20,10 @@ def make_optimizers(
     parameters: Mapping[str, nn.Parameter], settings: Optimisation
 ) -> list[torch.optim.Optimizer]:
     """Make AdamW, and Muon where the settings ask for it; only matrices and larger decay, not biases and norms."""
-    by_muon = {
-        name for name, value in parameters.items() if settings.optimizer == "muon" and is_hidden(name, value)
-    }
-    rest = [value for name, value in parameters.items() if name not in by_muon]
+    by_muon: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, value in parameters.items():
+        (by_muon if settings.optimizer == "muon" and is_hidden(name, value) else rest).append(value)
     groups = [
         {"params": [value for value in rest if value.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [value for value in rest if value.ndim <= 1], "weight_decay": 0.0},
@@ -32,7 +32,7 @@ def make_optimizers(
     if by_muon:
         made.append(
             torch.optim.Muon(
-                [parameters[name] for name in parameters if name in by_muon],
+                by_muon,
                 lr=settings.learning_rate,
                 weight_decay=settings.weight_decay,
                 adjust_lr_fn="match_rms_adamw",  # so that one rate serves both
@@ -144,9 +144,7 @@ class EMA:
 
     def __init__(self, parameters: Mapping[str, nn.Parameter], decay: float) -> None:
         self.decay = decay
-        self.means: dict[str, Tensor] = {
-            name: weight.detach().clone().float() for name, weight in parameters.items()
-        }
+        self.means = {name: weight.detach().clone().float() for name, weight in parameters.items()}
 
     @torch.no_grad()
     def update(self, parameters: Mapping[str, nn.Parameter], step: int) -> None:
@@ -159,12 +157,14 @@ class EMA:
     def in_place_of(self, parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
         """Within the block, the parameters hold the means."""
         weights = {name: weight.detach().clone() for name, weight in parameters.items()}
-        with torch.no_grad():
-            for name, weight in parameters.items():
-                weight.copy_(self.means[name])
+        _put(self.means, parameters)
         try:
             yield
         finally:
-            with torch.no_grad():
-                for name, weight in parameters.items():
-                    weight.copy_(weights[name])
+            _put(weights, parameters)
+
+
+@torch.no_grad()
+def _put(values: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> None:
+    for name, weight in parameters.items():
+        weight.copy_(values[name])

@@ -49,7 +49,6 @@ VALIDATED_FROM = 20
 
 
 def pixel_task(config: TrainConfig, data: Path) -> Task:
-    """Put the training on pixels together."""
     task = config.task_of(PixelTask)
     if config.batch.gradient_checkpointing:
         raise InputError("this task has no gradient checkpointing; set batch.gradient_checkpointing=false")

@@ -282,7 +282,6 @@ TINT = np.array([255, 60, 60], dtype=np.float32)
 
 
 def recogniser_task(config: TrainConfig, data: Path) -> Task:
-    """Put the recogniser's training together."""
     task = config.task_of(RecogniserTask)
     if config.batch.gradient_checkpointing:
         raise InputError(
@@ -330,7 +329,7 @@ class RecogniserValidation:
         self.settings, self.task, self.clips = config.validation, config.task_of(RecogniserTask), clips
 
     def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]:
-        """Return the figures of ``recogniser_measures``, and ``spoiled_...`` of the same frames, augmented."""
+        """Return ``figures_of`` the clips, and ``spoiled_...`` of the same frames, augmented."""
         recogniser = recogniser_of(model, accelerator)
         plain, worse = [], []
         for clip in self.clips[: self.settings.num_samples]:
@@ -366,7 +365,6 @@ def tinted(video: NDArray[np.uint8], shares: NDArray[np.floating]) -> NDArray[np
 
 
 def export_recogniser(config: TrainConfig, weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Write the recogniser's folder."""
     task = config.task_of(RecogniserTask)
     network = make_network(task, config.seed)
     load_weights(RecogniserObjective(network, task), weights)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -71,10 +71,8 @@ def mean_over_processes(
     columns = [torch.tensor(list(own), dtype=torch.float64) for own in values.values()]
     known = [own[~own.isnan()] for own in columns]
     table = torch.tensor([[float(own.sum()), len(own)] for own in known], dtype=torch.float64)
-    on_mps = accelerator.device.type == "mps"  # which knows no float64
-    sums = accelerator.reduce(
-        table.to(accelerator.device, torch.float32 if on_mps else torch.float64), "sum"
-    ).cpu()
+    dtype = torch.float32 if accelerator.device.type == "mps" else torch.float64  # which MPS does not know
+    sums = accelerator.reduce(table.to(accelerator.device, dtype), "sum").cpu()
     return {
         name: (float(total / number) if number else float("nan"), int(number))
         for name, (total, number) in zip(values, sums, strict=True)
@@ -104,17 +102,11 @@ def wants_validation(config: TrainConfig) -> bool:
     return config.validation.every_steps > 0 or config.validation.videos_every_steps > 0
 
 
-class ClipParts(NamedTuple):
-    """The parts of a data set that a run uses. ``validation``: ``None`` where it is not wanted. ``broken``: what is
-    wrong with clips that were left out of ``train``."""
-
-    train: Dataset
-    validation: Dataset | None
-    broken: tuple[str, ...]
-
-
-def open_clips(config: TrainConfig, data: Path) -> ClipParts:
+def open_clips(config: TrainConfig, data: Path) -> tuple[Dataset, Dataset | None, tuple[str, ...]]:
     """Open a data set; a folder without parts is all for training.
+
+    Returns what to train on, what to validate on (``None``: it is not wanted), and what is wrong with clips that were
+    left out.
 
     Raises:
         DatasetError: there is no data, or no validation part.
@@ -125,13 +117,13 @@ def open_clips(config: TrainConfig, data: Path) -> ClipParts:
         entries, broken = whole_entries(clips.entries)
         clips = Dataset(clips.folder, entries)
     if not wants_validation(config):
-        return ClipParts(clips, None, broken)
+        return clips, None, broken
     if not in_parts:
         raise DatasetError(
             f"{data}: has no validation part; set validation.every_steps=0 and validation.videos_every_steps=0 to "
             "train without"
         )
-    return ClipParts(clips, open_dataset(data, "validation"), broken)
+    return clips, open_dataset(data, "validation"), broken
 
 
 def whole_cache(cache: LatentCache, *, skip_broken: bool) -> tuple[LatentCache, tuple[str, ...]]:

@@ -93,7 +93,6 @@ def kl_per_number(mean: Tensor, log_variance: Tensor) -> Float[Tensor, " b"]:
 
 
 def vae_task(config: TrainConfig, data: Path) -> Task:
-    """Put a VAE's training together."""
     task = config.task_of(VaeTask)
     if config.batch.gradient_checkpointing:
         raise InputError(
