@@ -336,9 +336,8 @@ class RecogniserValidation:
             plain.append(answers_on(recogniser, clip, self.task))
             spoiled = augmented_video(clip.video, clip.name, self.task.augmentation)
             worse.append(answers_on(recogniser, clip, self.task, spoiled))
-        of_worse = figures_of(worse).items()
-        spoiled = {f"spoiled_{name}": value for name, value in of_worse if not name.startswith("num_")}
-        return figures_of(plain) | spoiled
+        of_worse = {f"spoiled_{name}": value for name, value in figures_of(worse).items()}
+        return figures_of(plain) | {name: value for name, value in of_worse.items() if "_num_" not in name}
 
     def show(self, model: nn.Module, accelerator: Accelerator) -> Iterator[SampleVideo]:
         """Give the frames, and beside them the same with what is seen as a subject tinted."""

@@ -112,7 +112,8 @@ def open_clips(config: TrainConfig, data: Path) -> tuple[Dataset, Dataset | None
         DatasetError: there is no data, or no validation part.
     """
     in_parts = any((data / split).is_dir() for split in SPLITS)
-    clips, broken = open_dataset(data, "train" if in_parts else None), ()
+    clips = open_dataset(data, "train" if in_parts else None)
+    broken: tuple[str, ...] = ()
     if config.batch.skip_broken:
         entries, broken = whole_entries(clips.entries)
         clips = Dataset(clips.folder, entries)
