@@ -74,7 +74,7 @@ def make_world(task: WorldTask, seed: int) -> WorldModelBase:
         CheckpointError: a folder is not what it must be.
     """
     if task.initial is not None:
-        world = load_world(task.initial)
+        world = load_world_to_train(task.initial)
         if task.vae is not None:
             world.vae = load_vae(task.vae)
     elif task.lora.rank:
@@ -95,7 +95,7 @@ def make_world(task: WorldTask, seed: int) -> WorldModelBase:
     return world
 
 
-def load_world(folder: str) -> WorldModelBase:
+def load_world_to_train(folder: str) -> WorldModelBase:
     """Load a world model to train on: of its scheduler the shift alone, and it forgets where it was loaded from.
 
     Raises:

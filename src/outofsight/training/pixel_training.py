@@ -24,7 +24,7 @@ from outofsight.training.config import TrainConfig
 from outofsight.training.models import (
     choose_trainable,
     load_weights,
-    load_world,
+    load_world_to_train,
     save_world,
     with_memory,
 )
@@ -75,7 +75,7 @@ def pixel_parts(task: PixelTask, seed: int) -> WorldModelBase:
     """
     if task.initial is None:
         raise InputError("name the world model: --set task.initial=FOLDER")
-    parts = load_world(task.initial)
+    parts = load_world_to_train(task.initial)
     if parts.transformer.rendered_memory is None:
         parts.transformer = with_memory(parts.transformer, None, {"rendering": {}}, seed)
     if not isinstance(parts.vae, PatchVideoAutoencoder):

@@ -28,7 +28,7 @@ class SampleVideo:
     fps: float
 
 
-class Look(Protocol):
+class ValidationLook(Protocol):
     """What is looked at on the way: figures and sample videos, by every process, with the prepared model."""
 
     def measure(self, model: nn.Module, accelerator: Accelerator) -> dict[str, float]: ...
@@ -50,7 +50,7 @@ class Task:
     trainable: dict[str, nn.Parameter]
     batches: Batches
     leaves_unused: bool
-    look: Look | None
+    look: ValidationLook | None
     export: Callable[[Mapping[str, Tensor], Path, torch.device], None]
     sources: dict[str, Any] = field(default_factory=dict)  # digests of what is read and does not learn
     broken: tuple[str, ...] = ()
