@@ -231,7 +231,7 @@ def test_a_bundle_is_replaced_only_if_asked_and_nothing_else_is_ever(config, tmp
 
 def test_too_large_or_too_wide_weights_are_refused(config, tmp_path):
     with pytest.raises(CheckpointError, match=r"MB, more than the 0\.1 that a bundle may have"):
-        make_bundle(changed(config, most_bytes=100_000))
+        make_bundle(changed(config, most_mb=0.1))
     save_file({"a": torch.zeros(3, 4), "b": torch.zeros(2, dtype=torch.bfloat16)}, tmp_path / "w.safetensors")
     with pytest.raises(CheckpointError, match="wider than 16 bits; export in bfloat16"):
         check_weights(tmp_path)

@@ -11,14 +11,13 @@ import pytest
 
 pytest.importorskip("starlette", reason="pip install 'outofsight[explore]'")
 
-from outofsight.cli.explore import _beginning, _first
+from outofsight.cli.explore import Explore, _first
 from outofsight.errors import CheckpointError, InputError
 from outofsight.web.serve import FIRST_PORT, address_of, doors_of, listen
 
 
 def begun(tmp_path, **given):
-    asked = {"seed": None, "clip": None, "video": None, "prompt": None, "state": None, **given}
-    return _beginning(*asked.values())
+    return Explore(**given).begin
 
 
 def test_one_beginning(tmp_path):
@@ -53,7 +52,7 @@ class Resuming:
 
 
 def test_a_state_that_cannot_be_gone_on_with_is_told_before_anything_is_served(tmp_path):
-    asked = {"begin": "state", "state": tmp_path}
+    asked = Explore(state=tmp_path)
     with pytest.raises(CheckpointError, match="of another model"):
         _first(Resuming(None), None, None, asked)
     rolled = Resuming(tmp_path)

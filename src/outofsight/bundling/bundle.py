@@ -1,6 +1,7 @@
 """Make the folder that is handed on: weights as exported, checked for size and precision, and what goes with them."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -29,8 +30,8 @@ SMALL_DTYPES = ("BF16", "F16")
 class BundleConfig:
     """What to bundle. ``vae_run``, ``results``: ``None`` where they are not at hand.
 
-    ``before``: runs whose exports the bundled one began from, oldest first, for the card. ``most_bytes``: of weights,
-    at most. ``hardware``: what the model was trained on, in words. ``began_from``: a bundle that the first of these
+    ``before``: runs whose exports the bundled one began from, oldest first, for the card. ``most_mb``: of weights, at
+    most. ``hardware``: what the model was trained on, in words. ``began_from``: a bundle that the first of these
     runs began from; what its own training.json tells goes before them.
     """
 
@@ -43,10 +44,10 @@ class BundleConfig:
     strength: float = 1.0
     began_from: Path | None = None
     name: str = "mini"
-    before: tuple[Path, ...] = ()
+    before: Sequence[Path] | None = None
     vae_run: Path | None = None
     results: Path | None = None
-    most_bytes: int = 20_000_000
+    most_mb: float = 20.0
     overwrite: bool = False
 
 
@@ -92,9 +93,9 @@ def check_bundle(config: BundleConfig) -> tuple[CardFacts, dict[str, Any]]:
     check_folder(world.export)
     parts = {name: check_weights(world.export / name) for name in NETWORKS}
     total = sum(size for _, size in parts.values())
-    if total > config.most_bytes:
+    if total > config.most_mb * 1e6:
         raise CheckpointError(
-            f"{world.export}: its weights have {total / 1e6:.1f} MB, more than the {config.most_bytes / 1e6:g} "
+            f"{world.export}: its weights have {total / 1e6:.1f} MB, more than the {config.most_mb:g} "
             "that a bundle may have; train a smaller model, or raise --most-mb"
         )
     WorldModelBase.from_pretrained(world.export)  # whole, and readable by this version
@@ -103,7 +104,7 @@ def check_bundle(config: BundleConfig) -> tuple[CardFacts, dict[str, Any]]:
         use=use_of(data, config),
         parts=parts,
         world=world,
-        before=tuple(read_finished_run(run) for run in config.before),
+        before=tuple(read_finished_run(run) for run in config.before or ()),
         vae=vae,
         data=data,
         hardware=config.hardware,

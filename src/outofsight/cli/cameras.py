@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 
 from outofsight.cli.options import DryRun
-from outofsight.cli.progress import shown_progress
+from outofsight.cli.progress import say, shown_progress
 from outofsight.cli.values import check_fov
-from outofsight.data.outputs import check_outputs, claimed
-from outofsight.errors import InputError, OutputError
+from outofsight.data.outputs import claimed, refuse_existing
+from outofsight.errors import InputError
 from outofsight.files import write_json
 from outofsight.geometry.camera_files import cameras_of_many, read_one_of_many
 from outofsight.geometry.json_files import read_camera_json
@@ -53,9 +53,7 @@ def import_cameras(
     """Write the cameras of a reconstruction as a pose file, which every verb here reads."""
     if metres_per_unit is not None and not 0 < metres_per_unit < 1e6:
         raise InputError(f"--metres-per-unit: expected a number above 0, got {metres_per_unit:g}")
-    if out.exists():
-        raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
-    check_outputs([out], [source])
+    refuse_existing(out, [source])
     cameras = _read(source, camera)
     if metres_per_unit is not None:
         poses = cameras.world_from_camera.copy()
@@ -106,7 +104,6 @@ def estimate(
     from outofsight.camera_estimation.estimate import estimate_cameras, notes_on_file
     from outofsight.camera_estimation.path_picture import write_path_picture
     from outofsight.data.video import read_video
-    from outofsight.geometry.pose_files import write_poses
 
     if height_m is not None and not 0 < height_m < MOST_HEIGHT_M:
         raise InputError(f"--height-m: expected metres above 0 and below {MOST_HEIGHT_M:g}, got {height_m:g}")
@@ -115,16 +112,16 @@ def estimate(
     if out.suffix.lower() != ".json":
         raise InputError(f"--out: expected a name that ends in .json, got {out}")
     picture, report = out.with_suffix(".png"), out.with_suffix(".verdict.json")
-    _check_new(out, picture, report)
-    check_outputs([out, picture, report], [video, masks])
-    console = Console(stderr=True)
+    for path in (out, picture, report):
+        refuse_existing(path, [video, masks])
     for note in notes_on_file(video):
-        console.print(note, soft_wrap=True, markup=False)
+        say(note)
     frames = read_video(video, num_frames=num_frames).frames
     moving = moving_in(frames, masks, detector)
     with claimed(out):
-        _check_new(out, picture, report)  # again, under the lock: another process may have been quicker
-        with shown_progress(console, video.name) as show:
+        for path in (out, picture, report):  # again, under the lock: another process may have been quicker
+            refuse_existing(path, [])
+        with shown_progress(Console(stderr=True), video.name) as show:
             found = estimate_cameras(
                 frames, fov_x_deg=fov, masks=moving, height_m=height_m,
                 progress=lambda stage, done, total: show(done, total, stage),
@@ -137,12 +134,6 @@ def estimate(
         write_poses(out, found.cameras)
     unit = "" if found.scale_is_known else f"; {ARBITRARY}: --height-m tells"
     typer.echo(f"{found.verdict}\nwrote {out}, {picture.name} and {report.name}{unit}")
-
-
-def _check_new(*paths: Path) -> None:
-    for path in paths:
-        if path.exists():
-            raise OutputError(f"{path} exists already; choose a new --out, so that nothing is overwritten")
 
 
 KNOWN: "dict[tuple[str, int, int, float | None], tuple[CameraPath, tuple[str, ...]]]" = {}

@@ -1,7 +1,7 @@
 """``outofsight convert``: published checkpoint files → a model folder, and back; LoRAs of any layout."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import isfinite, nan
 from pathlib import Path
@@ -11,8 +11,8 @@ import typer
 
 from outofsight.cli.options import DryRun
 from outofsight.cli.values import parse_settings
-from outofsight.data.outputs import check_outputs, claimed, refuse_existing
-from outofsight.errors import CheckpointError, InputError, OutputError, first_line
+from outofsight.data.outputs import claimed, refuse_existing
+from outofsight.errors import CheckpointError, InputError, first_line
 from outofsight.files import folder_in_one_piece
 
 if TYPE_CHECKING:
@@ -157,29 +157,30 @@ def _naming(path: Path) -> Iterator[None]:
 def _load_vae(path: Path) -> Any:
     from diffusers import AutoencoderKLWan
 
-    from outofsight.codec.checkpoint_files import load_state_dict, require_finite
     from outofsight.codec.official import vae_from_official
 
     if path.is_dir():
         return _from_folder("--vae", path, AutoencoderKLWan, "Wan's VAE")
-    state = load_state_dict(path)
-    require_finite(state.items(), str(path))
-    with _naming(path):
-        return vae_from_official(state)
+    return _from_file(path, vae_from_official)
 
 
 def _load_text_encoder(path: Path) -> Any:
     from transformers import UMT5EncoderModel
 
-    from outofsight.codec.checkpoint_files import load_state_dict, require_finite
     from outofsight.codec.official import text_encoder_from_official
 
     if path.is_dir():
         return _from_folder("--text-encoder", path, UMT5EncoderModel, "umT5's encoder")
+    return _from_file(path, text_encoder_from_official)
+
+
+def _from_file(path: Path, from_official: Callable[[Any], Any]) -> Any:
+    from outofsight.codec.checkpoint_files import load_state_dict, require_finite
+
     state = load_state_dict(path)
     require_finite(state.items(), str(path))
     with _naming(path):
-        return text_encoder_from_official(state)
+        return from_official(state)
 
 
 def _from_folder(option: str, folder: Path, kind: Any, what: str) -> Any:
@@ -187,7 +188,6 @@ def _from_folder(option: str, folder: Path, kind: Any, what: str) -> Any:
     import torch
 
     from outofsight.codec.checkpoint_files import require_finite
-    from outofsight.errors import first_line
     from outofsight.whole_models import check_part
 
     try:
@@ -219,8 +219,9 @@ def _load_tokenizer(name_or_path: str) -> Any:
     try:
         return AutoTokenizer.from_pretrained(name_or_path)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"--tokenizer {name_or_path}: no tokenizer there ({reason})") from error
+        raise CheckpointError(
+            f"--tokenizer {name_or_path}: no tokenizer there ({first_line(error)})"
+        ) from error
 
 
 def lora(
@@ -236,9 +237,7 @@ def lora(
     from outofsight.cli.loading import quiet_libraries
     from outofsight.sampling.world import WorldModel
 
-    if out.exists():
-        raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
-    check_outputs([out], [file, model])
+    refuse_existing(out, [file, model])
     quiet_libraries()
     weights = dict(WorldModel.from_pretrained(model).transformer.named_parameters())
     found = read_lora(file, weights)

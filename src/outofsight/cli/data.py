@@ -178,11 +178,11 @@ def from_samples(
         gather_published, encoder, samples, out / "train", dtype=dtype, samples_per_shard=per_shard
     )
     if dry_run:
-        _tell([gather(dry_run=True)], dry_run=True)
-        return
-    with claimed(out, filled=True), shown_progress(Console(stderr=True), "samples") as show:
-        report = gather(progress=show)
-    _tell([report])
+        report = gather(dry_run=True)
+    else:
+        with claimed(out, filled=True), shown_progress(Console(stderr=True), "samples") as show:
+            report = gather(progress=show)
+    _tell([report], dry_run=dry_run)
 
 
 def _check_cache(out: Path, reads: list[str | Path], dtype: str) -> None:
@@ -194,7 +194,7 @@ def _check_cache(out: Path, reads: list[str | Path], dtype: str) -> None:
     check_outputs(parts, reads, ours=ours)
 
 
-def _tell(reports: "Sequence[EncodeReport]", *, dry_run: bool = False) -> None:
+def _tell(reports: "Sequence[EncodeReport]", *, dry_run: bool) -> None:
     for report in reports:
         first, last = ("would write ", "are there") if dry_run else ("", "were there already")
         print(f"{first}{report.folder}: {report.num_samples} samples, {report.num_found} of them {last}")
@@ -222,26 +222,25 @@ def import_hm_world(
     found = find_parts(parts)
     check_outputs([out], [*found, captions], ours=(out / "train").is_dir())
     by_name = named_captions(read_text(captions).encode()) if captions else None
-    new = there = left_out = 0
     if dry_run:
         outcomes = Counter(outcome for _, outcome, _ in wanted_samples(found, out / "train", {}, limit))
         print(f"would write {out}: {outcomes['new']} new, {outcomes['there']} are there already")
         return
     with claimed(out, filled=True):
         (out / "train").mkdir(exist_ok=True)
+        outcomes = Counter()
         try:
             with shown_progress(Console(stderr=True), "samples") as show:
                 for name, outcome in import_archive(found, out / "train", by_name, limit):
-                    new, there, left_out = (
-                        new + (outcome == "new"), there + (outcome == "there"), left_out + (outcome == "incomplete")
-                    )  # fmt: skip
-                    show(new + there, limit or new + there, name)
+                    outcomes[outcome] += 1
+                    done = outcomes["new"] + outcomes["there"]
+                    show(done, limit or done, name)
         except DatasetError:
             with suppress(OSError):  # not empty: samples were read before
                 (out / "train").rmdir()
             raise
-        summary = write_import_card(out, left_out)
-    print(f"{out}: {new} new, {there} were there already; {summary}")
+        summary = write_import_card(out, outcomes["incomplete"])
+    print(f"{out}: {outcomes['new']} new, {outcomes['there']} were there already; {summary}")
 
 
 def lens(

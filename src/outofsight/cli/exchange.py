@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ from outofsight.cli.cases import Shape
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.values import parse_frames, parse_size, sampling_settings
-from outofsight.data.outputs import check_outputs, claimed
+from outofsight.data.outputs import check_outputs, claimed, refuse_existing
 from outofsight.errors import InputError, OutputError
 from outofsight.files import write_json
 from outofsight.model_folders import ModelSource
@@ -26,12 +26,32 @@ if TYPE_CHECKING:
     from outofsight.sampling.world import WorldModel
     from outofsight.types import CameraPath
 
-Format = Annotated[str, typer.Argument(help="wrbench, mind, memobench or stevo")]
-Cases = Annotated[Path, typer.Option(help="the benchmark's folder of cases")]
-Sources = Annotated[Path | None, typer.Option(help="what lies apart: source clips, first frames, or prompts")]
-Cameras = Annotated[
-    list[str] | None, typer.Option(help="wrbench: preset, yaw:left:60@40,..., or file; may be repeated")
-]
+
+@dataclass(frozen=True, kw_only=True)
+class Cases:
+    """Which cases of which benchmark."""
+
+    name: Annotated[str, typer.Argument(help="wrbench, mind, memobench or stevo")]
+    cases: Annotated[Path, typer.Option(help="the benchmark's folder of cases")]
+    sources: Annotated[
+        Path | None, typer.Option(help="what lies apart: source clips, first frames, or prompts")
+    ] = None
+    camera: Annotated[
+        list[str] | None, typer.Option(help="wrbench: preset, yaw:left:60@40,..., or file; may be repeated")
+    ] = None
+    limit: opt.Limit = None
+
+    def read(self) -> "tuple[Benchmark, list[BenchmarkCase]]":
+        from outofsight.exchange import benchmark
+        from outofsight.exchange.case import Ask
+
+        found = benchmark(self.name)
+        if self.camera and self.name != "wrbench":
+            raise InputError(f"--camera: {self.name} says its own cameras; leave it out")
+        if not self.cases.exists():
+            raise InputError(f"--cases: there is no {self.cases}; name the benchmark's folder")
+        ask = Ask(cameras=tuple(self.camera or ()), sources=self.sources, limit=self.limit)
+        return found, found.read_cases(self.cases, ask)
 
 
 def build_exchange() -> typer.Typer:
@@ -47,79 +67,61 @@ def build_exchange() -> typer.Typer:
     return app
 
 
-def _read(
-    name: str, cases: Path, sources: Path | None, camera: list[str] | None, limit: int | None
-) -> "tuple[Benchmark, list[BenchmarkCase]]":
-    from outofsight.exchange import benchmark
-    from outofsight.exchange.case import Ask
-
-    found = benchmark(name)
-    if camera and name != "wrbench":
-        raise InputError(f"--camera: {name} says its own cameras; leave it out")
-    if not cases.exists():
-        raise InputError(f"--cases: there is no {cases}; name the benchmark's folder")
-    ask: Ask = Ask(cameras=tuple(camera or ()), sources=sources, limit=limit)
-    return found, found.read_cases(cases, ask)
-
-
-def list_cases(
-    name: Format, cases: Cases, sources: Sources = None, camera: Cameras = None, limit: opt.Limit = None
-) -> None:
+@opt.takes(Cases)
+def list_cases(asked: Cases) -> None:
     """Say which cases there are; whatever is missing or not as documented is one line."""
-    _, found = _read(name, cases, sources, camera, limit)
+    _, found = asked.read()
     for case in found:
         moves = "still" if case.cameras is None else f"{len(case.cameras)} poses"
         print(f"{case.name}\t{moves}\t{'with' if case.truth else 'without'} truth\t{case.prompt[:80]}")
     print(f"{len(found)} cases")
 
 
-def run(
-    name: Format,
-    cases: Cases,
-    model: opt.Model,
-    out: Annotated[Path, typer.Option(help="folder of results, in the benchmark's layout")],
-    system: Annotated[
-        str | None, typer.Option(help="name of the system there (default: the model's)")
-    ] = None,
-    sources: Sources = None,
-    camera: Cameras = None,
-    limit: opt.Limit = None,
-    strategy: opt.StrategyName = None,
-    size: opt.Size = None,
-    frames: opt.Frames = None,
-    fov: opt.Fov = None,
-    steps: opt.Steps = None,
-    guidance: opt.Guidance = None,
-    seed: opt.SeedOfEach = 42,
-    device: opt.Device = "auto",
-    dtype: opt.Dtype = None,
-    dry_run: opt.DryRun = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class RunCases(Cases, ModelSource):
+    """What ``exchange run`` is asked for."""
+
+    path: opt.Model
+    out: Annotated[Path, typer.Option(help="folder of results, in the benchmark's layout")]
+    system: Annotated[str | None, typer.Option(help="name of the system there (default: the model's)")] = None
+    strategy: opt.StrategyName = None
+    size: opt.Size = None
+    frames: opt.Frames = None
+    fov: opt.Fov = None
+    steps: opt.Steps = None
+    guidance: opt.Guidance = None
+    seed: opt.SeedOfEach = 42
+    device: opt.Device = "auto"
+    dtype: opt.Dtype = None
+    dry_run: opt.DryRun = False
+
+
+@opt.takes(RunCases)
+def run(asked: RunCases) -> None:
     """Continue every case and write it where the benchmark's evaluation looks. Stopped, the same command goes on."""
     from outofsight.cli.loading import check_loading, empty_model, load_world
 
-    found, chosen = _read(name, cases, sources, camera, limit)
-    source = ModelSource(path=model, strategy=strategy, device=device, dtype=dtype)
-    use = source.use
+    found, chosen = asked.read()
+    use, out = asked.use, asked.out
     shape = Shape(
-        frames=parse_frames(frames) if frames else use.frames, size=parse_size(size) if size else use.size,
-        fov_x_deg=fov, fps=use.fps,
+        frames=parse_frames(asked.frames) if asked.frames else use.frames,
+        size=parse_size(asked.size) if asked.size else use.size, fov_x_deg=asked.fov, fps=use.fps,
     )  # fmt: skip
     sampling = sampling_settings(
-        use, {"num_inference_steps": steps, "guidance_scale": guidance, "seed": seed}
+        use, {"num_inference_steps": asked.steps, "guidance_scale": asked.guidance, "seed": asked.seed}
     )
-    check_loading(source)
-    networks = empty_model(source, whole=dry_run)
-    label = _system(system or Path(model).name)
+    check_loading(asked)
+    networks = empty_model(asked, whole=asked.dry_run)
+    label = _system(asked.system or Path(asked.path).name)
     settings = {
-        "benchmark": name, "model": model, "strategy": strategy,
+        "benchmark": asked.name, "model": asked.path, "strategy": asked.strategy,
         "sampling": {key: getattr(sampling, key) for key in (*use.sampling, "seed")},
-        "frames": list(shape.frames), "size": list(shape.size) if shape.size else None, "fov": fov,
+        "frames": list(shape.frames), "size": list(shape.size) if shape.size else None, "fov": asked.fov,
     }  # fmt: skip
-    _check_place(found, out, label, settings, [cases, sources, model])
+    _check_place(found, out, label, settings, [asked.cases, asked.sources, asked.path])
     done = found.written(out, label, chosen)
     todo = [case for case in chosen if case.name not in done]
-    if dry_run:
+    if asked.dry_run:
         for case in todo:
             _check_case(networks, case, shape)
         print(f"would write {out / label}: {len(chosen)} cases, {len(done)} of them are there")
@@ -127,7 +129,7 @@ def run(
     with claimed(out, filled=True):
         _note(found, out, label, settings)
         if todo:
-            _continue(load_world(source), found, todo, shape, sampling, put=partial(found.write, out, label))
+            _continue(load_world(asked), found, todo, shape, sampling, put=partial(found.write, out, label))
         found.finish(out, label, chosen)
     print(f"{out / label}: {len(chosen)} cases, {len(done)} of them were there already")
 
@@ -253,36 +255,38 @@ def _cameras(
     return context, target
 
 
-def write(
-    name: Format,
-    cases: Cases,
-    videos: Annotated[Path, typer.Option(help="folder of videos, each called as its case")],
-    out: Annotated[Path, typer.Option(help="folder of results, in the benchmark's layout")],
-    system: Annotated[str, typer.Option(help="name of the system there")],
-    sources: Sources = None,
-    camera: Cameras = None,
-    limit: opt.Limit = None,
+@dataclass(frozen=True, kw_only=True)
+class WriteCases(Cases):
+    """What ``exchange write`` is asked for."""
+
+    videos: Annotated[Path, typer.Option(help="folder of videos, each called as its case")]
+    out: Annotated[Path, typer.Option(help="folder of results, in the benchmark's layout")]
+    system: Annotated[str, typer.Option(help="name of the system there")]
     context_frames: Annotated[
         int, typer.Option(min=0, help="wrbench: frames of context that each video begins with")
-    ] = 0,
-    dry_run: opt.DryRun = False,
-) -> None:
+    ] = 0
+    dry_run: opt.DryRun = False
+
+
+@opt.takes(WriteCases)
+def write(asked: WriteCases) -> None:
     """Put videos that are there already into a benchmark's layout."""
     from outofsight.evaluation.clips import videos_of
 
-    found, chosen = _read(name, cases, sources, camera, limit)
+    found, chosen = asked.read()
+    videos, out, context_frames = asked.videos, asked.out, asked.context_frames
     if not videos.is_dir():
         raise InputError(f"--videos: there is no folder {videos}")
     there = videos_of(videos)
     answered = [case for case in chosen if case.name in there]
     if not answered:
         raise InputError(f"{videos}: holds no video of a case's name, such as {chosen[0].name}.mp4")
-    label = _system(system)
+    label = _system(asked.system)
     if context_frames and not found.with_context:
-        raise InputError(f"--context-frames: results of {name} hold no context; leave it out")
-    settings = {"benchmark": name, "videos": str(videos), "context_frames": context_frames}
-    _check_place(found, out, label, settings, [cases, sources, videos])
-    if dry_run:
+        raise InputError(f"--context-frames: results of {asked.name} hold no context; leave it out")
+    settings = {"benchmark": asked.name, "videos": str(videos), "context_frames": context_frames}
+    _check_place(found, out, label, settings, [asked.cases, asked.sources, videos])
+    if asked.dry_run:
         for case in answered:
             _with_target(there[case.name], context_frames)
         print(f"would write {out / label}: {len(answered)} of {len(chosen)} cases")
@@ -308,23 +312,25 @@ def _with_target(path: Path, num_context: int) -> "tuple[Frames, float]":
     return frames, fps
 
 
-def read(
-    name: Format,
-    cases: Cases,
-    results: Annotated[Path, typer.Option(help="folder of results, which holds a folder of each system")],
-    system: Annotated[str, typer.Option(help="the system to read")],
-    out: Annotated[Path, typer.Option(help="folder for truth/ and SYSTEM/, which evaluate reads")],
-    sources: Sources = None,
-    camera: Cameras = None,
-    limit: opt.Limit = None,
-    dry_run: opt.DryRun = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ReadCases(Cases):
+    """What ``exchange read`` is asked for."""
+
+    results: Annotated[Path, typer.Option(help="folder of results, which holds a folder of each system")]
+    system: Annotated[str, typer.Option(help="the system to read")]
+    out: Annotated[Path, typer.Option(help="folder for truth/ and SYSTEM/, which evaluate reads")]
+    dry_run: opt.DryRun = False
+
+
+@opt.takes(ReadCases)
+def read(asked: ReadCases) -> None:
     """Take results to where `evaluate` reads them: with their truth, or with their context where there is none."""
     from outofsight.data.video import write_video
     from outofsight.files import folder_in_one_piece
     from outofsight.geometry.pose_files import write_poses
 
-    found, chosen = _read(name, cases, sources, camera, limit)
+    found, chosen = asked.read()
+    results, system, out = asked.results, asked.system, asked.out
     if not (results / system).is_dir():
         raise InputError(f"--results: there is no {results / system}; name the folder above the system's")
     there = found.results(results, system, chosen)
@@ -335,10 +341,8 @@ def read(
         )
     if system in ("truth", "contexts"):
         raise InputError(f"--system: {system} is a folder of its own in --out; call the system otherwise")
-    check_outputs([out], [cases, results, sources])
-    if out.exists() and any(out.iterdir()):
-        raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
-    if dry_run:
+    refuse_existing(out, [asked.cases, results, asked.sources])
+    if asked.dry_run:
         for case, path in pairs:
             (_context_and_result if case.truth is None else _truth_and_result)(found, case, path)
         print(f"would write {out}: {len(pairs)} cases")

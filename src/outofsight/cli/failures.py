@@ -10,6 +10,7 @@ from outofsight.errors import OutOfSightError
 from outofsight.files import write_advice
 
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
+SAID_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG)
 STOPPED = 130
 """What shells give a command that was stopped by Ctrl-C."""
 
@@ -55,13 +56,6 @@ def _was_interrupted(error: BaseException | None) -> bool:
 def _reason(error: OSError) -> str:
     if error.errno in (errno.EPIPE, errno.ESHUTDOWN):
         return "the reader of our output has gone"
-    if error.errno in (
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EACCES,
-        errno.EPERM,
-        errno.EROFS,
-        errno.ENAMETOOLONG,
-    ):
+    if error.errno in SAID_OF_WRITING:
         return write_advice(error)
     return error.strerror or str(error)

@@ -9,7 +9,7 @@ file as ``COUNTED``, made by the command that counts the same::
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from outofsight.cli.options import takes
 from outofsight.cli.values import parse_frames, parse_size
 from outofsight.errors import InputError
 from outofsight.model_folders import find_model, read_use
@@ -28,85 +29,91 @@ COUNTED = Path(__file__).with_name("mini_plan.json")
 PUBLISHED_SIZE = (480, 832)
 
 
-def info(
+@dataclass(frozen=True, kw_only=True)
+class Info:
+    """What ``info`` is asked for."""
+
     model: Annotated[
         str, typer.Argument(help="mini, model folder or hub id; only its configuration files are read")
-    ],
+    ]
     size: Annotated[
         str | None, typer.Option(help="HEIGHTxWIDTH of the video (default: the model's, or 480x832)")
-    ] = None,
+    ] = None
     frames: Annotated[
         str | None, typer.Option(help="CONTEXT+TARGET frames (default: the model's, or 77+77)")
-    ] = None,
+    ] = None
     steps: Annotated[
         int | None, typer.Option(min=1, help="denoising steps (default: the model's, or 50)")
-    ] = None,
+    ] = None
     guidance: Annotated[
         float | None, typer.Option(help="guidance scale; 1 halves the forwards (default: the model's, or 5)")
-    ] = None,
-    dtype: Annotated[str | None, typer.Option(help="bfloat16 (the default), float16 or float32")] = None,
-    tile_vae: Annotated[bool, typer.Option(help="encode and decode in the published tiles")] = False,
+    ] = None
+    dtype: Annotated[str | None, typer.Option(help="bfloat16 (the default), float16 or float32")] = None
+    tile_vae: Annotated[bool, typer.Option(help="encode and decode in the published tiles")] = False
     attention_chunk: Annotated[
         int | None, typer.Option(min=1, help="query frames that attention gathers at a time (default: all)")
-    ] = None,
+    ] = None
     vram: Annotated[
         float | None, typer.Option(min=1, help="GiB of a GPU: which flags fit it, for each use")
-    ] = None,
-    gpus: Annotated[int, typer.Option(min=1, help="with --vram: GPUs that training is sharded over")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-) -> None:
+    ] = None
+    gpus: Annotated[int, typer.Option(min=1, help="with --vram: GPUs that training is sharded over")] = 1
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False
+
+
+@takes(Info)
+def info(asked: Info) -> None:
     """Show a model's parts and sizes, and the memory and arithmetic of a run."""
-    if as_json and vram is not None:
+    if asked.as_json and asked.vram is not None:
         raise InputError("--json: holds no table of --vram; leave one of them out")
-    folder = Path(find_model(model))
-    asked = (size, frames, steps, guidance, dtype, attention_chunk, vram)
-    if model == "mini" and not tile_vae and all(each is None for each in asked):
+    if replace(asked, gpus=1, as_json=False) == Info(model="mini"):
         counted = json.loads(COUNTED.read_bytes())
-        if counted["configuration"] == _configuration(folder):  # else another mini was bundled since
-            _show(counted, as_json=as_json)
+        if counted["configuration"] == _configuration("mini"):  # else another mini was bundled since
+            _show(counted, as_json=asked.as_json)
             return
+    _count(asked)
+
+
+def _count(asked: Info) -> None:
+    """Count what a run needs, and show it."""
     from outofsight.cli.loading import parse_dtype, quiet_libraries
     from outofsight.codec.video_vae import LatentTiling
     from outofsight.sampling.plan import VideoSize, networks_on_meta, plan_run
 
     quiet_libraries()
-    use = read_use(model)
-    height, width = parse_size(size) if size else use.size or PUBLISHED_SIZE
-    context, target = parse_frames(frames) if frames else use.frames
-    steps = use.num_inference_steps if steps is None else steps
-    dtype = dtype or "bfloat16"
-    networks = networks_on_meta(model, parse_dtype(dtype))
-    networks["transformer"].attention_frames_per_chunk = attention_chunk
+    use = read_use(asked.model)
+    height, width = parse_size(asked.size) if asked.size else use.size or PUBLISHED_SIZE
+    context, target = parse_frames(asked.frames) if asked.frames else use.frames
+    steps = use.num_inference_steps if asked.steps is None else asked.steps
+    guided = (use.guidance_scale if asked.guidance is None else asked.guidance) != 1
+    dtype = asked.dtype or "bfloat16"
+    networks = networks_on_meta(asked.model, parse_dtype(dtype))
+    transformer = networks["transformer"]
+    transformer.attention_frames_per_chunk = asked.attention_chunk
     video = VideoSize(height=height, width=width, context_frames=context, target_frames=target)
-    guided = (use.guidance_scale if guidance is None else guidance) != 1
-    plan = plan_run(
-        networks,
-        video,
-        num_inference_steps=steps,
-        guided=guided,
-        tiling=LatentTiling() if tile_vae else None,
-    )
-    settings = vars(networks["transformer"].memory_settings).items()
+    tiling = LatentTiling() if asked.tile_vae else None
+    plan = plan_run(networks, video, num_inference_steps=steps, guided=guided, tiling=tiling)
+    settings = vars(transformer.memory_settings).items()
     figures = {
-        "model": model,
-        "strategy": networks["transformer"].config["memory_strategy"],
+        "model": asked.model,
+        "strategy": transformer.config["memory_strategy"],
         "settings": {name: value for name, value in settings if not name.startswith("_")},
         "sampling": dict(use.sampling),
         "explore": dict(use.explore),
         "num_inference_steps": steps,
         **_figures(plan, video, dtype),
-        "configuration": _configuration(folder),
+        "configuration": _configuration(asked.model),
     }
-    _show(figures, as_json=as_json)
-    if vram is not None and not as_json:
-        found = ways(networks, video, guided=guided, cards=(1,) if gpus == 1 else (1, gpus))
-        Console(width=120).print(
-            cards_table(found, vram)
-        )  # its commands are to be copied, so they stay whole
+    _show(figures, as_json=asked.as_json)
+    if asked.vram is not None:
+        cards = (1,) if asked.gpus == 1 else (1, asked.gpus)
+        found = ways(networks, video, guided=guided, cards=cards)
+        # Its commands are to be copied, so they stay whole.
+        Console(width=120).print(cards_table(found, asked.vram))
 
 
-def _configuration(folder: Path) -> str | None:
+def _configuration(model: str) -> str | None:
     """Digest what a model folder says of itself, its weights apart; ``None``: it is no folder."""
+    folder = Path(find_model(model))
     if not folder.is_dir():
         return None
     files = (folder / "generation_config.json", *sorted(folder.glob("*/config.json")))

@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 
 COUNTED = Path(__file__).with_name("strategy_costs.json")
 MINI_USE = ModelUse(num_context_frames=41, num_target_frames=41, size=(64, 96), fps=10.0)
+NUMBERS = (
+    "tokens",
+    "keys a query",
+    "attention GFLOP",
+    "GFLOP",
+    "once, GFLOP",
+    "forwards a step",
+    "M parameters",
+    "MiB",
+)
 LATENT_CHANNELS, VAE_FACTORS = 16, (4, 8)  # frames, pixels a side
 
 
@@ -102,31 +112,18 @@ def _table(costs: Sequence[Mapping[str, Any]], title: str) -> Table:
     table = Table(title=title)
     table.add_column("strategy")
     table.add_column("what it remembers by", max_width=52)
-    for name in (
-        "tokens",
-        "keys a query",
-        "attention GFLOP",
-        "GFLOP",
-        "once, GFLOP",
-        "forwards a step",
-        "M parameters",
-        "MiB",
-    ):
+    for name in NUMBERS:
         table.add_column(name, justify="right")
     for cost in costs:
         if cost["problem"] is not None:
-            table.add_row(cost["name"], f"{cost['what']}; does not fit: {cost['problem']}", *["–"] * 8)
+            words = f"{cost['what']}; does not fit: {cost['problem']}"
+            table.add_row(cost["name"], words, *["–"] * len(NUMBERS))
             continue
+        once = f"{cost['once_flops'] / 1e9:,.2f}" if cost["once_flops"] else "–"
         table.add_row(
-            cost["name"],
-            cost["what"],
-            f"{cost['tokens']:,}",
-            f"{cost['keys_per_query']:,}",
-            f"{cost['attention_flops'] / 1e9:,.2f}",
-            f"{cost['flops'] / 1e9:,.2f}",
-            f"{cost['once_flops'] / 1e9:,.2f}" if cost["once_flops"] else "–",
-            str(cost["forwards_per_step"]),
-            f"{cost['num_parameters'] / 1e6:.2f}",
+            cost["name"], cost["what"], f"{cost['tokens']:,}", f"{cost['keys_per_query']:,}",
+            f"{cost['attention_flops'] / 1e9:,.2f}", f"{cost['flops'] / 1e9:,.2f}", once,
+            str(cost["forwards_per_step"]), f"{cost['num_parameters'] / 1e6:.2f}",
             f"{cost['activation_bytes'] / 2**20:,.1f}",
-        )
+        )  # fmt: skip
     return table

@@ -5,13 +5,14 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from outofsight.cli.options import DryRun
+from outofsight.cli.options import DryRun, takes
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
 from outofsight.cli.values import parse_settings, tell_broken
@@ -22,44 +23,56 @@ if TYPE_CHECKING:
     from outofsight.training.config import TrainConfig
 
 
-def train(
-    out: Annotated[Path, typer.Option(help="the run's folder: states, log, videos, export")],
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """What ``train`` is asked for."""
+
+    out: Annotated[Path, typer.Option(help="the run's folder: states, log, videos, export")]
     recipe: Annotated[
         str | None,
         typer.Option(
             help="such as laptop_vae, laptop_world, mini_vae, finetune_hydra; docs/training.md lists all"
         ),
-    ] = None,
+    ] = None
     data: Annotated[
         Path | None, typer.Option(help="clips (for a VAE) or a latent cache (for a world model)")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out")] = False,
+    ] = None
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in --out")] = False
     strategy: Annotated[
         str | None, typer.Option(help="how the model remembers: see `outofsight strategies` (or MODULE:NAME)")
-    ] = None,
+    ] = None
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="KEY=VALUE such as batch.size=16; may be repeated")
-    ] = None,
+    ] = None
     max_minutes: Annotated[
         float | None, typer.Option(help="stop after so long, with a saved state and an export")
-    ] = None,
+    ] = None
     state_shard_mb: Annotated[
         float | None, typer.Option(help="largest file of a state, 10⁶ bytes (state.shard_mb)")
-    ] = None,
+    ] = None
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="leave out samples that cannot be read, and list them")
-    ] = False,
-    dry_run: DryRun = False,
-) -> None:
+    ] = False
+    dry_run: DryRun = False
+
+    @property
+    def changes(self) -> dict[str, object]:
+        """Settings other than the recipe's, by name."""
+        changes: dict[str, object] = parse_settings(self.settings or [])
+        if self.skip_broken:
+            changes["batch.skip_broken"] = True
+        if self.state_shard_mb is not None:
+            changes["state.shard_mb"] = self.state_shard_mb
+        return changes
+
+
+@takes(Train)
+def train(asked: Train) -> None:
     """Train by a recipe; more processes by `accelerate launch -m outofsight train ...`."""
-    changes = parse_settings(settings or [])
-    if skip_broken:
-        changes["batch.skip_broken"] = True
-    if state_shard_mb is not None:
-        changes["state.shard_mb"] = state_shard_mb
-    config, data, resume = _resolve(out, recipe, data, resume, strategy, changes)
+    out = asked.out
+    config, data, resume = _resolve(asked)
     _check_place(config, data, out)
-    if dry_run:
+    if asked.dry_run:
         _tell(config, data)
         return
     if data is None:
@@ -71,12 +84,12 @@ def train(
     first = os.environ.get("RANK", "0") == "0"  # of the processes of one run, which share a folder
     with (
         claimed(out, filled=True) if first else nullcontext(),
-        _stop_on_signal() as asked,
+        _stop_on_signal() as stop,
         _progress(config) as report,
     ):
         result = loop.train(
-            config, data, out, resume=resume, max_minutes=max_minutes, provenance=provenance(), report=report,
-            stop=asked,
+            config, data, out, resume=resume, max_minutes=asked.max_minutes, provenance=provenance(), report=report,
+            stop=stop,
         )  # fmt: skip
     if not first:
         return  # the first process tells
@@ -87,14 +100,7 @@ def train(
     )
 
 
-def _resolve(
-    out: Path,
-    recipe: str | None,
-    data: Path | None,
-    resume: bool,
-    strategy: str | None,
-    changes: dict[str, object],
-) -> tuple["TrainConfig", Path | None, bool]:
+def _resolve(asked: Train) -> tuple["TrainConfig", Path | None, bool]:
     """Find the configuration: of the recipe, or of the run that is gone on with; the strategy; then the changes.
 
     Tells also whether there is a run to go on with: by ``--resume``, or by the command that began it.
@@ -103,7 +109,8 @@ def _resolve(
     from outofsight.training.recipes import recipe as find_recipe
     from outofsight.training.run_folder import is_same_run, read_run
 
-    if resume:
+    out, recipe, data, strategy, changes = asked.out, asked.recipe, asked.data, asked.strategy, asked.changes
+    if asked.resume:
         config, content = read_run(out)
         if recipe not in (None, config.recipe):
             raise InputError(f"--recipe: {out} is a run of {config.recipe}, not of {recipe}; leave it out")
