@@ -99,8 +99,6 @@ class WorldModelBase(DiffusionPipeline):
             for part in NETWORKS:
                 require_finite(getattr(world, part).named_parameters(), f"{name_or_path}/{part}")
             return world
-        except CheckpointError:
-            raise
         except (
             OSError,
             HFValidationError,

@@ -20,9 +20,9 @@ from outofsight.bundling.finished_run import (
 from outofsight.errors import CheckpointError, InputError, OutputError
 from outofsight.files import read_json, replaced_folder, write_json, write_text
 from outofsight.model_folders import USE_FILE, ModelUse, read_use, use_as_json, use_file
+from outofsight.whole_models import NETWORKS
 from outofsight.world_model import WorldModelBase, check_folder
 
-NETWORKS = ("transformer", "vae", "text_encoder")
 SMALL_DTYPES = ("BF16", "F16")
 
 

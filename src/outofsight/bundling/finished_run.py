@@ -1,6 +1,6 @@
 """What a training run leaves that its model's card tells: settings, changes, versions, curves, samples and hours."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
@@ -113,12 +113,8 @@ def without_places(value: Any) -> Any:
 def thinned(curve: Curve, most: int) -> Curve:
     """Average neighbours so that at most so many points are left; each stands at its last step."""
     width = -(-len(curve) // most) if curve else 1
-    return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in _parts_of(curve, width)]
-
-
-def _parts_of(curve: Curve, width: int) -> Iterator[Curve]:
-    for start in range(0, len(curve), width):
-        yield curve[start : start + width]
+    parts = [curve[start : start + width] for start in range(0, len(curve), width)]
+    return [(part[-1][0], sum(value for _, value in part) / len(part)) for part in parts]
 
 
 WIDTH_PX, PANEL_PX = 720, 210
@@ -144,11 +140,8 @@ def curve_panels(run: FinishedRun) -> dict[str, dict[str, Curve]]:
             measure, _, level = short.partition("@")
             panel, label = measure.replace("_", " "), f"validation {level}".strip()
         panels.setdefault(panel, {})[label] = run.curve(name)
-    return {
-        title: {n: c for n, c in curves.items() if c}
-        for title, curves in panels.items()
-        if any(curves.values())
-    }
+    drawn = {title: {n: c for n, c in curves.items() if c} for title, curves in panels.items()}
+    return {title: curves for title, curves in drawn.items() if curves}
 
 
 def draw_curves(run: FinishedRun) -> str:

@@ -1,13 +1,12 @@
 """What ``generate`` works on: one case given by options, or every case of a folder; read and checked."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outofsight.cli.values import text_or_file
+from outofsight.cli.values import names_file, text_or_file
 from outofsight.errors import CameraError, InputError, VideoError
 from outofsight.files import read_text
 from outofsight.types import WAN_CLOCK
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from outofsight.cli.lenses import VideoLens
-    from outofsight.data.video import Video
     from outofsight.geometry.camera_files import CameraFile
     from outofsight.geometry.conditioning import CameraConditioning
     from outofsight.types import CameraPath
@@ -117,6 +115,8 @@ def _videos_in(folder: Path) -> list[Path]:
     Raises:
         InputError: there are none, or two would make one output.
     """
+    from outofsight.data.dataset import natural_order
+
     found = [path for path in _listed(folder) if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()]
     if not found:
         raise InputError(f"{folder}: expected videos ({', '.join(VIDEO_SUFFIXES)}) in the folder, found none")
@@ -127,7 +127,7 @@ def _videos_in(folder: Path) -> list[Path]:
             raise InputError(
                 f"{folder}: {other.name} and {path.name} would both become {path.stem}.mp4; rename one"
             )
-    return sorted(found, key=_natural_order)
+    return sorted(found, key=lambda path: natural_order(path.stem))
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -272,7 +272,7 @@ def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
                 f"{case.camera}: holds relative poses of {given[0]}+{given[1]} frames, which cannot be cut; "
                 f"{num_context}+{num_target} frames are asked for (--frames)"
             )
-        video, _ = _read_video(case, num_context, num_context, shape)
+        video = _read_video(case, num_context, num_context, shape)
         return CaseInputs(video=video, context=None, target=conditioning, notes=notes)
     for name, path, asked in (
         ("context", cameras.context, num_context),
@@ -280,7 +280,7 @@ def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
     ):
         if len(path) < asked:
             raise CameraError(f"{case.camera}: has {len(path)} {name} poses, {asked} {ASKED}")
-    video, _ = _read_video(case, len(cameras.context), num_context, shape)
+    video = _read_video(case, len(cameras.context), num_context, shape)
     left_out = len(cameras.context) - num_context
     if left_out:
         notes += (f"the first {left_out} context frames are left out",)
@@ -293,6 +293,7 @@ def _from_camera_file(case: Case, shape: Shape) -> CaseInputs:
 
 
 def _from_expression(case: Case, shape: Shape) -> CaseInputs:
+    from outofsight.cli.cameras import estimated_context
     from outofsight.geometry.path_expressions import make_path
 
     num_context, num_target = shape.frames
@@ -301,45 +302,35 @@ def _from_expression(case: Case, shape: Shape) -> CaseInputs:
             f"--camera {case.camera} says how the camera will move; say with --context-camera how it moved in the "
             "context (a camera file, a path such as pan:left:30, still, or estimate)"
         )
-    if case.context_camera == ESTIMATE:
-        return _from_estimate(case, shape)
+    context, frames_read = None, None
+    notes: tuple[str, ...] = ()
     if is_file(case.context_camera):
         file = _read_camera_file(Path(case.context_camera), num_context, shape.repairs)
         if file.context is None or len(file.context) < num_context:
             given = "only relative poses" if file.context is None else f"{len(file.context)} context poses"
             raise CameraError(f"{case.context_camera}: has {given}, {num_context} {ASKED}")
         context, frames_read = file.context[len(file.context) - num_context :], len(file.context)
-    else:
-        context, frames_read = make_path(case.context_camera, num_context), None
-    video, _ = _read_video(case, frames_read, num_context, shape)
+    elif case.context_camera != ESTIMATE:
+        context = make_path(case.context_camera, num_context)
+    video = _read_video(case, frames_read, num_context, shape)
     if len(video) < num_context:
         raise VideoError(f"{case.video}: has {len(video)} frames, {num_context} of context {ASKED}")
+    if context is None:
+        uncut = (
+            video if shape.size is None else _read_video(case, None, num_context, replace(shape, size=None))
+        )
+        context, notes = estimated_context(uncut, case.video, shape.fov_x_deg)
     # The target begins one step after the context's last pose, as it does in HM-World.
     target = make_path(case.camera, num_target + 1, start=context.world_from_camera[-1])[1:]
-    return CaseInputs(video=video, context=context, target=target, notes=())
+    return CaseInputs(video=video, context=context, target=target, notes=notes)
 
 
-def _from_estimate(case: Case, shape: Shape) -> CaseInputs:
-    """Estimate the context's cameras from the video itself. Raises ``CameraError`` if they cannot be believed."""
-    from outofsight.cli.cameras import estimated_context
-    from outofsight.geometry.path_expressions import make_path
-
-    num_context, num_target = shape.frames
-    video, _ = _read_video(case, None, num_context, replace(shape, size=None))
-    if len(video) < num_context:
-        raise VideoError(f"{case.video}: has {len(video)} frames, {num_context} of context {ASKED}")
-    context, notes = estimated_context(video, case.video, shape.fov_x_deg)
-    fitted, _ = _read_video(case, None, num_context, shape)
-    target = make_path(case.camera, num_target + 1, start=context.world_from_camera[-1])[1:]
-    return CaseInputs(video=fitted, context=context, target=target, notes=notes)
-
-
-def _read_video(case: Case, num_frames: int | None, keep_last: int, shape: Shape) -> "Video":
+def _read_video(case: Case, num_frames: int | None, keep_last: int, shape: Shape) -> "NDArray[np.uint8]":
     """Read the last frames of the context alone: the others are not used."""
     from outofsight.data.video import read_video
 
     fps = shape.fps if shape.resample else None
-    return read_video(case.video, num_frames=num_frames, size=shape.size, keep_last=keep_last, fps=fps)
+    return read_video(case.video, num_frames=num_frames, size=shape.size, keep_last=keep_last, fps=fps).frames
 
 
 def _read_camera_file(path: Path, num_context: int, repairs: tuple[str, ...]) -> "CameraFile":
@@ -360,13 +351,7 @@ def _has_halves(path: Path) -> bool:
 
 def is_file(camera: str) -> bool:
     """Tell whether a camera is given as a file, and not in words."""
-    try:
-        return camera.lower().endswith(".json") or Path(camera).is_file()
-    except (
-        OSError,
-        ValueError,
-    ):  # too long for a name, or not one: the reader of paths will say what is wrong
-        return False
+    return camera.lower().endswith(".json") or names_file(camera)
 
 
 def _camera_beside(video: Path) -> Path:
@@ -400,9 +385,3 @@ def _captions(folder: Path, videos: list[Path], prompt: str | None) -> list[str]
             f"{path}: has {len(lines)} captions for {len(videos)} videos; write one line for each"
         )
     return lines
-
-
-def _natural_order(path: Path) -> list[tuple[int, str]]:
-    """Sort 2 before 10."""
-    parts = re.split(r"(\d+)", path.stem)
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in parts]

@@ -202,8 +202,6 @@ def _from_folder(option: str, folder: Path, kind: Any, what: str) -> Any:
             else:
                 check_part(folder, kind(kind.config_class.from_pretrained(folder)))
         network = kind.from_pretrained(folder)
-    except CheckpointError:
-        raise
     except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
         raise CheckpointError(
             f"{option} {folder}: expected a folder of {what}, could not load it "

@@ -103,7 +103,7 @@ def text_or_file(value: str, option: str) -> str:
     Raises:
         InputError: the text, or the file, is empty or no text; or it names a file that is not there.
     """
-    named = "\n" not in value and _is_file(value)
+    named = "\n" not in value and names_file(value)
     if not named and FILE_NAME.fullmatch(value) and len(value.encode(errors="surrogateescape")) < NAME_BYTES:
         raise InputError(
             f"{option}: there is no file {value}; a caption is given as words, or in a text file"
@@ -118,7 +118,8 @@ def text_or_file(value: str, option: str) -> str:
     return text.strip()
 
 
-def _is_file(value: str) -> bool:
+def names_file(value: str) -> bool:
+    """Tell whether words are the name of a file that is there."""
     try:
         return Path(value).is_file()
     except (OSError, ValueError):  # too long for a name, or not one

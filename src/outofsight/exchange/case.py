@@ -1,6 +1,7 @@
 """The shape between all benchmarks: a case to continue, and where its result belongs."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,7 +108,7 @@ def frames_of(path: Path, *, size: tuple[int, int] | None = None, most: int | No
         VideoError: it is missing or damaged.
     """
     if not path.is_dir() and path.suffix.lower() not in PICTURES:
-        return _cut(read_video(path, size=size).frames, most)
+        return read_video(path, size=size).frames[:most]
     files = (
         sorted(one for one in path.iterdir() if one.suffix.lower() in PICTURES) if path.is_dir() else [path]
     )
@@ -118,10 +119,6 @@ def frames_of(path: Path, *, size: tuple[int, int] | None = None, most: int | No
         raise VideoError(f"{path}: its pictures are of different sizes; expected one size")
     frames = np.stack(pictures)
     return frames if size is None else fit_video(frames, *size)
-
-
-def _cut(frames: Frames, most: int | None) -> Frames:
-    return frames if most is None else frames[:most]
 
 
 def _picture(path: Path) -> Frames:
@@ -156,20 +153,18 @@ def context_of(
 
 def resampled(cameras: CameraPath, num_frames: int) -> CameraPath:
     """Follow a path in another number of frames, first and last kept."""
-    if len(cameras) == num_frames or len(cameras) == 1:
-        poses = np.repeat(cameras.world_from_camera, num_frames, axis=0) if len(cameras) == 1 else None
-        return (
-            cameras if poses is None else CameraPath(world_from_camera=poses, intrinsics=cameras.intrinsics)
+    poses = cameras.world_from_camera
+    if len(cameras) == num_frames:
+        return cameras
+    if len(cameras) == 1:
+        return CameraPath(
+            world_from_camera=np.repeat(poses, num_frames, axis=0), intrinsics=cameras.intrinsics
         )
-    given = np.arange(len(cameras))
-    wanted = np.linspace(0, len(cameras) - 1, num_frames)
-    turns = Slerp(given, Rotation.from_matrix(cameras.world_from_camera[:, :, :3]))(wanted).as_matrix()
-    places = np.column_stack(
-        [np.interp(wanted, given, cameras.world_from_camera[:, row, 3]) for row in range(3)]
-    )
-    return CameraPath(
-        world_from_camera=np.concatenate([turns, places[:, :, None]], axis=2), intrinsics=cameras.intrinsics
-    )
+    given, wanted = np.arange(len(cameras)), np.linspace(0, len(cameras) - 1, num_frames)
+    turns = Slerp(given, Rotation.from_matrix(poses[:, :, :3]))(wanted).as_matrix()
+    places = np.column_stack([np.interp(wanted, given, poses[:, row, 3]) for row in range(3)])
+    followed = np.concatenate([turns, places[:, :, None]], axis=2)
+    return CameraPath(world_from_camera=followed, intrinsics=cameras.intrinsics)
 
 
 def matrices_in(path: Path) -> NDArray[np.float64]:
@@ -196,12 +191,6 @@ def limited(cases: list[BenchmarkCase], ask: Ask, folder: Path) -> list[Benchmar
     """Cut to the cases asked for. Raises ``DatasetError`` if there is none, or two of one name."""
     if not cases:
         raise DatasetError(f"{folder}: no case of this benchmark was found; name its folder of cases")
-    names = [case.name for case in cases]
-    twice = (
-        next((name for name in names if names.count(name) > 1), None)
-        if len(set(names)) < len(names)
-        else None
-    )
-    if twice is not None:
-        raise DatasetError(f"{folder}: two cases are called {twice}")
+    if twice := [name for name, count in Counter(case.name for case in cases).items() if count > 1]:
+        raise DatasetError(f"{folder}: two cases are called {twice[0]}")
     return cases[: ask.limit]

@@ -27,8 +27,8 @@ NAME_COLUMNS, PROMPT_COLUMNS = ("clip", "clip_id", "name", "id"), ("prompt", "ca
 FPS = 30.0
 
 
-def _folders(folder: Path, *, deep: bool) -> list[Path]:
-    found = [path for path in folder.glob("*/*" if deep else "*") if path.is_dir()] if folder.is_dir() else []
+def _folders(folder: Path, pattern: str) -> list[Path]:
+    found = (path for path in folder.glob(pattern) if path.is_dir())
     return sorted(found, key=lambda path: natural_order(path.name))
 
 
@@ -104,12 +104,8 @@ class MemoBenchmark(Benchmark):
                 "as --sources"
             )
         prompts = _prompts(ask.sources)
-        clips = [
-            *_folders(folder / "Synthetic_processed", deep=True),
-            *_folders(folder / "Real_Raw", deep=False),
-        ]
-        cases = [_case(clip, prompts) for clip in clips]
-        return limited(cases, ask, folder)
+        clips = _folders(folder / "Synthetic_processed", "*/*") + _folders(folder / "Real_Raw", "*")
+        return limited([_case(clip, prompts) for clip in clips], ask, folder)
 
     def result_path(self, root: Path, system: str, case: BenchmarkCase) -> Path:
         return root / system / case.facts["place"] / "frames"
@@ -126,7 +122,6 @@ class MemoBenchmark(Benchmark):
         found = {}
         for case in cases:
             frames = self.result_path(root, system, case)
-            videos = sorted(frames.parent.glob("*.mp4")) if frames.parent.is_dir() else []
-            if frames.is_dir() or videos:
-                found[case.name] = frames if frames.is_dir() else videos[0]
+            if places := [frames] if frames.is_dir() else sorted(frames.parent.glob("*.mp4")):
+                found[case.name] = places[0]
         return found

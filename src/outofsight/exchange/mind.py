@@ -85,10 +85,9 @@ class MindBenchmark(Benchmark):
         cases = []
         for perspective in PERSPECTIVES:
             for kind in KINDS:
-                place = folder / perspective / "test" / kind
-                found = [path for path in place.iterdir() if path.is_dir()] if place.is_dir() else []
-                for path in sorted(found, key=lambda path: natural_order(path.name)):
-                    cases.append(_case(path, perspective, kind))
+                found = (path for path in (folder / perspective / "test" / kind).glob("*") if path.is_dir())
+                paths = sorted(found, key=lambda path: natural_order(path.name))
+                cases += [_case(path, perspective, kind) for path in paths]
         return limited(cases, ask, folder)
 
     def result_path(self, root: Path, system: str, case: BenchmarkCase) -> Path:

@@ -111,14 +111,7 @@ class StevoBenchmark(Benchmark):
             raise DatasetError(f"{maps[0]}: expected an object of task id → file name")
         names = {case.name for case in cases}
         found = {name: (root / system / file) for name, file in by_name.items() if name in names}
-        outside = [
-            name
-            for name, path in found.items()
-            if not path.resolve().is_relative_to((root / system).resolve())
-        ]
-        missing = [name for name, path in found.items() if not path.is_file()]
-        if outside or missing:
-            raise DatasetError(
-                f"{maps[0]}: names {by_name[(outside or missing)[0]]}, which is not in the folder"
-            )
+        for name, path in found.items():
+            if not (path.is_file() and path.resolve().is_relative_to((root / system).resolve())):
+                raise DatasetError(f"{maps[0]}: names {by_name[name]}, which is not in the folder")
         return found

@@ -48,15 +48,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             raise DatasetError(
                 f"{path}, line {number}: expected JSON, got something damaged ({error})"
             ) from error
-        missing = [
-            key
-            for key in ("variant_id", "world_state_prompt")
-            if not isinstance(row, dict) or not row.get(key)
-        ]
-        if missing:
-            raise DatasetError(
-                f"{path}, line {number}: lacks {missing[0]}; is this WRBench's variants.jsonl?"
-            )
+        for key in ("variant_id", "world_state_prompt"):
+            if not isinstance(row, dict) or not row.get(key):
+                raise DatasetError(f"{path}, line {number}: lacks {key}; is this WRBench's variants.jsonl?")
         rows.append(row)
     return rows
 
@@ -257,9 +251,8 @@ class WRBenchmark(Benchmark):
         beside = path.with_name(path.name + CAMERA)
         camera = read_json(beside) if beside.is_file() else None
         keys = ("condition_frame_count", "source_frame_count", "num_frames")
-        count = (
-            next((camera[key] for key in keys if key in camera), None) if isinstance(camera, dict) else None
-        )
+        said = camera if isinstance(camera, dict) else {}
+        count = next((said[key] for key in keys if key in said), None)
         if not isinstance(count, int) or isinstance(count, bool) or count < 0:
             raise DatasetError(
                 f"{beside}: expected condition_frame_count, the frames of context that the video begins with; "
