@@ -38,16 +38,8 @@ def build_app() -> typer.Typer:
         rich_markup_mode=None,  # whose tables cut option names on a narrow terminal
     )
     app.callback(invoke_without_command=True)(_version_option)
-    app.command("demo")(demo)
-    app.command("explore")(explore)
-    app.command("generate")(generate)
-    app.command("roll")(roll)
-    app.command("evaluate")(evaluate)
-    app.command("info")(info)
-    app.command("train")(train)
-    app.command("strategies")(strategies)
-    app.command("bundle")(bundle)
-    app.command("push")(push)
+    for verb in (demo, explore, generate, roll, evaluate, info, train, strategies, bundle, push):
+        app.command(verb.__name__)(verb)
     app.add_typer(build_cameras(), name="cameras")
     app.add_typer(build_convert(), name="convert")
     app.add_typer(build_world(), name="world")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from outofsight.cli.options import DryRun
+from outofsight.cli.options import DryRun, group
 from outofsight.cli.progress import say, shown_progress
 from outofsight.cli.values import check_fov
 from outofsight.data.outputs import claimed, refuse_existing
@@ -28,10 +28,9 @@ if TYPE_CHECKING:
 
 def build_cameras() -> typer.Typer:
     """Gather the verbs."""
-    app = typer.Typer(help="Camera paths: of a video itself, or from elsewhere.", no_args_is_help=True)
-    app.command("estimate")(estimate)
-    app.command("import")(import_cameras)
-    return app
+    return group(
+        "Camera paths: of a video itself, or from elsewhere.", estimate, **{"import": import_cameras}
+    )
 
 
 def import_cameras(

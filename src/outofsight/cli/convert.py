@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outofsight.cli.options import DryRun
+from outofsight.cli.options import DryRun, group
 from outofsight.cli.values import parse_settings
 from outofsight.data.outputs import claimed, refuse_existing
 from outofsight.errors import CheckpointError, InputError, first_line
@@ -28,16 +28,8 @@ OFFICIAL_NAMES = {
 
 def build_convert() -> typer.Typer:
     """Gather the two directions, and LoRAs."""
-    app = typer.Typer(
-        help="Convert published checkpoints to a model folder, and back.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-    )
-    app.command("to-diffusers")(to_diffusers)
-    app.command("to-official")(to_official)
-    app.command("lora")(lora)
-    app.command("merge-lora")(merge)
-    return app
+    about = "Convert published checkpoints to a model folder, and back."
+    return group(about, to_diffusers, to_official, lora, merge_lora=merge)
 
 
 def to_diffusers(

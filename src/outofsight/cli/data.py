@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from outofsight.cli.options import Device, DryRun, SkipBroken
+from outofsight.cli.options import Device, DryRun, SkipBroken, group
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.values import tell_broken
 from outofsight.data.outputs import check_outputs, claimed
@@ -29,46 +29,39 @@ if TYPE_CHECKING:
 
 def build_data() -> typer.Typer:
     """Gather the verbs of ``outofsight data``."""
-    app = typer.Typer(help="Encode clips for training.", no_args_is_help=True, rich_markup_mode=None)
-    app.command("encode")(encode)
-    app.command("to-samples")(to_samples)
-    app.command("from-samples")(from_samples)
-    app.command("import-hm-world")(import_hm_world)
-    app.command("lens")(lens)
-    return app
+    return group("Encode clips for training.", encode, to_samples, from_samples, import_hm_world, lens)
 
 
-Data = Annotated[Path, typer.Option(help="folder of clips, ours or HM-World's")]
-Model = Annotated[str, typer.Option(help="folder of a VAE, or of a world model")]
-Out = Annotated[Path, typer.Option(help="folder for the latent cache; a part of it that is there is kept")]
-Text = Annotated[str, typer.Option(help="captions: keep the text; states: run the model's text encoder")]
 Dtype = Annotated[str, typer.Option(help="of the latents: float16 or float32")]
 PerShard = Annotated[int, typer.Option(min=1, max=100_000, help="samples in a file")]
-Mirror = Annotated[
-    bool,
-    typer.Option("--mirror", help="encode every training clip a second time, left and right exchanged"),
-]
-RenderedDraws = Annotated[
-    int | None,
-    typer.Option(
-        help="also encode the target as memory renders it, so many draws of the subjects' places (default: 1 for a "
-        "model that is shown it)"
-    ),
-]
-Tile = Annotated[bool, typer.Option("--tile", help="encode in overlapping tiles, for less memory")]
 
 
 def encode(
-    data: Data,
-    model: Model,
-    out: Out,
-    text: Text = "captions",
+    data: Annotated[Path, typer.Option(help="folder of clips, ours or HM-World's")],
+    model: Annotated[str, typer.Option(help="folder of a VAE, or of a world model")],
+    out: Annotated[
+        Path, typer.Option(help="folder for the latent cache; a part of it that is there is kept")
+    ],
+    text: Annotated[
+        str, typer.Option(help="captions: keep the text; states: run the model's text encoder")
+    ] = "captions",
     dtype: Dtype = "float16",
     per_shard: PerShard = 64,
-    mirror: Mirror = False,
-    rendered: RenderedDraws = None,
+    mirror: Annotated[
+        bool,
+        typer.Option("--mirror", help="encode every training clip a second time, left and right exchanged"),
+    ] = False,
+    rendered: Annotated[
+        int | None,
+        typer.Option(
+            help="also encode the target as memory renders it, so many draws of the subjects' places (default: 1 for a "
+            "model that is shown it)"
+        ),
+    ] = None,
     device: Device = "auto",
-    tile: Tile = False,
+    tile: Annotated[
+        bool, typer.Option("--tile", help="encode in overlapping tiles, for less memory")
+    ] = False,
     skip_broken: SkipBroken = False,
     dry_run: DryRun = False,
 ) -> None:

@@ -56,15 +56,8 @@ class Cases:
 
 def build_exchange() -> typer.Typer:
     """Gather the verbs."""
-    app = typer.Typer(
-        help="Other benchmarks' cases and results.", no_args_is_help=True, rich_markup_mode=None
-    )
-    app.command("list")(list_cases)
-    app.command("run")(run)
-    app.command("write")(write)
-    app.command("read")(read)
-    app.command("cameras")(score_cameras)
-    return app
+    about = "Other benchmarks' cases and results."
+    return opt.group(about, list=list_cases, run=run, write=write, read=read, cameras=score_cameras)
 
 
 @opt.takes(Cases)

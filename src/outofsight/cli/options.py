@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -21,15 +22,23 @@ def takes(kind: type[Asked]) -> Callable[[Callable[[Asked], None]], Callable[...
     options.sort(key=lambda one: (one.default is not one.empty, one.name in ModelSource.__dataclass_fields__))
 
     def made(verb: Callable[[Asked], None]) -> Callable[..., None]:
+        @wraps(verb)
         def command(**given: object) -> None:
             verb(kind(**given))
 
-        command.__doc__ = verb.__doc__
         command.__annotations__ = {one.name: one.annotation for one in options}
         command.__signature__ = signature.replace(parameters=options, return_annotation=None)  # type: ignore[attr-defined]
         return command
 
     return made
+
+
+def group(help_text: str, *verbs: Callable[..., None], **named: Callable[..., None]) -> typer.Typer:
+    """Gather verbs under one word: by their functions' names, or by others."""
+    app = typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode=None)
+    for name, verb in {**{verb.__name__: verb for verb in verbs}, **named}.items():
+        app.command(name.replace("_", "-"))(verb)
+    return app
 
 
 Model = Annotated[str, typer.Option("--model", help="mini (bundled), model folder or hub id")]

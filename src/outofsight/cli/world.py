@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from outofsight.cli.options import DryRun
+from outofsight.cli.options import DryRun, group
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.values import parse_frames, parse_settings, parse_size
 from outofsight.data.outputs import check_outputs, claimed
@@ -38,18 +38,10 @@ Preset = Annotated[
 
 def build_world() -> typer.Typer:
     """Gather the verbs of ``outofsight world``."""
-    app = typer.Typer(
-        help="Worlds whose subjects leave, move on unseen, and return.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
+    about = "Worlds whose subjects leave, move on unseen, and return."
+    return group(
+        about, list=list_parts, preview=preview, build=build_clips, check=check, stats=stats, pack=pack
     )
-    app.command("list")(list_parts)
-    app.command("preview")(preview)
-    app.command("build")(build_clips)
-    app.command("check")(check)
-    app.command("stats")(stats)
-    app.command("pack")(pack)
-    return app
 
 
 def list_parts() -> None:
