@@ -3,12 +3,22 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outofsight.cli.values import names_file, text_or_file
+from outofsight.cli import options as opt
+from outofsight.cli.values import (
+    names_file,
+    parse_frames,
+    parse_settings,
+    parse_size,
+    sampling_settings,
+    text_or_file,
+)
 from outofsight.errors import CameraError, InputError, VideoError
 from outofsight.files import read_text
+from outofsight.model_folders import ModelSource
 from outofsight.types import WAN_CLOCK
 
 if TYPE_CHECKING:
@@ -18,6 +28,7 @@ if TYPE_CHECKING:
     from outofsight.cli.lenses import VideoLens
     from outofsight.geometry.camera_files import CameraFile
     from outofsight.geometry.conditioning import CameraConditioning
+    from outofsight.sampling.continuation import SamplingSettings
     from outofsight.types import CameraPath
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
@@ -58,6 +69,48 @@ class Shape:
     fov_x_deg: float | None = None
     fps: float | None = None
     resample: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continued(ModelSource):
+    """How cases are continued, as ``generate`` and ``exchange run`` ask for it."""
+
+    path: opt.Model
+    size: opt.Size = None
+    frames: opt.Frames = None
+    fov: opt.Fov = None
+    steps: opt.Steps = None
+    guidance: opt.Guidance = None
+    seed: opt.Seed = 42
+    settings: list[str] | None = None
+    repair: list[str] | None = None
+    resample: bool = False
+    strategy: opt.StrategyName = None
+    device: opt.Device = "auto"
+    dtype: opt.Dtype = None
+
+    @cached_property
+    def shape(self) -> Shape:
+        return Shape(
+            frames=parse_frames(self.frames) if self.frames else self.use.frames,
+            size=parse_size(self.size) if self.size else self.use.size,
+            repairs=_repairs(self.repair or []), fov_x_deg=self.fov, fps=self.use.fps, resample=self.resample,
+        )  # fmt: skip
+
+    @cached_property
+    def sampling(self) -> "SamplingSettings":
+        options = {"num_inference_steps": self.steps, "guidance_scale": self.guidance, "seed": self.seed}
+        return sampling_settings(self.use, options, parse_settings(self.settings or []))
+
+
+def _repairs(names: list[str]) -> tuple[str, ...]:
+    from outofsight.geometry.matrix_repairs import PUBLISHED_REPAIRS
+
+    unknown = [name for name in names if name != "published" and name not in PUBLISHED_REPAIRS]
+    if unknown:
+        known = ", ".join(("published", *PUBLISHED_REPAIRS))
+        raise InputError(f"--repair: expected one of {known}, got {unknown[0]!r}")
+    return tuple(PUBLISHED_REPAIRS) if "published" in names else tuple(names)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from outofsight.files import folder_in_one_piece
 
 if TYPE_CHECKING:
     from outofsight.backbone.transformer import HydraTransformer3DModel
+    from outofsight.sampling.world import WorldModel
 
 PUBLISHED_SHIFT = 5.0
 OFFICIAL_NAMES = {
@@ -68,6 +69,10 @@ def to_diffusers(
         tokenizer=_load_tokenizer(tokenizer),
         scheduler=FlowMatchEulerDiscreteScheduler(shift=PUBLISHED_SHIFT),
     )
+    _write_model(world, out, dry_run)
+
+
+def _write_model(world: "WorldModel", out: Path, dry_run: bool) -> None:
     if dry_run:
         typer.echo(f"would write {out}")
         return
@@ -261,12 +266,7 @@ def merge(
         lora = read_lora(path, names)
         check_widths(lora, shapes, str(path))
         merge_lora(world.transformer, lora, strength)
-    if dry_run:
-        typer.echo(f"would write {out}")
-        return
-    with claimed(out), folder_in_one_piece(out) as folder:
-        world.save_pretrained(folder)
-    typer.echo(f"wrote {out}")
+    _write_model(world, out, dry_run)
 
 
 def _strength(text: str) -> tuple[Path, float]:

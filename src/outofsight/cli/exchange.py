@@ -11,14 +11,12 @@ import typer
 from rich.console import Console
 
 from outofsight.cli import options as opt
-from outofsight.cli.cases import Shape
+from outofsight.cli.cases import Continued, Shape
 from outofsight.cli.progress import shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import parse_frames, parse_size, sampling_settings
 from outofsight.data.outputs import check_outputs, claimed, refuse_existing
 from outofsight.errors import InputError, OutputError
 from outofsight.files import write_json
-from outofsight.model_folders import ModelSource
 
 if TYPE_CHECKING:
     from outofsight.exchange.case import Benchmark, BenchmarkCase, Frames
@@ -71,21 +69,12 @@ def list_cases(asked: Cases) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunCases(Cases, ModelSource):
+class RunCases(Cases, Continued):
     """What ``exchange run`` is asked for."""
 
-    path: opt.Model
     out: Annotated[Path, typer.Option(help="folder of results, in the benchmark's layout")]
     system: Annotated[str | None, typer.Option(help="name of the system there (default: the model's)")] = None
-    strategy: opt.StrategyName = None
-    size: opt.Size = None
-    frames: opt.Frames = None
-    fov: opt.Fov = None
-    steps: opt.Steps = None
-    guidance: opt.Guidance = None
     seed: opt.SeedOfEach = 42
-    device: opt.Device = "auto"
-    dtype: opt.Dtype = None
     dry_run: opt.DryRun = False
 
 
@@ -95,20 +84,13 @@ def run(asked: RunCases) -> None:
     from outofsight.cli.loading import check_loading, empty_model, load_world
 
     found, chosen = asked.read()
-    use, out = asked.use, asked.out
-    shape = Shape(
-        frames=parse_frames(asked.frames) if asked.frames else use.frames,
-        size=parse_size(asked.size) if asked.size else use.size, fov_x_deg=asked.fov, fps=use.fps,
-    )  # fmt: skip
-    sampling = sampling_settings(
-        use, {"num_inference_steps": asked.steps, "guidance_scale": asked.guidance, "seed": asked.seed}
-    )
+    out, shape, sampling = asked.out, asked.shape, asked.sampling
     check_loading(asked)
     networks = empty_model(asked, whole=asked.dry_run)
     label = _system(asked.system or Path(asked.path).name)
     settings = {
         "benchmark": asked.name, "model": asked.path, "strategy": asked.strategy,
-        "sampling": {key: getattr(sampling, key) for key in (*use.sampling, "seed")},
+        "sampling": {key: getattr(sampling, key) for key in (*asked.use.sampling, "seed")},
         "frames": list(shape.frames), "size": list(shape.size) if shape.size else None, "fov": asked.fov,
     }  # fmt: skip
     _check_place(found, out, label, settings, [asked.cases, asked.sources, asked.path])

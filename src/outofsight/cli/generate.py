@@ -3,7 +3,6 @@
 import json
 import time
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,21 +10,20 @@ import typer
 from rich.console import Console
 
 from outofsight.cli import options as opt
-from outofsight.cli.cases import Case, CaseInputs, Shape, files_of, find_cases, is_clip, read_case
+from outofsight.cli.cases import Case, CaseInputs, Continued, Shape, files_of, find_cases, is_clip, read_case
 from outofsight.cli.progress import say, shown_progress
 from outofsight.cli.provenance import provenance
-from outofsight.cli.values import parse_frames, parse_settings, parse_size, sampling_settings
 from outofsight.data.outputs import check_outputs, claimed
 from outofsight.errors import InputError, OutputError
 from outofsight.files import explained, write_json
-from outofsight.model_folders import ModelSource, present_names
+from outofsight.model_folders import present_names
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from outofsight.backbone.transformer import HydraTransformer3DModel
-    from outofsight.sampling.continuation import Continuation, SamplingSettings
+    from outofsight.sampling.continuation import Continuation
     from outofsight.sampling.world import WorldModel
 
 OURS = {"video", "camera", "prompt", "sampling", "versions"}
@@ -36,10 +34,9 @@ MASK_LEVEL = 128
 
 
 @dataclass(frozen=True, kw_only=True)
-class Generate(ModelSource):
+class Generate(Continued):
     """What ``generate`` is asked for."""
 
-    path: opt.Model
     video: Annotated[
         Path,
         typer.Option(
@@ -50,12 +47,6 @@ class Generate(ModelSource):
     camera: opt.Camera = None
     context_camera: opt.ContextCamera = None
     prompt: opt.Prompt = None
-    size: opt.Size = None
-    fov: opt.Fov = None
-    frames: opt.Frames = None
-    steps: opt.Steps = None
-    guidance: opt.Guidance = None
-    seed: opt.Seed = 42
     mask: Annotated[
         Path | None,
         typer.Option(help="video of the subjects, white on black, for models that need such masks"),
@@ -72,27 +63,11 @@ class Generate(ModelSource):
     resample: opt.Resample = False
     overwrite: Annotated[bool, typer.Option(help="make outputs again that exist with other settings")] = False
     dry_run: opt.DryRun = False
-    strategy: opt.StrategyName = None
-    device: opt.Device = "auto"
-    dtype: opt.Dtype = None
     offload: opt.Offload = "none"
     quantize: opt.Quantize = "none"
     attention_chunk: opt.AttentionChunk = None
     tile_vae: opt.TileVae = False
     vae: opt.Vae = None
-
-    @cached_property
-    def shape(self) -> Shape:
-        return Shape(
-            frames=parse_frames(self.frames) if self.frames else self.use.frames,
-            size=parse_size(self.size) if self.size else self.use.size,
-            repairs=_repairs(self.repair or []), fov_x_deg=self.fov, fps=self.use.fps, resample=self.resample,
-        )  # fmt: skip
-
-    @cached_property
-    def sampling(self) -> "SamplingSettings":
-        options = {"num_inference_steps": self.steps, "guidance_scale": self.guidance, "seed": self.seed}
-        return sampling_settings(self.use, options, parse_settings(self.settings or []))
 
     def request(self, case: Case) -> dict[str, Any]:
         """What determines a case's result: written beside it, and compared before making it again."""
@@ -176,16 +151,6 @@ def _continue_case(
         say(f"{case.name}: this model retrieves no slices, so there is nothing to save of them")
     _write(case, inputs, result, record)
     say(f"wrote {case.out}")
-
-
-def _repairs(names: list[str]) -> tuple[str, ...]:
-    from outofsight.geometry.matrix_repairs import PUBLISHED_REPAIRS
-
-    unknown = [name for name in names if name != "published" and name not in PUBLISHED_REPAIRS]
-    if unknown:
-        known = ", ".join(("published", *PUBLISHED_REPAIRS))
-        raise InputError(f"--repair: expected one of {known}, got {unknown[0]!r}")
-    return tuple(PUBLISHED_REPAIRS) if "published" in names else tuple(names)
 
 
 def _sidecar(case: Case) -> Path:

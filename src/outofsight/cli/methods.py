@@ -114,19 +114,14 @@ def _rendered(rows: "list[Method]") -> "list[Method]":
     """Make a baseline for each row of a model that is shown rendered memory: what its banks render by themselves."""
     from outofsight.evaluation.methods import ModelMethod, RenderedMethod
 
-    baselines: list[Method] = []
-    for row in rows:
-        if (
-            isinstance(row, ModelMethod)
-            and row.roll is None
-            and _renders(row.source.path, row.source.strategy)
-        ):
-            baselines.append(
-                RenderedMethod(
-                    name=f"{row.name}-rendered", source=row.source, digest=row.digest, seed=row.sampling.seed
-                )
-            )
-    return baselines
+    models = [row for row in rows if isinstance(row, ModelMethod) and row.roll is None]
+    return [
+        RenderedMethod(
+            name=f"{row.name}-rendered", source=row.source, digest=row.digest, seed=row.sampling.seed
+        )
+        for row in models
+        if _renders(row.source.path, row.source.strategy)
+    ]
 
 
 def _renders(model: str, strategy_name: str | None) -> bool:

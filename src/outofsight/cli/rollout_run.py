@@ -140,11 +140,9 @@ def _present(request: dict[str, Any]) -> dict[str, Any]:
 def _other_request(plan: "Roll", made: Mapping[str, Any]) -> str | None:
     """Say what is asked for otherwise than a rollout was begun with."""
     for name, value in plan.request.items() if made else ():
-        then, now = made.get(name), _plain(value)
+        then, now = made.get(name), json.loads(json.dumps(value))
         if then != now:
-            if isinstance(then, Mapping) and isinstance(
-                now, Mapping
-            ):  # of many settings one is enough to tell
+            if isinstance(then, Mapping) and isinstance(now, Mapping):  # of many settings one is enough
                 name = next(key for key in {**then, **now} if then.get(key) != now.get(key))
                 then, now = then.get(name), now.get(name)
             shown = ["nothing" if each is None else f"{each!r:.200}" for each in (then, now)]
@@ -231,13 +229,9 @@ def _go(
             with explained(plan.log), plan.log.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(_line(rollout.records[-1]), ensure_ascii=False) + "\n")
             if step % plan.save_every == 0 or step == plan.steps:
-                _save(plan, rollout, shown)
+                rollout.notes["video"] = {"num_frames": shown.num_frames, "num_bytes": shown.num_bytes}
+                rollout.save(plan.state)
             show(step, plan.steps, f"step {step}")
-
-
-def _save(plan: "Roll", rollout: "Rollout", shown: "GrowingVideo") -> None:
-    rollout.notes["video"] = {"num_frames": shown.num_frames, "num_bytes": shown.num_bytes}
-    rollout.save(plan.state)
 
 
 def _line(record: "StepRecord") -> dict[str, Any]:
@@ -253,7 +247,3 @@ def _line(record: "StepRecord") -> dict[str, Any]:
         line["slots"] = list(record.slots)
         line["scores"] = [[round(score, 4) for score in frame] for frame in record.scores.tolist()]
     return line
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
