@@ -3,6 +3,7 @@
 import argparse
 import json
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +19,8 @@ import torch
 from outofsight.codec.placement import synchronize
 
 RESULTS = Path(__file__).parent / "results"
+NUMBERS = re.compile(r"\[\s+((?:(?:-?\d[\d.e+-]*|null),?\s+)+)\]")
+"""A list of numbers in indented JSON: kept on one line."""
 
 
 def interleaved_seconds(
@@ -75,7 +78,8 @@ def finish(
     }
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        text = NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", json.dumps(record, indent=1))
+        out.write_text(text + "\n", encoding="utf-8")
     print(json.dumps(record))
 
 

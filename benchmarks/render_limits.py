@@ -19,13 +19,15 @@ the network, and more and more is given of what is true::
 Metrics, over the target's frames: ``psnr``, ``bg_psnr`` and ``fg_psnr`` as ``outofsight evaluate`` has them (the latter
 two outside and inside of widened masks); ``overlap``: share of the frames that show a subject in which the rendered one
 meets it; ``iou`` of both in those frames; ``ghosts``: share of the frames that show none in which one is rendered.
-``mask_iou``: of read masks, over the context's frames together.
+``mask_iou``: of read masks, over the context's frames together. With ``--videos`` also what ``evaluate`` finds
+of subjects in some of them.
 """
 
 import argparse
+import json
+import subprocess
+import sys
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from outofsight.data.dataset import open_dataset
+from outofsight.data.video import write_video
 from outofsight.evaluation.image_metrics import dilated, dilation_radius_px, frame_psnr, region_psnr
 from outofsight.evaluation.results import summarise
 from outofsight.geometry.poses import invert_rigid, relative_poses, transform_points
@@ -52,6 +55,11 @@ from record import add_out, finish
 
 LEAST_SHOWN_PX, LEAST_DRAWN_PX = 20, 8
 """A frame shows a subject from so many pixels on; one is rendered in it from so many on."""
+
+FOUND = ("banks", "true reading, true masks", "true reading, true masks, still",
+         "true reading, true masks, true place")  # fmt: skip
+FOUND_METRICS = "detection_rate,identity_accuracy,dsc_gt,trajectory_error"
+"""With ``--videos``, the recogniser looks for subjects in these, and says this of them."""
 
 SAME_M = 3.0
 """A tracked subject is the true one within so many metres when it was last seen."""
@@ -91,26 +99,17 @@ class Seen:
         return reading_from_truth(where, identity, shares, self.past, self.lens)
 
 
-@contextmanager
-def believing(world: WorldModel, reading: SceneReading | None) -> Iterator[None]:
-    """Let the banks believe a reading in place of their reader's."""
-    reader = world.transformer.two_banks.reader
-    if reading is not None:
-        reader.forward = lambda *args, **kwargs: reading
-    try:
-        yield
-    finally:
-        reader.__dict__.pop("forward", None)
-
-
 def observed(world: WorldModel, seen: Seen, reading: SceneReading | None, masks: Tensor | None) -> Banks:
-    """Let empty banks see the context."""
-    with believing(world, reading):
-        frames = to_pictures(seen.pixels[:, :: world.temporal_stride])
-        pictures = see_pictures(world, None, frames, seen.past, seen.times, seen.lens, masks)
-        return world.transformer.observe_context(
-            seen.latents, seen.past, seen.times, None, seen.lens, pictures
-        )[0]
+    """Let empty banks see the context. ``reading``: believed in place of the scene reader's word."""
+    frames = to_pictures(seen.pixels[:, :: world.temporal_stride])
+    pictures = see_pictures(world, None, frames, seen.past, seen.times, seen.lens, masks)
+    transformer, given = world.transformer, (seen.latents, seen.past, seen.times)
+    if reading is None:
+        return transformer.observe_context(*given, None, seen.lens, pictures)[0]
+    memory = transformer.needed_banks()
+    tokens = transformer.patch_embedding(seen.latents).flatten(3).permute(0, 2, 3, 1)
+    empty = memory.empty(1, transformer.picture_grid(seen.latents))
+    return memory.observe(empty, tokens, *given, seen.lens, reading=reading, pictures=pictures)[0]
 
 
 def true_places(banks: Banks, seen: Seen, how: str) -> PlacedSubjects:
@@ -191,9 +190,8 @@ def judged(rendered: Rendered, clip: Clip) -> dict[str, float | None]:
 
 
 @torch.no_grad()
-def told_more_and_more(world: WorldModel, clip: Clip) -> dict[str, dict[str, float | None]]:
-    """Render one clip's target in every way."""
-    seen = Seen(world, clip)
+def in_every_way(world: WorldModel, seen: Seen) -> dict[str, Rendered]:
+    """Render one clip's target with more and more of what is true."""
     banks = {
         "banks": observed(world, seen, None, None),
         "banks, true masks": observed(world, seen, None, seen.masks),
@@ -209,8 +207,32 @@ def told_more_and_more(world: WorldModel, clip: Clip) -> dict[str, dict[str, flo
     ways["banks, no subjects"] = scenery(archived(own), seen)
     ways["banks, true masks, no subjects"] = scenery(archived(banks["banks, true masks"]), seen)
     ways["every view, true masks, no subjects"] = scenery(every_view(seen), seen)
-    metrics = {name: judged(rendered, clip) for name, rendered in ways.items()}
-    return metrics | {"read masks": {"mask_iou": read_iou(world, seen)}}
+    return ways
+
+
+def write_videos(ways: dict[str, Rendered], clip: Clip, name: str, folder: Path) -> None:
+    """Write what the recogniser is to look at, for ``found_in``."""
+    for way in FOUND:
+        (folder / slug(way)).mkdir(parents=True, exist_ok=True)
+        pixels = to_pictures(ways[way].pixels)[0].movedim(1, -1).numpy()
+        write_video(folder / slug(way) / f"{name}.mp4", pixels, clip.fps, quality="lossless")
+
+
+def found_in(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Let ``outofsight evaluate`` find and recognise the subjects of the written videos."""
+    videos = (part for way in FOUND for part in ("--videos", f"{slug(way)}={folder / slug(way)}"))
+    subprocess.run(
+        [sys.executable, "-m", "outofsight", "evaluate", "--data", str(args.data), "--out", str(folder / "report"),
+         "--limit", str(args.clips), "--no-baselines", "--metrics", FOUND_METRICS, *videos,
+         "--baseline", slug(FOUND[0])],
+        check=True,
+    )  # fmt: skip
+    results = json.loads((folder / "report" / "results.json").read_text(encoding="utf-8"))
+    return {way: next(iter(results["summaries"].values()))[slug(way)] for way in FOUND}
+
+
+def slug(way: str) -> str:
+    return way.replace(", ", "-").replace(" ", "_")
 
 
 def read_iou(world: WorldModel, seen: Seen) -> float | None:
@@ -230,20 +252,31 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--clips", type=int, default=48)
+    parser.add_argument(
+        "--videos", type=Path, help="an empty folder for videos, in which subjects are then found"
+    )
     add_out(parser)
     args = parser.parse_args()
     world = WorldModel.from_pretrained(args.model, dtype=torch.float32)
     values: dict[str, dict[str, list[float | None]]] = defaultdict(lambda: defaultdict(list))
     entries = open_dataset(args.data, "test").entries[: args.clips]
     for index, entry in enumerate(entries):
-        for name, metrics in told_more_and_more(world, entry.read()).items():
+        seen = Seen(world, entry.read())
+        ways = in_every_way(world, seen)
+        judgements = {name: judged(rendered, seen.clip) for name, rendered in ways.items()}
+        for name, metrics in (judgements | {"read masks": {"mask_iou": read_iou(world, seen)}}).items():
             for metric, value in metrics.items():
                 values[name][metric].append(value)
+        if args.videos:
+            write_videos(ways, seen.clip, entry.name, args.videos)
         print(f"clip {index + 1} of {len(entries)}", flush=True)
     figures: dict[str, Any] = {
         name: {metric: asdict(summarise(each)) for metric, each in metrics.items()}
         for name, metrics in values.items()
     }
+    if args.videos:
+        for name, metrics in found_in(args.videos, args).items():
+            figures[name] |= metrics
     config = {"model": args.model, "clips": len(entries)}
     finish("render_limits", "What keeps rendered memory from the truth?", config, figures, args.out)
 
