@@ -5,7 +5,8 @@
 ``data``: a data set of annotated clips with a part ``test``. Each clip's target is rendered from the two banks, without
 the network, and more and more is given of what is true::
 
-    banks                          the scene reader and the mask reader see the context, the tracker predicts
+    banks, latents alone           the scene reader says who is where, the mask reader what is cut out
+    banks                          masks say who is where, too; the tracker predicts
     banks, true masks              whose pixels are a subject's is given
     true reading, read masks       what each token shows of subjects is given, the tracker predicts from that
     true reading, true masks
@@ -56,7 +57,7 @@ from record import add_out, finish
 LEAST_SHOWN_PX, LEAST_DRAWN_PX = 20, 8
 """A frame shows a subject from so many pixels on; one is rendered in it from so many on."""
 
-FOUND = ("banks", "true reading, true masks", "true reading, true masks, still",
+FOUND = ("banks, latents alone", "banks", "true reading, true masks", "true reading, true masks, still",
          "true reading, true masks, true place")  # fmt: skip
 FOUND_METRICS = "detection_rate,identity_accuracy,dsc_gt,trajectory_error"
 """With ``--videos``, the recogniser looks for subjects in these, and says this of them."""
@@ -100,7 +101,7 @@ class Seen:
 
 
 def observed(world: WorldModel, seen: Seen, reading: SceneReading | None, masks: Tensor | None) -> Banks:
-    """Let empty banks see the context. ``reading``: believed in place of the scene reader's word."""
+    """Let empty banks see the context. ``reading``: believed as it is, whatever masks say."""
     frames = to_pictures(seen.pixels[:, :: world.temporal_stride])
     pictures = see_pictures(world, None, frames, seen.past, seen.times, seen.lens, masks)
     transformer, given = world.transformer, (seen.latents, seen.past, seen.times)
@@ -192,7 +193,10 @@ def judged(rendered: Rendered, clip: Clip) -> dict[str, float | None]:
 @torch.no_grad()
 def in_every_way(world: WorldModel, seen: Seen) -> dict[str, Rendered]:
     """Render one clip's target with more and more of what is true."""
+    memory = world.transformer.needed_banks()
+    latent = memory.read(seen.latents, seen.past.shape[1], seen.lens)
     banks = {
+        "banks, latents alone": observed(world, seen, latent, None),
         "banks": observed(world, seen, None, None),
         "banks, true masks": observed(world, seen, None, seen.masks),
         "true reading, read masks": observed(world, seen, seen.reading, None),

@@ -7,8 +7,10 @@ import torch
 
 from outofsight.errors import InputError
 from outofsight.memory.banks.pictures import (
+    CUT_NOISE,
     CUT_QUALITY,
     MARGIN_PX,
+    WHOLE_NOISE,
     Pictures,
     cut_out,
     empty_cutouts,
@@ -17,13 +19,16 @@ from outofsight.memory.banks.pictures import (
     joined,
     kept_best,
     own_masks,
+    read_with_masks,
     renewed,
     side_index,
     view_of,
 )
+from outofsight.memory.banks.scene_reader import CERTAIN
 from outofsight.memory.banks.state import (
     Archive,
     BankSettings,
+    SceneReading,
     Tracks,
     bank_tensors,
     banks_from_tensors,
@@ -320,6 +325,54 @@ def test_a_newborn_in_a_dead_subjects_slot_loses_the_old_cut_outs():
         picture,
     )
     assert new.quality[0].amax(dim=1).tolist() == [0, 1, 0]  # newborn, older, nobody
+
+
+# Masks, believed by the banks
+
+
+def doubtful(frames: int = 1) -> SceneReading:
+    """A reading of 2×4 tokens (8×8 pixels each) that says nothing: even chances, bearings of a tenth of a token."""
+    shape = (1, frames, 2, 4)
+    return SceneReading(
+        dynamic=torch.zeros(shape), distance=torch.zeros(shape), offset=torch.full((*shape, 2), 0.1),
+        identity=torch.ones(*shape, 4) / 2, clarity=torch.zeros(shape), noise=torch.full(shape, -2.0),
+    )  # fmt: skip
+
+
+def test_a_whole_mask_tells_who_is_where_and_is_surer():
+    subject = torch.zeros(1, 1, *SIZE)
+    subject[..., 4:8, 6:14] = 1  # columns 6 to 13 of 32: the middle is 10/32 of the width, 1.25 − ½ tokens
+    seen = read_with_masks(doubtful(), subject)
+    assert (seen.dynamic[0, 0, 0, :2] > 0.5).all()
+    assert (seen.dynamic[0, 0, 1] == -CERTAIN).all()
+    assert (seen.dynamic[0, 0, 0, 2:] == -CERTAIN).all()
+    torch.testing.assert_close(seen.offset[0, 0, 0, :2, 0], torch.tensor([0.75, -0.25]))
+    assert (seen.offset[..., 1] == 0.1).all()
+    assert (seen.offset[0, 0, 1, :, 0] == 0.1).all()
+    torch.testing.assert_close(seen.noise[0, 0, 0, :2], torch.full((2,), -2.0 + WHOLE_NOISE))
+
+
+@pytest.mark.parametrize("columns", [slice(0, 9), slice(22, 32)])
+def test_a_mask_that_the_side_cuts_off_keeps_the_readings_bearing_and_is_less_sure(columns):
+    subject = torch.zeros(1, 1, *SIZE)
+    subject[..., 4:12, columns] = 1
+    seen = read_with_masks(doubtful(), subject)
+    assert (seen.offset == 0.1).all()
+    assert (seen.noise == -2.0 + CUT_NOISE).all()
+    assert (seen.dynamic > 1).any()
+
+
+def test_two_masks_have_a_middle_each_and_specks_have_none():
+    subject = torch.zeros(1, 2, *SIZE)
+    subject[0, 0, 1:7, 2:6] = 1
+    subject[0, 0, 1:7, 20:28] = 1
+    subject[0, 1, 1:7, 9:15] = 1  # the next frame: not joined with the first
+    subject[0, 1, 12, 30] = 1
+    seen = read_with_masks(doubtful(frames=2), subject)
+    assert seen.offset[0, 0, 0, 0, 0] == 0.0
+    torch.testing.assert_close(seen.offset[0, 0, 0, 2:, 0], torch.tensor([0.5, -0.5]))
+    assert seen.offset[0, 1, 0, 1, 0] == 0.0
+    assert seen.noise[0, 1, 1, 3] == -2.0 + CUT_NOISE
 
 
 # In the banks

@@ -15,7 +15,7 @@ from outofsight.backbone.sequence import Inputs, check_patches, known_intrinsics
 from outofsight.codec.placement import bring_weights
 from outofsight.errors import InputError
 from outofsight.memory.banks.mask_reader import evidence, moved_shares
-from outofsight.memory.banks.pictures import Pictures, joined
+from outofsight.memory.banks.pictures import Pictures, joined, read_with_masks
 from outofsight.memory.banks.state import Banks, RetrievedMemory, Views
 from outofsight.memory.banks.two_banks import Observed, TwoBankMemory, latent_times
 from outofsight.memory.rendering import Rendered, placed_subjects, render
@@ -107,7 +107,8 @@ class BankRemembering:
         ``latents``: those to be seen, at the end; frames before them (f − c; as many as ``two_banks.history`` where
         there are so many) were seen already and only help to read the new ones. ``cameras``: of the new frames, in the
         anchor frame. ``times``: in video frames; ``None`` where they begin a video. ``banks``: what is remembered so
-        far; ``None``: nothing. ``pictures``: of the new frames, where memory is to be rendered.
+        far; ``None``: nothing. ``pictures``: of the new frames, where memory is to be rendered; a model trained for it
+        believes their masks on who is where.
 
         Raises:
             InputError: the shapes do not fit.
@@ -127,7 +128,12 @@ class BankRemembering:
             banks = memory.empty(batch, grid, latents.device)
         tokens = self.patch_embedding(latents[:, :, -new:].to(self.dtype)).flatten(3).permute(0, 2, 3, 1)
         lens = known_intrinsics(self.config, intrinsics, batch, latents.shape[-2:], latents.device)
-        return memory.observe(banks, tokens, latents, cameras, times, lens, pictures=pictures)
+        reading = memory.read(latents, new, lens)
+        if pictures is not None and self.rendered_memory is not None:
+            reading = read_with_masks(reading, pictures.subject)
+        return memory.observe(
+            banks, tokens, latents, cameras, times, lens, reading=reading, pictures=pictures
+        )
 
     def retrieve_for(
         self,

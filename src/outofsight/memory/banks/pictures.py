@@ -8,13 +8,15 @@ the front, from its left, from behind, from its right), the best and latest of e
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
+from scipy import ndimage
 from torch import Tensor
-from torch.nn.functional import grid_sample, interpolate, max_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, grid_sample, interpolate, max_pool2d
 
-from outofsight.memory.banks.scene_reader import project_points
-from outofsight.memory.banks.state import Archive, Cutouts, Tracks, Views, by_slot
+from outofsight.memory.banks.scene_reader import CERTAIN, project_points
+from outofsight.memory.banks.state import Archive, Cutouts, SceneReading, Tracks, Views, by_slot
 from outofsight.memory.rendering import seen_side, warped
 from outofsight.nn.cameras import Lenses
 
@@ -43,6 +45,17 @@ STRAY_SHARE = 0.01
 
 MARGIN_PX = 2
 """Pixels around a subject that count as its own in a view: its edge, and what a lens smears."""
+
+
+LEAST_SHOWN, SURELY_SHOWN = 0.02, 0.18
+"""Shares of a token's area up to which masks show no subject in it, and from which on they surely do."""
+
+WHOLE_NOISE, CUT_NOISE = -1.0, 0.5
+"""Added to the log of a reading's noise: where a mask shows a whole subject, and so its bearing, and where the
+picture's side cuts it off, or there is none."""
+
+IN_FRAME = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])
+"""Pixels hang together with their eight neighbours, in one frame."""
 
 
 class Pictures(NamedTuple):
@@ -86,6 +99,41 @@ def empty_cutouts(batch: int, subjects: int, device: torch.device | None = None)
         side=torch.zeros(shape, device=device),
         quality=torch.zeros(shape, device=device),
     )
+
+
+def read_with_masks(reading: SceneReading, subject: Float[Tensor, "b f height width"]) -> SceneReading:
+    """Let masks say which tokens show a subject, and in which column it stands.
+
+    Masks are read from pixels, and tell both better than a reading of latents. A mask that the picture's side cuts off
+    has no middle: there the reading keeps its own bearing, and counts as less sure.
+    """
+    size = (reading.dynamic.shape[-2], reading.dynamic.shape[-1])
+    shares = adaptive_avg_pool2d(subject.float(), size)
+    shown = ((shares - LEAST_SHOWN) / (SURELY_SHOWN - LEAST_SHOWN)).clamp(0, 1)
+    middle = _middle_columns(subject.flatten(0, 1) > 0.5, size).view_as(shares)
+    whole = middle.isfinite()
+    across = torch.where(whole, middle - torch.arange(size[1], device=middle.device), reading.offset[..., 0])
+    return reading._replace(
+        dynamic=torch.logit(shown).clamp(-CERTAIN, CERTAIN),
+        offset=torch.stack((across, reading.offset[..., 1]), dim=-1),
+        noise=reading.noise + torch.where(whole, WHOLE_NOISE, CUT_NOISE),
+    )
+
+
+def _middle_columns(
+    masks: Bool[Tensor, "n height width"], size: tuple[int, int]
+) -> Float[Tensor, "n rows columns"]:
+    """Return, for each token, the middle (in columns of tokens) of the connected mask that it shows; nan where there is
+    none, or the left or right edge cuts it off."""
+    middle = torch.full((len(masks), *size), torch.nan)
+    labels, _ = ndimage.label(masks.cpu().numpy(), structure=IN_FRAME)
+    for label, (frame, _, across) in enumerate(ndimage.find_objects(labels), start=1):
+        part = labels[frame] == label
+        if part.sum() < LEAST_AREA_PX or across.start == 0 or across.stop == labels.shape[2]:
+            continue
+        shows = adaptive_avg_pool2d(torch.from_numpy(part).float(), size)[0] > LEAST_SHOWN
+        middle[frame.start][shows] = (across.start + across.stop) / 2 / labels.shape[2] * size[1] - 0.5
+    return middle.to(masks.device)
 
 
 def view_of(picture: Picture) -> Views:

@@ -87,6 +87,15 @@ class TwoBankMemory(UncastModule):
         slices = memory_grid(LatentGrid(frames=1, height=grid.height, width=grid.width), self.settings.kernel)
         return empty_banks(self.settings, slices.tokens_per_frame, self.dim, batch, device)
 
+    def read(
+        self,
+        latents: Float[Tensor, "b c history_f height width"],
+        frames: int,
+        intrinsics: Float[Tensor, "b 4"],
+    ) -> SceneReading:
+        """Read the last ``frames`` latent frames; those before them help."""
+        return SceneReading(*(part[:, -frames:] for part in self.reader(latents.float(), intrinsics)))
+
     def observe(
         self,
         banks: Banks,
@@ -104,7 +113,7 @@ class TwoBankMemory(UncastModule):
         ``tokens``: of the new frames, of clean latents. ``latents``: the new frames' at the end, after up to
         ``history`` frames that were seen before. ``poses``: in the anchor frame. ``times``: rising, the first after the
         banks' own. ``intrinsics``: of the camera, normalised. ``reading``: what to believe of the new frames, in place
-        of the reader's word (the engine's truth, in tests and studies). ``pictures``: of the new frames; then the banks
+        of the reader's word (masks, or the engine's truth). ``pictures``: of the new frames; then the banks
         keep views and cut-outs too.
 
         Raises:
@@ -112,8 +121,7 @@ class TwoBankMemory(UncastModule):
         """
         frames = tokens.shape[1]
         if reading is None:
-            whole = self.reader(latents.float(), intrinsics)
-            reading = SceneReading(*(part[:, -frames:] for part in whole))
+            reading = self.read(latents, frames, intrinsics)
         grid = LatentGrid(frames=frames, height=reading.dynamic.shape[2], width=reading.dynamic.shape[3])
         slices = self._slices(tokens, reading, poses, times, grid)
         _check_size(banks, slices)
