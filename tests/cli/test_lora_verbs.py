@@ -46,6 +46,19 @@ def test_what_does_not_fit_writes_nothing(cli_with_lines, model_folder, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["style.safetensors"]
 
 
+def test_an_empty_folder_is_in_the_way_of_a_file(cli_with_lines, model_folder, tmp_path):
+    style, out = kohya(tmp_path), tmp_path / "style.json"
+    out.mkdir()
+    for verb in (
+        ("convert", "lora", "--lora", style, "--model", model_folder),
+        ("cameras", "import", style),
+        ("cameras", "estimate", style),
+    ):
+        code, said = cli_with_lines(*verb, "--out", out)
+        assert (code, "exists already; choose a new --out" in said) == (2, True), said
+    assert not list(out.iterdir())
+
+
 def test_a_lora_with_nan_is_refused(cli_with_lines, model_folder, tmp_path):
     style, out = kohya(tmp_path), tmp_path / "out"
     spoilt = load_file(style)

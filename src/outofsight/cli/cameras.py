@@ -52,7 +52,7 @@ def import_cameras(
     """Write the cameras of a reconstruction as a pose file, which every verb here reads."""
     if metres_per_unit is not None and not 0 < metres_per_unit < 1e6:
         raise InputError(f"--metres-per-unit: expected a number above 0, got {metres_per_unit:g}")
-    refuse_existing(out, [source])
+    refuse_existing(out, [source], is_file=True)
     cameras = _read(source, camera)
     if metres_per_unit is not None:
         poses = cameras.world_from_camera.copy()
@@ -112,14 +112,14 @@ def estimate(
         raise InputError(f"--out: expected a name that ends in .json, got {out}")
     picture, report = out.with_suffix(".png"), out.with_suffix(".verdict.json")
     for path in (out, picture, report):
-        refuse_existing(path, [video, masks])
+        refuse_existing(path, [video, masks], is_file=True)
     for note in notes_on_file(video):
         say(note)
     frames = read_video(video, num_frames=num_frames).frames
     moving = moving_in(frames, masks, detector)
     with claimed(out):
         for path in (out, picture, report):  # again, under the lock: another process may have been quicker
-            refuse_existing(path, [])
+            refuse_existing(path, [], is_file=True)
         with shown_progress(Console(stderr=True), video.name) as show:
             found = estimate_cameras(
                 frames, fov_x_deg=fov, masks=moving, height_m=height_m,

@@ -232,7 +232,7 @@ def lora(
     from outofsight.cli.loading import quiet_libraries
     from outofsight.sampling.world import WorldModel
 
-    refuse_existing(out, [file, model])
+    refuse_existing(out, [file, model], is_file=True)
     quiet_libraries()
     weights = dict(WorldModel.from_pretrained(model).transformer.named_parameters())
     found = read_lora(file, weights)

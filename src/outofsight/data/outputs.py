@@ -114,8 +114,11 @@ def _is_empty_folder(path: Path) -> bool:
     return path.is_dir() and not any(path.iterdir())
 
 
-def refuse_existing(out: Path, reads: Sequence[str | Path | None]) -> None:
-    """Raise ``OutputError`` if there is something at ``out`` already, or it is what is read."""
-    if out.exists() and not _is_empty_folder(out):
+def refuse_existing(out: Path, reads: Sequence[str | Path | None], *, is_file: bool = False) -> None:
+    """Raise ``OutputError`` if there is something at ``out`` already, or it is what is read.
+
+    ``is_file``: a file is to be made, which an empty folder is in the way of too.
+    """
+    if out.exists() and (is_file or not _is_empty_folder(out)):
         raise OutputError(f"{out} exists already; choose a new --out, so that nothing is overwritten")
     check_outputs([out], reads)

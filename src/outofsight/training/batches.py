@@ -319,10 +319,9 @@ def rendered_draw(sample: LatentSample, rendered: str, draw: int) -> Float[Tenso
         DatasetError: the sample has none.
     """
     scenery = rendered == "scenery"
-    kind, what = (
-        ("scenery", "rendered scenery without subjects") if scenery else ("rendered", "rendered memory")
-    )
-    latents, masks = getattr(sample, f"{kind}_latents"), getattr(sample, f"{kind}_masks")
+    what = "rendered scenery without subjects" if scenery else "rendered memory"
+    latents = sample.scenery_latents if scenery else sample.rendered_latents
+    masks = sample.scenery_masks if scenery else sample.rendered_masks
     if latents is None or masks is None:
         raise DatasetError(
             f"sample {sample.name!r} has no {what}, which this model is shown; encode anew with --rendered 1"

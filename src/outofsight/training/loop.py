@@ -190,13 +190,8 @@ class Run:
     def __init__(
         self, accelerator: Accelerator, config: TrainConfig, task: Task, out: Path, report: Report | None
     ) -> None:
-        self.accelerator, self.config, self.task, self.out, self.report = (
-            accelerator,
-            config,
-            task,
-            out,
-            report,
-        )
+        self.accelerator, self.config, self.task = accelerator, config, task
+        self.out, self.report = out, report
         self.step, self.samples_seen = 0, 0
         self.last_loss: float | None = None
         if config.batch.shard:
