@@ -16,7 +16,7 @@ from outofsight.training.memory_losses import (
     longest_absence,
     match_slots,
     mean_where,
-    of_slots,
+    own_entries,
     reading_loss,
     shown,
     shown_identity,
@@ -187,7 +187,7 @@ def test_no_weight_means_no_loss():
 
 def test_slots_of_subjects():
     values = torch.arange(12).view(1, 2, 3, 2)  # two frames of three slots
-    assert of_slots(values, torch.tensor([[2, -1]])).tolist() == [[[[4, 5], [10, 11]], [[0, 1], [6, 7]]]]
+    assert own_entries(values, torch.tensor([[2, -1]])).tolist() == [[[[4, 5], [10, 11]], [[0, 1], [6, 7]]]]
 
 
 def test_gradients_are_finite_where_all_is_right():

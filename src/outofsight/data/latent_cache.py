@@ -279,8 +279,9 @@ def read_latent_sample(path: Path, name: str) -> LatentSample:
         if facts["checksum"] != _checksum(arrays):
             raise ValueError("its checksum differs")
         if "intrinsics" not in arrays and "intrinsics_px" in facts["facts"]:  # as caches were written before
-            sides = facts["facts"]["size_px"][::-1]
-            arrays["intrinsics"] = np.divide(facts["facts"]["intrinsics_px"], 2 * sides).astype(np.float32)
+            height, width = facts["facts"]["size_px"]
+            sides_px = (width, height, width, height)
+            arrays["intrinsics"] = np.divide(facts["facts"]["intrinsics_px"], sides_px).astype(np.float32)
         return LatentSample(name=name, caption=facts["caption"], facts=facts["facts"], **arrays)
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, InputError) as error:
         raise DatasetError(

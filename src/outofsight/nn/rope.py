@@ -111,9 +111,8 @@ def rays_through(
     local = torch.cat((tangents, torch.ones_like(tangents[..., :1])), dim=-1)
     local = local / local.norm(dim=-1, keepdim=True)
     camera = pose.float().unflatten(-1, (3, 4))[..., None, :, :]
-    direction = (camera[..., :3] * local[..., None, :]).sum(
-        dim=-1
-    )  # no matrix product: autocast would round that
+    # No matrix product: autocast would round that.
+    direction = (camera[..., :3] * local[..., None, :]).sum(dim=-1)
     moment = torch.linalg.cross(camera[..., 3].expand_as(direction), direction)
     return direction, moment
 
