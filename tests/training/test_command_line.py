@@ -72,6 +72,17 @@ def test_from_clips_to_a_world_model(run, data, vae_folder, tmp_path):
     assert "step 3 of 50, stopped; the same command goes on" in reported
 
 
+def test_a_run_whose_precision_was_measured_goes_on_by_the_same_command(run, data, tmp_path):
+    command = ["train", "--recipe", "laptop_vae", "--data", data, "--out", tmp_path / "run"]
+    command += sets(
+        "num_steps=2", "batch.size=1", "task.crop_px=[16,16]", "task.num_frames=5", "task.patch.fit_clips=1",
+        "validation.every_steps=0", "validation.videos_every_steps=0",
+        "optimisation.warmup_steps=0", "optimisation.cooldown_steps=0",
+    )  # fmt: skip
+    assert "step 1 of 2, stopped; the same command goes on" in run(*command, "--max-minutes", 0)
+    assert "step 2 of 2, finished" in run(*command)
+
+
 def test_a_dry_run_prints_what_would_be_done(run, tmp_path):
     reported = run(
         "train", "--recipe", "mini_vae", "--out", tmp_path / "run", "--dry-run", *sets("task.kl_weight=0.5")

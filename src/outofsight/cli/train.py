@@ -121,7 +121,9 @@ def _resolve(asked: Train) -> tuple["TrainConfig", Path | None, bool]:
         raise InputError("--recipe: name one, or go on with a run by --resume")
     config = find_recipe(recipe)
     config = changed(config if strategy is None else with_strategy(config, strategy), changes)
-    return config, data, is_same_run(out, config, data)
+    if is_same_run(out, config, data):
+        return read_run(out)[0], data, True
+    return config, data, False
 
 
 def _check_place(config: "TrainConfig", data: Path | None, out: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from outofsight.errors import CheckpointError, InputError
 from outofsight.files import read_json, write_json, write_text
-from outofsight.training.config import TrainConfig, differences, from_dict, to_dict
+from outofsight.training.config import TrainConfig, changed, differences, from_dict, to_dict
 
 CONFIG, LOG, STATES, VIDEOS, EXPORT = "config.json", "log.jsonl", "states", "videos", "export"
 WRITTEN = (CONFIG, LOG, STATES, VIDEOS, EXPORT)
@@ -47,6 +47,8 @@ def is_same_run(out: Path, config: TrainConfig, data: Path | None) -> bool:
     if not holds_run(out):
         return False
     stored, content = read_run(out)
+    if config.batch.precision == "auto":  # settled when the run was begun, and kept
+        config = changed(config, {"batch.precision": stored.batch.precision})
     return data is not None and content["data"] == str(data) and to_dict(stored) == to_dict(config)
 
 
