@@ -148,6 +148,25 @@ def test_scores_do_not_depend_on_the_anchor():
     assert torch.allclose(scored(elsewhere, predicted, chunk(carried(poses)), chosen), before, atol=1e-4)
 
 
+def test_scores_do_not_depend_on_how_tokens_lie_in_memory():
+    """Not by the last bit: a tracker leaves its tokens transposed, and one that was read from a file does not."""
+    chosen, draw = BankSettings(archive_slots=2, subject_slots=4, top_k=2), torch.Generator().manual_seed(0)
+    banks = remembered(chosen, 0)
+    predicted = followed(banks, 3, (0, 0, 6), (1, 0, 6), (-1, 0, 6), (0, 0, 9))
+    tokens = torch.randn(banks.tracks.tokens.shape, generator=draw)
+    retrieval, coming = BankRetrieval(DIM, chosen), chunk(turned_cameras(0, 5, 10))
+    torch.nn.init.normal_(retrieval.subject_content.weight, generator=draw)
+    lying = tokens, tokens.transpose(2, 3).contiguous().transpose(2, 3)
+    with torch.no_grad():
+        one, other = (
+            retrieval.scores(
+                banks._replace(tracks=banks.tracks._replace(tokens=given)), predicted.position, coming
+            )
+            for given in lying
+        )
+    assert torch.equal(one, other)
+
+
 def test_the_best_slots_are_chosen_for_the_whole_chunk():
     scores = torch.tensor([[[0.6, 0.0, 0.3, 0.1, 0.0], [0.0, 0.0, 0.5, 0.1, 0.4]]])
     filled = torch.tensor([[True, False, True, True, True]])

@@ -124,7 +124,9 @@ class BankRetrieval(nn.Module):
     ) -> Float[Tensor, "b t s d"]:
         points = positions_from_first(positions, chunk)[..., None, :]
         near = _unit(spatial_encoding(points)) * self.log_subject_gain.exp()
-        return self.memory_place(near) + self.subject_content(banks.tracks.tokens.mean(dim=2))[:, None]
+        # Summed as the tracker lays tokens out; in another layout the last bit of the sum may be another.
+        content = banks.tracks.tokens.transpose(2, 3).contiguous().mean(dim=-1)
+        return self.memory_place(near) + self.subject_content(content)[:, None]
 
 
 def filled_slots(banks: Banks) -> Bool[Tensor, "b n_plus_s"]:
