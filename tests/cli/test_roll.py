@@ -255,6 +255,11 @@ def test_a_clip_without_a_caption(cli, watchful_folder, clip_folder, tmp_path):
     assert cli(*again)[0] == 0
 
 
+def test_a_name_that_is_no_file(cli, watchful_folder, clip_folder):
+    code, error = cli(*from_clip(clip_folder, watchful_folder, ".", "--steps=1"))
+    assert (code, "expected the name of an .mp4 file" in error) == (2, True)
+
+
 def test_a_log_is_cut_back_whatever_signs_a_caption_holds(cli, cases, model_folder, tmp_path):
     arguments = walk(
         cases, model_folder, tmp_path / "w.mp4", camera="pan:left:5,back", loop_frames=8, steps=1

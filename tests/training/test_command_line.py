@@ -11,7 +11,7 @@ from outofsight.cli.generate import generate
 from outofsight.cli.train import train
 from outofsight.data.latent_cache import open_latent_cache
 from outofsight.data.video import read_video
-from outofsight.errors import CheckpointError, InputError
+from outofsight.errors import CheckpointError, DatasetError, InputError
 
 TOY = [
     "num_steps=2", "optimisation.warmup_steps=0", "optimisation.cooldown_steps=0",
@@ -104,6 +104,14 @@ def test_a_dry_run_prints_what_would_be_done(run, tmp_path):
 def test_bad_input_is_one_clear_line(run, tmp_path, arguments, error, message):
     assert message in run("train", "--out", tmp_path / "run", *arguments, fails=error)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_of_other_files_leaves_no_cache(run, world_folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.pth").write_bytes(b"no sample")
+    given = ("--samples", tmp_path / "other", "--model", world_folder, "--out", tmp_path / "cache")
+    run("data", "from-samples", *given, fails=DatasetError)
+    assert not (tmp_path / "cache").exists()
 
 
 def test_the_published_samples_there_and_back(run, data, world_folder, tmp_path):

@@ -109,8 +109,8 @@ def _check_outputs(plan: "Roll") -> bool:
     """See that nothing is written over that is not this rollout's; say whether there is one to go on with."""
     if plan.resume and plan.overwrite:
         raise InputError("--resume goes on, --overwrite begins anew; give one of them")
-    there = (plan.state / "rollout.json").is_file()
     reads = [*files_of(plan.case), plan.case.clip, plan.path, plan.vae]
+    there = (plan.state / "rollout.json").is_file()
     check_outputs([plan.out, plan.state, plan.log], reads, ours=there)
     if plan.memory_pictures is not None:
         own = (plan.memory_pictures / "steps").is_dir()

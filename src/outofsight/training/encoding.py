@@ -212,12 +212,10 @@ def gather_published(
         raise DatasetError(f"{samples}: holds no samples; expected files that end in {' or '.join(SUFFIXES)}")
     read: dict[str, MakeSample] = {path.stem: partial(read_published_sample, path) for path in paths}
     identity = encoder.identity(dtype, samples_per_shard)
-    if not dry_run:
-        return _fill(encoder, identity, read, folder, progress)
     report, missing = _planned(identity, read, folder)
-    for name in missing:
+    for name in missing if dry_run else missing[:1]:  # a folder of something else leaves no cache behind
         read[name]()
-    return report
+    return report if dry_run else _fill(encoder, identity, read, folder, progress)
 
 
 @contextmanager
