@@ -267,7 +267,10 @@ def ask(inputs, tmp_path_factory):
         placed = out is not None or any(part.startswith("--walks=") for part in arguments)
         made = inputs.rglob("*") if placed and code == 0 else ()  # where it was asked for
         for path in [path for path in made if path not in known]:
-            shutil.rmtree(path, ignore_errors=True)
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         return code
 
     yield run
