@@ -2,7 +2,7 @@
 
     python benchmarks/render_limits.py --model mini --data test --clips 48 --out benchmarks/results/render_limits.json
 
-``data``: a data set of annotated clips with a part ``test``. Each clip's target is rendered from the two banks, without
+``data``: a data set of annotated clips. Each clip's target is rendered from the two banks, without
 the network, and more and more is given of what is true::
 
     banks, latents alone           the scene reader says who is where, the mask reader what is cut out
@@ -21,7 +21,7 @@ Metrics, over the target's frames: ``psnr``, ``bg_psnr`` and ``fg_psnr`` as ``ou
 two outside and inside of widened masks); ``overlap``: share of the frames that show a subject in which the rendered one
 meets it; ``iou`` of both in those frames; ``ghosts``: share of the frames that show none in which one is rendered.
 ``mask_iou``: of read masks, over the context's frames together. With ``--videos`` also what ``evaluate`` finds
-of subjects in some of them.
+of subjects in some of them. ``difference``: to the first row, in pairs.
 """
 
 import argparse
@@ -29,6 +29,7 @@ import json
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from outofsight.data.dataset import open_dataset
 from outofsight.data.video import write_video
 from outofsight.evaluation.image_metrics import dilated, dilation_radius_px, frame_psnr, region_psnr
-from outofsight.evaluation.results import summarise
+from outofsight.evaluation.results import paired_difference, summarise
 from outofsight.geometry.poses import invert_rigid, relative_poses, transform_points
 from outofsight.memory.banks.pictures import Picture, joined, view_of
 from outofsight.memory.banks.scene_reader import reading_from_truth
@@ -227,7 +228,7 @@ def found_in(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     videos = (part for way in FOUND for part in ("--videos", f"{slug(way)}={folder / slug(way)}"))
     subprocess.run(
         [sys.executable, "-m", "outofsight", "evaluate", "--data", str(args.data), "--out", str(folder / "report"),
-         "--limit", str(args.clips), "--no-baselines", "--metrics", FOUND_METRICS, *videos,
+         "--split", args.split, "--limit", str(args.clips), "--no-baselines", "--metrics", FOUND_METRICS, *videos,
          "--baseline", slug(FOUND[0])],
         check=True,
     )  # fmt: skip
@@ -249,12 +250,21 @@ def read_iou(world: WorldModel, seen: Seen) -> float | None:
     return float((read & true).sum() / (read | true).sum()) if bool((read | true).any()) else None
 
 
+def against_first(values: Mapping[str, Any], name: str, metric: str) -> dict[str, Any] | None:
+    """Pair a row's values with the first row's, where that has such."""
+    first = values[FOUND[0]].get(metric)
+    if first is None or name == FOUND[0]:
+        return None
+    return asdict(paired_difference(values[name][metric], first))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="mini")
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--split", default="test")
     parser.add_argument("--clips", type=int, default=48)
     parser.add_argument(
         "--videos", type=Path, help="an empty folder for videos, in which subjects are then found"
@@ -263,7 +273,7 @@ def main() -> None:
     args = parser.parse_args()
     world = WorldModel.from_pretrained(args.model, dtype=torch.float32)
     values: dict[str, dict[str, list[float | None]]] = defaultdict(lambda: defaultdict(list))
-    entries = open_dataset(args.data, "test").entries[: args.clips]
+    entries = open_dataset(args.data, args.split).entries[: args.clips]
     for index, entry in enumerate(entries):
         seen = Seen(world, entry.read())
         ways = in_every_way(world, seen)
@@ -275,13 +285,16 @@ def main() -> None:
             write_videos(ways, seen.clip, entry.name, args.videos)
         print(f"clip {index + 1} of {len(entries)}", flush=True)
     figures: dict[str, Any] = {
-        name: {metric: asdict(summarise(each)) for metric, each in metrics.items()}
+        name: {
+            metric: asdict(summarise(each)) | {"difference": against_first(values, name, metric)}
+            for metric, each in metrics.items()
+        }
         for name, metrics in values.items()
     }
     if args.videos:
         for name, metrics in found_in(args.videos, args).items():
             figures[name] |= metrics
-    config = {"model": args.model, "clips": len(entries)}
+    config = {"model": args.model, "split": args.split, "clips": len(entries)}
     finish("render_limits", "What keeps rendered memory from the truth?", config, figures, args.out)
 
 

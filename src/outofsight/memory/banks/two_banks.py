@@ -88,10 +88,7 @@ class TwoBankMemory(UncastModule):
         return empty_banks(self.settings, slices.tokens_per_frame, self.dim, batch, device)
 
     def read(
-        self,
-        latents: Float[Tensor, "b c history_f height width"],
-        frames: int,
-        intrinsics: Float[Tensor, "b 4"],
+        self, latents: Float[Tensor, "b c history_f height width"], frames: int, intrinsics: Lenses
     ) -> SceneReading:
         """Read the last ``frames`` latent frames; those before them help."""
         return SceneReading(*(part[:, -frames:] for part in self.reader(latents.float(), intrinsics)))
