@@ -179,8 +179,8 @@ def test_one_part_learns_alone_and_costs_nothing_of_the_other(learned, world, cl
     first = pixel_parts(task_of(world), config.seed)
     after = WorldModel.from_pretrained(tmp_path / "run" / "export")
     masks = (
-        after.transformer.rendered_memory.masks.told.weight,
-        first.transformer.rendered_memory.masks.told.weight,
+        after.transformer.rendered_memory.masks.logits.weight,
+        first.transformer.rendered_memory.masks.logits.weight,
     )
     skips = after.vae.skip.told.weight, first.vae.skip.told.weight
     for part, weights in {"mask": masks, "skip": skips}.items():

@@ -76,7 +76,7 @@ class RenderingSettings:
     that reads who is a subject (0: none; then masks must be given)."""
 
     gate_width: int = Field(default=32, ge=0, le=10_000)
-    mask_width: int = Field(default=12, ge=0, le=10_000)
+    mask_width: int = Field(default=32, ge=0, le=10_000)
 
 
 def _fields(prefix: str, kind: type, **otherwise: str) -> Mapping[str, str]:

@@ -41,7 +41,7 @@ from outofsight.training.task import (
 )
 from outofsight.training.tasks import PixelTask
 from outofsight.training.vae_training import decibels, pixel_weights
-from outofsight.types import Clip
+from outofsight.types import WAN_CLOCK, Clip
 from outofsight.world_model import WorldModelBase
 
 VALIDATED_FROM = 20
@@ -121,10 +121,14 @@ class PixelBatches(ClipBatches):
                 self.vae, clip, slice(start, start + self.task.window), self.task, generator
             )
         if self.task.mask_weight > 0:
+            clip = relit(clip, self.task.most_light, generator)
+            start = int(generator.integers(clip.num_target_frames + 1))
             if generator.random() < self.task.coded_share:
-                clip = coded(self.vae, clip)
-            chosen = generator.permutation(context_frames(clip).numbers.size)[: self.task.frames]
-            sample |= mask_sample(clip, chosen)
+                clip = coded(self.vae, clip, start)
+            chosen = generator.permutation(len(range(0, clip.num_context_frames, WAN_CLOCK.stride)))[
+                : self.task.frames
+            ]
+            sample |= mask_sample(clip, chosen, start)
         return sample
 
 
@@ -138,9 +142,10 @@ def last_start(clip: Clip, window: int) -> int:
     return (clip.num_target_frames - window) // 4 * 4
 
 
-def mask_sample(clip: Clip, chosen: np.ndarray) -> Batch:
-    """Give the evidence of some of the context's frames (by latent frame), and who truly is a subject in them."""
-    seen = context_frames(clip)
+def mask_sample(clip: Clip, chosen: np.ndarray, start: int = 0) -> Batch:
+    """Give the evidence of some frames (by latent frame) of the context, or of as long a part from ``start`` on, and
+    who truly is a subject in them."""
+    seen = context_frames(clip, start)
     given = evidence(
         all_views(seen), seen.frames[:, chosen], seen.poses[:, chosen], seen.intrinsics, seen.times[:, chosen]
     )
@@ -177,12 +182,21 @@ def skip_sample(
     return {"truth": truth, "decoded": decode_latents(vae, latents)[0], "given": given, "subjects": subjects}
 
 
-def coded(vae: nn.Module, clip: Clip) -> Clip:
-    """Return a clip whose context is as the autoencoder rebuilds it."""
-    split = clip.num_context_frames
-    video = torch.from_numpy(clip.video[:split].copy()).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
-    rebuilt = to_frames(decode_latents(vae, encode_video(vae, video))[0].transpose(0, 1))
-    return replace(clip, video=np.concatenate((rebuilt, clip.video[split:])))
+def relit(clip: Clip, most: float, generator: np.random.Generator) -> Clip:
+    """Scale and shift each colour of a whole clip by up to ``most`` (of its range): other paints, another light."""
+    scale, shift = 1 + most * generator.uniform(-1, 1, 3), most * generator.uniform(-1, 1, 3)
+    levels = np.arange(256)[:, None] / 255
+    table = np.rint(((levels - 0.5) * scale + 0.5 + shift).clip(0, 1) * 255).astype(np.uint8)
+    return replace(clip, video=table[clip.video, np.arange(3)])
+
+
+def coded(vae: nn.Module, clip: Clip, start: int = 0) -> Clip:
+    """Return a clip whose context, or as long a part from ``start`` on, is as the autoencoder rebuilds it."""
+    part = slice(start, start + clip.num_context_frames)
+    pictures = torch.from_numpy(clip.video[part].copy()).permute(0, 3, 1, 2)[None].float() / 127.5 - 1
+    video = clip.video.copy()
+    video[part] = to_frames(decode_latents(vae, encode_video(vae, pictures))[0].transpose(0, 1))
+    return replace(clip, video=video)
 
 
 class PixelObjective(nn.Module):

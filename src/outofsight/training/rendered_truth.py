@@ -79,10 +79,10 @@ def known_clip(clip: Clip) -> Float[Tensor, "1 4"]:
     return torch.from_numpy(clip.cameras.intrinsics.normalized)[None]
 
 
-def context_frames(clip: Clip) -> ClipFrames:
-    """Take the frames that stand for the context's latent frames."""
+def context_frames(clip: Clip, start: int = 0) -> ClipFrames:
+    """Take the frames that stand for the latent frames of the context, or of as many video frames from ``start`` on."""
     lens = known_clip(clip)
-    index = np.arange(0, clip.num_context_frames, WAN_CLOCK.stride)
+    index = np.arange(start, start + clip.num_context_frames, WAN_CLOCK.stride)
     frames = torch.from_numpy(np.ascontiguousarray(clip.video[index])).permute(0, 3, 1, 2)[None]
     return ClipFrames(frames, _cameras(clip, index), lens, torch.from_numpy(index)[None].float(), index)
 

@@ -340,7 +340,8 @@ class PixelTask:
 
     ``initial``: the world model. ``skip_width``: channels of the skip, where it has none yet. ``frames``: context
     frames of a sample whose masks are read. ``window``: target frames (4·k + 1) that are decoded. ``coded_share``: of
-    samples whose context is shown as the autoencoder rebuilds it, as a rollout sees its own pictures.
+    samples whose context is shown as the autoencoder rebuilds it, as a rollout sees its own pictures. ``most_light``:
+    for masks, each colour of a clip is scaled and shifted by up to this share of its range.
     ``subject_weight``: as in the autoencoder's training. ``errors``: how renders are misplaced.
     ``agreed_share``: of windows whose subjects are moved in the truth too to where the render has them, as a model
     that believes its memory puts them; in the others a render's subjects stand astray, and must not come through.
@@ -354,6 +355,7 @@ class PixelTask:
     frames: int = Field(default=6, gt=0)
     window: int = 5
     coded_share: float = Field(default=0.3, ge=0, le=1)
+    most_light: float = Field(default=0.15, ge=0, lt=1)
     flip_share: float = Field(default=0.5, ge=0, le=1)
     mask_weight: float = Field(default=1.0, ge=0)
     skip_weight: float = Field(default=4.0, ge=0)

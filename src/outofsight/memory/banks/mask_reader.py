@@ -5,10 +5,12 @@ place, something moved. The network sees both, so that subjects that stand still
 ones by their motion.
 """
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, silu
+from torch.nn.functional import interpolate, pad, pixel_shuffle, pixel_unshuffle, silu
 
 from outofsight.memory.banks.state import Views
 from outofsight.memory.rendering import nearness, warped
@@ -21,6 +23,8 @@ EVIDENCE_CHANNELS = 9
 """The frame, the median of the witnesses, how far the frame is from it, how far they are, and the share of them that
 see the place."""
 
+TOKEN_PX = 2
+
 UNLIKELY = -2.0
 
 SURELY_STATIC, SURELY_SUBJECT = 0.2, 0.5
@@ -32,30 +36,38 @@ LEAST_MOVED = 0.1
 
 
 class MaskReader(nn.Module):
-    """Tell of every pixel of a frame whether it shows a subject: a U-Net of three resolutions over ``evidence``."""
+    """Tell of every pixel of a frame whether it shows a subject: a U-Net over ``evidence``, in tokens of 2×2 pixels.
+
+    ``width``: channels at the finest of three resolutions; twice and three times as many at the coarser ones.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(EVIDENCE_CHANNELS, width, 3, padding=1)
-        self.down = nn.ModuleList(nn.Conv2d(width * 2**k, width * 2 ** (k + 1), 3, 2, 1) for k in range(3))
-        self.inner = nn.ModuleList(_Residual(width * 2**k) for k in range(4))
-        self.up = nn.ModuleList(nn.Conv2d(width * 2 ** (k + 1), width * 2**k, 1) for k in range(3))
-        self.outer = nn.ModuleList(_Residual(width * 2**k) for k in range(3))
-        self.told = nn.Conv2d(width, 1, 1)
-        nn.init.normal_(self.told.weight, std=0.02)
-        self.told.bias = nn.Parameter(torch.full((1,), UNLIKELY))
+        widths = (width, 2 * width, 3 * width)
+        steps = list(pairwise(widths))
+        self.enter = nn.Conv2d(EVIDENCE_CHANNELS * TOKEN_PX**2, width, 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 3, 2, 1) for fine, coarse in steps)
+        self.inner = nn.ModuleList(_Residual(own) for own in widths)
+        self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in steps)
+        self.outer = nn.ModuleList(_Residual(own) for own in widths)
+        self.logits = nn.Conv2d(width, TOKEN_PX**2, 1)
+        nn.init.normal_(self.logits.weight, std=0.02)
+        self.logits.bias = nn.Parameter(torch.full((TOKEN_PX**2,), UNLIKELY))
 
     def forward(self, evidence: Float[Tensor, "n 9 height width"]) -> Float[Tensor, "n height width"]:
         """Return logits, for pictures of any size."""
-        states = self.inner[0](self.enter(evidence))
+        height, width = evidence.shape[-2:]
+        whole = pad(evidence, (0, -width % TOKEN_PX, 0, -height % TOKEN_PX), mode="replicate")
+        states = self.inner[0](self.enter(pixel_unshuffle(whole, TOKEN_PX)))
         kept = [states]
         for down, inner in zip(self.down, self.inner[1:], strict=True):
             kept.append(states := inner(down(states)))
-        for level in (2, 1, 0):
-            larger = interpolate(self.up[level](states), size=kept[level].shape[-2:], mode="bilinear")
-            states = self.outer[level](kept[level] + larger)
-        logits: Tensor = self.told(states)[:, 0]
-        return logits
+        states = self.outer[-1](states)
+        for up, outer, finer in zip(
+            reversed(self.up), reversed(self.outer[:-1]), reversed(kept[:-1]), strict=True
+        ):
+            states = outer(finer + interpolate(up(states), size=finer.shape[-2:], mode="bilinear"))
+        return pixel_shuffle(self.logits(states), TOKEN_PX)[:, 0, :height, :width]
 
     @torch.no_grad()
     def shares(self, evidence: Float[Tensor, "n 9 height width"]) -> Float[Tensor, "n height width"]:
