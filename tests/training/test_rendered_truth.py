@@ -9,7 +9,7 @@ import torch
 from outofsight.errors import DatasetError
 from outofsight.geometry.poses import level_pose
 from outofsight.memory.banks.mask_reader import MaskReader
-from outofsight.memory.rendering import PlacedSubjects
+from outofsight.memory.rendering import PlacedSubjects, Rendered
 from outofsight.training.rendered_truth import PlaceErrors, clip_memory, context_frames, misplaced
 from outofsight.types import CameraPath, Clip, Intrinsics, SubjectTrack, Visibility
 
@@ -44,6 +44,11 @@ def standing(columns=COLUMNS) -> Clip:
     )  # fmt: skip
 
 
+def drawn_of(clip: Clip, errors: PlaceErrors) -> Rendered:
+    memory = clip_memory(clip)
+    return memory.rendered(memory.scenery(), errors, np.random.default_rng(0))
+
+
 def pictures(rendered) -> np.ndarray:
     return ((rendered.pixels[0] + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
@@ -51,7 +56,7 @@ def pictures(rendered) -> np.ndarray:
 def test_memory_renders_the_subject_where_it_truly_is():
     """Nobody ever saw what is behind its old place; all else is as it truly is."""
     clip = standing()
-    drawn = clip_memory(clip).rendered(TRUE, np.random.default_rng(0))
+    drawn = drawn_of(clip, TRUE)
     assert drawn.pixels.shape == (1, HALF, 3, HEIGHT, WIDTH)
     never = np.zeros((HEIGHT, WIDTH), bool)
     never[9:23, 2:16] = True  # the old place and its margin
@@ -78,7 +83,7 @@ def test_who_was_seen_elsewhere_uncovers_the_ground():
         ids[..., None] > 0, np.uint8(255), np.where(clip.masks[..., None] > 0, ground[:1], clip.video)
     )
     moved = replace(clip, masks=ids, video=video)
-    drawn = clip_memory(moved).rendered(replace(TRUE, missing_share=1.0), np.random.default_rng(0))
+    drawn = drawn_of(moved, replace(TRUE, missing_share=1.0))
     assert not drawn.subject.any()
     assert (drawn.coverage > 0.99).all()
     assert np.abs(pictures(drawn)[0, 11:21, 4:14].astype(int) - ground[0, 11:21, 4:14]).max() <= 1
@@ -122,7 +127,7 @@ def test_frames_that_stand_for_latent_frames():
 
 def test_a_clip_without_subjects_is_scenery_alone():
     clip = replace(standing(), subjects=(), masks=np.zeros((2 * HALF, HEIGHT, WIDTH), np.uint8))
-    drawn = clip_memory(clip).rendered(PlaceErrors(), np.random.default_rng(0))
+    drawn = drawn_of(clip, PlaceErrors())
     assert not drawn.subject.any()
     assert (drawn.coverage == 1).all()
 

@@ -74,16 +74,12 @@ def render(
     placed: PlacedSubjects | None = None,
 ) -> Rendered:
     """Draw what is remembered as ``cameras`` will see it, pictures of ``size`` (height, width)."""
-    frames = []
-    for index in range(cameras.shape[1]):  # at once, all views of all frames in full size are many gigabytes
-        frame = slice(index, index + 1)
-        scenery = render_scenery(views, cameras[:, index], intrinsics, size)
-        one = Rendered(*(part[:, None] for part in scenery))
-        if cutouts is not None and placed is not None:
-            here = PlacedSubjects(*(part[:, frame] for part in placed))
-            one = with_subjects(one, cutouts, here, cameras[:, frame], intrinsics)
-        frames.append(one)
-    return Rendered(*(torch.cat(part, dim=1) for part in zip(*frames, strict=True)))
+    # Frame by frame, here and below: at once, all views of all frames in full size are many gigabytes.
+    frames = [render_scenery(views, camera, intrinsics, size) for camera in cameras.unbind(dim=1)]
+    scenery = Rendered(*(torch.stack(part, dim=1) for part in zip(*frames, strict=True)))
+    if cutouts is None or placed is None:
+        return scenery
+    return with_subjects(scenery, cutouts, placed, cameras, intrinsics)
 
 
 def render_scenery(
@@ -262,6 +258,18 @@ def with_subjects(
     intrinsics: Lenses,
 ) -> Rendered:
     """Put subjects up as boards that face the camera, the farthest first; what stands nearer by depth hides them."""
+    frames = []
+    for index in range(cameras.shape[1]):
+        frame = slice(index, index + 1)
+        empty = Rendered(*(part[:, frame] for part in scenery))
+        there = PlacedSubjects(*(part[:, frame] for part in placed))
+        frames.append(_with_boards(empty, cutouts, there, cameras[:, frame], intrinsics))
+    return Rendered(*(torch.cat(part, dim=1) for part in zip(*frames, strict=True)))
+
+
+def _with_boards(
+    scenery: Rendered, cutouts: Cutouts, placed: PlacedSubjects, cameras: Tensor, intrinsics: Tensor
+) -> Rendered:
     poses = cameras.float().unflatten(-1, (3, 4))
     away = placed.position.float() - poses[..., None, :, 3]
     order = away.norm(dim=-1).argsort(dim=-1, descending=True)  # [b, t, s]

@@ -272,10 +272,13 @@ def _rendered(encoder: Encoder, rendering: Rendering, clip: Clip, name: str) -> 
     The scenery alone comes last, for strategies that show no subjects.
     """
     memory = clip_memory(clip, rendering.reader)
-    errors = [rendering.errors] * rendering.draws + [PlaceErrors(missing_share=1, astray_share=0)]
+    scenery = memory.scenery()
+    draws = [
+        memory.rendered(scenery, rendering.errors, generator_for("rendered", name, draw))
+        for draw in range(rendering.draws)
+    ]
     latents, masks = [], []
-    for draw, how in enumerate(errors):
-        drawn = memory.rendered(how, generator_for("rendered", name, draw))
+    for drawn in (*draws, scenery):
         pixels = drawn.pixels.to(encoder.vae.device)
         latents.append(encode_video(encoder.vae, pixels, encoder.tiling)[0].cpu().numpy())
         shares = condition_masks(drawn, spatial_factor(encoder.vae))[0].numpy()

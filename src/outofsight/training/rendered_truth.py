@@ -19,7 +19,7 @@ from outofsight.geometry.poses import compose, invert_rigid, relative_poses, tra
 from outofsight.memory.banks.mask_reader import MaskReader, evidence
 from outofsight.memory.banks.pictures import Picture, cut_out, empty_cutouts, joined, kept_best, view_of
 from outofsight.memory.banks.state import Cutouts, Views
-from outofsight.memory.rendering import PlacedSubjects, Rendered, render
+from outofsight.memory.rendering import PlacedSubjects, Rendered, render, with_subjects
 from outofsight.types import WAN_CLOCK, Clip
 
 NEAR_PX = 9
@@ -47,10 +47,14 @@ class ClipMemory(NamedTuple):
     intrinsics: Float[Tensor, "1 4"]
     size: tuple[int, int]
 
-    def rendered(self, errors: PlaceErrors, generator: np.random.Generator) -> Rendered:
-        """Draw the target as memory has it, subjects misplaced by chance."""
+    def scenery(self) -> Rendered:
+        """Draw the target as memory has it, without subjects."""
+        return render(self.views, self.cameras, self.intrinsics, self.size)
+
+    def rendered(self, scenery: Rendered, errors: PlaceErrors, generator: np.random.Generator) -> Rendered:
+        """Put subjects into the target's ``scenery``, misplaced by chance."""
         placed = misplaced(self.placed, errors, generator)
-        return render(self.views, self.cameras, self.intrinsics, self.size, self.cutouts, placed)
+        return with_subjects(scenery, self.cutouts, placed, self.cameras, self.intrinsics)
 
 
 class ClipFrames(NamedTuple):
