@@ -31,7 +31,7 @@ def make_optimizers(
     made: list[torch.optim.Optimizer] = []
     if by_muon:
         made.append(
-            torch.optim.Muon(
+            KernelMuon(
                 by_muon,
                 lr=settings.learning_rate,
                 weight_decay=settings.weight_decay,
@@ -51,8 +51,42 @@ def make_optimizers(
 
 
 def is_hidden(name: str, parameter: Tensor) -> bool:
-    """Tell whether a parameter is a matrix inside the transformer's blocks, which Muon is made for."""
+    """Tell whether a parameter is a matrix inside the transformer's blocks, or a kernel inside the mask reader: what Muon
+    is made for."""
+    if parameter.ndim == 4:
+        return "masks." in name and not name.endswith(("enter.weight", "logits.weight"))
     return parameter.ndim == 2 and min(parameter.shape) >= NARROWEST and "blocks." in name
+
+
+class KernelMuon(torch.optim.Muon):
+    """torch's Muon, which takes matrices alone, for kernels of convolutions too: a row for each output channel."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], **settings: Any) -> None:
+        with _as_matrices(parameters):
+            super().__init__(parameters, **settings)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        with _as_matrices([value for group in self.param_groups for value in group["params"]]):
+            loss: float | None = super().step(closure)
+        return loss
+
+
+@contextmanager
+def _as_matrices(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Give kernels and their gradients the shape of matrices for a while; the numbers stay where they are."""
+    kernels = [(value, value.data, value.grad) for value in parameters if value.ndim > 2]
+    for parameter, data, gradient in kernels:
+        parameter.grad = None
+        parameter.data = data.flatten(1)
+        parameter.grad = None if gradient is None else gradient.flatten(1)
+    try:
+        yield
+    finally:
+        for parameter, data, gradient in kernels:
+            parameter.grad = None
+            parameter.data = data
+            parameter.grad = gradient
 
 
 def learning_rate(settings: Optimisation, step: int, num_steps: int) -> float:

@@ -310,7 +310,7 @@ def laptop_pixels() -> TrainConfig:
         recipe="laptop_pixels",
         task=PixelTask(),
         num_steps=500,
-        optimisation=replace(HEADS, warmup_steps=30, cooldown_steps=300, ema_decay=0.98),
+        optimisation=replace(HEADS, optimizer="muon", warmup_steps=30, cooldown_steps=300, ema_decay=0.98),
         batch=Batch(size=4),
         validation=Validation(every_steps=100, num_samples=16, videos_every_steps=0),
         state=ON_CPU,

@@ -6,6 +6,7 @@ ones by their motion.
 """
 
 from itertools import pairwise
+from math import gcd
 
 import torch
 from jaxtyping import Float, UInt8
@@ -24,6 +25,7 @@ EVIDENCE_CHANNELS = 9
 see the place."""
 
 TOKEN_PX = 2
+NUM_GROUPS = 8
 
 UNLIKELY = -2.0
 
@@ -87,7 +89,7 @@ def moved_shares(evidence: Float[Tensor, "n 9 height width"]) -> Float[Tensor, "
 class _Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(1, width)
+        self.norm = nn.GroupNorm(gcd(NUM_GROUPS, width), width)
         self.spread = nn.Conv2d(width, width, 3, padding=1)
         self.out = nn.Conv2d(width, width, 3, padding=1)
 
