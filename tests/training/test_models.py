@@ -9,6 +9,7 @@ from torch.distributed.tensor import DTensor
 
 from models import tiny_transformer
 from outofsight.errors import CheckpointError, InputError
+from outofsight.memory.banks.mask_reader import MaskReader
 from outofsight.sampling.world import WorldModel
 from outofsight.training.config import Optimisation
 from outofsight.training.loop import train
@@ -139,6 +140,35 @@ def test_spread_weights_are_averaged_saved_and_restored(one_process_mesh):
     again, steps_again = optimizer_tensors(other, parameters)
     assert steps == steps_again == {"weight": 1, "bias": 1}
     assert all(torch.equal(tensors[name], again[name]) for name in tensors)
+
+
+def test_muon_takes_a_kernel_for_the_matrix_of_its_outputs_by_all_else():
+    """The mask reader's inner kernels learn as matrices of the same numbers would; its first and last by AdamW."""
+    torch.manual_seed(0)
+    masks = MaskReader(4)
+    parameters = {f"masks.{name}": value for name, value in masks.named_parameters()}
+    muon, adamw = make_optimizers(parameters, Optimisation(optimizer="muon", learning_rate=1e-2))
+    kernel = masks.inner[0].spread.weight
+    owned = {value for group in muon.param_groups for value in group["params"]}
+    assert kernel in owned
+    assert masks.enter.weight not in owned
+    assert masks.logits.weight not in owned
+    matrix = torch.nn.Parameter(kernel.detach().flatten(1).clone())
+    plain = torch.optim.Muon([matrix], lr=1e-2, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        gradient = torch.randn(kernel.shape)
+        kernel.grad, matrix.grad = gradient, gradient.flatten(1)
+        muon.step()
+        plain.step()
+        assert kernel.grad is gradient
+    assert torch.equal(kernel.flatten(1), matrix)
+    tensors, steps = optimizer_tensors([muon, adamw], parameters)
+    moments = {
+        "first_moment": {"masks.inner.0.spread.weight": tensors["first_moment/masks.inner.0.spread.weight"]}
+    }
+    again = make_optimizers(parameters, Optimisation(optimizer="muon"))
+    restore_optimizers(again, parameters, moments, steps)
+    assert torch.equal(again[0].state[kernel]["momentum_buffer"], plain.state[matrix]["momentum_buffer"])
 
 
 def test_the_running_mean_by_hand():

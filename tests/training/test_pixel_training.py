@@ -23,6 +23,7 @@ from outofsight.training.pixel_training import (
     mask_sample,
     pixel_parts,
     reader_loss,
+    relit,
     skip_sample,
 )
 from outofsight.training.recipes import recipe
@@ -76,6 +77,34 @@ def test_samples_hold_what_is_learned():
     again = coded(patch_vae(), clip)
     assert np.array_equal(again.video[HALF:], clip.video[HALF:])
     assert not np.array_equal(again.video[:HALF], clip.video[:HALF])
+
+
+def test_masks_are_learned_from_any_part_of_a_clip():
+    clip = standing((4, 44))
+    later = mask_sample(clip, np.array([2, 0]), start=HALF - 4)
+    assert np.array_equal(later["mask"].numpy(), clip.masks[[HALF + 4, HALF - 4]])
+    torch.testing.assert_close(
+        later["evidence"][0, :3], torch.from_numpy(clip.video[HALF + 4]).permute(2, 0, 1) / 127.5 - 1
+    )
+    again = coded(patch_vae(), clip, HALF - 4)
+    same = (again.video == clip.video).all(axis=(1, 2, 3))
+    assert np.flatnonzero(~same).tolist() == list(range(HALF - 4, 2 * HALF - 4))
+
+
+def test_another_light_is_of_the_whole_clip_and_of_each_colour():
+    clip = standing()
+    assert np.array_equal(relit(clip, 0.0, np.random.default_rng(0)).video, clip.video)
+    lit = relit(clip, 0.2, np.random.default_rng(0)).video
+    change = lit.astype(int) - clip.video
+    assert 0 < np.abs(change).max() <= 1 + 255 * (0.2 * 0.5 + 0.2)
+    for colour in range(3):
+        was, became = clip.video[..., colour].ravel(), lit[..., colour].ravel()
+        assert len(set(zip(was, became, strict=True))) == len(
+            set(was)
+        )  # a level becomes one level, wherever it is
+    assert len({tuple(pixel) for pixel in change.reshape(-1, 3)[clip.masks.ravel() > 0]}) == 1
+    assert len(set(change[clip.masks > 0][0])) > 1
+    assert np.array_equal(lit, relit(clip, 0.2, np.random.default_rng(0)).video)
 
 
 def test_an_agreed_window_shows_subjects_where_the_render_has_them():

@@ -29,8 +29,9 @@ EARLIER_NAMES = {
 class Optimisation:
     """AdamW, its rate warmed up over ``warmup_steps`` and brought to 0 over the last ``cooldown_steps``.
 
-    ``optimizer="muon"``: the matrices inside the transformer's blocks learn by Muon, whose steps are orthogonalised
-    momentum, scaled so that AdamW's rates fit (Source: arXiv 2502.16982, section 2.2); all else by AdamW.
+    ``optimizer="muon"``: the matrices inside the transformer's blocks, and the kernels inside the mask reader, learn by
+    Muon, whose steps are orthogonalised momentum, scaled so that AdamW's rates fit (Source: arXiv 2502.16982, section
+    2.2); all else by AdamW.
     ``max_gradient_norm``: longer gradients are shortened to it. ``ema_decay``: of the running mean of the weights
     that is validated and exported (in its first steps it follows faster: at most (1 + step) / (10 + step)).
     """

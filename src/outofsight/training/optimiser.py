@@ -51,8 +51,8 @@ def make_optimizers(
 
 
 def is_hidden(name: str, parameter: Tensor) -> bool:
-    """Tell whether a parameter is a matrix inside the transformer's blocks, or a kernel inside the mask reader: what Muon
-    is made for."""
+    """Tell whether Muon is made for a parameter: a matrix inside the transformer's blocks, or a kernel inside the mask
+    reader."""
     if parameter.ndim == 4:
         return "masks." in name and not name.endswith(("enter.weight", "logits.weight"))
     return parameter.ndim == 2 and min(parameter.shape) >= NARROWEST and "blocks." in name

@@ -89,7 +89,7 @@ def moved_shares(evidence: Float[Tensor, "n 9 height width"]) -> Float[Tensor, "
 class _Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(gcd(NUM_GROUPS, width), width)
+        self.norm = nn.GroupNorm(gcd(NUM_GROUPS, width // 2), width)
         self.spread = nn.Conv2d(width, width, 3, padding=1)
         self.out = nn.Conv2d(width, width, 3, padding=1)
 
