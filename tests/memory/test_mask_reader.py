@@ -94,6 +94,28 @@ def test_masks_are_read_in_pictures_of_any_size(size):
     assert float(logits.mean()) < -1  # at first nothing is likely to be a subject
 
 
+def test_what_did_not_move_is_no_subject_unless_nobody_saw_its_place():
+    """Four squares look like subjects: one moved, one stands where witnesses saw it stand, one of which only a corner
+    was seen, one in a second frame, that moved there alone."""
+
+    class Four(MaskReader):
+        def forward(self, evidence):
+            logits = torch.full_like(evidence[:, 0], -30.0)
+            logits[0, 2:8, 2:8] = logits[0, 2:8, 12:18] = logits[0, 10:15, 22:28] = logits[1, 2:8, 12:18] = (
+                30.0
+            )
+            return logits
+
+    reported = torch.zeros(2, EVIDENCE_CHANNELS, *SIZE)
+    reported[:, 8] = 1
+    reported[0, 6, 2:8, 2:8] = reported[1, 6, 2:8, 12:18] = 0.1
+    reported[0, 8, 10:15, 23:28] = 0
+    shares = Four(4).shares(reported)
+    moved = torch.zeros(2, *SIZE)
+    moved[0, 2:8, 2:8] = moved[0, 10:15, 22:28] = moved[1, 2:8, 12:18] = 1
+    assert torch.equal(shares, moved)
+
+
 def test_it_learns_what_differs_from_the_witnesses():
     torch.manual_seed(0)
     reader = MaskReader(4)

@@ -91,8 +91,8 @@ def test_who_was_seen_elsewhere_uncovers_the_ground():
 
 def test_a_mask_that_is_read_counts_near_the_subject_alone():
     class Everywhere(MaskReader):
-        def forward(self, evidence):
-            return torch.full_like(evidence[:, 0], 30.0)
+        def shares(self, evidence):
+            return torch.ones_like(evidence[:, 0])
 
     memory = clip_memory(standing(), Everywhere(4))
     assert (memory.views.static == 0).all()  # it takes everything for a subject

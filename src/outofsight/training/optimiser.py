@@ -66,10 +66,9 @@ class KernelMuon(torch.optim.Muon):
             super().__init__(parameters, **settings)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: Any = None) -> Any:
         with _as_matrices([value for group in self.param_groups for value in group["params"]]):
-            loss: float | None = super().step(closure)
-        return loss
+            return super().step(closure)
 
 
 @contextmanager

@@ -8,8 +8,10 @@ ones by their motion.
 from itertools import pairwise
 from math import gcd
 
+import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
+from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad, pixel_shuffle, pixel_unshuffle, silu
 
@@ -32,6 +34,12 @@ UNLIKELY = -2.0
 SURELY_STATIC, SURELY_SUBJECT = 0.2, 0.5
 """Probabilities by which a pixel is taken for the static world, and for a subject."""
 
+
+LEAST_PART_MOVED = 0.06
+"""With a reader: a connected part that differs from the witnesses' median by less (of 2), in the mean, stands still."""
+
+IN_FRAME = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])
+"""Pixels hang together with their eight neighbours, in one frame."""
 
 LEAST_MOVED = 0.1
 """Without a reader: a difference of this much (of 2) is none yet, twice as much is a subject."""
@@ -74,9 +82,29 @@ class MaskReader(nn.Module):
     @torch.no_grad()
     def shares(self, evidence: Float[Tensor, "n 9 height width"]) -> Float[Tensor, "n height width"]:
         """Return the share, 0 to 1, to which each pixel counts as a subject's: 0 up to ``SURELY_STATIC``, 1 from
-        ``SURELY_SUBJECT`` on, since a half-believed subject leaves a ghost in a view and a veil in a cut-out."""
+        ``SURELY_SUBJECT`` on, since a half-believed subject leaves a ghost in a view and a veil in a cut-out; and 0 in
+        what did not move."""
         chance = self(evidence).sigmoid()
-        return ((chance - SURELY_STATIC) / (SURELY_SUBJECT - SURELY_STATIC)).clamp(0, 1)
+        shares = ((chance - SURELY_STATIC) / (SURELY_SUBJECT - SURELY_STATIC)).clamp(0, 1)
+        return shares.masked_fill(_still_parts(shares > 0, evidence), 0)
+
+
+def _still_parts(
+    masks: Bool[Tensor, "n height width"], evidence: Float[Tensor, "n 9 height width"]
+) -> Bool[Tensor, "n height width"]:
+    """Tell which connected parts of masks did not move, by the word of witnesses of more than half of them.
+
+    In places that the network never saw it takes exhibits and woodpiles for subjects. They look the same in every view;
+    and whoever stands still all the while may as well be scenery, which shows them where they stand.
+    """
+    labels, count = ndimage.label(masks.cpu().numpy(), structure=IN_FRAME)
+    moved, witnessed = evidence[:, 6].cpu().numpy(), evidence[:, 8].cpu().numpy() > 0
+    parts = np.arange(1, count + 1)
+    size, seen = (ndimage.sum_labels(of, labels, parts) for of in (np.ones_like(moved), witnessed))
+    still = (ndimage.sum_labels(moved * witnessed, labels, parts) < LEAST_PART_MOVED * seen) & (
+        2 * seen > size
+    )
+    return torch.from_numpy(np.concatenate(([False], still))[labels]).to(masks.device)
 
 
 def moved_shares(evidence: Float[Tensor, "n 9 height width"]) -> Float[Tensor, "n height width"]:

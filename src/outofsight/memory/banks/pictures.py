@@ -8,13 +8,13 @@ the front, from its left, from behind, from its right), the best and latest of e
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, grid_sample, interpolate, max_pool2d
 
+from outofsight.memory.banks.mask_reader import IN_FRAME
 from outofsight.memory.banks.scene_reader import CERTAIN, project_points
 from outofsight.memory.banks.state import Archive, Cutouts, SceneReading, Tracks, Views, by_slot
 from outofsight.memory.rendering import seen_side, warped
@@ -53,9 +53,6 @@ LEAST_SHOWN, SURELY_SHOWN = 0.02, 0.18
 WHOLE_NOISE, CUT_NOISE = -1.0, 0.5
 """Added to the log of a reading's noise: where a mask shows a whole subject, and so its bearing, and where the
 picture's side cuts it off, or there is none."""
-
-IN_FRAME = np.array([np.zeros((3, 3)), np.ones((3, 3)), np.zeros((3, 3))])
-"""Pixels hang together with their eight neighbours, in one frame."""
 
 
 class Pictures(NamedTuple):
