@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from outofsight.memory.banks.dynamics import PredictedSubjects
+from outofsight.memory.banks.pictures import CUT_QUALITY
 from outofsight.memory.banks.state import Views
 from outofsight.memory.rendering import (
     MIRROR_COST,
@@ -404,6 +405,16 @@ def test_a_subject_whose_heading_is_unknown_shows_its_best_cut_out():
     where = placed((0, 0, 4.0), velocity=(0.01, 0, 0))
     index, mirrored = best_cutout(cut, where, pose()[:, None])
     assert (int(index), bool(mirrored)) == (2, False)
+
+
+def test_a_slice_is_shown_for_want_of_better_alone():
+    """A slice that the edge cut off, from the side that will be seen, against a whole one from half a radian off."""
+    where = placed((0, 0, 4.0), velocity=(-1.0, 0, 0))  # −π/2 is wanted
+    sides = torch.tensor([[[-pi / 2, -pi / 2 + 0.5]]])
+    for quality, chosen in (((CUT_QUALITY, 1.0), 1), ((CUT_QUALITY, 0.0), 0), ((1.0, 1.0), 0)):
+        cut = boards(BLUE, sides=2)._replace(side=sides, quality=torch.tensor([[quality]]))
+        index, mirrored = best_cutout(cut, where, pose()[:, None])
+        assert (int(index), bool(mirrored)) == (chosen, False)
 
 
 def test_a_mirrored_side_is_mirrored():

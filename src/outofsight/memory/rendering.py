@@ -34,8 +34,9 @@ DEPTH_STEPS = 8
 DEPTH_TOLERANCE = 0.05
 """Steps by which a pixel's depth is sought in a view, and the share of it by which the two may disagree."""
 
-MIRROR_COST, STALE_COST = 0.3, 0.25
-"""What a mirrored cut-out, and one of quality 0, cost in radians of side."""
+MIRROR_COST, STALE_COST = 0.3, 1.0
+"""What a mirrored cut-out, and one of quality 0, cost in radians of side: a slice that the edge cut off is shown for
+want of better alone."""
 
 MIP_LEVELS = 4
 """A cut-out is halved up to so many times less one before it is drawn small, so that it does not flicker."""
