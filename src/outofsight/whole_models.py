@@ -151,7 +151,7 @@ def _compare(folder: Path, network: nn.Module, found: Mapping[str, tuple[int, ..
     if reasons:
         raise CheckpointError(
             f"{folder}: these are not all and only the weights that its config.json asks for: {'; '.join(reasons)}; "
-            "the model is not whole, get it anew"
+            "the model is not whole, or another version of outofsight wrote it; get it anew"
         )
 
 

@@ -97,23 +97,24 @@ def test_masks_are_read_in_pictures_of_any_size(size):
 def test_what_did_not_move_is_no_subject_unless_nobody_saw_its_place():
     """Four squares look like subjects: one moved, one stands where witnesses saw it stand, one of which only a corner
     was seen, one in a second frame, that moved there alone."""
+    first, second = slice(2, 8), slice(12, 18)
+    squares = [(0, first, first), (0, first, second), (0, slice(10, 15), slice(22, 28)), (1, first, second)]
 
     class Four(MaskReader):
         def forward(self, evidence):
             logits = torch.full_like(evidence[:, 0], -30.0)
-            logits[0, 2:8, 2:8] = logits[0, 2:8, 12:18] = logits[0, 10:15, 22:28] = logits[1, 2:8, 12:18] = (
-                30.0
-            )
+            for place in squares:
+                logits[place] = 30.0
             return logits
 
     reported = torch.zeros(2, EVIDENCE_CHANNELS, *SIZE)
     reported[:, 8] = 1
     reported[0, 6, 2:8, 2:8] = reported[1, 6, 2:8, 12:18] = 0.1
     reported[0, 8, 10:15, 23:28] = 0
-    shares = Four(4).shares(reported)
-    moved = torch.zeros(2, *SIZE)
-    moved[0, 2:8, 2:8] = moved[0, 10:15, 22:28] = moved[1, 2:8, 12:18] = 1
-    assert torch.equal(shares, moved)
+    expected = torch.zeros(2, *SIZE)
+    for place in (squares[0], *squares[2:]):
+        expected[place] = 1
+    assert torch.equal(Four(4).shares(reported), expected)
 
 
 def test_it_learns_what_differs_from_the_witnesses():

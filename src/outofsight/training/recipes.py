@@ -171,7 +171,7 @@ def laptop_banks() -> TrainConfig:
 
 
 def laptop_hybrid() -> TrainConfig:
-    """Train flow and banks together, the target unrolled in chunks: the last run of the bundled mini, ``hybrid+hydra``.
+    """Train flow and banks together, the target unrolled in chunks: the bundled mini, ``hybrid+hydra``.
 
     Name what to go on from: ``--set task.initial=FOLDER`` (of ``laptop_world_on``) and ``task.banks=FOLDER`` (of
     ``laptop_banks``). Hardware: two CPU cores, bf16, a process each (docs/training.md). Time: 47 minutes of steps,
