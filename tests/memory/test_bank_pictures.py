@@ -22,6 +22,7 @@ from outofsight.memory.banks.pictures import (
     read_with_masks,
     renewed,
     side_index,
+    token_parts,
     view_of,
 )
 from outofsight.memory.banks.scene_reader import CERTAIN
@@ -258,15 +259,33 @@ def test_each_side_keeps_its_best_and_latest():
     assert torch.equal(nothing.pixels, later.pixels)
 
 
-def test_a_mask_is_divided_by_the_shares_of_tokens():
+def test_what_hangs_together_is_divided_where_two_claim_it_and_told_to_be_sliced():
     subject, shares = torch.zeros(1, *SIZE), torch.zeros(1, 2, 4, 8)
     subject[0, 4:12, 8:24] = 1
     shares[0, 0, :, :4], shares[0, 1, :, 4:] = 0.9, 0.9
-    masks = own_masks(subject, shares)
-    assert (masks[0, 0, 4:12, 8:14] > 0.99).all()
-    assert (masks[0, 1, 4:12, 18:24] > 0.99).all()
+    masks, sliced = own_masks(subject, shares)
+    assert (masks[0, 0, 4:12, 8:16] == 1).all()
+    assert (masks[0, 1, 4:12, 16:24] == 1).all()
     torch.testing.assert_close(masks.sum(dim=1), subject)
-    assert not own_masks(subject, torch.zeros(1, 2, 4, 8)).any()
+    assert sliced.all()
+    masks, sliced = own_masks(subject, torch.zeros(1, 2, 4, 8))
+    assert not masks.any()
+    assert not sliced.any()
+
+
+def test_what_hangs_together_is_wholly_his_who_alone_claims_enough_of_it():
+    """A reading that errs in single tokens left half of a horse, or a veil of it."""
+    subject, shares = torch.zeros(1, *SIZE), torch.zeros(1, 2, 4, 8)
+    subject[0, 2:14, 4:20] = 1
+    subject[0, 4:12, 26:30] = 1
+    shares[0, 0, 2:, 1:4] = 1.0  # its upper half, and its last column, are not believed
+    shares[0, 1, :, 4] = 0.2
+    shares[0, 1, :, 6:] = 1.0
+    masks, sliced = own_masks(subject, shares)
+    assert torch.equal(masks[0, 0, :, :24], subject[0, :, :24])
+    assert torch.equal(masks[0, 1, :, 24:], subject[0, :, 24:])
+    assert masks.sum() == subject.sum()
+    assert not sliced.any()
 
 
 def tracks(*, born: list[float], taken: list[bool], visibility: list[float]) -> Tracks:
@@ -297,6 +316,15 @@ def test_only_who_is_seen_is_renewed():
     unseen = renewed(old, tracks(born=[0.0] * 3, taken=[True] * 3, visibility=[0.0] * 3), shares, picture)
     assert torch.equal(unseen.pixels, old.pixels)
     assert torch.equal(unseen.quality, old.quality)
+
+
+def test_a_slice_of_what_two_claim_is_worth_little():
+    subject, shares = torch.zeros(SIZE), torch.zeros(1, 2, 4, 8)
+    subject[4:12, 8:24] = 1
+    shares[0, 0, :, :4], shares[0, 1, :, 4:] = 1.0, 1.0
+    both = tracks(born=[0.0, 0.0], taken=[True, True], visibility=[1.0, 1.0])
+    made = renewed(empty_cutouts(1, 2), both, shares, picture_of(noise_picture(), subject, time=8.0))
+    assert made.quality[0].amax(dim=1).tolist() == pytest.approx([CUT_QUALITY] * 2)
 
 
 def test_what_was_truly_seen_is_not_renewed_by_what_a_model_made_of_it():
@@ -373,6 +401,19 @@ def test_two_masks_have_a_middle_each_and_specks_have_none():
     torch.testing.assert_close(seen.offset[0, 0, 0, 2:, 0], torch.tensor([0.5, -0.5]))
     assert seen.offset[0, 1, 0, 1, 0] == 0.0
     assert seen.noise[0, 1, 1, 3] == -2.0 + CUT_NOISE
+
+
+def test_tokens_know_which_mask_they_show():
+    masks = torch.zeros(2, *SIZE, dtype=torch.bool)
+    masks[0, 1:7, 2:12] = True
+    masks[0, 1:16, 12:14] = True  # joined with the first
+    masks[0, 1:7, 18:30] = True
+    masks[0, 14, 30] = True  # a speck
+    masks[1, 9:15, 9:15] = True  # the next frame: not joined with the first
+    parts = token_parts(masks, (2, 4))
+    assert parts.number.tolist() == [[[1, 1, 2, 2], [0, 1, 0, 0]], [[0, 0, 0, 0], [0, 4, 0, 0]]]
+    assert parts.middle[0, 0].tolist() == [0.5, 0.5, 2.5, 2.5]
+    assert parts.middle[0, 1, 0].isnan()
 
 
 # In the banks

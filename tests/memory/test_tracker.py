@@ -232,6 +232,33 @@ def test_many_are_born_a_few_a_frame_and_no_more_than_there_are_slots():
     assert states[-1].number.tolist() == [[0, 1, 2, 3]]
 
 
+def test_one_mask_is_one_subject_however_its_tokens_are_read():
+    """Tokens of one subject that are told at two places gave birth to two; a mask that holds them all, to one."""
+    scene = Scene([resting(2)], [unit(0)], [0, 0])
+    shown = scene.reading.dynamic[0, 0] > 0
+    scene.reading.distance[:, :, shown.nonzero()[0, 0]] += (
+        1.0  # its upper tokens are read 2.7 times as far off
+    )
+    assert shown.sum() > 2
+
+    def met(parts):
+        (tracks, births), before = nobody(), torch.tensor([-1.0])
+        for index in range(2):
+            frame = scene.frame(index)._replace(parts=parts)
+            tracks, births, assigned = tracker().update(tracks, births, frame, before)
+            before = frame.time
+        return tracks.taken.sum(), assigned
+
+    assert met(None)[0] == 2
+    count, assigned = met(shown.flatten()[None].long())
+    assert count == 1
+    torch.testing.assert_close(
+        assigned[0, 0], scene.reading.dynamic[0, 1].sigmoid() * shown, atol=5e-3, rtol=0
+    )
+    apart = shown.flatten()[None].long() * (1 + torch.arange(24) // 6)  # a mask for each row: two subjects
+    assert met(apart)[0] == 2
+
+
 def test_when_all_slots_are_full_the_least_confident_goes_if_it_is_doubtful():
     scene = Scene([resting(1)], [unit(0)], [0])
     away = [[0.0, 1.0, -8.0]] * 4  # behind the camera: they are not expected in view

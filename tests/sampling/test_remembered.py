@@ -9,6 +9,7 @@ from outofsight.codec.patch_autoencoder import PatchVideoAutoencoder
 from outofsight.errors import CameraError, InputError
 from outofsight.geometry.conditioning import camera_conditioning
 from outofsight.geometry.path_expressions import make_path
+from outofsight.memory.banks.mask_reader import MaskReader
 from outofsight.memory.banks.state import bank_tensors
 from outofsight.memory.strategies import strategy
 from outofsight.sampling.continuation import SamplingSettings, rendered_memory
@@ -370,6 +371,17 @@ def test_the_state_stays_as_large_as_it_is():
         rollout.step(CameraPath(world_from_camera=np.repeat(pose[None], frames, axis=0), intrinsics=LENS))
         sizes.append({name: tuple(value.shape) for name, value in bank_tensors(rollout.state.banks).items()})
     assert sizes[1:] == sizes[:-1]
+
+
+@pytest.mark.parametrize("way, born", [("pan:left:112", False), ("still", True)])
+def test_what_is_invented_where_nothing_was_known_is_no_subject(world, monkeypatch, way, born):
+    """Mist that a reader takes for a subject by its looks would be left out of the views, and never settle."""
+    monkeypatch.setattr(MaskReader, "shares", lambda _, evidence: torch.ones_like(evidence[:, 0]))
+    rollout = start(world, subject_masks=np.zeros_like(MASKS))
+    rollout.step(path(way, 5, start=rollout.last_pose))
+    views, last = rollout.state.banks.views, rollout.memory.archive.times[0].argmax()
+    assert born or (views.static[0, last] == 255).all()
+    assert (rollout.memory.tracks.last_seen[0].max() >= views.times[0, last]) == born
 
 
 def test_what_is_forgotten_is_rendered_no_more():

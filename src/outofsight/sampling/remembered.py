@@ -4,16 +4,17 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from outofsight.backbone.sequence import known_intrinsics
 from outofsight.codec.latent_tiling import LatentTiling
 from outofsight.codec.video_vae import spatial_factor
 from outofsight.errors import CameraError, InputError
 from outofsight.geometry.conditioning import CameraConditioning
-from outofsight.memory.banks.pictures import Pictures
+from outofsight.memory.banks.pictures import MARGIN_PX, Pictures
 from outofsight.memory.banks.state import Banks, RetrievedMemory
 from outofsight.memory.banks.two_banks import latent_times
 from outofsight.memory.rendering import Rendered, condition_masks, given_to_skip
@@ -34,6 +35,12 @@ class RenderedTarget(NamedTuple):
     def pixels(self) -> NDArray[np.uint8]:
         """The pictures of the first clip: uint8 [frames, height, width, 3], holes filled softly."""
         return to_uint8(self.given[0, :, :3])
+
+    @property
+    def remembered(self) -> Bool[Tensor, "b frames height width"]:
+        """Where memory knew what is to be seen, and around the subjects that it puts there."""
+        coverage, subject = self.given[:, :, 3], self.given[:, :, 4]
+        return (coverage > 0.5) | (max_pool2d(subject, 4 * MARGIN_PX + 1, 1, 2 * MARGIN_PX) > 0)
 
 
 class Coming(NamedTuple):

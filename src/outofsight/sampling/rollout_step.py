@@ -142,7 +142,7 @@ def take_step(
         frames = to_uint8(video[0])
     if banks is not None:
         with clock.stage("observe"):
-            banks, seen = _observed(world, banks, after, video, ahead)
+            banks, seen = _observed(world, banks, after, video, ahead, rendered)
     after = replace(
         trimmed(world.transformer, after), step=state.step + 1, num_frames=state.num_frames + len(frames),
         last_pose=torch.from_numpy(cameras.world_from_camera[-1].copy()), generator=generator.get_state(),
@@ -290,15 +290,25 @@ def _later(state: RolloutState, latents: Tensor, ahead: Ahead, conditions: Condi
 
 
 def _observed(
-    world: WorldModelBase, banks: Banks, state: RolloutState, video: Tensor, ahead: Ahead
+    world: WorldModelBase,
+    banks: Banks,
+    state: RolloutState,
+    video: Tensor,
+    ahead: Ahead,
+    rendered: RenderedTarget | None,
 ) -> tuple[Banks, Observed]:
-    """Show the banks the newest frames of a state, as latents and as pictures [1, n, 3, height, width]."""
+    """Show the banks the newest frames of a state, as latents and as pictures [1, n, 3, height, width].
+
+    What is invented where memory was a hole is scenery: no view can tell yet whether it moved, and taken for subjects
+    by its looks it would be left out of the views, invented anew at each visit, and never settle.
+    """
     pictures = see_pictures(
         world, banks, to_pictures(video[:, torch.from_numpy(ahead.shown)]), ahead.anchored, ahead.times,
         state.intrinsics[None].to(world.work_device),
     )  # fmt: skip
-    if pictures is not None:
-        pictures = pictures._replace(generated=True)
+    if pictures is not None and rendered is not None:
+        remembered = rendered.remembered[:, torch.from_numpy(ahead.shown)].to(pictures.subject)
+        pictures = Pictures(pictures.frames, pictures.subject * remembered, generated=True)
     return observe_frames(
         world.transformer, state.latents, ahead.anchored, ahead.times, banks, state.intrinsics, pictures
     )

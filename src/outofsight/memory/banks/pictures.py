@@ -12,10 +12,11 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy import ndimage
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, grid_sample, interpolate, max_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, grid_sample, interpolate, max_pool2d, one_hot
 
 from outofsight.memory.banks.mask_reader import IN_FRAME
 from outofsight.memory.banks.scene_reader import CERTAIN, project_points
+from outofsight.memory.banks.sighting import LEAST_CLAIM
 from outofsight.memory.banks.state import Archive, Cutouts, SceneReading, Tracks, Views, by_slot
 from outofsight.memory.rendering import seen_side, warped
 from outofsight.nn.cameras import Lenses
@@ -28,7 +29,7 @@ LEAST_AREA_PX = 12
 """A subject that shows on fewer pixels is not cut out."""
 
 CUT_QUALITY = 0.35
-"""Quality of a cut-out that the picture's edge cuts off."""
+"""Quality of a cut-out that the picture's edge cuts off, or another subject's."""
 
 RENEWAL = 0.85
 """A later cut-out takes the place of one of its side from so much of its quality on."""
@@ -107,7 +108,7 @@ def read_with_masks(reading: SceneReading, subject: Float[Tensor, "b f height wi
     size = (reading.dynamic.shape[-2], reading.dynamic.shape[-1])
     shares = adaptive_avg_pool2d(subject.float(), size)
     shown = ((shares - LEAST_SHOWN) / (SURELY_SHOWN - LEAST_SHOWN)).clamp(0, 1)
-    middle = _middle_columns(subject.flatten(0, 1) > 0.5, size).view_as(shares)
+    middle = token_parts(subject.flatten(0, 1) > 0.5, size).middle.view_as(shares)
     whole = middle.isfinite()
     across = torch.where(whole, middle - torch.arange(size[1], device=middle.device), reading.offset[..., 0])
     return reading._replace(
@@ -117,20 +118,33 @@ def read_with_masks(reading: SceneReading, subject: Float[Tensor, "b f height wi
     )
 
 
-def _middle_columns(
-    masks: Bool[Tensor, "n height width"], size: tuple[int, int]
-) -> Float[Tensor, "n rows columns"]:
-    """Return, for each token, the middle (in columns of tokens) of the connected mask that it shows; nan where there is
-    none, or the left or right edge cuts it off."""
-    middle = torch.full((len(masks), *size), torch.nan)
+class TokenParts(NamedTuple):
+    """Which connected mask each token shows, the largest where there are several.
+
+    ``number``: from 1 on, another in every frame; 0: none. ``middle``: of that mask, in columns of tokens; nan where
+    the left or right edge cuts it off.
+    """
+
+    number: Int[Tensor, "n rows columns"]
+    middle: Float[Tensor, "n rows columns"]
+
+
+def token_parts(masks: Bool[Tensor, "n height width"], size: tuple[int, int]) -> TokenParts:
+    """Tell which connected mask, of at least ``LEAST_AREA_PX``, each token of ``size`` (rows and columns) shows."""
+    number = torch.zeros(len(masks), *size, dtype=torch.long)
+    middle, most = (torch.full(number.shape, value) for value in (torch.nan, LEAST_SHOWN))
     labels, _ = ndimage.label(masks.cpu().numpy(), structure=IN_FRAME)
     for label, (frame, _, across) in enumerate(ndimage.find_objects(labels), start=1):
         part = labels[frame] == label
-        if part.sum() < LEAST_AREA_PX or across.start == 0 or across.stop == labels.shape[2]:
+        if part.sum() < LEAST_AREA_PX:
             continue
-        shows = adaptive_avg_pool2d(torch.from_numpy(part).float(), size)[0] > LEAST_SHOWN
-        middle[frame.start][shows] = (across.start + across.stop) / 2 / labels.shape[2] * size[1] - 0.5
-    return middle.to(masks.device)
+        shown = adaptive_avg_pool2d(torch.from_numpy(part).float(), size)
+        here = shown > most[frame]
+        most[frame][here], number[frame][here] = shown[here], label
+        cut = across.start == 0 or across.stop == labels.shape[2]
+        column = (across.start + across.stop) / 2 / labels.shape[2] * size[1] - 0.5
+        middle[frame][here] = torch.nan if cut else column
+    return TokenParts(number.to(masks.device), middle.to(masks.device))
 
 
 def view_of(picture: Picture) -> Views:
@@ -190,24 +204,40 @@ def renewed(
     cutouts = cutouts._replace(
         quality=torch.where((newborn | ~tracks.taken)[..., None], 0.0, cutouts.quality)
     )
-    masks = own_masks(picture.subject, assigned)
+    masks, sliced = own_masks(picture.subject, assigned)
     new = cut_out(picture, masks, tracks.position, tracks.velocity)
     seen = tracks.taken & (tracks.visibility > 0)
-    share = GENERATED_QUALITY if picture.generated else 1.0
-    return kept_best(cutouts, new._replace(quality=share * new.quality * seen[..., None]))
+    share = (GENERATED_QUALITY if picture.generated else 1.0) * torch.where(sliced, CUT_QUALITY, 1.0) * seen
+    return kept_best(cutouts, new._replace(quality=share[..., None] * new.quality))
 
 
 def own_masks(
     subject: Float[Tensor, "b height width"], assigned: Float[Tensor, "b s h w"]
-) -> Float[Tensor, "b s height width"]:
+) -> tuple[Float[Tensor, "b s height width"], Bool[Tensor, "b s"]]:
     """Divide a mask of all subjects among them, by the shares of the tokens around each pixel.
 
-    Where tokens show no subject, with less than ``SPECK_SHARE``, a mask's pixels are specks and no subject's.
+    What hangs together is one subject's, unless another has ``LEAST_CLAIM`` of it too. Where the tokens show no
+    subject, with less than ``SPECK_SHARE`` in the mean, it is a speck and nobody's. Also tells whose mask is only a
+    part of what hangs together.
     """
     shares = interpolate(assigned.float(), size=subject.shape[-2:], mode="bilinear", align_corners=False)
-    total = shares.sum(dim=1, keepdim=True)
-    believed = (total / SPECK_SHARE).clamp(max=1)
-    return subject[:, None] * shares / total.clamp(min=1e-3) * believed
+    labels = torch.from_numpy(ndimage.label((subject > 0).cpu().numpy(), structure=IN_FRAME)[0]).long()
+    labels = labels.to(subject.device).flatten(1)
+    index = labels[:, None].expand(-1, shares.shape[1], -1)
+
+    def over_parts(values: Tensor) -> Tensor:
+        """Sum over each connected part, [b, s, pixels], and put the sum at all its pixels."""
+        sums = values.new_zeros(*values.shape[:2], int(labels.max()) + 1).scatter_add(2, index, values)
+        return sums.gather(2, index)
+
+    claims = over_parts(shares.flatten(2))
+    total, area = claims.sum(dim=1), over_parts(torch.ones_like(claims))
+    rivals = claims >= LEAST_CLAIM * total[:, None]
+    owner = (shares.flatten(2) + 1e-3 * claims / area).masked_fill(~rivals, -1).argmax(dim=1)
+    believed = (total / (SPECK_SHARE * area[:, 0])).clamp(max=1) * (labels > 0)
+    own = one_hot(owner, shares.shape[1]).movedim(-1, 1) * believed[:, None]
+    sliced = own.bool() & (over_parts(own.bool().float()) < (1 - LEAST_CLAIM) * area)
+    return subject[:, None] * own.view_as(shares), sliced.any(dim=-1)
 
 
 def cut_out(
@@ -278,7 +308,7 @@ def _read(frame: Tensor, masks: Tensor, middle: tuple[Tensor, Tensor], half: tup
 def kept_best(cutouts: Cutouts, new: Cutouts) -> Cutouts:
     """Put each new cut-out (one a subject) to its side, unless a much better one is there."""
     index = side_index(new.side[..., 0])
-    place = torch.nn.functional.one_hot(index, cutouts.quality.shape[2]).bool()
+    place = one_hot(index, cutouts.quality.shape[2]).bool()
     better = place & (new.quality > 0) & (new.quality >= RENEWAL * cutouts.quality)
 
     pairs = zip(cutouts, new, strict=True)

@@ -6,7 +6,7 @@ A token that no slot explains falls to the background.
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, normalize
 
@@ -101,6 +101,28 @@ def lost_chance(unseen: Float[Tensor, "b s"]) -> Float[Tensor, "b s"]:
     return MOST_LOST * (1 - 2 ** (-unseen.clamp(min=0) / LOST_FRAMES))
 
 
+LEAST_CLAIM = 0.25
+"""Share of a connected mask that a subject has to claim for the whole of it to be its own."""
+
+
+def together(parts: Int[Tensor, "b n"] | None, tokens: Tensor) -> Bool[Tensor, "b n n"]:
+    """Tell which tokens show the same connected mask; without masks each is alone. ``tokens``: [b, n]."""
+    if parts is None:
+        return torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device).expand(len(tokens), -1, -1)
+    return (parts[:, :, None] == parts[:, None]) & (parts > 0)[:, None]
+
+
+def with_whole_parts(
+    shares: Float[Tensor, "b s n"], unclaimed: Float[Tensor, "b n"], same: Bool[Tensor, "b n n"]
+) -> tuple[Float[Tensor, "b s n"], Float[Tensor, "b n"]]:
+    """Give what nobody claims of a connected mask to the subject that claims most of it: near the picture's side a
+    reading of single tokens errs, and the rest of a subject was taken for another that was born there."""
+    claims = shares.detach() @ same.to(shares)
+    whole = claims.sum(dim=1, keepdim=True) + unclaimed.detach()[:, None] @ same.to(shares)
+    leads = (claims == claims.amax(dim=1, keepdim=True)) & (claims > LEAST_CLAIM * whole)
+    return shares + leads * unclaimed[:, None], unclaimed * ~leads.any(dim=1)
+
+
 TINY = 1e-6
 """Share of a token below which a slot was given nothing at all; keeps what is then unused finite."""
 
@@ -109,7 +131,8 @@ class FrameSeen(NamedTuple):
     """One clean latent frame as the tracker meets it.
 
     ``tokens``: video tokens, row by row. ``reading``: of this frame, without the axis of frames. ``pose``:
-    ``anchor_from_camera``. ``time``: in video frames.
+    ``anchor_from_camera``. ``time``: in video frames. ``parts``: the number of the connected mask that each token
+    shows, 0: none; where there are masks.
     """
 
     tokens: Float[Tensor, "b hw d"]
@@ -117,6 +140,7 @@ class FrameSeen(NamedTuple):
     pose: Float[Tensor, "b 12"]
     time: Float[Tensor, " b"]
     intrinsics: Lenses
+    parts: Int[Tensor, "b hw"] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

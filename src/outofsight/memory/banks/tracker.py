@@ -19,7 +19,9 @@ from outofsight.memory.banks.sighting import (
     TokenFacts,
     lost_chance,
     sight,
+    together,
     token_facts,
+    with_whole_parts,
 )
 from outofsight.memory.banks.state import BankSettings, Tracks, by_slot, entries_at, first_of, surely_none
 from outofsight.nn.precision import full_precision
@@ -77,12 +79,13 @@ class Tracker(nn.Module):
                 visibility=torch.zeros_like(tracks.visibility), confidence=faded(tracks, frame, elapsed)
             )
             tracks = where_slot(seen, updated, unseen)
-            shares = shares * seen[..., None]
+            same = together(frame.parts, facts.dynamic)
+            shares, unclaimed = with_whole_parts(shares * seen[..., None], unclaimed, same)
             for _ in range(BIRTHS_PER_FRAME):
                 if surely_none(unclaimed > BORN_AT):
                     break
                 tracks, births, shares, unclaimed = self._born(
-                    tracks, births, shares, unclaimed, facts, frame
+                    tracks, births, shares, unclaimed, facts, frame, same
                 )
             tracks, duplicates = merged_duplicates(tracks, self.settings.subject_rate)
             shares = _joined(shares, duplicates)
@@ -140,8 +143,10 @@ class Tracker(nn.Module):
         unclaimed: Float[Tensor, "b n"],
         facts: TokenFacts,
         frame: FrameSeen,
+        same: Bool[Tensor, "b n n"],
     ) -> tuple[Tracks, Int[Tensor, " b"], Tensor, Tensor]:
-        """Let the token that is least explained give birth; all that fit it by place and identity are the newborn's."""
+        """Let the token that is least explained give birth. All that fit it by place and identity are measured; they,
+        and all of the connected mask that it shows, are the newborn's."""
         strongest, token = unclaimed.detach().max(dim=1)
         picked = one_hot(token, unclaimed.shape[1])[..., None].to(unclaimed)
         place = (facts.position * picked).sum(dim=1, keepdim=True)
@@ -154,8 +159,10 @@ class Tracker(nn.Module):
         chosen = one_hot(slot, tracks.filled.shape[1]).bool() & wanted[:, None]
         sighting = sight(claimed[:, None], facts, frame, self.settings.subject_grid)
         tracks = with_newborn(tracks, sighting, chosen, births, frame.time.float())
-        shares = torch.where(chosen[..., None], claimed[:, None], shares)
-        return tracks, births + wanted, shares, unclaimed - claimed * wanted[:, None]
+        mask = (same & picked.bool().mT).any(dim=2)
+        own = torch.where(mask, unclaimed, claimed)
+        shares = torch.where(chosen[..., None], own[:, None], shares)
+        return tracks, births + wanted, shares, unclaimed - own * wanted[:, None]
 
 
 def filtered(

@@ -16,7 +16,15 @@ from torch.nn.functional import avg_pool2d
 from outofsight.errors import InputError
 from outofsight.memory.banks import retrieval
 from outofsight.memory.banks.archivist import Archivist, Slice, decay_use, note_use
-from outofsight.memory.banks.pictures import Picture, Pictures, empty_cutouts, empty_views, filed, renewed
+from outofsight.memory.banks.pictures import (
+    Picture,
+    Pictures,
+    empty_cutouts,
+    empty_views,
+    filed,
+    renewed,
+    token_parts,
+)
 from outofsight.memory.banks.scene_reader import SceneReader, frame_of
 from outofsight.memory.banks.state import (
     Banks,
@@ -128,13 +136,14 @@ class TwoBankMemory(UncastModule):
             if index > 1 and tokens.is_meta:  # where costs are counted; every frame is like the one before
                 steps.append(steps[-1])
                 continue
-            seen = FrameSeen(
-                tokens[:, index].float(), frame_of(reading, index), new.pose, new.time, intrinsics
-            )
-            picture = None
+            picture, parts = None, None
             if pictures is not None:
                 shown = pictures.frames[:, index], pictures.subject[:, index]
                 picture = Picture(*shown, new.pose, new.time, intrinsics, pictures.generated)
+                parts = token_parts(picture.subject > 0.5, (grid.height, grid.width)).number.flatten(1)
+            seen = FrameSeen(
+                tokens[:, index].float(), frame_of(reading, index), new.pose, new.time, intrinsics, parts
+            )
             banks, assigned = self._see(banks, seen, new, picture)
             steps.append((banks.tracks, assigned))
         tracked, shares = zip(*steps, strict=True)
