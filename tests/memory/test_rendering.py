@@ -145,6 +145,18 @@ def test_a_hole_has_softly_the_colours_around_it():
         assert float(red.mean()) == pytest.approx(expected, abs=0.1)
 
 
+def test_a_hole_at_the_horizon_has_sky_above_and_ground_below():
+    """It was one grey blot of both; what stands there goes on sideways."""
+    pixels = torch.zeros(3, *SIZE, dtype=torch.uint8)
+    pixels[2, :8], pixels[0, 8:] = 255, 255
+    views = views_of(pose())._replace(pixels=pixels[None, None].clone())
+    hidden = block(slice(2, 14), slice(10, 22))
+    views.static[0, 0][hidden], views.pixels[0, 0][:, hidden] = 0, 255
+    red, _, blue = (drawn(views, pose()).pixels[0, 0] + 1) / 2
+    assert blue[2:6, 10:22].min() > 0.9
+    assert red[10:14, 10:22].min() > 0.9
+
+
 def test_empty_slots_show_nothing():
     shown = drawn(nothing(), pose(), pose(3.0))
     assert all(not part.any() for part in shown)

@@ -44,6 +44,9 @@ MIP_LEVELS = 4
 LARGEST_BOARD = 1.0
 """A board with half a side longer than so many pictures stands before the lens, and is not drawn."""
 
+ROWS_EVERY = 3
+"""A hole is filled from levels that halve columns each time, and rows every third time."""
+
 SLOW_M = 0.02
 """A subject slower than this, metres a video frame, does not tell which way it faces."""
 
@@ -109,18 +112,21 @@ def render_scenery(
 def filled_in(
     pixels: Float[Tensor, "b 3 height width"], known: Bool[Tensor, "b height width"]
 ) -> Float[Tensor, "b 3 height width"]:
-    """Fill holes softly with what surrounds them, so that what begins from a render begins from no grey blot; 0 where
-    nothing at all is known.
+    """Fill holes softly with what is known around them, 0 where nothing is: from beside them rather than from above or
+    below, since sky, horizon and ground go on sideways.
 
-    Source: the pull-push algorithm of Gortler et al., The Lumigraph (1996).
+    Source: the pull-push algorithm of Gortler et al., The Lumigraph (1996), whose levels halve both axes alike.
     """
     if bool(known.all()):
         return pixels
     weight = known[:, None].to(pixels)
     sums, weights = [pixels * weight], [weight]
-    while min(sums[-1].shape[-2:]) > 1:
-        sums.append(avg_pool2d(sums[-1], 2, ceil_mode=True))
-        weights.append(avg_pool2d(weights[-1], 2, ceil_mode=True))
+    while max(sums[-1].shape[-2:]) > 1:
+        height, width = sums[-1].shape[-2:]
+        rows = 2 if height > 1 and (len(sums) % ROWS_EVERY == 0 or width == 1) else 1
+        cell = (rows, 2 if width > 1 else 1)
+        sums.append(avg_pool2d(sums[-1], cell, ceil_mode=True))
+        weights.append(avg_pool2d(weights[-1], cell, ceil_mode=True))
     coarse = sums[-1] / weights[-1].clamp(min=1e-6)
     for total, weight in zip(sums[-2::-1], weights[-2::-1], strict=True):
         around = interpolate(coarse, size=total.shape[-2:], mode="bilinear", align_corners=False)
