@@ -373,7 +373,7 @@ def test_the_state_stays_as_large_as_it_is():
     assert sizes[1:] == sizes[:-1]
 
 
-@pytest.mark.parametrize("way, born", [("pan:left:112", False), ("still", True)])
+@pytest.mark.parametrize(("way", "born"), [("pan:left:112", False), ("still", True)])
 def test_what_is_invented_where_nothing_was_known_is_no_subject(world, monkeypatch, way, born):
     """Mist that a reader takes for a subject by its looks would be left out of the views, and never settle."""
     monkeypatch.setattr(MaskReader, "shares", lambda _, evidence: torch.ones_like(evidence[:, 0]))

@@ -8,7 +8,7 @@
 
 Pure functions of memory and cameras, batched, on any device. Poses are row-flattened 3×4 ``reference_from_camera`` of
 one reference for all (OpenCV axes, metres); intrinsics are normalised (``nn.cameras``). Pixels are uint8 where they
-are kept, and in [−1, 1] where they are drawn; a hole has coverage 0, and softly the colours around it.
+are kept, and in [−1, 1] where they are drawn; a hole has coverage 0, and softly the colours beside it.
 """
 
 from typing import NamedTuple

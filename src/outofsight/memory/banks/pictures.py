@@ -35,8 +35,8 @@ RENEWAL = 0.85
 """A later cut-out takes the place of one of its side from so much of its quality on."""
 
 GENERATED_QUALITY = 0.4
-"""Share of its quality that a cut-out from a frame of the model's own has: what was truly seen is not renewed by what
-was made of it, which would fade a little more each time."""
+"""Share of its quality that a cut-out from a frame of the model's own has. It is kept only of subjects that were never
+seen so well: of others it shows no new side, but what was made of an old one, and fades a little more each time."""
 
 SPECK_SHARE = 0.25
 """Share of a token from which on its pixels are believed to show a tracked subject."""
@@ -208,7 +208,10 @@ def renewed(
     new = cut_out(picture, masks, tracks.position, tracks.velocity)
     seen = tracks.taken & (tracks.visibility > 0)
     share = (GENERATED_QUALITY if picture.generated else 1.0) * torch.where(sliced, CUT_QUALITY, 1.0) * seen
-    return kept_best(cutouts, new._replace(quality=share[..., None] * new.quality))
+    quality = share[..., None] * new.quality
+    if picture.generated:
+        quality = quality * (quality > cutouts.quality.amax(dim=-1, keepdim=True))
+    return kept_best(cutouts, new._replace(quality=quality))
 
 
 def own_masks(
