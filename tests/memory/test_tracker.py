@@ -15,7 +15,15 @@ from tests.tracked_scenes import (
     unit,
 )
 
-from outofsight.memory.banks.sighting import SlotAttention, TokenFacts, lost_chance, sight, token_facts
+from outofsight.memory.banks.sighting import (
+    SlotAttention,
+    TokenFacts,
+    lost_chance,
+    sight,
+    together,
+    token_facts,
+    with_whole_parts,
+)
 from outofsight.memory.banks.state import BankSettings
 from outofsight.memory.banks.tracker import (
     BIRTHS_PER_FRAME,
@@ -250,6 +258,7 @@ def test_one_mask_is_one_subject_however_its_tokens_are_read():
         return tracks.taken.sum(), assigned
 
     assert met(None)[0] == 2
+    assert torch.equal(met(None)[1], met(torch.zeros(1, 24, dtype=torch.long))[1])
     count, assigned = met(shown.flatten()[None].long())
     assert count == 1
     torch.testing.assert_close(
@@ -257,6 +266,16 @@ def test_one_mask_is_one_subject_however_its_tokens_are_read():
     )
     apart = shown.flatten()[None].long() * (1 + torch.arange(24) // 6)  # a mask for each row: two subjects
     assert met(apart)[0] == 2
+
+
+def test_without_masks_what_a_slot_half_claims_is_shared_with_a_newborn():
+    shares, unclaimed = torch.tensor([[[0.4, 0.0]]]), torch.tensor([[0.6, 1.0]])
+    kept = with_whole_parts(shares, unclaimed, together(None, unclaimed))
+    assert torch.equal(kept[0], shares)
+    assert torch.equal(kept[1], unclaimed)
+    whole = with_whole_parts(shares, unclaimed, together(torch.tensor([[1, 2]]), unclaimed))
+    assert whole[0].tolist() == [[[1.0, 0.0]]]
+    assert whole[1].tolist() == [[0.0, 1.0]]
 
 
 def test_when_all_slots_are_full_the_least_confident_goes_if_it_is_doubtful():

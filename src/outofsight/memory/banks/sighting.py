@@ -106,9 +106,9 @@ LEAST_CLAIM = 0.25
 
 
 def together(parts: Int[Tensor, "b n"] | None, tokens: Tensor) -> Bool[Tensor, "b n n"]:
-    """Tell which tokens show the same connected mask; without masks each is alone. ``tokens``: [b, n]."""
+    """Tell which tokens show the same connected mask; without masks none do. ``tokens``: [b, n]."""
     if parts is None:
-        return torch.eye(tokens.shape[1], dtype=torch.bool, device=tokens.device).expand(len(tokens), -1, -1)
+        return torch.zeros(*tokens.shape, tokens.shape[1], dtype=torch.bool, device=tokens.device)
     return (parts[:, :, None] == parts[:, None]) & (parts > 0)[:, None]
 
 
