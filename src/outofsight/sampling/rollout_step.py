@@ -306,9 +306,11 @@ def _observed(
         world, banks, to_pictures(video[:, torch.from_numpy(ahead.shown)]), ahead.anchored, ahead.times,
         state.intrinsics[None].to(world.work_device),
     )  # fmt: skip
-    if pictures is not None and rendered is not None:
-        remembered = rendered.remembered[:, torch.from_numpy(ahead.shown)].to(pictures.subject)
-        pictures = Pictures(pictures.frames, pictures.subject * remembered, generated=True)
+    if pictures is not None:
+        shares = pictures.subject
+        if rendered is not None:
+            shares = shares * rendered.remembered[:, torch.from_numpy(ahead.shown)].to(shares)
+        pictures = Pictures(pictures.frames, shares, generated=True)
     return observe_frames(
         world.transformer, state.latents, ahead.anchored, ahead.times, banks, state.intrinsics, pictures
     )

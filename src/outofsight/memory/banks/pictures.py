@@ -223,9 +223,13 @@ def own_masks(
     subject, with less than ``SPECK_SHARE`` in the mean, it is a speck and nobody's. Also tells whose mask is only a
     part of what hangs together.
     """
-    shares = interpolate(assigned.float(), size=subject.shape[-2:], mode="bilinear", align_corners=False)
-    labels = torch.from_numpy(ndimage.label((subject > 0).cpu().numpy(), structure=IN_FRAME)[0]).long()
-    labels = labels.to(subject.device).flatten(1)
+    # On the CPU, where sums over parts come out the same to the bit, so that a walk can go on where it was.
+    shares = interpolate(
+        assigned.float().cpu(), size=subject.shape[-2:], mode="bilinear", align_corners=False
+    )
+    labels = (
+        torch.from_numpy(ndimage.label((subject > 0).cpu().numpy(), structure=IN_FRAME)[0]).long().flatten(1)
+    )
     index = labels[:, None].expand(-1, shares.shape[1], -1)
 
     def over_parts(values: Tensor) -> Tensor:
@@ -240,7 +244,7 @@ def own_masks(
     believed = (total / (SPECK_SHARE * area[:, 0])).clamp(max=1) * (labels > 0)
     own = one_hot(owner, shares.shape[1]).movedim(-1, 1) * believed[:, None]
     sliced = own.bool() & (over_parts(own.bool().float()) < (1 - LEAST_CLAIM) * area)
-    return subject[:, None] * own.view_as(shares), sliced.any(dim=-1)
+    return subject[:, None] * own.view_as(shares).to(subject), sliced.any(dim=-1).to(subject.device)
 
 
 def cut_out(
